@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the sniffer says of the first bytes of a connection. The verdict of a prefix never depends on
+// how TCP cut it: `more` until the answer can not change any more.
+
+export type Sniff =
+  | { readonly kind: "accept" }
+  | { readonly kind: "foreign"; readonly protocol: string }
+  | { readonly kind: "more" };
+
+export interface Sniffer {
+  /** The profile's name. */
+  readonly profile: string;
+  /** No verdict needs more bytes than this; it is computed from the rules. */
+  readonly prefixBytes: number;
+  /**
+   * @param bytes what the client sent so far.
+   * @param ended the client sends nothing more (FIN, or silent until the deadline).
+   */
+  sniff(bytes: Uint8Array, ended: boolean): Sniff;
+}

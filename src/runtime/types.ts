@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// What ttgate needs of a JavaScript runtime beyond the node: modules that Bun and Deno share: TCP
+// sockets, an HTTP server and native calls. Each runtime has one adapter file; nobody else names it.
+
+/** Where a socket is bound or connected. */
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What a connection's owner hears. Swapped as the connection goes from sniffing to relaying. */
+export interface SocketEvents {
+  /** Bytes that belong to the receiver: they are not reused. */
+  data(bytes: Uint8Array): void;
+  /** Everything that was written is with the kernel again; only after a write that returned false. */
+  drain(): void;
+  /** The peer sent FIN; writing goes on. */
+  end(): void;
+  /** The last event, exactly once, whoever ended the connection. */
+  close(error: Error | undefined): void;
+}
+
+/** One TCP connection. Every method may be called at any time, also after the end. */
+export interface TcpSocket {
+  /** The peer, as the runtime prints it (`::ffff:192.0.2.1` on a dual-stack listener). */
+  readonly remote: Endpoint;
+  readonly local: Endpoint;
+  events: SocketEvents;
+  /** Sends in order. False: kept in memory, stop until `drain`. */
+  write(bytes: Uint8Array): boolean;
+  /** FIN, after everything that was written. The other direction stays open. */
+  shutdown(): void;
+  pause(): void;
+  resume(): void;
+  /** Ends at once with RST. */
+  reset(): void;
+  /** Ends at once; unsent bytes are lost. */
+  close(): void;
+}
+
+export interface ListenOptions {
+  /** An IP address; `::` takes IPv4 clients too. */
+  readonly host: string;
+  readonly port: number;
+  /** A new connection; returns who hears of it. */
+  readonly accept: (socket: TcpSocket) => SocketEvents;
+}
+
+export interface Listener {
+  readonly local: Endpoint;
+  /** Stops accepting; connections that are open go on. */
+  close(): void;
+}
+
+export interface HttpAddress {
+  readonly host?: string;
+  readonly port?: number;
+  /** A unix socket's path, instead of host and port. */
+  readonly unixPath?: string;
+}
+
+export interface HttpServer {
+  readonly port: number | undefined;
+  close(): Promise<void>;
+}
+
+export type HttpHandler = (request: Request) => Response | Promise<Response>;
+
+/** `buf`: a view or null, passed by address for the time of the call. `ptr`: an address as bigint. */
+export type NativeType = "i32" | "u32" | "i64" | "u64" | "ptr" | "buf" | "void";
+
+/** Argument types and return type, as in C. */
+export type NativeSymbols = Readonly<Record<string, readonly [args: readonly NativeType[], result: NativeType]>>;
+
+type NativeValue<T extends NativeType> = T extends "i32" | "u32"
+  ? number
+  : T extends "i64" | "u64" | "ptr"
+    ? bigint
+    : T extends "buf"
+      ? NativeBuffer | null
+      : undefined;
+
+/** Explicit ArrayBuffer: the address of a small `new Uint8Array(n)` goes stale on Bun. */
+export type NativeBuffer = Uint8Array<ArrayBuffer>;
+
+type NativeArguments<A extends readonly NativeType[]> = { -readonly [I in keyof A]: NativeValue<A[I]> };
+
+export type NativeCalls<S extends NativeSymbols> = {
+  readonly [N in keyof S]: (...args: NativeArguments<S[N][0]>) => NativeValue<S[N][1]>;
+};
+
+export interface NativeLibrary<S extends NativeSymbols> extends Disposable {
+  readonly calls: NativeCalls<S>;
+}
+
+/** Native calls. Out-of-range and missing arguments throw; nothing is truncated. */
+export interface Native {
+  /** @throws Error when the library or one of the symbols is not there. */
+  open<const S extends NativeSymbols>(path: string, symbols: S): NativeLibrary<S>;
+  /** The address of a buffer; its owner must be kept referenced while C uses it. */
+  address(buffer: NativeBuffer): bigint;
+  /** A copy of native memory. */
+  read(address: bigint, length: number): NativeBuffer;
+  /** A copy of a NUL-terminated string. */
+  text(address: bigint): string;
+}
+
+export interface Runtime {
+  readonly name: "bun" | "deno";
+  readonly version: string;
+  readonly native: Native;
+  /** @throws Error with `code` (EADDRINUSE, EACCES, EADDRNOTAVAIL). */
+  listen(options: ListenOptions): Promise<Listener>;
+  /** Rejects with an Error that has `code` (ECONNREFUSED, ...) when there is no connection. */
+  connect(to: { readonly host: string; readonly port: number }, events: SocketEvents): Promise<TcpSocket>;
+  serve(address: HttpAddress, handler: HttpHandler): Promise<HttpServer>;
+}
