@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in
+// step by the gate. Every operation is O(1); ended bans are found without scanning.
+import { contains, type Prefix, prefixFromBytes } from "./address.ts";
+import { Expiry } from "./expiry.ts";
+
+/** What a sniffed connection showed. */
+export interface Evidence {
+  /** At most `evidenceBytes` of the first packet. */
+  readonly firstBytes: Uint8Array;
+  readonly clientAddress: string;
+  readonly clientPort: number;
+  readonly gatePort: number;
+}
+
+/** `sniffer`: spoke another protocol. `operator`: a command. `map`: found in the kernel map. */
+export type BannedBy = "sniffer" | "operator" | "map";
+
+export interface Ban {
+  readonly prefix: Prefix;
+  /** The protocol spoken, or "manual". */
+  readonly protocol: string;
+  readonly by: BannedBy;
+  /** Milliseconds since boot. */
+  readonly sinceMs: number;
+  /** Milliseconds since boot; Infinity is without an end. */
+  readonly expiresMs: number;
+  readonly evidence: Evidence | undefined;
+}
+
+/** Enough to recognise a request line or a TLS hello by eye. */
+export const evidenceBytes = 64;
+
+export class Bans {
+  readonly capacity: number;
+  readonly #byText = new Map<string, Ban>();
+  readonly #expiry = new Expiry<string>();
+  /** How many bans of each prefix length are not single sources; empty nearly always. */
+  readonly #ranges = new Map<number, number>();
+  readonly #sourceBits: ReadonlySet<number>;
+
+  /**
+   * @param capacity most bans held; the one that ends soonest makes room.
+   * @param ipv6Bits the prefix length that an IPv6 source is banned by.
+   */
+  constructor(capacity: number, ipv6Bits: number) {
+    this.capacity = capacity;
+    this.#sourceBits = new Set([128, ipv6Bits]);
+  }
+
+  get size(): number {
+    return this.#byText.size;
+  }
+
+  /** The ban that covers a source and is still running. */
+  find(source: Prefix, nowMs: number): Ban | undefined {
+    const exact = this.#byText.get(source.text);
+    if (exact !== undefined && exact.expiresMs > nowMs) return exact;
+    for (const bits of this.#ranges.keys()) {
+      if (bits > source.bits) continue;
+      const range = this.#byText.get(prefixFromBytes(source.bytes, bits).text);
+      if (range !== undefined && range.expiresMs > nowMs) return range;
+    }
+    return undefined;
+  }
+
+  /** The ban of exactly this prefix. */
+  get(prefix: Prefix): Ban | undefined {
+    return this.#byText.get(prefix.text);
+  }
+
+  /** Adds or replaces. @returns the ban that had to make room in a full table. */
+  add(ban: Ban): Ban | undefined {
+    const evicted = this.#byText.has(ban.prefix.text) || this.size < this.capacity ? undefined : this.#evict();
+    this.remove(ban.prefix);
+    this.#byText.set(ban.prefix.text, ban);
+    this.#expiry.add(ban.prefix.text, ban.expiresMs);
+    this.#countRange(ban.prefix.bits, 1);
+    return evicted;
+  }
+
+  /** @returns the ban that was there. */
+  remove(prefix: Prefix): Ban | undefined {
+    const ban = this.#byText.get(prefix.text);
+    if (ban === undefined) return undefined;
+    this.#byText.delete(prefix.text);
+    this.#expiry.remove(prefix.text, ban.expiresMs);
+    this.#countRange(prefix.bits, -1);
+    return ban;
+  }
+
+  /** Takes out bans that are over, at most `limit`. */
+  due(nowMs: number, limit?: number): Ban[] {
+    const ended: Ban[] = [];
+    for (const text of this.#expiry.due(nowMs, limit)) {
+      const ban = this.#byText.get(text);
+      if (ban === undefined) continue;
+      this.remove(ban.prefix);
+      ended.push(ban);
+    }
+    return ended;
+  }
+
+  /** The ban that ends first: who makes room when a kernel map is full. */
+  soonest(): Ban | undefined {
+    const text = this.#expiry.soonest();
+    return text === undefined ? undefined : this.#byText.get(text);
+  }
+
+  /** Every ban inside a prefix, itself included. */
+  *within(prefix: Prefix): Generator<Ban> {
+    for (const ban of this.#byText.values()) if (contains(prefix, ban.prefix)) yield ban;
+  }
+
+  all(): IterableIterator<Ban> {
+    return this.#byText.values();
+  }
+
+  #evict(): Ban | undefined {
+    const victim = this.soonest() ?? this.#byText.values().next().value;
+    return victim === undefined ? undefined : this.remove(victim.prefix);
+  }
+
+  #countRange(bits: number, change: number): void {
+    if (this.#sourceBits.has(bits)) return;
+    const count = (this.#ranges.get(bits) ?? 0) + change;
+    if (count > 0) this.#ranges.set(bits, count);
+    else this.#ranges.delete(bits);
+  }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What was counted since the start. Written by one place each, read by the status snapshot.
+
+export interface Counters {
+  accepted: number;
+  relayed: number;
+  refusedBanned: number;
+  /** Turned away because the gate or the source had its limit of connections. */
+  refusedFull: number;
+  foreign: number;
+  undecided: number;
+  upstreamFailed: number;
+  /** Foreign, but the source is on the never-ban list. */
+  spared: number;
+  /** Live connections reset because their source was banned. */
+  cut: number;
+  bansTotal: number;
+  /** Bans, or with --dry-run would-be bans, by protocol. */
+  readonly bansByProtocol: Map<string, number>;
+  /** Bans the full kernel map could not take; user space enforces them. */
+  kernelFull: number;
+  kernelFailed: number;
+}
+
+export function newCounters(): Counters {
+  return {
+    accepted: 0,
+    relayed: 0,
+    refusedBanned: 0,
+    refusedFull: 0,
+    foreign: 0,
+    undecided: 0,
+    upstreamFailed: 0,
+    spared: 0,
+    cut: 0,
+    bansTotal: 0,
+    bansByProtocol: new Map(),
+    kernelFull: 0,
+    kernelFailed: 0,
+  };
+}
+
+/** Upper bounds in seconds: the target is 1 ms, so that is where the resolution is. */
+const latencyBounds = [0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 1];
+
+/** Cumulative histogram in the form that Prometheus reads. */
+export class LatencyHistogram {
+  readonly #counts = latencyBounds.map(() => 0);
+  sumSeconds = 0;
+  count = 0;
+
+  observe(seconds: number): void {
+    this.sumSeconds += seconds;
+    this.count++;
+    const index = latencyBounds.findIndex((bound) => seconds <= bound);
+    if (index >= 0) this.#counts[index] = (this.#counts[index] ?? 0) + 1;
+  }
+
+  /** Observations at or below each bound. */
+  buckets(): readonly { readonly boundSeconds: number; readonly count: number }[] {
+    let running = 0;
+    return latencyBounds.map((boundSeconds, index) => {
+      running += this.#counts[index] ?? 0;
+      return { boundSeconds, count: running };
+    });
+  }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Things that end at a given time, found without scanning: one bucket for each second, the seconds in
+// a heap. Adding and removing touch one bucket; the heap moves only when a bucket is opened or ends.
+import TinyQueue from "tinyqueue";
+
+export class Expiry<T> {
+  readonly #buckets = new Map<number, Set<T>>();
+  readonly #seconds = new TinyQueue<number>();
+
+  /** @param deadlineMs same clock as `due`; Infinity never comes due. */
+  add(item: T, deadlineMs: number): void {
+    if (deadlineMs === Number.POSITIVE_INFINITY) return;
+    const second = secondOf(deadlineMs);
+    const bucket = this.#buckets.get(second);
+    if (bucket !== undefined) {
+      bucket.add(item);
+      return;
+    }
+    this.#buckets.set(second, new Set([item]));
+    this.#seconds.push(second);
+  }
+
+  /** @param deadlineMs the one it was added with. */
+  remove(item: T, deadlineMs: number): void {
+    this.#buckets.get(secondOf(deadlineMs))?.delete(item);
+  }
+
+  /** Takes out at most `limit` items whose second is over: up to a second late, never early. */
+  due(nowMs: number, limit = Number.POSITIVE_INFINITY): T[] {
+    const items: T[] = [];
+    for (let second = this.#seconds.peek(); second !== undefined && second * 1000 <= nowMs; second = this.#seconds.peek()) {
+      const bucket = this.#buckets.get(second) ?? new Set();
+      for (const item of bucket) {
+        if (items.length >= limit) return items;
+        bucket.delete(item);
+        items.push(item);
+      }
+      this.#close(second);
+    }
+    return items;
+  }
+
+  /** The item that ends first; undefined when nothing ends. */
+  soonest(): T | undefined {
+    for (let second = this.#seconds.peek(); second !== undefined; second = this.#seconds.peek()) {
+      for (const item of this.#buckets.get(second) ?? []) return item;
+      this.#close(second);
+    }
+    return undefined;
+  }
+
+  #close(second: number): void {
+    this.#buckets.delete(second);
+    this.#seconds.pop();
+  }
+}
+
+function secondOf(deadlineMs: number): number {
+  return Math.ceil(deadlineMs / 1000);
+}

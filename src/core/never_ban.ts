@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Addresses that no path can ban: the host's own, gateways, upstreams, what the operator allows. Each
+// keeps why it is there, for the log and `ttgate status`.
+import { contains, isIpv4, type Prefix, prefixFromBytes } from "./address.ts";
+
+export interface NeverBanEntry {
+  readonly prefix: Prefix;
+  /** "own address of eth0", "gateway of eth0", "upstream", "--allow". */
+  readonly why: string;
+}
+
+export class NeverBan {
+  readonly #entries = new Map<string, NeverBanEntry>();
+
+  constructor(entries: readonly NeverBanEntry[] = []) {
+    for (const entry of entries) this.add(entry);
+  }
+
+  /** The first reason given for a prefix stays. */
+  add(entry: NeverBanEntry): void {
+    if (!this.#entries.has(entry.prefix.text)) this.#entries.set(entry.prefix.text, entry);
+  }
+
+  entries(): readonly NeverBanEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** What stands against a ban of this prefix: an entry that it would cover, or that covers it. */
+  conflict(prefix: Prefix): NeverBanEntry | undefined {
+    for (const entry of this.#entries.values()) {
+      if (contains(entry.prefix, prefix) || contains(prefix, entry.prefix)) return entry;
+    }
+    return undefined;
+  }
+
+  /**
+   * The widest part of a source that may be banned: the source itself, or, where a protected address is
+   * its neighbour in the same IPv6 network, the client's single address.
+   */
+  bannable(source: Prefix, client: Prefix): { readonly prefix: Prefix } | { readonly conflict: NeverBanEntry } {
+    const conflict = this.conflict(source);
+    if (conflict === undefined) return { prefix: source };
+    const single = isIpv4(client) ? client : prefixFromBytes(client.bytes, 128);
+    const closer = this.conflict(single);
+    return closer === undefined ? { prefix: single } : { conflict: closer };
+  }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is done with a connection, given what the sniffer says of its first bytes. The line that
+// decides a ban is here. Pure.
+import type { Sniff } from "./sniff.ts";
+
+export type Verdict =
+  /** Not decided yet: wait for more bytes. */
+  | { readonly kind: "hold" }
+  /** The expected protocol, or a dry run: on to the server. */
+  | { readonly kind: "relay"; readonly wouldBan: string | undefined }
+  /** Another protocol: out, and into the time-out table. */
+  | { readonly kind: "ban"; readonly protocol: string }
+  /** Silent, slow or gone before it said enough: out, but that is no evidence against the source. */
+  | { readonly kind: "close" };
+
+export interface Circumstances {
+  /** The client sends nothing more: FIN, or silent until the deadline. */
+  readonly ended: boolean;
+  /** Judge and count, ban nobody. */
+  readonly dryRun: boolean;
+}
+
+export function verdict(sniff: Sniff, { ended, dryRun }: Circumstances): Verdict {
+  switch (sniff.kind) {
+    case "accept":
+      return { kind: "relay", wouldBan: undefined };
+    case "foreign":
+      return dryRun ? { kind: "relay", wouldBan: sniff.protocol } : { kind: "ban", protocol: sniff.protocol };
+    case "more":
+      return ended ? { kind: "close" } : { kind: "hold" };
+    default:
+      return sniff satisfies never;
+  }
+}

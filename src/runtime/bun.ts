@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bun's side of the runtime port. Sockets are Bun.listen/Bun.connect (a relay on node:net is a quarter
+// slower). Known traps and what is done about them: end() with a buffer truncates, so bytes are
+// written, drained and then shut down; write() may take a part, so the rest is kept here until drain.
+import process from "node:process";
+import { native } from "./bun_ffi.ts";
+import type {
+  HttpAddress,
+  HttpHandler,
+  HttpServer,
+  Listener,
+  ListenOptions,
+  Runtime,
+  SocketEvents,
+  TcpSocket,
+} from "./types.ts";
+
+interface RawSocket {
+  data: BunSocket;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  write(bytes: Uint8Array): number;
+  shutdown(): void;
+  pause(): void;
+  resume(): void;
+  terminate(): void;
+  end(): void;
+}
+
+interface RawHandlers {
+  open(socket: RawSocket): void;
+  data(socket: RawSocket, bytes: Uint8Array): void;
+  drain(socket: RawSocket): void;
+  end(socket: RawSocket): void;
+  close(socket: RawSocket, error: Error | undefined): void;
+  error(socket: RawSocket, error: Error): void;
+  connectError(socket: RawSocket, error: Error): void;
+}
+
+interface RawListenOptions {
+  readonly hostname: string;
+  readonly port: number;
+  readonly allowHalfOpen: boolean;
+  readonly socket: RawHandlers;
+}
+
+/** The part of Bun's interface that is used here; tests/runtime/bun_types.ts holds it against the real one. */
+export interface BunInterface {
+  readonly version: string;
+  listen(options: RawListenOptions): { readonly hostname: string; readonly port: number; stop(): void };
+  connect(options: RawListenOptions & { readonly data: BunSocket }): Promise<RawSocket>;
+  serve(options: {
+    hostname?: string;
+    port?: number;
+    unix?: string;
+    idleTimeout?: number;
+    maxRequestBodySize: number;
+    fetch: HttpHandler;
+  }): { readonly port: number | undefined; stop(closeActive: boolean): Promise<void> };
+}
+
+declare const Bun: BunInterface;
+
+/** Largest body that the status endpoint takes: a slice of a bulk ban is far below it. */
+const maxRequestBytes = 8 * 1024 * 1024;
+/** Longest silence on a status connection, in seconds; the event stream sends something more often. */
+const httpIdleSeconds = 60;
+
+const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
+
+class BunSocket implements TcpSocket {
+  events: SocketEvents = silent;
+  #raw: RawSocket | undefined;
+  #unsent: Uint8Array[] = [];
+  #finish = false;
+
+  attach(raw: RawSocket): void {
+    this.#raw = raw;
+  }
+
+  get remote() {
+    return { address: this.#raw?.remoteAddress ?? "", port: this.#raw?.remotePort ?? 0 };
+  }
+
+  get local() {
+    return { address: this.#raw?.localAddress ?? "", port: this.#raw?.localPort ?? 0 };
+  }
+
+  write(bytes: Uint8Array): boolean {
+    const raw = this.#raw;
+    if (raw === undefined) return true;
+    if (this.#unsent.length > 0) {
+      this.#unsent.push(bytes);
+      return false;
+    }
+    const sent = Math.max(0, raw.write(bytes));
+    if (sent === bytes.length) return true;
+    this.#unsent.push(bytes.subarray(sent));
+    return false;
+  }
+
+  drain(): void {
+    if (this.#unsent.length === 0 || this.#raw === undefined) return;
+    for (let bytes = this.#unsent[0]; bytes !== undefined; bytes = this.#unsent[0]) {
+      const sent = Math.max(0, this.#raw.write(bytes));
+      if (sent < bytes.length) {
+        this.#unsent[0] = bytes.subarray(sent);
+        return;
+      }
+      this.#unsent.shift();
+    }
+    if (this.#finish) this.#raw.shutdown();
+    else this.events.drain();
+  }
+
+  shutdown(): void {
+    this.#finish = true;
+    if (this.#unsent.length === 0) this.#raw?.shutdown();
+  }
+
+  pause(): void {
+    this.#raw?.pause();
+  }
+
+  resume(): void {
+    this.#raw?.resume();
+  }
+
+  reset(): void {
+    this.#raw?.terminate();
+  }
+
+  close(): void {
+    this.#raw?.end();
+  }
+
+  closed(error: Error | undefined): void {
+    if (this.#raw === undefined) return;
+    this.#raw = undefined;
+    this.#unsent = [];
+    this.events.close(error);
+  }
+}
+
+function handlers(open: (socket: RawSocket) => void, connectError: (error: Error) => void): RawHandlers {
+  return {
+    open,
+    data: (socket, bytes) => socket.data.events.data(bytes),
+    drain: (socket) => socket.data.drain(),
+    end: (socket) => socket.data.events.end(),
+    close: (socket, error) => socket.data.closed(error),
+    error: (socket, error) => socket.data.closed(error),
+    connectError: (_socket, error) => connectError(error),
+  };
+}
+
+async function listen(options: ListenOptions): Promise<Listener> {
+  const listener = Bun.listen({
+    hostname: options.host,
+    port: options.port,
+    allowHalfOpen: true,
+    socket: handlers(
+      (raw) => {
+        const socket = new BunSocket();
+        socket.attach(raw);
+        raw.data = socket;
+        socket.events = options.accept(socket);
+      },
+      () => {},
+    ),
+  });
+  return { local: { address: listener.hostname, port: listener.port }, close: () => listener.stop() };
+}
+
+function connect(to: { readonly host: string; readonly port: number }, events: SocketEvents): Promise<TcpSocket> {
+  return new Promise((resolve, reject) => {
+    const socket = new BunSocket();
+    socket.events = events;
+    const opened = (raw: RawSocket) => {
+      socket.attach(raw);
+      resolve(socket);
+    };
+    Bun.connect({
+      hostname: to.host,
+      port: to.port,
+      allowHalfOpen: true,
+      data: socket,
+      socket: handlers(opened, reject),
+    }).catch(reject);
+  });
+}
+
+async function serve(address: HttpAddress, handler: HttpHandler): Promise<HttpServer> {
+  const where =
+    address.unixPath === undefined
+      ? { hostname: address.host ?? "127.0.0.1", port: address.port ?? 0, idleTimeout: httpIdleSeconds }
+      : { unix: address.unixPath };
+  const server = Bun.serve({ ...where, maxRequestBodySize: maxRequestBytes, fetch: handler });
+  return { port: server.port, close: () => server.stop(true) };
+}
+
+export const runtime: Runtime = {
+  name: "bun",
+  version: process.versions["bun"] ?? "",
+  native,
+  listen,
+  connect,
+  serve,
+};

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Deno's side of the runtime port. Sockets are node:net, which can reset a connection; its listener
+// stops for good when accept() runs out of descriptors, so the gate keeps well below the limit.
+import { createServer, connect as netConnect, type Socket } from "node:net";
+import { native } from "./deno_ffi.ts";
+import type {
+  HttpAddress,
+  HttpHandler,
+  HttpServer,
+  Listener,
+  ListenOptions,
+  Runtime,
+  SocketEvents,
+  TcpSocket,
+} from "./types.ts";
+
+interface DenoInterface {
+  readonly version: { readonly deno: string };
+  serve(
+    options: { hostname?: string; port?: number; path?: string; transport?: "unix"; onListen(): void },
+    handler: HttpHandler,
+  ): { readonly addr: { readonly port?: number }; shutdown(): Promise<void> };
+}
+
+declare const Deno: DenoInterface;
+
+const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
+
+class DenoSocket implements TcpSocket {
+  events: SocketEvents = silent;
+  readonly remote;
+  readonly local;
+  readonly #raw: Socket;
+
+  constructor(raw: Socket) {
+    this.#raw = raw;
+    this.remote = { address: raw.remoteAddress ?? "", port: raw.remotePort ?? 0 };
+    this.local = { address: raw.localAddress ?? "", port: raw.localPort ?? 0 };
+    let failure: Error | undefined;
+    raw.setNoDelay(true);
+    raw.on("data", (bytes: Uint8Array) => this.events.data(bytes));
+    raw.on("drain", () => this.events.drain());
+    raw.on("end", () => this.events.end());
+    raw.on("error", (error: Error) => {
+      failure = error;
+    });
+    raw.on("close", () => this.events.close(failure));
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#raw.destroyed || this.#raw.write(bytes);
+  }
+
+  shutdown(): void {
+    this.#raw.end();
+  }
+
+  pause(): void {
+    this.#raw.pause();
+  }
+
+  resume(): void {
+    this.#raw.resume();
+  }
+
+  reset(): void {
+    this.#raw.resetAndDestroy();
+  }
+
+  close(): void {
+    this.#raw.end();
+    this.#raw.destroy();
+  }
+}
+
+function listen(options: ListenOptions): Promise<Listener> {
+  return new Promise((resolve, reject) => {
+    const server = createServer({ allowHalfOpen: true }, (raw) => {
+      const socket = new DenoSocket(raw);
+      socket.events = options.accept(socket);
+    });
+    server.once("error", reject);
+    server.listen({ host: options.host, port: options.port }, () => {
+      const bound = server.address();
+      if (bound === null || typeof bound === "string") return reject(new Error("Listening on something else than TCP"));
+      resolve({ local: { address: bound.address, port: bound.port }, close: () => server.close() });
+    });
+  });
+}
+
+function connect(to: { readonly host: string; readonly port: number }, events: SocketEvents): Promise<TcpSocket> {
+  return new Promise((resolve, reject) => {
+    const raw = netConnect({ host: to.host, port: to.port, allowHalfOpen: true });
+    raw.once("error", reject);
+    raw.once("connect", () => {
+      const socket = new DenoSocket(raw);
+      socket.events = events;
+      resolve(socket);
+    });
+  });
+}
+
+async function serve(address: HttpAddress, handler: HttpHandler): Promise<HttpServer> {
+  const where =
+    address.unixPath === undefined
+      ? { hostname: address.host ?? "127.0.0.1", port: address.port ?? 0 }
+      : { transport: "unix" as const, path: address.unixPath };
+  const server = Deno.serve({ ...where, onListen() {} }, handler);
+  return { port: server.addr.port, close: () => server.shutdown() };
+}
+
+export const runtime: Runtime = { name: "deno", version: Deno.version.deno, native, listen, connect, serve };
