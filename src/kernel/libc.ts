@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The few C library functions that neither runtime offers, each with its C declaration. They return -1
+// and set errno; `libcResult` turns that into -errno, and has to be the very next call.
+import type { Native, NativeCalls } from "../runtime/types.ts";
+
+export const libcSymbols = {
+  // int *__errno_location(void)
+  __errno_location: [[], "ptr"],
+  // int close(int fd)
+  close: [["i32"], "i32"],
+  // ssize_t write(int fd, const void *buf, size_t count)
+  write: [["i32", "buf", "u64"], "i64"],
+  // int memfd_create(const char *name, unsigned int flags)
+  memfd_create: [["buf", "u32"], "i32"],
+  // int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)
+  mount: [["buf", "buf", "buf", "u64", "buf"], "i32"],
+  // unsigned int if_nametoindex(const char *name)
+  if_nametoindex: [["buf"], "u32"],
+} as const;
+
+export type LibcCalls = NativeCalls<typeof libcSymbols>;
+
+export interface Libc {
+  readonly calls: LibcCalls;
+  /** -errno for -1, else the result. */
+  result(returned: number | bigint): number;
+}
+
+export function openLibc(native: Native): Libc {
+  const { calls } = native.open("libc.so.6", libcSymbols);
+  return {
+    calls,
+    result(returned) {
+      if (Number(returned) !== -1) return Number(returned);
+      return -new DataView(native.read(calls.__errno_location(), 4).buffer).getInt32(0, true);
+    },
+  };
+}
+
+const encoder = new TextEncoder();
+
+/** A NUL-terminated copy, in an explicit ArrayBuffer as native calls want it. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = encoder.encode(text);
+  const copy = new Uint8Array(new ArrayBuffer(bytes.length + 1));
+  copy.set(bytes);
+  return copy;
+}

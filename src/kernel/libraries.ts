@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// libbpf and the two libraries that it needs, carried by the executable and loaded out of memory: no
+// temporary files, nothing to install. They find one another by SONAME among what is loaded already.
+// Nothing is opened before the first call, so that help and unit tests need no native library.
+import type { Native } from "../runtime/types.ts";
+import { check } from "./errno.ts";
+import { type LibbpfCalls, libbpfSymbols } from "./libbpf.ts";
+import { cString, type Libc, openLibc } from "./libc.ts";
+
+/** linux/memfd.h. NOEXEC_SEAL: kernels from 6.3 warn without it; mapping the code is still allowed. */
+const memfdCloexec = 1;
+const memfdNoexecSeal = 8;
+
+/** One harmless function each: a runtime cannot open a library without naming a symbol. */
+const witnesses: Readonly<Record<string, string>> = { "libz.so.1": "zlibVersion", "libelf.so.1": "elf_errno" };
+
+export interface Libraries {
+  readonly native: Native;
+  readonly libc: Libc;
+  readonly bpf: LibbpfCalls;
+}
+
+let opened: Promise<Libraries> | undefined;
+
+/** Opened once for the process and never closed: the loader would take a reused path for the same library. */
+export function openLibraries(native: Native): Promise<Libraries> {
+  opened ??= open(native);
+  return opened;
+}
+
+async function open(native: Native): Promise<Libraries> {
+  const { nativeLibraries } = await import("../generated/native_libraries.ts");
+  const libc = openLibc(native);
+  let bpf: LibbpfCalls | undefined;
+  for (const { name, base64 } of nativeLibraries) {
+    const path = `/proc/self/fd/${memfd(libc, name, Uint8Array.fromBase64(base64))}`;
+    const witness = witnesses[name];
+    if (witness === undefined) bpf = native.open(path, libbpfSymbols).calls;
+    else native.open(path, { [witness]: [[], "ptr"] });
+  }
+  if (bpf === undefined) throw new Error("This build carries no libbpf: build it again with make");
+  // libbpf would print to stderr on its own; results and the verifier log tell the same.
+  bpf.libbpf_set_print(0n);
+  return { native, libc, bpf };
+}
+
+/** The descriptor stays open: a later one of the same number would be mistaken for this library. */
+function memfd(libc: Libc, name: string, bytes: Uint8Array<ArrayBuffer>): number {
+  const label = cString(name);
+  let fd = libc.result(libc.calls.memfd_create(label, memfdCloexec | memfdNoexecSeal));
+  if (fd < 0) fd = check(`Create memory file "${name}"`, libc.result(libc.calls.memfd_create(label, memfdCloexec)));
+  for (let written = 0; written < bytes.length; ) {
+    const rest = bytes.subarray(written);
+    written += check(`Fill memory file "${name}"`, libc.result(libc.calls.write(fd, rest, BigInt(rest.length))));
+  }
+  return fd;
+}
