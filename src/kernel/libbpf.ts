@@ -10,6 +10,8 @@ export const libbpfSymbols = {
   libbpf_set_print: [["ptr"], "ptr"],
   // long libbpf_get_error(const void *ptr)
   libbpf_get_error: [["ptr"], "i64"],
+  // int libbpf_num_possible_cpus(void)
+  libbpf_num_possible_cpus: [[], "i32"],
   // const char *libbpf_version_string(void)
   libbpf_version_string: [[], "ptr"],
 

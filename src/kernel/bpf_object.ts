@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// One BPF object, opened from memory and loaded into the kernel: which maps it shares with what is
+// pinned already, which of its programs are wanted, the values of its constants. Owns the descriptors
+// until it is disposed of. On failure the error carries the end of the verifier's log.
+import type { NativeBuffer } from "../runtime/types.ts";
+import { check, KernelError } from "./errno.ts";
+import { cString } from "./libc.ts";
+import type { Libraries } from "./libraries.ts";
+
+/** include/uapi/linux/btf.h */
+const btfKindStruct = 4;
+const btfKindDatasec = 15;
+
+/** The kernel fails a load whose log does not fit; pages that it does not write cost nothing. */
+const logBytes = 1 << 20;
+/** The reason stands in the last lines, before the statistics. */
+const logTailLines = 4;
+
+export interface ObjectPlan {
+  /** Descriptors of maps that are there already, by the name in the object. Must have its geometry. */
+  readonly reuse: Readonly<Record<string, number>>;
+  /** Maps that are neither made nor used. */
+  readonly skip: readonly string[];
+  /** Programs to load, with their BPF_PROG_LOAD flags; the others stay out. */
+  readonly programs: Readonly<Record<string, number>>;
+  /** `const volatile __u32` of the object, by name. */
+  readonly constants: Readonly<Record<string, number>>;
+}
+
+export interface BpfObject extends Disposable {
+  /** @throws Error when the object has no such map. */
+  mapFd(name: string): number;
+  /** @throws Error when the object has no such program. */
+  programFd(name: string): number;
+  /** Bytes of a struct as the object's BTF tells; undefined when no map or program uses it. */
+  structBytes(name: string): number | undefined;
+}
+
+/** @throws KernelError with the verifier's last lines. */
+export function loadObject(libraries: Libraries, bytes: NativeBuffer, plan: ObjectPlan): BpfObject {
+  const { bpf, native } = libraries;
+  const log = new Uint8Array(new ArrayBuffer(logBytes));
+  const options = new Uint8Array(new ArrayBuffer(80));
+  const view = new DataView(options.buffer);
+  const name = cString("ttgate");
+  view.setBigUint64(0, 80n, true);
+  view.setBigUint64(8, native.address(name), true);
+  view.setBigUint64(56, native.address(log), true);
+  view.setBigUint64(64, BigInt(log.length), true);
+  const handle = bpf.bpf_object__open_mem(bytes, BigInt(bytes.length), options);
+  if (handle === 0n) check("Open the BPF object", Number(bpf.libbpf_get_error(0n)) || -22);
+
+  const find = (what: "map" | "program", wanted: string): bigint => {
+    const found =
+      what === "map"
+        ? bpf.bpf_object__find_map_by_name(handle, cString(wanted))
+        : bpf.bpf_object__find_program_by_name(handle, cString(wanted));
+    if (found === 0n) throw new Error(`The BPF object has no ${what} "${wanted}": build it again with make bpf`);
+    return found;
+  };
+
+  try {
+    for (const [map, fd] of Object.entries(plan.reuse)) {
+      check(`Use map "${map}" that is there`, bpf.bpf_map__reuse_fd(find("map", map), fd));
+    }
+    for (const map of plan.skip) check(`Leave out map "${map}"`, bpf.bpf_map__set_autocreate(find("map", map), 0));
+    for (let program = 0n; ; ) {
+      program = bpf.bpf_object__next_program(handle, program);
+      if (program === 0n) break;
+      const flags = plan.programs[native.text(bpf.bpf_program__name(program))];
+      check("Choose the programs", bpf.bpf_program__set_autoload(program, flags === undefined ? 0 : 1));
+      if (flags) check("Set the program's flags", bpf.bpf_program__set_flags(program, flags));
+    }
+    setConstants(libraries, handle, plan.constants);
+    const result = bpf.bpf_object__load(handle);
+    if (result < 0) throw new KernelError("Load the BPF program", -result, logTail(log));
+  } catch (error) {
+    bpf.bpf_object__close(handle);
+    throw error;
+  }
+
+  const btf = bpf.bpf_object__btf(handle);
+  let closed = false;
+  return {
+    mapFd: (map) => check(`Use map "${map}"`, bpf.bpf_map__fd(find("map", map))),
+    programFd: (program) => check(`Use program "${program}"`, bpf.bpf_program__fd(find("program", program))),
+    structBytes(struct) {
+      const id = bpf.btf__find_by_name_kind(btf, cString(struct), btfKindStruct);
+      return id < 0 ? undefined : Number(bpf.btf__resolve_size(btf, id));
+    },
+    [Symbol.dispose]() {
+      if (closed) return;
+      closed = true;
+      bpf.bpf_object__close(handle);
+    },
+  };
+}
+
+/** Constants stand in one read-only map; BTF tells where in it each of them lies. */
+function setConstants(libraries: Libraries, handle: bigint, constants: Readonly<Record<string, number>>): void {
+  if (Object.keys(constants).length === 0) return;
+  const { bpf, native } = libraries;
+  const map = rodataMap(libraries, handle);
+  const sizeOut = new Uint8Array(new ArrayBuffer(8));
+  const address = bpf.bpf_map__initial_value(map, sizeOut);
+  const bytes = native.read(address, Number(new DataView(sizeOut.buffer).getBigUint64(0, true)));
+  const offsets = variableOffsets(libraries, bpf.bpf_object__btf(handle));
+  for (const [name, value] of Object.entries(constants)) {
+    const offset = offsets.get(name);
+    if (offset === undefined) throw new Error(`The BPF object has no constant "${name}": build it again with make bpf`);
+    new DataView(bytes.buffer).setUint32(offset, value, true);
+  }
+  check("Set the BPF object's constants", bpf.bpf_map__set_initial_value(map, bytes, BigInt(bytes.length)));
+}
+
+/** libbpf names it after the object, cut to what the kernel takes. */
+function rodataMap({ bpf, native }: Libraries, handle: bigint): bigint {
+  for (let map = 0n; ; ) {
+    map = bpf.bpf_object__next_map(handle, map);
+    if (map === 0n) throw new Error("The BPF object has no constants: build it again with make bpf");
+    if (native.text(bpf.bpf_map__name(map)).endsWith(".rodata")) return map;
+  }
+}
+
+/** struct btf_type {name, info, size} with, for a section, struct btf_var_secinfo {type, offset, size} behind it. */
+function variableOffsets({ bpf, native }: Libraries, btf: bigint): ReadonlyMap<string, number> {
+  const id = check(
+    "Find the BPF object's constants",
+    bpf.btf__find_by_name_kind(btf, cString(".rodata"), btfKindDatasec),
+  );
+  const section = bpf.btf__type_by_id(btf, id);
+  const count = new DataView(native.read(section, 12).buffer).getUint32(4, true) & 0xffff;
+  const variables = new DataView(native.read(section + 12n, count * 12).buffer);
+  const offsets = new Map<string, number>();
+  for (let index = 0; index < count; index++) {
+    const variable = bpf.btf__type_by_id(btf, variables.getUint32(index * 12, true));
+    const nameOffset = new DataView(native.read(variable, 4).buffer).getUint32(0, true);
+    offsets.set(native.text(bpf.btf__name_by_offset(btf, nameOffset)), variables.getUint32(index * 12 + 4, true));
+  }
+  return offsets;
+}
+
+function logTail(log: NativeBuffer): string {
+  const text = new TextDecoder().decode(log.subarray(0, log.indexOf(0)));
+  const lines = text.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("processed "));
+  return lines.slice(-logTailLines).join("; ");
+}
