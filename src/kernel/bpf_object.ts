@@ -4,8 +4,8 @@
 // until it is disposed of. On failure the error carries the end of the verifier's log.
 import type { NativeBuffer } from "../runtime/types.ts";
 import { check, KernelError } from "./errno.ts";
-import { cString } from "./libc.ts";
 import type { Libraries } from "./libraries.ts";
+import { cString, nativeBytes } from "./native_bytes.ts";
 
 /** include/uapi/linux/btf.h */
 const btfKindStruct = 4;
@@ -39,8 +39,8 @@ export interface BpfObject extends Disposable {
 /** @throws KernelError with the verifier's last lines. */
 export function loadObject(libraries: Libraries, bytes: NativeBuffer, plan: ObjectPlan): BpfObject {
   const { bpf, native } = libraries;
-  const log = new Uint8Array(new ArrayBuffer(logBytes));
-  const options = new Uint8Array(new ArrayBuffer(80));
+  const log = nativeBytes(logBytes);
+  const options = nativeBytes(80);
   const view = new DataView(options.buffer);
   const name = cString("ttgate");
   view.setBigUint64(0, 80n, true);
@@ -101,7 +101,7 @@ function setConstants(libraries: Libraries, handle: bigint, constants: Readonly<
   if (Object.keys(constants).length === 0) return;
   const { bpf, native } = libraries;
   const map = rodataMap(libraries, handle);
-  const sizeOut = new Uint8Array(new ArrayBuffer(8));
+  const sizeOut = nativeBytes(8);
   const address = bpf.bpf_map__initial_value(map, sizeOut);
   const bytes = native.read(address, Number(new DataView(sizeOut.buffer).getBigUint64(0, true)));
   const offsets = variableOffsets(libraries, bpf.bpf_object__btf(handle));

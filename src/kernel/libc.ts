@@ -36,13 +36,3 @@ export function openLibc(native: Native): Libc {
     },
   };
 }
-
-const encoder = new TextEncoder();
-
-/** A NUL-terminated copy, in an explicit ArrayBuffer as native calls want it. */
-export function cString(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = encoder.encode(text);
-  const copy = new Uint8Array(new ArrayBuffer(bytes.length + 1));
-  copy.set(bytes);
-  return copy;
-}

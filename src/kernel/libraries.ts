@@ -5,7 +5,8 @@
 import type { Native } from "../runtime/types.ts";
 import { check } from "./errno.ts";
 import { type LibbpfCalls, libbpfSymbols } from "./libbpf.ts";
-import { cString, type Libc, openLibc } from "./libc.ts";
+import { type Libc, openLibc } from "./libc.ts";
+import { cString } from "./native_bytes.ts";
 
 /** linux/memfd.h. NOEXEC_SEAL: kernels from 6.3 warn without it; mapping the code is still allowed. */
 const memfdCloexec = 1;
