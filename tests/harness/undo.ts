@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a test must put back: run in reverse order when its scope ends, and also when the process is
+// interrupted in the middle of one.
+import process from "node:process";
+
+const open = new Set<Undo>();
+
+function abandon(code: number): void {
+  for (const undo of [...open].reverse()) undo[Symbol.dispose]();
+  process.exit(code);
+}
+
+process.on("SIGINT", () => abandon(130));
+process.on("SIGTERM", () => abandon(143));
+process.on("exit", () => {
+  for (const undo of [...open].reverse()) undo[Symbol.dispose]();
+});
+
+/** A stack of clean-up steps; each runs once, whatever the others do. Steps are synchronous. */
+export class Undo implements Disposable {
+  readonly #steps: (() => void)[] = [];
+
+  constructor() {
+    open.add(this);
+  }
+
+  push(step: () => void): void {
+    this.#steps.push(step);
+  }
+
+  [Symbol.dispose](): void {
+    open.delete(this);
+    const failures: unknown[] = [];
+    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
+      try {
+        step();
+      } catch (failure) {
+        failures.push(failure);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, "Cannot clean up after a test");
+  }
+}
