@@ -57,8 +57,10 @@ export interface TargetResult extends Target {
 }
 
 export function targetResults(report: Report): TargetResult[] {
+  const measurable = (row: Row) =>
+    (row.targets ?? []).filter((target) => row.samples[target.subject] && row.samples[target.reference]);
   return report.rows.flatMap((row) =>
-    (row.targets ?? []).map((target) => {
+    measurable(row).map((target) => {
       const measured = median(row.samples[target.subject] ?? []) / median(row.samples[target.reference] ?? []);
       const reached = row.better === "higher" ? measured >= target.ratio : measured <= target.ratio;
       return { ...target, metric: row.metric, measured, reached };

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compiles load.c, and runs it against a port.
+import { join } from "node:path";
+import { Child, run } from "../harness/child.ts";
+import { listening } from "../harness/ports.ts";
+
+export type LoadMode = "pingpong" | "connect" | "download" | "upload" | "hostile" | "banned";
+
+export interface LoadResult {
+  readonly perSecond: number;
+  readonly bytesPerSecond: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  /** Connections that ended though they should not have. */
+  readonly failures: number;
+  /** The first source address, as a number, that was not used. */
+  readonly nextSource: number;
+  /** How busy the generator itself was: near 1, it and not the gate is what was measured. */
+  readonly cpuShare: number;
+}
+
+export class Load {
+  readonly #program: string;
+
+  private constructor(program: string) {
+    this.#program = program;
+  }
+
+  /** @throws Error with what the compiler said. */
+  static async compile(directory: string): Promise<Load> {
+    const program = join(directory, "load");
+    const result = await run(["gcc", "-O2", "-Wall", "-o", program, join(import.meta.dirname, "load.c")]);
+    if (result.code !== 0) throw new Error(`Cannot compile "load.c": ${result.stderr}`);
+    return new Load(program);
+  }
+
+  async serve(port: number): Promise<Child> {
+    const server = new Child([this.#program, "server", `${port}`]);
+    await listening(port);
+    return server;
+  }
+
+  async measure(
+    mode: LoadMode,
+    options: {
+      readonly port: number;
+      readonly connections: number;
+      readonly seconds: number;
+      readonly firstSource?: number;
+    },
+  ): Promise<LoadResult> {
+    const { port, connections, seconds, firstSource = 0 } = options;
+    const numbers = [port, connections, seconds, firstSource].map(String);
+    const result = await run([this.#program, mode, ...numbers], { timeoutMs: (seconds + 20) * 1000 });
+    if (result.code !== 0) throw new Error(`Cannot measure "${mode}": ${result.stderr}`);
+    return JSON.parse(result.stdout);
+  }
+
+  /** Opens connections that have each exchanged one packet; they end with the child. */
+  async hold(port: number, connections: number): Promise<Child> {
+    const holder = new Child([this.#program, "hold", `${port}`, `${connections}`], { holdInput: true });
+    await holder.said(/"held":/, 30_000);
+    return holder;
+  }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// `make bench`: runs the benchmarks one after the other, prints their tables and
+// writes their JSON. With --strict a missed target is exit code 1.
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { proxyBench } from "./proxy.ts";
+import { type Bench, formatReport, targetResults, thisMachine, writeReport } from "./report.ts";
+
+const benches: readonly Bench[] = [proxyBench];
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "5" },
+    only: { type: "string" },
+    strict: { type: "boolean", default: false },
+  },
+});
+const rounds = Number(values.rounds);
+if (!Number.isInteger(rounds) || rounds < 1) {
+  console.error(`Cannot run the benchmark "--rounds ${values.rounds}": not a positive number; try --rounds 5`);
+  process.exit(2);
+}
+
+const machine = await thisMachine();
+console.log(
+  `${machine.cpu}, ${machine.cpuCount} CPUs, ${machine.memoryMiB} MiB; Linux ${machine.kernel}, ${machine.distribution}; ${machine.date} UTC`,
+);
+
+const say = (line: string) => process.stderr.write(`${line}\n`);
+let missed = false;
+for (const bench of benches) {
+  if (values.only !== undefined && values.only !== bench.name) continue;
+  const report = await bench.run({ rounds, say });
+  const path = await writeReport(report, machine);
+  console.log(`\n## ${bench.name}\n\n${formatReport(report)}\n\n${path}`);
+  missed ||= targetResults(report).some((target) => !target.reached);
+}
+process.exit(missed && values.strict ? 1 : 0);

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The relay side by side: ttgate, HAProxy doing the same job with one thread, and no gate at all, in
+// alternating rounds against the same server with the same load.
+import type { Child } from "../harness/child.ts";
+import { freePort } from "../harness/ports.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+import { waitFor } from "../harness/wait.ts";
+import { Load, type LoadMode, type LoadResult } from "./load.ts";
+import type { Bench, BenchOptions, Report, Row } from "./report.ts";
+import {
+  availableSubjects,
+  cpuSeconds,
+  residentBytes,
+  type Subject,
+  type SubjectName,
+  startSubject,
+} from "./subjects.ts";
+
+const connections = 32;
+const held = 3000;
+/** Sources in a round of hostile connections that no other round uses. */
+const sourcesPerRound = 200_000;
+const memoryRounds = 3;
+
+interface Work {
+  readonly mode: LoadMode;
+  readonly metric: string;
+  readonly unit: string;
+  readonly seconds: number;
+  readonly figure: (result: LoadResult) => number;
+  /** What the ratio to HAProxy must be. */
+  readonly target?: number;
+  /** Only a gate turns anybody away. */
+  readonly gatesOnly?: boolean;
+}
+
+const perSecond = (result: LoadResult) => result.perSecond;
+const gigabits = (result: LoadResult) => (result.bytesPerSecond * 8) / 1e9;
+
+const works: readonly Work[] = [
+  { mode: "pingpong", metric: "ping-pong", unit: "requests/s", seconds: 2, figure: perSecond, target: 0.9 },
+  {
+    mode: "connect",
+    metric: "connect, ping, close",
+    unit: "connections/s",
+    seconds: 2,
+    figure: perSecond,
+    target: 0.75,
+  },
+  { mode: "download", metric: "bulk to the client", unit: "Gbit/s", seconds: 1.5, figure: gigabits, target: 1.2 },
+  { mode: "upload", metric: "bulk to the server", unit: "Gbit/s", seconds: 1.5, figure: gigabits, target: 1.2 },
+  { mode: "hostile", metric: "hostile, new source", unit: "refused/s", seconds: 2, figure: perSecond, gatesOnly: true },
+  {
+    mode: "banned",
+    metric: "hostile, source in the table",
+    unit: "refused/s",
+    seconds: 1.5,
+    figure: perSecond,
+    gatesOnly: true,
+  },
+];
+
+/** Samples by row and subject, filled as they are measured. */
+class Samples {
+  readonly #rows = new Map<string, Omit<Row, "samples"> & { samples: Record<string, number[]> }>();
+
+  add(row: Omit<Row, "samples">, subject: string, sample: number): void {
+    const known = this.#rows.get(row.metric) ?? { ...row, samples: {} };
+    this.#rows.set(row.metric, known);
+    known.samples[subject] = [...(known.samples[subject] ?? []), sample];
+  }
+
+  rows(): Row[] {
+    return [...this.#rows.values()];
+  }
+}
+
+async function measureWork(
+  load: Load,
+  work: Work,
+  subject: Subject,
+  firstSource: number,
+  samples: Samples,
+): Promise<LoadResult> {
+  const cpuBefore = subject.pid === undefined ? 0 : await cpuSeconds(subject.pid);
+  const { port } = subject;
+  const result = await load.measure(work.mode, { port, connections, seconds: work.seconds, firstSource });
+  const cpuAfter = subject.pid === undefined ? 0 : await cpuSeconds(subject.pid);
+  if (result.failures > 0)
+    throw new Error(`Cannot use the result: ${result.failures} connections through ${subject.name} failed`);
+  const { metric, unit } = work;
+  const targets = work.target === undefined ? [] : [{ subject: "ttgate", reference: "haproxy", ratio: work.target }];
+  samples.add({ metric, unit, better: "higher", targets }, subject.name, work.figure(result));
+  if (work.mode === "pingpong") {
+    samples.add({ metric: "ping-pong p99", unit: "µs", better: "lower" }, subject.name, result.p99Us);
+  }
+  if (work.gatesOnly === true) {
+    const each = ((cpuAfter - cpuBefore) * 1e6) / (result.perSecond * work.seconds);
+    samples.add({ metric: `${metric}: CPU`, unit: "µs each", better: "lower" }, subject.name, each);
+  }
+  return result;
+}
+
+async function measureRates(
+  load: Load,
+  subjects: readonly Subject[],
+  options: BenchOptions,
+  samples: Samples,
+): Promise<void> {
+  for (let round = 0; round < options.rounds; round++) {
+    for (const work of works) {
+      // Another one begins each round, so that none always follows the same neighbour.
+      const order = subjects.map((_, index) => subjects[(index + round) % subjects.length]);
+      for (const subject of order) {
+        if (subject === undefined || (work.gatesOnly === true && subject.pid === undefined)) continue;
+        // Legitimate load: the first addresses. Hostile load: the ones after them, new in each round.
+        const firstSource = work.gatesOnly === true ? 100_000 + round * sourcesPerRound : 0;
+        const result = await measureWork(load, work, subject, firstSource, samples);
+        const busy = Math.round(result.cpuShare * 100);
+        options.say(
+          `round ${round + 1}  ${work.metric.padEnd(30)} ${subject.name.padEnd(8)} ${work.figure(result).toFixed(1).padStart(10)} ${work.unit}  (generator ${busy} % busy)`,
+        );
+      }
+    }
+  }
+}
+
+const mebibyte = 1024 * 1024;
+
+/** In a process that has done nothing else: what is left over from other work is not its connections'. */
+async function measureMemory(
+  load: Load,
+  name: SubjectName,
+  server: Child,
+  port: number,
+  directory: TempDir,
+  samples: Samples,
+): Promise<void> {
+  await using subject = await startSubject(name, port, directory);
+  if (subject.pid === undefined || server.exit !== undefined) return;
+  const idle = await settledBytes(subject.pid);
+  await using _holder = await load.hold(subject.port, held);
+  const full = await settledBytes(subject.pid);
+  samples.add({ metric: "memory, idle", unit: "MiB", better: "lower" }, name, idle / mebibyte);
+  samples.add({ metric: `memory, ${held} connections`, unit: "MiB", better: "lower" }, name, full / mebibyte);
+  const targets = [{ subject: "ttgate", reference: "haproxy", ratio: 0.6 }];
+  const each = (full - idle) / held / 1024;
+  samples.add({ metric: "memory per held connection", unit: "KiB", better: "lower", targets }, name, each);
+}
+
+/** Resident memory once it stands still for a second. */
+async function settledBytes(pid: number): Promise<number> {
+  let last = 0;
+  let sinceMs = performance.now();
+  return waitFor("memory to settle", async () => {
+    const now = await residentBytes(pid);
+    if (Math.abs(now - last) > mebibyte / 4) {
+      last = now;
+      sinceMs = performance.now();
+    }
+    return performance.now() - sinceMs > 1000 && now;
+  });
+}
+
+async function run(options: BenchOptions): Promise<Report> {
+  using directory = new TempDir();
+  const load = await Load.compile(directory.path);
+  const names = await availableSubjects(options.say);
+  const serverPort = await freePort();
+  await using server = await load.serve(serverPort);
+  await using stack = new AsyncDisposableStack();
+  const subjects: Subject[] = [];
+  for (const name of names) subjects.push(stack.use(await startSubject(name, serverPort, directory)));
+  const samples = new Samples();
+  await measureRates(load, subjects, options, samples);
+  for (let round = 0; round < Math.min(memoryRounds, options.rounds); round++) {
+    for (const name of names) await measureMemory(load, name, server, serverPort, directory, samples);
+    options.say(`round ${round + 1}  memory with ${held} held connections`);
+  }
+  return { name: "proxy", reference: "haproxy", method: methodOf(subjects, options), rows: samples.rows() };
+}
+
+function methodOf(subjects: readonly Subject[], options: BenchOptions): string[] {
+  const versions = subjects
+    .filter((subject) => subject.version !== "")
+    .map((subject) => `${subject.name}: ${subject.version}`);
+  return [
+    ...versions,
+    `${connections} connections over loopback, each from an address of its own; packets of 256 random bytes; load generator and server in C, one thread each`,
+    `medians of ${options.rounds} alternating rounds (memory: ${Math.min(memoryRounds, options.rounds)}, fresh processes); nothing is pinned to a CPU; the first fifth of each run does not count`,
+    "HAProxy: one thread, inspects the first bytes for the same protocols, stick table of 10 minutes, turns known sources away at accept",
+    "hostile: connects, sends an HTTP request, waits for the end of the connection; no kernel block",
+    `memory: resident; ${held} clients connect at once, as after a restart, exchange one packet each and stay`,
+    "CPU: user and kernel time of the gate's process for each refused connection",
+  ];
+}
+
+export const proxyBench: Bench = { name: "proxy", run };
