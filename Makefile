@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+# Builds, checks and installs ttgate. Wanted from the host: node, npm, gcc, make, git; the rest is installed
+# by name (scripts/host_packages.txt) or by npm (package-lock.json), and only where it is missing.
+# V=1 shows every command.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+Q := $(if $(filter 1,$(V)),,@)
+say = @printf '  %-8s %s\n'
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CLANG ?= clang
+bin := node_modules/.bin
+modules := node_modules/.package-lock.json
+host := scripts/host_packages.sh
+
+sources := $(shell find src -name '*.ts' -not -path 'src/generated/*')
+generated := $(addprefix src/generated/,bpf_object.ts native_libraries.ts version.ts)
+c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+# uapi headers of the architecture: clang's BPF target does not look there by itself.
+bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
+	-I/usr/include/$(shell gcc -print-multiarch)
+
+.PHONY: help deps bpf build generated test lint fmt bench demo clean install uninstall FORCE
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+deps: $(modules) ## install what is missing on this host to build and to test
+	$(Q)$(host) build lint test
+
+bpf: ttgate ## build the BPF object and ./ttgate, the executable that carries it
+
+build: bpf ## the same as bpf
+
+test: ttgate $(modules) ## run every test; the last line says how many passed
+	$(Q)$(host) test
+	$(Q)$(bin)/bun scripts/test.ts
+
+lint: $(generated) $(modules) ## format, types under both runtimes, layers, cycles, C style, licences
+	$(Q)$(host) lint
+	$(say) BIOME .
+	$(Q)$(bin)/biome check --error-on-warnings .
+	$(say) SPDX .
+	$(Q)scripts/spdx.sh
+	$(say) CLANG-FORMAT '*.[ch]'
+	$(Q)clang-format --dry-run -Werror $(c_files)
+	$(say) TSC .
+	$(Q)$(bin)/tsc --noEmit
+	$(say) DENO 'check src/main.ts'
+	$(Q)$(bin)/deno check --quiet src/main.ts $(wildcard tests/runtime/deno_test.ts)
+
+fmt: $(modules) ## format all sources
+	$(Q)$(host) lint
+	$(Q)$(bin)/biome check --write .
+	$(Q)clang-format -i $(c_files)
+
+bench: ttgate $(modules) ## measure side by side with HAProxy and a direct connection
+	$(Q)$(host) test bench
+	$(Q)$(bin)/bun tests/bench/main.ts
+
+demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
+	$(Q)$(host) test
+	$(Q)$(bin)/bun tests/harness/demo.ts
+
+generated: $(generated)
+
+clean: ## remove what was built; node_modules stays
+	$(Q)rm -rf build src/generated ttgate
+
+# npm ci and not npm install: exactly what package-lock.json says.
+$(modules): package-lock.json
+	$(say) NPM 'ci'
+	$(Q)npm ci --no-audit --no-fund --loglevel=error
+	$(Q)touch $@
+
+build/ttgate.bpf.o: bpf/ttgate.bpf.c Makefile
+	$(Q)$(host) build
+	$(say) CLANG $@
+	$(Q)mkdir -p build
+	$(Q)$(CLANG) $(bpf_flags) -MMD -MP -MF build/ttgate.bpf.d -c $< -o $@
+-include build/ttgate.bpf.d
+
+# What make can not see by a file's age: the commit, and the libraries of this host. Rewritten only
+# when it changed, so that nothing is built again for nothing.
+build/commit: FORCE
+	$(Q)mkdir -p build
+	$(Q)git describe --always --dirty --abbrev=12 2>/dev/null >$@.new || true
+	$(Q)if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+build/libraries: FORCE
+	$(Q)$(host) build
+	$(Q)mkdir -p build
+	$(Q)for name in libbpf.so.1 libelf.so.1 libz.so.1; do stat -Lc '%n %s %Y' "$$(gcc -print-file-name=$$name)"; done >$@.new
+	$(Q)if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+src/generated/bpf_object.ts: build/ttgate.bpf.o
+src/generated/bpf_object.ts: embed = object build/ttgate.bpf.o
+src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/elf.ts
+src/generated/native_libraries.ts: embed = libraries
+src/generated/version.ts: build/commit package.json
+src/generated/version.ts: embed = version "$$(<build/commit)"
+$(generated): scripts/embed.ts | $(modules)
+	$(say) EMBED $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(bin)/bun scripts/embed.ts $(embed) >$@.new
+	$(Q)mv $@.new $@
+
+# Nothing is read from the directory where it is started, and no import is left to be found at run time.
+# No --bytecode: it writes a file on exit when a variable says so. What no flag switches off, harden.ts does.
+ttgate: $(sources) $(generated) $(modules) Makefile scripts/harden.ts scripts/hostile_names.ts
+	$(say) COMPILE $@
+	$(Q)$(bin)/bun build --compile --minify --sourcemap=none --reject-unresolved \
+		--no-compile-autoload-bunfig --no-compile-autoload-dotenv \
+		--no-compile-autoload-tsconfig --no-compile-autoload-package-json \
+		--outfile=build/ttgate.plain src/main.ts $(if $(filter 1,$(V)),,>/dev/null)
+	$(Q)$(bin)/bun scripts/harden.ts build/ttgate.plain $@
+	$(Q)rm build/ttgate.plain
+
+FORCE:
