@@ -60,24 +60,19 @@ function addressBytes(text: string): { bytes: Uint8Array; dotted: boolean } | un
   return { bytes: Uint8Array.from(ipaddr.IPv6.parse(unzoned).toByteArray()), dotted: false };
 }
 
+/** @throws Error when the text is no address or prefix: for text that was checked before. */
+export function requirePrefix(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (prefix === undefined) throw new Error(`Not an IP address or prefix: "${text}"`);
+  return prefix;
+}
+
 export function isIpv4(prefix: Prefix): boolean {
   return prefix.bits >= mappedBits && mappedHead.every((value, index) => prefix.bytes[index] === value);
 }
 
 export function contains(outer: Prefix, inner: Prefix): boolean {
   return inner.bits >= outer.bits && prefixFromBytes(inner.bytes, outer.bits).text === outer.text;
-}
-
-/**
- * What a ban of this client covers: the IPv4 address, or the IPv6 network of `ipv6Bits`.
- * @param address as the runtime prints a peer (`::ffff:192.0.2.1`, `fe80::1%eth0`).
- * @throws Error when it is not an IP address.
- */
-export function sourceOf(address: string, ipv6Bits: number): Prefix {
-  const parsed = addressBytes(address);
-  if (parsed === undefined) throw new Error(`Not an IP address: "${address}"`);
-  const single = prefixFromBytes(parsed.bytes);
-  return isIpv4(single) ? single : prefixFromBytes(parsed.bytes, ipv6Bits);
 }
 
 /** `address:port`, IPv6 in brackets (RFC 5952 section 6). */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in
 // step by the gate. Every operation is O(1); ended bans are found without scanning.
-import { contains, type Prefix, prefixFromBytes } from "./address.ts";
+import { contains, isIpv4, type Prefix, prefixFromBytes } from "./address.ts";
+import type { Client } from "./client.ts";
 import { Expiry } from "./expiry.ts";
 
 /** What a sniffed connection showed. */
@@ -35,9 +36,9 @@ export class Bans {
   readonly capacity: number;
   readonly #byText = new Map<string, Ban>();
   readonly #expiry = new Expiry<string>();
-  /** How many bans of each prefix length are not single sources; empty nearly always. */
+  readonly #ipv6Bits: number;
+  /** How many bans of each prefix length are not of single sources; empty nearly always. */
   readonly #ranges = new Map<number, number>();
-  readonly #sourceBits: ReadonlySet<number>;
 
   /**
    * @param capacity most bans held; the one that ends soonest makes room.
@@ -45,20 +46,19 @@ export class Bans {
    */
   constructor(capacity: number, ipv6Bits: number) {
     this.capacity = capacity;
-    this.#sourceBits = new Set([128, ipv6Bits]);
+    this.#ipv6Bits = ipv6Bits;
   }
 
   get size(): number {
     return this.#byText.size;
   }
 
-  /** The ban that covers a source and is still running. */
-  find(source: Prefix, nowMs: number): Ban | undefined {
-    const exact = this.#byText.get(source.text);
+  /** The ban that covers a client and is still running. */
+  find(client: Client, nowMs: number): Ban | undefined {
+    const exact = this.#byText.get(client.sourceText);
     if (exact !== undefined && exact.expiresMs > nowMs) return exact;
     for (const bits of this.#ranges.keys()) {
-      if (bits > source.bits) continue;
-      const range = this.#byText.get(prefixFromBytes(source.bytes, bits).text);
+      const range = this.#byText.get(prefixFromBytes(client.single().bytes, bits).text);
       if (range !== undefined && range.expiresMs > nowMs) return range;
     }
     return undefined;
@@ -69,13 +69,25 @@ export class Bans {
     return this.#byText.get(prefix.text);
   }
 
+  /** The ban of a prefix or of the closest range around it, if it is running. */
+  covering(prefix: Prefix, nowMs: number): Ban | undefined {
+    const exact = this.get(prefix);
+    if (exact !== undefined && exact.expiresMs > nowMs) return exact;
+    const lengths = [...this.#ranges.keys(), this.#ipv6Bits].filter((bits) => bits < prefix.bits).sort((a, b) => b - a);
+    for (const bits of lengths) {
+      const range = this.#byText.get(prefixFromBytes(prefix.bytes, bits).text);
+      if (range !== undefined && range.expiresMs > nowMs) return range;
+    }
+    return undefined;
+  }
+
   /** Adds or replaces. @returns the ban that had to make room in a full table. */
   add(ban: Ban): Ban | undefined {
     const evicted = this.#byText.has(ban.prefix.text) || this.size < this.capacity ? undefined : this.#evict();
     this.remove(ban.prefix);
     this.#byText.set(ban.prefix.text, ban);
     this.#expiry.add(ban.prefix.text, ban.expiresMs);
-    this.#countRange(ban.prefix.bits, 1);
+    this.#countRange(ban.prefix, 1);
     return evicted;
   }
 
@@ -85,7 +97,7 @@ export class Bans {
     if (ban === undefined) return undefined;
     this.#byText.delete(prefix.text);
     this.#expiry.remove(prefix.text, ban.expiresMs);
-    this.#countRange(prefix.bits, -1);
+    this.#countRange(prefix, -1);
     return ban;
   }
 
@@ -112,7 +124,7 @@ export class Bans {
     for (const ban of this.#byText.values()) if (contains(prefix, ban.prefix)) yield ban;
   }
 
-  all(): IterableIterator<Ban> {
+  all(): MapIterator<Ban> {
     return this.#byText.values();
   }
 
@@ -121,10 +133,10 @@ export class Bans {
     return victim === undefined ? undefined : this.remove(victim.prefix);
   }
 
-  #countRange(bits: number, change: number): void {
-    if (this.#sourceBits.has(bits)) return;
-    const count = (this.#ranges.get(bits) ?? 0) + change;
-    if (count > 0) this.#ranges.set(bits, count);
-    else this.#ranges.delete(bits);
+  #countRange(prefix: Prefix, change: number): void {
+    if (prefix.bits === (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return;
+    const count = (this.#ranges.get(prefix.bits) ?? 0) + change;
+    if (count > 0) this.#ranges.set(prefix.bits, count);
+    else this.#ranges.delete(prefix.bits);
   }
 }

@@ -10,7 +10,8 @@ export const longestDurationMs = 3650 * 86_400_000;
 export function parseDuration(text: string): number | undefined {
   if (!/^(\d+(ms|s|m|h|d))+$/.test(text)) return undefined;
   let totalMs = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+)(ms|s|m|h|d)/g)) totalMs += Number(amount) * (unitMs[unit ?? ""] ?? 0);
+  for (const [, amount, unit] of text.matchAll(/(\d+)(ms|s|m|h|d)/g))
+    totalMs += Number(amount) * (unitMs[unit ?? ""] ?? 0);
   return totalMs > 0 && totalMs <= longestDurationMs ? totalMs : undefined;
 }
 

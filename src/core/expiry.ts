@@ -28,7 +28,11 @@ export class Expiry<T> {
   /** Takes out at most `limit` items whose second is over: up to a second late, never early. */
   due(nowMs: number, limit = Number.POSITIVE_INFINITY): T[] {
     const items: T[] = [];
-    for (let second = this.#seconds.peek(); second !== undefined && second * 1000 <= nowMs; second = this.#seconds.peek()) {
+    for (
+      let second = this.#seconds.peek();
+      second !== undefined && second * 1000 <= nowMs;
+      second = this.#seconds.peek()
+    ) {
       const bucket = this.#buckets.get(second) ?? new Set();
       for (const item of bucket) {
         if (items.length >= limit) return items;

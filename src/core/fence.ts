@@ -22,7 +22,10 @@ export interface FenceRecord extends FenceEntry {
 }
 
 /** `full`: the table has to make room first. `failed`: the kernel said no; the text says why. */
-export type FenceOutcome = { readonly kind: "enforced" } | { readonly kind: "full" } | { readonly kind: "failed"; readonly message: string };
+export type FenceOutcome =
+  | { readonly kind: "enforced" }
+  | { readonly kind: "full" }
+  | { readonly kind: "failed"; readonly message: string };
 
 export interface FenceInterface {
   readonly name: string;
@@ -51,6 +54,8 @@ export interface FenceStatus {
 }
 
 export interface Fence {
+  /** Names the map that holds such a prefix: room made in one map is none in another. */
+  mapOf(prefix: Prefix): string;
   /** Adds an entry, or changes the expiry of one that is there. */
   put(entry: FenceEntry): FenceOutcome;
   /** Like `put` for many, by batch calls where the kernel has them. One outcome for each entry. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses that no path can ban: the host's own, gateways, upstreams, what the operator allows. Each
 // keeps why it is there, for the log and `ttgate status`.
-import { contains, isIpv4, type Prefix, prefixFromBytes } from "./address.ts";
+import { contains, type Prefix } from "./address.ts";
+import type { Client } from "./client.ts";
 
 export interface NeverBanEntry {
   readonly prefix: Prefix;
@@ -34,14 +35,13 @@ export class NeverBan {
   }
 
   /**
-   * The widest part of a source that may be banned: the source itself, or, where a protected address is
-   * its neighbour in the same IPv6 network, the client's single address.
+   * The widest part of a client's source that may be banned: the source, or, where a protected address
+   * is its neighbour in the same IPv6 network, the client's single address.
    */
-  bannable(source: Prefix, client: Prefix): { readonly prefix: Prefix } | { readonly conflict: NeverBanEntry } {
-    const conflict = this.conflict(source);
-    if (conflict === undefined) return { prefix: source };
-    const single = isIpv4(client) ? client : prefixFromBytes(client.bytes, 128);
-    const closer = this.conflict(single);
-    return closer === undefined ? { prefix: single } : { conflict: closer };
+  bannable(client: Client): { readonly prefix: Prefix } | { readonly conflict: NeverBanEntry } {
+    const conflict = this.conflict(client.source());
+    if (conflict === undefined) return { prefix: client.source() };
+    const closer = this.conflict(client.single());
+    return closer === undefined ? { prefix: client.single() } : { conflict: closer };
   }
 }

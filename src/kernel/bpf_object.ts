@@ -19,8 +19,8 @@ const logTailLines = 4;
 export interface ObjectPlan {
   /** Descriptors of maps that are there already, by the name in the object. Must have its geometry. */
   readonly reuse: Readonly<Record<string, number>>;
-  /** Maps that are neither made nor used. */
-  readonly skip: readonly string[];
+  /** Maps to make; the object's others are left out, and no loaded program may reach them. */
+  readonly create: readonly string[];
   /** Programs to load, with their BPF_PROG_LOAD flags; the others stay out. */
   readonly programs: Readonly<Record<string, number>>;
   /** `const volatile __u32` of the object, by name. */
@@ -63,7 +63,7 @@ export function loadObject(libraries: Libraries, bytes: NativeBuffer, plan: Obje
     for (const [map, fd] of Object.entries(plan.reuse)) {
       check(`Use map "${map}" that is there`, bpf.bpf_map__reuse_fd(find("map", map), fd));
     }
-    for (const map of plan.skip) check(`Leave out map "${map}"`, bpf.bpf_map__set_autocreate(find("map", map), 0));
+    chooseMaps(libraries, handle, new Set([...plan.create, ...Object.keys(plan.reuse)]));
     for (let program = 0n; ; ) {
       program = bpf.bpf_object__next_program(handle, program);
       if (program === 0n) break;
@@ -94,6 +94,17 @@ export function loadObject(libraries: Libraries, bytes: NativeBuffer, plan: Obje
       bpf.bpf_object__close(handle);
     },
   };
+}
+
+/** libbpf would make every map of the object, used or not. Those of its sections have a dot in the name. */
+function chooseMaps({ bpf, native }: Libraries, handle: bigint, wanted: ReadonlySet<string>): void {
+  for (let map = 0n; ; ) {
+    map = bpf.bpf_object__next_map(handle, map);
+    if (map === 0n) return;
+    const name = native.text(bpf.bpf_map__name(map));
+    const chosen = wanted.has(name) || name.includes(".");
+    check(`Choose map "${name}"`, bpf.bpf_map__set_autocreate(map, chosen ? 1 : 0));
+  }
 }
 
 /** Constants stand in one read-only map; BTF tells where in it each of them lies. */

@@ -12,6 +12,20 @@ export const libcSymbols = {
   write: [["i32", "buf", "u64"], "i64"],
   // int memfd_create(const char *name, unsigned int flags)
   memfd_create: [["buf", "u32"], "i32"],
+  // int open(const char *path, int flags, ...)
+  open: [["buf", "i32"], "i32"],
+  // ssize_t read(int fd, void *buf, size_t count)
+  read: [["i32", "buf", "u64"], "i64"],
+  // ssize_t readlink(const char *path, char *buf, size_t size)
+  readlink: [["buf", "buf", "u64"], "i64"],
+  // ssize_t getdents64(int fd, void *buf, size_t size)
+  getdents64: [["i32", "buf", "u64"], "i64"],
+  // int access(const char *path, int mode)
+  access: [["buf", "i32"], "i32"],
+  // int unlink(const char *path)
+  unlink: [["buf"], "i32"],
+  // int statfs(const char *path, struct statfs *buf)
+  statfs: [["buf", "buf"], "i32"],
   // int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)
   mount: [["buf", "buf", "buf", "u64", "buf"], "i32"],
   // unsigned int if_nametoindex(const char *name)

@@ -74,7 +74,9 @@ class BunSocket implements TcpSocket {
   events: SocketEvents = silent;
   #raw: RawSocket | undefined;
   #unsent: Uint8Array[] = [];
-  #finish = false;
+  /** shutdown() was asked for; it follows the last unsent byte. */
+  #finishing = false;
+  #peerEnded = false;
 
   attach(raw: RawSocket): void {
     this.#raw = raw;
@@ -111,13 +113,25 @@ class BunSocket implements TcpSocket {
       }
       this.#unsent.shift();
     }
-    if (this.#finish) this.#raw.shutdown();
+    if (this.#finishing) this.#finish();
     else this.events.drain();
   }
 
   shutdown(): void {
-    this.#finish = true;
-    if (this.#unsent.length === 0) this.#raw?.shutdown();
+    this.#finishing = true;
+    if (this.#unsent.length === 0) this.#finish();
+  }
+
+  ended(): void {
+    this.#peerEnded = true;
+    this.events.end();
+    if (this.#finishing && this.#unsent.length === 0) this.#finish();
+  }
+
+  /** Everything is sent: FIN, and with the peer's FIN already here the connection is over. */
+  #finish(): void {
+    if (this.#peerEnded) this.#raw?.end();
+    else this.#raw?.shutdown();
   }
 
   pause(): void {
@@ -149,7 +163,7 @@ function handlers(open: (socket: RawSocket) => void, connectError: (error: Error
     open,
     data: (socket, bytes) => socket.data.events.data(bytes),
     drain: (socket) => socket.data.drain(),
-    end: (socket) => socket.data.events.end(),
+    end: (socket) => socket.data.ended(),
     close: (socket, error) => socket.data.closed(error),
     error: (socket, error) => socket.data.closed(error),
     connectError: (_socket, error) => connectError(error),

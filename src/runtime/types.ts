@@ -20,7 +20,10 @@ export interface SocketEvents {
   close(error: Error | undefined): void;
 }
 
-/** One TCP connection. Every method may be called at any time, also after the end. */
+/**
+ * One TCP connection. Every method may be called at any time, also after the end. It closes by itself
+ * when both sides have sent FIN.
+ */
 export interface TcpSocket {
   /** The peer, as the runtime prints it (`::ffff:192.0.2.1` on a dual-stack listener). */
   readonly remote: Endpoint;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Splits a command line by a table of flags. @std/cli would be first choice; its registry can not be
+// reached where this is built, so node:util's parseArgs stands in, here and nowhere else.
+import { parseArgs } from "node:util";
+import { Failure } from "./failure.ts";
+
+export interface Flag {
+  readonly short?: string;
+  /** Name of the value in help; without it the flag is a switch. */
+  readonly value?: string;
+  readonly repeats?: boolean;
+  readonly help: string;
+}
+
+export interface CommandLine {
+  readonly flags: Readonly<Record<string, string | boolean | readonly (string | boolean)[]>>;
+  readonly positionals: readonly string[];
+}
+
+/** @param command for the remedy in an error, as in `ttgate COMMAND --help`. */
+export function parseCommandLine(
+  args: readonly string[],
+  flags: Readonly<Record<string, Flag>>,
+  command: string,
+): CommandLine {
+  const options = Object.fromEntries(
+    Object.entries(flags).map(([name, { short, value, repeats }]) => [
+      name,
+      {
+        type: value === undefined ? ("boolean" as const) : ("string" as const),
+        multiple: repeats ?? false,
+        ...(short === undefined ? {} : { short }),
+      },
+    ]),
+  );
+  try {
+    const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    return { flags: { ...parsed.values } as CommandLine["flags"], positionals: parsed.positionals };
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split(/\. |\n/)[0] ?? "") : String(error);
+    throw new Failure(`${reason}: see "ttgate ${command}--help"`, { exitCode: 2, cause: error });
+  }
+}
+
+/** One line a flag, aligned. */
+export function flagHelp(flags: Readonly<Record<string, Flag>>): string {
+  const rows = Object.entries(flags).map(([name, { short, value, help }]) => {
+    const long = `--${name}${value === undefined ? "" : ` ${value}`}`;
+    return [`${short === undefined ? "    " : `-${short}, `}${long}`, help] as const;
+  });
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return rows.map(([left, help]) => `  ${left.padEnd(width)}  ${help}`).join("\n");
+}

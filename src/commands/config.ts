@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ttgate config check|schema|show`: look at the configuration without running anything.
+import { z } from "zod";
+import { flagHelp, parseCommandLine } from "../cli.ts";
+import { defaultConfigFile, loadConfig } from "../config.ts";
+import { formatEndpoint } from "../core/address.ts";
+import { formatDuration } from "../core/duration.ts";
+import { Failure } from "../failure.ts";
+import { configSchema, formatStatus } from "../options.ts";
+import { loadSniffer } from "../profile.ts";
+import { runFlags } from "./run.ts";
+
+const about = `Usage: ttgate config check [-c FILE]   is the file right, the profile with it?
+       ttgate config show  [-c FILE] [options]   what the gate would run by
+       ttgate config schema   JSON Schema of the file
+
+Keys of the file (TOML, default ${defaultConfigFile}) are the long options.`;
+
+export async function config(args: readonly string[]): Promise<number> {
+  const table = { ...runFlags, json: { help: "print JSON" } };
+  const { flags, positionals } = parseCommandLine(args, table, "config ");
+  const { config: file, json, help, ...given } = flags;
+  const path = typeof file === "string" ? file : undefined;
+  if (help === true) {
+    console.log(`${about}\n\nOptions:\n${flagHelp(table)}`);
+    return 0;
+  }
+  switch (positionals[0]) {
+    case "check": {
+      loadSniffer(loadConfig(given, path).profile);
+      const text = `${path ?? defaultConfigFile} is right`;
+      console.log(json === true ? JSON.stringify({ valid: true }) : text);
+      return 0;
+    }
+    case "show":
+      console.log(shown(loadConfig(given, path), json === true));
+      return 0;
+    case "schema":
+      console.log(JSON.stringify(z.toJSONSchema(configSchema, { io: "input" }), undefined, 2));
+      return 0;
+    default:
+      throw new Failure(`Unknown "config ${positionals[0] ?? ""}": expected check, show or schema`, { exitCode: 2 });
+  }
+}
+
+function shown(loaded: ReturnType<typeof loadConfig>, json: boolean): string {
+  const written: Record<string, unknown> = {
+    ...loaded,
+    listen: formatEndpoint({ address: loaded.listen.host, port: loaded.listen.port }),
+    upstream: loaded.upstream.map(({ host, port }) => formatEndpoint({ address: host, port })),
+    allow: loaded.allow.map(({ text }) => text),
+    status: formatStatus(loaded.status),
+    timeout: formatDuration(loaded.timeout),
+    "first-packet": formatDuration(loaded["first-packet"]),
+  };
+  if (json) return JSON.stringify(written);
+  return Object.entries(written)
+    .map(([key, value]) => `${key} = ${JSON.stringify(value)}`)
+    .join("\n");
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ttgate [run]`: load the configuration, open the gate, wait for a signal, close it.
+import process from "node:process";
+import { flagHelp, parseCommandLine } from "../cli.ts";
+import { defaultConfigFile, loadConfig } from "../config.ts";
+import { Failure } from "../failure.ts";
+import { openGate } from "../gate.ts";
+import { version } from "../generated/version.ts";
+import { openLog } from "../log.ts";
+import { options } from "../options.ts";
+import { loadSniffer } from "../profile.ts";
+import { currentRuntime } from "../runtime/select.ts";
+
+export const runFlags = {
+  ...options,
+  config: { short: "c", value: "FILE", help: `every option above as a key; flags win (default ${defaultConfigFile})` },
+  help: { short: "h", help: "this text" },
+} as const;
+
+export const runHelp = `Usage: ttgate [run] [options]
+
+Accepts connections, throws out sources that speak another protocol than the expected one, keeps them
+out for a time, and relays everybody else to the server. With -B the kernel drops their packets.
+
+Options:
+${flagHelp(runFlags)}
+`;
+
+/** Runs until SIGINT or SIGTERM. */
+export async function run(args: readonly string[]): Promise<number> {
+  const { flags, positionals } = parseCommandLine(args, runFlags, "");
+  if (flags["help"] === true) {
+    console.log(runHelp.trimEnd());
+    return 0;
+  }
+  if (positionals[0] !== undefined) {
+    throw new Failure(`Unknown command "${positionals[0]}": see "ttgate --help"`, { exitCode: 2 });
+  }
+  const { config: file, ...given } = flags;
+  const config = loadConfig(given, typeof file === "string" ? file : undefined);
+  const sniffer = loadSniffer(config.profile);
+  const log = openLog(config.log);
+  const stop = stopSignal();
+  const runtime = await currentRuntime();
+  const gate = await openGate({ config, sniffer, runtime, version, log });
+  const signal = await stop;
+  log("info", `Stopping on ${signal}`);
+  await gate.close();
+  return 0;
+}
+
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve(signal));
+  });
+}

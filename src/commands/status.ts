@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ttgate status`: what the gate does at the moment.
+import { refusal } from "../control.ts";
+import { formatDuration } from "../core/duration.ts";
+import { Failure } from "../failure.ts";
+import type { Snapshot } from "../snapshot.ts";
+import { asking } from "./reading.ts";
+
+const shape = { name: "status", operands: "", count: 0, about: "Says what the gate does at the moment." };
+
+export async function status(args: readonly string[]): Promise<number> {
+  const call = asking(args, shape);
+  if (call === undefined) return 0;
+  const reply = await call.control.ask("GET", "/status");
+  if (reply.status !== 200) throw new Failure(refusal(reply), { exitCode: 3 });
+  const snapshot = reply.body as Snapshot;
+  console.log(call.json ? JSON.stringify(snapshot) : rendered(snapshot));
+  return 0;
+}
+
+function rendered(snapshot: Snapshot): string {
+  const { connections, bans, kernel } = snapshot;
+  const upstreams = snapshot.upstreams.map(({ address, reachable, error }) => {
+    const state = reachable === null ? "not tried yet" : reachable ? "reachable" : `not reachable: ${error}`;
+    return `${address} (${state})`;
+  });
+  const protocols = Object.entries(bans.byProtocol).map(([protocol, count]) => `${protocol} ${count}`);
+  const rows: (readonly [string, string])[] = [
+    [
+      "gate",
+      `${snapshot.listen} for ${snapshot.profile}, up ${formatDuration(snapshot.uptimeSeconds * 1000)}, pid ${snapshot.pid}, ${snapshot.version}${snapshot.dryRun ? ", dry run" : ""}`,
+    ],
+    ["upstream", upstreams.join(", ")],
+    ["connections", `${connections.accepted} accepted, ${connections.relayed} relayed, ${connections.active} open`],
+    [
+      "turned away",
+      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.upstreamFailed} without upstream`,
+    ],
+    ["bans", `${bans.active} now, ${bans.total} in all${protocols.length === 0 ? "" : `: ${protocols.join(", ")}`}`],
+    ["kernel", kernelText(kernel)],
+    ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
+    ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
+  ];
+  return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
+}
+
+function kernelText(kernel: Snapshot["kernel"]): string {
+  if (kernel.map === null) return `off: ${kernel.reason}`;
+  const room = `map ${kernel.map}, ${kernel.entries} of ${kernel.capacity} entries`;
+  if (kernel.managedBy !== null) return `${room}, read by ${kernel.managedBy}`;
+  const interfaces = kernel.interfaces.map(
+    ({ name, attach, reason }) => `${name} ${attach}${reason === null ? "" : ` (${reason})`}`,
+  );
+  const proof = kernel.proof === null ? "" : kernel.proof.passed ? ", proven" : `, WRONG: ${kernel.proof.failure}`;
+  return `${interfaces.join(", ") || `no interface: ${kernel.reason}`}, ${room}${proof}`;
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ttgate version`.
+import process from "node:process";
+import { parseCommandLine } from "../cli.ts";
+import { version as built } from "../generated/version.ts";
+
+export async function version(args: readonly string[]): Promise<number> {
+  const flags = { json: { help: "print JSON" }, help: { short: "h", help: "this text" } };
+  const { flags: given } = parseCommandLine(args, flags, "version ");
+  const runtime =
+    process.versions["bun"] === undefined ? `deno ${process.versions["deno"]}` : `bun ${process.versions["bun"]}`;
+  if (given["help"] === true) console.log("Usage: ttgate version [--json]");
+  else
+    console.log(given["json"] === true ? JSON.stringify({ version: built, runtime }) : `ttgate ${built} (${runtime})`);
+  return 0;
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a command talks to the gate that runs: finds it, and asks its status endpoint. node:http because
+// it reaches unix sockets under both runtimes.
+import { type RequestOptions, request } from "node:http";
+import process from "node:process";
+import { Failure, messageOf } from "./failure.ts";
+import { type Instance, runningInstances } from "./instance.ts";
+import { formatStatus, parseStatus, type StatusAddress } from "./options.ts";
+
+export interface Reply {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+export interface Control {
+  readonly address: string;
+  ask(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<Reply>;
+}
+
+/** A gate on the same host answers in milliseconds, under attack in tens of them. */
+const timeoutMs = 10_000;
+
+const defaultStatus: StatusAddress = { kind: "tcp", host: "127.0.0.1", port: 9500 };
+
+/**
+ * @param statusText value of --status; without it the gate that runs in this network namespace.
+ * @throws Failure when the text is wrong or it is not clear which gate is meant.
+ */
+export function findControl(statusText: string | undefined): Control {
+  const instances = runningInstances();
+  if (statusText !== undefined) {
+    const address = parseStatus(statusText);
+    if (address === undefined || address.kind === "off") {
+      throw new Failure(`Invalid --status "${statusText}": expected HOST:PORT or unix:/PATH`, { exitCode: 2 });
+    }
+    const text = formatStatus(address);
+    return controlOf(
+      address,
+      instances.find(({ status }) => status === text),
+    );
+  }
+  const [instance, ...others] = instances;
+  if (instance === undefined) return controlOf(defaultStatus, undefined);
+  if (others.length > 0) {
+    const list = instances.map(({ listen, status }) => `--status ${status} (listens on ${listen})`);
+    throw new Failure(`Several gates run here: choose one with ${list.join(" or ")}`, { exitCode: 2 });
+  }
+  const address = parseStatus(instance.status);
+  if (address === undefined || address.kind === "off") {
+    const gate = `the gate with pid ${instance.pid} runs with --status off`;
+    throw new Failure(`Cannot ask: ${gate}, restart it with a status address`, { exitCode: 3 });
+  }
+  return controlOf(address, instance);
+}
+
+function controlOf(address: StatusAddress, instance: Instance | undefined): Control {
+  const token = process.env["TTGATE_TOKEN"] ?? instance?.token;
+  const where =
+    address.kind === "unix"
+      ? { socketPath: address.path }
+      : { host: address.kind === "tcp" ? address.host : "", port: address.kind === "tcp" ? address.port : 0 };
+  const text = formatStatus(address);
+  return {
+    address: text,
+    async ask(method, path, body) {
+      const headers: Record<string, string> = { host: "ttgate" };
+      if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
+      if (body !== undefined) headers["content-type"] = "application/json";
+      const reply = await exchange({ ...where, method, path, headers, timeout: timeoutMs }, body, text);
+      if (reply.status === 401) {
+        const remedy = "run this as the user that the gate runs as, or set TTGATE_TOKEN to the gate's token";
+        throw new Failure(`Not allowed by the gate at "${text}": ${remedy}`, { exitCode: 3 });
+      }
+      return reply;
+    },
+  };
+}
+
+function exchange(options: RequestOptions, body: unknown, address: string): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: unknown) => {
+      const remedy = "is ttgate running? --status says where its endpoint is";
+      const message = `Cannot ask the gate at "${address}": ${messageOf(error)}; ${remedy}`;
+      reject(new Failure(message, { exitCode: 3, cause: error }));
+    };
+    const outgoing = request(options, (incoming) => {
+      const chunks: string[] = [];
+      incoming.setEncoding("utf8");
+      incoming.on("data", (chunk: string) => chunks.push(chunk));
+      incoming.on("error", failed);
+      incoming.on("end", () => {
+        try {
+          resolve({ status: incoming.statusCode ?? 0, body: JSON.parse(chunks.join("")) });
+        } catch {
+          failed(new Error("its answer is not JSON"));
+        }
+      });
+    });
+    outgoing.on("error", failed);
+    outgoing.on("timeout", () => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
+    outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+/** The `error` of a refusal, which the gate words for a person. */
+export function refusal(reply: Reply): string {
+  const { body } = reply;
+  if (typeof body === "object" && body !== null && "error" in body && typeof body.error === "string") return body.error;
+  return `The gate answered ${reply.status}`;
+}

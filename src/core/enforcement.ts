@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every ban and every lift goes through here, whoever asks: never-ban list, time-out table, kernel, in
+// this order. The table is the truth; the fence (the kernel) holds as much of it as has room.
+import { type Prefix, requirePrefix } from "./address.ts";
+import type { Ban, BannedBy, Bans, Evidence } from "./bans.ts";
+import type { Client } from "./client.ts";
+import type { Counters } from "./counters.ts";
+import { Expiry } from "./expiry.ts";
+import type { Fence, FenceOutcome, FenceRecord } from "./fence.ts";
+import type { NeverBan, NeverBanEntry } from "./never_ban.ts";
+
+export interface BanRequest {
+  readonly prefix: Prefix;
+  readonly protocol: string;
+  readonly by: BannedBy;
+  readonly forMs: number;
+  readonly evidence: Evidence | undefined;
+}
+
+export type BanResult =
+  /** `kernel` is undefined without a fence. */
+  | { readonly kind: "banned"; readonly ban: Ban; readonly kernel: FenceOutcome | undefined }
+  | { readonly kind: "spared"; readonly conflict: NeverBanEntry };
+
+/** Ended bans taken out in one go: with their kernel entries about 2 ms. */
+const sweepLimit = 2000;
+
+export class Enforcement {
+  readonly bans: Bans;
+  readonly neverBan: NeverBan;
+  readonly #fence: Fence | undefined;
+  readonly #counters: Counters;
+  /** For each kernel map the bans that stand in it: in a full one, the soonest to end makes room. */
+  readonly #residents = new Map<string, Expiry<string>>();
+  readonly #absent = new Set<string>();
+
+  constructor(bans: Bans, neverBan: NeverBan, fence: Fence | undefined, counters: Counters) {
+    this.bans = bans;
+    this.neverBan = neverBan;
+    this.#fence = fence;
+    this.#counters = counters;
+  }
+
+  /** Bans that user space alone enforces, since the kernel could not take them. */
+  get userSpaceOnly(): number {
+    return this.#absent.size;
+  }
+
+  ban(request: BanRequest, nowMs: number): BanResult {
+    const conflict = this.neverBan.conflict(request.prefix);
+    if (conflict !== undefined) return { kind: "spared", conflict };
+    const { prefix, protocol, by, evidence } = request;
+    const ban: Ban = { prefix, protocol, by, evidence, sinceMs: nowMs, expiresMs: nowMs + request.forMs };
+    this.#insert(ban);
+    const kernel = this.#enforce(ban);
+    this.#counters.bansTotal++;
+    this.#counters.bansByProtocol.set(protocol, (this.#counters.bansByProtocol.get(protocol) ?? 0) + 1);
+    return { kind: "banned", ban, kernel };
+  }
+
+  /** Takes up an entry that stands in the kernel already, with the time that it has left. */
+  adopt(record: FenceRecord, nowMs: number): BanResult {
+    const { prefix, expiresMs } = record;
+    const conflict = this.neverBan.conflict(prefix);
+    if (conflict !== undefined) return { kind: "spared", conflict };
+    const ban: Ban = { prefix, protocol: record.reason, by: "map", evidence: undefined, sinceMs: nowMs, expiresMs };
+    this.#insert(ban);
+    this.#resident(ban);
+    return { kind: "banned", ban, kernel: { kind: "enforced" } };
+  }
+
+  /** Ends the ban of a prefix and of everything inside it. @returns the bans that ended. */
+  lift(prefix: Prefix): Ban[] {
+    const lifted =
+      prefix.bits === 128 ? [this.bans.get(prefix)].filter((ban) => ban !== undefined) : [...this.bans.within(prefix)];
+    for (const ban of lifted) this.bans.remove(ban.prefix);
+    this.#release(lifted);
+    return lifted;
+  }
+
+  /**
+   * True when the client's source is banned and the ban is running. One that comes through to here for
+   * want of room in the kernel is offered to it again.
+   */
+  refuses(client: Client, nowMs: number): boolean {
+    if (this.bans.size === 0) return false;
+    const ban = this.bans.find(client, nowMs);
+    if (ban === undefined) return false;
+    if (this.#absent.has(ban.prefix.text)) this.#enforce(ban);
+    return true;
+  }
+
+  /** Bans that are over leave the table and the kernel. @returns how many. */
+  sweep(nowMs: number): number {
+    const ended = this.bans.due(nowMs, sweepLimit);
+    if (ended.length > 0) this.#release(ended);
+    return ended.length;
+  }
+
+  #insert(ban: Ban): void {
+    const earlier = this.bans.get(ban.prefix);
+    if (earlier !== undefined) this.#forget(earlier);
+    const evicted = this.bans.add(ban);
+    if (evicted !== undefined) this.#release([evicted]);
+  }
+
+  #enforce(ban: Ban): FenceOutcome | undefined {
+    if (this.#fence === undefined) return undefined;
+    const entry = { prefix: ban.prefix, expiresMs: ban.expiresMs, reason: ban.protocol };
+    let outcome = this.#fence.put(entry);
+    if (outcome.kind === "full" && this.#makeRoom(ban)) outcome = this.#fence.put(entry);
+    if (outcome.kind === "enforced") {
+      this.#resident(ban);
+      return outcome;
+    }
+    this.#absent.add(ban.prefix.text);
+    if (outcome.kind === "full") this.#counters.kernelFull++;
+    else this.#counters.kernelFailed++;
+    return outcome;
+  }
+
+  /** False when everything in the map ends later than this ban. */
+  #makeRoom(ban: Ban): boolean {
+    const residents = this.#residentsOf(ban.prefix);
+    const soonest = residents.soonest();
+    const victim = soonest === undefined ? undefined : this.bans.get(requirePrefix(soonest));
+    if (victim === undefined || victim.expiresMs >= ban.expiresMs) return false;
+    residents.remove(victim.prefix.text, victim.expiresMs);
+    this.#absent.add(victim.prefix.text);
+    return this.#fence?.drop(victim.prefix) === true;
+  }
+
+  #release(bans: readonly Ban[]): void {
+    for (const ban of bans) this.#forget(ban);
+    this.#fence?.dropMany(bans.map(({ prefix }) => prefix));
+  }
+
+  #forget(ban: Ban): void {
+    this.#absent.delete(ban.prefix.text);
+    if (this.#fence !== undefined) this.#residentsOf(ban.prefix).remove(ban.prefix.text, ban.expiresMs);
+  }
+
+  #resident(ban: Ban): void {
+    this.#absent.delete(ban.prefix.text);
+    this.#residentsOf(ban.prefix).add(ban.prefix.text, ban.expiresMs);
+  }
+
+  #residentsOf(prefix: Prefix): Expiry<string> {
+    const map = this.#fence?.mapOf(prefix) ?? "";
+    const residents = this.#residents.get(map) ?? new Expiry<string>();
+    this.#residents.set(map, residents);
+    return residents;
+  }
+}

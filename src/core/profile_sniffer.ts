@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// A profile at work: the verdict on a prefix. A recogniser that refutes wins as soon as it holds; what
+// is expected is accepted as soon as it holds and nothing that refutes is possible any more. Of several
+// that hold, the one that was certain with the fewest bytes gives the name, so that it does not depend
+// on how TCP cut them. No allocation.
+import type { Profile } from "./profile.ts";
+import { createMatcher } from "./signature_matcher.ts";
+import { programOf } from "./signature_program.ts";
+import type { Sniff, Sniffer } from "./sniff.ts";
+
+/** What is neither expected nor known, where the profile calls that foreign. */
+const unknownProtocol = "unknown";
+
+export function createSniffer(profile: Profile): Sniffer {
+  const known = programOf(profile.known.flatMap(({ alternatives }) => alternatives));
+  const expected = programOf(profile.expect);
+  const matchKnown = createMatcher(known);
+  const matchExpected = createMatcher(expected);
+  const prefixBytes = Math.max(known.horizonBytes, expected.horizonBytes);
+
+  const owners = profile.known.flatMap(({ alternatives }, owner) => alternatives.map(() => owner));
+  const refutes = profile.known.map((recogniser) => (recogniser.refutes ? 1 : 0));
+  const verdicts = profile.known.map(({ name }): Sniff => ({ kind: "foreign", protocol: name }));
+  const accept: Sniff = { kind: "accept" };
+  const more: Sniff = { kind: "more" };
+  const unknown: Sniff = { kind: "foreign", protocol: unknownProtocol };
+
+  /** Positive: as expected; negative: not; 0: open. */
+  function expectation(bytes: Uint8Array, length: number, ended: boolean): number {
+    let isOpen = false;
+    const candidates = expected.byFirstByte[bytes[0] ?? 0] ?? none;
+    for (let index = 0; index < candidates.length; index++) {
+      const outcome = matchExpected(candidates[index] ?? 0, bytes, length, ended);
+      if (outcome > 0) return outcome;
+      if (outcome === 0) isOpen = true;
+    }
+    return isOpen ? 0 : -1;
+  }
+
+  // What the last scan found; owners of -1 are nobody.
+  let refuter = -1;
+  let namer = -1;
+  let canBeRefuted = false;
+  let canBeNamed = false;
+
+  function scan(bytes: Uint8Array, length: number, ended: boolean): void {
+    let refutedAt = Number.POSITIVE_INFINITY;
+    let namedAt = Number.POSITIVE_INFINITY;
+    refuter = -1;
+    namer = -1;
+    canBeRefuted = false;
+    canBeNamed = false;
+    const candidates = known.byFirstByte[bytes[0] ?? 0] ?? none;
+    for (let index = 0; index < candidates.length; index++) {
+      const alternative = candidates[index] ?? 0;
+      const outcome = matchKnown(alternative, bytes, length, ended);
+      if (outcome < 0) continue;
+      const owner = owners[alternative] ?? 0;
+      const isRefuter = refutes[owner] === 1;
+      if (outcome === 0) {
+        canBeNamed = true;
+        canBeRefuted ||= isRefuter;
+        continue;
+      }
+      if (outcome < namedAt) {
+        namedAt = outcome;
+        namer = owner;
+      }
+      if (isRefuter && outcome < refutedAt) {
+        refutedAt = outcome;
+        refuter = owner;
+      }
+    }
+  }
+
+  function sniff(bytes: Uint8Array, ended: boolean): Sniff {
+    const length = Math.min(bytes.length, prefixBytes);
+    // That nothing came at all says nothing of a protocol.
+    if (length === 0) return more;
+    const isEnd = ended && bytes.length <= prefixBytes;
+    scan(bytes, length, isEnd);
+    if (refuter >= 0) return verdicts[refuter] ?? unknown;
+    if (canBeRefuted) return more;
+    if (expectation(bytes, length, isEnd) > 0) return accept;
+    // Too few bytes of what is expected are no evidence against the client: only bytes are.
+    if (profile.fallback === "undecided" || expectation(bytes, length, false) === 0) return more;
+    if (profile.fallback === "accept") return accept;
+    if (namer >= 0) return verdicts[namer] ?? unknown;
+    return canBeNamed ? more : unknown;
+  }
+
+  return { profile: profile.name, prefixBytes, sniff };
+}
+
+const none = new Int32Array(0);

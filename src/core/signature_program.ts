@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Alternatives as one flat table of fixed-size steps, which signature_matcher.ts runs without making
+// objects. Byte values, masks and byte sets are in one array beside it.
+import { type Bounds, boundsOf } from "./signature_bounds.ts";
+import type { ByteSet } from "./signature_class.ts";
+import type { Alternative, Term } from "./signature_term.ts";
+
+/** Cells of a step: kind and flags, offset, then what the kind needs. */
+export const stepCells = 8;
+
+export const stepBytes = 1;
+export const stepRun = 2;
+export const stepRest = 3;
+export const stepNumber = 4;
+/** Steps up to here look at a place, and the next relative step begins where they end. */
+export const lastPlacedStep = stepNumber;
+export const stepLength = 5;
+export const stepBlocks = 6;
+
+export const kindBits = 0xff;
+export const flagNegated = 0x100;
+export const flagRelative = 0x200;
+
+/** In the last cell but one of a number: what the value says of the length. */
+export const lengthFree = 0;
+export const lengthEquals = 1;
+export const lengthWithin = 2;
+
+/** In place of a maximum, a limit that no prefix reaches. */
+export const noMaximum = 0x7fff_ffff;
+
+export interface Program {
+  /** Alternative i is the steps from `starts[i]` up to `starts[i + 1]`, counted in cells. */
+  readonly steps: Int32Array;
+  readonly starts: Int32Array;
+  /** Values, masks, and sets of 256 cells. */
+  readonly data: Uint8Array;
+  /** The alternatives that a first byte leaves possible, in order: 256 lists. */
+  readonly byFirstByte: readonly Int32Array[];
+  readonly bounds: readonly Bounds[];
+  readonly horizonBytes: number;
+}
+
+export function programOf(alternatives: readonly Alternative[]): Program {
+  const data: number[] = [];
+  const setOffsets = new Map<string, number>();
+  const append = (bytes: Uint8Array) => data.push(...bytes) - bytes.length;
+  const appendSet = (set: ByteSet) => {
+    const key = set.join("");
+    const known = setOffsets.get(key);
+    if (known !== undefined) return known;
+    const offset = append(set);
+    setOffsets.set(key, offset);
+    return offset;
+  };
+
+  const steps: number[] = [];
+  const starts = [0];
+  for (const alternative of alternatives) {
+    for (const term of alternative) steps.push(...stepOf(term, append, appendSet));
+    starts.push(steps.length);
+  }
+
+  const bounds = alternatives.map(boundsOf);
+  const byFirstByte = Array.from({ length: 256 }, (_, byte) =>
+    Int32Array.from(bounds.flatMap((bound, index) => ((bound.places.get(0)?.[byte] ?? 1) === 1 ? [index] : []))),
+  );
+  return {
+    steps: Int32Array.from(steps),
+    starts: Int32Array.from(starts),
+    data: Uint8Array.from(data),
+    byFirstByte,
+    bounds,
+    horizonBytes: bounds.reduce((most, bound) => Math.max(most, bound.horizonBytes), 0),
+  };
+}
+
+type Append = (bytes: Uint8Array) => number;
+
+function stepOf(term: Term, append: Append, appendSet: Append): number[] {
+  const flags = (term.negated ? flagNegated : 0) | (term.relative ? flagRelative : 0);
+  const cells = argumentsOf(term, append, appendSet);
+  const [kind = 0, ...rest] = cells;
+  return [kind | flags, term.at, ...rest, ...new Array<number>(stepCells - 1 - cells.length).fill(0)];
+}
+
+function argumentsOf({ test }: Term, append: Append, appendSet: Append): number[] {
+  switch (test.kind) {
+    case "bytes":
+      return [stepBytes, append(test.value), test.value.length, append(test.mask)];
+    case "run":
+      return [stepRun, appendSet(test.set), test.min, test.max, test.until === undefined ? -1 : appendSet(test.until)];
+    case "rest":
+      return [stepRest, appendSet(test.set), test.min, test.max];
+    case "number": {
+      const relation = { free: lengthFree, equals: lengthEquals, within: lengthWithin }[test.length];
+      // 32 bits each: the matcher reads minimum and maximum as unsigned.
+      return [stepNumber, test.little ? -test.size : test.size, test.min | 0, test.max | 0, relation, test.plus];
+    }
+    case "length":
+      return [stepLength, test.min, Number.isFinite(test.max) ? test.max : noMaximum];
+    case "blocks":
+      return [stepBlocks, test.size, test.after, test.max];
+  }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// A rule taken apart: alternatives, each a list of terms that must all hold, each term one plain test
+// with its bytes parsed. `any`, `all`, `not` and lists of texts are gone; an offset relative to the
+// term before is known as far as it can be. Works at load time only; speed does not matter here.
+import { type Atom, type NumberRule, parseHex, type Rule, type RunRule } from "./signature.ts";
+import { type ByteSet, byteSetOfBytes, byteSetOfClass, unionOf } from "./signature_class.ts";
+
+export type Test =
+  | { readonly kind: "bytes"; readonly value: Uint8Array; readonly mask: Uint8Array }
+  /** Ends at `min` bytes without `until`; else with one byte of it after at most `max`. */
+  | {
+      readonly kind: "run";
+      readonly set: ByteSet;
+      readonly min: number;
+      readonly max: number;
+      readonly until?: ByteSet;
+    }
+  /** Everything up to the end of what the client sends. */
+  | { readonly kind: "rest"; readonly set: ByteSet; readonly min: number; readonly max: number }
+  | {
+      readonly kind: "number";
+      readonly size: number;
+      readonly little: boolean;
+      readonly min: number;
+      readonly max: number;
+      readonly length: "free" | "equals" | "within";
+      readonly plus: number;
+    }
+  | { readonly kind: "length"; readonly min: number; readonly max: number }
+  | { readonly kind: "blocks"; readonly size: number; readonly after: number; readonly max: number };
+
+export interface Term {
+  readonly test: Test;
+  readonly negated: boolean;
+  /** Bytes from the start, or from the end of the term before when `relative`. */
+  readonly at: number;
+  readonly relative: boolean;
+  /** Where in the source the test stands, such as `rules[0].rules[2]`. */
+  readonly path: string;
+}
+
+/** Terms that must all hold, in the order of the source. */
+export type Alternative = readonly Term[];
+
+/** Something wrong with a signature or profile, and where. */
+export interface Problem {
+  readonly path: string;
+  readonly message: string;
+}
+
+/** What one rule may multiply out to; 64 HTTP methods times 4 targets fit. */
+const maxAlternatives = 512;
+
+/** @param problems receives what is wrong; the result is then not complete. */
+export function alternativesOf(rule: Rule, path: string, problems: Problem[]): Alternative[] {
+  const alternatives = expand(rule, path, false, problems);
+  return alternatives.map((terms) => placed(terms, problems));
+}
+
+function expand(rule: Rule, path: string, negated: boolean, problems: Problem[]): Term[][] {
+  switch (rule.kind) {
+    case "not":
+      return expand(rule.rule, `${path}.rule`, !negated, problems);
+    case "all":
+    case "any": {
+      const parts = rule.rules.map((inner, index) => expand(inner, `${path}.rules[${index}]`, negated, problems));
+      return (rule.kind === "any") === negated ? product(parts, path, problems) : parts.flat();
+    }
+    default: {
+      const tests = testsOf(rule);
+      const terms = tests.map((test) => [termOf(rule, test, negated, path)]);
+      // A list of texts or of byte strings is `any`; several tests of one length are `all`.
+      const isAny = rule.kind === "bytes" || rule.kind === "text";
+      return isAny === negated
+        ? product(
+            terms.map((term) => [term]),
+            path,
+            problems,
+          )
+        : terms;
+    }
+  }
+}
+
+function product(parts: Term[][][], path: string, problems: Problem[]): Term[][] {
+  const count = parts.reduce((total, part) => total * part.length, 1);
+  if (count > maxAlternatives) {
+    problems.push({
+      path,
+      message: `The rule multiplies out to ${count} alternatives and ${maxAlternatives} is the limit; split it into several rules`,
+    });
+    return [];
+  }
+  return parts.reduce<Term[][]>((heads, part) => heads.flatMap((head) => part.map((tail) => [...head, ...tail])), [[]]);
+}
+
+function termOf(rule: Atom, test: Test, negated: boolean, path: string): Term {
+  const hasPlace = rule.kind !== "length";
+  const at = hasPlace ? (rule.at ?? 0) : 0;
+  return { test, negated, at, relative: hasPlace && rule.after === true, path };
+}
+
+function testsOf(rule: Atom): Test[] {
+  switch (rule.kind) {
+    case "bytes":
+      return [rule.hex].flat().map((hex) => {
+        const value = parseHex(hex);
+        const mask = rule.mask === undefined ? value.map(() => 0xff) : parseHex(rule.mask);
+        return { kind: "bytes", value: value.map((byte, index) => byte & (mask[index] ?? 0)), mask };
+      });
+    case "text":
+      return [rule.text].flat().map((text) => textTest(text, rule.ignoreCase === true));
+    case "run":
+      return [runTest(rule)];
+    case "number":
+      return [numberTest(rule)];
+    case "length": {
+      const tests: Test[] = [];
+      const max = rule.max ?? Number.POSITIVE_INFINITY;
+      if (rule.multipleOf !== undefined)
+        tests.push({ kind: "blocks", size: rule.multipleOf, after: rule.after ?? 0, max });
+      if (rule.min !== undefined || rule.multipleOf === undefined)
+        tests.push({ kind: "length", min: rule.min ?? 0, max });
+      return tests;
+    }
+  }
+}
+
+/** The bit that tells an ASCII letter's case. */
+const caseBit = 0x20;
+
+function textTest(text: string, ignoreCase: boolean): Test {
+  const value = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const mask = value.map((byte) => (ignoreCase && /[a-z]/i.test(String.fromCharCode(byte)) ? 0xff & ~caseBit : 0xff));
+  return { kind: "bytes", value: value.map((byte, index) => byte & (mask[index] ?? 0)), mask };
+}
+
+function runTest(rule: RunRule): Test {
+  const named = byteSetOfClass(rule.class);
+  const set = rule.also === undefined ? named : unionOf(named, byteSetOfBytes(parseHex(rule.also)));
+  const min = rule.min ?? 1;
+  if (rule.until === undefined) return { kind: "run", set, min, max: min };
+  const max = rule.max ?? min;
+  if (rule.until === "end") return { kind: "rest", set, min, max };
+  return { kind: "run", set, min, max, until: byteSetOfBytes(parseHex(rule.until)) };
+}
+
+function numberTest(rule: NumberRule): Test {
+  return {
+    kind: "number",
+    size: rule.size,
+    little: rule.endian === "little",
+    min: rule.min ?? 0,
+    max: rule.max ?? 0xffff_ffff,
+    length: rule.length ?? "free",
+    plus: rule.plus ?? 0,
+  };
+}
+
+/** Turns relative offsets into absolute ones where the term before has a fixed end. */
+function placed(terms: readonly Term[], problems: Problem[]): Alternative {
+  let end: number | "varies" | undefined;
+  return terms.map((term) => {
+    if (term.relative && end === undefined) {
+      const message =
+        "There is nothing with an end before this; put a bytes, text, number or a run with until before it, or drop after";
+      problems.push({ path: `${term.path}.after`, message });
+    }
+    const fixed = term.relative && typeof end === "number" ? { ...term, at: term.at + end, relative: false } : term;
+    if (!term.negated) end = endOf(fixed, end);
+    return fixed;
+  });
+}
+
+function endOf(term: Term, before: number | "varies" | undefined): number | "varies" | undefined {
+  const size = extentOf(term.test);
+  if (size === undefined) return before;
+  if (size === "unknown") return undefined;
+  return term.relative || size === "varies" ? "varies" : term.at + size;
+}
+
+/** How many bytes a test covers; undefined where it is not about a place. */
+function extentOf(test: Test): number | "varies" | "unknown" | undefined {
+  switch (test.kind) {
+    case "bytes":
+      return test.value.length;
+    case "number":
+      return test.size;
+    case "run":
+      if (test.until === undefined) return "unknown";
+      return test.min === test.max ? test.min + 1 : "varies";
+    case "rest":
+      return "unknown";
+    case "length":
+    case "blocks":
+      return undefined;
+  }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// A failure that is the user's to mend: one line for stderr and the exit code that goes with it.
+
+/** 2: usage or configuration. 3: it was asked for rightly and went wrong. */
+export type FailureCode = 2 | 3;
+
+export class Failure extends Error {
+  readonly exitCode: FailureCode;
+
+  constructor(message: string, options: { readonly exitCode: FailureCode; readonly cause?: unknown }) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "Failure";
+    this.exitCode = options.exitCode;
+  }
+}
+
+/** The text of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** `ENOENT` and its like, where an error has one. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// The composition root: makes the parts, joins them, and takes them down in reverse order. What each
+// part does is decided in its own file.
+import { randomBytes } from "node:crypto";
+import { lookup } from "node:dns/promises";
+import { chmodSync, rmSync } from "node:fs";
+import process from "node:process";
+import { Banning } from "./banning.ts";
+import { formatEndpoint, parsePrefix } from "./core/address.ts";
+import { Bans } from "./core/bans.ts";
+import { LatencyHistogram, newCounters } from "./core/counters.ts";
+import { Enforcement } from "./core/enforcement.ts";
+import type { Fence } from "./core/fence.ts";
+import { NeverBan } from "./core/never_ban.ts";
+import type { Sniffer } from "./core/sniff.ts";
+import { codeOf, Failure, messageOf } from "./failure.ts";
+import { GateStatus } from "./gate_status.ts";
+import { isLoopback, protectedAddresses } from "./host.ts";
+import { announce } from "./instance.ts";
+import { bootClock } from "./kernel/clock.ts";
+import { connectionLimit, descriptorLimit } from "./limits.ts";
+import type { Log } from "./log.ts";
+import { acceptor } from "./net/acceptor.ts";
+import { Sessions } from "./net/sessions.ts";
+import { Upstreams } from "./net/upstreams.ts";
+import { openFence } from "./open_fence.ts";
+import { type Config, formatStatus, type StatusAddress } from "./options.ts";
+import type { HttpServer, Listener, Runtime } from "./runtime/types.ts";
+import { statusApp } from "./status.ts";
+
+export interface GateOptions {
+  readonly config: Config;
+  readonly sniffer: Sniffer;
+  readonly runtime: Runtime;
+  readonly version: string;
+  readonly log: Log;
+}
+
+export interface Gate {
+  /** Stops accepting, ends what is open, takes the kernel block down (unless --keep). Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Deadlines and expiry are a matter of seconds; the kernel compares its own deadlines to the nanosecond. */
+const tickMs = 500;
+
+export async function openGate({ config, sniffer, runtime, version, log }: GateOptions): Promise<Gate> {
+  const nowMs = bootClock();
+  const counters = newCounters();
+  const latency = new LatencyHistogram();
+  const neverBan = neverBanOf(config);
+  const fence = await openFence(config, runtime, version, log);
+  const enforcement = new Enforcement(new Bans(config["max-bans"], config["ipv6-prefix"]), neverBan, fence, counters);
+  adoptEntries(enforcement, fence, nowMs, log);
+  const sessions = new Sessions();
+  const upstreams = new Upstreams(config.upstream, runtime.connect, ({ address, reachable, error }) => {
+    if (reachable === true) log("info", `Upstream ${address} is reachable`);
+    else log("warn", `Upstream ${address} is not reachable: ${error}; clients are reset until it is`);
+  });
+  const banOptions = { timeoutMs: config.timeout, ipv6Bits: config["ipv6-prefix"], nowMs, latency };
+  const banning = new Banning(enforcement, sessions, counters, log, banOptions);
+  const maxConnections = config["max-connections"] ?? connectionLimit(runtime.name, descriptorLimit());
+  const status = new GateStatus({
+    ...{ config, version, counters, latency, sessions, upstreams, enforcement, banning, fence, maxConnections, nowMs },
+    runtime: `${runtime.name} ${runtime.version}`,
+  });
+  const accept = acceptor({
+    ...{ sniffer, counters, sessions, upstreams, maxConnections, nowMs },
+    dryRun: config["dry-run"],
+    firstPacketMs: config["first-packet"],
+    ipv6Bits: config["ipv6-prefix"],
+    maxConnectionsPerSource: config["max-per-source"],
+    refuses: (client) => enforcement.refuses(client, nowMs()),
+    ban: (client, protocol, evidence) => banning.client(client, protocol, evidence),
+    wouldBan: (client, protocol, evidence) => banning.wouldBan(client, protocol, evidence),
+  });
+
+  const token = process.env["TTGATE_TOKEN"] ?? randomBytes(24).toString("hex");
+  const opened: (() => void | Promise<void>)[] = [() => fence?.close(config.keep)];
+  try {
+    const listener = await listen(runtime, config, accept);
+    status.listening = true;
+    opened.push(() => listener.close());
+    const server = await serveStatus(runtime, config.status, token, status);
+    if (server !== undefined) opened.push(() => server.close());
+  } catch (error) {
+    for (const close of opened.reverse()) await close();
+    throw error;
+  }
+  opened.push(announceGate(config, version, token, log));
+  const timer = setInterval(() => tick({ sessions, enforcement, fence, status, banning, nowMs }), tickMs);
+  sayStart(config, status, log);
+  void upstreams.probe(nowMs(), 0);
+  if (config["never-ban"] === "auto") void protectUpstreams(config, neverBan, log);
+
+  let closing: Promise<void> | undefined;
+  return {
+    close() {
+      closing ??= (async () => {
+        status.draining = true;
+        clearInterval(timer);
+        sessions.cutAll();
+        for (const close of opened.reverse()) await close();
+      })();
+      return closing;
+    },
+  };
+}
+
+interface TickParts {
+  readonly sessions: Sessions;
+  readonly enforcement: Enforcement;
+  readonly fence: Fence | undefined;
+  readonly status: GateStatus;
+  readonly banning: Banning;
+  readonly nowMs: () => number;
+}
+
+function tick({ sessions, enforcement, fence, status, banning, nowMs }: TickParts): void {
+  const now = nowMs();
+  sessions.expire(now);
+  enforcement.sweep(now);
+  fence?.tick(now);
+  status.kernel = fence?.status();
+  banning.flushLog();
+}
+
+async function listen(runtime: Runtime, config: Config, accept: ReturnType<typeof acceptor>): Promise<Listener> {
+  const { host, port } = config.listen;
+  try {
+    return await runtime.listen({ host, port, accept });
+  } catch (error) {
+    throw cannotListen("--listen", formatEndpoint({ address: host, port }), error);
+  }
+}
+
+async function serveStatus(
+  runtime: Runtime,
+  address: StatusAddress,
+  token: string,
+  status: GateStatus,
+): Promise<HttpServer | undefined> {
+  if (address.kind === "off") return undefined;
+  const unix = address.kind === "unix";
+  const app = statusApp(status, { token: unix ? undefined : token, closed: !unix && !isLoopback(address.host) });
+  if (unix) rmSync(address.path, { force: true });
+  try {
+    const where = unix ? { unixPath: address.path } : { host: address.host, port: address.port };
+    const server = await runtime.serve(where, (request) => app.fetch(request));
+    if (unix) chmodSync(address.path, 0o600);
+    return server;
+  } catch (error) {
+    throw cannotListen("--status", formatStatus(address), error);
+  }
+}
+
+function cannotListen(option: string, address: string, error: unknown): Failure {
+  const remedies: Readonly<Record<string, string>> = {
+    EADDRINUSE: `the port is in use; "ss -ltnp" shows by whom, or choose another with ${option}`,
+    EACCES: `no permission; ports below 1024 need root or CAP_NET_BIND_SERVICE, or choose another with ${option}`,
+    EADDRNOTAVAIL: `no interface has this address; "ip address" shows those there are, or choose another with ${option}`,
+  };
+  const remedy = remedies[codeOf(error) ?? ""] ?? messageOf(error);
+  return new Failure(`Cannot listen on "${address}": ${remedy}`, { exitCode: 3, cause: error });
+}
+
+function neverBanOf(config: Config): NeverBan {
+  const automatic = config["never-ban"] === "auto" ? protectedAddresses(config.listen.host) : [];
+  return new NeverBan([...config.allow.map((prefix) => ({ prefix, why: "--allow" })), ...automatic]);
+}
+
+/** A name may take a while or not resolve at all: the gate does not wait for it. */
+async function protectUpstreams(config: Config, neverBan: NeverBan, log: Log): Promise<void> {
+  for (const { host } of config.upstream) {
+    try {
+      for (const { address } of await lookup(host, { all: true })) {
+        const prefix = parsePrefix(address);
+        const local = isLoopback(address) && isLoopback(config.listen.host);
+        if (prefix !== undefined && !local) neverBan.add({ prefix, why: `upstream ${host}` });
+      }
+    } catch (error) {
+      log("warn", `Cannot resolve upstream "${host}": ${messageOf(error)}; check the name or give an address`);
+    }
+  }
+}
+
+function adoptEntries(enforcement: Enforcement, fence: Fence | undefined, nowMs: () => number, log: Log): void {
+  let adopted = 0;
+  for (const slice of fence?.records() ?? []) {
+    for (const record of slice) {
+      if (record.foreign) continue;
+      const result = enforcement.adopt(record, nowMs());
+      if (result.kind === "banned") adopted++;
+      else
+        log(
+          "warn",
+          `The map blocks ${record.prefix.text}, which is never banned (${result.conflict.why}): remove the entry`,
+        );
+    }
+  }
+  if (adopted > 0) log("info", `Took up ${adopted} bans from the map, with the time that they have left`);
+}
+
+function announceGate(config: Config, version: string, token: string, log: Log): () => void {
+  const blockMap = config["block-map"];
+  try {
+    return announce({
+      version,
+      listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
+      status: formatStatus(config.status),
+      token,
+      ...(blockMap === undefined ? {} : { blockMap }),
+    });
+  } catch (error) {
+    log("warn", `Cannot write to the run directory: ${messageOf(error)}; "ttgate ban" and "lift" need TTGATE_TOKEN`);
+    return () => {};
+  }
+}
+
+function sayStart(config: Config, status: GateStatus, log: Log): void {
+  const snapshot = status.snapshot();
+  const upstream = snapshot.upstreams.map(({ address }) => address).join(", ");
+  log("info", `Listening on ${snapshot.listen} for ${snapshot.profile}, upstream ${upstream}`, {
+    listen: snapshot.listen,
+  });
+  const { kernel } = snapshot;
+  const interfaces = kernel.interfaces.map(
+    ({ name, attach, reason }) => `${name} ${attach}${reason === null ? "" : ` (${reason})`}`,
+  );
+  if (kernel.managedBy !== null)
+    log("info", `Kernel: map ${kernel.map} is read by ${kernel.managedBy}; ttgate manages its entries`);
+  else if (kernel.map !== null)
+    log("info", `Kernel: map ${kernel.map}, XDP on ${interfaces.join(", ") || "no interface"}`);
+  if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody is relayed");
+  log(
+    "info",
+    `Never banned: ${snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"}`,
+  );
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// The gate as the status endpoint sees it: snapshots of what the parts hold.
+import process from "node:process";
+import type { Banning } from "./banning.ts";
+import { formatEndpoint } from "./core/address.ts";
+import type { Counters, LatencyHistogram } from "./core/counters.ts";
+import type { Enforcement } from "./core/enforcement.ts";
+import type { Fence, FenceStatus } from "./core/fence.ts";
+import { printable } from "./log.ts";
+import { renderMetrics } from "./metrics.ts";
+import type { Sessions } from "./net/sessions.ts";
+import type { Upstreams } from "./net/upstreams.ts";
+import type { Config } from "./options.ts";
+import { type BanDetails, type BanView, banView, kernelSnapshot, type Snapshot } from "./snapshot.ts";
+import type { ChangeResult, Readiness, StatusSource } from "./status.ts";
+
+export interface GateParts {
+  readonly config: Config;
+  readonly version: string;
+  readonly runtime: string;
+  readonly counters: Counters;
+  readonly latency: LatencyHistogram;
+  readonly sessions: Sessions;
+  readonly upstreams: Upstreams;
+  readonly enforcement: Enforcement;
+  readonly banning: Banning;
+  readonly fence: Fence | undefined;
+  readonly maxConnections: number;
+  readonly nowMs: () => number;
+}
+
+/** What was seen of an upstream this long ago still counts; then /readyz tries it. */
+const upstreamFreshMs = 5000;
+
+export class GateStatus implements StatusSource {
+  /** Set by the tick: reading the status makes no system call. */
+  kernel: FenceStatus | undefined;
+  listening = false;
+  draining = false;
+  readonly #parts: GateParts;
+  readonly #startedMs: number;
+
+  constructor(parts: GateParts) {
+    this.#parts = parts;
+    this.#startedMs = parts.nowMs();
+    this.kernel = parts.fence?.status();
+  }
+
+  snapshot(): Snapshot {
+    const { config, counters, sessions, upstreams, enforcement } = this.#parts;
+    return {
+      version: this.#parts.version,
+      mode: config.mode,
+      runtime: this.#parts.runtime,
+      pid: process.pid,
+      uptimeSeconds: (this.#parts.nowMs() - this.#startedMs) / 1000,
+      dryRun: config["dry-run"],
+      listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
+      profile: config.profile,
+      timeoutSeconds: config.timeout / 1000,
+      upstreams: upstreams.status().map(({ address, reachable, error, active }) => ({
+        address,
+        reachable: reachable ?? null,
+        error: error ?? null,
+        active,
+      })),
+      neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
+      connections: {
+        accepted: counters.accepted,
+        relayed: counters.relayed,
+        refusedBanned: counters.refusedBanned,
+        refusedFull: counters.refusedFull,
+        foreign: counters.foreign,
+        undecided: counters.undecided,
+        upstreamFailed: counters.upstreamFailed,
+        spared: counters.spared,
+        cut: counters.cut,
+        active: sessions.size,
+        limit: this.#parts.maxConnections,
+      },
+      bans: {
+        active: enforcement.bans.size,
+        total: counters.bansTotal,
+        capacity: enforcement.bans.capacity,
+        userSpaceOnly: enforcement.userSpaceOnly,
+        byProtocol: Object.fromEntries(counters.bansByProtocol),
+      },
+      kernel: kernelSnapshot(this.kernel, counters.kernelFull, counters.kernelFailed),
+    };
+  }
+
+  async readiness(): Promise<Readiness> {
+    const { upstreams } = this.#parts;
+    await upstreams.probe(this.#parts.nowMs(), upstreamFreshMs);
+    const reasons = [...this.#ownReasons(), ...this.#kernelReasons()];
+    if (!upstreams.ready) {
+      const told = upstreams.status().map(({ address, error }) => `${address} (${error ?? "not tried yet"})`);
+      reasons.push(`No upstream is reachable: ${told.join(", ")}`);
+    }
+    return { ready: reasons.length === 0, reasons };
+  }
+
+  metrics(ready: boolean): string {
+    return renderMetrics(this.snapshot(), this.#parts.latency, ready);
+  }
+
+  bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] } {
+    const { enforcement } = this.#parts;
+    const shown = enforcement.bans.all().take(limit);
+    return { total: enforcement.bans.size, bans: [...shown.map((ban) => this.#view(ban))] };
+  }
+
+  find(address: string): ChangeResult<BanDetails | undefined> {
+    const prefix = this.#parts.banning.prefixOf(address);
+    if (prefix === undefined)
+      return { kind: "refused", message: `Invalid address "${address}": expected an address or CIDR` };
+    const nowMs = this.#parts.nowMs();
+    const ban = this.#parts.enforcement.bans.covering(prefix, nowMs);
+    if (ban === undefined) return { kind: "done", value: undefined };
+    const lastSeenMs = this.#parts.fence?.record(ban.prefix)?.lastSeenMs;
+    const { evidence } = ban;
+    return {
+      kind: "done",
+      value: {
+        ...this.#view(ban),
+        lastSeen: lastSeenMs === undefined ? null : new Date(Date.now() - nowMs + lastSeenMs).toISOString(),
+        evidence:
+          evidence === undefined
+            ? null
+            : {
+                client: evidence.clientAddress,
+                port: evidence.gatePort,
+                firstBytesHex: evidence.firstBytes.toHex(),
+                firstBytesText: printable(evidence.firstBytes, evidence.firstBytes.length),
+              },
+      },
+    };
+  }
+
+  ban(address: string, forMs: number | undefined): ChangeResult<BanView> {
+    const result = this.#parts.banning.operator(address, forMs);
+    return result.kind === "refused" ? result : { kind: "done", value: this.#view(result.value) };
+  }
+
+  lift(address: string): ChangeResult<readonly string[]> {
+    return this.#parts.banning.lift(address);
+  }
+
+  #view(ban: Parameters<typeof banView>[0]): BanView {
+    return banView(ban, this.#parts.fence?.record(ban.prefix), this.#parts.nowMs(), Date.now());
+  }
+
+  #ownReasons(): string[] {
+    if (this.draining) return ["Stopping"];
+    return this.listening ? [] : ["Not listening yet"];
+  }
+
+  #kernelReasons(): string[] {
+    const kernel = this.kernel;
+    if (kernel === undefined || kernel.managedBy !== undefined) return [];
+    const reasons: string[] = [];
+    if (kernel.attach === "none") reasons.push(`The kernel does not block: ${kernel.reason ?? "not attached"}`);
+    if (kernel.proof?.passed === false) reasons.push(`The kernel program answered wrongly: ${kernel.proof.failure}`);
+    return reasons;
+  }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this host looks like from the network: its interfaces, its addresses, its gateways. Read from the
+// node: modules and /proc; nothing is changed.
+import { existsSync, readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { type Prefix, parsePrefix, prefixFromBytes } from "./core/address.ts";
+import type { NeverBanEntry } from "./core/never_ban.ts";
+
+export interface HostAddress {
+  readonly interfaceName: string;
+  readonly prefix: Prefix;
+  readonly loopback: boolean;
+}
+
+export function hostAddresses(): HostAddress[] {
+  return Object.entries(networkInterfaces()).flatMap(([interfaceName, addresses]) =>
+    (addresses ?? []).flatMap(({ address, internal }) => {
+      const prefix = parsePrefix(address);
+      return prefix === undefined ? [] : [{ interfaceName, prefix, loopback: internal }];
+    }),
+  );
+}
+
+/** The interfaces that carry the listen address; for a wildcard all but loopback. */
+export function interfacesOf(listenHost: string): string[] {
+  const listen = parsePrefix(listenHost)?.text;
+  const wildcard = listen === "::" || listen === "0.0.0.0";
+  const carrying = hostAddresses().filter(({ prefix, loopback }) => (wildcard ? !loopback : prefix.text === listen));
+  return [...new Set(carrying.map(({ interfaceName }) => interfaceName))];
+}
+
+/**
+ * Addresses that a ban would cut this host off from. Loopback is among them unless the gate listens
+ * there and nowhere else: then every client is on loopback.
+ */
+export function protectedAddresses(listenHost: string): NeverBanEntry[] {
+  const local = isLoopback(listenHost);
+  const own = hostAddresses()
+    .filter(({ loopback }) => !(loopback && local))
+    .map(({ interfaceName, prefix }) => ({ prefix, why: `own address of ${interfaceName}` }));
+  return [...own, ...ipv4Gateways(), ...ipv6Gateways()];
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "::1" || host === "localhost" || /^(::ffff:)?127\./.test(host);
+}
+
+/** /proc/net/route: interface, destination, gateway, ... as little-endian hex. */
+function ipv4Gateways(): NeverBanEntry[] {
+  return procTable("/proc/net/route").flatMap(([name, , gateway]) => {
+    if (gateway === undefined || !/^[0-9A-F]{8}$/.test(gateway) || gateway === "00000000") return [];
+    const octets = [6, 4, 2, 0].map((at) => Number.parseInt(gateway.slice(at, at + 2), 16));
+    const prefix = parsePrefix(octets.join("."));
+    return prefix === undefined ? [] : [{ prefix, why: `gateway of ${name}` }];
+  });
+}
+
+/** /proc/net/ipv6_route: destination, length, source, length, next hop, ..., interface as hex. */
+function ipv6Gateways(): NeverBanEntry[] {
+  return procTable("/proc/net/ipv6_route").flatMap((fields) => {
+    const nextHop = fields[4] ?? "";
+    if (!/^[0-9a-f]{32}$/.test(nextHop) || /^0+$/.test(nextHop)) return [];
+    const bytes = Uint8Array.from({ length: 16 }, (_, at) => Number.parseInt(nextHop.slice(at * 2, at * 2 + 2), 16));
+    return [{ prefix: prefixFromBytes(bytes), why: `gateway of ${fields.at(-1)}` }];
+  });
+}
+
+function procTable(path: string): string[][] {
+  if (!existsSync(path)) return [];
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/));
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gates that run on this host, so that `ttgate status` or `ttgate ban` finds the right one without being
+// told: one small file each, readable by its owner only because it holds the token for changes.
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { z } from "zod";
+
+const schema = z.object({
+  pid: z.number(),
+  /** /proc/PID/stat field 22: a pid that was given away again has another one. */
+  startTicks: z.string(),
+  /** Gates in different network namespaces may have the same addresses. */
+  netns: z.string(),
+  version: z.string(),
+  listen: z.string(),
+  /** HOST:PORT, unix:PATH or off. */
+  status: z.string(),
+  token: z.string(),
+  blockMap: z.string().optional(),
+});
+
+export type Instance = z.infer<typeof schema>;
+
+function directory(): string {
+  const runtime = process.env["XDG_RUNTIME_DIR"];
+  return process.getuid?.() === 0 || runtime === undefined ? "/run/ttgate" : join(runtime, "ttgate");
+}
+
+function startTicks(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[19];
+  } catch {
+    return undefined;
+  }
+}
+
+export function ownNetns(): string {
+  try {
+    return readlinkSync("/proc/self/ns/net");
+  } catch {
+    return "";
+  }
+}
+
+/** Makes this process known. @returns what takes it back; throws when the directory can not be written. */
+export function announce(instance: Omit<Instance, "pid" | "startTicks" | "netns">): () => void {
+  mkdirSync(directory(), { recursive: true, mode: 0o755 });
+  const path = join(directory(), `${process.pid}.json`);
+  const whole: Instance = {
+    ...instance,
+    pid: process.pid,
+    startTicks: startTicks(process.pid) ?? "",
+    netns: ownNetns(),
+  };
+  rmSync(path, { force: true });
+  writeFileSync(path, `${JSON.stringify(whole)}\n`, { mode: 0o600, flag: "wx" });
+  return () => rmSync(path, { force: true });
+}
+
+/** Gates of this network namespace that are alive; files of dead ones are removed. */
+export function runningInstances(): Instance[] {
+  let names: string[];
+  try {
+    names = readdirSync(directory()).filter((name) => name.endsWith(".json"));
+  } catch {
+    return [];
+  }
+  return names.flatMap((name) => {
+    const instance = readInstance(join(directory(), name));
+    return instance !== undefined && instance.netns === ownNetns() ? [instance] : [];
+  });
+}
+
+function readInstance(path: string): Instance | undefined {
+  try {
+    const instance = schema.parse(JSON.parse(readFileSync(path, "utf8")));
+    if (startTicks(instance.pid) === instance.startTicks) return instance;
+    rmSync(path, { force: true });
+  } catch {
+    return undefined;
+  }
+  return undefined;
+}

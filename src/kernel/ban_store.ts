@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bans that stand in one kernel map. Counts them without walking: every change here looks first, and
+// a finished walk sets right what other tools did meanwhile. Knows codecs, not what reads the map.
+import type { Prefix } from "../core/address.ts";
+import type { FenceEntry, FenceOutcome, FenceRecord } from "../core/fence.ts";
+import type { NativeBuffer } from "../runtime/types.ts";
+import type { BanCodec } from "./ban_codec.ts";
+import { type BpfMap, mapTypes, updateAny } from "./bpf_map.ts";
+import { errnoName } from "./errno.ts";
+import { reasonHash } from "./layout.ts";
+import type { MapSlice } from "./map_batch.ts";
+import { nativeBytes } from "./native_bytes.ts";
+
+/** Entries in one system call: about a millisecond, so that a caller can stop in time. */
+const sliceEntries = 1024;
+const batchEntries = 4096;
+
+const e2big = -7;
+const enospc = -28;
+
+const enforced: FenceOutcome = { kind: "enforced" };
+const full: FenceOutcome = { kind: "full" };
+
+export class BanStore {
+  /** What the map is called in messages: its path. */
+  readonly name: string;
+  readonly #map: BpfMap;
+  readonly #codec: BanCodec;
+  readonly #evicts: boolean;
+  readonly #key: NativeBuffer;
+  readonly #value: NativeBuffer;
+  readonly #keys: NativeBuffer;
+  readonly #values: NativeBuffer;
+  #entries = 0;
+  #sweep: Generator<MapSlice, void, void> | undefined;
+  #swept = 0;
+  /** A walk during which nothing was changed here has counted right. */
+  #changes = 0;
+  #sweptSince = 0;
+
+  constructor(name: string, map: BpfMap, codec: BanCodec) {
+    this.name = name;
+    this.#map = map;
+    this.#codec = codec;
+    this.#evicts = (mapTypes[map.info.type] ?? "").startsWith("lru");
+    this.#key = nativeBytes(codec.keyBytes);
+    this.#value = nativeBytes(codec.valueBytes);
+    this.#keys = nativeBytes(codec.keyBytes * batchEntries);
+    this.#values = nativeBytes(codec.valueBytes * batchEntries);
+  }
+
+  get capacity(): number {
+    return this.#map.info.maxEntries;
+  }
+
+  get entries(): number {
+    return this.#entries;
+  }
+
+  get isEmpty(): boolean {
+    return this.#map.isEmpty();
+  }
+
+  put(entry: FenceEntry): FenceOutcome {
+    const there = this.#prepare(entry, this.#key, this.#value, 0);
+    if (there === "foreign") return enforced;
+    if (there === "absent" && this.#wouldEvict(1)) return full;
+    const result = this.#map.update(this.#key, this.#value, updateAny);
+    if (result === 0 && there === "absent") this.#changed(1);
+    return this.#outcome(result);
+  }
+
+  putMany(entries: readonly FenceEntry[]): FenceOutcome[] {
+    const outcomes: FenceOutcome[] = [];
+    for (let start = 0; start < entries.length; start += batchEntries) {
+      this.#putBatch(entries.slice(start, start + batchEntries), outcomes);
+    }
+    return outcomes;
+  }
+
+  #putBatch(entries: readonly FenceEntry[], outcomes: FenceOutcome[]): void {
+    // Which entry stands in which place of the batch; the others have their outcome already.
+    const written: number[] = [];
+    const added = new Set<number>();
+    const base = outcomes.length;
+    for (const [index, entry] of entries.entries()) {
+      const place = written.length;
+      const there = this.#prepare(entry, this.#keys, this.#values, place);
+      const evicting = there === "absent" && this.#wouldEvict(added.size + 1);
+      outcomes.push(evicting ? full : enforced);
+      if (there === "foreign" || evicting) continue;
+      written.push(index);
+      if (there === "absent") added.add(place);
+    }
+    const failures = this.#map.updateMany(this.#keys, this.#values, written.length);
+    for (const [place, result] of failures) {
+      added.delete(place);
+      outcomes[base + (written[place] ?? 0)] = this.#outcome(result);
+    }
+    this.#changed(added.size);
+  }
+
+  /** Writes key and value at a place of the buffers, with the counts of the entry that is there. */
+  #prepare(entry: FenceEntry, keys: NativeBuffer, values: NativeBuffer, place: number): "absent" | "there" | "foreign" {
+    const { keyBytes, valueBytes } = this.#codec;
+    const keyAt = place * keyBytes;
+    const valueAt = place * valueBytes;
+    this.#codec.writeKey(entry.prefix, keys, keyAt);
+    const found = this.#map.lookup(keys.subarray(keyAt, keyAt + keyBytes));
+    if (found === undefined) values.fill(0, valueAt, valueAt + valueBytes);
+    else values.set(found, valueAt);
+    if (found !== undefined && this.#codec.isForeign(found, 0)) return "foreign";
+    this.#codec.writeValue(entry.expiresMs, reasonHash(entry.reason), values, valueAt);
+    return found === undefined ? "absent" : "there";
+  }
+
+  /** A map that evicts never says that it is full: somebody else's ban would end unseen. */
+  #wouldEvict(more: number): boolean {
+    return this.#evicts && this.#entries + more > this.capacity;
+  }
+
+  #outcome(result: number): FenceOutcome {
+    if (result >= 0) return enforced;
+    if (result === e2big || result === enospc) return full;
+    return { kind: "failed", message: `Write to map "${this.name}": ${errnoName(-result)}` };
+  }
+
+  /** True when the entry was there and could be taken out; a foreign one stays. */
+  drop(prefix: Prefix): boolean {
+    this.#codec.writeKey(prefix, this.#key, 0);
+    if (this.#holdsForeign(this.#key) || !this.#map.delete(this.#key)) return false;
+    this.#changed(-1);
+    return true;
+  }
+
+  #holdsForeign(key: NativeBuffer): boolean {
+    if (!this.#codec.mayBeForeign) return false;
+    const found = this.#map.lookup(key);
+    return found !== undefined && this.#codec.isForeign(found, 0);
+  }
+
+  #changed(by: number): void {
+    this.#entries += by;
+    if (by !== 0) this.#changes++;
+  }
+
+  dropMany(prefixes: readonly Prefix[]): number {
+    const { keyBytes } = this.#codec;
+    let dropped = 0;
+    let filled = 0;
+    const flush = () => {
+      dropped += this.#map.deleteMany(this.#keys, filled);
+      filled = 0;
+    };
+    for (const prefix of prefixes) {
+      const key = this.#keys.subarray(filled * keyBytes, (filled + 1) * keyBytes);
+      this.#codec.writeKey(prefix, key, 0);
+      if (this.#holdsForeign(key)) continue;
+      if (++filled === batchEntries) flush();
+    }
+    flush();
+    this.#changed(-dropped);
+    return dropped;
+  }
+
+  record(prefix: Prefix): FenceRecord | undefined {
+    this.#codec.writeKey(prefix, this.#key, 0);
+    const found = this.#map.lookup(this.#key);
+    return found === undefined ? undefined : this.#codec.readRecord(prefix, found, 0);
+  }
+
+  *records(): Generator<readonly FenceRecord[], void, void> {
+    const { keyBytes, valueBytes } = this.#codec;
+    let seen = 0;
+    const changes = this.#changes;
+    for (const { keys, values, count } of this.#map.slices(sliceEntries)) {
+      seen += count;
+      yield Array.from({ length: count }, (_, index) =>
+        this.#codec.readRecord(this.#codec.readKey(keys, index * keyBytes), values, index * valueBytes),
+      );
+    }
+    if (this.#changes === changes) this.#entries = seen;
+  }
+
+  /**
+   * Takes out what is over, a slice at a time, and goes round.
+   * @param mayGoOn asked before each slice.
+   * @returns how many were taken out.
+   */
+  sweep(nowMs: number, mayGoOn: () => boolean): number {
+    const { keyBytes, valueBytes } = this.#codec;
+    let ended = 0;
+    if (this.#sweep === undefined) {
+      this.#sweep = this.#map.slices(sliceEntries);
+      this.#swept = 0;
+      this.#sweptSince = this.#changes;
+    }
+    while (mayGoOn()) {
+      const step = this.#sweep.next();
+      if (step.done === true) {
+        if (this.#changes === this.#sweptSince) this.#entries = this.#swept;
+        this.#sweep = undefined;
+        break;
+      }
+      const { keys, values, count } = step.value;
+      let over = 0;
+      for (let index = 0; index < count; index++) {
+        if (this.#codec.readExpiresMs(values, index * valueBytes) > nowMs) continue;
+        this.#keys.set(keys.subarray(index * keyBytes, (index + 1) * keyBytes), over * keyBytes);
+        if (++over === batchEntries) break;
+      }
+      const deleted = over === 0 ? 0 : this.#map.deleteMany(this.#keys, over);
+      this.#entries -= deleted;
+      this.#swept += count - deleted;
+      ended += deleted;
+    }
+    return ended;
+  }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bpf file system: where a name given with -B lies, mounting it when it is not, pins that are made,
+// opened and removed. A pin is a name for a map, a program or a link; which one is asked of the kernel.
+import { check, errnoName } from "./errno.ts";
+import { FenceError } from "./fence_error.ts";
+import { access, fileSystemType, readLink, unlink } from "./files.ts";
+import type { Libraries } from "./libraries.ts";
+import { cString } from "./native_bytes.ts";
+
+export const bpffsRoot = "/sys/fs/bpf";
+
+/** linux/magic.h */
+const bpfFsMagic = 0xcafe4a11;
+/** Longest name of a directory entry, less the longest that is put behind it (`_link_4294967295`). */
+const nameLimit = 255 - 16;
+
+const enoent = -2;
+const erofs = -30;
+
+export type MapPlace =
+  | { readonly kind: "path"; readonly path: string }
+  /** A loaded map without a name of its own; `path` is what its siblings' names begin with. */
+  | { readonly kind: "id"; readonly id: number; readonly path: string };
+
+/** @throws FenceError for a value that can name no map. */
+export function parseMapPlace(map: string): MapPlace {
+  const wrong = (state: string): FenceError => new FenceError("configuration", `Block map "${map}": ${state}`);
+  if (map.startsWith("id:")) {
+    if (!/^id:[1-9][0-9]{0,9}$/.test(map) || Number(map.slice(3)) > 0xffffffff) {
+      throw wrong('not an id: use "id:" and the number that "bpftool map" shows');
+    }
+    const id = Number(map.slice(3));
+    return { kind: "id", id, path: `${bpffsRoot}/ttgate_map_${id}` };
+  }
+  if (map === "") throw wrong("empty: give an absolute path, a name under /sys/fs/bpf, or id:N");
+  if (map.includes("\0")) throw wrong("has a NUL byte: give a plain name");
+  if (!map.startsWith("/") && map.includes("/")) {
+    throw wrong(`a relative path: write "${bpffsRoot}/${map}", or a bare name`);
+  }
+  const path = map.startsWith("/") ? map.replace(/\/+/g, "/").replace(/\/$/, "") : `${bpffsRoot}/${map}`;
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  if (name === "") throw wrong("not a map's path: name a file in it");
+  // kernel/bpf/inode.c: names with a dot are kept for the kernel.
+  if (name.includes(".")) throw wrong("the bpf file system takes no name with a dot: use an underscore");
+  if (new TextEncoder().encode(name).length > nameLimit)
+    throw wrong(`longer than ${nameLimit} bytes: use a shorter name`);
+  return { kind: "path", path };
+}
+
+/**
+ * Makes sure that the path's directory is on a bpf file system; mounts the usual one when it is not there.
+ * @throws FenceError when it is not and can not be.
+ */
+export function prepareDirectory({ libc }: Libraries, path: string, log: (message: string) => void): void {
+  const directory = path.slice(0, path.lastIndexOf("/")) || "/";
+  const inUsual = directory === bpffsRoot || directory.startsWith(`${bpffsRoot}/`);
+  if (inUsual && fileSystemType(libc, bpffsRoot) !== bpfFsMagic) {
+    mountBpffs(libc);
+    log(`Mounted the bpf file system at ${bpffsRoot}`);
+  }
+  const type = fileSystemType(libc, directory);
+  if (type === enoent) {
+    throw new FenceError(
+      "configuration",
+      `Block map "${path}": there is no directory ${directory}: make it with mkdir -p ${directory}`,
+    );
+  }
+  if (type < 0) {
+    throw new FenceError("configuration", `Block map "${path}": ${directory} can not be read: ${errnoName(-type)}`);
+  }
+  if (type !== bpfFsMagic) {
+    throw new FenceError(
+      "configuration",
+      `Block map "${path}": ${directory} is not on a bpf file system: use a path under ${bpffsRoot}`,
+    );
+  }
+}
+
+function mountBpffs(libc: Libraries["libc"]): void {
+  const result = libc.result(
+    libc.calls.mount(cString("bpf"), cString(bpffsRoot), cString("bpf"), 0n, cString("mode=0700")),
+  );
+  if (result >= 0) return;
+  const remedy =
+    result === enoent
+      ? "this kernel has no bpf file system: it needs CONFIG_BPF_SYSCALL"
+      : `run once as root: mount -t bpf bpf ${bpffsRoot}`;
+  throw new FenceError(
+    "configuration",
+    `The bpf file system is not mounted at "${bpffsRoot}" and can not be (${errnoName(-result)}): ${remedy}`,
+  );
+}
+
+export type PinKind = "map" | "program" | "link" | "other";
+
+export interface Pin extends Disposable {
+  readonly path: string;
+  readonly fd: number;
+  readonly kind: PinKind;
+}
+
+/** @returns undefined when there is nothing of that name, and -errno when it can not be opened. */
+export function openPin(libraries: Libraries, path: string): Pin | number | undefined {
+  const there = access(libraries.libc, path);
+  if (there === enoent) return undefined;
+  const fd = there < 0 ? there : libraries.bpf.bpf_obj_get(cString(path));
+  return fd < 0 ? fd : { path, fd, kind: kindOf(libraries, fd), [Symbol.dispose]: () => closeFd(libraries, fd) };
+}
+
+export function closeFd({ libc }: Libraries, fd: number): void {
+  libc.calls.close(fd);
+}
+
+/** The kernel names the descriptors `bpf-map`, `bpf-prog` and `bpf_link` (also `bpf-link`). */
+export function kindOf({ libc }: Libraries, fd: number): PinKind {
+  const target = readLink(libc, `/proc/self/fd/${fd}`);
+  if (target.includes("bpf-map")) return "map";
+  if (target.includes("bpf-prog")) return "program";
+  return /bpf[-_]link/.test(target) ? "link" : "other";
+}
+
+/** @throws FenceError on a read-only file system, KernelError otherwise. */
+export function pin({ bpf }: Libraries, fd: number, path: string): void {
+  const result = bpf.bpf_obj_pin(fd, cString(path));
+  if (result === erofs) throw readOnlyBpffs(path);
+  check(`Pin "${path}"`, result);
+}
+
+/** @returns false when it was not there. @throws FenceError on a read-only file system. */
+export function unpin({ libc }: Libraries, path: string): boolean {
+  const result = unlink(libc, path);
+  if (result === enoent) return false;
+  if (result === erofs) throw readOnlyBpffs(path);
+  check(`Remove the pin "${path}"`, result);
+  return true;
+}
+
+function readOnlyBpffs(path: string): FenceError {
+  return new FenceError(
+    "configuration",
+    `Pin "${path}": the bpf file system is mounted read-only: run mount -o remount,rw ${bpffsRoot}`,
+  );
+}

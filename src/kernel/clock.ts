@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Milliseconds since boot (CLOCK_BOOTTIME, which goes on while the machine sleeps), without a native
+// call: /proc/uptime counts it in steps of 10 ms, the runtime's monotonic clock fills in between.
+import { readFileSync } from "node:fs";
+import { uptime } from "node:os";
+
+/** The monotonic clock stands still during a suspend: after one, it takes this long to be noticed. */
+const resyncMs = 1000;
+/** Whole seconds need readings at many places within one to be any good. */
+const coarseResyncMs = 50;
+
+export interface UptimeSource {
+  readonly resyncMs: number;
+  /** Never more than the true time since boot. */
+  readMs(): number;
+}
+
+/**
+ * A clock that never goes back. At most one step of its source behind when it starts, and closer with
+ * each reading: the difference of both clocks is at least what every reading says, so the greatest wins.
+ */
+export function bootClock(source: UptimeSource = uptimeSource()): () => number {
+  let offsetMs = Number.NEGATIVE_INFINITY;
+  let syncedMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    const monotonicMs = performance.now();
+    if (monotonicMs - syncedMs >= source.resyncMs) {
+      offsetMs = Math.max(offsetMs, source.readMs() - monotonicMs);
+      syncedMs = monotonicMs;
+    }
+    return monotonicMs + offsetMs;
+  };
+}
+
+/** Deno opens nothing under /proc for a process with a list of permissions: then whole seconds. */
+function uptimeSource(): UptimeSource {
+  const readMs = () => Number.parseFloat(readFileSync("/proc/uptime", "latin1")) * 1000;
+  try {
+    readMs();
+    return { resyncMs, readMs };
+  } catch {
+    return { resyncMs: coarseResyncMs, readMs: () => Math.floor(uptime()) * 1000 };
+  }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our program on one interface: native XDP, else generic XDP, else tc, else nothing, with the reason for
+// each step down. The link is pinned, so that it outlives a crash, and updated in place when the next
+// process takes over. What somebody else attached stays where it is.
+import type { AttachMode, FenceInterface } from "../core/fence.ts";
+import { closeFd, openPin, pin, unpin } from "./bpffs.ts";
+import { errnoName, KernelError } from "./errno.ts";
+import { FenceError } from "./fence_error.ts";
+import type { Libraries } from "./libraries.ts";
+import type { Log } from "./log.ts";
+import { nativeBytes } from "./native_bytes.ts";
+import { describeProgram, gateTc, gateXdp, programById } from "./programs.ts";
+import { interfaceIndex, queryXdp, readLinkInfo } from "./xdp_query.ts";
+
+/** include/uapi/linux/bpf.h, enum bpf_attach_type; linux/if_link.h. */
+const attachXdp = 37;
+const attachTcxIngress = 46;
+const xdpSkbMode = 2;
+const xdpDrvMode = 4;
+
+const ebusy = -16;
+const eexist = -17;
+const enolink = -67;
+
+export interface GuardPrograms {
+  readonly xdpFd: number;
+  readonly tcFd: number;
+}
+
+interface Attached {
+  readonly ifindex: number;
+  readonly linkFd: number;
+  readonly mode: "native" | "generic" | "tc";
+  readonly pinPath: string;
+}
+
+export class InterfaceGuard {
+  readonly name: string;
+  readonly #libraries: Libraries;
+  readonly #programs: GuardPrograms;
+  readonly #pinPrefix: string;
+  readonly #log: Log;
+  #attached: Attached | undefined;
+  #reason: string | undefined;
+
+  /** @param pinPrefix what the interface's index is put behind. */
+  constructor(libraries: Libraries, name: string, programs: GuardPrograms, pinPrefix: string, log: Log) {
+    this.#libraries = libraries;
+    this.name = name;
+    this.#programs = programs;
+    this.#pinPrefix = pinPrefix;
+    this.#log = log;
+  }
+
+  status(): FenceInterface {
+    return { name: this.name, attach: this.#attached?.mode ?? "none", reason: this.#reason };
+  }
+
+  /** The program that judges this interface's packets now. */
+  get programFd(): number | undefined {
+    if (this.#attached === undefined) return undefined;
+    return this.#attached.mode === "tc" ? this.#programs.tcFd : this.#programs.xdpFd;
+  }
+
+  /** @throws FenceError when a pin of somebody else's is in the way. */
+  attach(): void {
+    const ifindex = interfaceIndex(this.#libraries, this.name);
+    if (ifindex === 0) {
+      this.#reason = "the interface is not there";
+      return;
+    }
+    const pinPath = `${this.#pinPrefix}${ifindex}`;
+    this.#attached = this.#takeOver(ifindex, pinPath) ?? this.#attachAnew(ifindex, pinPath);
+  }
+
+  /** Attaches again where the interface went away and came back, or somebody took our link off. */
+  tick(): void {
+    const ifindex = interfaceIndex(this.#libraries, this.name);
+    const attached = this.#attached;
+    if (attached === undefined ? ifindex === 0 || this.#reasonStays() : this.#holds(attached, ifindex)) return;
+    this.release(false);
+    try {
+      this.attach();
+    } catch (error) {
+      this.#reason = error instanceof Error ? error.message : String(error);
+    }
+    const { attach, reason } = this.status();
+    if (attach === "none") this.#log("warn", `Interface "${this.name}" is not guarded any more: ${reason}`);
+    else this.#log("info", `Interface "${this.name}" is guarded again: ${attach}`);
+  }
+
+  /** An interface that is there and could not be guarded is not tried again each second. */
+  #reasonStays(): boolean {
+    return this.#reason !== "the interface is not there";
+  }
+
+  #holds(attached: Attached, ifindex: number): boolean {
+    return attached.ifindex === ifindex && readLinkInfo(this.#libraries, attached.linkFd).ifindex === ifindex;
+  }
+
+  /** Idempotent. With `keep` the pin holds the link, and the link the program. */
+  release(keep: boolean): void {
+    const attached = this.#attached;
+    if (attached === undefined) return;
+    this.#attached = undefined;
+    if (!keep) {
+      // At once, also where somebody else holds the link too.
+      this.#libraries.bpf.bpf_link_detach(attached.linkFd);
+      unpin(this.#libraries, attached.pinPath);
+    }
+    closeFd(this.#libraries, attached.linkFd);
+  }
+
+  /** The link of the process before us, with our program in the place of its own. */
+  #takeOver(ifindex: number, pinPath: string): Attached | undefined {
+    const found = openPin(this.#libraries, pinPath);
+    if (found === undefined) return undefined;
+    const inTheWay = (state: string): FenceError =>
+      new FenceError("configuration", `Pin "${pinPath}": ${state}: remove it with rm ${pinPath}, or use another map name`);
+    if (typeof found === "number") throw inTheWay(`can not be opened (${errnoName(-found)})`);
+    let taken: Attached | undefined;
+    try {
+      if (found.kind !== "link") throw inTheWay(`is a ${found.kind}, not a link of ttgate`);
+      const link = readLinkInfo(this.#libraries, found.fd);
+      if (link.ifindex === 0 && link.kind !== "other") {
+        unpin(this.#libraries, pinPath);
+        return undefined;
+      }
+      const program = programById(this.#libraries, link.programId);
+      if (link.kind === "other" || (program !== undefined && program.name !== gateXdp && program.name !== gateTc)) {
+        throw inTheWay(`is a link of ${describeProgram(this.#libraries, link.programId)}`);
+      }
+      const state = queryXdp(this.#libraries, ifindex);
+      if (link.ifindex !== ifindex || (link.kind === "xdp" && state.programId !== link.programId)) {
+        throw inTheWay("is a link in another network namespace");
+      }
+      taken = this.#update(found.fd, link.kind, ifindex, pinPath);
+      return taken;
+    } finally {
+      if (taken === undefined) found[Symbol.dispose]();
+    }
+  }
+
+  #update(linkFd: number, kind: "xdp" | "tc", ifindex: number, pinPath: string): Attached | undefined {
+    const { bpf } = this.#libraries;
+    const result = bpf.bpf_link_update(linkFd, kind === "xdp" ? this.#programs.xdpFd : this.#programs.tcFd, null);
+    if (result === enolink) {
+      unpin(this.#libraries, pinPath);
+      return undefined;
+    }
+    if (result < 0) throw new KernelError(`Update the program of interface "${this.name}"`, -result);
+    const found = kind === "tc" ? "tc" : queryXdp(this.#libraries, ifindex).mode;
+    const mode = found === "none" ? "native" : found;
+    this.#reason = mode === "native" ? undefined : `taken over from the process before, which attached it as ${mode}`;
+    this.#log("info", `Interface "${this.name}": swapped the program in place (${mode})`);
+    return { ifindex, linkFd, mode, pinPath };
+  }
+
+  #attachAnew(ifindex: number, pinPath: string): Attached | undefined {
+    const refusals: string[] = [];
+    for (const mode of ["native", "generic", "tc"] as const) {
+      const linkFd = this.#createLink(ifindex, mode);
+      if (linkFd < 0) {
+        refusals.push(this.#refusal(ifindex, mode, linkFd));
+        continue;
+      }
+      try {
+        pin(this.#libraries, linkFd, pinPath);
+      } catch (error) {
+        closeFd(this.#libraries, linkFd);
+        throw error;
+      }
+      this.#reason = refusals.length === 0 ? undefined : refusals.join("; ");
+      this.#report(mode);
+      return { ifindex, linkFd, mode, pinPath };
+    }
+    this.#reason = refusals.join("; ");
+    this.#report("none");
+    return undefined;
+  }
+
+  #createLink(ifindex: number, mode: "native" | "generic" | "tc"): number {
+    const { bpf } = this.#libraries;
+    if (mode === "tc") return bpf.bpf_link_create(this.#programs.tcFd, ifindex, attachTcxIngress, null);
+    // struct bpf_link_create_opts {size_t sz; __u32 flags; ...}
+    const options = nativeBytes(64);
+    const view = new DataView(options.buffer);
+    view.setBigUint64(0, 64n, true);
+    view.setUint32(8, mode === "native" ? xdpDrvMode : xdpSkbMode, true);
+    return bpf.bpf_link_create(this.#programs.xdpFd, ifindex, attachXdp, options);
+  }
+
+  #refusal(ifindex: number, mode: "native" | "generic" | "tc", result: number): string {
+    const name = errnoName(-result);
+    if (mode !== "tc" && (result === ebusy || result === eexist)) {
+      const holder = describeProgram(this.#libraries, queryXdp(this.#libraries, ifindex).programId);
+      return `no ${mode} XDP: ${holder} is attached there (${name})`;
+    }
+    const why: Readonly<Record<string, string>> = {
+      EOPNOTSUPP: "the driver does not have it",
+      ERANGE: "the interface's MTU is too large for it",
+      EINVAL: mode === "tc" ? "the kernel is older than 6.6" : "the driver refuses it as it is set up now",
+      ENOMEM: "not enough memory or queues",
+      EPERM: "it needs root or CAP_NET_ADMIN and CAP_BPF",
+    };
+    return `no ${mode === "tc" ? "tc" : `${mode} XDP`}: ${why[name] ?? "refused"} (${name})`;
+  }
+
+  #report(mode: AttachMode): void {
+    if (mode === "native") return this.#log("info", `Interface "${this.name}": native XDP`);
+    const now = mode === "none" ? "blocked in user space only" : `${mode} used`;
+    this.#log("warn", `Interface "${this.name}": ${now}: ${this.#reason}`);
+  }
+}

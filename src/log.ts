@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The log: one line for each thing that happened, on stderr, as text or JSON. Bytes from the network
+// are escaped before they get here.
+import process from "node:process";
+
+export type LogLevel = "info" | "warn" | "error";
+
+export type Log = (level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>) => void;
+
+/** @param form text: `TIME LEVEL message`; json: the same with the fields, one object a line. */
+export function openLog(form: "text" | "json"): Log {
+  return (level, message, fields) => {
+    const time = new Date().toISOString();
+    const line = form === "json" ? JSON.stringify({ time, level, message, ...fields }) : `${time} ${level} ${message}`;
+    process.stderr.write(`${line}\n`);
+  };
+}
+
+/** Passes at most `limit` lines between two calls of `flush`, and tells how many it held back. */
+export class LineLimit {
+  readonly #log: Log;
+  readonly #limit: number;
+  readonly #what: string;
+  #passed = 0;
+
+  constructor(log: Log, limit: number, what: string) {
+    this.#log = log;
+    this.#limit = limit;
+    this.#what = what;
+  }
+
+  line(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void {
+    this.#passed++;
+    if (this.#passed <= this.#limit) this.#log(level, message, fields);
+  }
+
+  flush(): void {
+    const held = this.#passed - this.#limit;
+    this.#passed = 0;
+    if (held > 0) this.#log("warn", `And ${held} more ${this.#what} in the last second`, { held });
+  }
+}
+
+/** Bytes as a person reads them, `GET / HTTP/1.1\r\n` or `\x16\x03\x01`, cut after `limit`. */
+export function printable(bytes: Uint8Array, limit = 32): string {
+  const escapes: Readonly<Record<number, string>> = { 9: "\\t", 10: "\\n", 13: "\\r", 34: '\\"', 92: "\\\\" };
+  const shown = [...bytes.subarray(0, limit)].map((byte) => {
+    const plain = byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
+    return escapes[byte] ?? plain;
+  });
+  return shown.join("") + (bytes.length > limit ? "…" : "");
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The entry: picks the command, prints a failure in one line, sets the exit code.
+import process from "node:process";
+import { Failure, messageOf } from "./failure.ts";
+
+type Command = (args: readonly string[]) => Promise<number>;
+
+interface Entry {
+  readonly usage: string;
+  readonly about: string;
+  load(): Promise<Command>;
+}
+
+const commands: Readonly<Record<string, Entry>> = {
+  run: {
+    usage: "[run] [options]",
+    about: "guard a port (default)",
+    load: async () => (await import("./commands/run.ts")).run,
+  },
+  status: {
+    usage: "status",
+    about: "what the gate does at the moment",
+    load: async () => (await import("./commands/status.ts")).status,
+  },
+  bans: {
+    usage: "bans",
+    about: "who is out, why, and for how long",
+    load: async () => (await import("./commands/bans.ts")).bans,
+  },
+  ban: {
+    usage: "ban ADDR|CIDR",
+    about: "ban a source, --for 1h",
+    load: async () => (await import("./commands/ban.ts")).ban,
+  },
+  lift: { usage: "lift ADDR|CIDR", about: "end a ban", load: async () => (await import("./commands/ban.ts")).lift },
+  check: {
+    usage: "check FILE...",
+    about: "what would these first bytes get?",
+    load: async () => (await import("./commands/check.ts")).check,
+  },
+  doctor: {
+    usage: "doctor",
+    about: "is this host ready, and if not, what to type",
+    load: async () => (await import("./commands/doctor.ts")).doctor,
+  },
+  detach: {
+    usage: "detach MAP",
+    about: "remove program and pins left behind",
+    load: async () => (await import("./commands/detach.ts")).detach,
+  },
+  config: {
+    usage: "config check|schema|show",
+    about: "look at the configuration",
+    load: async () => (await import("./commands/config.ts")).config,
+  },
+  version: {
+    usage: "version",
+    about: "version and runtime",
+    load: async () => (await import("./commands/version.ts")).version,
+  },
+};
+
+async function help(): Promise<number> {
+  const { runHelp } = await import("./commands/run.ts");
+  const rows = Object.values(commands).map(({ usage, about }) => `  ttgate ${usage.padEnd(26)} ${about}`);
+  console.log(`${runHelp.trimEnd()}
+
+Commands ("ttgate COMMAND --help" tells more; those that read have --json):
+${rows.join("\n")}
+
+Exit codes: 0 done, 1 the thing asked about is bad, 2 usage or configuration, 3 runtime error.`);
+  return 0;
+}
+
+async function dispatch(args: readonly string[]): Promise<number> {
+  const [first, ...rest] = args;
+  if (first === "help" || ((first === "--help" || first === "-h") && rest.length === 0)) return help();
+  if (first === "--version") return (await commands["version"]?.load())?.(rest) ?? 0;
+  const entry = first === undefined ? undefined : commands[first];
+  if (entry !== undefined) return (await entry.load())(rest);
+  const { run } = await import("./commands/run.ts");
+  return run(args);
+}
+
+async function main(): Promise<void> {
+  try {
+    process.exit(await dispatch(process.argv.slice(2)));
+  } catch (error) {
+    process.stderr.write(`ttgate: ${messageOf(error).replaceAll("\n", " ")}\n`);
+    if (!(error instanceof Failure) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exit(error instanceof Failure ? error.exitCode : 3);
+  }
+}
+
+void main();

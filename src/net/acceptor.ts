@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens to a connection in the moment it is accepted: time-out table, limits, then a session.
+
+import type { Client } from "../core/client.ts";
+import { clientOf } from "../core/client.ts";
+import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
+import { Session, type SessionContext } from "./session.ts";
+
+export interface AcceptorContext extends SessionContext {
+  readonly ipv6Bits: number;
+  readonly maxConnections: number;
+  /** 0: no limit. */
+  readonly maxConnectionsPerSource: number;
+  /** True when the client's source is in the time-out table and its time-out is running. */
+  refuses(client: Client): boolean;
+}
+
+const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
+
+export function acceptor(context: AcceptorContext): (socket: TcpSocket) => SocketEvents {
+  const { counters, sessions } = context;
+  return (socket) => {
+    const { address, port } = socket.remote;
+    counters.accepted++;
+    if (address === "") {
+      counters.undecided++;
+      return silent;
+    }
+    const client = clientOf(address, port, context.ipv6Bits);
+    if (context.refuses(client)) {
+      counters.refusedBanned++;
+      socket.reset();
+      return silent;
+    }
+    if (!hasRoom(context, client)) {
+      counters.refusedFull++;
+      socket.reset();
+      return silent;
+    }
+    return new Session(context, socket, client);
+  };
+
+  function hasRoom({ maxConnections, maxConnectionsPerSource }: AcceptorContext, client: Client): boolean {
+    if (maxConnectionsPerSource > 0 && sessions.ofSource(client.sourceText) >= maxConnectionsPerSource) return false;
+    if (sessions.size < maxConnections) return true;
+    const oldest = sessions.oldestUndecided();
+    oldest?.deadline();
+    return oldest !== undefined;
+  }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Joins a client and the server, unchanged both ways, until both ends are done. A stalled writer pauses
+// the opposite reader; FIN goes through as FIN, anything else that ends one side resets the other.
+import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
+
+/** One direction: hears `from`, writes to `to`. */
+class Leg implements SocketEvents {
+  from: TcpSocket | undefined;
+  to: TcpSocket | undefined;
+  ended = false;
+  closed = false;
+  readonly #relay: Relay;
+
+  constructor(relay: Relay) {
+    this.#relay = relay;
+  }
+
+  data(bytes: Uint8Array): void {
+    if (this.to?.write(bytes) === false) this.from?.pause();
+  }
+
+  drain(): void {
+    this.#relay.drained(this);
+  }
+
+  end(): void {
+    this.ended = true;
+    this.to?.shutdown();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.#relay.closed(this);
+  }
+}
+
+export class Relay {
+  readonly #fromClient = new Leg(this);
+  readonly #fromServer = new Leg(this);
+  readonly #done: () => void;
+
+  /** @param done called once, when both connections are gone. */
+  constructor(client: TcpSocket, done: () => void) {
+    this.#fromClient.from = client;
+    this.#fromServer.to = client;
+    this.#done = done;
+  }
+
+  /** Who hears the server, from before its connection stands. */
+  get serverEvents(): SocketEvents {
+    return this.#fromServer;
+  }
+
+  /**
+   * @param held what the client sent while it was judged; it goes first.
+   * @param clientEnded the client's FIN came already.
+   */
+  start(client: TcpSocket, server: TcpSocket, held: readonly Uint8Array[], clientEnded: boolean): void {
+    this.#fromServer.from = server;
+    this.#fromClient.to = server;
+    client.events = this.#fromClient;
+    for (const bytes of held) this.#fromClient.data(bytes);
+    if (clientEnded) this.#fromClient.end();
+  }
+
+  /** Resets both legs. */
+  cut(): void {
+    this.#fromClient.from?.reset();
+    this.#fromServer.from?.reset();
+  }
+
+  drained(leg: Leg): void {
+    this.#opposite(leg).from?.resume();
+  }
+
+  closed(leg: Leg): void {
+    const opposite = this.#opposite(leg);
+    if (opposite.closed) this.#done();
+    else if (!leg.ended || !opposite.ended) opposite.from?.reset();
+  }
+
+  #opposite(leg: Leg): Leg {
+    return leg === this.#fromClient ? this.#fromServer : this.#fromClient;
+  }
+}

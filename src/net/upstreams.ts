@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// The servers behind the gate, in order of preference: the first that answers gets the connection. What
+// was last seen of each is kept for readiness.
+import type { Runtime, SocketEvents, TcpSocket } from "../runtime/types.ts";
+
+export interface UpstreamAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface UpstreamStatus {
+  readonly address: string;
+  /** Undefined until the first attempt has ended. */
+  readonly reachable: boolean | undefined;
+  readonly error: string | undefined;
+  readonly active: number;
+}
+
+interface Upstream extends UpstreamAddress {
+  readonly text: string;
+  reachable: boolean | undefined;
+  error: string | undefined;
+  active: number;
+  lastTriedMs: number;
+}
+
+/** A server on the same site answers in milliseconds; 3 s covers one lost SYN (RFC 6298: 1 s, then 2 s). */
+const connectTimeoutMs = 3500;
+
+const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
+
+export class Upstreams {
+  readonly #upstreams: readonly Upstream[];
+  readonly #connect: Runtime["connect"];
+  readonly #changed: (status: UpstreamStatus) => void;
+
+  /** @param changed called when an upstream comes or goes. */
+  constructor(
+    addresses: readonly UpstreamAddress[],
+    connect: Runtime["connect"],
+    changed: (status: UpstreamStatus) => void,
+  ) {
+    this.#connect = connect;
+    this.#changed = changed;
+    this.#upstreams = addresses.map(({ host, port }) => ({
+      host,
+      port,
+      text: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
+      reachable: undefined,
+      error: undefined,
+      active: 0,
+      lastTriedMs: Number.NEGATIVE_INFINITY,
+    }));
+  }
+
+  /**
+   * @returns the connection and what to call when it is over; undefined when no upstream answers.
+   */
+  async open(events: SocketEvents, nowMs: number): Promise<{ socket: TcpSocket; release: () => void } | undefined> {
+    for (const upstream of this.#inOrder()) {
+      const socket = await this.#try(upstream, events, nowMs);
+      if (socket === undefined) continue;
+      upstream.active++;
+      return { socket, release: () => upstream.active-- };
+    }
+    return undefined;
+  }
+
+  /** Tries those of which nothing was seen for `idleMs`, so that readiness is true also without traffic. */
+  async probe(nowMs: number, idleMs: number): Promise<void> {
+    const stale = this.#upstreams.filter((upstream) => nowMs - upstream.lastTriedMs >= idleMs);
+    await Promise.all(stale.map(async (upstream) => (await this.#try(upstream, silent, nowMs))?.close()));
+  }
+
+  get ready(): boolean {
+    return this.#upstreams.some((upstream) => upstream.reachable === true);
+  }
+
+  status(): UpstreamStatus[] {
+    return this.#upstreams.map(statusOf);
+  }
+
+  /** Those that are not known to be down first. */
+  #inOrder(): readonly Upstream[] {
+    const [first, ...others] = this.#upstreams;
+    if (first === undefined || others.length === 0 || first.reachable !== false) return this.#upstreams;
+    return [...this.#upstreams].sort((a, b) => Number(a.reachable === false) - Number(b.reachable === false));
+  }
+
+  async #try(upstream: Upstream, events: SocketEvents, nowMs: number): Promise<TcpSocket | undefined> {
+    upstream.lastTriedMs = nowMs;
+    let late = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const connecting = this.#connect(upstream, events);
+    const deadline = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        late = true;
+        reject(new Error(`no answer within ${connectTimeoutMs / 1000} s`));
+      }, connectTimeoutMs);
+    });
+    try {
+      const socket = await Promise.race([connecting, deadline]);
+      this.#saw(upstream, true, undefined);
+      return socket;
+    } catch (error) {
+      if (late) connecting.then((socket) => socket.reset()).catch(() => {});
+      this.#saw(upstream, false, error instanceof Error ? error.message : String(error));
+      return undefined;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #saw(upstream: Upstream, reachable: boolean, error: string | undefined): void {
+    const changed = upstream.reachable !== reachable;
+    upstream.reachable = reachable;
+    upstream.error = error;
+    if (changed) this.#changed(statusOf(upstream));
+  }
+}
+
+function statusOf({ text, reachable, error, active }: Upstream): UpstreamStatus {
+  return { address: text, reachable, error, active };
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a profile by name or from a file (.json or .toml). The only place where profiles touch a disk.
+import { readFileSync } from "node:fs";
+import { basename, extname } from "node:path";
+import { parse as parseToml, TomlError } from "smol-toml";
+import { type Profile, parseProfile } from "./core/profile.ts";
+import { profileLibrary } from "./core/profile_library.ts";
+import { createSniffer } from "./core/profile_sniffer.ts";
+import type { Sniffer } from "./core/sniff.ts";
+
+/**
+ * @param nameOrFile a built-in profile, or the path of a file: anything with a slash, a dot in it.
+ * @throws Error with every problem of the profile, each with its path, and what to do.
+ */
+export function loadSniffer(nameOrFile: string): Sniffer {
+  return createSniffer(loadProfile(nameOrFile));
+}
+
+export function loadProfile(nameOrFile: string): Profile {
+  const builtIn = profileLibrary.get(nameOrFile);
+  const source = builtIn ?? readSource(nameOrFile);
+  const result = parseProfile(source, basename(nameOrFile, extname(nameOrFile)));
+  if (result.kind === "profile") return result.profile;
+  const problems = result.problems.map(({ path, message }) => `${path}: ${message}`);
+  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+  throw new Error(`Read profile "${nameOrFile}": ${count}: ${problems.join("; ")}`);
+}
+
+function readSource(nameOrFile: string): unknown {
+  const extension = extname(nameOrFile);
+  if (!nameOrFile.includes("/") && extension === "") {
+    const names = [...profileLibrary.keys()].join(", ");
+    throw new Error(
+      `Read profile "${nameOrFile}": there is no such built-in profile; use one of ${names}, or the path of a .toml or .json file`,
+    );
+  }
+  if (extension !== ".json" && extension !== ".toml") {
+    throw new Error(
+      `Read profile "${nameOrFile}": the format is unknown; give the file a name that ends in .toml or .json`,
+    );
+  }
+  const text = readText(nameOrFile);
+  return extension === ".json" ? parseJsonText(nameOrFile, text) : parseTomlText(nameOrFile, text);
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    const state = {
+      ENOENT: "there is no such file; check the path",
+      EACCES: "it may not be read; check its permissions",
+    }[code];
+    throw new Error(`Read profile "${path}": ${state ?? String(error)}`, { cause: error });
+  }
+}
+
+function parseJsonText(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`Read profile "${path}": it is not valid JSON: ${reason}; correct it`, { cause: error });
+  }
+}
+
+function parseTomlText(path: string, text: string): unknown {
+  try {
+    return parseToml(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const [reason = ""] = error.message.split("\n");
+    throw new Error(`Read profile "${path}": line ${error.line}, column ${error.column}: ${reason}; correct it`, {
+      cause: error,
+    });
+  }
+}

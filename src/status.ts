@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// The status endpoint. Reading is open on loopback and on the unix socket; changing needs the unix
+// socket or the bearer token. It serialises what the gate hands it and keeps no state.
+import { Hono } from "hono";
+import { bearerAuth } from "hono/bearer-auth";
+import { z } from "zod";
+import { parseDuration } from "./core/duration.ts";
+import type { BanDetails, BanView, Snapshot } from "./snapshot.ts";
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why not; empty when ready. */
+  readonly reasons: readonly string[];
+}
+
+export type ChangeResult<T> =
+  | { readonly kind: "done"; readonly value: T }
+  | { readonly kind: "refused"; readonly message: string };
+
+/** What the endpoint asks of the gate. */
+export interface StatusSource {
+  snapshot(): Snapshot;
+  readiness(): Promise<Readiness>;
+  metrics(ready: boolean): string;
+  bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] };
+  find(address: string): ChangeResult<BanDetails | undefined>;
+  ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
+  lift(address: string): ChangeResult<readonly string[]>;
+}
+
+export interface StatusAccess {
+  /** Undefined on a unix socket: its file mode decides. */
+  readonly token: string | undefined;
+  /** Whether reading needs the token too. */
+  readonly closed: boolean;
+}
+
+const banRequest = z.strictObject({
+  address: z.string("expected an address or CIDR"),
+  for: z.string('expected a duration such as 1h, or "ever"').optional(),
+  force: z.boolean("expected true or false").optional(),
+});
+
+/** A page of bans; more is asked for by `limit`. */
+const bansShown = 1000;
+
+export function statusApp(source: StatusSource, access: StatusAccess): Hono {
+  const app = new Hono();
+  if (access.token !== undefined) {
+    const guard = bearerAuth({ token: access.token });
+    app.use(async (context, next) => {
+      const reading = context.req.method === "GET" || context.req.method === "HEAD";
+      return reading && !access.closed ? next() : guard(context, next);
+    });
+  }
+  app.get("/healthz", (context) => context.json({ alive: true }));
+  app.get("/readyz", async (context) => {
+    const readiness = await source.readiness();
+    return context.json(readiness, readiness.ready ? 200 : 503);
+  });
+  app.get("/status", (context) => context.json(source.snapshot()));
+  app.get("/metrics", async (context) => {
+    const { ready } = await source.readiness();
+    return context.body(source.metrics(ready), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
+  });
+  app.get("/bans", (context) => {
+    const limit = z.coerce
+      .number()
+      .int()
+      .min(0)
+      .safeParse(context.req.query("limit") ?? bansShown);
+    if (!limit.success)
+      return context.json({ error: `Invalid limit "${context.req.query("limit")}": expected a whole number` }, 400);
+    return context.json(source.bans(limit.data));
+  });
+  app.get("/bans/:address{.+}", (context) => {
+    const address = context.req.param("address");
+    const found = source.find(address);
+    if (found.kind === "refused") return context.json({ error: found.message }, 400);
+    if (found.value === undefined) return context.json({ error: `Not banned: "${address}"` }, 404);
+    return context.json(found.value);
+  });
+  app.post("/bans", async (context) => {
+    const body = banRequest.safeParse(await context.req.json().catch(() => undefined));
+    if (!body.success) return context.json({ error: bodyMistake(body.error) }, 400);
+    const { address, for: duration, force } = body.data;
+    const forMs = banDuration(duration);
+    if (duration !== undefined && forMs === undefined) {
+      return context.json({ error: `Invalid duration "${duration}": expected such as 30s, 10m, 1h30m or ever` }, 400);
+    }
+    const result = source.ban(address, forMs, force ?? false);
+    return result.kind === "refused" ? context.json({ error: result.message }, 409) : context.json(result.value, 201);
+  });
+  app.delete("/bans/:address{.+}", (context) => {
+    const result = source.lift(context.req.param("address"));
+    if (result.kind === "refused") return context.json({ error: result.message }, 404);
+    return context.json({ lifted: result.value });
+  });
+  app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));
+  app.onError((error, context) => context.json({ error: error.message }, 500));
+  return app;
+}
+
+/** @returns milliseconds, Infinity for "ever", undefined when it is neither. */
+export function banDuration(duration: string | undefined): number | undefined {
+  if (duration === undefined) return undefined;
+  return duration === "ever" ? Number.POSITIVE_INFINITY : parseDuration(duration);
+}
+
+function bodyMistake(error: z.ZodError): string {
+  const mistakes = error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join(".")}: ${message}`,
+  );
+  return `Invalid body: ${mistakes.join("; ")}; expected {"address": "192.0.2.1", "for": "1h"}`;
+}
