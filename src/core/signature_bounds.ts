@@ -53,11 +53,12 @@ export function canBothMatch(left: Bounds, right: Bounds): boolean {
   return true;
 }
 
-/** How many fair coins random bytes would have to throw to satisfy the places. */
-export function evidenceBits(bounds: Bounds): number {
-  let bits = 0;
-  for (const set of bounds.places.values()) bits += Math.log2(256 / sizeOf(set));
-  return bits;
+/** How many fair coins random bytes would have to throw to satisfy the alternative, at the least. */
+export function evidenceBits(alternative: Alternative): number {
+  const fixed = [...boundsOf(alternative).places.values()];
+  const relative = alternative.filter((term) => term.relative && !term.negated);
+  const moving = relative.flatMap((term) => [...setsOf(term)].map(([, set]) => set));
+  return [...fixed, ...moving].reduce((bits, set) => bits + Math.log2(256 / sizeOf(set)), 0);
 }
 
 /** Where the latest deciding byte of a test is, and where the next relative term would begin at the latest. */

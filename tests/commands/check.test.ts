@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+// The command runs in a process of its own: standard input and the exit code are its contract too.
+const program = `process.exitCode = await (await import(${JSON.stringify(import.meta.resolve("../../src/commands/check.ts"))})).check(process.argv.slice(1));`;
+let directory = "";
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "ttgate-check-"));
+  writeFileSync(join(directory, "get"), "GET / HTTP/1.0\r\n\r\n");
+  writeFileSync(join(directory, "hi"), "hi\n");
+  writeFileSync(join(directory, "short"), Uint8Array.of(0x93, 0x01));
+  writeFileSync(
+    join(directory, "friend"),
+    Uint8Array.from({ length: 48 }, (_, index) => (index * 149 + 131) % 256),
+  );
+  writeFileSync(join(directory, "mine.toml"), '[expect]\nkind = "text"\ntext = "TT01"\n');
+  writeFileSync(join(directory, "mine.json"), '{"expect": {"kind": "text", "text": "hi"}}');
+  writeFileSync(join(directory, "wrong.toml"), 'colour = "red"\n[expect]\nkind = "bytes"\nhex = "1"\n');
+  writeFileSync(join(directory, "broken.toml"), "expect = \n");
+  writeFileSync(join(directory, "broken.json"), "{");
+});
+
+afterAll(() => rmSync(directory, { recursive: true }));
+
+async function check(args: readonly string[], input = "") {
+  const child = Bun.spawn([process.execPath, "-e", program, "--", ...args], {
+    cwd: directory,
+    stdin: new Blob([input]),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, error] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  return {
+    code: await child.exited,
+    lines: out
+      .trim()
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line)),
+    error,
+  };
+}
+
+describe("check", () => {
+  test("says what each file would get, and fails when one is foreign", async () => {
+    const { code, lines } = await check(["get", "hi", "short", "friend"]);
+    expect(code).toBe(1);
+    expect(lines).toMatchObject([
+      { file: "get", verdict: "foreign", protocol: "http" },
+      { file: "hi", verdict: "foreign", protocol: "text" },
+      { file: "short", verdict: "undecided", protocol: null },
+      { file: "friend", verdict: "accept", protocol: null },
+    ]);
+  });
+
+  test("reads standard input", async () => {
+    expect((await check(["--json", "-"], "SSH-2.0-x\r\n")).lines).toMatchObject([
+      { file: "-", verdict: "foreign", protocol: "ssh" },
+    ]);
+  });
+
+  test("reads a profile from TOML or JSON", async () => {
+    expect((await check(["-p", "./mine.toml", "get"])).code).toBe(1);
+    expect(await check(["--profile", "mine.json", "hi"])).toMatchObject({ code: 0, lines: [{ verdict: "accept" }] });
+  });
+
+  test.each<[string[], number, string]>([
+    [["missing"], 3, 'Read "missing": '],
+    [[], 2, "no FILE is given"],
+    [["--colour", "get"], 2, "--colour"],
+    [["-p", "nosuch", "get"], 2, 'Read profile "nosuch": there is no such built-in profile; use one of tapetrack'],
+    [["-p", "nosuch.toml", "get"], 2, 'Read profile "nosuch.toml": there is no such file'],
+    [["-p", "./get", "get"], 2, 'Read profile "./get": the format is unknown'],
+    [["-p", "broken.toml", "get"], 2, 'Read profile "broken.toml": line 1, column '],
+    [["-p", "broken.json", "get"], 2, 'Read profile "broken.json": it is not valid JSON'],
+    [["-p", "wrong.toml", "get"], 2, 'Read profile "wrong.toml": 2 problems: '],
+  ])("%j exits %d with one line", async (args, exitCode, message) => {
+    const { code, lines, error } = await check(args);
+    expect(error).toContain(message);
+    expect(error.trim().split("\n")).toHaveLength(1);
+    expect([code, lines]).toEqual([exitCode, []]);
+  });
+
+  test("an invalid profile names every problem with its path", async () => {
+    const { error } = await check(["-p", "wrong.toml", "get"]);
+    expect(error).toContain('the file: Unrecognized key: "colour"');
+    expect(error).toContain("expect.hex: Bytes are pairs");
+  });
+});
