@@ -76,6 +76,7 @@ class BunSocket implements TcpSocket {
   #unsent: Uint8Array[] = [];
   /** shutdown() was asked for; it follows the last unsent byte. */
   #finishing = false;
+  /** Bun tells of a FIN that follows our own by `close` alone: then `end` is made up for. */
   #peerEnded = false;
 
   attach(raw: RawSocket): void {
@@ -143,10 +144,12 @@ class BunSocket implements TcpSocket {
   }
 
   reset(): void {
+    this.#peerEnded = true;
     this.#raw?.terminate();
   }
 
   close(): void {
+    this.#peerEnded = true;
     this.#raw?.end();
   }
 
@@ -154,6 +157,7 @@ class BunSocket implements TcpSocket {
     if (this.#raw === undefined) return;
     this.#raw = undefined;
     this.#unsent = [];
+    if (error === undefined && this.#finishing && !this.#peerEnded) this.events.end();
     this.events.close(error);
   }
 }
