@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lint rules that hold the architecture together, each proved by code that breaks it: a rule that is
+// misspelt or overridden by mistake would otherwise just be silent.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+
+const project = mkdtempSync(join(tmpdir(), "ttgate-lint-"));
+const biome = join(process.cwd(), "node_modules/.bin/biome");
+
+beforeAll(() => {
+  for (const name of ["biome.json", "package.json", "scripts/imports.grit"]) cpSync(name, join(project, name));
+  symlinkSync(join(process.cwd(), "node_modules"), join(project, "node_modules"));
+  spawnSync("git", ["init", "--quiet"], { cwd: project });
+  writeFileSync(join(project, ".gitignore"), "node_modules\n");
+  for (const name of [
+    "core/a",
+    "core/deep/a",
+    "kernel/a",
+    "net/a",
+    "commands/a",
+    "generated/a",
+    "gate",
+    "cli",
+    "main",
+  ]) {
+    place(`src/${name}.ts`, "export const x = 1;\n");
+  }
+  for (const name of ["bun", "deno", "types", "select"]) place(`src/runtime/${name}.ts`, "export const x = 1;\n");
+  place("tests/a.ts", "export const x = 1;\n");
+});
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+function place(path: string, source: string): void {
+  mkdirSync(dirname(join(project, path)), { recursive: true });
+  writeFileSync(join(project, path), source);
+}
+
+/** The rules that each source breaks when it is in this file, all in one run of the linter. */
+function broken(path: string, ...sources: readonly string[]): string[][] {
+  const alone = path === "src/main.ts";
+  const paths = sources.map((_, index) => (alone ? path : path.replace(".ts", `_${index}.ts`)));
+  const runs = alone ? sources.map((source) => [source]) : [sources];
+  return runs.flatMap((run) => {
+    for (const [index, source] of run.entries()) place(paths[index] ?? path, source);
+    const names = paths.slice(0, run.length);
+    const argv = ["lint", "--error-on-warnings", "--max-diagnostics=none", "--reporter=github", ...names];
+    const { stdout, status } = spawnSync(biome, argv, { cwd: project, encoding: "utf8" });
+    for (const name of names) rmSync(join(project, name));
+    const diagnostics = [...stdout.matchAll(/^::\w+ title=([^,]+),file=([^,]+),/gm)];
+    expect(status !== 0).toBe(diagnostics.length > 0);
+    return names.map((name) =>
+      diagnostics.filter(([, , file]) => file?.endsWith(`/${name}`)).map(([, rule = ""]) => rule.replace(/^.*\//, "")),
+    );
+  });
+}
+
+function importing(path: string): string {
+  return `import { x } from "${path}";\nexport const y = x;\n`;
+}
+
+const allowed: readonly [file: string, path: string][] = [
+  ["src/core/probe.ts", "./a.ts"],
+  ["src/core/probe.ts", "./deep/a.ts"],
+  ["src/core/probe.ts", "zod"],
+  ["src/core/deep/probe.ts", "../a.ts"],
+  ["src/kernel/probe.ts", "../core/a.ts"],
+  ["src/kernel/probe.ts", "../generated/a.ts"],
+  ["src/kernel/probe.ts", "../runtime/types.ts"],
+  ["src/kernel/probe.ts", "node:fs"],
+  ["src/net/probe.ts", "../core/a.ts"],
+  ["src/net/probe.ts", "../runtime/types.ts"],
+  ["src/runtime/probe.ts", "./types.ts"],
+  ["src/runtime/bun_probe.ts", "bun:ffi"],
+  ["src/probe.ts", "./net/a.ts"],
+  ["src/probe.ts", "hono"],
+  ["src/commands/probe.ts", "../gate.ts"],
+  ["src/commands/probe.ts", "../cli.ts"],
+  ["src/main.ts", "./commands/a.ts"],
+  ["src/main.ts", "./cli.ts"],
+  ["tests/probe.ts", "../src/net/a.ts"],
+  ["scripts/probe.ts", "../src/core/a.ts"],
+];
+
+const forbidden: readonly [file: string, path: string][] = [
+  ["src/core/probe.ts", "../kernel/a.ts"],
+  ["src/core/probe.ts", "../net/a.ts"],
+  ["src/core/probe.ts", "../runtime/types.ts"],
+  ["src/core/probe.ts", "../gate.ts"],
+  ["src/core/probe.ts", "./../gate.ts"],
+  ["src/core/probe.ts", "node:fs"],
+  ["src/core/probe.ts", "hono"],
+  ["src/core/probe.ts", "bun:ffi"],
+  ["src/core/deep/probe.ts", "../../gate.ts"],
+  ["src/kernel/probe.ts", "../net/a.ts"],
+  ["src/kernel/probe.ts", "../runtime/bun.ts"],
+  ["src/kernel/probe.ts", "../runtime/select.ts"],
+  ["src/kernel/probe.ts", "../gate.ts"],
+  ["src/kernel/probe.ts", "bun:ffi"],
+  ["src/net/probe.ts", "../kernel/a.ts"],
+  ["src/net/probe.ts", "../runtime/deno.ts"],
+  ["src/net/probe.ts", "../commands/a.ts"],
+  ["src/net/probe.ts", "hono"],
+  ["src/runtime/probe.ts", "../core/a.ts"],
+  ["src/runtime/probe.ts", "bun:ffi"],
+  ["src/runtime/deno_probe.ts", "bun:ffi"],
+  ["src/runtime/bun_probe.ts", "../core/a.ts"],
+  ["src/probe.ts", "./commands/a.ts"],
+  ["src/probe.ts", "./main.ts"],
+  ["src/probe.ts", "./runtime/bun.ts"],
+  ["src/probe.ts", "../tests/a.ts"],
+  ["src/commands/probe.ts", "../main.ts"],
+  ["src/commands/probe.ts", "../../tests/a.ts"],
+  ["src/main.ts", "../tests/a.ts"],
+  ["src/main.ts", "./runtime/bun.ts"],
+  ["scripts/probe.ts", "../tests/a.ts"],
+];
+
+for (const [file, path] of allowed) {
+  test(`${file} may import ${path}`, () => expect(broken(file, importing(path))).toEqual([[]]));
+}
+for (const [file, path] of forbidden) {
+  test(`${file} may not import ${path}`, () => {
+    const forms = [
+      importing(path),
+      `export const y = await import("${path}");\n`,
+      `export { x } from "${path}";\n`,
+      `import type { X } from "${path}";\nexport type Y = X;\n`,
+    ];
+    for (const rules of broken(file, ...forms)) expect(rules).toContain("noRestrictedImports");
+  });
+}
+
+const rules: readonly [file: string, rule: string, source: string][] = [
+  [
+    "src/core/probe.ts",
+    "noRestrictedImports",
+    'import { createServer } from "node:net";\nexport const y = createServer;\n',
+  ],
+  ["src/core/probe.ts", "noRestrictedGlobals", "export const y = Date.now();\n"],
+  ["src/core/probe.ts", "noRestrictedGlobals", "export const y = setTimeout;\n"],
+  ["src/probe.ts", "noRestrictedGlobals", "export const y = Bun.version;\n"],
+  ["src/probe.ts", "noRestrictedGlobals", "export const y = Deno.version;\n"],
+  ["src/runtime/bun_probe.ts", "noRestrictedGlobals", "export const y = Deno.version;\n"],
+  ["src/runtime/deno_probe.ts", "noRestrictedGlobals", "export const y = Bun.version;\n"],
+  ["src/probe.ts", "plugin", "export const y = globalThis.Bun;\n"],
+  ["src/core/probe.ts", "plugin", 'export type Y = import("../gate.ts").X;\n'],
+  ["src/probe.ts", "noProcessGlobal", "export const y = process.pid;\n"],
+  ["src/probe.ts", "useNodejsImportProtocol", 'import { pid } from "process";\nexport const y = pid;\n'],
+  ["src/probe.ts", "useImportExtensions", 'import { x } from "./gate";\nexport const y = x;\n'],
+  ["src/probe.ts", "noUndeclaredDependencies", 'import { x } from "left-pad";\nexport const y = x;\n'],
+  ["src/probe.ts", "noExplicitAny", "export const y: any = 1;\n"],
+  ["src/probe.ts", "noDefaultExport", "export default 1;\n"],
+  ["src/probe.ts", "noEnum", "export enum Y {\n  A,\n}\n"],
+  ["src/probe.ts", "noNamespace", "export namespace Y {\n  export const a = 1;\n}\n"],
+  ["src/probe.ts", "noParameterProperties", "export class Y {\n  constructor(readonly a: number) {}\n}\n"],
+  ["src/probe.ts", "noNonNullAssertion", "export const y = [1].at(0)!;\n"],
+  ["src/probe.ts", "noUnusedVariables", "const y = 1;\n"],
+  ["src/probe.ts", "noConsole", "console.log(1);\n"],
+  ["src/probe.ts", "noFloatingPromises", "async function f(): Promise<void> {}\nf();\n"],
+  ["src/probe.ts", "noTsIgnore", "// @ts-ignore\nexport const y = 1;\n"],
+  ["src/camelCase.ts", "useFilenamingConvention", "export const y = 1;\n"],
+];
+for (const [file, rule, source] of rules) {
+  test(`${rule}: ${source.trim().replaceAll("\n", " ")}`, () => expect(broken(file, source)[0]).toContain(rule));
+}
+
+test("noImportCycles: also over types", () => {
+  const one = 'import type { Two } from "./cycle_1.ts";\nexport type One = Two | 1;\n';
+  const two = 'import type { One } from "./cycle_0.ts";\nexport type Two = One | 2;\n';
+  expect(broken("src/cycle.ts", one, two)).toEqual([["noImportCycles"], ["noImportCycles"]]);
+});
