@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// One TCP connection from the point of view of somebody who knocks: what was sent, and how it ended.
+import { createConnection } from "node:net";
+import { join } from "node:path";
+import process from "node:process";
+import { run } from "./child.ts";
+
+export interface ProbeOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly from?: string;
+  /** Each piece is a segment of its own. */
+  readonly send?: readonly Uint8Array[];
+  /** Ends the sending side after that. */
+  readonly fin?: boolean;
+  /** How long to wait for the end. */
+  readonly waitMs?: number;
+}
+
+export interface ProbeResult {
+  /** `no answer`: not even the handshake. `open`: still there when the time was over. */
+  readonly outcome: "refused" | "no answer" | "reset" | "ended" | "open";
+  readonly received: string;
+}
+
+/** A pause that is long enough for a segment of its own on one machine. */
+const betweenPiecesMs = 2;
+
+export function probe(options: ProbeOptions): Promise<ProbeResult> {
+  const { host, port, from, send = [], fin = false, waitMs = 1000 } = options;
+  return new Promise((resolve) => {
+    let connected = false;
+    let received = "";
+    const socket = createConnection({
+      host,
+      port,
+      allowHalfOpen: true,
+      ...(from === undefined ? {} : { localAddress: from }),
+    });
+    const finish = (outcome: ProbeResult["outcome"]) => {
+      clearTimeout(timer);
+      resolve({ outcome, received });
+      socket.destroy();
+    };
+    const timer = setTimeout(() => finish(connected ? "open" : "no answer"), waitMs);
+    socket.setNoDelay();
+    socket.on("data", (bytes) => {
+      received += bytes.toString("latin1");
+    });
+    socket.on("error", () => finish(connected ? "reset" : "refused"));
+    socket.on("end", () => finish("ended"));
+    socket.on("connect", async () => {
+      connected = true;
+      for (const piece of send) {
+        if (socket.destroyed) return;
+        socket.write(piece);
+        if (send.length > 1) await new Promise((next) => setTimeout(next, betweenPiecesMs));
+      }
+      if (fin) socket.end();
+    });
+  });
+}
+
+/** The same from inside a network namespace. */
+export async function probeFrom(namespace: string, options: ProbeOptions): Promise<ProbeResult> {
+  const flags = [
+    ...(options.from === undefined ? [] : ["--from", options.from]),
+    ...(options.send ?? []).flatMap((piece) => ["--hex", Buffer.from(piece).toString("hex")]),
+    ...(options.fin === true ? ["--fin"] : []),
+    ...["--wait-ms", String(options.waitMs ?? 1000)],
+  ];
+  const script = join(import.meta.dirname, "probe_main.ts");
+  const result = await run([process.execPath, script, options.host, String(options.port), ...flags], { namespace });
+  if (result.code !== 0) throw new Error(`Cannot probe ${options.host}:${options.port}: ${result.stderr}`);
+  return JSON.parse(result.stdout) as ProbeResult;
+}
