@@ -98,11 +98,11 @@ export function formatReport(report: Report): string {
   );
 }
 
-/** The widest distance of a sample from its subject's median. */
+/** Of the subject that varied most: half of the samples are this close to their median. */
 function spread(row: Row): string {
   const worst = Object.values(row.samples).map((samples) => {
     const middle = median(samples);
-    return Math.max(...samples.map((sample) => Math.abs(sample - middle))) / middle;
+    return median(samples.map((sample) => Math.abs(sample - middle))) / middle;
   });
   return `±${(Math.max(0, ...worst.filter(Number.isFinite)) * 100).toFixed(0)} %`;
 }
