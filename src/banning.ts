@@ -43,60 +43,53 @@ export class Banning {
   /** The sniffer found another protocol. */
   client(client: Client, protocol: string, evidence: Evidence): void {
     const target = this.#enforcement.neverBan.bannable(client);
-    const spoke = `it spoke ${protocol} to port ${evidence.gatePort}, first bytes "${printable(evidence.firstBytes)}"`;
-    const fields = {
-      source: client.sourceText,
-      protocol,
-      firstBytes: evidence.firstBytes.toHex(),
-    };
     if ("conflict" in target) {
-      this.#counters.spared++;
       const { prefix, why } = target.conflict;
-      this.#lines.line(
-        "warn",
-        `Did not ban ${client.sourceText}: ${spoke}, but ${prefix.text} is never banned (${why})`,
-        fields,
-      );
+      this.#counters.spared++;
+      this.#lines.line("warn", () => [
+        `Did not ban ${client.sourceText}: ${spoke(protocol, evidence)}, but ${prefix.text} is never banned (${why})`,
+        evidenceFields(client.sourceText, protocol, evidence),
+      ]);
       return;
     }
+    const { prefix } = target;
     const forMs = this.#options.timeoutMs;
-    const ban = { prefix: target.prefix, protocol, by: "sniffer", forMs, evidence } as const;
     const decidedMs = performance.now();
-    const result = this.#enforcement.ban(ban, this.#options.nowMs());
+    const result = this.#enforcement.ban({ prefix, protocol, by: "sniffer", forMs, evidence }, this.#options.nowMs());
     if (result.kind === "spared") return;
     if (result.kernel?.kind === "enforced") this.#latency.observe((performance.now() - decidedMs) / 1000);
-    this.#cut(target.prefix);
-    const line = `Banned ${target.prefix.text} for ${formatDuration(forMs)}: ${spoke}${inKernel(result.kernel)}`;
-    this.#lines.line("info", line, { ...fields, seconds: forMs / 1000, kernel: result.kernel?.kind });
+    this.#cut(prefix);
+    this.#lines.line("info", () => [
+      `Banned ${prefix.text} for ${formatDuration(forMs)}: ${spoke(protocol, evidence)}${inKernel(result.kernel)}`,
+      { ...evidenceFields(prefix.text, protocol, evidence), seconds: forMs / 1000, kernel: result.kernel?.kind },
+    ]);
   }
 
   /** The same under --dry-run. */
   wouldBan(client: Client, protocol: string, evidence: Evidence): void {
     const counted = this.#counters.bansByProtocol.get(protocol) ?? 0;
     this.#counters.bansByProtocol.set(protocol, counted + 1);
-    const spoke = `it spoke ${protocol}, first bytes "${printable(evidence.firstBytes)}"`;
-    this.#lines.line("info", `Would ban ${client.sourceText}: ${spoke} (dry run)`, {
-      source: client.sourceText,
-      protocol,
-    });
+    this.#lines.line("info", () => [
+      `Would ban ${client.sourceText}: ${spoke(protocol, evidence)} (dry run)`,
+      evidenceFields(client.sourceText, protocol, evidence),
+    ]);
   }
 
   /** @param text ADDR (the source it belongs to) or CIDR. */
-  operator(text: string, forMs: number | undefined): ChangeResult<Ban> {
+  operator(text: string, forMs = this.#options.timeoutMs): ChangeResult<Ban> {
     const prefix = this.prefixOf(text);
     if (prefix === undefined) return notAnAddress(text);
-    const request = { prefix, protocol: "manual", by: "operator", evidence: undefined } as const;
-    const result = this.#enforcement.ban(
-      { ...request, forMs: forMs ?? this.#options.timeoutMs },
-      this.#options.nowMs(),
-    );
+    const request = { prefix, protocol: "manual", by: "operator", forMs, evidence: undefined } as const;
+    const result = this.#enforcement.ban(request, this.#options.nowMs());
     if (result.kind === "spared") {
       const { prefix: protectedPrefix, why } = result.conflict;
       return { kind: "refused", message: `Cannot ban "${text}": ${protectedPrefix.text} is never banned (${why})` };
     }
     this.#cut(prefix);
-    const line = `Banned ${prefix.text} for ${formatDuration(forMs ?? this.#options.timeoutMs)}: by command`;
-    this.#lines.line("info", `${line}${inKernel(result.kernel)}`, { source: prefix.text });
+    this.#lines.line("info", () => [
+      `Banned ${prefix.text} for ${formatDuration(forMs)}: by command${inKernel(result.kernel)}`,
+      { source: prefix.text, seconds: forMs / 1000, kernel: result.kernel?.kind },
+    ]);
     return { kind: "done", value: result.ban };
   }
 
@@ -105,10 +98,10 @@ export class Banning {
     if (prefix === undefined) return notAnAddress(text);
     const lifted = this.#enforcement.lift(prefix).map((ban) => ban.prefix.text);
     if (lifted.length === 0) return { kind: "refused", message: this.#notLifted(text, prefix) };
-    this.#lines.line(
-      "info",
+    this.#lines.line("info", () => [
       `Lifted ${lifted.length === 1 ? lifted[0] : `${lifted.length} bans in ${prefix.text}`}: by command`,
-    );
+      { source: prefix.text, lifted: lifted.length },
+    ]);
     return { kind: "done", value: lifted };
   }
 
@@ -132,6 +125,14 @@ export class Banning {
       ? `Not banned: "${text}"`
       : `Cannot lift "${text}": it is covered by the ban of ${covering.prefix.text}, lift that`;
   }
+}
+
+function spoke(protocol: string, evidence: Evidence): string {
+  return `it spoke ${protocol} to port ${evidence.gatePort}, first bytes "${printable(evidence.firstBytes)}"`;
+}
+
+function evidenceFields(source: string, protocol: string, evidence: Evidence): Readonly<Record<string, unknown>> {
+  return { source, protocol, firstBytes: evidence.firstBytes.toHex() };
 }
 
 function notAnAddress(text: string): { readonly kind: "refused"; readonly message: string } {

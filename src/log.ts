@@ -29,9 +29,10 @@ export class LineLimit {
     this.#what = what;
   }
 
-  line(level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>): void {
+  /** @param line made only when it is going to be written. */
+  line(level: LogLevel, line: () => readonly [message: string, fields: Readonly<Record<string, unknown>>]): void {
     this.#passed++;
-    if (this.#passed <= this.#limit) this.#log(level, message, fields);
+    if (this.#passed <= this.#limit) this.#log(level, ...line());
   }
 
   flush(): void {

@@ -3,28 +3,39 @@
 // network of the ban prefix, since a single IPv6 customer commands a whole /64 (RFC 6177).
 import { isIpv4, type Prefix, prefixFromBytes, requirePrefix } from "./address.ts";
 
-export interface Client {
+const mapped = "::ffff:";
+
+/** One for each connection, so what only a ban needs is worked out for a ban only. */
+export class Client {
   readonly port: number;
   /** Canonical text of `source`: the key in the time-out table. */
   readonly sourceText: string;
-  /** The client's own address, worked out when it is needed. */
-  single(): Prefix;
-  /** What a ban covers. */
-  source(): Prefix;
-}
+  #single: Prefix | undefined;
+  readonly #ipv6Bits: number;
 
-const mapped = "::ffff:";
-
-/** @param address as a runtime prints a peer: `192.0.2.1`, `::ffff:192.0.2.1`, `fe80::1%eth0`. */
-export function clientOf(address: string, port: number, ipv6Bits: number): Client {
-  const dotted = address.startsWith(mapped) && address.includes(".") ? address.slice(mapped.length) : address;
-  if (!dotted.includes(":")) {
-    const single = () => requirePrefix(dotted);
-    return { port, sourceText: dotted, single, source: single };
+  /** @param address as a runtime prints a peer: `192.0.2.1`, `::ffff:192.0.2.1`, `fe80::1%eth0`. */
+  constructor(address: string, port: number, ipv6Bits: number) {
+    const dotted = address.startsWith(mapped) && address.includes(".") ? address.slice(mapped.length) : address;
+    this.port = port;
+    this.#ipv6Bits = ipv6Bits;
+    if (dotted.includes(":")) {
+      this.#single = requirePrefix(dotted);
+      this.sourceText = this.source().text;
+    } else {
+      this.sourceText = dotted;
+    }
   }
-  const single = requirePrefix(dotted);
-  const source = sourceOf(single, ipv6Bits);
-  return { port, sourceText: source.text, single: () => single, source: () => source };
+
+  /** The client's own address. */
+  single(): Prefix {
+    this.#single ??= requirePrefix(this.sourceText);
+    return this.#single;
+  }
+
+  /** What a ban covers. */
+  source(): Prefix {
+    return sourceOf(this.single(), this.#ipv6Bits);
+  }
 }
 
 /** The source that a single address belongs to. */

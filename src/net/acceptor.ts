@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens to a connection in the moment it is accepted: time-out table, limits, then a session.
 
-import type { Client } from "../core/client.ts";
-import { clientOf } from "../core/client.ts";
+import { Client } from "../core/client.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
 import { Session, type SessionContext } from "./session.ts";
 
@@ -26,7 +25,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
       counters.undecided++;
       return silent;
     }
-    const client = clientOf(address, port, context.ipv6Bits);
+    const client = new Client(address, port, context.ipv6Bits);
     if (context.refuses(client)) {
       counters.refusedBanned++;
       socket.reset();

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
+import { formatEndpoint } from "./core/address.ts";
+import { codeOf, messageOf } from "./failure.ts";
+import { hostAddresses, interfacesOf } from "./host.ts";
+import { connectionLimit, descriptorLimit } from "./limits.ts";
+import type { Config, HostPort } from "./options.ts";
+import { loadSniffer } from "./profile.ts";
+import type { Runtime, SocketEvents } from "./runtime/types.ts";
+
+export interface Finding {
+  readonly name: string;
+  readonly state: "good" | "warning" | "bad";
+  readonly found: string;
+  /** What to type; null when nothing is missing. */
+  readonly remedy: string | null;
+}
+
+const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
+
+export async function examine(config: Config, runtime: Runtime): Promise<Finding[]> {
+  return [
+    ...(await kernelFindings(config, runtime)),
+    await portFinding(config, runtime),
+    ...(await Promise.all(config.upstream.map((upstream) => upstreamFinding(upstream, runtime)))),
+    profileFinding(config),
+    connectionsFinding(config, runtime),
+  ];
+}
+
+async function kernelFindings(config: Config, runtime: Runtime): Promise<Finding[]> {
+  const map = config["block-map"];
+  if (map === undefined) {
+    return [
+      {
+        name: "kernel",
+        state: "warning",
+        found: "no block map is asked for",
+        remedy: "add -B map to block in the kernel",
+      },
+    ];
+  }
+  return [];
+}
+
+async function portFinding(config: Config, runtime: Runtime): Promise<Finding> {
+  const { host, port } = config.listen;
+  const address = formatEndpoint({ address: host, port });
+  const name = "port";
+  try {
+    const listener = await runtime.listen({ host, port, accept: () => silent });
+    listener.close();
+    return { name, state: "good", found: `${address} is free`, remedy: null };
+  } catch (error) {
+    const remedies: Readonly<Record<string, string>> = {
+      EADDRINUSE: `ss -ltnp 'sport = :${port}'`,
+      EADDRNOTAVAIL: "ip address",
+      EACCES: "run as root, or choose a port above 1023",
+    };
+    const code = codeOf(error) ?? "";
+    const found =
+      code === "EADDRINUSE"
+        ? `${address} is in use (by the gate itself, if it runs)`
+        : `${address}: ${messageOf(error)}`;
+    return { name, state: "bad", found, remedy: remedies[code] ?? "choose another address with --listen" };
+  }
+}
+
+async function upstreamFinding(upstream: HostPort, runtime: Runtime): Promise<Finding> {
+  const address = formatEndpoint({ address: upstream.host, port: upstream.port });
+  const name = "upstream";
+  try {
+    (await runtime.connect(upstream, silent)).close();
+    return { name, state: "good", found: `${address} answers`, remedy: null };
+  } catch (error) {
+    const remedy = `start the server there, or name it with --upstream; nc -vz ${upstream.host} ${upstream.port}`;
+    return { name, state: "bad", found: `${address}: ${messageOf(error)}`, remedy };
+  }
+}
+
+function profileFinding(config: Config): Finding {
+  const name = "profile";
+  try {
+    loadSniffer(config.profile);
+    return { name, state: "good", found: config.profile, remedy: null };
+  } catch (error) {
+    return { name, state: "bad", found: messageOf(error), remedy: "ttgate run --profile tapetrack" };
+  }
+}
+
+function connectionsFinding(config: Config, runtime: Runtime): Finding {
+  const descriptors = descriptorLimit();
+  const possible = connectionLimit(runtime.name, descriptors);
+  const wanted = config["max-connections"] ?? possible;
+  const found = `${wanted} at a time, ${descriptors} open files are allowed`;
+  const name = "connections";
+  if (wanted > possible)
+    return { name, state: "bad", found, remedy: `ulimit -n ${2 * wanted + 1024}, or LimitNOFILE= in the unit` };
+  if (possible < 1000)
+    return { name, state: "warning", found, remedy: "ulimit -n 65536, or LimitNOFILE=65536 in the unit" };
+  return { name, state: "good", found, remedy: null };
+}
