@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a ban stands in each of the maps: exact sources and ranges in ttgate's own layout, and the
 // documented map of IPv4 addresses, which has room for an expiry and nothing else.
-import { isIpv4, type Prefix, prefixFromBytes } from "../core/address.ts";
-import type { FenceRecord } from "../core/fence.ts";
+import { type Prefix, prefixFromBytes } from "../core/address.ts";
+import type { FenceEntry, FenceRecord } from "../core/fence.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import {
   readBan,
@@ -15,6 +15,7 @@ import {
   writeCidrKey,
   writeExpiry,
 } from "./layout.ts";
+import { type Reasons, unknownReason } from "./reasons.ts";
 
 export interface BanCodec {
   readonly keyBytes: number;
@@ -22,7 +23,7 @@ export interface BanCodec {
   writeKey(prefix: Prefix, keys: NativeBuffer, offset: number): void;
   readKey(keys: NativeBuffer, offset: number): Prefix;
   /** What the value holds beside expiry and reason stays as it is. */
-  writeValue(expiresMs: number, reason: number, values: NativeBuffer, offset: number): void;
+  writeValue(entry: FenceEntry, values: NativeBuffer, offset: number): void;
   readExpiresMs(values: NativeBuffer, offset: number): number;
   /** False: `isForeign` needs not be asked. */
   readonly mayBeForeign: boolean;
@@ -30,31 +31,26 @@ export interface BanCodec {
   readRecord(prefix: Prefix, values: NativeBuffer, offset: number): FenceRecord;
 }
 
-/** Names of the protocols that entries may have been written for, by their hash. */
-export type ReasonNames = ReadonlyMap<number, string>;
-
-/** What stands for the reason where the entry does not tell, or tells a name that is not known. */
-export const untoldReason = "unknown";
-
-function ownValues(names: ReasonNames): Omit<BanCodec, "keyBytes" | "writeKey" | "readKey"> {
+function ownValues(reasons: Reasons): Omit<BanCodec, "keyBytes" | "writeKey" | "readKey"> {
   return {
     valueBytes: structBytes.ban,
-    writeValue: writeBan,
+    writeValue({ expiresMs, reason }, values, offset) {
+      writeBan(expiresMs, reasons.hash(reason), values, offset);
+    },
     readExpiresMs: (values, offset) => readBan(values, offset).expiresMs,
     mayBeForeign: false,
     isForeign: () => false,
     readRecord(prefix, values, offset) {
       const { expiresMs, packets, bytes, lastSeenMs, reason } = readBan(values, offset);
-      const name = names.get(reason) ?? untoldReason;
-      return { prefix, expiresMs, packets, bytes, lastSeenMs, reason: name, foreign: false };
+      return { prefix, expiresMs, packets, bytes, lastSeenMs, reason: reasons.name(reason), foreign: false };
     },
   };
 }
 
 /** IPv4 addresses, and IPv6 networks of the ban prefix. */
-export function exactCodec(names: ReasonNames, ipv6PrefixBits: number): BanCodec {
+export function exactCodec(reasons: Reasons, ipv6PrefixBits: number): BanCodec {
   return {
-    ...ownValues(names),
+    ...ownValues(reasons),
     keyBytes: structBytes.ban_key,
     writeKey: writeBanKey,
     readKey: (keys, offset) => readBanKey(keys, offset, ipv6PrefixBits),
@@ -62,8 +58,8 @@ export function exactCodec(names: ReasonNames, ipv6PrefixBits: number): BanCodec
 }
 
 /** Every other range. */
-export function cidrCodec(names: ReasonNames): BanCodec {
-  return { ...ownValues(names), keyBytes: structBytes.cidr_key, writeKey: writeCidrKey, readKey: readCidrKey };
+export function cidrCodec(reasons: Reasons): BanCodec {
+  return { ...ownValues(reasons), keyBytes: structBytes.cidr_key, writeKey: writeCidrKey, readKey: readCidrKey };
 }
 
 const ipv4Bytes = 4;
@@ -81,17 +77,13 @@ export function ipv4Codec(valueBytes: 4 | 8): BanCodec {
       mapped.set(keys.subarray(offset, offset + ipv4Bytes), 12);
       return prefixFromBytes(mapped);
     },
-    writeValue: (expiresMs, _reason, values, offset) => writeExpiry(expiresMs, values, offset, valueBytes),
+    writeValue: ({ expiresMs }, values, offset) => writeExpiry(expiresMs, values, offset, valueBytes),
     readExpiresMs: (values, offset) => readExpiry(values, offset, valueBytes).expiresMs,
     mayBeForeign: true,
     isForeign: (values, offset) => readExpiry(values, offset, valueBytes).foreign,
     readRecord(prefix, values, offset) {
       const { expiresMs, foreign } = readExpiry(values, offset, valueBytes);
-      return { prefix, expiresMs, packets: 0, bytes: 0, lastSeenMs: undefined, reason: untoldReason, foreign };
+      return { prefix, expiresMs, packets: 0, bytes: 0, lastSeenMs: undefined, reason: unknownReason, foreign };
     },
   };
-}
-
-export function isSingleIpv4(prefix: Prefix): boolean {
-  return prefix.bits === 128 && isIpv4(prefix);
 }

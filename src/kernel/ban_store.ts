@@ -7,7 +7,6 @@ import type { NativeBuffer } from "../runtime/types.ts";
 import type { BanCodec } from "./ban_codec.ts";
 import { type BpfMap, mapTypes, updateAny } from "./bpf_map.ts";
 import { errnoName } from "./errno.ts";
-import { reasonHash } from "./layout.ts";
 import type { MapSlice } from "./map_batch.ts";
 import { nativeBytes } from "./native_bytes.ts";
 
@@ -110,7 +109,7 @@ export class BanStore {
     if (found === undefined) values.fill(0, valueAt, valueAt + valueBytes);
     else values.set(found, valueAt);
     if (found !== undefined && this.#codec.isForeign(found, 0)) return "foreign";
-    this.#codec.writeValue(entry.expiresMs, reasonHash(entry.reason), values, valueAt);
+    this.#codec.writeValue(entry, values, valueAt);
     return found === undefined ? "absent" : "there";
   }
 

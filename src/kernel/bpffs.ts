@@ -24,7 +24,7 @@ export type MapPlace =
 
 /** @throws FenceError for a value that can name no map. */
 export function parseMapPlace(map: string): MapPlace {
-  const wrong = (state: string): FenceError => new FenceError("configuration", `Block map "${map}": ${state}`);
+  const wrong = (state: string): FenceError => new FenceError(`Block map "${map}": ${state}`);
   if (map.startsWith("id:")) {
     if (!/^id:[1-9][0-9]{0,9}$/.test(map) || Number(map.slice(3)) > 0xffffffff) {
       throw wrong('not an id: use "id:" and the number that "bpftool map" shows');
@@ -60,17 +60,13 @@ export function prepareDirectory({ libc }: Libraries, path: string, log: (messag
   }
   const type = fileSystemType(libc, directory);
   if (type === enoent) {
-    throw new FenceError(
-      "configuration",
-      `Block map "${path}": there is no directory ${directory}: make it with mkdir -p ${directory}`,
-    );
+    throw new FenceError(`Block map "${path}": there is no directory ${directory}: make it with mkdir -p ${directory}`);
   }
   if (type < 0) {
-    throw new FenceError("configuration", `Block map "${path}": ${directory} can not be read: ${errnoName(-type)}`);
+    throw new FenceError(`Block map "${path}": ${directory} can not be read: ${errnoName(-type)}`);
   }
   if (type !== bpfFsMagic) {
     throw new FenceError(
-      "configuration",
       `Block map "${path}": ${directory} is not on a bpf file system: use a path under ${bpffsRoot}`,
     );
   }
@@ -86,7 +82,6 @@ function mountBpffs(libc: Libraries["libc"]): void {
       ? "this kernel has no bpf file system: it needs CONFIG_BPF_SYSCALL"
       : `run once as root: mount -t bpf bpf ${bpffsRoot}`;
   throw new FenceError(
-    "configuration",
     `The bpf file system is not mounted at "${bpffsRoot}" and can not be (${errnoName(-result)}): ${remedy}`,
   );
 }
@@ -137,7 +132,6 @@ export function unpin({ libc }: Libraries, path: string): boolean {
 
 function readOnlyBpffs(path: string): FenceError {
   return new FenceError(
-    "configuration",
     `Pin "${path}": the bpf file system is mounted read-only: run mount -o remount,rw ${bpffsRoot}`,
   );
 }

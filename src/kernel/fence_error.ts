@@ -7,9 +7,9 @@ export type FenceErrorKind = "configuration" | "runtime";
 export class FenceError extends Error {
   readonly kind: FenceErrorKind;
 
-  constructor(kind: FenceErrorKind, message: string, cause?: unknown) {
-    super(message, cause === undefined ? {} : { cause });
+  constructor(message: string, options: { readonly kind?: FenceErrorKind; readonly cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "FenceError";
-    this.kind = kind;
+    this.kind = options.kind ?? "configuration";
   }
 }

@@ -116,7 +116,7 @@ export class InterfaceGuard {
     const found = openPin(this.#libraries, pinPath);
     if (found === undefined) return undefined;
     const inTheWay = (state: string): FenceError =>
-      new FenceError("configuration", `Pin "${pinPath}": ${state}: remove it with rm ${pinPath}, or use another map name`);
+      new FenceError(`Pin "${pinPath}": ${state}: remove it with rm ${pinPath}, or use another map name`);
     if (typeof found === "number") throw inTheWay(`can not be opened (${errnoName(-found)})`);
     let taken: Attached | undefined;
     try {
@@ -158,9 +158,13 @@ export class InterfaceGuard {
 
   #attachAnew(ifindex: number, pinPath: string): Attached | undefined {
     const refusals: string[] = [];
+    let occupied = false;
     for (const mode of ["native", "generic", "tc"] as const) {
+      // One hook holds one program, whatever the mode.
+      if (occupied && mode === "generic") continue;
       const linkFd = this.#createLink(ifindex, mode);
       if (linkFd < 0) {
+        occupied = linkFd === ebusy || linkFd === eexist;
         refusals.push(this.#refusal(ifindex, mode, linkFd));
         continue;
       }
@@ -194,7 +198,7 @@ export class InterfaceGuard {
     const name = errnoName(-result);
     if (mode !== "tc" && (result === ebusy || result === eexist)) {
       const holder = describeProgram(this.#libraries, queryXdp(this.#libraries, ifindex).programId);
-      return `no ${mode} XDP: ${holder} is attached there (${name})`;
+      return `no XDP: ${holder} is attached there (${name})`;
     }
     const why: Readonly<Record<string, string>> = {
       EOPNOTSUPP: "the driver does not have it",
@@ -207,8 +211,8 @@ export class InterfaceGuard {
   }
 
   #report(mode: AttachMode): void {
-    if (mode === "native") return this.#log("info", `Interface "${this.name}": native XDP`);
-    const now = mode === "none" ? "blocked in user space only" : `${mode} used`;
-    this.#log("warn", `Interface "${this.name}": ${now}: ${this.#reason}`);
+    const now = mode === "none" ? "blocked in user space only" : `guarded by ${mode === "tc" ? mode : `${mode} XDP`}`;
+    const reason = this.#reason === undefined ? "" : `: ${this.#reason}`;
+    this.#log(mode === "native" ? "info" : "warn", `Interface "${this.name}": ${now}${reason}`);
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs that are loaded into the kernel, ours or not: what they are called and which maps they use.
-import { check } from "./errno.ts";
+
 import { closeFd } from "./bpffs.ts";
+import { check } from "./errno.ts";
 import type { Libraries } from "./libraries.ts";
 import { nativeBytes } from "./native_bytes.ts";
 

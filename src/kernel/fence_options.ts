@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel fence is asked to do.
+import type { Native } from "../runtime/types.ts";
+import type { Log } from "./log.ts";
+
+export interface XdpFenceOptions {
+  readonly native: Native;
+  /** An absolute path, a bare name under /sys/fs/bpf, or `id:N`. */
+  readonly map: string;
+  readonly interfaces: readonly string[];
+  /** Guarded TCP ports. */
+  readonly ports: readonly number[];
+  readonly scope: "port" | "host";
+  /** What an IPv6 source is masked to. */
+  readonly ipv6PrefixBits: number;
+  /** Of this ttgate, for the log. */
+  readonly version: string;
+  /** Names of protocols that entries from before may stand for; those put later are added. */
+  readonly reasons?: readonly string[];
+  readonly log: Log;
+}

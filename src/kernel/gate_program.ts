@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our programs, loaded over a given set of maps. Asks for multi-buffer frames first (kernel 5.18) and
+// does without; checks that the object's structs are as big as this side writes them.
+import type { NativeBuffer } from "../runtime/types.ts";
+import { type BpfObject, loadObject, type ObjectPlan } from "./bpf_object.ts";
+import { KernelError } from "./errno.ts";
+import { FenceError } from "./fence_error.ts";
+import { structBytes } from "./layout.ts";
+import type { Libraries } from "./libraries.ts";
+import type { Flavour, OwnMap } from "./map_set.ts";
+import { ownMaps } from "./map_set.ts";
+import { gateTc, gateXdp } from "./programs.ts";
+
+/** include/uapi/linux/bpf.h: frames of more than one buffer are judged too. */
+const xdpHasFrags = 1 << 5;
+const einval = 22;
+
+/** The documented map's name in the object. */
+const ipv4Map = "ipv4_bans";
+
+export interface GateMaps {
+  readonly flavour: Flavour;
+  /** The documented map, where -B names one. */
+  readonly ipv4Fd: number | undefined;
+  /** Of ours, those that are there. */
+  readonly own: Partial<Record<OwnMap, number>>;
+}
+
+export async function embeddedObject(): Promise<NativeBuffer> {
+  const { bpfObject } = await import("../generated/bpf_object.ts");
+  return Uint8Array.fromBase64(bpfObject);
+}
+
+/** @throws FenceError without privilege, KernelError with the verifier's words otherwise. */
+export function loadGate(libraries: Libraries, object: NativeBuffer, maps: GateMaps): BpfObject {
+  const plan = (flags: number): ObjectPlan => ({
+    reuse: { ...maps.own, ...(maps.ipv4Fd === undefined ? {} : { [ipv4Map]: maps.ipv4Fd }) },
+    create: ownMaps,
+    programs: { [gateXdp]: flags, [gateTc]: 0 },
+    constants: { ipv4_value_size: maps.flavour.kind === "ipv4" ? maps.flavour.valueBytes : 0 },
+  });
+  const loaded = explained(() => {
+    try {
+      return loadObject(libraries, object, plan(xdpHasFrags));
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.errno !== einval) throw error;
+      return loadObject(libraries, object, plan(0));
+    }
+  });
+  try {
+    requireSizes(loaded);
+  } catch (error) {
+    loaded[Symbol.dispose]();
+    throw error;
+  }
+  return loaded;
+}
+
+function explained(load: () => BpfObject): BpfObject {
+  try {
+    return load();
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.code !== "EPERM") throw error;
+    throw new FenceError(
+      "The kernel block needs root or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root, or without -B",
+      { cause: error },
+    );
+  }
+}
+
+function requireSizes(object: BpfObject): void {
+  for (const [struct, expected] of Object.entries(structBytes)) {
+    const found = object.structBytes(struct);
+    if (found !== expected) {
+      throw new Error(
+        `The BPF object's struct ${struct} has ${found} bytes, this ttgate writes ${expected}: build both again with make bpf`,
+      );
+    }
+  }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fence that the kernel makes: bans as entries of maps, and a program on the interfaces that drops
+// what they name. Does not decide who is banned, and owns no timer: the gate calls `tick`.
+import type { Prefix } from "../core/address.ts";
+import type {
+  AttachMode,
+  Fence,
+  FenceEntry,
+  FenceInterface,
+  FenceOutcome,
+  FenceRecord,
+  FenceStatus,
+} from "../core/fence.ts";
+import type { BanStores } from "./ban_stores.ts";
+import type { PacketFilter } from "./packet_filter.ts";
+
+/** A tick may take this long for entries that are over: relays wait meanwhile. */
+const sweepMs = 2;
+
+/** From the strongest to the weakest. */
+const ladder: readonly AttachMode[] = ["native", "generic", "tc", "none"];
+
+export class KernelFence implements Fence {
+  readonly #stores: BanStores;
+  readonly #filter: PacketFilter;
+  #closed = false;
+
+  constructor(stores: BanStores, filter: PacketFilter) {
+    this.#stores = stores;
+    this.#filter = filter;
+  }
+
+  mapOf(prefix: Prefix): string {
+    return (this.#stores.storeOf(prefix) ?? this.#stores.main).name;
+  }
+
+  put(entry: FenceEntry): FenceOutcome {
+    return this.#stores.put(entry);
+  }
+
+  putMany(entries: readonly FenceEntry[]): readonly FenceOutcome[] {
+    return this.#stores.putMany(entries);
+  }
+
+  drop(prefix: Prefix): boolean {
+    return this.#stores.drop(prefix);
+  }
+
+  dropMany(prefixes: readonly Prefix[]): number {
+    return this.#stores.dropMany(prefixes);
+  }
+
+  records(): Generator<readonly FenceRecord[], void, void> {
+    return this.#stores.records();
+  }
+
+  record(prefix: Prefix): FenceRecord | undefined {
+    return this.#stores.record(prefix);
+  }
+
+  status(): FenceStatus {
+    const interfaces = this.#filter.interfaces();
+    const weakest = interfaces.reduce<FenceInterface | undefined>(
+      (worst, next) =>
+        worst === undefined || ladder.indexOf(next.attach) > ladder.indexOf(worst.attach) ? next : worst,
+      undefined,
+    );
+    const dropped = this.#filter.dropped();
+    const { name, entries, capacity } = this.#stores.main;
+    return {
+      attach: weakest?.attach ?? "none",
+      reason: weakest === undefined ? "no interface was given" : weakest.reason,
+      interfaces,
+      map: name,
+      droppedPackets: dropped.packets,
+      droppedBytes: dropped.bytes,
+      entries,
+      capacity,
+      managedBy: this.#filter.managedBy(),
+      proof: this.#filter.proof(),
+    };
+  }
+
+  tick(nowMs: number): void {
+    this.#filter.tick(nowMs);
+    const endMs = performance.now() + sweepMs;
+    this.#stores.sweep(nowMs, () => performance.now() < endMs);
+  }
+
+  close(keep: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    using filter = this.#filter;
+    if (!filter.detach(keep)) this.#stores.removeOurs();
+  }
+}

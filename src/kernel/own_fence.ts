@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Puts ttgate's own fence together: maps that are pinned already or new ones, the program over them,
+// settings, pins, interfaces. What was made is taken back when a later step fails, so that a start that
+// fails leaves the host as it was.
+import { isIpv4 } from "../core/address.ts";
+import type { Fence } from "../core/fence.ts";
+import type { NativeBuffer } from "../runtime/types.ts";
+import { cidrCodec, exactCodec, ipv4Codec } from "./ban_codec.ts";
+import { BanStore } from "./ban_store.ts";
+import { BanStores } from "./ban_stores.ts";
+import { openMap } from "./bpf_map.ts";
+import type { BpfObject } from "./bpf_object.ts";
+import { closeFd, pin, unpin } from "./bpffs.ts";
+import type { XdpFenceOptions } from "./fence_options.ts";
+import { access } from "./files.ts";
+import { loadGate } from "./gate_program.ts";
+import { InterfaceGuard } from "./interface_guard.ts";
+import { KernelFence } from "./kernel_fence.ts";
+import type { Libraries } from "./libraries.ts";
+import type { Log } from "./log.ts";
+import { linkSuffix, type NamedMap, openSiblings, ownMaps, pinPaths, unpinOwnMaps } from "./map_set.ts";
+import { OwnFilter } from "./own_filter.ts";
+import { gateTc, gateXdp } from "./programs.ts";
+import { Reasons } from "./reasons.ts";
+import { SettingsMap } from "./settings_map.ts";
+
+/** A daemon writes its heartbeat each second. */
+const aliveMs = 5000;
+
+export interface OwnFenceParts {
+  /** What every pin's name begins with. */
+  readonly base: string;
+  readonly named: NamedMap | undefined;
+  readonly object: NativeBuffer;
+  readonly nowMs: number;
+}
+
+export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, parts: OwnFenceParts): Fence {
+  const { base, named } = parts;
+  const flavour = named?.flavour ?? { kind: "own" };
+  using undo = new DisposableStack();
+  const object = loadOver(libraries, parts);
+  undo.use(object);
+  const paths = pinPaths(base, flavour.kind);
+  const fresh = pinNew(libraries, object, parts, undo);
+
+  const map = (name: (typeof ownMaps)[number]) => openMap(libraries, object.mapFd(name));
+  const settings = new SettingsMap(map("ttgate_settings"), {
+    scope: options.scope,
+    ipv6PrefixBits: options.ipv6PrefixBits,
+    ports: options.ports,
+    heartbeatMs: parts.nowMs,
+  });
+  const before = settings.read();
+  const reasons = new Reasons(options.reasons ?? []);
+  const exact = new BanStore(paths.ttgate_bans, map("ttgate_bans"), exactCodec(reasons, options.ipv6PrefixBits));
+  const cidr = new BanStore(paths.ttgate_cidr, map("ttgate_cidr"), cidrCodec(reasons));
+  const ipv4 =
+    named !== undefined && flavour.kind === "ipv4"
+      ? new BanStore(options.map, openMap(libraries, object.mapFd("ipv4_bans")), ipv4Codec(flavour.valueBytes))
+      : undefined;
+  const stores = new BanStores(ipv4, {
+    exact,
+    cidr,
+    ipv6PrefixBits: options.ipv6PrefixBits,
+    rangesChanged: (entries) => settings.write({ cidrEntries: entries }),
+  });
+  if (before.kind === "settings" && !fresh) {
+    const { daemonPid, heartbeatMs } = before.settings;
+    if (daemonPid !== 0 && parts.nowMs - heartbeatMs < aliveMs) {
+      options.log("warn", `Block map "${options.map}": process ${daemonPid} used it a moment ago; taking over`);
+    }
+  }
+  settings.write({});
+  stores.adopt(parts.nowMs);
+  if (before.kind === "settings" && before.settings.ipv6PrefixBits !== options.ipv6PrefixBits) {
+    const codec = exactCodec(reasons, before.settings.ipv6PrefixBits);
+    regroup(new BanStore(paths.ttgate_bans, map("ttgate_bans"), codec), stores, options.log);
+  }
+
+  const programs = { xdpFd: object.programFd(gateXdp), tcFd: object.programFd(gateTc) };
+  const guards = options.interfaces.map((name) => {
+    const guard = new InterfaceGuard(libraries, name, programs, base + linkSuffix, options.log);
+    undo.defer(() => guard.release(!fresh));
+    guard.attach();
+    return guard;
+  });
+  const filter = new OwnFilter({
+    object,
+    guards,
+    settings,
+    counters: map("ttgate_counters"),
+    unpinMaps: () => unpinOwnMaps(libraries, base, flavour.kind),
+  });
+  undo.move();
+  options.log(
+    "info",
+    `ttgate ${options.version}: bans are in "${options.map}" (${ipv4 === undefined ? "own layout" : "IPv4 map"})`,
+  );
+  return new KernelFence(stores, filter);
+}
+
+/** The program over the maps that are there; those that are not are made. */
+function loadOver(libraries: Libraries, { base, named, object }: OwnFenceParts): BpfObject {
+  const flavour = named?.flavour ?? { kind: "own" };
+  const siblings = openSiblings(libraries, base, flavour.kind);
+  try {
+    const isOwn = named !== undefined && flavour.kind === "own";
+    return loadGate(libraries, object, {
+      flavour,
+      ipv4Fd: isOwn ? undefined : named?.fd,
+      own: isOwn ? { ...siblings, ttgate_bans: named.fd } : siblings,
+    });
+  } finally {
+    // libbpf holds descriptors of its own.
+    for (const fd of Object.values(siblings)) closeFd(libraries, fd);
+  }
+}
+
+/** @returns true when every map is new: nothing of a process before is here. */
+function pinNew(libraries: Libraries, object: BpfObject, parts: OwnFenceParts, undo: DisposableStack): boolean {
+  const kind = parts.named?.flavour.kind ?? "own";
+  let fresh = true;
+  for (const map of ownMaps) {
+    const path = pinPaths(parts.base, kind)[map];
+    if (access(libraries.libc, path) === 0) {
+      fresh = false;
+      continue;
+    }
+    pin(libraries, object.mapFd(map), path);
+    undo.defer(() => unpin(libraries, path));
+  }
+  return fresh;
+}
+
+/** With another ban prefix an IPv6 network that is in the exact map would never be found: it is a range now. */
+function regroup(before: BanStore, stores: BanStores, log: Log): void {
+  for (const records of before.records()) {
+    const networks = records.filter(({ prefix }) => !isIpv4(prefix));
+    before.dropMany(networks.map(({ prefix }) => prefix));
+    const lost = stores.putMany(networks).filter(({ kind }) => kind !== "enforced").length;
+    if (lost > 0) log("error", `IPv6 bans of another prefix length: ${lost} found no room among the ranges`);
+  }
+}

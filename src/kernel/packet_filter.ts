@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who drops the packets of banned sources: ttgate's own program, or one of somebody else's that was
+// there before and reads the same map. The fence asks both the same questions.
+import type { FenceInterface, FenceStatus } from "../core/fence.ts";
+import type { OutcomeCount } from "./layout.ts";
+
+export interface PacketFilter extends Disposable {
+  interfaces(): readonly FenceInterface[];
+  dropped(): OutcomeCount;
+  managedBy(): string | undefined;
+  proof(): FenceStatus["proof"];
+  tick(nowMs: number): void;
+  /**
+   * Stops dropping, unless it is to go on without this process.
+   * @returns true when the entries are to stay: with `keep`, or because another process has taken over.
+   */
+  detach(keep: boolean): boolean;
+  /** Closes the descriptors of maps and programs. */
+  [Symbol.dispose](): void;
+}
