@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // IP addresses and prefixes in one canonical form. `::ffff:192.0.2.1` is 192.0.2.1 (RFC 4291 2.5.5.2);
 // text is that of RFC 5952. Knows nothing of sockets.
-import { isIPv4, isIPv6 } from "node:net";
+import { isIPv6 } from "node:net";
 import ipaddr from "ipaddr.js";
 
-/** The bits of an IPv4 address's place in an IPv4-mapped IPv6 address. */
+/** The bits before an IPv4 address in its IPv4-mapped IPv6 form. */
 const mappedBits = 96;
 const mappedHead = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
 /** A range of addresses with a common head; a single address is a prefix of full length. */
 export interface Prefix {
-  /** 16 bytes, IPv4 as IPv4-mapped IPv6, everything beyond `bits` zero. */
+  /** 16 bytes of the caller's own, IPv4 as IPv4-mapped IPv6, everything beyond `bits` zero. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** 0-128; an IPv4 /24 is 120. */
   readonly bits: number;
@@ -18,24 +18,27 @@ export interface Prefix {
   readonly text: string;
 }
 
-/** @param bits prefix length in the 128-bit form; 96 and more with an IPv4-mapped head is IPv4. */
-export function prefixFromBytes(address: Uint8Array, bits = 128): Prefix {
-  const bytes = new Uint8Array(new ArrayBuffer(16));
-  bytes.set(address.subarray(0, 16));
-  for (let index = bits >> 3; index < 16; index++) {
-    const keep = Math.max(0, bits - index * 8);
-    bytes[index] = (bytes[index] ?? 0) & (0xff00 >> keep);
+/** A million bans are held by their text alone: bytes are made from it when they are wanted. */
+class TextPrefix implements Prefix {
+  readonly text: string;
+  readonly bits: number;
+
+  constructor(text: string, bits: number) {
+    this.text = text;
+    this.bits = bits;
   }
-  return { bytes, bits, text: textOf(bytes, bits) };
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    const slash = this.text.indexOf("/");
+    const bytes = addressBytes(slash < 0 ? this.text : this.text.slice(0, slash));
+    if (bytes === undefined) throw new Error(`Not canonical: "${this.text}"`);
+    return bytes;
+  }
 }
 
-function textOf(bytes: Uint8Array, bits: number): string {
-  if (bits >= mappedBits && mappedHead.every((value, index) => bytes[index] === value)) {
-    const address = bytes.subarray(12).join(".");
-    return bits === 128 ? address : `${address}/${bits - mappedBits}`;
-  }
-  const address = new ipaddr.IPv6([...bytes]).toRFC5952String();
-  return bits === 128 ? address : `${address}/${bits}`;
+/** @param bits prefix length in the 128-bit form; 96 and more with an IPv4-mapped head is IPv4. */
+export function prefixFromBytes(address: Uint8Array, bits = 128): Prefix {
+  return new TextPrefix(textOf(address, bits), bits);
 }
 
 /**
@@ -44,20 +47,15 @@ function textOf(bytes: Uint8Array, bits: number): string {
  */
 export function parsePrefix(text: string): Prefix | undefined {
   const slash = text.indexOf("/");
-  const address = addressBytes(slash < 0 ? text : text.slice(0, slash));
-  if (address === undefined) return undefined;
-  if (slash < 0) return prefixFromBytes(address.bytes);
+  if (slash < 0 && ipv4Number(text) >= 0) return new TextPrefix(text, 128);
+  const address = slash < 0 ? text : text.slice(0, slash);
+  const bytes = addressBytes(address);
+  if (bytes === undefined) return undefined;
+  if (slash < 0) return prefixFromBytes(bytes);
   const lengthText = text.slice(slash + 1);
   if (!/^(0|[1-9][0-9]{0,2})$/.test(lengthText)) return undefined;
-  const bits = Number(lengthText) + (address.dotted ? mappedBits : 0);
-  return bits > 128 ? undefined : prefixFromBytes(address.bytes, bits);
-}
-
-function addressBytes(text: string): { bytes: Uint8Array; dotted: boolean } | undefined {
-  if (isIPv4(text)) return { bytes: Uint8Array.from([...mappedHead, ...text.split(".").map(Number)]), dotted: true };
-  const unzoned = text.replace(/%.*$/, "");
-  if (!isIPv6(unzoned)) return undefined;
-  return { bytes: Uint8Array.from(ipaddr.IPv6.parse(unzoned).toByteArray()), dotted: false };
+  const bits = Number(lengthText) + (address.includes(":") ? 0 : mappedBits);
+  return bits > 128 ? undefined : prefixFromBytes(bytes, bits);
 }
 
 /** @throws Error when the text is no address or prefix: for text that was checked before. */
@@ -68,11 +66,19 @@ export function requirePrefix(text: string): Prefix {
 }
 
 export function isIpv4(prefix: Prefix): boolean {
-  return prefix.bits >= mappedBits && mappedHead.every((value, index) => prefix.bytes[index] === value);
+  return !prefix.text.includes(":");
 }
 
 export function contains(outer: Prefix, inner: Prefix): boolean {
-  return inner.bits >= outer.bits && prefixFromBytes(inner.bytes, outer.bits).text === outer.text;
+  return inner.bits >= outer.bits && sameHead(outer.bytes, inner.bytes, outer.bits);
+}
+
+/** Whether two addresses of 16 bytes agree in their first bits. */
+export function sameHead(a: Uint8Array, b: Uint8Array, bits: number): boolean {
+  const whole = bits >> 3;
+  for (let index = 0; index < whole; index++) if (a[index] !== b[index]) return false;
+  const rest = bits & 7;
+  return rest === 0 || (((a[whole] ?? 0) ^ (b[whole] ?? 0)) & (0xff00 >> rest) & 0xff) === 0;
 }
 
 /** `address:port`, IPv6 in brackets (RFC 5952 section 6). */
@@ -80,4 +86,56 @@ export function formatEndpoint(endpoint: { readonly address: string; readonly po
   return endpoint.address.includes(":")
     ? `[${endpoint.address}]:${endpoint.port}`
     : `${endpoint.address}:${endpoint.port}`;
+}
+
+function textOf(address: Uint8Array, bits: number): string {
+  const masked = Array.from({ length: 16 }, (_, index) => {
+    const keep = Math.min(8, Math.max(0, bits - index * 8));
+    return (address[index] ?? 0) & (0xff00 >> keep) & 0xff;
+  });
+  if (bits >= mappedBits && mappedHead.every((value, index) => masked[index] === value)) {
+    const dotted = masked.slice(12).join(".");
+    return bits === 128 ? dotted : `${dotted}/${bits - mappedBits}`;
+  }
+  const text = new ipaddr.IPv6(masked).toRFC5952String();
+  return bits === 128 ? text : `${text}/${bits}`;
+}
+
+function addressBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const bytes = new Uint8Array(new ArrayBuffer(16));
+  const ipv4 = ipv4Number(text);
+  if (ipv4 >= 0) {
+    bytes.set(mappedHead);
+    new DataView(bytes.buffer).setUint32(12, ipv4);
+    return bytes;
+  }
+  const unzoned = text.replace(/%.*$/, "");
+  if (!isIPv6(unzoned)) return undefined;
+  bytes.set(ipaddr.IPv6.parse(unzoned).toByteArray());
+  return bytes;
+}
+
+const dot = 46;
+const zero = 48;
+
+/** Strict dotted decimal without leading zeros, as inet_pton(3) takes it; -1 for anything else. */
+function ipv4Number(text: string): number {
+  let address = 0;
+  let octet = -1;
+  let octets = 0;
+  for (let index = 0; index <= text.length; index++) {
+    const code = index === text.length ? dot : text.charCodeAt(index);
+    if (code === dot) {
+      if (octet < 0) return -1;
+      address = address * 256 + octet;
+      octets++;
+      octet = -1;
+      continue;
+    }
+    const digit = code - zero;
+    if (digit < 0 || digit > 9 || octet === 0) return -1;
+    octet = octet < 0 ? digit : octet * 10 + digit;
+    if (octet > 255) return -1;
+  }
+  return octets === 4 ? address : -1;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses that no path can ban: the host's own, gateways, upstreams, what the operator allows. Each
 // keeps why it is there, for the log and `ttgate status`.
-import { contains, type Prefix } from "./address.ts";
+import { type Prefix, sameHead } from "./address.ts";
 import type { Client } from "./client.ts";
 
 export interface NeverBanEntry {
@@ -11,7 +11,7 @@ export interface NeverBanEntry {
 }
 
 export class NeverBan {
-  readonly #entries = new Map<string, NeverBanEntry>();
+  readonly #entries = new Map<string, { readonly entry: NeverBanEntry; readonly bytes: Uint8Array }>();
 
   constructor(entries: readonly NeverBanEntry[] = []) {
     for (const entry of entries) this.add(entry);
@@ -19,17 +19,20 @@ export class NeverBan {
 
   /** The first reason given for a prefix stays. */
   add(entry: NeverBanEntry): void {
-    if (!this.#entries.has(entry.prefix.text)) this.#entries.set(entry.prefix.text, entry);
+    const { text, bytes } = entry.prefix;
+    if (!this.#entries.has(text)) this.#entries.set(text, { entry, bytes });
   }
 
   entries(): readonly NeverBanEntry[] {
-    return [...this.#entries.values()];
+    return [...this.#entries.values()].map(({ entry }) => entry);
   }
 
   /** What stands against a ban of this prefix: an entry that it would cover, or that covers it. */
   conflict(prefix: Prefix): NeverBanEntry | undefined {
-    for (const entry of this.#entries.values()) {
-      if (contains(entry.prefix, prefix) || contains(prefix, entry.prefix)) return entry;
+    if (this.#entries.size === 0) return undefined;
+    const { bits, bytes } = prefix;
+    for (const { entry, bytes: protectedBytes } of this.#entries.values()) {
+      if (sameHead(protectedBytes, bytes, Math.min(bits, entry.prefix.bits))) return entry;
     }
     return undefined;
   }
