@@ -50,20 +50,20 @@ export function loadObject(libraries: Libraries, bytes: NativeBuffer, plan: Obje
   const handle = bpf.bpf_object__open_mem(bytes, BigInt(bytes.length), options);
   if (handle === 0n) check("Open the BPF object", Number(bpf.libbpf_get_error(0n)) || -22);
 
+  // A map that is reused takes the name of the one in its place: it is looked up before that.
+  const maps = mapHandles(libraries, handle);
   const find = (what: "map" | "program", wanted: string): bigint => {
-    const found =
-      what === "map"
-        ? bpf.bpf_object__find_map_by_name(handle, cString(wanted))
-        : bpf.bpf_object__find_program_by_name(handle, cString(wanted));
-    if (found === 0n) throw new Error(`The BPF object has no ${what} "${wanted}": build it again with make bpf`);
+    const found = what === "map" ? maps.get(wanted) : bpf.bpf_object__find_program_by_name(handle, cString(wanted));
+    if (found === undefined || found === 0n)
+      throw new Error(`The BPF object has no ${what} "${wanted}": build it again with make bpf`);
     return found;
   };
 
   try {
+    chooseMaps(libraries, maps, new Set([...plan.create, ...Object.keys(plan.reuse)]));
     for (const [map, fd] of Object.entries(plan.reuse)) {
       check(`Use map "${map}" that is there`, bpf.bpf_map__reuse_fd(find("map", map), fd));
     }
-    chooseMaps(libraries, handle, new Set([...plan.create, ...Object.keys(plan.reuse)]));
     for (let program = 0n; ; ) {
       program = bpf.bpf_object__next_program(handle, program);
       if (program === 0n) break;
@@ -96,12 +96,19 @@ export function loadObject(libraries: Libraries, bytes: NativeBuffer, plan: Obje
   };
 }
 
-/** libbpf would make every map of the object, used or not. Those of its sections have a dot in the name. */
-function chooseMaps({ bpf, native }: Libraries, handle: bigint, wanted: ReadonlySet<string>): void {
+/** The object's maps by the names that its source gives them. */
+function mapHandles({ bpf, native }: Libraries, handle: bigint): ReadonlyMap<string, bigint> {
+  const maps = new Map<string, bigint>();
   for (let map = 0n; ; ) {
     map = bpf.bpf_object__next_map(handle, map);
-    if (map === 0n) return;
-    const name = native.text(bpf.bpf_map__name(map));
+    if (map === 0n) return maps;
+    maps.set(native.text(bpf.bpf_map__name(map)), map);
+  }
+}
+
+/** libbpf would make every map of the object, used or not. Those of its sections have a dot in the name. */
+function chooseMaps({ bpf }: Libraries, maps: ReadonlyMap<string, bigint>, wanted: ReadonlySet<string>): void {
+  for (const [name, map] of maps) {
     const chosen = wanted.has(name) || name.includes(".");
     check(`Choose map "${name}"`, bpf.bpf_map__set_autocreate(map, chosen ? 1 : 0));
   }

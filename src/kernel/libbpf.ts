@@ -23,8 +23,6 @@ export const libbpfSymbols = {
   bpf_object__close: [["ptr"], "void"],
   // struct btf *bpf_object__btf(const struct bpf_object *obj)
   bpf_object__btf: [["ptr"], "ptr"],
-  // struct bpf_map *bpf_object__find_map_by_name(const struct bpf_object *obj, const char *name)
-  bpf_object__find_map_by_name: [["ptr", "buf"], "ptr"],
   // struct bpf_map *bpf_object__next_map(const struct bpf_object *obj, const struct bpf_map *map)
   bpf_object__next_map: [["ptr", "ptr"], "ptr"],
   // struct bpf_program *bpf_object__find_program_by_name(const struct bpf_object *obj, const char *name)
