@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Start and stop: how soon it listens, what it weighs, and what it leaves behind.
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { run } from "../harness/child.ts";
+import { BlockMap, notBuilt, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
+import { Network, noNamespaces } from "../harness/netns.ts";
+import { probeFrom } from "../harness/probe.ts";
+import { startClient, startServer } from "../harness/standin.ts";
+import { sleep, waitFor } from "../harness/wait.ts";
+
+const reason = noNamespaces() ?? notBuilt();
+if (reason !== undefined) console.log(`Skipped tests/e2e/lifecycle: ${reason}`);
+
+setDefaultTimeout(30_000);
+
+async function start(network: Network, map: BlockMap, ...args: readonly string[]): Promise<RunningGate> {
+  const options = ["-B", map.name, "-i", network.device, "-t", "60s", ...args];
+  return RunningGate.start(options, { namespace: network.gate });
+}
+
+async function speakHttp(network: Network, from: string): Promise<void> {
+  const url = `http://${network.gateIpv4}:5000/`;
+  await run(["curl", "-sS", "--max-time", "5", "--interface", from, url], { namespace: network.client });
+}
+
+/** Mebibytes. */
+const idleLimit = 70;
+const listenLimitMs = 200;
+
+describe.skipIf(reason !== undefined)("a gate with -B", () => {
+  test(`listens within ${listenLimitMs} ms of exec, and stays below ${idleLimit} MiB`, async () => {
+    using network = new Network();
+    const durations: number[] = [];
+    const sizes: number[] = [];
+    // The machine may be busy with something else at the time of one of them.
+    for (let attempt = 0; attempt < 5; attempt++) {
+      using map = new BlockMap();
+      const startedMs = Date.now();
+      await using gate = await start(network, map);
+      const logged = /^(\S+) info Listening on/m.exec(gate.child.stderr)?.[1];
+      durations.push(new Date(logged ?? 0).getTime() - startedMs);
+      await sleep(500);
+      sizes.push((await gate.residentBytes()) / 1024 / 1024);
+    }
+    console.log(`listening after ${durations.join(", ")} ms; ${sizes.map((size) => size.toFixed(1)).join(", ")} MiB`);
+    expect(Math.min(...durations)).toBeWithin(1, listenLimitMs);
+    expect(Math.min(...sizes)).toBeWithin(1, idleLimit);
+  });
+
+  test.each(["SIGTERM", "SIGINT"] as const)("leaves nothing behind after %s", async (signal) => {
+    using network = new Network();
+    using map = new BlockMap();
+    await using _server = await startServer(network.gate, "--port", "5001");
+    await using gate = await start(network, map);
+    await using _client = await startClient(
+      network.client,
+      ...["--host", network.gateIpv4, "--port", "5000", "--from", network.clientIpv4(1)],
+    );
+    await speakHttp(network, network.clientIpv4(2));
+    await gate.banned(network.clientIpv4(2));
+    expect(map.pins().length).toBeGreaterThan(0);
+    expect(xdpPrograms(network.gate, network.device)).toHaveLength(1);
+    const { pid } = gate.child;
+    const end = await gate.child.stop(signal);
+    expect(end).toMatchObject({ code: 0, signal: undefined });
+    expect(map.pins()).toEqual([]);
+    expect(xdpPrograms(network.gate, network.device)).toEqual([]);
+    expect(existsSync(`/run/ttgate/${pid}.json`)).toBe(false);
+  });
+
+  test("with --keep leaves the block in place, and ttgate detach takes it away", async () => {
+    using network = new Network();
+    using map = new BlockMap();
+    await using _server = await startServer(network.gate, "--port", "5001");
+    const from = network.clientIpv4(2);
+    {
+      await using gate = await start(network, map, "--keep");
+      await speakHttp(network, from);
+      await gate.banned(from);
+      expect(await gate.child.stop()).toMatchObject({ code: 0 });
+    }
+    expect(xdpPrograms(network.gate, network.device)).toHaveLength(1);
+    await using _listener = await startServer(network.gate, "--host", network.gateIpv4, "--port", "5000");
+    const knock = () => probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 400 });
+    expect((await knock()).outcome).toBe("no answer");
+    const detached = await run(ttgate(["detach", map.name]), { namespace: network.gate });
+    expect(detached).toMatchObject({ code: 0, stderr: "" });
+    expect(map.pins()).toEqual([]);
+    await waitFor("the way in", async () => (await knock()).outcome === "open");
+  });
+});
