@@ -28,20 +28,14 @@ export function librariesModule(): string {
   );
 }
 
-/**
- * A semantic version with what it was built from behind the plus sign.
- * @param commit as git describe prints it; empty where there is no repository.
- */
-export function versionText(packageVersion: string, commit: string, bun: string): string {
-  return `${packageVersion}+${[...(commit === "" ? [] : [commit]), `bun${bun}`].join(".")}`;
+/** @param commit as git describe prints it, behind the plus sign; empty where there is no repository. */
+export function versionText(packageVersion: string, commit: string): string {
+  return commit === "" ? packageVersion : `${packageVersion}+${commit}`;
 }
 
 function versionModule(commit: string): string {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
-  return moduleText(
-    "What was built.",
-    `export const version: string = "${versionText(version, commit, Bun.version)}";`,
-  );
+  return moduleText("What was built.", `export const version: string = "${versionText(version, commit)}";`);
 }
 
 function main(kind: string | undefined, argument: string | undefined): string {

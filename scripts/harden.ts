@@ -7,7 +7,7 @@
 // that was looked at fails the build: another Bun has to be looked at again.
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import process from "node:process";
-import { hostileNames, hostilePrefix, packedNames } from "./hostile_names.ts";
+import { hostileNames, hostilePrefix } from "./hostile_names.ts";
 
 const machineAt = 18;
 
@@ -51,11 +51,6 @@ function littleEndian(word: number): readonly number[] {
 export function harden(executable: Buffer): void {
   for (const { name } of hostileNames) {
     executable[once(executable, Buffer.from(`\0${name}\0`), `the name "${name}"`) + 1] = 0;
-  }
-  let at = once(executable, Buffer.from(packedNames.join("")), "the packed names");
-  for (const name of packedNames) {
-    executable[at] = 0;
-    at += name.length;
   }
   const form = branchForms[executable.readUInt16LE(machineAt)];
   if (form === undefined) throw new Error("Hardening: only executables for x86-64 and AArch64 are known");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The environment variables by which somebody else could take a compiled executable over, found in
-// Bun 1.4.5 and tried one by one (docs/hardening.md). Each name is in the runtime once as a C string
-// for getenv; some are also in one packed text. scripts/harden.ts takes them out.
+// Bun 1.4.5 and tried one by one (docs/hardening.md). Each name is in the executable once as a C string,
+// for getenv. scripts/harden.ts takes them out.
 
 export interface HostileName {
   readonly name: string;
@@ -14,25 +14,11 @@ export const hostileNames: readonly HostileName[] = [
   { name: "BUN_OPTIONS", effect: "takes bun's options: --preload runs a script first, --cpu-prof writes files" },
   { name: "BUN_INSPECT", effect: "listens for a debugger, which runs code" },
   { name: "BUN_INSPECT_CONNECT_TO", effect: "connects to a debugger, which runs code" },
-  { name: "BUN_INSPECT_PRELOAD", effect: "loads a script when a debugger is on" },
   { name: "BUN_BYTECODE_ORDER_OUT", effect: "writes a file on exit" },
-  { name: "BUN_BYTECODE_ORDER_NAMES_OUT", effect: "writes a file on exit" },
   { name: "BUN_BYTECODE_DIGEST_OUT", effect: "writes a file on exit" },
   { name: "BUN_ENABLE_CRASH_REPORTING", effect: "runs curl from PATH after a crash" },
-  { name: "BUN_CRASH_REPORT_URL", effect: "says where curl sends the report of a crash" },
-  { name: "NODE_CHANNEL_FD", effect: "reads messages from an inherited descriptor" },
   { name: "JSC_SIGNAL_FOR_GC", effect: "takes any signal away from the program: SIGTERM does nothing any more" },
   { name: "JavaScriptCoreUseJIT", effect: "switches the JIT off and with it the calls to libbpf" },
-];
-
-/** The same names side by side, without an end, as the compiler laid them down for comparing. */
-export const packedNames: readonly string[] = [
-  "BUN_OPTIONS",
-  "BUN_INSPECT",
-  "BUN_INSPECT_CONNECT_TO",
-  "BUN_INSPECT_NOTIFY",
-  "BUN_INSPECT_PRELOAD",
-  "NODE_CHANNEL_FD",
 ];
 
 /**
