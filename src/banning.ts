@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bans and lifts with everything that belongs to them: the decision is carried out, live connections of
 // the source end, and the log says plainly what was done and why.
-import { type Prefix, parsePrefix } from "./core/address.ts";
+import type { ChangeLine, ChangeResult, LineFailure, Refusal } from "./change.ts";
+import { isIpv4, type Prefix, parsePrefix } from "./core/address.ts";
 import type { Ban, Evidence } from "./core/bans.ts";
 import { type Client, sourceOf } from "./core/client.ts";
 import type { Counters, LatencyHistogram } from "./core/counters.ts";
 import { formatDuration } from "./core/duration.ts";
-import type { Enforcement } from "./core/enforcement.ts";
+import type { BanRequest, Enforcement } from "./core/enforcement.ts";
 import type { FenceOutcome } from "./core/fence.ts";
+import type { NeverBanEntry } from "./core/never_ban.ts";
 import { LineLimit, type Log, printable } from "./log.ts";
 import type { Sessions } from "./net/sessions.ts";
-import type { ChangeResult } from "./status.ts";
+import { manual } from "./open_fence.ts";
 
 export interface BanningOptions {
   readonly timeoutMs: number;
@@ -22,6 +24,10 @@ export interface BanningOptions {
 
 /** A port scan of a /16 makes tens of thousands of lines otherwise. */
 const linesPerSecond = 20;
+
+/** /16 and, in the 128-bit form of IPv4, 96 more. */
+const widestIpv4Bits = 112;
+const widestIpv6Bits = 32;
 
 export class Banning {
   readonly #enforcement: Enforcement;
@@ -76,15 +82,12 @@ export class Banning {
   }
 
   /** @param text ADDR (the source it belongs to) or CIDR. */
-  operator(text: string, forMs = this.#options.timeoutMs): ChangeResult<Ban> {
-    const prefix = this.prefixOf(text);
-    if (prefix === undefined) return notAnAddress(text);
-    const request = { prefix, protocol: "manual", by: "operator", forMs, evidence: undefined } as const;
-    const result = this.#enforcement.ban(request, this.#options.nowMs());
-    if (result.kind === "spared") {
-      const { prefix: protectedPrefix, why } = result.conflict;
-      return { kind: "refused", message: `Cannot ban "${text}": ${protectedPrefix.text} is never banned (${why})` };
-    }
+  operator(text: string, forMs = this.#options.timeoutMs, force = false): ChangeResult<Ban> {
+    const wanted = this.#wanted(text, force);
+    if ("message" in wanted) return wanted;
+    const { prefix } = wanted;
+    const result = this.#enforcement.ban(byOperator(prefix, forMs), this.#options.nowMs());
+    if (result.kind === "spared") return protectedBy(text, result.conflict);
     this.#cut(prefix);
     this.#lines.line("info", () => [
       `Banned ${prefix.text} for ${formatDuration(forMs)}: by command${inKernel(result.kernel)}`,
@@ -93,10 +96,53 @@ export class Banning {
     return { kind: "done", value: result.ban };
   }
 
+  /**
+   * A slice of a list, by batch calls. Lines that can not be carried out are told; the others are.
+   * @returns how many sources were banned.
+   */
+  operatorSlice(lines: readonly ChangeLine[], force: boolean, failures: LineFailure[]): number {
+    const accepted: { readonly line: ChangeLine; readonly prefix: Prefix }[] = [];
+    for (const line of lines) {
+      const wanted = this.#wanted(line.text, force);
+      if ("prefix" in wanted) accepted.push({ line, prefix: wanted.prefix });
+      else failures.push({ line: line.number, message: wanted.message });
+    }
+    const requests = accepted.map(({ line, prefix }) => byOperator(prefix, line.forMs ?? this.#options.timeoutMs));
+    const results = this.#enforcement.banMany(requests, this.#options.nowMs());
+    let banned = 0;
+    for (const [index, { line, prefix }] of accepted.entries()) {
+      const result = results[index];
+      if (result?.kind === "spared") {
+        failures.push({ line: line.number, message: protectedBy(line.text, result.conflict).message });
+        continue;
+      }
+      banned++;
+      if (this.#sessions.size > 0) this.#cut(prefix);
+    }
+    return banned;
+  }
+
+  /** A slice of a list of lifts. @returns how many bans ended. */
+  liftSlice(lines: readonly ChangeLine[], failures: LineFailure[]): number {
+    const prefixes = lines.flatMap(({ text, number }) => {
+      const prefix = this.prefixOf(text);
+      if (prefix === undefined) failures.push({ line: number, message: notAnAddress(text).message });
+      return prefix ?? [];
+    });
+    return this.#enforcement.lift(prefixes).length;
+  }
+
+  /** What a person may ban, or why not; the never-ban set has its say later. */
+  #wanted(text: string, force: boolean): { readonly prefix: Prefix } | Refusal {
+    const prefix = this.prefixOf(text);
+    if (prefix === undefined) return notAnAddress(text);
+    return !force && isWide(prefix) ? tooWide(text) : { prefix };
+  }
+
   lift(text: string): ChangeResult<readonly string[]> {
     const prefix = this.prefixOf(text);
     if (prefix === undefined) return notAnAddress(text);
-    const lifted = this.#enforcement.lift(prefix).map((ban) => ban.prefix.text);
+    const lifted = this.#enforcement.lift([prefix]).map((ban) => ban.prefix.text);
     if (lifted.length === 0) return { kind: "refused", message: this.#notLifted(text, prefix) };
     this.#lines.line("info", () => [
       `Lifted ${lifted.length === 1 ? lifted[0] : `${lifted.length} bans in ${prefix.text}`}: by command`,
@@ -135,7 +181,24 @@ function evidenceFields(source: string, protocol: string, evidence: Evidence): R
   return { source, protocol, firstBytes: evidence.firstBytes.toHex() };
 }
 
-function notAnAddress(text: string): { readonly kind: "refused"; readonly message: string } {
+function byOperator(prefix: Prefix, forMs: number): BanRequest {
+  return { prefix, protocol: manual, by: "operator", forMs, evidence: undefined };
+}
+
+/** A slip of the finger that takes a continent out. */
+function isWide(prefix: Prefix): boolean {
+  return prefix.bits < (isIpv4(prefix) ? widestIpv4Bits : widestIpv6Bits);
+}
+
+function tooWide(text: string): Refusal {
+  return { kind: "refused", message: `Cannot ban "${text}": wider than /16 (IPv6 /32), use --force if you mean it` };
+}
+
+function protectedBy(text: string, { prefix, why }: NeverBanEntry): Refusal {
+  return { kind: "refused", message: `Cannot ban "${text}": ${prefix.text} is never banned (${why})` };
+}
+
+function notAnAddress(text: string): Refusal {
   return {
     kind: "refused",
     message: `Invalid address "${text}": expected such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::1`,

@@ -49,7 +49,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   const counters = newCounters();
   const latency = new LatencyHistogram();
   const neverBan = neverBanOf(config);
-  const fence = await openFence(config, runtime, version, log);
+  const fence = await openFence(config, { runtime, version, protocols: sniffer.protocols, log });
   const enforcement = new Enforcement(new Bans(config["max-bans"], config["ipv6-prefix"]), neverBan, fence, counters);
   adoptEntries(enforcement, fence, nowMs, log);
   const sessions = new Sessions();

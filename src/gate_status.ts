@@ -2,6 +2,7 @@
 // The gate as the status endpoint sees it: snapshots of what the parts hold.
 import process from "node:process";
 import type { Banning } from "./banning.ts";
+import { banList, type ListResult, liftList } from "./bulk.ts";
 import { formatEndpoint } from "./core/address.ts";
 import type { Counters, LatencyHistogram } from "./core/counters.ts";
 import type { Enforcement } from "./core/enforcement.ts";
@@ -12,7 +13,7 @@ import type { Sessions } from "./net/sessions.ts";
 import type { Upstreams } from "./net/upstreams.ts";
 import type { Config } from "./options.ts";
 import { type BanDetails, type BanView, banView, kernelSnapshot, type Snapshot } from "./snapshot.ts";
-import type { ChangeResult, Readiness, StatusSource } from "./status.ts";
+import type { Readiness, StatusSource } from "./status.ts";
 
 export interface GateParts {
   readonly config: Config;
@@ -137,13 +138,21 @@ export class GateStatus implements StatusSource {
     };
   }
 
-  ban(address: string, forMs: number | undefined): ChangeResult<BanView> {
-    const result = this.#parts.banning.operator(address, forMs);
+  ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
+    const result = this.#parts.banning.operator(address, forMs, force);
     return result.kind === "refused" ? result : { kind: "done", value: this.#view(result.value) };
   }
 
   lift(address: string): ChangeResult<readonly string[]> {
     return this.#parts.banning.lift(address);
+  }
+
+  banList(text: string, forMs: number | undefined, force: boolean): Promise<ListResult> {
+    return banList(this.#parts.banning, text, forMs, force);
+  }
+
+  liftList(text: string): Promise<ListResult> {
+    return liftList(this.#parts.banning, text);
   }
 
   #view(ban: Parameters<typeof banView>[0]): BanView {

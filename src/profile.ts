@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a profile by name or from a file (.json or .toml). The only place where profiles touch a disk.
+import { createCipheriv, createDecipheriv } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, extname } from "node:path";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { type Profile, parseProfile } from "./core/profile.ts";
 import { profileLibrary } from "./core/profile_library.ts";
 import { createSniffer } from "./core/profile_sniffer.ts";
+import type { Ciphers } from "./core/signature_cipher.ts";
 import type { Sniffer } from "./core/sniff.ts";
 
 /**
@@ -19,7 +21,7 @@ export function loadSniffer(nameOrFile: string): Sniffer {
 export function loadProfile(nameOrFile: string): Profile {
   const builtIn = profileLibrary.get(nameOrFile);
   const source = builtIn ?? readSource(nameOrFile);
-  const result = parseProfile(source, basename(nameOrFile, extname(nameOrFile)));
+  const result = parseProfile(source, basename(nameOrFile, extname(nameOrFile)), ciphers);
   if (result.kind === "profile") return result.profile;
   const problems = result.problems.map(({ path, message }) => `${path}: ${message}`);
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
@@ -76,3 +78,24 @@ function parseTomlText(path: string, text: string): unknown {
     });
   }
 }
+
+const keyBytes = 32;
+
+/** The runtime's AES. A cipher in ECB mode without padding gives each block at once and can go on for ever. */
+export const ciphers: Ciphers = {
+  open(key) {
+    const encryption = createCipheriv("aes-256-ecb", key, null).setAutoPadding(false);
+    const decryption = createDecipheriv("aes-256-ecb", key, null).setAutoPadding(false);
+    return { encrypt: (block) => encryption.update(block), decrypt: (block) => decryption.update(block) };
+  },
+  readKey(file) {
+    const bytes = readFileSync(file);
+    if (bytes.length === keyBytes) return bytes;
+    const text = bytes.toString("latin1").trim();
+    if (/^[0-9a-fA-F]{64}$/.test(text))
+      return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+    throw new Error(
+      `The key file "${file}" has ${bytes.length} bytes; it must hold 32 bytes, or 64 hexadecimal digits`,
+    );
+  },
+};

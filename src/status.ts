@@ -3,8 +3,10 @@
 // socket or the bearer token. It serialises what the gate hands it and keeps no state.
 import { Hono } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
+import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
-import { parseDuration } from "./core/duration.ts";
+import type { ChangeResult, ListResult } from "./change.ts";
+import { parseBanDuration } from "./core/duration.ts";
 import type { BanDetails, BanView, Snapshot } from "./snapshot.ts";
 
 export interface Readiness {
@@ -12,10 +14,6 @@ export interface Readiness {
   /** Why not; empty when ready. */
   readonly reasons: readonly string[];
 }
-
-export type ChangeResult<T> =
-  | { readonly kind: "done"; readonly value: T }
-  | { readonly kind: "refused"; readonly message: string };
 
 /** What the endpoint asks of the gate. */
 export interface StatusSource {
@@ -26,6 +24,8 @@ export interface StatusSource {
   find(address: string): ChangeResult<BanDetails | undefined>;
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
   lift(address: string): ChangeResult<readonly string[]>;
+  banList(text: string, forMs: number | undefined, force: boolean): Promise<ListResult>;
+  liftList(text: string): Promise<ListResult>;
 }
 
 export interface StatusAccess {
@@ -84,27 +84,37 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const body = banRequest.safeParse(await context.req.json().catch(() => undefined));
     if (!body.success) return context.json({ error: bodyMistake(body.error) }, 400);
     const { address, for: duration, force } = body.data;
-    const forMs = banDuration(duration);
+    const forMs = duration === undefined ? undefined : parseBanDuration(duration);
     if (duration !== undefined && forMs === undefined) {
-      return context.json({ error: `Invalid duration "${duration}": expected such as 30s, 10m, 1h30m or ever` }, 400);
+      return context.json({ error: badDuration(duration) }, 400);
     }
     const result = source.ban(address, forMs, force ?? false);
     return result.kind === "refused" ? context.json({ error: result.message }, 409) : context.json(result.value, 201);
   });
+  app.post("/bans/list", async (context) => {
+    const duration = context.req.query("for");
+    const forMs = duration === undefined ? undefined : parseBanDuration(duration);
+    if (duration !== undefined && forMs === undefined) return context.json({ error: badDuration(duration) }, 400);
+    const force = context.req.query("force") === "true";
+    return context.json(await source.banList(await context.req.text(), forMs, force));
+  });
+  app.post("/lifts/list", async (context) => context.json(await source.liftList(await context.req.text())));
   app.delete("/bans/:address{.+}", (context) => {
     const result = source.lift(context.req.param("address"));
     if (result.kind === "refused") return context.json({ error: result.message }, 404);
     return context.json({ lifted: result.value });
   });
   app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));
-  app.onError((error, context) => context.json({ error: error.message }, 500));
+  app.onError((error, context) =>
+    error instanceof HTTPException
+      ? context.json({ error: "Not allowed: changing needs the gate's token" }, error.status)
+      : context.json({ error: error.message }, 500),
+  );
   return app;
 }
 
-/** @returns milliseconds, Infinity for "ever", undefined when it is neither. */
-export function banDuration(duration: string | undefined): number | undefined {
-  if (duration === undefined) return undefined;
-  return duration === "ever" ? Number.POSITIVE_INFINITY : parseDuration(duration);
+function badDuration(duration: string): string {
+  return `Invalid duration "${duration}": expected such as 30s, 10m, 1h30m or ever`;
 }
 
 function bodyMistake(error: z.ZodError): string {

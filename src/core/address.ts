@@ -102,11 +102,11 @@ function textOf(address: Uint8Array, bits: number): string {
 }
 
 function addressBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
-  const bytes = new Uint8Array(new ArrayBuffer(16));
+  const bytes = new Uint8Array(16);
   const ipv4 = ipv4Number(text);
   if (ipv4 >= 0) {
-    bytes.set(mappedHead);
-    new DataView(bytes.buffer).setUint32(12, ipv4);
+    bytes[10] = bytes[11] = 0xff;
+    for (let index = 12; index < 16; index++) bytes[index] = ipv4 / 2 ** (8 * (15 - index));
     return bytes;
   }
   const unzoned = text.replace(/%.*$/, "");

@@ -64,6 +64,11 @@ export class Bans {
     return undefined;
   }
 
+  /** What a single client is banned by: an IPv4 address, an IPv6 network of the ban prefix. */
+  isSource(prefix: Prefix): boolean {
+    return prefix.bits === (isIpv4(prefix) ? 128 : this.#ipv6Bits);
+  }
+
   /** The ban of exactly this prefix. */
   get(prefix: Prefix): Ban | undefined {
     return this.#byText.get(prefix.text);
@@ -134,7 +139,7 @@ export class Bans {
   }
 
   #countRange(prefix: Prefix, change: number): void {
-    if (prefix.bits === (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return;
+    if (this.isSource(prefix)) return;
     const count = (this.#ranges.get(prefix.bits) ?? 0) + change;
     if (count > 0) this.#ranges.set(prefix.bits, count);
     else this.#ranges.delete(prefix.bits);

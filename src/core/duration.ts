@@ -15,6 +15,11 @@ export function parseDuration(text: string): number | undefined {
   return totalMs > 0 && totalMs <= longestDurationMs ? totalMs : undefined;
 }
 
+/** A ban's duration: like any, or `ever`. @returns milliseconds, Infinity, or undefined. */
+export function parseBanDuration(text: string): number | undefined {
+  return text === "ever" ? Number.POSITIVE_INFINITY : parseDuration(text);
+}
+
 /** The two largest units: `9m58s`, `1h`, `250ms`. */
 export function formatDuration(durationMs: number): string {
   if (durationMs === Number.POSITIVE_INFINITY) return "ever";

@@ -6,7 +6,7 @@ import type { Ban, BannedBy, Bans, Evidence } from "./bans.ts";
 import type { Client } from "./client.ts";
 import type { Counters } from "./counters.ts";
 import { Expiry } from "./expiry.ts";
-import type { Fence, FenceOutcome, FenceRecord } from "./fence.ts";
+import type { Fence, FenceEntry, FenceOutcome, FenceRecord } from "./fence.ts";
 import type { NeverBan, NeverBanEntry } from "./never_ban.ts";
 
 export interface BanRequest {
@@ -49,13 +49,22 @@ export class Enforcement {
   ban(request: BanRequest, nowMs: number): BanResult {
     const conflict = this.neverBan.conflict(request.prefix);
     if (conflict !== undefined) return { kind: "spared", conflict };
-    const { prefix, protocol, by, evidence } = request;
-    const ban: Ban = { prefix, protocol, by, evidence, sinceMs: nowMs, expiresMs: nowMs + request.forMs };
-    this.#insert(ban);
-    const kernel = this.#enforce(ban);
-    this.#counters.bansTotal++;
-    this.#counters.bansByProtocol.set(protocol, (this.#counters.bansByProtocol.get(protocol) ?? 0) + 1);
-    return { kind: "banned", ban, kernel };
+    const ban = this.#record(request, nowMs);
+    return { kind: "banned", ban, kernel: this.#enforce(ban) };
+  }
+
+  /** Like `ban` for many, by batch calls. One result for each request. */
+  banMany(requests: readonly BanRequest[], nowMs: number): BanResult[] {
+    const results = requests.map((request): BanResult => {
+      const conflict = this.neverBan.conflict(request.prefix);
+      if (conflict !== undefined) return { kind: "spared", conflict };
+      return { kind: "banned", ban: this.#record(request, nowMs), kernel: undefined };
+    });
+    if (this.#fence === undefined) return results;
+    const bans = results.flatMap((result) => (result.kind === "banned" ? [result.ban] : []));
+    const outcomes = this.#fence.putMany(bans.map(entryOf));
+    for (const [index, ban] of bans.entries()) this.#settle(ban, outcomes[index] ?? { kind: "full" });
+    return results;
   }
 
   /** Takes up an entry that stands in the kernel already, with the time that it has left. */
@@ -69,10 +78,9 @@ export class Enforcement {
     return { kind: "banned", ban, kernel: { kind: "enforced" } };
   }
 
-  /** Ends the ban of a prefix and of everything inside it. @returns the bans that ended. */
-  lift(prefix: Prefix): Ban[] {
-    const lifted =
-      prefix.bits === 128 ? [this.bans.get(prefix)].filter((ban) => ban !== undefined) : [...this.bans.within(prefix)];
+  /** Ends the bans of prefixes and of everything inside them. @returns the bans that ended. */
+  lift(prefixes: readonly Prefix[]): Ban[] {
+    const lifted = prefixes.flatMap((prefix) => this.#inside(prefix));
     for (const ban of lifted) this.bans.remove(ban.prefix);
     this.#release(lifted);
     return lifted;
@@ -97,6 +105,20 @@ export class Enforcement {
     return ended.length;
   }
 
+  /** A single source has nothing inside it but itself. */
+  #inside(prefix: Prefix): Ban[] {
+    const exact = this.bans.get(prefix);
+    return this.bans.isSource(prefix) ? (exact === undefined ? [] : [exact]) : [...this.bans.within(prefix)];
+  }
+
+  #record({ prefix, protocol, by, forMs, evidence }: BanRequest, nowMs: number): Ban {
+    const ban: Ban = { prefix, protocol, by, evidence, sinceMs: nowMs, expiresMs: nowMs + forMs };
+    this.#insert(ban);
+    this.#counters.bansTotal++;
+    this.#counters.bansByProtocol.set(protocol, (this.#counters.bansByProtocol.get(protocol) ?? 0) + 1);
+    return ban;
+  }
+
   #insert(ban: Ban): void {
     const earlier = this.bans.get(ban.prefix);
     if (earlier !== undefined) this.#forget(earlier);
@@ -105,10 +127,12 @@ export class Enforcement {
   }
 
   #enforce(ban: Ban): FenceOutcome | undefined {
-    if (this.#fence === undefined) return undefined;
-    const entry = { prefix: ban.prefix, expiresMs: ban.expiresMs, reason: ban.protocol };
-    let outcome = this.#fence.put(entry);
-    if (outcome.kind === "full" && this.#makeRoom(ban)) outcome = this.#fence.put(entry);
+    return this.#fence === undefined ? undefined : this.#settle(ban, this.#fence.put(entryOf(ban)));
+  }
+
+  /** What became of a ban in the kernel; a full map makes room once. */
+  #settle(ban: Ban, first: FenceOutcome): FenceOutcome {
+    const outcome = first.kind === "full" && this.#makeRoom(ban) ? (this.#fence?.put(entryOf(ban)) ?? first) : first;
     if (outcome.kind === "enforced") {
       this.#resident(ban);
       return outcome;
@@ -151,4 +175,8 @@ export class Enforcement {
     this.#residents.set(map, residents);
     return residents;
   }
+}
+
+function entryOf({ prefix, expiresMs, protocol }: Ban): FenceEntry {
+  return { prefix, expiresMs, reason: protocol };
 }

@@ -10,6 +10,8 @@ export type Sniff =
 export interface Sniffer {
   /** The profile's name. */
   readonly profile: string;
+  /** Names that a foreign verdict may carry. */
+  readonly protocols: readonly string[];
   /** No verdict needs more bytes than this; it is computed from the rules. */
   readonly prefixBytes: number;
   /**

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a person may ask of the time-out table, and what comes back.
+
+export interface Refusal {
+  readonly kind: "refused";
+  /** For the person who asked: what, why, what to do. */
+  readonly message: string;
+}
+
+export type ChangeResult<T> = { readonly kind: "done"; readonly value: T } | Refusal;
+
+/** One line of a list of bans or lifts. */
+export interface ChangeLine {
+  /** From 1, for the report. */
+  readonly number: number;
+  /** ADDR or CIDR. */
+  readonly text: string;
+  /** Undefined: the gate's time-out. */
+  readonly forMs: number | undefined;
+}
+
+export interface LineFailure {
+  readonly line: number;
+  readonly message: string;
+}
+
+export interface ListResult {
+  readonly done: number;
+  readonly failed: number;
+  /** The first of them. */
+  readonly failures: readonly LineFailure[];
+}
