@@ -6,7 +6,7 @@ import { lookup } from "node:dns/promises";
 import { chmodSync, rmSync } from "node:fs";
 import process from "node:process";
 import { Banning } from "./banning.ts";
-import { formatEndpoint, parsePrefix } from "./core/address.ts";
+import { formatEndpoint, parsePrefix, unzoned } from "./core/address.ts";
 import { Bans } from "./core/bans.ts";
 import { LatencyHistogram, newCounters } from "./core/counters.ts";
 import { Enforcement } from "./core/enforcement.ts";
@@ -174,7 +174,7 @@ async function protectUpstreams(config: Config, neverBan: NeverBan, log: Log): P
   for (const { host } of config.upstream) {
     try {
       for (const { address } of await lookup(host, { all: true })) {
-        const prefix = parsePrefix(address);
+        const prefix = parsePrefix(unzoned(address));
         const local = isLoopback(address) && isLoopback(config.listen.host);
         if (prefix !== undefined && !local) neverBan.add({ prefix, why: `upstream ${host}` });
       }

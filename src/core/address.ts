@@ -69,8 +69,20 @@ export function isIpv4(prefix: Prefix): boolean {
   return !prefix.text.includes(":");
 }
 
+/** An IPv6 prefix contains no IPv4: where IPv4 lies among the IPv6 addresses is a matter of storage. */
 export function contains(outer: Prefix, inner: Prefix): boolean {
-  return inner.bits >= outer.bits && sameHead(outer.bytes, inner.bytes, outer.bits);
+  const family = isIpv4(outer) === isIpv4(inner);
+  return family && inner.bits >= outer.bits && sameHead(outer.bytes, inner.bytes, outer.bits);
+}
+
+/** The range of a length around a prefix; undefined where IPv4 has none so wide. */
+export function widened(prefix: Prefix, bits: number): Prefix | undefined {
+  return isIpv4(prefix) && bits < mappedBits ? undefined : prefixFromBytes(prefix.bytes, bits);
+}
+
+/** An address as a runtime prints it, without its zone: `fe80::1` of `fe80::1%eth0` (RFC 4007 11). */
+export function unzoned(address: string): string {
+  return address.replace(/%.*$/, "");
 }
 
 /** Whether two addresses of 16 bytes agree in their first bits. */
@@ -109,10 +121,17 @@ function addressBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
     for (let index = 12; index < 16; index++) bytes[index] = ipv4 / 2 ** (8 * (15 - index));
     return bytes;
   }
-  const unzoned = text.replace(/%.*$/, "");
-  if (!isIPv6(unzoned)) return undefined;
-  bytes.set(ipaddr.IPv6.parse(unzoned).toByteArray());
+  if (!isIPv6(text) || text.includes("%")) return undefined;
+  bytes.set(ipaddr.IPv6.parse(hexTail(text)).toByteArray());
   return bytes;
+}
+
+/** `::c000:201` of `::192.0.2.1`, which ipaddr.js takes for IPv4-mapped. */
+function hexTail(text: string): string {
+  const start = text.lastIndexOf(":") + 1;
+  const ipv4 = ipv4Number(text.slice(start));
+  if (ipv4 < 0) return text;
+  return `${text.slice(0, start)}${Math.floor(ipv4 / 65536).toString(16)}:${(ipv4 % 65536).toString(16)}`;
 }
 
 const dot = 46;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in
 // step by the gate. Every operation is O(1); ended bans are found without scanning.
-import { contains, isIpv4, type Prefix, prefixFromBytes } from "./address.ts";
+import { contains, isIpv4, type Prefix, widened } from "./address.ts";
 import type { Client } from "./client.ts";
 import { Expiry } from "./expiry.ts";
 
@@ -58,7 +58,7 @@ export class Bans {
     const exact = this.#byText.get(client.sourceText);
     if (exact !== undefined && exact.expiresMs > nowMs) return exact;
     for (const bits of this.#ranges.keys()) {
-      const range = this.#byText.get(prefixFromBytes(client.single().bytes, bits).text);
+      const range = this.#around(client.single(), bits);
       if (range !== undefined && range.expiresMs > nowMs) return range;
     }
     return undefined;
@@ -80,7 +80,7 @@ export class Bans {
     if (exact !== undefined && exact.expiresMs > nowMs) return exact;
     const lengths = [...this.#ranges.keys(), this.#ipv6Bits].filter((bits) => bits < prefix.bits).sort((a, b) => b - a);
     for (const bits of lengths) {
-      const range = this.#byText.get(prefixFromBytes(prefix.bytes, bits).text);
+      const range = this.#around(prefix, bits);
       if (range !== undefined && range.expiresMs > nowMs) return range;
     }
     return undefined;
@@ -131,6 +131,11 @@ export class Bans {
 
   all(): MapIterator<Ban> {
     return this.#byText.values();
+  }
+
+  #around(prefix: Prefix, bits: number): Ban | undefined {
+    const range = widened(prefix, bits);
+    return range === undefined ? undefined : this.#byText.get(range.text);
   }
 
   #evict(): Ban | undefined {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is at the other end of a connection, and what a ban of it covers: the IPv4 address, or the IPv6
 // network of the ban prefix, since a single IPv6 customer commands a whole /64 (RFC 6177).
-import { isIpv4, type Prefix, prefixFromBytes, requirePrefix } from "./address.ts";
+import { isIpv4, type Prefix, prefixFromBytes, requirePrefix, unzoned } from "./address.ts";
 
 const mapped = "::ffff:";
 
@@ -19,7 +19,7 @@ export class Client {
     this.port = port;
     this.#ipv6Bits = ipv6Bits;
     if (dotted.includes(":")) {
-      this.#single = requirePrefix(dotted);
+      this.#single = requirePrefix(unzoned(dotted));
       this.sourceText = this.source().text;
     } else {
       this.sourceText = dotted;

@@ -23,8 +23,9 @@ export function parseBanDuration(text: string): number | undefined {
 /** The two largest units: `9m58s`, `1h`, `250ms`. */
 export function formatDuration(durationMs: number): string {
   if (durationMs === Number.POSITIVE_INFINITY) return "ever";
-  if (durationMs < 1000) return `${Math.max(0, Math.round(durationMs))}ms`;
-  let rest = Math.round(durationMs / 1000) * 1000;
+  const wholeMs = Math.max(0, Math.round(durationMs));
+  if (wholeMs < 1000) return `${wholeMs}ms`;
+  let rest = Math.round(wholeMs / 1000) * 1000;
   const parts: string[] = [];
   for (const unit of ["d", "h", "m", "s"]) {
     const size = unitMs[unit] ?? 1;
