@@ -25,7 +25,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch)
 
-.PHONY: help deps bpf build generated test lint fmt bench demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test lint lint-format lint-licences lint-c lint-types fmt bench demo clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -41,18 +41,26 @@ test: ttgate $(modules) ## run every test; the last line says how many passed
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts
 
-lint: $(generated) $(modules) ## format, types under both runtimes, layers, cycles, C style, licences
-	$(Q)$(host) lint
+lint: lint-format lint-licences lint-c lint-types ## format, types under both runtimes, layers, cycles, C style, licences
+
+lint-format: $(modules)
 	$(say) BIOME .
 	$(Q)$(bin)/biome check --error-on-warnings .
+
+lint-licences:
 	$(say) SPDX .
 	$(Q)scripts/spdx.sh
-	$(say) CLANG-FORMAT '*.[ch]'
+
+lint-c:
+	$(Q)$(host) lint
+	$(say) FORMAT '*.[ch]'
 	$(Q)clang-format --dry-run -Werror $(c_files)
+
+lint-types: $(generated) $(modules)
 	$(say) TSC .
 	$(Q)$(bin)/tsc --noEmit
 	$(say) DENO 'check src/main.ts'
-	$(Q)$(bin)/deno check --quiet src/main.ts $(wildcard tests/runtime/deno_test.ts)
+	$(Q)$(bin)/deno check --quiet src/main.ts $(wildcard tests/*/*_test.ts)
 
 fmt: $(modules) ## format all sources
 	$(Q)$(host) lint

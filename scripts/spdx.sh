@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Fails when a source file does not name its licence in the first two lines, or names another one than
-# its folder has: GPL-2.0 for the BPF program and what is compiled into it, Apache-2.0 for the rest.
+# its folder has: GPL-2.0 for BPF programs and what is compiled into them, Apache-2.0 for the rest.
 set -euo pipefail
 cd "${1:-$(dirname "$0")/..}"
 
 status=0
 while IFS= read -r file; do
 	case "$file" in
-	bpf/*) licence=GPL-2.0 ;;
+	bpf/* | *.bpf.c) licence=GPL-2.0 ;;
 	*) licence=Apache-2.0 ;;
 	esac
 	if ! head -n 2 "$file" | grep -Eq "SPDX-License-Identifier: $licence( \*/)?\$"; then
