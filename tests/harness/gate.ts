@@ -4,7 +4,7 @@
 
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -28,17 +28,22 @@ export function notBuilt(): string | undefined {
 /** The command line of `ttgate ARGS`. */
 export function ttgate(args: readonly string[], form: Form = "executable"): string[] {
   if (form === "executable") return [executable, ...args];
-  const permissions = ["net", "read", "write", "env", "sys", "ffi", "run=ip"].map((name) => `--allow-${name}`);
   const config = join(root, "deno.json");
   return [
     join(root, "node_modules/.bin/deno"),
     "run",
     "--config",
     config,
-    ...permissions,
+    ...denoPermissions(),
     join(root, "src/main.ts"),
     ...args,
   ];
+}
+
+/** What deno.json's task `start` grants. */
+function denoPermissions(): string[] {
+  const { tasks } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8")) as { tasks: { start: string } };
+  return tasks.start.split(" ").filter((word) => word.startsWith("-"));
 }
 
 export interface GateOptions {

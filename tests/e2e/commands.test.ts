@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands beside the gate: what they say, as text and as JSON, and their exit codes.
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { Child, run } from "../harness/child.ts";
+import { BlockMap, notBuilt, RunningGate, ttgate } from "../harness/gate.ts";
+import { Network, noNamespaces } from "../harness/netns.ts";
+import { probeFrom } from "../harness/probe.ts";
+import { startServer } from "../harness/standin.ts";
+import { seal } from "../harness/tapetrack_wire.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+
+const reason = noNamespaces() ?? notBuilt();
+if (reason !== undefined) console.log(`Skipped tests/e2e/commands: ${reason}`);
+
+setDefaultTimeout(30_000);
+
+describe.skipIf(reason !== undefined)("commands", () => {
+  let stack: AsyncDisposableStack;
+  let network: Network;
+  let map: BlockMap;
+  let gate: RunningGate;
+
+  beforeAll(async () => {
+    stack = new AsyncDisposableStack();
+    network = stack.use(new Network());
+    map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const options = ["-B", map.name, "-i", network.device, "-t", "10m", "--allow", "198.51.100.0/24"];
+    gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+  });
+
+  afterAll(() => stack.disposeAsync());
+
+  /** Runs a command without --status: it finds the gate of its network namespace by itself. */
+  function command(...args: readonly string[]) {
+    return run(ttgate(args), { namespace: network.gate });
+  }
+
+  async function json(...args: readonly string[]): Promise<unknown> {
+    const result = await command(...args, "--json");
+    expect(result.stderr).toBe("");
+    return JSON.parse(result.stdout);
+  }
+
+  test("status", async () => {
+    const text = await command("status");
+    expect(text).toMatchObject({ code: 0, stderr: "" });
+    for (const part of ["[::]:5000", "tapetrack", "127.0.0.1:5001", `${network.device} native`, map.path]) {
+      expect(text.stdout).toContain(part);
+    }
+    expect(await json("status")).toMatchObject({
+      version: expect.any(String),
+      mode: "proxy",
+      uptimeSeconds: expect.any(Number),
+      listen: "[::]:5000",
+      profile: "tapetrack",
+      upstreams: [{ address: "127.0.0.1:5001" }],
+      connections: {
+        ...{ accepted: expect.any(Number), relayed: 0, refusedBanned: 0, foreign: 0, undecided: expect.any(Number) },
+        active: expect.any(Number),
+      },
+      bans: { active: expect.any(Number), total: expect.any(Number), byProtocol: expect.any(Object) },
+      kernel: {
+        ...{ attach: "native", reason: null, map: map.path, droppedPackets: expect.any(Number) },
+        ...{ droppedBytes: expect.any(Number), entries: expect.any(Number), capacity: expect.any(Number) },
+        interfaces: [{ name: network.device, attach: "native" }],
+      },
+    });
+  });
+
+  test.each([
+    ["an IPv4 address", "10.77.1.3", "10.77.1.3"],
+    ["a v4-mapped address", "::ffff:10.77.1.4", "10.77.1.4"],
+    ["an IPv6 address, by its /64", "fd77:0:5::2", "fd77:0:5::/64"],
+  ])("ban and lift %s", async (_name, address, source) => {
+    expect(await json("ban", address, "--for", "1h")).toMatchObject({ source, by: "operator", protocol: "manual" });
+    expect(await gate.ban(source)).toMatchObject({ source });
+    expect(await json("bans")).toMatchObject({ bans: expect.arrayContaining([expect.objectContaining({ source })]) });
+    const v6 = source.includes("/");
+    const from = v6 ? address : source;
+    const host = v6 ? network.gateIpv6 : network.gateIpv4;
+    const knock = () => probeFrom(network.client, { host, port: 5000, from, waitMs: 400 });
+    expect((await knock()).outcome).toBe("no answer");
+    expect(await json("lift", address)).toEqual({ lifted: [source] });
+    expect((await knock()).outcome).toBe("open");
+    expect(await command("lift", address)).toMatchObject({ code: 3, stderr: expect.stringContaining(`"${address}"`) });
+  });
+
+  test("a range is banned whole, for every address in it", async () => {
+    expect(await json("ban", "10.77.1.6/31", "--for", "1h")).toMatchObject({ source: "10.77.1.6/31" });
+    const knock = (client: number) =>
+      probeFrom(network.client, { host: network.gateIpv4, port: 5000, from: network.clientIpv4(client), waitMs: 400 });
+    expect((await knock(6)).outcome).toBe("no answer");
+    expect((await knock(7)).outcome).toBe("no answer");
+    expect((await knock(8)).outcome).toBe("open");
+    expect((await knock(5)).outcome).toBe("open");
+    expect(await json("lift", "10.77.1.6/31")).toEqual({ lifted: ["10.77.1.6/31"] });
+    expect((await knock(7)).outcome).toBe("open");
+  });
+
+  test.each([
+    ["the gate's own address", "10.77.0.1"],
+    ["an allowed range", "198.51.100.7"],
+    ["a range that holds the gate's address", "10.77.0.0/16"],
+    ["the own IPv6 network", "fd77::99"],
+  ])("ban refuses %s", async (_name, address) => {
+    const result = await command("ban", address);
+    expect(result.code).not.toBe(0);
+    expect(result.stderr).toContain(`"${address}"`);
+    expect(result.stderr.trimEnd()).not.toContain("\n");
+    expect(await gate.ban(address)).toBeUndefined();
+  });
+
+  test("bans, as a table", async () => {
+    await command("ban", "203.0.113.9", "--for", "1h");
+    const { stdout, code } = await command("bans");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^SOURCE/);
+    expect(stdout).toMatch(/^203\.0\.113\.9\s+manual\s+operator\s+(1h|59m\d+s)\b/m);
+    await command("lift", "203.0.113.9");
+  });
+
+  test("over TCP, changes need the token", async () => {
+    const address = "127.0.0.1:9510";
+    const argv = ttgate(["-l", "127.0.0.1:5010", "-s", address]);
+    await using other = new Child(argv, { namespace: network.gate, env: { TTGATE_TOKEN: "open sesame" } });
+    await other.said(/Listening on/);
+    const ban = (token: string) =>
+      run(ttgate(["ban", "203.0.113.7", "-s", address]), { namespace: network.gate, env: { TTGATE_TOKEN: token } });
+    expect(await ban("guessed")).toMatchObject({ code: 3, stderr: expect.stringContaining("Not allowed") });
+    const status = await command("status", "-s", address, "--json");
+    expect(JSON.parse(status.stdout)).toMatchObject({ bans: { total: 0 } });
+    expect(await ban("open sesame")).toMatchObject({ code: 0 });
+    expect(await command("bans")).toMatchObject({ code: 2, stderr: expect.stringContaining(address) });
+  });
+
+  test("check", async () => {
+    using directory = new TempDir();
+    const files = {
+      friend: directory.write("friend", seal(new Uint8Array(200), "bare")),
+      http: directory.write("http", "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"),
+      short: directory.write("short", Uint8Array.of(0xe7, 1, 2)),
+    };
+    const result = await run(ttgate(["check", files.friend, files.http, files.short]));
+    expect(result).toMatchObject({ code: 1, stderr: "" });
+    expect(
+      result.stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      { file: files.friend, verdict: "accept", protocol: null },
+      { file: files.http, verdict: "foreign", protocol: "http" },
+      { file: files.short, verdict: "undecided", protocol: null },
+    ]);
+    expect((await run(ttgate(["check", files.friend]))).code).toBe(0);
+    expect((await run(ttgate(["check", directory.file("nosuch")]))).code).toBe(3);
+  });
+
+  test("version", async () => {
+    const { version } = (await json("version")) as { version: string };
+    expect(version).toMatch(/^\d+\.\d+\.\d+/);
+    expect((await command("version")).stdout).toContain(version);
+    expect((await command("--version")).stdout).toContain(version);
+  });
+
+  test("doctor finds this host ready, and names what is not", async () => {
+    using other = new BlockMap();
+    const good = await json(
+      "doctor",
+      "-B",
+      other.name,
+      "-i",
+      network.device,
+      "-l",
+      "[::]:5020",
+      "-s",
+      "127.0.0.1:9520",
+    );
+    expect(good).toMatchObject({ ready: true });
+    const bad = await command("doctor", "-B", other.name, "-i", network.device, "-u", "127.0.0.1:1");
+    expect(bad.code).toBe(1);
+    expect(bad.stdout).toContain("5000");
+    expect(bad.stdout).toContain("127.0.0.1:1");
+    expect(other.pins()).toEqual([]);
+  });
+
+  test("help names every command", async () => {
+    const { stdout, code } = await command("--help");
+    expect(code).toBe(0);
+    for (const name of ["status", "bans", "ban", "lift", "check", "doctor", "detach", "config", "version"]) {
+      expect(stdout).toContain(`ttgate ${name}`);
+      const own = await command(name, "--help");
+      expect(own).toMatchObject({ code: 0, stderr: "" });
+      expect(own.stdout).toContain(`ttgate ${name}`);
+    }
+  });
+});
