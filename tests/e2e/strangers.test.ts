@@ -7,68 +7,12 @@ import { BlockMap, notBuilt, RunningGate, xdpPrograms } from "../harness/gate.ts
 import { Network, noNamespaces } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { type StandInClient, type StandInServer, startClient, startServer } from "../harness/standin.ts";
+import { strangers } from "../harness/strangers.ts";
 
 const reason = noNamespaces() ?? notBuilt();
 if (reason !== undefined) console.log(`Skipped tests/e2e/strangers: ${reason}`);
 
 setDefaultTimeout(30_000);
-
-interface Stranger {
-  readonly name: string;
-  /** As it stands in the table. */
-  readonly protocol: string;
-  readonly argv: (gate: string, from: string) => string[];
-  readonly input?: string;
-}
-
-function bracketed(address: string): string {
-  return address.includes(":") ? `[${address}]` : address;
-}
-
-const strangers: readonly Stranger[] = [
-  {
-    name: "curl http",
-    protocol: "http",
-    argv: (gate, from) => ["curl", "-sS", "--max-time", "5", "--interface", from, `http://${bracketed(gate)}:5000/`],
-  },
-  {
-    name: "curl https",
-    protocol: "tls",
-    argv: (gate, from) => ["curl", "-sSk", "--max-time", "5", "--interface", from, `https://${bracketed(gate)}:5000/`],
-  },
-  {
-    name: "openssl s_client",
-    protocol: "tls",
-    argv: (gate, from) => {
-      const bind = `${bracketed(from)}:0`;
-      return ["timeout", "5", "openssl", "s_client", "-bind", bind, "-connect", `${bracketed(gate)}:5000`];
-    },
-  },
-  {
-    name: "ssh",
-    protocol: "ssh",
-    argv: (gate, from) => {
-      const options = ["BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=5"];
-      return [
-        "ssh",
-        "-F",
-        "none",
-        "-b",
-        from,
-        "-p",
-        "5000",
-        ...options.flatMap((option) => ["-o", option]),
-        `nobody@${gate}`,
-      ];
-    },
-  },
-  {
-    name: "nc",
-    protocol: "text",
-    argv: (gate, from) => ["nc", "-s", from, "-w", "5", gate, "5000"],
-    input: "hello\n",
-  },
-];
 
 const timeoutSeconds = 6;
 
