@@ -14,6 +14,7 @@ export interface Reply {
 
 export interface Control {
   readonly address: string;
+  /** @param body a text goes as it is, anything else as JSON. */
   ask(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<Reply>;
 }
 
@@ -65,7 +66,7 @@ function controlOf(address: StatusAddress, instance: Instance | undefined): Cont
     async ask(method, path, body) {
       const headers: Record<string, string> = { host: "ttgate" };
       if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
-      if (body !== undefined) headers["content-type"] = "application/json";
+      if (body !== undefined) headers["content-type"] = typeof body === "string" ? "text/plain" : "application/json";
       const reply = await exchange({ ...where, method, path, headers, timeout: timeoutMs }, body, text);
       if (reply.status === 401) {
         const remedy = "run this as the user that the gate runs as, or set TTGATE_TOKEN to the gate's token";
@@ -98,7 +99,7 @@ function exchange(options: RequestOptions, body: unknown, address: string): Prom
     });
     outgoing.on("error", failed);
     outgoing.on("timeout", () => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
-    outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    outgoing.end(body === undefined || typeof body === "string" ? body : JSON.stringify(body));
   });
 }
 

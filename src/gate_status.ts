@@ -2,7 +2,8 @@
 // The gate as the status endpoint sees it: snapshots of what the parts hold.
 import process from "node:process";
 import type { Banning } from "./banning.ts";
-import { banList, type ListResult, liftList } from "./bulk.ts";
+import { banList, liftList } from "./bulk.ts";
+import type { ChangeResult, ListResult } from "./change.ts";
 import { formatEndpoint } from "./core/address.ts";
 import type { Counters, LatencyHistogram } from "./core/counters.ts";
 import type { Enforcement } from "./core/enforcement.ts";

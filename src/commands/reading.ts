@@ -27,7 +27,7 @@ export interface CommandShape {
   readonly operands: string;
   readonly about: string;
   readonly flags?: Readonly<Record<string, Flag>>;
-  /** How many operands there must be. */
+  /** How many operands there must be; none when --from names a list of them. */
   readonly count: number;
 }
 
@@ -40,8 +40,9 @@ export function asking(args: readonly string[], shape: CommandShape): Asking | u
     console.log(`${usage}\n\n${shape.about}\n\nOptions:\n${flagHelp(table)}`);
     return undefined;
   }
-  if (positionals.length !== shape.count) {
-    const wanted = shape.count === 0 ? "takes no operand" : `wants ${shape.operands}`;
+  const count = typeof flags["from"] === "string" ? 0 : shape.count;
+  if (positionals.length !== count) {
+    const wanted = count === 0 ? "takes no operand" : `wants ${shape.operands}`;
     const given = positionals.length === 0 ? "none was given" : `given: "${positionals.join(" ")}"`;
     throw new Failure(`ttgate ${shape.name} ${wanted}, ${given}: see "ttgate ${shape.name} --help"`, { exitCode: 2 });
   }

@@ -174,11 +174,10 @@ export class Session implements SocketEvents, LiveSession {
   }
 
   #evidence(): Evidence {
-    const { address: clientAddress, port: clientPort } = this.#socket.remote;
     return {
       firstBytes: Uint8Array.from(this.#firstBytes(evidenceBytes)),
-      clientAddress,
-      clientPort,
+      clientAddress: this.client.single().text,
+      clientPort: this.client.port,
       gatePort: this.#socket.local.port,
     };
   }
