@@ -23,7 +23,8 @@ export class BanStores {
   readonly #own: OwnStores | undefined;
   /** Texts of the prefixes in the documented map that are ttgate's to remove. */
   readonly #ours = new Set<string>();
-  #ranges = 0;
+  /** Undefined: nothing was told yet. */
+  #ranges: number | undefined;
 
   constructor(ipv4: BanStore | undefined, own: OwnStores | undefined) {
     this.#ipv4 = ipv4;
@@ -94,9 +95,9 @@ export class BanStores {
 
   /** Takes out of the documented map what is over, and takes the rest on as ttgate's own. */
   adopt(nowMs: number): void {
-    if (this.#ipv4 === undefined) return;
-    this.#ipv4.sweep(nowMs, () => true);
-    for (const records of this.#ipv4.records()) {
+    this.#tellRanges();
+    this.#ipv4?.sweep(nowMs, () => true);
+    for (const records of this.#ipv4?.records() ?? []) {
       for (const { prefix, foreign } of records) if (!foreign) this.#ours.add(prefix.text);
     }
   }

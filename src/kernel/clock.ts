@@ -32,13 +32,16 @@ export function bootClock(source: UptimeSource = uptimeSource()): () => number {
   };
 }
 
-/** Deno opens nothing under /proc for a process with a list of permissions: then whole seconds. */
+/**
+ * Deno opens nothing under /proc for a process with a list of permissions: then whole seconds, which
+ * sysinfo(2) rounds up.
+ */
 function uptimeSource(): UptimeSource {
   const readMs = () => Number.parseFloat(readFileSync("/proc/uptime", "latin1")) * 1000;
   try {
     readMs();
     return { resyncMs, readMs };
   } catch {
-    return { resyncMs: coarseResyncMs, readMs: () => Math.floor(uptime()) * 1000 };
+    return { resyncMs: coarseResyncMs, readMs: () => (Math.floor(uptime()) - 1) * 1000 };
   }
 }

@@ -31,29 +31,47 @@ export async function embeddedObject(): Promise<NativeBuffer> {
   return Uint8Array.fromBase64(bpfObject);
 }
 
+export interface GatePrograms extends Disposable {
+  mapFd(name: OwnMap | typeof ipv4Map): number;
+  readonly xdpFd: number;
+  /** Loaded when it is first asked for: the verifier takes its time. @throws KernelError */
+  tcFd(): number;
+}
+
 /** @throws FenceError without privilege, KernelError with the verifier's words otherwise. */
-export function loadGate(libraries: Libraries, object: NativeBuffer, maps: GateMaps): BpfObject {
-  const plan = (flags: number): ObjectPlan => ({
-    reuse: { ...maps.own, ...(maps.ipv4Fd === undefined ? {} : { [ipv4Map]: maps.ipv4Fd }) },
-    create: ownMaps,
-    programs: { [gateXdp]: flags, [gateTc]: 0 },
-    constants: { ipv4_value_size: maps.flavour.kind === "ipv4" ? maps.flavour.valueBytes : 0 },
-  });
-  const loaded = explained(() => {
+export function loadGate(libraries: Libraries, object: NativeBuffer, maps: GateMaps): GatePrograms {
+  const ipv4 = maps.ipv4Fd === undefined ? {} : { [ipv4Map]: maps.ipv4Fd };
+  const constants = { ipv4_value_size: maps.flavour.kind === "ipv4" ? maps.flavour.valueBytes : 0 };
+  const load = (own: GateMaps["own"], programs: ObjectPlan["programs"]): BpfObject =>
+    loadObject(libraries, object, { reuse: { ...own, ...ipv4 }, create: ownMaps, programs, constants });
+  const xdp = explained(() => {
     try {
-      return loadObject(libraries, object, plan(xdpHasFrags));
+      return load(maps.own, { [gateXdp]: xdpHasFrags });
     } catch (error) {
       if (!(error instanceof KernelError) || error.errno !== einval) throw error;
-      return loadObject(libraries, object, plan(0));
+      return load(maps.own, { [gateXdp]: 0 });
     }
   });
+  let tc: BpfObject | undefined;
+  const programs: GatePrograms = {
+    mapFd: (name) => xdp.mapFd(name),
+    xdpFd: xdp.programFd(gateXdp),
+    tcFd() {
+      tc ??= load(Object.fromEntries(ownMaps.map((name) => [name, xdp.mapFd(name)])), { [gateTc]: 0 });
+      return tc.programFd(gateTc);
+    },
+    [Symbol.dispose]() {
+      tc?.[Symbol.dispose]();
+      xdp[Symbol.dispose]();
+    },
+  };
   try {
-    requireSizes(loaded);
+    requireSizes(xdp);
   } catch (error) {
-    loaded[Symbol.dispose]();
+    programs[Symbol.dispose]();
     throw error;
   }
-  return loaded;
+  return programs;
 }
 
 function explained(load: () => BpfObject): BpfObject {

@@ -6,6 +6,7 @@ import type { AttachMode, FenceInterface } from "../core/fence.ts";
 import { closeFd, openPin, pin, unpin } from "./bpffs.ts";
 import { errnoName, KernelError } from "./errno.ts";
 import { FenceError } from "./fence_error.ts";
+import type { GatePrograms } from "./gate_program.ts";
 import type { Libraries } from "./libraries.ts";
 import type { Log } from "./log.ts";
 import { nativeBytes } from "./native_bytes.ts";
@@ -22,11 +23,6 @@ const ebusy = -16;
 const eexist = -17;
 const enolink = -67;
 
-export interface GuardPrograms {
-  readonly xdpFd: number;
-  readonly tcFd: number;
-}
-
 interface Attached {
   readonly ifindex: number;
   readonly linkFd: number;
@@ -37,14 +33,14 @@ interface Attached {
 export class InterfaceGuard {
   readonly name: string;
   readonly #libraries: Libraries;
-  readonly #programs: GuardPrograms;
+  readonly #programs: GatePrograms;
   readonly #pinPrefix: string;
   readonly #log: Log;
   #attached: Attached | undefined;
   #reason: string | undefined;
 
   /** @param pinPrefix what the interface's index is put behind. */
-  constructor(libraries: Libraries, name: string, programs: GuardPrograms, pinPrefix: string, log: Log) {
+  constructor(libraries: Libraries, name: string, programs: GatePrograms, pinPrefix: string, log: Log) {
     this.#libraries = libraries;
     this.name = name;
     this.#programs = programs;
@@ -59,7 +55,7 @@ export class InterfaceGuard {
   /** The program that judges this interface's packets now. */
   get programFd(): number | undefined {
     if (this.#attached === undefined) return undefined;
-    return this.#attached.mode === "tc" ? this.#programs.tcFd : this.#programs.xdpFd;
+    return this.#attached.mode === "tc" ? this.#programs.tcFd() : this.#programs.xdpFd;
   }
 
   /** @throws FenceError when a pin of somebody else's is in the way. */
@@ -143,7 +139,7 @@ export class InterfaceGuard {
 
   #update(linkFd: number, kind: "xdp" | "tc", ifindex: number, pinPath: string): Attached | undefined {
     const { bpf } = this.#libraries;
-    const result = bpf.bpf_link_update(linkFd, kind === "xdp" ? this.#programs.xdpFd : this.#programs.tcFd, null);
+    const result = bpf.bpf_link_update(linkFd, kind === "xdp" ? this.#programs.xdpFd : this.#programs.tcFd(), null);
     if (result === enolink) {
       unpin(this.#libraries, pinPath);
       return undefined;
@@ -185,7 +181,14 @@ export class InterfaceGuard {
 
   #createLink(ifindex: number, mode: "native" | "generic" | "tc"): number {
     const { bpf } = this.#libraries;
-    if (mode === "tc") return bpf.bpf_link_create(this.#programs.tcFd, ifindex, attachTcxIngress, null);
+    if (mode === "tc") {
+      try {
+        return bpf.bpf_link_create(this.#programs.tcFd(), ifindex, attachTcxIngress, null);
+      } catch (error) {
+        if (error instanceof KernelError) return -error.errno;
+        throw error;
+      }
+    }
     // struct bpf_link_create_opts {size_t sz; __u32 flags; ...}
     const options = nativeBytes(64);
     const view = new DataView(options.buffer);

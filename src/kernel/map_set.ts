@@ -11,8 +11,9 @@ import { layoutVersion, outcomes, readSettings, structBytes } from "./layout.ts"
 import type { Libraries } from "./libraries.ts";
 import { nativeBytes } from "./native_bytes.ts";
 
-/** include/uapi/linux/bpf.h: maps that the system call may not write. */
-const readOnlyFlag = 1 << 3;
+/** include/uapi/linux/bpf.h: what a map's maker denied to every program. */
+const programsMayNotWrite = 1 << 7;
+const programsMayNotRead = 1 << 8;
 
 export type Flavour =
   /** ttgate's own layout: the named map holds every exact ban. */
@@ -75,7 +76,7 @@ export function openNamedMap(libraries: Libraries, place: MapPlace): NamedMap | 
   try {
     const info = readMapInfo(libraries, fd);
     const flavour = flavourOf(shown, info);
-    requireWritable(libraries, shown, fd, info);
+    requireUsable(libraries, shown, { flavour, fd, info });
     return { flavour, fd, info };
   } catch (error) {
     closeFd(libraries, fd);
@@ -134,10 +135,13 @@ function fits(info: MapInfo, geometry: Geometry): boolean {
   );
 }
 
-function requireWritable({ libc }: Libraries, shown: string, fd: number, info: MapInfo): void {
+function requireUsable({ libc }: Libraries, shown: string, { flavour, fd, info }: NamedMap): void {
   const refuse = (state: string): FenceError =>
     new FenceError(`Block map "${shown}": ${state}: name another map, or make it again without that`);
-  if ((info.flags & readOnlyFlag) !== 0) throw refuse("is read-only (flag BPF_F_RDONLY)");
+  if ((info.flags & programsMayNotRead) !== 0) throw refuse("no program may read it (BPF_F_WRONLY_PROG)");
+  if (flavour.kind === "own" && (info.flags & programsMayNotWrite) !== 0) {
+    throw refuse("no program may count in it (BPF_F_RDONLY_PROG)");
+  }
   const frozen = /^frozen:\s*1$/m.test(readText(libc, `/proc/self/fdinfo/${fd}`));
   if (frozen) throw refuse("is frozen, no entry can be written");
 }

@@ -9,18 +9,16 @@ import { cidrCodec, exactCodec, ipv4Codec } from "./ban_codec.ts";
 import { BanStore } from "./ban_store.ts";
 import { BanStores } from "./ban_stores.ts";
 import { openMap } from "./bpf_map.ts";
-import type { BpfObject } from "./bpf_object.ts";
 import { closeFd, pin, unpin } from "./bpffs.ts";
 import type { XdpFenceOptions } from "./fence_options.ts";
 import { access } from "./files.ts";
-import { loadGate } from "./gate_program.ts";
+import { type GatePrograms, loadGate } from "./gate_program.ts";
 import { InterfaceGuard } from "./interface_guard.ts";
 import { KernelFence } from "./kernel_fence.ts";
 import type { Libraries } from "./libraries.ts";
 import type { Log } from "./log.ts";
 import { linkSuffix, type NamedMap, openSiblings, ownMaps, pinPaths, unpinOwnMaps } from "./map_set.ts";
 import { OwnFilter } from "./own_filter.ts";
-import { gateTc, gateXdp } from "./programs.ts";
 import { Reasons } from "./reasons.ts";
 import { SettingsMap } from "./settings_map.ts";
 
@@ -39,12 +37,12 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
   const { base, named } = parts;
   const flavour = named?.flavour ?? { kind: "own" };
   using undo = new DisposableStack();
-  const object = loadOver(libraries, parts);
-  undo.use(object);
+  const programs = loadOver(libraries, parts);
+  undo.use(programs);
   const paths = pinPaths(base, flavour.kind);
-  const fresh = pinNew(libraries, object, parts, undo);
+  const fresh = pinNew(libraries, programs, parts, undo);
 
-  const map = (name: (typeof ownMaps)[number]) => openMap(libraries, object.mapFd(name));
+  const map = (name: (typeof ownMaps)[number]) => openMap(libraries, programs.mapFd(name));
   const settings = new SettingsMap(map("ttgate_settings"), {
     scope: options.scope,
     ipv6PrefixBits: options.ipv6PrefixBits,
@@ -57,7 +55,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
   const cidr = new BanStore(paths.ttgate_cidr, map("ttgate_cidr"), cidrCodec(reasons));
   const ipv4 =
     named !== undefined && flavour.kind === "ipv4"
-      ? new BanStore(options.map, openMap(libraries, object.mapFd("ipv4_bans")), ipv4Codec(flavour.valueBytes))
+      ? new BanStore(options.map, openMap(libraries, programs.mapFd("ipv4_bans")), ipv4Codec(flavour.valueBytes))
       : undefined;
   const stores = new BanStores(ipv4, {
     exact,
@@ -78,7 +76,6 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
     regroup(new BanStore(paths.ttgate_bans, map("ttgate_bans"), codec), stores, options.log);
   }
 
-  const programs = { xdpFd: object.programFd(gateXdp), tcFd: object.programFd(gateTc) };
   const guards = options.interfaces.map((name) => {
     const guard = new InterfaceGuard(libraries, name, programs, base + linkSuffix, options.log);
     undo.defer(() => guard.release(!fresh));
@@ -86,7 +83,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
     return guard;
   });
   const filter = new OwnFilter({
-    object,
+    programs,
     guards,
     settings,
     counters: map("ttgate_counters"),
@@ -101,7 +98,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
 }
 
 /** The program over the maps that are there; those that are not are made. */
-function loadOver(libraries: Libraries, { base, named, object }: OwnFenceParts): BpfObject {
+function loadOver(libraries: Libraries, { base, named, object }: OwnFenceParts): GatePrograms {
   const flavour = named?.flavour ?? { kind: "own" };
   const siblings = openSiblings(libraries, base, flavour.kind);
   try {
@@ -118,7 +115,7 @@ function loadOver(libraries: Libraries, { base, named, object }: OwnFenceParts):
 }
 
 /** @returns true when every map is new: nothing of a process before is here. */
-function pinNew(libraries: Libraries, object: BpfObject, parts: OwnFenceParts, undo: DisposableStack): boolean {
+function pinNew(libraries: Libraries, programs: GatePrograms, parts: OwnFenceParts, undo: DisposableStack): boolean {
   const kind = parts.named?.flavour.kind ?? "own";
   let fresh = true;
   for (const map of ownMaps) {
@@ -127,7 +124,7 @@ function pinNew(libraries: Libraries, object: BpfObject, parts: OwnFenceParts, u
       fresh = false;
       continue;
     }
-    pin(libraries, object.mapFd(map), path);
+    pin(libraries, programs.mapFd(map), path);
     undo.defer(() => unpin(libraries, path));
   }
   return fresh;

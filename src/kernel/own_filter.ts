@@ -3,7 +3,7 @@
 // on a deliberate stop; leaves everything to the pins otherwise.
 import type { FenceInterface, FenceStatus } from "../core/fence.ts";
 import type { BpfMap } from "./bpf_map.ts";
-import type { BpfObject } from "./bpf_object.ts";
+import type { GatePrograms } from "./gate_program.ts";
 import type { InterfaceGuard } from "./interface_guard.ts";
 import { type Outcome, type OutcomeCount, outcomes, sumCounter } from "./layout.ts";
 import { nativeBytes } from "./native_bytes.ts";
@@ -11,7 +11,7 @@ import type { PacketFilter } from "./packet_filter.ts";
 import type { SettingsMap } from "./settings_map.ts";
 
 export interface OwnFilterParts {
-  readonly object: BpfObject;
+  readonly programs: GatePrograms;
   readonly guards: readonly InterfaceGuard[];
   readonly settings: SettingsMap;
   readonly counters: BpfMap;
@@ -65,6 +65,6 @@ export class OwnFilter implements PacketFilter {
   }
 
   [Symbol.dispose](): void {
-    this.#parts.object[Symbol.dispose]();
+    this.#parts.programs[Symbol.dispose]();
   }
 }

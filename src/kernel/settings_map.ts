@@ -14,19 +14,18 @@ export class SettingsMap {
   readonly #value = nativeBytes(structBytes.settings);
   #settings: Settings;
 
+  /** Takes the number of ranges over: while it is 0 the program looks at none of those that are there. */
   constructor(map: BpfMap, settings: Omit<Settings, "cidrEntries" | "daemonPid">) {
     this.#map = map;
-    this.#settings = { ...settings, cidrEntries: 0, daemonPid: process.pid };
+    const before = this.read();
+    const cidrEntries = before.kind === "settings" ? before.settings.cidrEntries : 0;
+    this.#settings = { ...settings, cidrEntries, daemonPid: process.pid };
   }
 
   /** What stands there now, which may be another process's. */
   read(): SettingsFound {
     const value = this.#map.lookup(this.#key);
     return value === undefined ? { kind: "empty" } : readSettings(value);
-  }
-
-  get cidrEntries(): number {
-    return this.#settings.cidrEntries;
   }
 
   /** @throws KernelError */

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The steps down from native XDP, each with its reason, and what becomes of somebody else's program.
+import assert from "node:assert/strict";
+import type { KernelCase } from "./kernel_case.ts";
+import { attachReader, loadReader } from "./other_program.ts";
+import { prefix, Sandbox, shell } from "./sandbox.ts";
+
+export const attachCases: readonly KernelCase[] = [
+  {
+    name: "an interface without native XDP gets generic XDP, and the reason is told",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const fence = await sandbox.open({ interfaces: ["lo", sandbox.network.device] });
+      const status = fence.status();
+      assert.equal(status.attach, "generic");
+      assert.match(status.reason ?? "", /no native XDP: the driver does not have it \(EOPNOTSUPP\)/);
+      assert.deepEqual(
+        status.interfaces.map(({ name, attach }) => [name, attach]),
+        [
+          ["lo", "generic"],
+          [sandbox.network.device, "native"],
+        ],
+      );
+      assert.ok(sandbox.log.some((line) => /^warn Interface "lo": guarded by generic XDP: no native XDP/.test(line)));
+      fence.close(false);
+      assert.doesNotMatch(shell("ip", "link", "show"), /xdp/);
+    },
+  },
+  {
+    name: "somebody else's XDP program stays where it is, ttgate works beside it by tc",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      await sandbox.listen();
+      attachReader(sandbox, loadReader(sandbox, undefined));
+      const holder = /prog\/xdp id (\d+)/.exec(shell("ip", "link", "show", "dev", sandbox.network.device))?.[1];
+      const fence = await sandbox.open();
+      const status = fence.status();
+      assert.equal(status.attach, "tc");
+      assert.equal(status.reason, `no XDP: program "reader" (id ${holder}) is attached there (EBUSY)`);
+      sandbox.ban(fence, "10.77.1.1");
+      sandbox.ban(fence, "fd77:0:1::/64");
+      assert.equal(sandbox.connects("10.77.1.1"), false);
+      assert.equal(sandbox.connects("10.77.1.2"), true);
+      assert.equal(sandbox.connects(sandbox.network.clientIpv6(1)), false);
+      assert.ok((fence.record(prefix("10.77.1.1"))?.packets ?? 0) > 0);
+      fence.close(true);
+      assert.equal(sandbox.connects("10.77.1.1"), false);
+      const second = await sandbox.open();
+      assert.equal(second.status().attach, "tc");
+      second.close(false);
+      assert.equal(sandbox.connects("10.77.1.1"), true);
+      assert.match(shell("ip", "link", "show", "dev", sandbox.network.device), new RegExp(`prog/xdp id ${holder}`));
+    },
+  },
+  {
+    name: "an interface that goes away and comes back is guarded again",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      await sandbox.listen();
+      const { network } = sandbox;
+      const fence = await sandbox.open();
+      sandbox.ban(fence, "10.77.1.1");
+      shell("ip", "link", "del", network.device);
+      fence.tick(sandbox.nowMs());
+      assert.equal(fence.status().attach, "none");
+      assert.equal(fence.status().reason, "the interface is not there");
+      fence.tick(sandbox.nowMs());
+      sandbox.reconnect();
+      fence.tick(sandbox.nowMs());
+      assert.equal(fence.status().attach, "native");
+      assert.equal(sandbox.connects("10.77.1.1"), false);
+      assert.equal(sandbox.connects("10.77.1.2"), true);
+    },
+  },
+  {
+    name: "a link that somebody took off is put back",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const fence = await sandbox.open();
+      shell("bpftool", "link", "detach", "pinned", `${sandbox.path}_link_2`);
+      assert.doesNotMatch(shell("ip", "link", "show", "dev", sandbox.network.device), /xdp/);
+      fence.tick(sandbox.nowMs());
+      assert.match(shell("ip", "link", "show", "dev", sandbox.network.device), /xdp/);
+      assert.equal(fence.status().attach, "native");
+    },
+  },
+];

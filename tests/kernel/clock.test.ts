@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { bootClock } from "../../src/kernel/clock.ts";
+
+function uptimeMs(): number {
+  return Number.parseFloat(readFileSync("/proc/uptime", "latin1")) * 1000;
+}
+
+test("the boot clock is that of /proc/uptime", () => {
+  const nowMs = bootClock()();
+  const after = uptimeMs();
+  expect(after - nowMs).toBeGreaterThanOrEqual(0);
+  expect(after - nowMs).toBeLessThan(50);
+});
+
+test("it follows a source that jumps ahead, as after a suspend, and never goes back", async () => {
+  let sleptMs = 0;
+  const clock = bootClock({ resyncMs: 10, readMs: () => Math.floor((performance.now() + sleptMs) / 10) * 10 });
+  const first = clock();
+  expect(performance.now() - first).toBeLessThan(11);
+  await sleep(20);
+  sleptMs = 3_600_000;
+  const second = clock();
+  expect(second - first).toBeGreaterThan(3_599_900);
+  sleptMs = 0;
+  await sleep(20);
+  expect(clock()).toBeGreaterThan(second);
+});
+
+test("a source of whole seconds comes closer with each reading", async () => {
+  const startMs = performance.now() - 500;
+  const clock = bootClock({ resyncMs: 5, readMs: () => Math.floor((performance.now() - startMs) / 1000) * 1000 });
+  clock();
+  for (let reading = 0; reading < 130; reading++) {
+    await sleep(5);
+    clock();
+  }
+  const behindMs = performance.now() - startMs - clock();
+  expect(behindMs).toBeGreaterThanOrEqual(0);
+  expect(behindMs).toBeLessThan(100);
+});

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every test of the kernel layer that runs under both runtimes.
+import { attachCases } from "./attach_cases.ts";
+import { documentedMapCases } from "./documented_map_cases.ts";
+import { fenceCases } from "./fence_cases.ts";
+import type { KernelCase } from "./kernel_case.ts";
+import { refusalCases } from "./refusal_cases.ts";
+
+export const kernelCases: readonly KernelCase[] = [
+  ...fenceCases,
+  ...documentedMapCases,
+  ...refusalCases,
+  ...attachCases,
+];

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// A network of its own, a map name of its own, and this process inside the network: the calling thread
+// moves into the gate's namespace, so that what the kernel layer does there happens there. All of it is
+// put back at the end, pins included.
+import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { createServer, type Server } from "node:net";
+import { type Prefix, parsePrefix } from "../../src/core/address.ts";
+import type { Fence } from "../../src/core/fence.ts";
+import { bootClock } from "../../src/kernel/clock.ts";
+import { check } from "../../src/kernel/errno.ts";
+import type { XdpFenceOptions } from "../../src/kernel/fence_options.ts";
+import { cString } from "../../src/kernel/native_bytes.ts";
+import { openXdpFence } from "../../src/kernel/xdp_fence.ts";
+import type { Native } from "../../src/runtime/types.ts";
+import { Network } from "../harness/netns.ts";
+import { Undo } from "../harness/undo.ts";
+
+const cloneNewNet = 0x40000000;
+
+export const bpffs = "/sys/fs/bpf";
+export const guardedPort = 5000;
+export const otherPort = 5001;
+
+/** Runs a program and expects it to work. */
+export function shell(...argv: readonly string[]): string {
+  const [program = "", ...args] = argv;
+  const result = spawnSync(program, args, { encoding: "utf8" });
+  if (result.status !== 0) throw new Error(`Cannot run "${argv.join(" ")}": ${result.stderr || result.error}`);
+  return result.stdout;
+}
+
+/** Names in the bpf file system that begin so. */
+export function pins(prefix: string): string[] {
+  return shell("ls", "-1", bpffs)
+    .split("\n")
+    .filter((name) => name.startsWith(prefix))
+    .sort();
+}
+
+export function prefix(text: string): Prefix {
+  const parsed = parsePrefix(text);
+  if (parsed === undefined) throw new Error(`Not a prefix: "${text}"`);
+  return parsed;
+}
+
+/** Moves the calling thread into a network namespace until it is disposed of. */
+export function enterNamespace(native: Native, name: string): Disposable {
+  const { calls } = native.open("libc.so.6", { open: [["buf", "i32"], "i32"], setns: [["i32", "i32"], "i32"] });
+  const before = check("Open this thread's namespace", calls.open(cString("/proc/thread-self/ns/net"), 0));
+  const target = check(`Open namespace "${name}"`, calls.open(cString(`/run/netns/${name}`), 0));
+  check(`Enter namespace "${name}"`, calls.setns(target, cloneNewNet));
+  return {
+    [Symbol.dispose]() {
+      check("Go back to the namespace before", calls.setns(before, cloneNewNet));
+    },
+  };
+}
+
+export class Sandbox implements AsyncDisposable {
+  readonly native: Native;
+  readonly network = new Network({ clients: 8 });
+  /** Of the map, and the beginning of every pin's name. */
+  readonly map = `test_${randomBytes(4).toString("hex")}`;
+  readonly nowMs = bootClock();
+  readonly log: string[] = [];
+  readonly #undo = new Undo();
+  readonly #servers: Server[] = [];
+
+  constructor(native: Native) {
+    this.native = native;
+    this.#undo.push(() => this.network[Symbol.dispose]());
+    this.#undo.push(() => {
+      for (const name of pins(this.map)) shell("rm", "-rf", `${bpffs}/${name}`);
+    });
+    const namespace = enterNamespace(native, this.network.gate);
+    this.#undo.push(() => namespace[Symbol.dispose]());
+  }
+
+  get path(): string {
+    return `${bpffs}/${this.map}`;
+  }
+
+  defer(step: () => void): void {
+    this.#undo.push(step);
+  }
+
+  async open(changes: Partial<XdpFenceOptions> = {}): Promise<Fence> {
+    const fence = await openXdpFence({
+      native: this.native,
+      map: this.map,
+      interfaces: [this.network.device],
+      ports: [guardedPort],
+      scope: "port",
+      ipv6PrefixBits: 64,
+      version: "0.0.1",
+      reasons: ["HTTP"],
+      log: (level, message) => this.log.push(`${level} ${message}`),
+      ...changes,
+    });
+    this.#undo.push(() => fence.close(true));
+    return fence;
+  }
+
+  ban(fence: Fence, source: string, forMs = 60_000): void {
+    const outcome = fence.put({ prefix: prefix(source), expiresMs: this.nowMs() + forMs, reason: "HTTP" });
+    if (outcome.kind !== "enforced") throw new Error(`Ban of ${source}: ${JSON.stringify(outcome)}`);
+  }
+
+  /** Listens on both ports, both address families; who connects is closed at once. */
+  async listen(): Promise<void> {
+    for (const port of [guardedPort, otherPort]) {
+      const server = createServer((socket) => socket.destroy());
+      this.#servers.push(server);
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen(port, "::", resolve);
+      });
+    }
+  }
+
+  /** Makes the pair of devices again, with the first three client addresses. */
+  reconnect(): void {
+    const { gate, client, device, clientDevice, gateIpv4 } = this.network;
+    const peer = ["peer", "name", clientDevice, "netns", client];
+    shell("ip", "link", "add", device, "netns", gate, "type", "veth", ...peer);
+    for (const number of [1, 2, 3]) {
+      const address = `${this.network.clientIpv4(number)}/16`;
+      shell("ip", "-n", client, "address", "add", address, "dev", clientDevice);
+    }
+    shell("ip", "-n", client, "link", "set", clientDevice, "up");
+    shell("ip", "-n", gate, "address", "add", `${gateIpv4}/16`, "dev", device);
+    shell("ip", "-n", gate, "link", "set", device, "up");
+  }
+
+  /** Whether a connection from this client address comes about, with one more SYN after a second. */
+  connects(source: string, port = guardedPort): boolean {
+    const target = source.includes(":") ? this.network.gateIpv6 : this.network.gateIpv4;
+    const client = ["timeout", "1.5", "nsenter", `--net=/run/netns/${this.network.client}`, "--"];
+    const [program = "", ...args] = [...client, "nc", "-z", "-s", source, target, String(port)];
+    return spawnSync(program, args).status === 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const server of this.#servers) await new Promise((resolve) => server.close(resolve));
+    this.#undo[Symbol.dispose]();
+  }
+}
