@@ -96,7 +96,7 @@ clean: ## remove what was built; node_modules stays
 # npm ci and not npm install: exactly what package-lock.json says.
 $(modules): package-lock.json
 	$(say) NPM 'ci'
-	$(Q)npm ci --no-audit --no-fund --loglevel=error
+	$(Q)npm ci --no-audit --no-fund --no-update-notifier --loglevel=error $(if $(filter 1,$(V)),,>/dev/null)
 	$(Q)touch $@
 
 build/ttgate.bpf.o: bpf/ttgate.bpf.c Makefile
