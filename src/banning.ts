@@ -142,6 +142,7 @@ export class Banning {
   lift(text: string): ChangeResult<readonly string[]> {
     const prefix = this.prefixOf(text);
     if (prefix === undefined) return notAnAddress(text);
+    if (this.#enforcement.bans.get(prefix)?.by === "foreign") return foreignEntry(text);
     const lifted = this.#enforcement.lift([prefix]).map((ban) => ban.prefix.text);
     if (lifted.length === 0) return { kind: "refused", message: this.#notLifted(text, prefix) };
     this.#lines.line("info", () => [
@@ -188,6 +189,11 @@ function byOperator(prefix: Prefix, forMs: number): BanRequest {
 /** A slip of the finger that takes a continent out. */
 function isWide(prefix: Prefix): boolean {
   return prefix.bits < (isIpv4(prefix) ? widestIpv4Bits : widestIpv6Bits);
+}
+
+function foreignEntry(text: string): Refusal {
+  const remedy = "take it out with the tool that wrote it, such as bpftool map delete";
+  return { kind: "refused", message: `Cannot lift "${text}": another tool's entry without an end; ${remedy}` };
 }
 
 function tooWide(text: string): Refusal {

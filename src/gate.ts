@@ -20,6 +20,7 @@ import { announce } from "./instance.ts";
 import { bootClock } from "./kernel/clock.ts";
 import { connectionLimit, descriptorLimit } from "./limits.ts";
 import type { Log } from "./log.ts";
+import { MapWatch } from "./map_watch.ts";
 import { acceptor } from "./net/acceptor.ts";
 import { Sessions } from "./net/sessions.ts";
 import { Upstreams } from "./net/upstreams.ts";
@@ -51,7 +52,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   const neverBan = neverBanOf(config);
   const fence = await openFence(config, { runtime, version, protocols: sniffer.protocols, log });
   const enforcement = new Enforcement(new Bans(config["max-bans"], config["ipv6-prefix"]), neverBan, fence, counters);
-  adoptEntries(enforcement, fence, nowMs, log);
+  const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
   const sessions = new Sessions();
   const upstreams = new Upstreams(config.upstream, runtime.connect, ({ address, reachable, error }) => {
     if (reachable === true) log("info", `Upstream ${address} is reachable`);
@@ -88,8 +89,9 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     throw error;
   }
   opened.push(announceGate(config, version, token, log));
-  const timer = setInterval(() => tick({ sessions, enforcement, fence, status, banning, nowMs }), tickMs);
   sayStart(config, status, log);
+  await watch?.adoptAll();
+  const timer = setInterval(() => tick({ sessions, enforcement, fence, watch, status, banning, nowMs }), tickMs);
   void upstreams.probe(nowMs(), 0);
   if (config["never-ban"] === "auto") void protectUpstreams(config, neverBan, log);
 
@@ -111,16 +113,18 @@ interface TickParts {
   readonly sessions: Sessions;
   readonly enforcement: Enforcement;
   readonly fence: Fence | undefined;
+  readonly watch: MapWatch | undefined;
   readonly status: GateStatus;
   readonly banning: Banning;
   readonly nowMs: () => number;
 }
 
-function tick({ sessions, enforcement, fence, status, banning, nowMs }: TickParts): void {
+function tick({ sessions, enforcement, fence, watch, status, banning, nowMs }: TickParts): void {
   const now = nowMs();
   sessions.expire(now);
   enforcement.sweep(now);
   fence?.tick(now);
+  watch?.step();
   status.kernel = fence?.status();
   banning.flushLog();
 }
@@ -182,23 +186,6 @@ async function protectUpstreams(config: Config, neverBan: NeverBan, log: Log): P
       log("warn", `Cannot resolve upstream "${host}": ${messageOf(error)}; check the name or give an address`);
     }
   }
-}
-
-function adoptEntries(enforcement: Enforcement, fence: Fence | undefined, nowMs: () => number, log: Log): void {
-  let adopted = 0;
-  for (const slice of fence?.records() ?? []) {
-    for (const record of slice) {
-      if (record.foreign) continue;
-      const result = enforcement.adopt(record, nowMs());
-      if (result.kind === "banned") adopted++;
-      else
-        log(
-          "warn",
-          `The map blocks ${record.prefix.text}, which is never banned (${result.conflict.why}): remove the entry`,
-        );
-    }
-  }
-  if (adopted > 0) log("info", `Took up ${adopted} bans from the map, with the time that they have left`);
 }
 
 function announceGate(config: Config, version: string, token: string, log: Log): () => void {

@@ -14,8 +14,11 @@ export interface Evidence {
   readonly gatePort: number;
 }
 
-/** `sniffer`: spoke another protocol. `operator`: a command. `map`: found in the kernel map. */
-export type BannedBy = "sniffer" | "operator" | "map";
+/**
+ * `sniffer`: spoke another protocol. `operator`: a command. `map`: found in the kernel map, from before
+ * or by another tool. `foreign`: the same without an end in the documented map, not ttgate's to take out.
+ */
+export type BannedBy = "sniffer" | "operator" | "map" | "foreign";
 
 export interface Ban {
   readonly prefix: Prefix;

@@ -24,6 +24,8 @@ export type BanResult =
 
 /** Ended bans taken out in one go: with their kernel entries about 2 ms. */
 const sweepLimit = 2000;
+/** The kernel ends an entry by its own clock, which is read to 10 ms here and may hold whole seconds there. */
+const clockToleranceMs = 1100;
 
 export class Enforcement {
   readonly bans: Bans;
@@ -72,7 +74,8 @@ export class Enforcement {
     const { prefix, expiresMs } = record;
     const conflict = this.neverBan.conflict(prefix);
     if (conflict !== undefined) return { kind: "spared", conflict };
-    const ban: Ban = { prefix, protocol: record.reason, by: "map", evidence: undefined, sinceMs: nowMs, expiresMs };
+    const by = record.foreign ? "foreign" : "map";
+    const ban: Ban = { prefix, protocol: record.reason, by, evidence: undefined, sinceMs: nowMs, expiresMs };
     this.#insert(ban);
     this.#resident(ban);
     return { kind: "banned", ban, kernel: { kind: "enforced" } };
@@ -96,6 +99,17 @@ export class Enforcement {
     if (ban === undefined) return false;
     if (this.#absent.has(ban.prefix.text)) this.#enforce(ban);
     return true;
+  }
+
+  /** A ban whose kernel entry is gone although it should stand there: another tool took it out. */
+  vanished(ban: Ban, nowMs: number): boolean {
+    if (this.#fence === undefined || ban.expiresMs <= nowMs + clockToleranceMs) return false;
+    return !this.#absent.has(ban.prefix.text) && this.#fence.record(ban.prefix) === undefined;
+  }
+
+  /** Writes a ban into the kernel once more. */
+  renew(ban: Ban): void {
+    this.#enforce(ban);
   }
 
   /** Bans that are over leave the table and the kernel. @returns how many. */

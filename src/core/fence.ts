@@ -47,6 +47,8 @@ export interface FenceStatus {
   readonly droppedBytes: number;
   readonly entries: number;
   readonly capacity: number;
+  /** An LRU map: the kernel may drop an entry by itself to make room. */
+  readonly evicts: boolean;
   /** Whoever else's program reads the map, so that ttgate only manages entries. */
   readonly managedBy: string | undefined;
   /** Result of the last proof by synthetic packets; undefined when none ran. */

@@ -25,7 +25,8 @@ export class BanStore {
   readonly name: string;
   readonly #map: BpfMap;
   readonly #codec: BanCodec;
-  readonly #evicts: boolean;
+  /** An LRU map: the kernel drops entries by itself to make room. */
+  readonly evicts: boolean;
   readonly #key: NativeBuffer;
   readonly #value: NativeBuffer;
   readonly #keys: NativeBuffer;
@@ -41,7 +42,7 @@ export class BanStore {
     this.name = name;
     this.#map = map;
     this.#codec = codec;
-    this.#evicts = (mapTypes[map.info.type] ?? "").startsWith("lru");
+    this.evicts = (mapTypes[map.info.type] ?? "").startsWith("lru");
     this.#key = nativeBytes(codec.keyBytes);
     this.#value = nativeBytes(codec.valueBytes);
     this.#keys = nativeBytes(codec.keyBytes * batchEntries);
@@ -115,7 +116,7 @@ export class BanStore {
 
   /** A map that evicts never says that it is full: somebody else's ban would end unseen. */
   #wouldEvict(more: number): boolean {
-    return this.#evicts && this.#entries + more > this.capacity;
+    return this.evicts && this.#entries + more > this.capacity;
   }
 
   #outcome(result: number): FenceOutcome {

@@ -66,7 +66,7 @@ export class KernelFence implements Fence {
       undefined,
     );
     const dropped = this.#filter.dropped();
-    const { name, entries, capacity } = this.#stores.main;
+    const { name, entries, capacity, evicts } = this.#stores.main;
     return {
       attach: weakest?.attach ?? "none",
       reason: weakest === undefined ? "no interface was given" : weakest.reason,
@@ -76,6 +76,7 @@ export class KernelFence implements Fence {
       droppedBytes: dropped.bytes,
       entries,
       capacity,
+      evicts,
       managedBy: this.#filter.managedBy(),
       proof: this.#filter.proof(),
     };
