@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The verdict on one packet, the same for XDP and tc: is it guarded, is its source banned, is
+ * the ban still running. Reads and writes the maps; knows nothing of contexts and actions.
+ */
+#ifndef TTGATE_GATE_H
+#define TTGATE_GATE_H
+
+#include "length.h"
+#include "maps.h"
+#include "parse.h"
+
+#define NS_PER_SECOND 1000000000ULL
+
+/* The lower half of an IPv4-mapped address, ::ffff:0:0/96. */
+#define MAPPED_HEAD 0xffff00000000ULL
+
+/* Halves of an address in network byte order, IPv4 as v4-mapped: a struct ban_key, aligned. */
+struct source {
+	__u64 high;
+	__u64 low;
+};
+
+_Static_assert(sizeof(struct source) == sizeof(struct ban_key), "source");
+
+/*
+ * Which map holds the IPv4 bans: 0, ttgate_bans like all others; else ipv4_bans, whose values
+ * have this many bytes. Constant to the verifier, which drops the half that does not apply.
+ */
+const volatile __u32 ipv4_value_size = 0;
+
+/*
+ * CLOCK_BOOTTIME, read once in a timer tick: reading it costs as much as the hash lookup, and
+ * the packets to be dropped come in floods. A ban ends up to one tick late (1 to 10 ms). CPUs
+ * that write at the same time leave a time that was right within this tick, or, where memory
+ * is weakly ordered, an older one for a packet: which again is late, never early.
+ */
+struct {
+	volatile __u64 boot_ns;
+	volatile __u64 jiffies;
+} tick;
+
+struct clock {
+	__u64 now_ns; /* 0: not read yet */
+};
+
+static __always_inline __u64 read_clock(struct clock *clock)
+{
+	__u64 jiffies;
+
+	if (clock->now_ns)
+		return clock->now_ns;
+	jiffies = bpf_jiffies64();
+	if (tick.jiffies != jiffies) {
+		tick.boot_ns = bpf_ktime_get_boot_ns();
+		tick.jiffies = jiffies;
+	}
+	clock->now_ns = tick.boot_ns;
+	return clock->now_ns;
+}
+
+static __always_inline bool usable(const struct settings *settings)
+{
+	return settings && settings->magic == TTGATE_MAGIC && settings->layout == TTGATE_LAYOUT;
+}
+
+static __always_inline bool guarded(const struct settings *settings, int port)
+{
+#pragma unroll
+	for (__u32 i = 0; i < TTGATE_MAX_PORTS; i++) {
+		if (i >= settings->port_count)
+			return false;
+		if (settings->ports[i] == port)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The counts are atomic: a source's connections arrive on every CPU that the card spreads them
+ * over. Plain ones lost a fifth of the packets with two CPUs, and were not faster.
+ */
+static __always_inline enum outcome judge_ban(struct ban *ban, enum outcome drop, __u64 bytes,
+					      struct clock *clock)
+{
+	__u64 now;
+
+	if (!ban)
+		return OUTCOME_PASS;
+	now = read_clock(clock);
+	if (ban->expires_ns && now >= ban->expires_ns)
+		return OUTCOME_PASS_EXPIRED;
+	__sync_fetch_and_add(&ban->packets, 1);
+	__sync_fetch_and_add(&ban->bytes, bytes);
+	ban->last_seen_ns = now;
+	return drop;
+}
+
+static __always_inline enum outcome judge_ipv4_map(__be32 address, struct clock *clock)
+{
+	const void *value = bpf_map_lookup_elem(&ipv4_bans, &address);
+	__u64 expires;
+
+	if (!value)
+		return OUTCOME_PASS;
+	if (ipv4_value_size == sizeof(__u64))
+		expires = *(const __u64 *)value;
+	else
+		expires = *(const __u32 *)value;
+	/* Written by hand: without an end. */
+	if (expires <= 1)
+		return OUTCOME_DROP_BAN;
+	if (ipv4_value_size == sizeof(__u32))
+		expires *= NS_PER_SECOND;
+	return read_clock(clock) < expires ? OUTCOME_DROP_BAN : OUTCOME_PASS_EXPIRED;
+}
+
+static __always_inline struct source masked(struct source address, __u32 bits)
+{
+	if (bits <= 64) {
+		address.high &= bpf_cpu_to_be64(~0ULL << (64 - bits));
+		address.low = 0;
+	} else {
+		address.low &= bpf_cpu_to_be64(~0ULL << (128 - bits));
+	}
+	return address;
+}
+
+/*
+ * The trie gives the longest prefix only. Where that one is over, a wider one that still runs
+ * may lie behind it: the walk ends at the first that runs, or where nothing is left.
+ */
+static __noinline int judge_cidr(const struct source *source, __u64 bytes, struct clock *clock)
+{
+	enum outcome outcome = OUTCOME_PASS;
+	struct cidr_key key;
+
+	__builtin_memcpy(key.addr, source, sizeof(key.addr));
+	for (int bits = 128; bits >= 0; bits--) {
+		struct ban *ban;
+
+		key.prefixlen = bits;
+		ban = bpf_map_lookup_elem(&ttgate_cidr, &key);
+		if (!ban)
+			break;
+		outcome = judge_ban(ban, OUTCOME_DROP_CIDR, bytes, clock);
+		if (outcome == OUTCOME_DROP_CIDR)
+			break;
+	}
+	return outcome;
+}
+
+/* @exact: what the single address got; a prefix may still be banned where that is over. */
+static __always_inline enum outcome judge_prefixes(enum outcome exact,
+						   const struct settings *settings,
+						   const struct source *source, __u64 bytes,
+						   struct clock *clock)
+{
+	enum outcome outcome;
+
+	if (exact == OUTCOME_DROP_BAN || !settings->cidr_entries)
+		return exact;
+	outcome = judge_cidr(source, bytes, clock);
+	return outcome == OUTCOME_PASS ? exact : outcome;
+}
+
+static __always_inline enum outcome judge_ipv4(struct frame *frame, __u64 link_bytes,
+					       const struct settings *settings, struct clock *clock)
+{
+	const struct iphdr *ip = frame->data + link_bytes;
+	struct source source = {0};
+	enum outcome exact;
+	__be32 address;
+	int port;
+
+	if ((const void *)(ip + 1) > frame->end || ip->version != 4 || ip->ihl < 5) {
+		set_length(frame, 0);
+		return OUTCOME_PASS_UNPARSED;
+	}
+	address = ip->saddr;
+	port = parse_ipv4_port(ip, frame->end);
+	set_length(frame, link_bytes + length_from(ip->tot_len));
+	if (settings->scope != SCOPE_HOST) {
+		if (port == UNPARSED)
+			return OUTCOME_PASS_UNPARSED;
+		if (!guarded(settings, port))
+			return OUTCOME_PASS;
+	}
+	source.low = bpf_cpu_to_be64(MAPPED_HEAD | bpf_ntohl(address));
+	if (ipv4_value_size)
+		exact = judge_ipv4_map(address, clock);
+	else
+		exact = judge_ban(bpf_map_lookup_elem(&ttgate_bans, &source), OUTCOME_DROP_BAN,
+				  frame->bytes, clock);
+	return judge_prefixes(exact, settings, &source, frame->bytes, clock);
+}
+
+/*
+ * A ban of the host spares neighbour discovery: the banned prefix may be that of the gate's
+ * own link or cover its router, and a neighbour that cannot be resolved is lost for everybody
+ * behind it. From beyond the link nothing gets in that way. ARP passes as all that is not IP.
+ */
+static __always_inline enum outcome judge_ipv6(struct frame *frame, __u64 link_bytes,
+					       const struct settings *settings, struct clock *clock)
+{
+	const struct ipv6hdr *ip = frame->data + link_bytes;
+	struct source source, key;
+	bool neighbour_discovery;
+	enum outcome exact;
+	int port;
+
+	if ((const void *)(ip + 1) > frame->end || ip->version != 6) {
+		set_length(frame, 0);
+		return OUTCOME_PASS_UNPARSED;
+	}
+	__builtin_memcpy(&source, &ip->saddr, sizeof(source));
+	port = parse_ipv6_port(ip, frame->end);
+	neighbour_discovery = is_neighbour_discovery(ip, frame->end);
+	set_length(frame, link_bytes + sizeof(*ip) + length_from(ip->payload_len));
+	/* A prefix out of range would give all of IPv6 one key. */
+	if (settings->ipv6_prefix - 1 >= 128)
+		return OUTCOME_PASS;
+	if (settings->scope == SCOPE_HOST) {
+		if (neighbour_discovery)
+			return OUTCOME_PASS;
+	} else {
+		if (port == UNPARSED)
+			return OUTCOME_PASS_UNPARSED;
+		if (!guarded(settings, port))
+			return OUTCOME_PASS;
+	}
+	key = masked(source, settings->ipv6_prefix);
+	exact = judge_ban(bpf_map_lookup_elem(&ttgate_bans, &key), OUTCOME_DROP_BAN, frame->bytes,
+			  clock);
+	return judge_prefixes(exact, settings, &source, frame->bytes, clock);
+}
+
+static __always_inline enum outcome judge(struct frame *frame, struct clock *clock)
+{
+	const struct settings *settings = bpf_map_lookup_elem(&ttgate_settings, &(__u32){0});
+	__u64 link_bytes;
+	int protocol;
+
+	if (!usable(settings)) {
+		set_length(frame, 0);
+		return OUTCOME_PASS;
+	}
+	protocol = parse_link(frame, &link_bytes);
+	if (protocol == bpf_htons(ETH_P_IP))
+		return judge_ipv4(frame, link_bytes, settings, clock);
+	if (protocol == bpf_htons(ETH_P_IPV6))
+		return judge_ipv6(frame, link_bytes, settings, clock);
+	set_length(frame, 0);
+	return protocol == UNPARSED ? OUTCOME_PASS_UNPARSED : OUTCOME_PASS;
+}
+
+/* The one way out of every program: counts, and says whether the packet is to be dropped. */
+static __always_inline bool count(enum outcome outcome, __u64 bytes)
+{
+	__u32 index = outcome;
+	struct counter *counter = bpf_map_lookup_elem(&ttgate_counters, &index);
+
+	if (counter) {
+		counter->packets++;
+		counter->bytes += bytes;
+	}
+	return outcome == OUTCOME_DROP_BAN || outcome == OUTCOME_DROP_CIDR;
+}
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * From a frame's first byte to its source address and TCP port, in bounded steps. Every read
+ * is checked against the end; what lies beyond it, or beyond the bounds below, is UNPARSED and
+ * left to the kernel. Knows no maps and passes no verdict.
+ *
+ * Packet pointers are compared with the end and with nothing else, and never subtracted: the
+ * verifier wants CAP_PERFMON for that.
+ */
+#ifndef TTGATE_PARSE_H
+#define TTGATE_PARSE_H
+
+#include <stdbool.h>
+#include <linux/icmpv6.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* An outer 802.1ad and an inner 802.1Q tag, or two of either; switches stack no more. */
+#define VLAN_TAGS 2
+/* RFC 8200 4.1: hop-by-hop, destination, routing, fragment, AH, destination, each once. */
+#define EXTENSION_HEADERS 6
+
+#define IPV4_FRAGMENT_OFFSET 0x1fff
+#define IPV6_FRAGMENT_OFFSET 0xfff8
+
+/* Instead of a port. */
+#define NO_PORT -1 /* another protocol, or a later fragment */
+#define UNPARSED -2 /* cut off, malformed or beyond the bounds */
+
+struct frame {
+	const void *data;
+	const void *end;
+	bool measured;
+	__u64 bytes; /* of the whole frame, once it is measured */
+	struct xdp_md *xdp; /* to measure it; tc knows from the start */
+};
+
+/* struct ethhdr, but not packed: that would be read byte by byte. */
+struct ethernet_header {
+	__u8 addresses[2 * ETH_ALEN];
+	__be16 protocol;
+};
+
+struct vlan_tag {
+	__be16 tci;
+	__be16 protocol;
+};
+
+struct extension_header {
+	__u8 next;
+	__u8 length; /* beyond the first 8 bytes: in units of 8, AH in units of 4 */
+	__be16 fragment_offset;
+	__be32 rest;
+};
+
+struct tcp_ports {
+	__be16 source;
+	__be16 destination;
+};
+
+static __always_inline bool is_vlan(__be16 protocol)
+{
+	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
+}
+
+static __always_inline int read_port(const void *pos, const void *end)
+{
+	const struct tcp_ports *ports = pos;
+
+	return (const void *)(ports + 1) > end ? UNPARSED : bpf_ntohs(ports->destination);
+}
+
+static __always_inline int parse_ipv4_port(const struct iphdr *ip, const void *end)
+{
+	if (ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
+		return NO_PORT;
+	return read_port((const void *)ip + ip->ihl * 4, end);
+}
+
+static __always_inline bool is_extension(__u8 protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+	       protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_FRAGMENT ||
+	       protocol == IPPROTO_AH;
+}
+
+static __always_inline int parse_ipv6_port(const struct ipv6hdr *ip, const void *end)
+{
+	const void *pos = ip + 1;
+	__u8 protocol = ip->nexthdr;
+
+#pragma unroll
+	for (int i = 0; i <= EXTENSION_HEADERS; i++) {
+		const struct extension_header *header = pos;
+
+		if (protocol == IPPROTO_TCP)
+			return read_port(pos, end);
+		if (!is_extension(protocol))
+			return NO_PORT;
+		if (i == EXTENSION_HEADERS || (const void *)(header + 1) > end)
+			return UNPARSED;
+		if (protocol == IPPROTO_FRAGMENT) {
+			if (header->fragment_offset & bpf_htons(IPV6_FRAGMENT_OFFSET))
+				return NO_PORT;
+			pos += sizeof(*header);
+		} else if (protocol == IPPROTO_AH) {
+			pos += sizeof(*header) + header->length * 4;
+		} else {
+			pos += sizeof(*header) + header->length * 8;
+		}
+		protocol = header->next;
+	}
+	return UNPARSED;
+}
+
+/*
+ * Neighbour discovery (RFC 4861, types 133 to 137) that has passed no router, which is what
+ * its hop limit of 255 proves.
+ */
+static __always_inline bool is_neighbour_discovery(const struct ipv6hdr *ip, const void *end)
+{
+	const struct icmp6hdr *icmp = (const void *)(ip + 1);
+
+	return ip->nexthdr == IPPROTO_ICMPV6 && ip->hop_limit == 255 &&
+	       (const void *)(icmp + 1) <= end && icmp->icmp6_type >= 133 &&
+	       icmp->icmp6_type <= 137;
+}
+
+/* The protocol behind Ethernet header and tags in network byte order, or UNPARSED. */
+static __always_inline int parse_link(const struct frame *frame, __u64 *link_bytes)
+{
+	const struct ethernet_header *ethernet = frame->data;
+	const void *pos = ethernet + 1;
+	__be16 protocol;
+
+	*link_bytes = sizeof(*ethernet);
+	if (pos > frame->end)
+		return UNPARSED;
+	protocol = ethernet->protocol;
+#pragma unroll
+	for (int i = 0; i < VLAN_TAGS; i++) {
+		const struct vlan_tag *tag = pos;
+
+		if (!is_vlan(protocol))
+			return protocol;
+		pos = tag + 1;
+		if (pos > frame->end)
+			return UNPARSED;
+		protocol = tag->protocol;
+		*link_bytes += sizeof(*tag);
+	}
+	return is_vlan(protocol) ? UNPARSED : protocol;
+}
+
+#endif
