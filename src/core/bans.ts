@@ -127,8 +127,13 @@ export class Bans {
     return text === undefined ? undefined : this.#byText.get(text);
   }
 
-  /** Every ban inside a prefix, itself included. */
+  /** Every ban inside a prefix, itself included. A source mostly has nothing inside it but itself. */
   *within(prefix: Prefix): Generator<Ban> {
+    if (this.isSource(prefix) && ![...this.#ranges.keys()].some((bits) => bits > prefix.bits)) {
+      const exact = this.get(prefix);
+      if (exact !== undefined) yield exact;
+      return;
+    }
     for (const ban of this.#byText.values()) if (contains(prefix, ban.prefix)) yield ban;
   }
 

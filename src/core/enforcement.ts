@@ -55,7 +55,7 @@ export class Enforcement {
     return { kind: "banned", ban, kernel: this.#enforce(ban) };
   }
 
-  /** Like `ban` for many, by batch calls. One result for each request. */
+  /** Like `ban` for many, by batch calls. One result for each request; of equal prefixes the last stays. */
   banMany(requests: readonly BanRequest[], nowMs: number): BanResult[] {
     const results = requests.map((request): BanResult => {
       const conflict = this.neverBan.conflict(request.prefix);
@@ -63,7 +63,9 @@ export class Enforcement {
       return { kind: "banned", ban: this.#record(request, nowMs), kernel: undefined };
     });
     if (this.#fence === undefined) return results;
-    const bans = results.flatMap((result) => (result.kind === "banned" ? [result.ban] : []));
+    const made = results.flatMap((result) => (result.kind === "banned" ? [result.ban] : []));
+    // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
+    const bans = made.filter((ban) => this.bans.get(ban.prefix) === ban);
     const outcomes = this.#fence.putMany(bans.map(entryOf));
     for (const [index, ban] of bans.entries()) this.#settle(ban, outcomes[index] ?? { kind: "full" });
     return results;
@@ -83,10 +85,10 @@ export class Enforcement {
 
   /** Ends the bans of prefixes and of everything inside them. @returns the bans that ended. */
   lift(prefixes: readonly Prefix[]): Ban[] {
-    const lifted = prefixes.flatMap((prefix) => this.#inside(prefix));
+    const lifted = new Set(prefixes.flatMap((prefix) => [...this.bans.within(prefix)]));
     for (const ban of lifted) this.bans.remove(ban.prefix);
-    this.#release(lifted);
-    return lifted;
+    this.#release([...lifted]);
+    return [...lifted];
   }
 
   /**
@@ -117,12 +119,6 @@ export class Enforcement {
     const ended = this.bans.due(nowMs, sweepLimit);
     if (ended.length > 0) this.#release(ended);
     return ended.length;
-  }
-
-  /** A single source has nothing inside it but itself. */
-  #inside(prefix: Prefix): Ban[] {
-    const exact = this.bans.get(prefix);
-    return this.bans.isSource(prefix) ? (exact === undefined ? [] : [exact]) : [...this.bans.within(prefix)];
   }
 
   #record({ prefix, protocol, by, forMs, evidence }: BanRequest, nowMs: number): Ban {

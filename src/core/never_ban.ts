@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses that no path can ban: the host's own, gateways, upstreams, what the operator allows. Each
 // keeps why it is there, for the log and `ttgate status`.
-import { type Prefix, sameHead } from "./address.ts";
+import { isIpv4, type Prefix, sameHead } from "./address.ts";
 import type { Client } from "./client.ts";
 
 export interface NeverBanEntry {
@@ -31,7 +31,9 @@ export class NeverBan {
   conflict(prefix: Prefix): NeverBanEntry | undefined {
     if (this.#entries.size === 0) return undefined;
     const { bits, bytes } = prefix;
+    const ipv4 = isIpv4(prefix);
     for (const { entry, bytes: protectedBytes } of this.#entries.values()) {
+      if (isIpv4(entry.prefix) !== ipv4) continue;
       if (sameHead(protectedBytes, bytes, Math.min(bits, entry.prefix.bits))) return entry;
     }
     return undefined;

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { contains, isIpv4, type Prefix, requirePrefix } from "../../src/core/address.ts";
+import { type Ban, Bans } from "../../src/core/bans.ts";
+import { Client } from "../../src/core/client.ts";
+import { newCounters } from "../../src/core/counters.ts";
+import { type BanRequest, Enforcement } from "../../src/core/enforcement.ts";
+import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../src/core/fence.ts";
+import { NeverBan } from "../../src/core/never_ban.ts";
+
+/** The port's other side in a few lines: two maps of the same room, and a kernel that can refuse. */
+class SmallFence implements Fence {
+  readonly entries = new Map<string, FenceEntry>();
+  readonly calls: string[] = [];
+  failing: string | undefined;
+  readonly #capacity: number;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  get texts(): string[] {
+    return [...this.entries.keys()].sort();
+  }
+
+  mapOf(prefix: Prefix): string {
+    return isIpv4(prefix) ? "ipv4" : "ipv6";
+  }
+
+  put(entry: FenceEntry): FenceOutcome {
+    this.calls.push(`put ${entry.prefix.text}`);
+    if (this.failing !== undefined) return { kind: "failed", message: this.failing };
+    const map = this.mapOf(entry.prefix);
+    const used = [...this.entries.values()].filter(({ prefix }) => this.mapOf(prefix) === map).length;
+    if (!this.entries.has(entry.prefix.text) && used >= this.#capacity) return { kind: "full" };
+    this.entries.set(entry.prefix.text, entry);
+    return { kind: "enforced" };
+  }
+
+  putMany(entries: readonly FenceEntry[]): FenceOutcome[] {
+    return entries.map((entry) => this.put(entry));
+  }
+
+  drop(prefix: Prefix): boolean {
+    this.calls.push(`drop ${prefix.text}`);
+    return this.entries.delete(prefix.text);
+  }
+
+  dropMany(prefixes: readonly Prefix[]): number {
+    return prefixes.filter((prefix) => this.drop(prefix)).length;
+  }
+
+  *records(): Generator<readonly FenceRecord[], void, void> {
+    yield [...this.entries.values()].map((entry) => recordOf(entry.prefix.text, entry.expiresMs));
+  }
+
+  record(): undefined {}
+
+  status(): FenceStatus {
+    throw new Error("Enforcement asks no status");
+  }
+
+  tick(): void {}
+
+  close(): void {}
+}
+
+function recordOf(text: string, expiresMs: number, reason = "tls"): FenceRecord {
+  const prefix = requirePrefix(text);
+  return { prefix, expiresMs, reason, packets: 0, bytes: 0, lastSeenMs: undefined, foreign: false };
+}
+
+function requestOf(text: string, forMs: number): BanRequest {
+  return { prefix: requirePrefix(text), protocol: "http", by: "sniffer", forMs, evidence: undefined };
+}
+
+function clientAt(address: string): Client {
+  return new Client(address, 4711, 64);
+}
+
+interface Setting {
+  readonly capacity?: number;
+  readonly room?: number;
+  readonly protect?: readonly string[];
+  readonly fenced?: boolean;
+}
+
+function setUp({ capacity = 100, room = 100, protect = [], fenced = true }: Setting = {}) {
+  const fence = new SmallFence(room);
+  const counters = newCounters();
+  const neverBan = new NeverBan(protect.map((text) => ({ prefix: requirePrefix(text), why: `test ${text}` })));
+  const enforcement = new Enforcement(new Bans(capacity, 64), neverBan, fenced ? fence : undefined, counters);
+  return { fence, counters, enforcement, bans: enforcement.bans };
+}
+
+describe("a ban", () => {
+  test("stands in the table when the kernel is asked", () => {
+    const { fence, enforcement } = setUp();
+    const seen: (Ban | undefined)[] = [];
+    const put = fence.put.bind(fence);
+    fence.put = (entry) => {
+      seen.push(enforcement.bans.get(entry.prefix));
+      return put(entry);
+    };
+    const result = enforcement.ban(requestOf("192.0.2.1", 5000), 1000);
+    expect(result).toMatchObject({ kind: "banned", kernel: { kind: "enforced" }, ban: { expiresMs: 6000 } });
+    expect(seen.map((ban) => ban?.expiresMs)).toEqual([6000]);
+    expect(fence.entries.get("192.0.2.1")).toMatchObject({ expiresMs: 6000, reason: "http" });
+  });
+
+  test("is counted, by protocol", () => {
+    const { counters, enforcement } = setUp();
+    enforcement.ban(requestOf("192.0.2.1", 1000), 0);
+    enforcement.ban({ ...requestOf("192.0.2.2", 1000), protocol: "tls" }, 0);
+    enforcement.ban(requestOf("192.0.2.1", 1000), 0);
+    expect(counters.bansTotal).toBe(3);
+    expect([...counters.bansByProtocol]).toEqual([
+      ["http", 2],
+      ["tls", 1],
+    ]);
+  });
+
+  test("again changes the end of the one entry", () => {
+    const { fence, enforcement, bans } = setUp({ room: 2 });
+    enforcement.ban(requestOf("192.0.2.1", 1000), 0);
+    enforcement.ban(requestOf("192.0.2.1", 9000), 500);
+    expect(bans.size).toBe(1);
+    expect(fence.entries.get("192.0.2.1")?.expiresMs).toBe(9500);
+    expect(enforcement.sweep(5000)).toBe(0);
+    // The longer end counts when room is made, too: 192.0.2.2 is the soonest now.
+    enforcement.ban(requestOf("192.0.2.2", 1000), 5000);
+    enforcement.ban(requestOf("192.0.2.3", 9000), 5000);
+    expect(fence.texts).toEqual(["192.0.2.1", "192.0.2.3"]);
+    expect(enforcement.sweep(10_000)).toBe(2);
+    expect(fence.texts).toEqual(["192.0.2.3"]);
+  });
+
+  test("works without a kernel", () => {
+    const { fence, enforcement, counters } = setUp({ fenced: false });
+    expect(enforcement.ban(requestOf("192.0.2.1", 5000), 0)).toMatchObject({ kind: "banned", kernel: undefined });
+    expect(enforcement.banMany([requestOf("192.0.2.2", 5000)], 0)).toMatchObject([{ kind: "banned" }]);
+    expect(enforcement.refuses(clientAt("192.0.2.1"), 100)).toBe(true);
+    expect(enforcement.userSpaceOnly).toBe(0);
+    expect(enforcement.sweep(6000)).toBe(2);
+    expect([fence.calls, counters.kernelFull, counters.kernelFailed]).toEqual([[], 0, 0]);
+  });
+});
+
+describe("a full kernel map", () => {
+  test("gives the room of the ban that ends soonest, which user space then enforces alone", () => {
+    const { fence, enforcement, counters } = setUp({ room: 2 });
+    enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
+    enforcement.ban(requestOf("192.0.2.2", 10_000), 0);
+    expect(enforcement.ban(requestOf("192.0.2.3", 30_000), 0)).toMatchObject({ kernel: { kind: "enforced" } });
+    expect(fence.texts).toEqual(["192.0.2.1", "192.0.2.3"]);
+    expect(enforcement.userSpaceOnly).toBe(1);
+    expect(counters.kernelFull).toBe(0);
+    expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
+  });
+
+  test("keeps what it has when the new ban would end first", () => {
+    const { fence, enforcement, counters } = setUp({ room: 2 });
+    enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
+    enforcement.ban(requestOf("192.0.2.2", 50_000), 0);
+    expect(enforcement.ban(requestOf("192.0.2.3", 10_000), 0)).toMatchObject({ kernel: { kind: "full" } });
+    expect(enforcement.ban(requestOf("192.0.2.4", 50_000), 0)).toMatchObject({ kernel: { kind: "full" } });
+    expect(fence.texts).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect([counters.kernelFull, enforcement.userSpaceOnly]).toEqual([2, 2]);
+  });
+
+  test("a ban without an end is never the one that makes room", () => {
+    const { fence, enforcement } = setUp({ room: 1 });
+    enforcement.ban(requestOf("192.0.2.1", Number.POSITIVE_INFINITY), 0);
+    expect(enforcement.ban(requestOf("192.0.2.2", 1e9), 0)).toMatchObject({ kernel: { kind: "full" } });
+    expect(fence.texts).toEqual(["192.0.2.1"]);
+  });
+
+  test("room in one map is none in another", () => {
+    const { fence, enforcement } = setUp({ room: 1 });
+    enforcement.ban(requestOf("192.0.2.1", 10_000), 0);
+    enforcement.ban(requestOf("2001:db8::/64", 20_000), 0);
+    enforcement.ban(requestOf("2001:db8:0:1::/64", 60_000), 0);
+    expect(fence.texts).toEqual(["192.0.2.1", "2001:db8:0:1::/64"]);
+  });
+
+  test("a ban that found no room is offered again when its source comes through", () => {
+    const { fence, enforcement } = setUp({ room: 1 });
+    enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
+    enforcement.ban(requestOf("192.0.2.2", 30_000), 0);
+    expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
+    expect(fence.texts).toEqual(["192.0.2.1"]);
+    enforcement.lift([requirePrefix("192.0.2.1")]);
+    expect(fence.texts).toEqual([]);
+    expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
+    expect(fence.texts).toEqual(["192.0.2.2"]);
+    expect(enforcement.userSpaceOnly).toBe(0);
+    fence.calls.length = 0;
+    expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
+    expect(fence.calls).toEqual([]);
+  });
+});
+
+describe("a kernel that refuses", () => {
+  test("leaves the ban to user space, and is asked again when the source comes through", () => {
+    const { fence, enforcement, counters } = setUp();
+    fence.failing = "EPERM";
+    const result = enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
+    expect(result).toMatchObject({ kind: "banned", kernel: { kind: "failed", message: "EPERM" } });
+    expect([counters.kernelFailed, counters.kernelFull, enforcement.userSpaceOnly]).toEqual([1, 0, 1]);
+    expect(enforcement.refuses(clientAt("192.0.2.1"), 1)).toBe(true);
+    expect(counters.kernelFailed).toBe(2);
+    fence.failing = undefined;
+    expect(enforcement.refuses(clientAt("192.0.2.1"), 1)).toBe(true);
+    expect([fence.texts, enforcement.userSpaceOnly]).toEqual([["192.0.2.1"], 0]);
+  });
+
+  test("an entry that could not be changed still goes when its ban does", () => {
+    const { fence, enforcement } = setUp();
+    enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
+    fence.failing = "EIO";
+    enforcement.ban(requestOf("192.0.2.1", 1000), 0);
+    expect(enforcement.userSpaceOnly).toBe(1);
+    expect(enforcement.sweep(2000)).toBe(1);
+    expect([fence.texts, enforcement.userSpaceOnly]).toEqual([[], 0]);
+  });
+});
+
+describe("the end of a ban", () => {
+  test("comes by time, in the kernel too, and lets the source in", () => {
+    const { fence, enforcement } = setUp();
+    enforcement.ban(requestOf("192.0.2.1", 10_000), 0);
+    expect(enforcement.sweep(9999)).toBe(0);
+    expect(enforcement.refuses(clientAt("192.0.2.1"), 9999)).toBe(true);
+    expect(enforcement.refuses(clientAt("192.0.2.1"), 10_000)).toBe(false);
+    expect(enforcement.sweep(10_000)).toBe(1);
+    expect(fence.texts).toEqual([]);
+  });
+
+  test("comes in slices, so that a sweep is short", () => {
+    const { fence, enforcement } = setUp({ capacity: 10_000, room: 10_000, fenced: true });
+    for (let number = 0; number < 5000; number++) {
+      enforcement.ban(requestOf(`10.0.${number >> 8}.${number & 255}`, 1000), 0);
+    }
+    expect(fence.texts.length).toBe(5000);
+    const slices = [enforcement.sweep(2000), enforcement.sweep(2000), enforcement.sweep(2000), enforcement.sweep(2000)];
+    expect(slices).toEqual([2000, 2000, 1000, 0]);
+    expect(fence.texts).toEqual([]);
+  });
+
+  test.each([
+    [["192.0.2.1"], ["192.0.2.1"]],
+    [["192.0.2.9"], []],
+    [["192.0.2.0/24"], ["192.0.2.0/25", "192.0.2.1", "192.0.2.2"]],
+    [["192.0.2.0/25"], ["192.0.2.0/25", "192.0.2.1", "192.0.2.2"]],
+    [["0.0.0.0/0"], ["192.0.2.0/25", "192.0.2.1", "192.0.2.2", "198.51.100.1"]],
+    [["2001:db8::/64"], ["2001:db8::/64", "2001:db8::7"]],
+    [["2001:db8::7"], ["2001:db8::7"]],
+    [["2001:db8::8"], []],
+    [["2001:db8::/32"], ["2001:db8::/64", "2001:db8::7"]],
+    [["::/64"], []],
+    [["::/0"], ["2001:db8::/64", "2001:db8::7"]],
+    [["192.0.2.1", "192.0.2.1", "192.0.2.0/31"], ["192.0.2.1"]],
+    [[], []],
+  ])("by a lift of %j ends %j", (prefixes, wanted) => {
+    const { fence, enforcement, bans } = setUp();
+    const all = ["192.0.2.1", "192.0.2.2", "192.0.2.0/25", "198.51.100.1", "2001:db8::/64", "2001:db8::7"];
+    for (const text of all) enforcement.ban(requestOf(text, 60_000), 0);
+    const lifted = enforcement.lift(prefixes.map(requirePrefix)).map(({ prefix }) => prefix.text);
+    expect(lifted.sort()).toEqual(wanted);
+    const left = all.filter((text) => !wanted.includes(text)).sort();
+    expect(fence.texts).toEqual(left);
+    expect([...bans.all()].map(({ prefix }) => prefix.text).sort()).toEqual(left);
+  });
+
+  test("by a full table takes the kernel entry along", () => {
+    const { fence, enforcement } = setUp({ capacity: 2 });
+    enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
+    enforcement.ban(requestOf("192.0.2.2", 10_000), 0);
+    enforcement.ban(requestOf("192.0.2.3", 30_000), 0);
+    expect(fence.texts).toEqual(["192.0.2.1", "192.0.2.3"]);
+    expect(enforcement.userSpaceOnly).toBe(0);
+  });
+});
+
+describe("many at once", () => {
+  test("are banned like one by one, in one call", () => {
+    const { fence, enforcement, counters } = setUp({ protect: ["192.0.2.3"] });
+    const requests = ["192.0.2.1", "192.0.2.3", "2001:db8::/64"].map((text) => requestOf(text, 5000));
+    const results = enforcement.banMany(requests, 0);
+    expect(results.map(({ kind }) => kind)).toEqual(["banned", "spared", "banned"]);
+    expect(fence.texts).toEqual(["192.0.2.1", "2001:db8::/64"]);
+    expect([counters.bansTotal, enforcement.userSpaceOnly]).toEqual([2, 0]);
+    expect(enforcement.banMany([], 0)).toEqual([]);
+  });
+
+  test("with equal prefixes among them the last one stays, in the kernel too", () => {
+    const { fence, enforcement, bans } = setUp({ room: 1 });
+    const requests = [requestOf("192.0.2.1", 1000), requestOf("192.0.2.1", 60_000)];
+    enforcement.banMany(requests, 0);
+    expect([bans.size, fence.entries.get("192.0.2.1")?.expiresMs]).toEqual([1, 60_000]);
+    // What was replaced is forgotten: it does not stand in the way of those who make room.
+    enforcement.sweep(60_000);
+    enforcement.ban(requestOf("192.0.2.2", 10_000), 60_000);
+    enforcement.ban(requestOf("192.0.2.3", 30_000), 60_000);
+    expect(fence.texts).toEqual(["192.0.2.3"]);
+  });
+
+  test("beyond the table's capacity leave nothing in the kernel that the table does not know", () => {
+    const { fence, enforcement, bans } = setUp({ capacity: 3 });
+    const requests = Array.from({ length: 10 }, (_, number) => requestOf(`192.0.2.${number}`, 1000 * (number + 1)));
+    enforcement.banMany(requests, 0);
+    expect(fence.texts).toEqual([...bans.all()].map(({ prefix }) => prefix.text).sort());
+    expect(bans.size).toBe(3);
+  });
+
+  test("that find the map full make room or stay in user space, each for itself", () => {
+    const { fence, enforcement, counters } = setUp({ room: 2 });
+    const lengths = [10_000, 60_000, 30_000, 5000];
+    enforcement.banMany(
+      lengths.map((forMs, number) => requestOf(`192.0.2.${number}`, forMs)),
+      0,
+    );
+    expect(fence.texts).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect([counters.kernelFull, enforcement.userSpaceOnly]).toEqual([1, 2]);
+  });
+});
+
+describe("what stands in the kernel already", () => {
+  test("is taken up with the time that it has left, and without touching the map", () => {
+    const { fence, enforcement, bans, counters } = setUp();
+    const result = enforcement.adopt(recordOf("192.0.2.1", 9000), 4000);
+    expect(result).toMatchObject({ kind: "banned", ban: { by: "map", protocol: "tls", sinceMs: 4000 } });
+    expect([fence.calls, counters.bansTotal, bans.get(requirePrefix("192.0.2.1"))?.expiresMs]).toEqual([[], 0, 9000]);
+    expect(enforcement.refuses(clientAt("192.0.2.1"), 8999)).toBe(true);
+    expect(enforcement.sweep(9000)).toBe(1);
+    expect(fence.calls).toEqual(["drop 192.0.2.1"]);
+  });
+
+  test("without an end stays", () => {
+    const { enforcement } = setUp();
+    enforcement.adopt(recordOf("192.0.2.1", Number.POSITIVE_INFINITY), 0);
+    expect(enforcement.sweep(1e12)).toBe(0);
+    expect(enforcement.refuses(clientAt("192.0.2.1"), 1e12)).toBe(true);
+  });
+
+  test("and is over goes with the next sweep", () => {
+    const { fence, enforcement } = setUp();
+    enforcement.adopt(recordOf("192.0.2.1", 1000), 4000);
+    expect(enforcement.refuses(clientAt("192.0.2.1"), 4000)).toBe(false);
+    expect(enforcement.sweep(4000)).toBe(1);
+    expect(fence.calls).toEqual(["drop 192.0.2.1"]);
+  });
+
+  test("makes room like any other", () => {
+    const { fence, enforcement } = setUp({ room: 1 });
+    fence.entries.set("192.0.2.1", { prefix: requirePrefix("192.0.2.1"), expiresMs: 10_000, reason: "tls" });
+    enforcement.adopt(recordOf("192.0.2.1", 10_000), 0);
+    expect(enforcement.ban(requestOf("192.0.2.2", 60_000), 0)).toMatchObject({ kernel: { kind: "enforced" } });
+    expect([fence.texts, enforcement.userSpaceOnly]).toEqual([["192.0.2.2"], 1]);
+  });
+});
+
+test("who is protected can be banned on no path", () => {
+  const protect = ["192.0.2.1", "198.51.100.0/24", "2001:db8::1"];
+  const { fence, enforcement, bans, counters } = setUp({ protect });
+  for (const text of [
+    "192.0.2.1",
+    "::ffff:192.0.2.1",
+    "192.0.2.0/24",
+    "0.0.0.0/0",
+    "198.51.100.7",
+    "198.51.0.0/16",
+    "2001:db8::/64",
+    "2001:db8::1",
+    "::/0",
+  ]) {
+    expect(enforcement.ban(requestOf(text, 1000), 0)).toMatchObject({ kind: "spared" });
+    expect(enforcement.banMany([requestOf(text, 1000)], 0)).toMatchObject([{ kind: "spared" }]);
+    expect(enforcement.adopt(recordOf(text, 1000), 0)).toMatchObject({ kind: "spared" });
+  }
+  expect([bans.size, fence.calls, counters.bansTotal]).toEqual([0, [], 0]);
+  expect(enforcement.ban(requestOf("2001:db8::2", 1000), 0)).toMatchObject({ kind: "banned" });
+});
+
+describe("whatever happens", () => {
+  type Step = (setting: ReturnType<typeof setUp>, clock: { nowMs: number }) => void;
+
+  const texts = [
+    ...Array.from({ length: 6 }, (_, number) => `192.0.2.${number}`),
+    "192.0.2.0/30",
+    "2001:db8::/64",
+    "2001:db8:0:1::/64",
+    "2001:db8::/48",
+    "2001:db8::7",
+  ];
+  const text = fc.constantFrom(...texts);
+  const forMs = fc.oneof(fc.integer({ min: 1, max: 20_000 }), fc.constant(Number.POSITIVE_INFINITY));
+  const request = fc.tuple(text, forMs);
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    {
+      weight: 3,
+      arbitrary: request.map(
+        ([prefix, ms]): Step =>
+          ({ enforcement }, { nowMs }) =>
+            void enforcement.ban(requestOf(prefix, ms), nowMs),
+      ),
+    },
+    fc.array(request, { maxLength: 6 }).map(
+      (requests): Step =>
+        ({ enforcement }, { nowMs }) =>
+          void enforcement.banMany(
+            requests.map(([prefix, ms]) => requestOf(prefix, ms)),
+            nowMs,
+          ),
+    ),
+    fc.array(text, { maxLength: 3 }).map(
+      (list): Step =>
+        ({ enforcement }) =>
+          void enforcement.lift(list.map(requirePrefix)),
+    ),
+    fc.constantFrom("192.0.2.1", "192.0.2.5", "2001:db8::7").map(
+      (address): Step =>
+        ({ enforcement, bans }, { nowMs }) => {
+          const single = requirePrefix(address);
+          const out = [...bans.all()].some((ban) => ban.expiresMs > nowMs && contains(ban.prefix, single));
+          expect(enforcement.refuses(clientAt(address), nowMs)).toBe(out);
+        },
+    ),
+    fc.nat(5000).map(
+      (ms): Step =>
+        ({ enforcement }, clock) => {
+          clock.nowMs += ms;
+          enforcement.sweep(clock.nowMs);
+        },
+    ),
+  );
+
+  test("table and kernel tell the same, and who is not in the kernel is known to be absent", () => {
+    const capacity = fc.constantFrom(3, 6, 100);
+    const room = fc.constantFrom(1, 2, 4, 100);
+    fc.assert(
+      fc.property(capacity, room, fc.array(step, { maxLength: 40 }), (most, entries, steps) => {
+        const setting = setUp({ capacity: most, room: entries });
+        const clock = { nowMs: 1_000_000 };
+        for (const next of steps) {
+          next(setting, clock);
+          const { bans, fence, enforcement } = setting;
+          for (const entry of fence.entries.values()) {
+            expect(bans.get(entry.prefix)?.expiresMs).toBe(entry.expiresMs);
+          }
+          expect(enforcement.userSpaceOnly).toBe(bans.size - fence.entries.size);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("a full map holds the bans that end last", () => {
+    const source = fc.tuple(fc.nat(60), fc.integer({ min: 1, max: 100 }));
+    const requests = fc.uniqueArray(source, { selector: ([number]) => number, maxLength: 40 });
+    fc.assert(
+      fc.property(requests, (list) => {
+        const { enforcement, fence, bans } = setUp({ room: 4 });
+        for (const [number, seconds] of list) enforcement.ban(requestOf(`192.0.2.${number}`, seconds * 1000), 0);
+        const all = [...bans.all()].map(({ expiresMs }) => expiresMs).toSorted((a, b) => b - a);
+        const held = [...fence.entries.values()].map(({ expiresMs }) => expiresMs).toSorted((a, b) => b - a);
+        expect(held).toEqual(all.slice(0, 4));
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

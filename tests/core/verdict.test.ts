@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "bun:test";
+import type { Sniff } from "../../src/core/sniff.ts";
+import { type Verdict, verdict } from "../../src/core/verdict.ts";
+
+const accept: Sniff = { kind: "accept" };
+const foreign: Sniff = { kind: "foreign", protocol: "http" };
+const more: Sniff = { kind: "more" };
+const relay: Verdict = { kind: "relay", wouldBan: undefined };
+
+test.each<[Sniff, boolean, boolean, Verdict]>([
+  [accept, false, false, relay],
+  [accept, true, false, relay],
+  [accept, false, true, relay],
+  [accept, true, true, relay],
+  [foreign, false, false, { kind: "ban", protocol: "http" }],
+  [foreign, true, false, { kind: "ban", protocol: "http" }],
+  [foreign, false, true, { kind: "relay", wouldBan: "http" }],
+  [foreign, true, true, { kind: "relay", wouldBan: "http" }],
+  [more, false, false, { kind: "hold" }],
+  [more, false, true, { kind: "hold" }],
+  // Silence is no evidence: closed, not banned, and not relayed in a dry run either.
+  [more, true, false, { kind: "close" }],
+  [more, true, true, { kind: "close" }],
+])("%j, ended %p, dry run %p", (sniff, ended, dryRun, wanted) => {
+  expect(verdict(sniff, { ended, dryRun })).toEqual(wanted);
+});
