@@ -9,6 +9,7 @@ import { profileLibrary } from "./core/profile_library.ts";
 import { createSniffer } from "./core/profile_sniffer.ts";
 import type { Ciphers } from "./core/signature_cipher.ts";
 import type { Sniffer } from "./core/sniff.ts";
+import { Failure } from "./failure.ts";
 
 /**
  * @param nameOrFile a built-in profile, or the path of a file: anything with a slash, a dot in it.
@@ -25,20 +26,22 @@ export function loadProfile(nameOrFile: string): Profile {
   if (result.kind === "profile") return result.profile;
   const problems = result.problems.map(({ path, message }) => `${path}: ${message}`);
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  throw new Error(`Read profile "${nameOrFile}": ${count}: ${problems.join("; ")}`);
+  throw new Failure(`Read profile "${nameOrFile}": ${count}: ${problems.join("; ")}`, { exitCode: 2 });
 }
 
 function readSource(nameOrFile: string): unknown {
   const extension = extname(nameOrFile);
   if (!nameOrFile.includes("/") && extension === "") {
     const names = [...profileLibrary.keys()].join(", ");
-    throw new Error(
+    throw new Failure(
       `Read profile "${nameOrFile}": there is no such built-in profile; use one of ${names}, or the path of a .toml or .json file`,
+      { exitCode: 2 },
     );
   }
   if (extension !== ".json" && extension !== ".toml") {
-    throw new Error(
+    throw new Failure(
       `Read profile "${nameOrFile}": the format is unknown; give the file a name that ends in .toml or .json`,
+      { exitCode: 2 },
     );
   }
   const text = readText(nameOrFile);
@@ -54,7 +57,7 @@ function readText(path: string): string {
       ENOENT: "there is no such file; check the path",
       EACCES: "it may not be read; check its permissions",
     }[code];
-    throw new Error(`Read profile "${path}": ${state ?? String(error)}`, { cause: error });
+    throw new Failure(`Read profile "${path}": ${state ?? String(error)}`, { exitCode: 2, cause: error });
   }
 }
 
@@ -63,7 +66,7 @@ function parseJsonText(path: string, text: string): unknown {
     return JSON.parse(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`Read profile "${path}": it is not valid JSON: ${reason}; correct it`, { cause: error });
+    throw new Failure(`Read profile "${path}": it is not valid JSON: ${reason}; correct it`, { exitCode: 2, cause: error });
   }
 }
 
@@ -73,7 +76,8 @@ function parseTomlText(path: string, text: string): unknown {
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const [reason = ""] = error.message.split("\n");
-    throw new Error(`Read profile "${path}": line ${error.line}, column ${error.column}: ${reason}; correct it`, {
+    throw new Failure(`Read profile "${path}": line ${error.line}, column ${error.column}: ${reason}; correct it`, {
+      exitCode: 2,
       cause: error,
     });
   }
