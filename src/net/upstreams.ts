@@ -104,7 +104,7 @@ export class Upstreams {
       return socket;
     } catch (error) {
       if (late) connecting.then((socket) => socket.reset()).catch(() => {});
-      this.#saw(upstream, false, error instanceof Error ? error.message : String(error));
+      this.#saw(upstream, false, reasonOf(error));
       return undefined;
     } finally {
       clearTimeout(timer);
@@ -117,6 +117,12 @@ export class Upstreams {
     upstream.error = error;
     if (changed) this.#changed(statusOf(upstream));
   }
+}
+
+/** `ECONNREFUSED` says more than Bun's "Failed to connect". */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "code" in error && typeof error.code === "string" ? error.code : error.message;
 }
 
 function statusOf({ text, reachable, error, active }: Upstream): UpstreamStatus {
