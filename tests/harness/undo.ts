@@ -10,17 +10,23 @@ function abandon(code: number): void {
   process.exit(code);
 }
 
-process.on("SIGINT", () => abandon(130));
-process.on("SIGTERM", () => abandon(143));
-process.on("exit", () => {
-  for (const undo of [...open].reverse()) undo[Symbol.dispose]();
-});
+function watchForTheEnd(): void {
+  process.once("SIGINT", () => abandon(130));
+  process.once("SIGTERM", () => abandon(143));
+  process.once("exit", () => {
+    for (const undo of [...open].reverse()) undo[Symbol.dispose]();
+  });
+}
+
+let watching = false;
 
 /** A stack of clean-up steps; each runs once, whatever the others do. Steps are synchronous. */
 export class Undo implements Disposable {
   readonly #steps: (() => void)[] = [];
 
   constructor() {
+    if (!watching) watchForTheEnd();
+    watching = true;
     open.add(this);
   }
 
