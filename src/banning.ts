@@ -129,7 +129,7 @@ export class Banning {
       if (prefix === undefined) failures.push({ line: number, message: notAnAddress(text).message });
       return prefix ?? [];
     });
-    return this.#enforcement.lift(prefixes).length;
+    return this.#enforcement.lift(prefixes, this.#options.nowMs()).length;
   }
 
   /** What a person may ban, or why not; the never-ban set has its say later. */
@@ -143,7 +143,7 @@ export class Banning {
     const prefix = this.prefixOf(text);
     if (prefix === undefined) return notAnAddress(text);
     if (this.#enforcement.bans.get(prefix)?.by === "foreign") return foreignEntry(text);
-    const lifted = this.#enforcement.lift([prefix]).map((ban) => ban.prefix.text);
+    const lifted = this.#enforcement.lift([prefix], this.#options.nowMs()).map((ban) => ban.prefix.text);
     if (lifted.length === 0) return { kind: "refused", message: this.#notLifted(text, prefix) };
     this.#lines.line("info", () => [
       `Lifted ${lifted.length === 1 ? lifted[0] : `${lifted.length} bans in ${prefix.text}`}: by command`,

@@ -85,6 +85,7 @@ export class GateStatus implements StatusSource {
         total: counters.bansTotal,
         capacity: enforcement.bans.capacity,
         userSpaceOnly: enforcement.userSpaceOnly,
+        folds: enforcement.folds,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
       kernel: kernelSnapshot(this.kernel, counters.kernelFull, counters.kernelFailed),

@@ -65,9 +65,9 @@ export class MapWatch {
         return;
       }
       if (!this.#enforcement.vanished(ban, this.#nowMs())) continue;
-      if (this.#fence.status().evicts) this.#enforcement.renew(ban);
+      if (this.#fence.status().evicts) this.#enforcement.renew(ban, this.#nowMs());
       else {
-        this.#enforcement.lift([ban.prefix]);
+        this.#enforcement.lift([ban.prefix], this.#nowMs());
         this.#log("info", `Lifted ${ban.prefix.text}: another tool took it out of the map`);
       }
     }
@@ -76,6 +76,7 @@ export class MapWatch {
   /** True when the entry is new to the table. */
   #adopt(record: FenceRecord): boolean {
     const { prefix, foreign, expiresMs } = record;
+    if (this.#enforcement.foldOf(prefix)?.text === prefix.text) return false;
     const known: Ban | undefined = this.#enforcement.bans.get(prefix);
     if (known !== undefined && Math.abs(known.expiresMs - expiresMs) < 1000) return false;
     if (known?.expiresMs === expiresMs || expiresMs <= this.#nowMs()) return false;

@@ -35,6 +35,7 @@ export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, rea
     metric("gauge", "ttgate_connections_active", "Connections open now.", one(connections.active)),
     metric("gauge", "ttgate_bans_active", "Sources in the time-out table.", one(bans.active)),
     metric("gauge", "ttgate_bans_user_space_only", "Bans the kernel could not take.", one(bans.userSpaceOnly)),
+    metric("gauge", "ttgate_bans_folds", "Prefixes that stand for dense neighbours.", one(bans.folds)),
     metric("counter", "ttgate_bans_total", "Bans by protocol.", of("protocol", bans.byProtocol)),
     metric(
       "gauge",

@@ -39,6 +39,8 @@ export interface Snapshot {
     readonly capacity: number;
     /** Enforced by user space alone: the kernel's map had no room or refused them. */
     readonly userSpaceOnly: number;
+    /** Prefixes that stand in a full map for their neighbours, most of whom are banned. */
+    readonly folds: number;
     readonly byProtocol: Readonly<Record<string, number>>;
   };
   readonly kernel: KernelSnapshot;

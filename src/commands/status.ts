@@ -38,6 +38,7 @@ function rendered(snapshot: Snapshot): string {
     ],
     ["bans", `${bans.active} now, ${bans.total} in all${protocols.length === 0 ? "" : `: ${protocols.join(", ")}`}`],
     ["kernel", kernelText(kernel)],
+    ...pressure(bans),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
   ];
@@ -53,4 +54,10 @@ function kernelText(kernel: Snapshot["kernel"]): string {
   );
   const proof = kernel.proof === null ? "" : kernel.proof.passed ? ", proven" : `, WRONG: ${kernel.proof.failure}`;
   return `${interfaces.join(", ") || `no interface: ${kernel.reason}`}, ${room}${proof}`;
+}
+
+/** Said only when the kernel's map is full. */
+function pressure({ userSpaceOnly, folds }: Snapshot["bans"]): (readonly [string, string])[] {
+  if (userSpaceOnly === 0 && folds === 0) return [];
+  return [["map full", `${userSpaceOnly} bans in user space only, ${folds} prefixes stand for dense neighbours`]];
 }

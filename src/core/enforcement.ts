@@ -7,6 +7,7 @@ import type { Client } from "./client.ts";
 import type { Counters } from "./counters.ts";
 import { Expiry } from "./expiry.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord } from "./fence.ts";
+import { Folding } from "./folding.ts";
 import type { NeverBan, NeverBanEntry } from "./never_ban.ts";
 
 export interface BanRequest {
@@ -35,12 +36,24 @@ export class Enforcement {
   /** For each kernel map the bans that stand in it: in a full one, the soonest to end makes room. */
   readonly #residents = new Map<string, Expiry<string>>();
   readonly #absent = new Set<string>();
+  readonly #folding: Folding | undefined;
 
   constructor(bans: Bans, neverBan: NeverBan, fence: Fence | undefined, counters: Counters) {
     this.bans = bans;
     this.neverBan = neverBan;
     this.#fence = fence;
     this.#counters = counters;
+    this.#folding = fence === undefined ? undefined : new Folding(bans, neverBan, fence);
+  }
+
+  /** Prefixes that stand in the kernel for their dense neighbours. */
+  get folds(): number {
+    return this.#folding?.size ?? 0;
+  }
+
+  /** The fold that blocks a source in the kernel, or the prefix itself where it is one. */
+  foldOf(prefix: Prefix): Prefix | undefined {
+    return this.#folding?.covering(prefix);
   }
 
   /** Bans that user space alone enforces, since the kernel could not take them. */
@@ -52,7 +65,7 @@ export class Enforcement {
     const conflict = this.neverBan.conflict(request.prefix);
     if (conflict !== undefined) return { kind: "spared", conflict };
     const ban = this.#record(request, nowMs);
-    return { kind: "banned", ban, kernel: this.#enforce(ban) };
+    return { kind: "banned", ban, kernel: this.#enforce(ban, nowMs) };
   }
 
   /** Like `ban` for many, by batch calls. One result for each request; of equal prefixes the last stays. */
@@ -66,8 +79,9 @@ export class Enforcement {
     const made = results.flatMap((result) => (result.kind === "banned" ? [result.ban] : []));
     // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
     const bans = made.filter((ban) => this.bans.get(ban.prefix) === ban);
-    const outcomes = this.#fence.putMany(bans.map(entryOf));
-    for (const [index, ban] of bans.entries()) this.#settle(ban, outcomes[index] ?? { kind: "full" });
+    const single = bans.filter((ban) => this.foldOf(ban.prefix) === undefined);
+    const outcomes = this.#fence.putMany(single.map(entryOf));
+    for (const [index, ban] of single.entries()) this.#settle(ban, outcomes[index] ?? { kind: "full" }, nowMs);
     return results;
   }
 
@@ -84,10 +98,13 @@ export class Enforcement {
   }
 
   /** Ends the bans of prefixes and of everything inside them. @returns the bans that ended. */
-  lift(prefixes: readonly Prefix[]): Ban[] {
+  lift(prefixes: readonly Prefix[], nowMs: number): Ban[] {
     const lifted = new Set(prefixes.flatMap((prefix) => [...this.bans.within(prefix)]));
     for (const ban of lifted) this.bans.remove(ban.prefix);
     this.#release([...lifted]);
+    for (const prefix of prefixes) {
+      for (const ban of this.#folding?.unfold(prefix, nowMs) ?? []) this.#enforce(ban, nowMs);
+    }
     return [...lifted];
   }
 
@@ -99,25 +116,27 @@ export class Enforcement {
     if (this.bans.size === 0) return false;
     const ban = this.bans.find(client, nowMs);
     if (ban === undefined) return false;
-    if (this.#absent.has(ban.prefix.text)) this.#enforce(ban);
+    if (this.#absent.has(ban.prefix.text)) this.#enforce(ban, nowMs);
     return true;
   }
 
   /** A ban whose kernel entry is gone although it should stand there: another tool took it out. */
   vanished(ban: Ban, nowMs: number): boolean {
     if (this.#fence === undefined || ban.expiresMs <= nowMs + clockToleranceMs) return false;
-    return !this.#absent.has(ban.prefix.text) && this.#fence.record(ban.prefix) === undefined;
+    const stands = !this.#absent.has(ban.prefix.text) && this.foldOf(ban.prefix) === undefined;
+    return stands && this.#fence.record(ban.prefix) === undefined;
   }
 
   /** Writes a ban into the kernel once more. */
-  renew(ban: Ban): void {
-    this.#enforce(ban);
+  renew(ban: Ban, nowMs: number): void {
+    this.#enforce(ban, nowMs);
   }
 
   /** Bans that are over leave the table and the kernel. @returns how many. */
   sweep(nowMs: number): number {
     const ended = this.bans.due(nowMs, sweepLimit);
     if (ended.length > 0) this.#release(ended);
+    for (const ban of this.#folding?.tick(nowMs) ?? []) this.#enforce(ban, nowMs);
     return ended.length;
   }
 
@@ -136,12 +155,16 @@ export class Enforcement {
     if (evicted !== undefined) this.#release([evicted]);
   }
 
-  #enforce(ban: Ban): FenceOutcome | undefined {
-    return this.#fence === undefined ? undefined : this.#settle(ban, this.#fence.put(entryOf(ban)));
+  #enforce(ban: Ban, nowMs: number): FenceOutcome | undefined {
+    if (this.#fence === undefined) return undefined;
+    if (this.foldOf(ban.prefix) !== undefined) return { kind: "enforced" };
+    return this.#settle(ban, this.#fence.put(entryOf(ban)), nowMs);
   }
 
-  /** What became of a ban in the kernel; a full map makes room once. */
-  #settle(ban: Ban, first: FenceOutcome): FenceOutcome {
+  /** What became of a ban in the kernel. In a full map its neighbours are folded, or the soonest goes. */
+  #settle(ban: Ban, first: FenceOutcome, nowMs: number): FenceOutcome {
+    if (this.foldOf(ban.prefix) !== undefined) return { kind: "enforced" };
+    if (first.kind === "full" && this.#fold(ban, nowMs)) return { kind: "enforced" };
     const outcome = first.kind === "full" && this.#makeRoom(ban) ? (this.#fence?.put(entryOf(ban)) ?? first) : first;
     if (outcome.kind === "enforced") {
       this.#resident(ban);
@@ -151,6 +174,15 @@ export class Enforcement {
     if (outcome.kind === "full") this.#counters.kernelFull++;
     else this.#counters.kernelFailed++;
     return outcome;
+  }
+
+  /** True when one prefix now stands for this ban and its neighbours. */
+  #fold(ban: Ban, nowMs: number): boolean {
+    const members = this.#folding?.fold(ban, nowMs);
+    if (members === undefined) return false;
+    for (const member of members) this.#forget(member);
+    this.#fence?.dropMany(members.map(({ prefix }) => prefix));
+    return true;
   }
 
   /** False when everything in the map ends later than this ban. */

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is done when a kernel map is full: where most of 256 neighbours are banned, one prefix in the map
+// of ranges stands for all of them, which frees their places. The table keeps every single ban; a fold
+// is a matter of the kernel only, and lasts no longer than the neighbours are dense.
+import { isIpv4, type Prefix, prefixFromBytes } from "./address.ts";
+import type { Ban, Bans } from "./bans.ts";
+import type { Fence } from "./fence.ts";
+import type { NeverBan } from "./never_ban.ts";
+
+/** A neighbourhood is this much shorter than a source: a /24 of IPv4, a /56 of /64s. */
+const neighbourhoodBits = 8;
+const neighbours = 2 ** neighbourhoodBits;
+/** Half of the neighbours: fewer would block more who did nothing than who did. */
+const dense = neighbours / 2;
+/** A fold is looked at again this long before it ends. */
+const renewMs = 2000;
+/** Neighbourhoods that were counted and found thin; forgotten together when they are too many. */
+const thinLimit = 65_536;
+
+interface Fold {
+  readonly prefix: Prefix;
+  readonly expiresMs: number;
+}
+
+export class Folding {
+  readonly #bans: Bans;
+  readonly #neverBan: NeverBan;
+  readonly #fence: Fence;
+  readonly #folds = new Map<string, Fold>();
+  /** How many more bans a neighbourhood needs before it is worth counting again. */
+  readonly #thin = new Map<string, number>();
+  /** Somebody was let out of here by command: it is not folded again. */
+  readonly #barred = new Set<string>();
+
+  constructor(bans: Bans, neverBan: NeverBan, fence: Fence) {
+    this.#bans = bans;
+    this.#neverBan = neverBan;
+    this.#fence = fence;
+  }
+
+  get size(): number {
+    return this.#folds.size;
+  }
+
+  /** The fold that blocks a source or, itself a fold, stands in the kernel. */
+  covering(prefix: Prefix): Prefix | undefined {
+    if (this.#folds.size === 0) return undefined;
+    const own = this.#folds.get(prefix.text);
+    return (own ?? this.#folds.get(neighbourhoodOf(prefix, prefix.bits).text))?.prefix;
+  }
+
+  /**
+   * Folds the neighbourhood of a ban that found the map full.
+   * @returns the bans that the fold now stands for; undefined when their neighbourhood is not dense.
+   */
+  fold(ban: Ban, nowMs: number): readonly Ban[] | undefined {
+    if (!this.#bans.isSource(ban.prefix)) return undefined;
+    const prefix = neighbourhoodOf(ban.prefix, ban.prefix.bits);
+    if (this.#barred.has(prefix.text) || this.#bans.get(prefix) !== undefined || !this.#isWorthCounting(prefix)) {
+      return undefined;
+    }
+    const members = this.#membersOf(prefix, ban.prefix.bits, nowMs);
+    if (members.length < dense || this.#neverBan.conflict(prefix) !== undefined) {
+      this.#thin.set(prefix.text, Math.max(1, dense - members.length));
+      return undefined;
+    }
+    return this.#put(prefix, members) ? members : undefined;
+  }
+
+  /** Ends the fold around a prefix, for good. @returns the bans that have to stand for themselves again. */
+  unfold(prefix: Prefix, nowMs: number): readonly Ban[] {
+    const fold = this.covering(prefix);
+    if (fold === undefined) return [];
+    this.#barred.add(fold.text);
+    return this.#end(fold, nowMs);
+  }
+
+  /** Renews folds that are about to end. @returns the bans of those that are not dense any more. */
+  tick(nowMs: number): readonly Ban[] {
+    const released: Ban[] = [];
+    for (const { prefix, expiresMs } of this.#folds.values()) {
+      if (expiresMs > nowMs + renewMs) continue;
+      const members = this.#membersOf(prefix, prefix.bits + neighbourhoodBits, nowMs + renewMs);
+      if (members.length < dense || !this.#put(prefix, members)) released.push(...this.#end(prefix, nowMs));
+    }
+    return released;
+  }
+
+  #isWorthCounting(prefix: Prefix): boolean {
+    const missing = this.#thin.get(prefix.text) ?? 0;
+    if (missing <= 1) return true;
+    if (this.#thin.size > thinLimit) this.#thin.clear();
+    this.#thin.set(prefix.text, missing - 1);
+    return false;
+  }
+
+  /** It ends when so many of its members have ended that the others are not dense any more. */
+  #put(prefix: Prefix, members: readonly Ban[]): boolean {
+    const ends = members.map(({ expiresMs }) => expiresMs).sort((a, b) => a - b);
+    const expiresMs = ends[ends.length - dense] ?? 0;
+    if (this.#fence.put({ prefix, expiresMs, reason: foldReason }).kind !== "enforced") return false;
+    this.#folds.set(prefix.text, { prefix, expiresMs });
+    return true;
+  }
+
+  #end(prefix: Prefix, nowMs: number): readonly Ban[] {
+    this.#folds.delete(prefix.text);
+    this.#fence.drop(prefix);
+    return this.#membersOf(prefix, prefix.bits + neighbourhoodBits, nowMs);
+  }
+
+  #membersOf(prefix: Prefix, sourceBits: number, nowMs: number): Ban[] {
+    const { bytes } = prefix;
+    const at = (sourceBits - 1) >> 3;
+    const shift = 7 - ((sourceBits - 1) & 7);
+    const members: Ban[] = [];
+    for (let index = 0; index < neighbours; index++) {
+      const source = Uint8Array.from(bytes);
+      source[at] = (source[at] ?? 0) | (index << shift);
+      if (at > 0) source[at - 1] = (source[at - 1] ?? 0) | (index >> (8 - shift));
+      const ban = this.#bans.get(prefixFromBytes(source, sourceBits));
+      if (ban !== undefined && ban.expiresMs > nowMs) members.push(ban);
+    }
+    return members;
+  }
+}
+
+/** The reason that a fold's entry carries. */
+export const foldReason = "folded";
+
+function neighbourhoodOf(prefix: Prefix, sourceBits: number): Prefix {
+  return prefixFromBytes(prefix.bytes, Math.max(isIpv4(prefix) ? 96 : 0, sourceBits - neighbourhoodBits));
+}
