@@ -25,13 +25,15 @@ export interface BanCodec {
   /** What the value holds beside expiry and reason stays as it is. */
   writeValue(entry: FenceEntry, values: NativeBuffer, offset: number): void;
   readExpiresMs(values: NativeBuffer, offset: number): number;
+  /** False: the map answers for a range with whatever wider one it has. */
+  readonly exactLookup: boolean;
   /** False: `isForeign` needs not be asked. */
   readonly mayBeForeign: boolean;
   isForeign(values: NativeBuffer, offset: number): boolean;
   readRecord(prefix: Prefix, values: NativeBuffer, offset: number): FenceRecord;
 }
 
-function ownValues(reasons: Reasons): Omit<BanCodec, "keyBytes" | "writeKey" | "readKey"> {
+function ownValues(reasons: Reasons): Omit<BanCodec, "keyBytes" | "writeKey" | "readKey" | "exactLookup"> {
   return {
     valueBytes: structBytes.ban,
     writeValue({ expiresMs, reason }, values, offset) {
@@ -51,6 +53,7 @@ function ownValues(reasons: Reasons): Omit<BanCodec, "keyBytes" | "writeKey" | "
 export function exactCodec(reasons: Reasons, ipv6PrefixBits: number): BanCodec {
   return {
     ...ownValues(reasons),
+    exactLookup: true,
     keyBytes: structBytes.ban_key,
     writeKey: writeBanKey,
     readKey: (keys, offset) => readBanKey(keys, offset, ipv6PrefixBits),
@@ -59,7 +62,13 @@ export function exactCodec(reasons: Reasons, ipv6PrefixBits: number): BanCodec {
 
 /** Every other range. */
 export function cidrCodec(reasons: Reasons): BanCodec {
-  return { ...ownValues(reasons), keyBytes: structBytes.cidr_key, writeKey: writeCidrKey, readKey: readCidrKey };
+  return {
+    ...ownValues(reasons),
+    exactLookup: false,
+    keyBytes: structBytes.cidr_key,
+    writeKey: writeCidrKey,
+    readKey: readCidrKey,
+  };
 }
 
 const ipv4Bytes = 4;
@@ -68,6 +77,7 @@ const mappedHead = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
 /** @param valueBytes 4: seconds since boot; 8: nanoseconds. */
 export function ipv4Codec(valueBytes: 4 | 8): BanCodec {
   return {
+    exactLookup: true,
     keyBytes: ipv4Bytes,
     valueBytes,
     writeKey: (prefix, keys, offset) => keys.set(prefix.bytes.subarray(12), offset),

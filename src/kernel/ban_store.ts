@@ -13,6 +13,8 @@ import { nativeBytes } from "./native_bytes.ts";
 /** Entries in one system call: about a millisecond, so that a caller can stop in time. */
 const sliceEntries = 1024;
 const batchEntries = 4096;
+/** A full trie is read in some 20 ms: not more often than this. */
+const rangesReadMs = 1000;
 
 const e2big = -7;
 const enospc = -28;
@@ -37,6 +39,9 @@ export class BanStore {
   /** A walk during which nothing was changed here has counted right. */
   #changes = 0;
   #sweptSince = 0;
+  /** Of a trie: the ranges that are in it, since a lookup does not tell a range from a wider one. */
+  #ranges = new Set<string>();
+  #rangesReadMs = Number.NEGATIVE_INFINITY;
 
   constructor(name: string, map: BpfMap, codec: BanCodec) {
     this.name = name;
@@ -66,7 +71,7 @@ export class BanStore {
     if (there === "foreign") return enforced;
     if (there === "absent" && this.#wouldEvict(1)) return full;
     const result = this.#map.update(this.#key, this.#value, updateAny);
-    if (result === 0 && there === "absent") this.#changed(1);
+    if (result === 0 && there === "absent") this.#added(entry.prefix);
     return this.#outcome(result);
   }
 
@@ -81,7 +86,7 @@ export class BanStore {
   #putBatch(entries: readonly FenceEntry[], outcomes: FenceOutcome[]): void {
     // Which entry stands in which place of the batch; the others have their outcome already.
     const written: number[] = [];
-    const added = new Set<number>();
+    const added = new Map<number, Prefix>();
     const base = outcomes.length;
     for (const [index, entry] of entries.entries()) {
       const place = written.length;
@@ -90,14 +95,14 @@ export class BanStore {
       outcomes.push(evicting ? full : enforced);
       if (there === "foreign" || evicting) continue;
       written.push(index);
-      if (there === "absent") added.add(place);
+      if (there === "absent") added.set(place, entry.prefix);
     }
     const failures = this.#map.updateMany(this.#keys, this.#values, written.length);
     for (const [place, result] of failures) {
       added.delete(place);
       outcomes[base + (written[place] ?? 0)] = this.#outcome(result);
     }
-    this.#changed(added.size);
+    for (const prefix of added.values()) this.#added(prefix);
   }
 
   /** Writes key and value at a place of the buffers, with the counts of the entry that is there. */
@@ -106,7 +111,7 @@ export class BanStore {
     const keyAt = place * keyBytes;
     const valueAt = place * valueBytes;
     this.#codec.writeKey(entry.prefix, keys, keyAt);
-    const found = this.#map.lookup(keys.subarray(keyAt, keyAt + keyBytes));
+    const found = this.#find(entry.prefix, keys.subarray(keyAt, keyAt + keyBytes));
     if (found === undefined) values.fill(0, valueAt, valueAt + valueBytes);
     else values.set(found, valueAt);
     if (found !== undefined && this.#codec.isForeign(found, 0)) return "foreign";
@@ -129,6 +134,7 @@ export class BanStore {
   drop(prefix: Prefix): boolean {
     this.#codec.writeKey(prefix, this.#key, 0);
     if (this.#holdsForeign(this.#key) || !this.#map.delete(this.#key)) return false;
+    this.#ranges.delete(prefix.text);
     this.#changed(-1);
     return true;
   }
@@ -137,6 +143,11 @@ export class BanStore {
     if (!this.#codec.mayBeForeign) return false;
     const found = this.#map.lookup(key);
     return found !== undefined && this.#codec.isForeign(found, 0);
+  }
+
+  #added(prefix: Prefix): void {
+    if (!this.#codec.exactLookup) this.#ranges.add(prefix.text);
+    this.#changed(1);
   }
 
   #changed(by: number): void {
@@ -156,6 +167,7 @@ export class BanStore {
       const key = this.#keys.subarray(filled * keyBytes, (filled + 1) * keyBytes);
       this.#codec.writeKey(prefix, key, 0);
       if (this.#holdsForeign(key)) continue;
+      this.#ranges.delete(prefix.text);
       if (++filled === batchEntries) flush();
     }
     flush();
@@ -165,8 +177,36 @@ export class BanStore {
 
   record(prefix: Prefix): FenceRecord | undefined {
     this.#codec.writeKey(prefix, this.#key, 0);
-    const found = this.#map.lookup(this.#key);
+    const found = this.#find(prefix, this.#key);
     return found === undefined ? undefined : this.#codec.readRecord(prefix, found, 0);
+  }
+
+  /** True when an entry covers the prefix, be it a wider one. */
+  covers(prefix: Prefix): boolean {
+    this.#codec.writeKey(prefix, this.#key, 0);
+    return this.#map.lookup(this.#key) !== undefined;
+  }
+
+  /** The value of this very prefix. What another tool has put into a trie is noticed once a second. */
+  #find(prefix: Prefix, key: NativeBuffer): NativeBuffer | undefined {
+    const found = this.#map.lookup(key);
+    if (found === undefined || this.#codec.exactLookup || this.#ranges.has(prefix.text)) return found;
+    const now = performance.now();
+    if (now - this.#rangesReadMs < rangesReadMs) return undefined;
+    this.#rangesReadMs = now;
+    this.#readRanges();
+    return this.#ranges.has(prefix.text) ? this.#map.lookup(key) : undefined;
+  }
+
+  #readRanges(): void {
+    const ranges = new Set<string>();
+    for (const { keys, count } of this.#map.slices(sliceEntries)) {
+      for (let index = 0; index < count; index++) {
+        ranges.add(this.#codec.readKey(keys, index * this.#codec.keyBytes).text);
+      }
+    }
+    this.#ranges = ranges;
+    this.#entries = ranges.size;
   }
 
   *records(): Generator<readonly FenceRecord[], void, void> {

@@ -89,6 +89,11 @@ export class BanStores {
     return this.storeOf(prefix)?.record(prefix);
   }
 
+  /** True when an entry names this prefix, or a range that it lies in. */
+  covers(prefix: Prefix): boolean {
+    return this.storeOf(prefix)?.covers(prefix) === true || this.#own?.cidr.covers(prefix) === true;
+  }
+
   *records(): Generator<readonly FenceRecord[], void, void> {
     for (const store of this.#all) yield* store.records();
   }

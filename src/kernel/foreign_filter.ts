@@ -65,6 +65,11 @@ export class ForeignFilter implements PacketFilter {
 
   proof(): undefined {}
 
+  prove(): void {}
+
+  /** Nobody knows what its answers mean: its actions are its own. */
+  ask(): undefined {}
+
   tick(): void {
     if (this.#gone || this.#readers.some(({ id }) => programById(this.#libraries, id) !== undefined)) return;
     this.#gone = true;

@@ -10,7 +10,7 @@ import type { GatePrograms } from "./gate_program.ts";
 import type { Libraries } from "./libraries.ts";
 import type { Log } from "./log.ts";
 import { nativeBytes } from "./native_bytes.ts";
-import { describeProgram, gateTc, gateXdp, programById } from "./programs.ts";
+import { describeProgram, gateTc, gateXdp, programById, readProgram } from "./programs.ts";
 import { interfaceIndex, queryXdp, readLinkInfo } from "./xdp_query.ts";
 
 /** include/uapi/linux/bpf.h, enum bpf_attach_type; linux/if_link.h. */
@@ -52,10 +52,15 @@ export class InterfaceGuard {
     return { name: this.name, attach: this.#attached?.mode ?? "none", reason: this.#reason };
   }
 
-  /** The program that judges this interface's packets now. */
-  get programFd(): number | undefined {
-    if (this.#attached === undefined) return undefined;
-    return this.#attached.mode === "tc" ? this.#programs.tcFd() : this.#programs.xdpFd;
+  /** The program that judges this interface's packets now, or in words why it is not ours. */
+  live(): { readonly hook: "xdp" | "tc"; readonly programFd: number } | string | undefined {
+    const attached = this.#attached;
+    if (attached === undefined) return undefined;
+    const hook = attached.mode === "tc" ? "tc" : "xdp";
+    const programFd = hook === "tc" ? this.#programs.tcFd() : this.#programs.xdpFd;
+    const { programId } = readLinkInfo(this.#libraries, attached.linkFd);
+    if (programId === readProgram(this.#libraries, programFd).id) return { hook, programFd };
+    return `interface "${this.name}": ${describeProgram(this.#libraries, programId)} is in the place of ttgate's program`;
   }
 
   /** @throws FenceError when a pin of somebody else's is in the way. */
@@ -69,11 +74,14 @@ export class InterfaceGuard {
     this.#attached = this.#takeOver(ifindex, pinPath) ?? this.#attachAnew(ifindex, pinPath);
   }
 
-  /** Attaches again where the interface went away and came back, or somebody took our link off. */
-  tick(): void {
+  /**
+   * Attaches again where the interface went away and came back, or somebody took our link off.
+   * @returns true when something changed.
+   */
+  tick(): boolean {
     const ifindex = interfaceIndex(this.#libraries, this.name);
     const attached = this.#attached;
-    if (attached === undefined ? ifindex === 0 || this.#reasonStays() : this.#holds(attached, ifindex)) return;
+    if (attached === undefined ? ifindex === 0 || this.#reasonStays() : this.#holds(attached, ifindex)) return false;
     this.release(false);
     try {
       this.attach();
@@ -83,6 +91,7 @@ export class InterfaceGuard {
     const { attach, reason } = this.status();
     if (attach === "none") this.#log("warn", `Interface "${this.name}" is not guarded any more: ${reason}`);
     else this.#log("info", `Interface "${this.name}" is guarded again: ${attach}`);
+    return true;
   }
 
   /** An interface that is there and could not be guarded is not tried again each second. */

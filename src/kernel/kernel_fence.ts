@@ -82,6 +82,16 @@ export class KernelFence implements Fence {
     };
   }
 
+  /** What the live program does with a packet from this address to the guarded port; undefined without one. */
+  ask(source: Prefix): "drop" | "pass" | undefined {
+    return this.#filter.ask(source);
+  }
+
+  /** Tries the live program out; `status` has the result. Done at the start and every minute anyway. */
+  prove(nowMs: number): void {
+    this.#filter.prove(nowMs);
+  }
+
   tick(nowMs: number): void {
     this.#filter.tick(nowMs);
     const endMs = performance.now() + sweepMs;

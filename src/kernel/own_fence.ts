@@ -3,7 +3,6 @@
 // settings, pins, interfaces. What was made is taken back when a later step fails, so that a start that
 // fails leaves the host as it was.
 import { isIpv4 } from "../core/address.ts";
-import type { Fence } from "../core/fence.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import { cidrCodec, exactCodec, ipv4Codec } from "./ban_codec.ts";
 import { BanStore } from "./ban_store.ts";
@@ -33,7 +32,7 @@ export interface OwnFenceParts {
   readonly nowMs: number;
 }
 
-export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, parts: OwnFenceParts): Fence {
+export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, parts: OwnFenceParts): KernelFence {
   const { base, named } = parts;
   const flavour = named?.flavour ?? { kind: "own" };
   using undo = new DisposableStack();
@@ -83,12 +82,16 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
     return guard;
   });
   const filter = new OwnFilter({
+    libraries,
+    options,
     programs,
+    stores,
     guards,
     settings,
     counters: map("ttgate_counters"),
     unpinMaps: () => unpinOwnMaps(libraries, base, flavour.kind),
   });
+  filter.prove(parts.nowMs);
   undo.move();
   options.log(
     "info",

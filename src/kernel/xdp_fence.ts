@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opens the kernel fence on whatever -B names: over the maps that are there or over new ones, with
 // ttgate's own program or beside somebody else's that reads the same map already.
-import type { Fence } from "../core/fence.ts";
 import { ipv4Codec } from "./ban_codec.ts";
 import { BanStore } from "./ban_store.ts";
 import { BanStores } from "./ban_stores.ts";
@@ -22,7 +21,7 @@ import { otherReaders, type ProgramInfo } from "./programs.ts";
 import { interfaceIndex } from "./xdp_query.ts";
 
 /** @throws FenceError when it can not work as asked, KernelError when the kernel refuses what should work. */
-export async function openXdpFence(options: XdpFenceOptions): Promise<Fence> {
+export async function openXdpFence(options: XdpFenceOptions): Promise<KernelFence> {
   const place = parseMapPlace(options.map);
   if (options.ports.length > maxPorts) {
     throw new FenceError(`The kernel guards ${maxPorts} ports, got ${options.ports.length}: use fewer`);
@@ -69,7 +68,7 @@ function openForeignFence(
   libraries: Libraries,
   options: XdpFenceOptions,
   { named, readers, nowMs }: { named: NamedMap; readers: readonly ProgramInfo[]; nowMs: number },
-): Fence {
+): KernelFence {
   const codec = ipv4Codec(named.info.valueBytes === 4 ? 4 : 8);
   const stores = new BanStores(new BanStore(options.map, openMap(libraries, named.fd), codec), undefined);
   stores.adopt(nowMs);

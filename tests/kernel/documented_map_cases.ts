@@ -149,6 +149,7 @@ export const documentedMapCases: readonly KernelCase[] = [
         assert.equal(fence.put({ ...entries[299], prefix: prefix("203.0.113.1") } as never).kind, "full");
         assert.equal(fence.put(entries[0] as never).kind, "enforced");
         assert.equal(fence.status().entries, 256);
+        assert.equal(fence.status().evicts, type === "lru_hash");
       }
     },
   },

@@ -4,6 +4,7 @@ import { attachCases } from "./attach_cases.ts";
 import { documentedMapCases } from "./documented_map_cases.ts";
 import { fenceCases } from "./fence_cases.ts";
 import type { KernelCase } from "./kernel_case.ts";
+import { proofCases } from "./proof_cases.ts";
 import { refusalCases } from "./refusal_cases.ts";
 
 export const kernelCases: readonly KernelCase[] = [
@@ -11,4 +12,5 @@ export const kernelCases: readonly KernelCase[] = [
   ...documentedMapCases,
   ...refusalCases,
   ...attachCases,
+  ...proofCases,
 ];

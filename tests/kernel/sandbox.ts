@@ -10,6 +10,7 @@ import type { Fence } from "../../src/core/fence.ts";
 import { bootClock } from "../../src/kernel/clock.ts";
 import { check } from "../../src/kernel/errno.ts";
 import type { XdpFenceOptions } from "../../src/kernel/fence_options.ts";
+import type { KernelFence } from "../../src/kernel/kernel_fence.ts";
 import { cString } from "../../src/kernel/native_bytes.ts";
 import { openXdpFence } from "../../src/kernel/xdp_fence.ts";
 import type { Native } from "../../src/runtime/types.ts";
@@ -85,7 +86,7 @@ export class Sandbox implements AsyncDisposable {
     this.#undo.push(step);
   }
 
-  async open(changes: Partial<XdpFenceOptions> = {}): Promise<Fence> {
+  async open(changes: Partial<XdpFenceOptions> = {}): Promise<KernelFence> {
     const fence = await openXdpFence({
       native: this.native,
       map: this.map,
