@@ -5,11 +5,12 @@ import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { chmodSync, rmSync } from "node:fs";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { Banning } from "./banning.ts";
 import { formatEndpoint, parsePrefix, unzoned } from "./core/address.ts";
 import { Bans } from "./core/bans.ts";
 import { LatencyHistogram, newCounters } from "./core/counters.ts";
-import { Enforcement } from "./core/enforcement.ts";
+import { Enforcement, sweepLimit } from "./core/enforcement.ts";
 import type { Fence } from "./core/fence.ts";
 import { NeverBan } from "./core/never_ban.ts";
 import type { Sniffer } from "./core/sniff.ts";
@@ -122,11 +123,16 @@ interface TickParts {
 function tick({ sessions, enforcement, fence, watch, status, banning, nowMs }: TickParts): void {
   const now = nowMs();
   sessions.expire(now);
-  enforcement.sweep(now);
+  sweep(enforcement, now);
   fence?.tick(now);
   watch?.step();
   status.kernel = fence?.status();
   banning.flushLog();
+}
+
+/** A slice at a time: thousands of bans that end together do not hold up the relay. */
+function sweep(enforcement: Enforcement, nowMs: number): void {
+  if (enforcement.sweep(nowMs) === sweepLimit) setImmediate(() => sweep(enforcement, nowMs));
 }
 
 async function listen(runtime: Runtime, config: Config, accept: ReturnType<typeof acceptor>): Promise<Listener> {

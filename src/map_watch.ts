@@ -50,13 +50,24 @@ export class MapWatch {
       this.#walk = undefined;
       return;
     }
-    for (const record of slice.value) {
-      if (!this.#adopt(record)) continue;
-      this.#log("info", `Took up the ban of ${record.prefix.text}: another tool wrote it into the map`);
-    }
+    const taken = slice.value.filter((record) => this.#adopt(record)).map(({ prefix }) => prefix.text);
+    this.#tell("Took up", taken, "another tool wrote into the map");
   }
 
   #letGo(): void {
+    const gone: string[] = [];
+    this.#checkSome(gone);
+    this.#tell("Lifted", gone, "another tool took out of the map");
+  }
+
+  #tell(verb: string, sources: readonly string[], why: string): void {
+    if (sources.length === 0) return;
+    const what =
+      sources.length === 1 ? `the ban of ${sources[0]}` : `${sources.length} bans, of ${sources[0]} and others,`;
+    this.#log("info", `${verb} ${what} that ${why}`, { sources: sources.slice(0, 100) });
+  }
+
+  #checkSome(gone: string[]): void {
     this.#check ??= this.#enforcement.bans.all();
     for (let count = 0; count < checkedAtOnce; count++) {
       const { done, value: ban } = this.#check.next();
@@ -68,7 +79,7 @@ export class MapWatch {
       if (this.#fence.status().evicts) this.#enforcement.renew(ban, this.#nowMs());
       else {
         this.#enforcement.lift([ban.prefix], this.#nowMs());
-        this.#log("info", `Lifted ${ban.prefix.text}: another tool took it out of the map`);
+        gone.push(ban.prefix.text);
       }
     }
   }

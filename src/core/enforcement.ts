@@ -24,7 +24,7 @@ export type BanResult =
   | { readonly kind: "spared"; readonly conflict: NeverBanEntry };
 
 /** Ended bans taken out in one go: with their kernel entries about 2 ms. */
-const sweepLimit = 2000;
+export const sweepLimit = 2000;
 /** The kernel ends an entry by its own clock, which is read to 10 ms here and may hold whole seconds there. */
 const clockToleranceMs = 1100;
 
@@ -132,7 +132,7 @@ export class Enforcement {
     this.#enforce(ban, nowMs);
   }
 
-  /** Bans that are over leave the table and the kernel. @returns how many. */
+  /** Bans that are over leave the table and the kernel. @returns how many; `sweepLimit`: there are more. */
   sweep(nowMs: number): number {
     const ended = this.bans.due(nowMs, sweepLimit);
     if (ended.length > 0) this.#release(ended);
