@@ -37,7 +37,7 @@ export function parseCommandLine(
     const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
     return { flags: { ...parsed.values } as CommandLine["flags"], positionals: parsed.positionals };
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split(/\. |\n/)[0] ?? "") : String(error);
+    const reason = error instanceof Error ? (error.message.split(/\.? (?=To )|\.?\n/)[0] ?? "") : String(error);
     throw new Failure(`${reason}: see "ttgate ${command}--help"`, { exitCode: 2, cause: error });
   }
 }

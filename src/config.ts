@@ -4,8 +4,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
 import type { z } from "zod";
+import { formatEndpoint } from "./core/address.ts";
 import { Failure, messageOf } from "./failure.ts";
-import { type Config, configSchema, type OptionName, options } from "./options.ts";
+import { isLoopback, isWildcard } from "./host.ts";
+import { type Config, configSchema, type HostPort, type OptionName } from "./options.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
 
@@ -15,12 +17,29 @@ export type RawOptions = Partial<Record<OptionName, unknown>>;
 /**
  * @param flags as typed on the command line; they win over the file.
  * @param file given with --config; without it the default file is read if it is there.
+ * @throws Failure with every mistake in the file and among the flags.
  */
 export function loadConfig(flags: RawOptions, file: string | undefined): Config {
   const path = file ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
   const fromFile = path === undefined ? {} : readConfigFile(path);
-  checked(fromFile, path);
-  return checked({ ...fromFile, ...flags }, undefined);
+  const inFile = mistakesIn(fromFile, "").join("; ");
+  const parts = inFile === "" ? [] : [`Cannot use config "${path}": ${inFile}`];
+  parts.push(...mistakesIn(flags, "--"));
+  if (parts.length > 0) throw new Failure(parts.join("; "), { exitCode: 2 });
+  const config = configSchema.parse({ ...fromFile, ...flags });
+  const loop = config.upstream.find((upstream) => reachesItself(config.listen, upstream));
+  if (loop === undefined) return config;
+  const address = formatEndpoint({ address: loop.host, port: loop.port });
+  throw new Failure(`Invalid --upstream "${address}": the gate itself listens there, name the server's own address`, {
+    exitCode: 2,
+  });
+}
+
+/** Such a gate would relay to itself until it is full. */
+function reachesItself(listen: HostPort, upstream: HostPort): boolean {
+  if (listen.port !== upstream.port) return false;
+  if (isWildcard(upstream.host)) return true;
+  return isWildcard(listen.host) ? isLoopback(upstream.host) : listen.host === upstream.host;
 }
 
 export function readConfigFile(path: string): Record<string, unknown> {
@@ -42,37 +61,28 @@ export function readConfigFile(path: string): Record<string, unknown> {
   }
 }
 
-function checked(raw: Record<string, unknown>, file: string | undefined): Config {
+/** @param dashes what stands before a key, as its writer typed it. */
+function mistakesIn(raw: Record<string, unknown>, dashes: string): string[] {
   const result = configSchema.safeParse(raw);
-  if (result.success) return result.data;
-  const mistakes = result.error.issues.map((issue) => mistake(issue, raw, file !== undefined));
-  const where = file === undefined ? "" : `Cannot use config "${file}": `;
-  throw new Failure(where + mistakes.join("; "), { exitCode: 2 });
+  return result.success ? [] : result.error.issues.flatMap((issue) => mistakesOf(issue, raw, dashes));
 }
 
-function mistake(issue: z.core.$ZodIssue, raw: Record<string, unknown>, inFile: boolean): string {
+function mistakesOf(issue: z.core.$ZodIssue, raw: Record<string, unknown>, dashes: string): string[] {
   if (issue.code === "unrecognized_keys") {
-    return `Unknown key ${issue.keys.map((key) => `"${key}"`).join(", ")}: "ttgate config schema" lists them`;
+    return [`Unknown key ${issue.keys.map((key) => `"${key}"`).join(", ")}: "ttgate config schema" lists them`];
   }
   const key = String(issue.path[0]);
-  const inner = issue.code === "invalid_union" ? deepest(issue) : issue;
-  const index = issue.path[1] ?? inner.path[0];
   const value = raw[key];
-  const shown = Array.isArray(value) && typeof index === "number" ? value[index] : value;
-  const label = inFile ? key : `--${key}`;
-  return `Invalid ${label} ${JSON.stringify(shown)}: ${remedy(inner, key)}`;
+  return closest(issue).map((inner) => {
+    const index = issue.path[1] ?? inner.path[0];
+    const shown = Array.isArray(value) && typeof index === "number" ? value[index] : value;
+    return `Invalid ${dashes}${key} ${typeof shown === "number" ? shown : JSON.stringify(shown)}: ${inner.message}`;
+  });
 }
 
-/** Of the ways in which a value could have been right, the one that it came closest to. */
-function deepest(issue: z.core.$ZodIssueInvalidUnion): z.core.$ZodIssue {
-  const all = issue.errors.flat();
-  return all.find((one) => one.code === "custom") ?? all[0] ?? issue;
-}
-
-function remedy(issue: z.core.$ZodIssue, key: string): string {
-  if (issue.code !== "invalid_type") return issue.message;
-  const definition = Object.entries(options).find(([name]) => name === key)?.[1];
-  return definition !== undefined && "repeats" in definition
-    ? "expected a text or a list of texts"
-    : `expected ${issue.expected}`;
+/** What is wrong by that one of the ways to write a value that this one came closest to. */
+function closest(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const inList = issue.errors.find((way) => way.some(({ code, path }) => code !== "invalid_type" || path.length > 0));
+  return inList ?? issue.errors[0] ?? [issue];
 }

@@ -24,7 +24,7 @@ export function hostAddresses(): HostAddress[] {
 /** The interfaces that carry the listen address; for a wildcard all but loopback. */
 export function interfacesOf(listenHost: string): string[] {
   const listen = parsePrefix(listenHost)?.text;
-  const wildcard = listen === "::" || listen === "0.0.0.0";
+  const wildcard = isWildcard(listenHost);
   const carrying = hostAddresses().filter(({ prefix, loopback }) => (wildcard ? !loopback : prefix.text === listen));
   return [...new Set(carrying.map(({ interfaceName }) => interfaceName))];
 }
@@ -41,8 +41,16 @@ export function protectedAddresses(listenHost: string): NeverBanEntry[] {
   return [...own, ...ipv4Gateways(), ...ipv6Gateways()];
 }
 
+/** A name but `localhost` is none, whatever it begins with. */
 export function isLoopback(host: string): boolean {
-  return host === "::1" || host === "localhost" || /^(::ffff:)?127\./.test(host);
+  const address = parsePrefix(host);
+  return host === "localhost" || address?.text === "::1" || address?.text.startsWith("127.") === true;
+}
+
+/** Every address of the host, as `::` takes IPv4 too. */
+export function isWildcard(host: string): boolean {
+  const address = parsePrefix(host)?.text;
+  return address === "::" || address === "0.0.0.0";
 }
 
 /** /proc/net/route: interface, destination, gateway, ... as little-endian hex. */

@@ -29,7 +29,9 @@ function directory(): string {
 
 function startTicks(pid: number): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[19];
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // A process may call itself anything, also ") ".
+    return stat.slice(stat.lastIndexOf(") ") + 2).split(" ")[19];
   } catch {
     return undefined;
   }

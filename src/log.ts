@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log: one line for each thing that happened, on stderr, as text or JSON. Bytes from the network
-// are escaped before they get here.
+// are escaped before they get here; nothing else can make a second line either.
 import process from "node:process";
 
 export type LogLevel = "info" | "warn" | "error";
@@ -12,8 +12,16 @@ export function openLog(form: "text" | "json"): Log {
   return (level, message, fields) => {
     const time = new Date().toISOString();
     const line = form === "json" ? JSON.stringify({ time, level, message, ...fields }) : `${time} ${level} ${message}`;
-    process.stderr.write(`${line}\n`);
+    process.stderr.write(`${oneLine(line)}\n`);
   };
+}
+
+/** What would break the line, drive a terminal or turn the reading direction becomes visible: `\u001b`. */
+export function oneLine(text: string): string {
+  return text.replace(
+    /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** Passes at most `limit` lines between two calls of `flush`, and tells how many it held back. */

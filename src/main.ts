@@ -2,6 +2,7 @@
 // The entry: picks the command, prints a failure in one line, sets the exit code.
 import process from "node:process";
 import { Failure, messageOf } from "./failure.ts";
+import { oneLine } from "./log.ts";
 
 type Command = (args: readonly string[]) => Promise<number>;
 
@@ -71,7 +72,7 @@ async function dispatch(args: readonly string[]): Promise<number> {
   const [first, ...rest] = args;
   if (first === "help" || ((first === "--help" || first === "-h") && rest.length === 0)) return help();
   if (first === "--version") return (await commands["version"]?.load())?.(rest) ?? 0;
-  const entry = first === undefined ? undefined : commands[first];
+  const entry = first !== undefined && Object.hasOwn(commands, first) ? commands[first] : undefined;
   if (entry !== undefined) return (await entry.load())(rest);
   const { run } = await import("./commands/run.ts");
   return run(args);
@@ -81,7 +82,7 @@ async function main(): Promise<void> {
   try {
     process.exit(await dispatch(process.argv.slice(2)));
   } catch (error) {
-    process.stderr.write(`ttgate: ${messageOf(error).replaceAll("\n", " ")}\n`);
+    process.stderr.write(`ttgate: ${oneLine(messageOf(error).replaceAll("\n", " "))}\n`);
     if (!(error instanceof Failure) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exit(error instanceof Failure ? error.exitCode : 3);
   }

@@ -27,7 +27,7 @@ export interface OptionDefinition<T> {
 
 /** A text that `parse` understands; `expected` is the remedy when it does not. */
 function text<T>(expected: string, parse: (text: string) => T | undefined) {
-  return z.string().transform((given, context) => {
+  return z.string(`expected ${expected}`).transform((given, context) => {
     const value = parse(given);
     if (value !== undefined) return value;
     context.addIssue({ code: "custom", message: `expected ${expected}`, input: given });
@@ -35,17 +35,21 @@ function text<T>(expected: string, parse: (text: string) => T | undefined) {
   });
 }
 
-/** One value or several, in the file as a string or a list of strings. */
-function several<T>(one: z.ZodType<T, string>) {
-  return z.union([one.transform((value) => [value]), z.array(one)]);
+/** One value or several, in the file as a string or a list of strings; said twice is said once. */
+function several<T>(one: z.ZodType<T, string>, least = 0) {
+  const list = z.array(one).min(least, `expected at least ${least}`);
+  return z
+    .union([one.transform((value) => [value]), list])
+    .transform((values) => [...new Map(values.map((value) => [JSON.stringify(value), value])).values()]);
 }
 
 /** In the file a number is welcome as well. */
 function whole(least: number, most: number) {
-  return z.union([z.string(), z.number()]).transform((given, context) => {
+  const message = `expected a whole number from ${least} to ${most}`;
+  return z.union([z.string(message), z.number(message)]).transform((given, context) => {
     const value = typeof given === "number" ? given : /^\d+$/.test(given) ? Number(given) : Number.NaN;
     if (Number.isInteger(value) && value >= least && value <= most) return value;
-    context.addIssue({ code: "custom", message: `expected a whole number from ${least} to ${most}`, input: given });
+    context.addIssue({ code: "custom", message, input: given });
     return z.NEVER;
   });
 }
@@ -55,9 +59,9 @@ function portOf(given: string): number | undefined {
   return port >= 1 && port <= 65535 ? port : undefined;
 }
 
-/** `HOST:PORT` with IPv6 in brackets. */
+/** `HOST:PORT` with IPv6 in brackets; a name of letters, digits, hyphens and underscores (RFC 1123, RFC 2782). */
 export function parseHostPort(given: string): HostPort | undefined {
-  const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([^:[\]\s/]+)):(\d+)$/.exec(given) ?? [];
+  const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([\w.-]{1,253})):(\d+)$/.exec(given) ?? [];
   const host = bracketed ?? plain;
   const port = portOf(portText ?? "");
   if (host === undefined || port === undefined || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined;
@@ -94,7 +98,7 @@ export function formatStatus(address: StatusAddress): string {
 
 const duration = text("a duration such as 30s, 10m or 1h30m, at most 3650d", parseDuration);
 
-const name = (what: string) => z.string().min(1, `expected ${what}`);
+const name = (what: string) => z.string(`expected ${what}`).min(1, `expected ${what}`);
 
 export const options = {
   "block-map": {
@@ -120,7 +124,7 @@ export const options = {
     value: "HOST:PORT",
     repeats: true,
     help: "the server behind the gate; the first that answers is used (default 127.0.0.1:5001)",
-    schema: several(text("HOST:PORT, such as 127.0.0.1:5001 or [::1]:5001", parseHostPort)).default([
+    schema: several(text("HOST:PORT, such as 127.0.0.1:5001 or [::1]:5001", parseHostPort), 1).default([
       { host: "127.0.0.1", port: 5001 },
     ]),
   },
@@ -215,7 +219,7 @@ export const options = {
 export type OptionName = keyof typeof options;
 
 export const configSchema = z.strictObject(
-  Object.fromEntries(Object.entries(options).map(([key, { schema }]) => [key, schema])) as {
+  Object.fromEntries(Object.entries(options).map(([key, { schema, help }]) => [key, schema.describe(help)])) as {
     [N in OptionName]: (typeof options)[N]["schema"];
   },
 );

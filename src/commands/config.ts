@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate config check|schema|show`: look at the configuration without running anything.
+import { existsSync } from "node:fs";
 import { z } from "zod";
 import { flagHelp, parseCommandLine } from "../cli.ts";
 import { defaultConfigFile, loadConfig } from "../config.ts";
 import { formatEndpoint } from "../core/address.ts";
-import { formatDuration } from "../core/duration.ts";
+import { spellDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import { configSchema, formatStatus } from "../options.ts";
 import { loadSniffer } from "../profile.ts";
@@ -25,11 +26,16 @@ export async function config(args: readonly string[]): Promise<number> {
     console.log(`${about}\n\nOptions:\n${flagHelp(table)}`);
     return 0;
   }
-  switch (positionals[0]) {
+  const [verb, ...others] = positionals;
+  if (others.length > 0) {
+    throw new Failure(`Unknown operand "${others.join(" ")}": see "ttgate config --help"`, { exitCode: 2 });
+  }
+  switch (verb) {
     case "check": {
       loadSniffer(loadConfig(given, path).profile);
-      const text = `${path ?? defaultConfigFile} is right`;
-      console.log(json === true ? JSON.stringify({ valid: true }) : text);
+      const read = path ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
+      const text = read === undefined ? `There is no ${defaultConfigFile}: the defaults are right` : `${read} is right`;
+      console.log(json === true ? JSON.stringify({ valid: true, file: read ?? null }) : text);
       return 0;
     }
     case "show":
@@ -39,7 +45,7 @@ export async function config(args: readonly string[]): Promise<number> {
       console.log(JSON.stringify(z.toJSONSchema(configSchema, { io: "input" }), undefined, 2));
       return 0;
     default:
-      throw new Failure(`Unknown "config ${positionals[0] ?? ""}": expected check, show or schema`, { exitCode: 2 });
+      throw new Failure(`Unknown "config ${verb ?? ""}": expected check, show or schema`, { exitCode: 2 });
   }
 }
 
@@ -50,8 +56,8 @@ function shown(loaded: ReturnType<typeof loadConfig>, json: boolean): string {
     upstream: loaded.upstream.map(({ host, port }) => formatEndpoint({ address: host, port })),
     allow: loaded.allow.map(({ text }) => text),
     status: formatStatus(loaded.status),
-    timeout: formatDuration(loaded.timeout),
-    "first-packet": formatDuration(loaded["first-packet"]),
+    timeout: spellDuration(loaded.timeout),
+    "first-packet": spellDuration(loaded["first-packet"]),
   };
   if (json) return JSON.stringify(written);
   return Object.entries(written)

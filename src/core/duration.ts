@@ -20,6 +20,18 @@ export function parseBanDuration(text: string): number | undefined {
   return text === "ever" ? Number.POSITIVE_INFINITY : parseDuration(text);
 }
 
+/** To the millisecond, as it may stand in a file: `1h30m5s`. */
+export function spellDuration(durationMs: number): string {
+  let rest = durationMs;
+  const parts = ["d", "h", "m", "s", "ms"].map((unit) => {
+    const size = unitMs[unit] ?? 1;
+    const amount = Math.floor(rest / size);
+    rest -= amount * size;
+    return amount > 0 ? `${amount}${unit}` : "";
+  });
+  return parts.join("");
+}
+
 /** The two largest units: `9m58s`, `1h`, `250ms`. */
 export function formatDuration(durationMs: number): string {
   if (durationMs === Number.POSITIVE_INFINITY) return "ever";

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { formatDuration, longestDurationMs, parseDuration } from "../../src/core/duration.ts";
+import {
+  formatDuration,
+  longestDurationMs,
+  parseBanDuration,
+  parseDuration,
+  spellDuration,
+} from "../../src/core/duration.ts";
 
 describe("parseDuration", () => {
   test.each([
@@ -75,4 +81,20 @@ describe("formatDuration", () => {
       }),
     );
   });
+});
+
+test("spelled out, a duration is read again to the millisecond", () => {
+  expect(spellDuration(93_784_005)).toBe("1d2h3m4s5ms");
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: longestDurationMs }), (ms) => {
+      expect(parseDuration(spellDuration(ms))).toBe(ms);
+    }),
+  );
+});
+
+test("a ban may last for ever, nothing else may", () => {
+  expect(parseBanDuration("ever")).toBe(Number.POSITIVE_INFINITY);
+  expect(parseBanDuration("1h")).toBe(3_600_000);
+  expect(parseBanDuration("Ever")).toBeUndefined();
+  expect(parseDuration("ever")).toBeUndefined();
 });

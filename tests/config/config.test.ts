@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration as people give it: flags on a command line, keys in a TOML file.
+import { afterAll, describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { parse as parseToml } from "smol-toml";
+import { z } from "zod";
+import { parseCommandLine } from "../../src/cli.ts";
+import { config as configCommand } from "../../src/commands/config.ts";
+import { runFlags, runHelp } from "../../src/commands/run.ts";
+import { loadConfig } from "../../src/config.ts";
+import { Failure } from "../../src/failure.ts";
+import { type Config, configSchema, type OptionName, options, parseHostPort, parseStatus } from "../../src/options.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+
+const directory = new TempDir();
+afterAll(() => directory[Symbol.dispose]());
+
+const empty = directory.write("empty.toml", "");
+
+/** As `ttgate ARGS` reads it, without a look at the host's own file. */
+function byFlags(...args: readonly string[]): Config {
+  const { flags } = parseCommandLine(args, runFlags, "");
+  const { config: file = empty, ...given } = flags;
+  return loadConfig(given, String(file));
+}
+
+function byFile(toml: string): Config {
+  return loadConfig({}, directory.write("ttgate.toml", toml));
+}
+
+function failureOf(act: () => unknown): Failure {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
+  throw new Error("Nothing was wrong");
+}
+
+/** Prefixes as text, so that configurations can be compared. */
+function plain(config: Config): unknown {
+  return { ...config, allow: config.allow.map(({ text }) => text) };
+}
+
+interface Row {
+  readonly name: OptionName;
+  readonly flags: readonly string[];
+  readonly toml: string;
+  readonly value: unknown;
+}
+
+function row(name: OptionName, text: string, value: unknown, toml = JSON.stringify(text)): Row {
+  return { name, flags: [`--${name}`, text], toml: `${name} = ${toml}`, value };
+}
+
+const good: readonly Row[] = [
+  row("block-map", "tapetrack_block_map", "tapetrack_block_map"),
+  row("block-map", "id:17", "id:17"),
+  row("listen", "5000", { host: "::", port: 5000 }),
+  row("listen", "127.0.0.1:1", { host: "127.0.0.1", port: 1 }),
+  row("listen", "[::1]:65535", { host: "::1", port: 65535 }),
+  row("upstream", "10.0.0.1:80", [{ host: "10.0.0.1", port: 80 }]),
+  row("upstream", "tape-track_1.example:80", [{ host: "tape-track_1.example", port: 80 }]),
+  row("upstream", "[2001:db8::1]:80", [{ host: "2001:db8::1", port: 80 }]),
+  row("mode", "proxy", "proxy"),
+  row("profile", "ssh", "ssh"),
+  row("timeout", "1h30m", 5_400_000),
+  row("timeout", "1ms", 1),
+  row("interface", "eth0", ["eth0"]),
+  row("allow", "192.0.2.0/24", ["192.0.2.0/24"]),
+  row("allow", "2001:db8::1", ["2001:db8::1"]),
+  row("never-ban", "none", "none"),
+  row("scope", "host", "host"),
+  row("status", "off", { kind: "off" }),
+  row("status", "unix:/run/ttgate/status", { kind: "unix", path: "/run/ttgate/status" }),
+  row("status", "[::1]:9500", { kind: "tcp", host: "::1", port: 9500 }),
+  row("status", "localhost:9500", { kind: "tcp", host: "localhost", port: 9500 }),
+  { name: "dry-run", flags: ["--dry-run"], toml: "dry-run = true", value: true },
+  { name: "keep", flags: ["--keep"], toml: "keep = true", value: true },
+  row("first-packet", "250ms", 250),
+  row("max-connections", "1", 1),
+  row("max-connections", "1000000", 1_000_000, "1000000"),
+  row("max-per-source", "0", 0, "0"),
+  row("max-bans", "16777216", 16_777_216),
+  row("ipv6-prefix", "128", 128, "128"),
+  row("log", "json", "json"),
+];
+
+/** TOML is given where a flag has no way to say it. */
+const bad: readonly (readonly [OptionName, string, string])[] = [
+  ["block-map", '""', "expected a path, a name under /sys/fs/bpf, or id:N"],
+  ["block-map", "7", "expected a path"],
+  ["listen", '""', "expected [HOST:]PORT"],
+  ["listen", '"0"', "expected [HOST:]PORT"],
+  ["listen", '"65536"', "from 1 to 65535"],
+  ["listen", '"::1:5000"', "expected [HOST:]PORT"],
+  ["listen", '"[127.0.0.1]:5000"', "expected [HOST:]PORT"],
+  ["listen", '"localhost:5000"', "with an IP address"],
+  ["listen", '"1.2.3:5000"', "expected [HOST:]PORT"],
+  ["listen", '"127.0.0.1:"', "expected [HOST:]PORT"],
+  ["listen", '" 5000"', "expected [HOST:]PORT"],
+  ["listen", "5000", "expected [HOST:]PORT"],
+  ["upstream", '"server"', "expected HOST:PORT"],
+  ["upstream", '"server:0"', "expected HOST:PORT"],
+  ["upstream", '":80"', "expected HOST:PORT"],
+  ["upstream", '"300.1.1.1:80"', "expected HOST:PORT"],
+  ["upstream", '"a b:80"', "expected HOST:PORT"],
+  ["upstream", '"a/b:80"', "expected HOST:PORT"],
+  ["upstream", '"a\\u001b[31m:80"', "expected HOST:PORT"],
+  ["upstream", '"a\\nb:80"', "expected HOST:PORT"],
+  ["upstream", "[]", "expected at least 1"],
+  ["upstream", "80", "expected HOST:PORT"],
+  ["mode", '"inlin"', 'expected "proxy"'],
+  ["profile", '""', "expected a profile's name or file"],
+  ["timeout", '"10"', "expected a duration such as 30s"],
+  ["timeout", '"0s"', "expected a duration"],
+  ["timeout", '"3651d"', "at most 3650d"],
+  ["timeout", "600", "expected a duration"],
+  ["interface", '""', "expected an interface's name"],
+  ["interface", "3", "expected an interface's name"],
+  ["allow", '"192.0.2.0/33"', "expected an address or CIDR"],
+  ["allow", '"fe80::1%eth0"', "expected an address or CIDR"],
+  ["allow", '"example.org"', "expected an address or CIDR"],
+  ["never-ban", '"some"', 'expected "auto" or "none"'],
+  ["scope", '"Port"', 'expected "port" or "host"'],
+  ["scope", '["port"]', 'expected "port" or "host"'],
+  ["status", '"9500"', "expected HOST:PORT, unix:/PATH or off"],
+  ["status", '"unix:relative"', "expected HOST:PORT, unix:/PATH or off"],
+  ["status", '"unix:"', "expected HOST:PORT, unix:/PATH or off"],
+  ["dry-run", '"yes"', "expected true or false"],
+  ["keep", "1", "expected true or false"],
+  ["first-packet", '"soon"', "expected a duration"],
+  ["max-connections", "0", "expected a whole number from 1 to 1000000"],
+  ["max-connections", "1.5", "expected a whole number"],
+  ["max-connections", "inf", "expected a whole number"],
+  ["max-connections", '"1e3"', "expected a whole number"],
+  ["max-per-source", "-1", "expected a whole number from 0"],
+  ["max-bans", '"many"', "expected a whole number"],
+  ["ipv6-prefix", "129", "expected a whole number from 1 to 128"],
+  ["ipv6-prefix", '"0"', "expected a whole number from 1 to 128"],
+  ["log", '"xml"', 'expected "text" or "json"'],
+];
+
+describe("an option", () => {
+  test.each(good)("$toml is understood, as a flag and in the file", ({ name, flags, toml, value }) => {
+    expect(plain(byFlags(...flags))).toMatchObject({ [name]: value });
+    expect(plain(byFile(toml))).toMatchObject({ [name]: value });
+  });
+
+  test("every option has a good case and a bad one", () => {
+    const names = Object.keys(options).sort();
+    expect([...new Set(good.map(({ name }) => name))].sort() as string[]).toEqual(names);
+    expect([...new Set(bad.map(([name]) => name))].sort() as string[]).toEqual(names);
+  });
+
+  test.each(bad)("%s = %s is refused in the file, with the remedy, on one line", (name, toml, remedy) => {
+    const path = directory.write("ttgate.toml", `${name} = ${toml}\n`);
+    const { message, exitCode } = failureOf(() => loadConfig({}, path));
+    expect(message).toStartWith(`Cannot use config "${path}": Invalid ${name} `);
+    expect(message).toContain(remedy);
+    expect(message).not.toMatch(/[\p{Cc}]/u);
+    expect(exitCode).toBe(2);
+    const value = toml === "inf" ? "Infinity" : toml;
+    expect(message).toContain(`Invalid ${name} ${value}: expected`);
+  });
+
+  test.each(bad.filter(([, toml]) => toml.startsWith('"')))(
+    "--%s %s is refused as a flag, with the same remedy",
+    (name, toml, remedy) => {
+      if (options[name] !== undefined && !("value" in options[name])) return;
+      const { message, exitCode } = failureOf(() => byFlags(`--${name}=${JSON.parse(toml)}`));
+      expect(message).toStartWith(`Invalid --${name} ${toml}: `);
+      expect(message).toContain(remedy);
+      expect(exitCode).toBe(2);
+    },
+  );
+
+  test("a switch takes no value, everything else wants one", () => {
+    for (const [name, definition] of Object.entries(options)) {
+      const args = "value" in definition ? [`--${name}`] : [`--${name}=true`];
+      expect([name, failureOf(() => byFlags(...args)).exitCode]).toEqual([name, 2]);
+    }
+  });
+
+  test("short flags mean the long ones", () => {
+    const long = ["--listen", "1", "--upstream", "a:2", "--profile", "ssh", "--timeout", "1h", "--interface", "lo"];
+    const short = ["-l1", "-u", "a:2", "-p", "ssh", "-t1h", "-i", "lo"];
+    expect(plain(byFlags(...short))).toEqual(plain(byFlags(...long)));
+    expect(plain(byFlags("-B", "m", "-m", "proxy", "-a", "::1", "-s", "off"))).toMatchObject({
+      "block-map": "m",
+      allow: ["::1"],
+      status: { kind: "off" },
+    });
+  });
+});
+
+describe("precedence", () => {
+  test("defaults are what the help says", () => {
+    expect(plain(byFlags())).toEqual({
+      listen: { host: "::", port: 5000 },
+      upstream: [{ host: "127.0.0.1", port: 5001 }],
+      mode: "proxy",
+      profile: "tapetrack",
+      timeout: 600_000,
+      interface: [],
+      allow: [],
+      "never-ban": "auto",
+      scope: "port",
+      status: { kind: "tcp", host: "127.0.0.1", port: 9500 },
+      "dry-run": false,
+      keep: false,
+      "first-packet": 10_000,
+      "max-per-source": 0,
+      "max-bans": 1_048_576,
+      "ipv6-prefix": 64,
+      log: "text",
+    });
+  });
+
+  test("a flag wins over the file, the file over the default; a list is replaced, not added to", () => {
+    const path = directory.write(
+      "p.toml",
+      'timeout = "1h"\nlisten = "6000"\nupstream = ["a:1", "b:2"]\nallow = "192.0.2.1"\ndry-run = true\n',
+    );
+    expect(plain(byFlags("-c", path, "-t", "2h", "-u", "c:3", "-u", "d:4"))).toMatchObject({
+      timeout: 7_200_000,
+      listen: { port: 6000 },
+      upstream: [
+        { host: "c", port: 3 },
+        { host: "d", port: 4 },
+      ],
+      allow: ["192.0.2.1"],
+      "dry-run": true,
+      log: "text",
+    });
+  });
+
+  test("of a flag that is given twice the last one counts, one that repeats is collected, said twice is once", () => {
+    expect(byFlags("-t", "1h", "-t", "2h").timeout).toBe(7_200_000);
+    expect(byFlags("-i", "a", "-i", "b", "-i", "a").interface).toEqual(["a", "b"]);
+    expect(byFlags("-u", "a:1", "-u", "a:1").upstream).toEqual([{ host: "a", port: 1 }]);
+    expect(plain(byFlags("-a", "::ffff:192.0.2.1", "-a", "192.0.2.1"))).toMatchObject({ allow: ["192.0.2.1"] });
+  });
+});
+
+describe("mistakes", () => {
+  test("are told all at once, of the file and of the flags, on one line", () => {
+    const path = directory.write(
+      "m.toml",
+      'timeout = "soon"\ncolour = "red"\nallow = ["192.0.2.1", "here", "there"]\nmax-bans = 0\n[table]\n',
+    );
+    const { message } = failureOf(() => byFlags("-c", path, "--listen", "x", "--scope", "y", "-u", "a", "-u", "b:1"));
+    for (const part of [
+      `Cannot use config "${path}": `,
+      'Invalid timeout "soon": expected a duration',
+      'Unknown key "colour", "table": "ttgate config schema" lists them',
+      'Invalid allow "here": expected',
+      'Invalid allow "there": expected',
+      "Invalid max-bans 0: expected",
+      'Invalid --listen "x": expected',
+      'Invalid --scope "y": expected',
+      'Invalid --upstream "a": expected',
+    ]) {
+      expect(message).toContain(part);
+    }
+    expect(message).not.toContain("\n");
+    expect(message).not.toContain("192.0.2.1");
+  });
+
+  test.each([
+    ["listen = ", "line 1, column "],
+    ['timeout = "1h"\nlisten = "5000\n', "line 2, column "],
+    ['log = "text"\nlog = "json"\n', "line 2, column "],
+    ["\u0000", "line 1, column "],
+  ])("of syntax have their line: %j", (toml, where) => {
+    const { message, exitCode } = failureOf(() => byFile(toml));
+    expect(message).toStartWith(`Cannot read config "${directory.file("ttgate.toml")}": ${where}`);
+    expect(message).not.toMatch(/[\p{Cc}]/u);
+    expect(exitCode).toBe(2);
+  });
+
+  test("a file that can not be read is named", () => {
+    for (const path of [directory.file("missing.toml"), directory.path]) {
+      const { message, exitCode } = failureOf(() => loadConfig({}, path));
+      expect(message).toStartWith(`Cannot read config "${path}": `);
+      expect(exitCode).toBe(2);
+    }
+  });
+
+  test.each([
+    [["--colour"], "Unknown option '--colour'"],
+    [["-x"], "Unknown option '-x'"],
+    [["--timeout"], "'-t, --timeout <value>' argument missing"],
+    [["-t", "-5"], "'-t' argument is ambiguous"],
+    [["--keep=yes"], "'--keep' does not take an argument"],
+  ])("of the command line %j name the flag and the help", (args, words) => {
+    const { message, exitCode } = failureOf(() => byFlags(...args));
+    expect(message).toContain(words);
+    expect(message).toEndWith('see "ttgate --help"');
+    expect(message).not.toMatch(/\n|\.:/);
+    expect(exitCode).toBe(2);
+  });
+
+  test.each([
+    [["-l", "5000", "-u", "127.0.0.1:5000"]],
+    [["-l", "5000", "-u", "[::1]:5000"]],
+    [["-l", "5000", "-u", "localhost:5000"]],
+    [["-l", "0.0.0.0:5000", "-u", "127.0.0.1:5000"]],
+    [["-l", "127.0.0.1:5000", "-u", "127.0.0.1:5000"]],
+    [["-l", "192.0.2.1:5000", "-u", "a:1", "-u", "192.0.2.1:5000"]],
+  ])("a gate that is its own upstream is refused: %j", (args) => {
+    expect(failureOf(() => byFlags(...args)).message).toContain("the gate itself listens there");
+  });
+
+  test("another port or another address is no loop", () => {
+    expect(byFlags("-l", "5000", "-u", "127.0.0.1:5001").upstream).toHaveLength(1);
+    expect(byFlags("-l", "127.0.0.1:5000", "-u", "127.0.0.2:5000").upstream).toHaveLength(1);
+    expect(byFlags("-l", "5000", "-u", "server.example:5000").upstream).toHaveLength(1);
+  });
+});
+
+describe("addresses", () => {
+  test("nothing that drives a terminal or makes a line is a host", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", maxLength: 20 }), fc.nat(70_000), (host, port) => {
+        const parsed = parseHostPort(`${host}:${port}`);
+        if (parsed === undefined) return;
+        expect(parsed.host).toMatch(/^[\w.:-]+$/);
+        expect(parsed.port).toBe(port);
+        expect(port >= 1 && port <= 65535).toBe(true);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test("a status address is read or refused, never thrown at", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        const parsed = parseStatus(text);
+        if (parsed?.kind === "unix") expect(parsed.path).toStartWith("/");
+      }),
+    );
+  });
+});
+
+describe("what is made from the table of options", () => {
+  const schema = z.fromJSONSchema(JSON.parse(JSON.stringify(z.toJSONSchema(configSchema, { io: "input" }))));
+
+  function written(toml: string): unknown {
+    return parseToml(toml);
+  }
+
+  test.each(good)("the JSON Schema takes $toml", ({ toml }) => {
+    expect(schema.safeParse(written(toml)).error?.message).toBeUndefined();
+  });
+
+  test.each([
+    "colour = 1",
+    "listen = 5000",
+    'mode = "x"',
+    'scope = "x"',
+    "dry-run = 1",
+    'allow = [1, "192.0.2.1"]',
+    'profile = ""',
+    "[table]\na = 1",
+  ])("the JSON Schema refuses %j, as the loader does", (toml) => {
+    expect(schema.safeParse(written(toml)).success).toBe(false);
+    expect(failureOf(() => byFile(toml)).exitCode).toBe(2);
+  });
+
+  test("the schema tells what each key is for", () => {
+    const { properties = {} } = z.toJSONSchema(configSchema, { io: "input" });
+    expect(Object.keys(properties).sort()).toEqual(Object.keys(options).sort());
+    for (const [key, { help }] of Object.entries(options)) expect(properties[key]).toMatchObject({ description: help });
+  });
+
+  test("the help has a line for every option, with its short flag and its value", () => {
+    const lines = runHelp.split("\n");
+    for (const [name, definition] of Object.entries<{ short?: string; value?: string; help: string }>(runFlags)) {
+      const { short, value, help } = definition;
+      const line = lines.find((text) => text.includes(`--${name}${value === undefined ? " " : ` ${value}`}`));
+      expect([name, line?.endsWith(help)]).toEqual([name, true]);
+      expect([name, line?.startsWith(short === undefined ? "      --" : `  -${short}, --`)]).toEqual([name, true]);
+    }
+    expect(runHelp).not.toContain("undefined");
+  });
+
+  async function show(...args: readonly string[]): Promise<string> {
+    const said: unknown[] = [];
+    const { log } = console;
+    console.log = (text: unknown) => void said.push(text);
+    try {
+      expect(await configCommand(["show", "-c", empty, ...args])).toBe(0);
+    } finally {
+      console.log = log;
+    }
+    return said.join("\n");
+  }
+
+  test.each<[readonly string[]]>([
+    [[]],
+    [["-t", "1h30m5s7ms", "--first-packet", "1500ms", "-l", "[2001:db8::1]:7", "-s", "unix:/run/a b"]],
+    [["-u", "[::1]:2", "-u", "server.example:3", "-a", "192.0.2.0/24", "-a", "2001:db8::/32", "-i", 'e"\\0']],
+    [["-B", "/sys/fs/bpf/m", "--max-connections", "7", "--max-per-source", "2", "--dry-run", "--keep", "-s", "off"]],
+    [["-t", "3650d", "--scope", "host", "--never-ban", "none", "--log", "json", "--ipv6-prefix", "48"]],
+  ])("config show %j is a file that gives the same configuration", async (args) => {
+    const wanted = plain(byFlags(...args));
+    expect(plain(byFile(await show(...args)))).toEqual(wanted);
+    expect(plain(loadConfig(JSON.parse(await show(...args, "--json")), empty))).toEqual(wanted);
+  });
+});
