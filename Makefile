@@ -138,8 +138,8 @@ ttgate: $(sources) $(generated) $(modules) Makefile scripts/harden.ts scripts/ho
 	$(Q)$(bin)/bun build --compile --minify --sourcemap=none --reject-unresolved \
 		--no-compile-autoload-bunfig --no-compile-autoload-dotenv \
 		--no-compile-autoload-tsconfig --no-compile-autoload-package-json \
-		--outfile=build/ttgate.plain src/main.ts $(if $(filter 1,$(V)),,>/dev/null)
-	$(Q)$(bin)/bun scripts/harden.ts build/ttgate.plain $@
-	$(Q)rm build/ttgate.plain
+		--outfile=build/ttgate src/main.ts $(if $(filter 1,$(V)),,>/dev/null)
+	$(Q)$(bin)/bun scripts/harden.ts build/ttgate $@
+	$(Q)rm build/ttgate
 
 FORCE:
