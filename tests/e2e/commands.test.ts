@@ -123,14 +123,14 @@ describe.skipIf(reason !== undefined)("commands", () => {
   test("over TCP, changes need the token", async () => {
     const address = "127.0.0.1:9510";
     const argv = ttgate(["-l", "127.0.0.1:5010", "-s", address]);
-    await using other = new Child(argv, { namespace: network.gate, env: { TTGATE_TOKEN: "open sesame" } });
+    await using other = new Child(argv, { namespace: network.gate, env: { TTGATE_TOKEN: "open-sesame" } });
     await other.said(/Listening on/);
     const ban = (token: string) =>
       run(ttgate(["ban", "203.0.113.7", "-s", address]), { namespace: network.gate, env: { TTGATE_TOKEN: token } });
     expect(await ban("guessed")).toMatchObject({ code: 3, stderr: expect.stringContaining("Not allowed") });
     const status = await command("status", "-s", address, "--json");
     expect(JSON.parse(status.stdout)).toMatchObject({ bans: { total: 0 } });
-    expect(await ban("open sesame")).toMatchObject({ code: 0 });
+    expect(await ban("open-sesame")).toMatchObject({ code: 0 });
     expect(await command("bans")).toMatchObject({ code: 2, stderr: expect.stringContaining(address) });
   });
 

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// More banned sources than the kernel's map has room for: user space goes on enforcing, nobody banned
+// gets in, nobody good is hurt, and the status says so.
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { BlockMap, bpftool, notBuilt, RunningGate } from "../harness/gate.ts";
+import { Network, noNamespaces } from "../harness/netns.ts";
+import { startClient, startServer } from "../harness/standin.ts";
+import { ownNetwork, swarm } from "../harness/swarm.ts";
+
+const reason = noNamespaces() ?? notBuilt();
+if (reason !== undefined) console.log(`Skipped tests/e2e/full_map: ${reason}`);
+
+setDefaultTimeout(180_000);
+
+const request = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
+const sources = 20_000;
+/** Apart, so that no prefix holds two of them without holding strangers. */
+const step = 3;
+
+describe.skipIf(reason !== undefined)("a full map", () => {
+  test.each([
+    ["the documented map", ["key", "4", "value", "4", "entries", "1024"], 1024],
+    ["ttgate's own map, made small", ["key", "16", "value", "40", "entries", "512", "flags", "1"], 512],
+  ] as const)("%s and 20,000 sources", async (_name, geometry, capacity) => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    ownNetwork(network, "10.78.0.0/15");
+    const map = stack.use(new BlockMap());
+    bpftool(["map", "create", map.path, "type", "hash", ...geometry, "name", "tapetrack_block_map"]);
+    const server = stack.use(await startServer(network.gate, "--port", "5001"));
+    const options = ["-B", map.name, "-i", network.device, "-t", "1h", "--allow", "10.78.0.4/30"];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const where = ["--host", network.gateIpv4, "--port", "5000", "--from", network.clientIpv4(2)];
+    const friend = stack.use(await startClient(network.client, ...where));
+
+    // The first is to be remembered for longest: it must not make room for later ones.
+    expect((await gate.command("ban", "10.79.200.1", "--for", "7d")).code).toBe(0);
+    const first = await swarm(network, { base: "10.78.0.10", count: sources, step, send: request });
+    expect(first).toEqual({ reset: sources });
+    const { bans, kernel, connections } = await gate.status();
+    expect(connections.foreign).toBe(sources);
+    expect(bans.active).toBe(sources + 1);
+    expect(kernel.capacity).toBe(capacity);
+    expect(kernel.entries).toBeLessThanOrEqual(capacity);
+    expect(kernel.entries).toBeGreaterThan(capacity * 0.9);
+    expect(kernel.failed).toBe(0);
+    expect(bans.userSpaceOnly).toBe(sources + 1 - kernel.entries);
+
+    const again = await swarm(network, { base: "10.78.0.10", count: 400, step: step * 50, waitMs: 400 });
+    // Refused: the reset of user space came before this side knew that it was connected.
+    const { reset = 0, refused = 0, "no answer": dropped = 0 } = again;
+    expect(reset + refused + dropped).toBe(400);
+    expect((await gate.status()).connections.refusedBanned).toBe(reset + refused);
+    const long = await swarm(network, { base: "10.79.200.1", count: 1, waitMs: 400 });
+    expect(long).toEqual({ "no answer": 1 });
+    // Neighbours that did nothing, among them the allowed ones.
+    const neighbours = await swarm(network, { base: "10.78.0.4", count: 4, waitMs: 400 });
+    expect(neighbours).toEqual({ open: 4 });
+
+    expect(await friend.stop()).toMatchObject({ failures: 0 });
+    expect(await server.stop()).toMatchObject({ strangers: 0 });
+  });
+});
