@@ -18,12 +18,13 @@ present() {
 
 # Sets wanted (packages) and absent (what was looked for).
 look() {
+	local group choice kind name
 	wanted=() absent=()
-	while read -r group packages kind name; do
+	while read -r group choice kind name; do
 		[[ " $* " == *" $group "* ]] || continue
 		present "$kind" "$name" && continue
 		absent+=("$name")
-		[[ " ${wanted[*]-} " == *" $packages "* ]] || wanted+=("$packages")
+		[[ " ${wanted[*]-} " == *" $choice "* ]] || wanted+=("$choice")
 	done < <(grep -v '^#' "$table" | grep .)
 }
 
