@@ -204,7 +204,7 @@ function protectedBy(text: string, { prefix, why }: NeverBanEntry): Refusal {
   return { kind: "refused", message: `Cannot ban "${text}": ${prefix.text} is never banned (${why})` };
 }
 
-function notAnAddress(text: string): Refusal {
+export function notAnAddress(text: string): Refusal {
   return {
     kind: "refused",
     message: `Invalid address "${text}": expected such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::1`,

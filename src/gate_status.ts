@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gate as the status endpoint sees it: snapshots of what the parts hold.
 import process from "node:process";
-import type { Banning } from "./banning.ts";
+import { type Banning, notAnAddress } from "./banning.ts";
 import { banList, liftList } from "./bulk.ts";
 import type { ChangeResult, ListResult } from "./change.ts";
-import { formatEndpoint } from "./core/address.ts";
+import { formatEndpoint, type Prefix, parsePrefix } from "./core/address.ts";
+import type { Ban } from "./core/bans.ts";
+import { Client } from "./core/client.ts";
 import type { Counters, LatencyHistogram } from "./core/counters.ts";
 import type { Enforcement } from "./core/enforcement.ts";
 import type { Fence, FenceStatus } from "./core/fence.ts";
@@ -13,7 +15,7 @@ import { renderMetrics } from "./metrics.ts";
 import type { Sessions } from "./net/sessions.ts";
 import type { Upstreams } from "./net/upstreams.ts";
 import type { Config } from "./options.ts";
-import { type BanDetails, type BanView, banView, kernelSnapshot, type Snapshot } from "./snapshot.ts";
+import { type BanDetails, type BanView, banView, kernelSnapshot, type Snapshot, type Why } from "./snapshot.ts";
 import type { Readiness, StatusSource } from "./status.ts";
 
 export interface GateParts {
@@ -114,11 +116,10 @@ export class GateStatus implements StatusSource {
   }
 
   find(address: string): ChangeResult<BanDetails | undefined> {
-    const prefix = this.#parts.banning.prefixOf(address);
-    if (prefix === undefined)
-      return { kind: "refused", message: `Invalid address "${address}": expected an address or CIDR` };
+    const prefix = parsePrefix(address);
+    if (prefix === undefined) return notAnAddress(address);
     const nowMs = this.#parts.nowMs();
-    const ban = this.#parts.enforcement.bans.covering(prefix, nowMs);
+    const ban = this.#banOf(prefix, nowMs);
     if (ban === undefined) return { kind: "done", value: undefined };
     const lastSeenMs = this.#parts.fence?.record(ban.prefix)?.lastSeenMs;
     const { evidence } = ban;
@@ -140,6 +141,26 @@ export class GateStatus implements StatusSource {
     };
   }
 
+  why(address: string): ChangeResult<Why> {
+    const { enforcement, banning, fence, sessions } = this.#parts;
+    const source = banning.prefixOf(address);
+    const single = parsePrefix(address);
+    if (source === undefined || single === undefined) return notAnAddress(address);
+    const found = this.find(address);
+    const conflict = enforcement.neverBan.conflict(source);
+    return {
+      kind: "done",
+      value: {
+        address: single.text,
+        source: source.text,
+        ban: found.kind === "done" ? (found.value ?? null) : null,
+        neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
+        kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
+        connections: sessions.ofSource(source.text),
+      },
+    };
+  }
+
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
     const result = this.#parts.banning.operator(address, forMs, force);
     return result.kind === "refused" ? result : { kind: "done", value: this.#view(result.value) };
@@ -157,7 +178,14 @@ export class GateStatus implements StatusSource {
     return liftList(this.#parts.banning, text);
   }
 
-  #view(ban: Parameters<typeof banView>[0]): BanView {
+  /** Of an address the ban that its client would meet; of a range the ban that covers all of it. */
+  #banOf(prefix: Prefix, nowMs: number): Ban | undefined {
+    const { config, enforcement } = this.#parts;
+    if (prefix.bits < 128) return enforcement.bans.covering(prefix, nowMs);
+    return enforcement.bans.find(new Client(prefix.text, 0, config["ipv6-prefix"]), nowMs);
+  }
+
+  #view(ban: Ban): BanView {
     return banView(ban, this.#parts.fence?.record(ban.prefix), this.#parts.nowMs(), Date.now());
   }
 

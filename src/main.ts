@@ -34,6 +34,11 @@ const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./commands/ban.ts")).ban,
   },
   lift: { usage: "lift ADDR|CIDR", about: "end a ban", load: async () => (await import("./commands/ban.ts")).lift },
+  why: {
+    usage: "why ADDR",
+    about: "all that is known of an address, and what the kernel does with it",
+    load: async () => (await import("./commands/why.ts")).why,
+  },
   check: {
     usage: "check FILE...",
     about: "what would these first bytes get?",

@@ -86,6 +86,22 @@ export interface BanDetails extends BanView {
   readonly lastSeen: string | null;
 }
 
+/** `GET /why/ADDR`: everything that is known of an address. */
+export interface Why {
+  readonly address: string;
+  readonly source: string;
+  /** Refused by user space. */
+  readonly ban: BanDetails | null;
+  readonly neverBanned: { readonly prefix: string; readonly why: string } | null;
+  readonly kernel: {
+    /** The live program's own answer; null where none can be asked. */
+    readonly answer: "drop" | "pass" | null;
+    /** The prefix that blocks it for its dense neighbours in a full map. */
+    readonly fold: string | null;
+  };
+  readonly connections: number;
+}
+
 export function kernelSnapshot(status: FenceStatus | undefined, full: number, failed: number): KernelSnapshot {
   if (status === undefined) {
     return {

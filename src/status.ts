@@ -7,7 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import type { ChangeResult, ListResult } from "./change.ts";
 import { parseBanDuration } from "./core/duration.ts";
-import type { BanDetails, BanView, Snapshot } from "./snapshot.ts";
+import type { BanDetails, BanView, Snapshot, Why } from "./snapshot.ts";
 
 export interface Readiness {
   readonly ready: boolean;
@@ -22,6 +22,7 @@ export interface StatusSource {
   metrics(ready: boolean): string;
   bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] };
   find(address: string): ChangeResult<BanDetails | undefined>;
+  why(address: string): ChangeResult<Why>;
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
   lift(address: string): ChangeResult<readonly string[]>;
   banList(text: string, forMs: number | undefined, force: boolean): Promise<ListResult>;
@@ -79,6 +80,10 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     if (found.kind === "refused") return context.json({ error: found.message }, 400);
     if (found.value === undefined) return context.json({ error: `Not banned: "${address}"` }, 404);
     return context.json(found.value);
+  });
+  app.get("/why/:address{.+}", (context) => {
+    const why = source.why(context.req.param("address"));
+    return why.kind === "refused" ? context.json({ error: why.message }, 400) : context.json(why.value);
   });
   app.post("/bans", async (context) => {
     const body = banRequest.safeParse(await context.req.json().catch(() => undefined));

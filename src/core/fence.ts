@@ -69,6 +69,8 @@ export interface Fence {
   records(): Generator<readonly FenceRecord[], void, void>;
   record(prefix: Prefix): FenceRecord | undefined;
   status(): FenceStatus;
+  /** The live program's own answer for a packet of this address; undefined where none can be asked. */
+  ask(address: Prefix): "drop" | "pass" | undefined;
   /** Once a second: heartbeat, interfaces that came and went, counters. */
   tick(nowMs: number): void;
   /** Idempotent. With `keep`, program, link and entries stay in the kernel. */

@@ -61,6 +61,8 @@ class SmallFence implements Fence {
     throw new Error("Enforcement asks no status");
   }
 
+  ask(): undefined {}
+
   tick(): void {}
 
   close(): void {}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ttgate why`: all that is known of an address: table, evidence, kernel counters, the live program.
+import { refusal } from "../control.ts";
+import { formatDuration } from "../core/duration.ts";
+import { Failure } from "../failure.ts";
+import type { BanDetails, Why } from "../snapshot.ts";
+import { asking } from "./reading.ts";
+
+const shape = {
+  name: "why",
+  operands: "ADDR|CIDR",
+  count: 1,
+  about: "Says all that is known of an address: ban, evidence, kernel counters, and the live program's own answer.",
+};
+
+export async function why(args: readonly string[]): Promise<number> {
+  const call = asking(args, shape);
+  if (call === undefined) return 0;
+  const reply = await call.control.ask("GET", `/why/${encodeURIComponent(call.positionals[0] ?? "")}`);
+  if (reply.status !== 200) throw new Failure(refusal(reply), { exitCode: reply.status === 400 ? 2 : 3 });
+  const found = reply.body as Why;
+  console.log(call.json ? JSON.stringify(found) : rendered(found).join("\n"));
+  return 0;
+}
+
+function rendered({ address, source, ban, neverBanned, kernel, connections }: Why): string[] {
+  const lines = [ban === null ? `${address} is not banned` : `${address} is banned${banText(ban)}`];
+  if (source !== address) lines.push(`source:   ${source}`);
+  if (ban !== null) lines.push(...evidenceText(ban));
+  if (neverBanned !== null) lines.push(`never banned: ${neverBanned.prefix} (${neverBanned.why})`);
+  if (kernel.fold !== null)
+    lines.push(`folded:   the map is full, ${kernel.fold} stands for its neighbours, most of whom are banned`);
+  lines.push(`kernel:   ${kernelText(ban, kernel.answer)}`);
+  if (connections > 0) lines.push(`open now: ${connections} connections`);
+  return lines;
+}
+
+function banText({ remainingSeconds, source, protocol, by }: BanDetails): string {
+  const left = remainingSeconds === null ? "without an end" : `for another ${formatDuration(remainingSeconds * 1000)}`;
+  const reasons = {
+    sniffer: `it spoke ${protocol}`,
+    operator: "by command",
+    map: `taken up from the map (${protocol})`,
+    foreign: "another tool's entry in the map",
+  };
+  return ` (${source}) ${left}: ${reasons[by]}`;
+}
+
+function evidenceText({ since, evidence }: BanDetails): string[] {
+  if (evidence === null) return [`since:    ${since}`];
+  const { client, port, firstBytesText, firstBytesHex } = evidence;
+  return [`since:    ${since}, ${client} to port ${port}`, `said:     ${firstBytesText}`, `in hex:   ${firstBytesHex}`];
+}
+
+function kernelText(ban: BanDetails | null, answer: "drop" | "pass" | null): string {
+  const says = answer === null ? "no program to ask" : `the live program says ${answer}`;
+  if (ban === null || ban.packets === null) return says;
+  const seen = ban.lastSeen === null ? "" : `, last at ${ban.lastSeen}`;
+  return `${says}, ${ban.packets} packets and ${ban.bytes} bytes dropped${seen}`;
+}
