@@ -4,9 +4,14 @@
 // Knows nothing of files.
 import { z } from "zod";
 import { recognisers as library } from "./recogniser.ts";
-import { prefixLimitBytes, type Recogniser, recogniserSchema, ruleSchema } from "./signature.ts";
+import { prefixLimitBytes, type Recogniser, type Rule, recogniserSchema, ruleSchema } from "./signature.ts";
 import { boundsOf, canBothMatch, canMatch } from "./signature_bounds.ts";
-import { type Alternative, alternativesOf, type Problem } from "./signature_term.ts";
+import type { Ciphers } from "./signature_cipher.ts";
+import { type Alternative, alternativesOf, type Problem, type SignatureContext } from "./signature_term.ts";
+
+const serverSpeaksFirst =
+  "A server that speaks first can not be guarded by a profile: its clients wait for it, and the gate connects to it only " +
+  "when the client has said something; guard it by address, or put TLS in front and use the profile tls";
 
 export const profileSchema = z.strictObject({
   name: z
@@ -18,10 +23,17 @@ export const profileSchema = z.strictObject({
   expect: ruleSchema,
   /** Names out of the library, or "all": refuted by these, whatever `expect` says. */
   foreign: z.union([z.literal("all"), z.array(z.string())]).optional(),
+  /** With "all": names that do not refute, because friends would have to wait until they are ruled out. */
+  tolerate: z.array(z.string()).optional(),
   /** Recognisers of one's own; they refute as those in `foreign` do, and name. */
   recognisers: z.array(recogniserSchema).optional(),
   /** What becomes of that which is neither expected nor known as foreign. Undecided: closed at the deadline, no ban. */
   default: z.enum(["foreign", "accept", "undecided"]).optional(),
+  /** Who speaks first once the connection is open. Only clients can be judged by their first bytes. */
+  speaksFirst: z
+    .enum(["client", "server"])
+    .refine((who) => who === "client", serverSpeaksFirst)
+    .optional(),
 });
 
 export type ProfileSource = z.infer<typeof profileSchema>;
@@ -48,18 +60,20 @@ export type ProfileResult =
  * @param source what a profile file holds, unchecked.
  * @param name for a source that does not name itself.
  */
-export function parseProfile(source: unknown, name: string): ProfileResult {
+export function parseProfile(source: unknown, name: string, ciphers: Ciphers): ProfileResult {
   const parsed = profileSchema.safeParse(source);
   if (!parsed.success)
     return { kind: "invalid", problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, [])) };
-  const problems: Problem[] = [];
-  const expect = sound(alternativesOf(parsed.data.expect, "expect", problems), "expect", problems);
-  const known = knownTo(parsed.data, problems);
-  checkOverlaps(expect, known, problems);
-  if (problems.length > 0) return { kind: "invalid", problems };
+  const context: SignatureContext = { problems: [], rulesOf: (protocol) => rulesByName.get(protocol), ciphers };
+  const expect = sound(alternativesOf(parsed.data.expect, "expect", context), "expect", context.problems);
+  const known = knownTo(parsed.data, context);
+  checkOverlaps(expect, known, context.problems);
+  if (context.problems.length > 0) return { kind: "invalid", problems: context.problems };
   const profile = { name: parsed.data.name ?? name, expect, known, fallback: parsed.data.default ?? "foreign" };
   return { kind: "profile", profile };
 }
+
+const rulesByName: ReadonlyMap<string, readonly Rule[]> = new Map(library.map(({ name, rules }) => [name, rules]));
 
 type Issue = z.core.$ZodIssue;
 
@@ -101,7 +115,8 @@ function sound(alternatives: readonly Alternative[], path: string, problems: Pro
   return live;
 }
 
-function knownTo(source: ProfileSource, problems: Problem[]): NamedAlternatives[] {
+function knownTo(source: ProfileSource, context: SignatureContext): NamedAlternatives[] {
+  const { problems } = context;
   const own = source.recognisers ?? [];
   const names = new Set(library.map((recogniser) => recogniser.name));
   const foreign = source.foreign ?? [];
@@ -110,25 +125,26 @@ function knownTo(source: ProfileSource, problems: Problem[]): NamedAlternatives[
     const message = `The name "${recogniser.name}" is taken by the library; choose another`;
     problems.push({ path: `recognisers[${index}].name`, message });
   }
-  if (foreign !== "all") {
-    for (const [index, name] of foreign.entries()) {
+  const tolerated = source.tolerate ?? [];
+  const listed = { foreign: foreign === "all" ? [] : foreign, tolerate: tolerated };
+  for (const [field, list] of Object.entries(listed)) {
+    for (const [index, name] of list.entries()) {
       if (names.has(name)) continue;
       const message = `There is no recogniser "${name}"; known are ${[...names].join(", ")}`;
-      problems.push({ path: `foreign[${index}]`, message });
+      problems.push({ path: `${field}[${index}]`, message });
     }
   }
+  const refutes = (name: string) => (foreign === "all" ? !tolerated.includes(name) : foreign.includes(name));
   return [
-    ...own.map((recogniser, index) => named(recogniser, true, `recognisers[${index}]`, problems)),
-    ...library.map((recogniser) =>
-      named(recogniser, foreign === "all" || foreign.includes(recogniser.name), recogniser.name, problems),
-    ),
+    ...own.map((recogniser, index) => named(recogniser, true, `recognisers[${index}]`, context)),
+    ...library.map((recogniser) => named(recogniser, refutes(recogniser.name), recogniser.name, context)),
   ];
 }
 
-function named(recogniser: Recogniser, refutes: boolean, path: string, problems: Problem[]): NamedAlternatives {
+function named(recogniser: Recogniser, refutes: boolean, path: string, context: SignatureContext): NamedAlternatives {
   const alternatives = recogniser.rules.flatMap((rule, index) => {
     const at = `${path}.rules[${index}]`;
-    return sound(alternativesOf(rule, at, problems), at, problems);
+    return sound(alternativesOf(rule, at, context), at, context.problems);
   });
   return { name: recogniser.name, refutes, alternatives };
 }

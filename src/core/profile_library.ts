@@ -7,8 +7,11 @@ const tapetrack: ProfileSource = {
   name: "tapetrack",
   description:
     "TapeTrack Server: at least one 16-byte block that looks random, perhaps after a clear header of up to 16 bytes",
-  expect: { kind: "length", min: 16 },
+  expect: { kind: "random", bytes: 16, slack: 16 },
   foreign: "all",
+  // 32 clear bits and then what looks random up to byte 132: a friend with such a header would have to
+  // wait for more bytes than it has to send.
+  tolerate: ["wireguard"],
   // Nobody is banned for what nobody knows.
   default: "undecided",
 };

@@ -89,7 +89,8 @@ export function createSniffer(profile: Profile): Sniffer {
     return canBeNamed ? more : unknown;
   }
 
-  return { profile: profile.name, prefixBytes, sniff };
+  const protocols = [...profile.known.map(({ name }) => name), unknownProtocol];
+  return { profile: profile.name, protocols, prefixBytes, sniff };
 }
 
 const none = new Int32Array(0);

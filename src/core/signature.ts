@@ -56,7 +56,7 @@ const runRule = z
     /** More bytes that belong to the run, in hexadecimal. */
     also: hex.optional(),
     min: z.int().min(0).max(prefixLimitBytes).optional(),
-    max: z.int().min(1).max(prefixLimitBytes).optional(),
+    max: z.int().min(0).max(prefixLimitBytes).optional(),
     /** Bytes of which one must follow the run, in hexadecimal; or the end of what the client sends. */
     until: z.union([z.literal("end"), hex]).optional(),
   })
@@ -144,6 +144,68 @@ const lengthRule = z
     if (rule.after !== undefined && rule.multipleOf === undefined) issue("after", "Only multipleOf has after; add it");
   });
 
+const hostName = /^(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*$/;
+
+/** User space only: a TLS ClientHello that asks for one of these names. */
+const tlsRule = z.strictObject({
+  kind: z.literal("tls"),
+  /** `*.example.org` stands for one label in front. */
+  sni: z
+    .array(z.string().max(255).regex(hostName, 'A server name is like "example.org" or "*.example.org"'))
+    .min(1)
+    .optional(),
+  alpn: z.array(ascii.max(255)).min(1).optional(),
+});
+
+const hexOf = (bytes: number) =>
+  hex.refine(
+    (text) => parseHex(text).length === bytes,
+    `It must have ${bytes} bytes, which is ${bytes * 2} hexadecimal digits`,
+  );
+
+/** User space only: the first block, decrypted with the site's own key, begins like this. */
+const aesRule = z
+  .strictObject({
+    kind: z.literal("aes256"),
+    at: offset.optional(),
+    key: hexOf(32).optional(),
+    /** Holds the 32 bytes, or 64 hexadecimal digits. */
+    keyFile: z.string().min(1).optional(),
+    mode: z.enum(["ecb", "cbc", "ctr"]),
+    iv: hexOf(16).optional(),
+    /** Where the client sends the initialisation vector, instead of `iv`. */
+    ivAt: offset.optional(),
+    /** The plaintext's first bytes; gzip's magic when not given (RFC 1952 section 2.3.1). */
+    plain: hex.refine((text) => parseHex(text).length <= 16, "At most the 16 bytes of a block").optional(),
+  })
+  .superRefine((rule, context) => {
+    const issue = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
+    if ((rule.key === undefined) === (rule.keyFile === undefined))
+      issue("key", "Give the key either as key or as keyFile");
+    const ivs = Number(rule.iv !== undefined) + Number(rule.ivAt !== undefined);
+    if (rule.mode === "ecb" && ivs > 0)
+      issue("mode", "The mode ecb has no initialisation vector; drop it, or say cbc or ctr");
+    if (rule.mode !== "ecb" && ivs !== 1)
+      issue("iv", `The mode ${rule.mode} needs the initialisation vector, either as iv or as ivAt`);
+  });
+
+/** User space only: bytes that look like ciphertext; see signature_random.ts for the test and its bound. */
+const randomRule = z.strictObject({
+  kind: z.literal("random"),
+  at: offset.optional(),
+  /** How many bytes are tested. */
+  bytes: z.int().min(16).max(256),
+  /** They may begin so many bytes later: a clear header of unknown length. */
+  slack: z.int().min(0).max(256).optional(),
+});
+
+/** Whatever a recogniser of the library knows. In profiles only. */
+const protocolRule = z.strictObject({ kind: z.literal("protocol"), name: z.string() });
+
+export type TlsRule = z.infer<typeof tlsRule>;
+export type AesRule = z.infer<typeof aesRule>;
+export type RandomRule = z.infer<typeof randomRule>;
+export type ProtocolRule = z.infer<typeof protocolRule>;
 export type BytesRule = z.infer<typeof bytesRule>;
 export type TextRule = z.infer<typeof textRule>;
 export type RunRule = z.infer<typeof runRule>;
@@ -151,9 +213,14 @@ export type NumberRule = z.infer<typeof numberRule>;
 export type LengthRule = z.infer<typeof lengthRule>;
 
 /** A rule about one place; `all` and `any` are made of these. */
-export type Atom = BytesRule | TextRule | RunRule | NumberRule | LengthRule;
+export type Atom = BytesRule | TextRule | RunRule | NumberRule | LengthRule | TlsRule | AesRule | RandomRule;
 
-export type Rule = Atom | { kind: "all"; rules: Rule[] } | { kind: "any"; rules: Rule[] } | { kind: "not"; rule: Rule };
+export type Rule =
+  | Atom
+  | ProtocolRule
+  | { kind: "all"; rules: Rule[] }
+  | { kind: "any"; rules: Rule[] }
+  | { kind: "not"; rule: Rule };
 
 const nested: z.ZodType<Rule> = z.lazy(() => ruleSchema);
 
@@ -163,6 +230,10 @@ export const ruleSchema: z.ZodType<Rule> = z.discriminatedUnion("kind", [
   runRule,
   numberRule,
   lengthRule,
+  tlsRule,
+  aesRule,
+  randomRule,
+  protocolRule,
   z.strictObject({ kind: z.literal("all"), rules: z.array(nested).min(1) }),
   z.strictObject({ kind: z.literal("any"), rules: z.array(nested).min(1) }),
   z.strictObject({ kind: z.literal("not"), rule: nested }),

@@ -81,6 +81,8 @@ function reachOf(test: Test, start: number): { horizon: number; end?: number } {
       return { horizon: Number.isFinite(test.max) ? test.max + 1 : test.min };
     case "blocks":
       return { horizon: test.max + 1 };
+    case "probe":
+      return { horizon: test.probe.horizonBytes };
   }
 }
 
@@ -103,6 +105,8 @@ function lengthsOf(term: Term): readonly [shortest: number, longest: number] {
       return [test.min, test.max];
     case "blocks":
       return [test.after + test.size, test.max];
+    case "probe":
+      return [test.probe.minBytes, open];
   }
 }
 
@@ -116,6 +120,8 @@ function* setsOf({ test, negated, at }: Term): Generator<readonly [number, ByteS
     yield* runSets(test, at);
   } else if (test.kind === "number") {
     yield* numberSets(test, at);
+  } else if (test.kind === "probe") {
+    for (const [index, value] of test.probe.head.entries()) yield [index, maskedSet(value, 0xff)];
   }
 }
 

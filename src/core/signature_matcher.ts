@@ -2,6 +2,7 @@
 // Runs a program over a prefix in three-valued logic: a step holds, fails, or can not be decided yet.
 // What is decided stays decided whatever follows, which makes verdicts independent of how TCP cut the
 // bytes. "At" counts the bytes that decided, the end of the stream being one more. No allocation.
+import { fails, holds, missing, type Outcome, open } from "./signature_probe.ts";
 import {
   flagNegated,
   flagRelative,
@@ -16,30 +17,20 @@ import {
   stepCells,
   stepLength,
   stepNumber,
+  stepProbe,
   stepRest,
   stepRun,
 } from "./signature_program.ts";
 
-/**
- * Positive: holds, and the value less 1 is the number of bytes that decided it. Negative: fails, its
- * negation less 1 likewise. 0: open, more bytes decide.
- */
-export type Outcome = number;
-
 export type Matcher = (alternative: number, bytes: Uint8Array, length: number, ended: boolean) => Outcome;
 
 export function createMatcher(program: Program): Matcher {
-  const { steps, starts, data } = program;
+  const { steps, starts, data, probes } = program;
   /** Where the last step that holds ended; -1 where that is open. */
   let cursor = -1;
 
   const cell = (index: number) => steps[index] ?? 0;
   const datum = (index: number) => data[index] ?? 0;
-  const open = 0;
-  const holds = (at: number) => at + 1;
-  const fails = (at: number) => -(at + 1);
-  /** What a step says that lacks bytes. */
-  const missing = (length: number, ended: boolean) => (ended ? fails(length + 1) : open);
 
   function bytesAt(step: number, at: number, bytes: Uint8Array, length: number, ended: boolean): Outcome {
     const value = cell(step + 2);
@@ -151,6 +142,8 @@ export function createMatcher(program: Program): Matcher {
         return lengthIs(step, length, ended);
       case stepBlocks:
         return blocksAre(step, length, ended);
+      case stepProbe:
+        return probes[cell(step + 2)]?.run(bytes, length, ended) ?? open;
       default:
         throw new Error(`Run signature step: kind ${kind} is unknown`);
     }

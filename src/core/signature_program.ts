@@ -3,6 +3,7 @@
 // objects. Byte values, masks and byte sets are in one array beside it.
 import { type Bounds, boundsOf } from "./signature_bounds.ts";
 import type { ByteSet } from "./signature_class.ts";
+import type { Probe } from "./signature_probe.ts";
 import type { Alternative, Term } from "./signature_term.ts";
 
 /** Cells of a step: kind and flags, offset, then what the kind needs. */
@@ -16,6 +17,7 @@ export const stepNumber = 4;
 export const lastPlacedStep = stepNumber;
 export const stepLength = 5;
 export const stepBlocks = 6;
+export const stepProbe = 7;
 
 export const kindBits = 0xff;
 export const flagNegated = 0x100;
@@ -35,6 +37,7 @@ export interface Program {
   readonly starts: Int32Array;
   /** Values, masks, and sets of 256 cells. */
   readonly data: Uint8Array;
+  readonly probes: readonly Probe[];
   /** The alternatives that a first byte leaves possible, in order: 256 lists. */
   readonly byFirstByte: readonly Int32Array[];
   readonly bounds: readonly Bounds[];
@@ -43,6 +46,7 @@ export interface Program {
 
 export function programOf(alternatives: readonly Alternative[]): Program {
   const data: number[] = [];
+  const probes: Probe[] = [];
   const setOffsets = new Map<string, number>();
   const append = (bytes: Uint8Array) => data.push(...bytes) - bytes.length;
   const appendSet = (set: ByteSet) => {
@@ -57,7 +61,7 @@ export function programOf(alternatives: readonly Alternative[]): Program {
   const steps: number[] = [];
   const starts = [0];
   for (const alternative of alternatives) {
-    for (const term of alternative) steps.push(...stepOf(term, append, appendSet));
+    for (const term of alternative) steps.push(...stepOf(term, append, appendSet, probes));
     starts.push(steps.length);
   }
 
@@ -69,6 +73,7 @@ export function programOf(alternatives: readonly Alternative[]): Program {
     steps: Int32Array.from(steps),
     starts: Int32Array.from(starts),
     data: Uint8Array.from(data),
+    probes,
     byFirstByte,
     bounds,
     horizonBytes: bounds.reduce((most, bound) => Math.max(most, bound.horizonBytes), 0),
@@ -77,14 +82,14 @@ export function programOf(alternatives: readonly Alternative[]): Program {
 
 type Append = (bytes: Uint8Array) => number;
 
-function stepOf(term: Term, append: Append, appendSet: Append): number[] {
+function stepOf(term: Term, append: Append, appendSet: Append, probes: Probe[]): number[] {
   const flags = (term.negated ? flagNegated : 0) | (term.relative ? flagRelative : 0);
-  const cells = argumentsOf(term, append, appendSet);
+  const cells = argumentsOf(term, append, appendSet, probes);
   const [kind = 0, ...rest] = cells;
   return [kind | flags, term.at, ...rest, ...new Array<number>(stepCells - 1 - cells.length).fill(0)];
 }
 
-function argumentsOf({ test }: Term, append: Append, appendSet: Append): number[] {
+function argumentsOf({ test }: Term, append: Append, appendSet: Append, probes: Probe[]): number[] {
   switch (test.kind) {
     case "bytes":
       return [stepBytes, append(test.value), test.value.length, append(test.mask)];
@@ -101,5 +106,7 @@ function argumentsOf({ test }: Term, append: Append, appendSet: Append): number[
       return [stepLength, test.min, Number.isFinite(test.max) ? test.max : noMaximum];
     case "blocks":
       return [stepBlocks, test.size, test.after, test.max];
+    case "probe":
+      return [stepProbe, probes.push(test.probe) - 1];
   }
 }

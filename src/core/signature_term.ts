@@ -2,8 +2,13 @@
 // A rule taken apart: alternatives, each a list of terms that must all hold, each term one plain test
 // with its bytes parsed. `any`, `all`, `not` and lists of texts are gone; an offset relative to the
 // term before is known as far as it can be. Works at load time only; speed does not matter here.
+
 import { type Atom, type NumberRule, parseHex, type Rule, type RunRule } from "./signature.ts";
+import { type Ciphers, cipherProbe } from "./signature_cipher.ts";
 import { type ByteSet, byteSetOfBytes, byteSetOfClass, unionOf } from "./signature_class.ts";
+import { helloProbe } from "./signature_hello.ts";
+import type { Probe } from "./signature_probe.ts";
+import { randomProbe } from "./signature_random.ts";
 
 export type Test =
   | { readonly kind: "bytes"; readonly value: Uint8Array; readonly mask: Uint8Array }
@@ -27,7 +32,9 @@ export type Test =
       readonly plus: number;
     }
   | { readonly kind: "length"; readonly min: number; readonly max: number }
-  | { readonly kind: "blocks"; readonly size: number; readonly after: number; readonly max: number };
+  | { readonly kind: "blocks"; readonly size: number; readonly after: number; readonly max: number }
+  /** User space only. */
+  | { readonly kind: "probe"; readonly probe: Probe };
 
 export interface Term {
   readonly test: Test;
@@ -42,6 +49,15 @@ export interface Term {
 /** Terms that must all hold, in the order of the source. */
 export type Alternative = readonly Term[];
 
+/** What a profile can name, and what only the process can do. */
+export interface SignatureContext {
+  /** Receives what is wrong; the result of a call that added to it is not complete. */
+  readonly problems: Problem[];
+  /** The rules of a recogniser of the library; undefined when there is none of that name. */
+  rulesOf(protocol: string): readonly Rule[] | undefined;
+  readonly ciphers: Ciphers;
+}
+
 /** Something wrong with a signature or profile, and where. */
 export interface Problem {
   readonly path: string;
@@ -51,33 +67,36 @@ export interface Problem {
 /** What one rule may multiply out to; 64 HTTP methods times 4 targets fit. */
 const maxAlternatives = 512;
 
-/** @param problems receives what is wrong; the result is then not complete. */
-export function alternativesOf(rule: Rule, path: string, problems: Problem[]): Alternative[] {
-  const alternatives = expand(rule, path, false, problems);
-  return alternatives.map((terms) => placed(terms, problems));
+export function alternativesOf(rule: Rule, path: string, context: SignatureContext): Alternative[] {
+  const alternatives = expand(rule, path, false, context);
+  return alternatives.map((terms) => placed(terms, context.problems));
 }
 
-function expand(rule: Rule, path: string, negated: boolean, problems: Problem[]): Term[][] {
+function expand(rule: Rule, path: string, negated: boolean, context: SignatureContext): Term[][] {
   switch (rule.kind) {
     case "not":
-      return expand(rule.rule, `${path}.rule`, !negated, problems);
+      return expand(rule.rule, `${path}.rule`, !negated, context);
     case "all":
     case "any": {
-      const parts = rule.rules.map((inner, index) => expand(inner, `${path}.rules[${index}]`, negated, problems));
-      return (rule.kind === "any") === negated ? product(parts, path, problems) : parts.flat();
+      const parts = rule.rules.map((inner, index) => expand(inner, `${path}.rules[${index}]`, negated, context));
+      return (rule.kind === "any") === negated ? product(parts, path, context.problems) : parts.flat();
+    }
+    case "protocol": {
+      const rules = context.rulesOf(rule.name);
+      if (rules !== undefined) return expand({ kind: "any", rules: [...rules] }, path, negated, context);
+      context.problems.push({
+        path: `${path}.name`,
+        message: `There is no recogniser "${rule.name}"; see ttgate check --protocols`,
+      });
+      return [];
     }
     default: {
-      const tests = testsOf(rule);
-      const terms = tests.map((test) => [termOf(rule, test, negated, path)]);
+      const terms = testsOf(rule, path, context).map((test) => [termOf(rule, test, negated, path)]);
       // A list of texts or of byte strings is `any`; several tests of one length are `all`.
       const isAny = rule.kind === "bytes" || rule.kind === "text";
-      return isAny === negated
-        ? product(
-            terms.map((term) => [term]),
-            path,
-            problems,
-          )
-        : terms;
+      if (isAny !== negated) return terms;
+      const parts = terms.map((term) => [term]);
+      return product(parts, path, context.problems);
     }
   }
 }
@@ -95,12 +114,12 @@ function product(parts: Term[][][], path: string, problems: Problem[]): Term[][]
 }
 
 function termOf(rule: Atom, test: Test, negated: boolean, path: string): Term {
-  const hasPlace = rule.kind !== "length";
-  const at = hasPlace ? (rule.at ?? 0) : 0;
-  return { test, negated, at, relative: hasPlace && rule.after === true, path };
+  const at = "at" in rule ? (rule.at ?? 0) : 0;
+  const relative = "after" in rule && rule.after === true;
+  return { test, negated, at, relative, path };
 }
 
-function testsOf(rule: Atom): Test[] {
+function testsOf(rule: Atom, path: string, context: SignatureContext): Test[] {
   switch (rule.kind) {
     case "bytes":
       return [rule.hex].flat().map((hex) => {
@@ -122,6 +141,16 @@ function testsOf(rule: Atom): Test[] {
       if (rule.min !== undefined || rule.multipleOf === undefined)
         tests.push({ kind: "length", min: rule.min ?? 0, max });
       return tests;
+    }
+    case "tls":
+      return [{ kind: "probe", probe: helloProbe(rule) }];
+    case "random":
+      return [{ kind: "probe", probe: randomProbe(rule) }];
+    case "aes256": {
+      const probe = cipherProbe(rule, context.ciphers);
+      if (probe.kind === "probe") return [{ kind: "probe", probe: probe.probe }];
+      context.problems.push({ path: `${path}.${probe.field}`, message: probe.message });
+      return [];
     }
   }
 }
@@ -193,6 +222,7 @@ function extentOf(test: Test): number | "varies" | "unknown" | undefined {
       return "unknown";
     case "length":
     case "blocks":
+    case "probe":
       return undefined;
   }
 }

@@ -2,15 +2,16 @@
 import { describe, expect, test } from "bun:test";
 import { type ProfileSource, parseProfile } from "../../src/core/profile.ts";
 import { createSniffer } from "../../src/core/profile_sniffer.ts";
+import { ciphers } from "../../src/profile.ts";
 import { bytesOf } from "../vectors/vectors.ts";
 
 function problemsOf(source: unknown): string[] {
-  const result = parseProfile(source, "test");
+  const result = parseProfile(source, "test", ciphers);
   return result.kind === "invalid" ? result.problems.map(({ path, message }) => `${path}: ${message}`) : [];
 }
 
 function sniffer(source: ProfileSource) {
-  const result = parseProfile(source, "test");
+  const result = parseProfile(source, "test", ciphers);
   if (result.kind === "invalid") throw new Error(JSON.stringify(result.problems));
   return createSniffer(result.profile);
 }
@@ -126,7 +127,8 @@ describe("an expected protocol", () => {
   test("everything else is foreign, by name where there is one", () => {
     expect(sniff("GET /", false)).toEqual({ kind: "foreign", protocol: "http" });
     expect(sniff("G", false)).toEqual({ kind: "more" });
-    expect(sniff("T\u0093\u0001", false)).toEqual({ kind: "foreign", protocol: "unknown" });
+    expect(sniff("T\u0093\u0001", false)).toEqual({ kind: "more" });
+    expect(sniff("T\u0093\u0001".padEnd(40, "\u0001"), false)).toEqual({ kind: "foreign", protocol: "unknown" });
   });
 
   test("a default of accept lets the unknown in, undecided leaves it open", () => {

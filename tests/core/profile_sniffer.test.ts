@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { profileLibrary } from "../../src/core/profile_library.ts";
 import { recognisers } from "../../src/core/recogniser.ts";
 import type { Sniff } from "../../src/core/sniff.ts";
 import { loadSniffer } from "../../src/profile.ts";
@@ -24,8 +25,12 @@ function verdictOfAllCuts(bytes: Uint8Array): { final: Sniff; decidedAt: number 
   return { final: whole, decidedAt };
 }
 
+/** What the profile tolerates, because friends would have to wait; other profiles know it (profile_library.test.ts). */
+const tolerated = new Set(profileLibrary.get("tapetrack")?.tolerate);
+
 describe("strangers", () => {
-  test.each(vectors.map((vector) => [`${vector.protocol}: ${vector.name}`, vector] as const))("%s", (_, vector) => {
+  const judged = vectors.filter((vector) => !tolerated.has(vector.protocol));
+  test.each(judged.map((vector) => [`${vector.protocol}: ${vector.name}`, vector] as const))("%s", (_, vector) => {
     expect(tapetrack.sniff(vector.bytes, vector.ended)).toEqual({ kind: "foreign", protocol: vector.protocol });
     const { final } = verdictOfAllCuts(vector.bytes);
     expect(final).toEqual({ kind: "foreign", protocol: vector.protocol });
@@ -50,14 +55,20 @@ describe("friends", () => {
     expect(tapetrack.sniff(bytes, false)).toEqual({ kind: "accept" });
   });
 
-  test("200,000 random first packets: none foreign, all accepted at once", () => {
+  test("500,000 random first packets: all accepted, nearly all of them at once", () => {
     const friends = createFriends(20_260_101);
-    for (let count = 0; count < 200_000; count++) {
+    let waiting = 0;
+    for (let count = 0; count < 500_000; count++) {
       const bytes = friends.next();
-      const verdict = tapetrack.sniff(bytes, false);
-      if (verdict.kind !== "accept")
-        throw new Error(`${verdict.kind}: ${Array.from(bytes.subarray(0, 48), (byte) => byte.toString(16)).join(" ")}`);
+      if (tapetrack.sniff(bytes, false).kind === "accept") continue;
+      waiting++;
+      const verdict = tapetrack.sniff(bytes, true);
+      if (verdict.kind === "accept") continue;
+      const head = Array.from(bytes.subarray(0, 48), (byte) => byte.toString(16).padStart(2, "0")).join("");
+      throw new Error(`${verdict.kind}: ${head}`);
     }
+    // A short packet behind a header that RADIUS or Minecraft begins with waits for the deadline.
+    expect(waiting).toBeLessThan(20);
   });
 });
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encrypted channels, as data: TLS and its ancestors, SSH.
+// Encrypted channels, as data: TLS and its ancestors, SSH, tunnels.
 import type { Recogniser, Rule } from "../signature.ts";
 
 /** 16 03 00 to 16 03 04: TLS record type and version. 21.7 bits. */
@@ -48,4 +48,123 @@ export const ssh: Recogniser = {
   description: "The identification string of RFC 4253 section 4.2, which either side may send first",
   // 32 bits and a digit's 4.7.
   rules: [{ kind: "text", text: ["SSH-1", "SSH-2"] }],
+};
+
+export const dtls: Recogniser = {
+  name: "dtls",
+  description: "A DTLS ClientHello that came over TCP, RFC 6347 section 4.1",
+  // Type, version, epoch 0, a sequence number below 65,536: 72 bits.
+  rules: [
+    { kind: "bytes", hex: ["16 fe ff 00 00 00 00 00 00", "16 fe fd 00 00 00 00 00 00", "16 01 00 00 00 00 00 00 00"] },
+  ],
+};
+
+export const openvpn: Recogniser = {
+  name: "openvpn",
+  description: "OpenVPN over TCP: P_CONTROL_HARD_RESET_CLIENT, openvpn-rfc section 5",
+  rules: [
+    {
+      // Without tls-auth: length 14, opcode 7, session id, no acknowledgements, packet 0. 24 + 40 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "00 0e 38" },
+        { kind: "bytes", at: 11, hex: "00 00 00 00 00" },
+      ],
+    },
+    {
+      // tls-auth puts a HMAC of 20, 32 or 64 bytes, packet 1 and the time in between. 24 + 32 + 40 bits.
+      kind: "any",
+      rules: [
+        {
+          kind: "all",
+          rules: [
+            { kind: "bytes", hex: "00 2a 38" },
+            { kind: "bytes", at: 31, hex: "00 00 00 01" },
+            { kind: "bytes", at: 39, hex: "00 00 00 00 00" },
+          ],
+        },
+        {
+          kind: "all",
+          rules: [
+            { kind: "bytes", hex: "00 36 38" },
+            { kind: "bytes", at: 43, hex: "00 00 00 01" },
+            { kind: "bytes", at: 51, hex: "00 00 00 00 00" },
+          ],
+        },
+        {
+          kind: "all",
+          rules: [
+            { kind: "bytes", hex: "00 56 38" },
+            { kind: "bytes", at: 75, hex: "00 00 00 01" },
+            { kind: "bytes", at: 83, hex: "00 00 00 00 00" },
+          ],
+        },
+      ],
+    },
+    {
+      // tls-crypt: packet 1 right behind the session id. 24 + 32 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "00 36 38" },
+        { kind: "bytes", at: 11, hex: ["00 00 00 01", "0f 00 00 01"] },
+      ],
+    },
+    {
+      // tls-crypt-v2, opcode 10, with the client's wrapped key behind it. 6 + 8 + 32 bits.
+      kind: "all",
+      rules: [
+        { kind: "number", size: 2, endian: "big", min: 128, max: 1300 },
+        { kind: "bytes", at: 2, hex: "50" },
+        { kind: "bytes", at: 11, hex: ["00 00 00 01", "0f 00 00 01"] },
+      ],
+    },
+  ],
+};
+
+export const wireguard: Recogniser = {
+  name: "wireguard",
+  description: "A WireGuard handshake initiation over TCP, whitepaper section 5.4.2",
+  rules: [
+    {
+      // Type 1, reserved zeros, and 116 bytes on the second MAC, which is zero without a cookie. 32 + 128 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "01 00 00 00" },
+        { kind: "run", at: 132, class: "zero", min: 16 },
+      ],
+    },
+  ],
+};
+
+export const tor: Recogniser = {
+  name: "tor",
+  description: "Tor: a VERSIONS cell outside of TLS, tor-spec section 3, and the control port's first commands",
+  rules: [
+    {
+      // Circuit 0, command 7, a length of 2 to 16, and 3 as the lowest version: 32 + 12 + 16 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "00 00 07" },
+        { kind: "number", at: 3, size: 2, endian: "big", min: 2, max: 16 },
+        { kind: "bytes", at: 5, hex: "00 03" },
+      ],
+    },
+    // 96 bits.
+    { kind: "text", text: ["AUTHENTICATE", "PROTOCOLINFO"] },
+  ],
+};
+
+export const stun: Recogniser = {
+  name: "stun",
+  description: "STUN and TURN over TCP, RFC 8489 section 5",
+  rules: [
+    {
+      // Two zero bits, a length in words, the magic cookie: 2 + 2 + 32 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "00 00 00 00", mask: "c0 00 00 03" },
+        { kind: "bytes", at: 4, hex: "21 12 a4 42" },
+      ],
+    },
+  ],
 };

@@ -5,25 +5,8 @@
 // short line is foreign when the client has nothing more to say.
 import type { Recogniser } from "../signature.ts";
 
-/** First words that are typed into netcat. With what follows 5 bytes and more: 36 bits and more in either case. */
-const words = [
-  "hello",
-  "help",
-  "test",
-  "quit",
-  "exit",
-  "info",
-  "stats",
-  "status",
-  "version",
-  "whoami",
-  "echo",
-  "login",
-  "admin",
-  "root",
-  "ping",
-  "halo",
-];
+/** First words that are typed into netcat. With what follows 5 bytes and more: 33 bits and more in either case. */
+const words = ["hello", "help", "test", "quit", "exit", "status", "login", "admin", "root"];
 
 export const text: Recogniser = {
   name: "text",
@@ -39,8 +22,8 @@ export const text: Recogniser = {
     // 16 bytes may be a header in ASCII; 17 more are random: (98/256)^17 = 8.3e-8, 0.8 of 10,000,000
     // if every friend had such a header, and none where the header is shorter.
     { kind: "run", class: "text", min: 33 },
-    // Blank lines: 32 bits.
-    { kind: "bytes", hex: ["0d 0a 0d 0a", "0a 0a 0a 0a"] },
+    // Blank lines: 32 bits. PROXY protocol version 2 begins with 0d 0a 0d 0a 00.
+    { kind: "bytes", hex: ["0a 0a 0a 0a", "0d 0a 0d 0a 0d"] },
     {
       // One line, and silence. What a friend has sent by then ends in the middle of its first packet,
       // and that there is a line end, with only text before it, takes a very strange cut.
@@ -53,5 +36,90 @@ export const text: Recogniser = {
     // Text without a line end, and silence. At least 16 of a friend's bytes are random: 2.1e-7, and
     // only for a packet of 16 bytes.
     { kind: "run", class: "text", min: 16, max: 32, until: "end" },
+  ],
+};
+
+export const shell: Recogniser = {
+  name: "shell",
+  description: "Shell commands, as worms send them to ports that they hope are shells",
+  // 4 bytes and more: 32 bits each.
+  rules: [
+    {
+      kind: "text",
+      text: [
+        "#!/bin",
+        "#!/usr",
+        "/bin/",
+        "bash ",
+        "busybox",
+        "cat /",
+        "cd /",
+        "chmod ",
+        "cmd.exe",
+        "curl ",
+        "echo ",
+        "enable\n",
+        "enable\r",
+        "export ",
+        "ls -",
+        "ls /",
+        "nc -",
+        "nohup ",
+        "perl -",
+        "ping -",
+        "powershell",
+        "python",
+        "rm -",
+        "sh -c",
+        "shell\n",
+        "shell\r",
+        "sudo ",
+        "system\n",
+        "system\r",
+        "uname",
+        "wget ",
+        "whoami",
+      ],
+    },
+  ],
+};
+
+export const xml: Recogniser = {
+  name: "xml",
+  description: "XML: XMPP streams, XML-RPC, Flash policy requests",
+  // 48 bits and more.
+  rules: [{ kind: "text", text: ["<?xml ", "<stream:", "<policy-file-request", "<soap", "<SOAP"] }],
+};
+
+export const jsonRpc: Recogniser = {
+  name: "json-rpc",
+  description: "JSON-RPC without HTTP, as miners speak it (Stratum)",
+  // 40 bits and more.
+  rules: [
+    {
+      kind: "text",
+      text: [
+        '{"id"',
+        '{"jsonrpc"',
+        '{"method"',
+        '{"params"',
+        '{"worker"',
+        "{\"id'",
+        '{ "id"',
+        '{ "jsonrpc"',
+        '{ "method"',
+      ],
+    },
+  ],
+};
+
+export const zeros: Recogniser = {
+  name: "zeros",
+  description: "Nothing but zero bytes",
+  rules: [
+    // 16 bytes may be a header of zeros; 4 more are random: 32 bits.
+    { kind: "run", class: "zero", min: 20 },
+    // And silence: at least 16 of a friend's bytes are random, 128 bits.
+    { kind: "run", class: "zero", min: 16, max: 20, until: "end" },
   ],
 };

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// The first commands of protocols whose servers greet first: clients that do not wait, as data.
+import type { Recogniser } from "../signature.ts";
+
+export const smtp: Recogniser = {
+  name: "smtp",
+  description: "SMTP commands, RFC 5321 section 4.1",
+  rules: [
+    {
+      // In either case 28 + 8 bits.
+      kind: "all",
+      rules: [
+        { kind: "text", text: ["EHLO", "HELO", "LHLO"], ignoreCase: true },
+        { kind: "bytes", hex: ["20", "0d", "0a"], after: true },
+      ],
+    },
+    { kind: "text", text: ["MAIL FROM:", "RCPT TO:", "STARTTLS"], ignoreCase: true },
+  ],
+};
+
+export const ftp: Recogniser = {
+  name: "ftp",
+  description: "FTP commands, RFC 959 section 4.1",
+  // In either case 36 bits and more.
+  rules: [
+    { kind: "text", text: ["USER ", "FEAT\r", "SYST\r", "PASV\r", "EPSV\r", "AUTH TLS", "AUTH SSL"], ignoreCase: true },
+  ],
+};
+
+export const pop3: Recogniser = {
+  name: "pop3",
+  description: "POP3 commands, RFC 1939 and RFC 2449",
+  // In either case 36 bits.
+  rules: [{ kind: "text", text: ["CAPA\r", "CAPA\n", "APOP ", "UIDL\r"], ignoreCase: true }],
+};
+
+export const imap: Recogniser = {
+  name: "imap",
+  description: "IMAP commands, RFC 9051 section 6",
+  rules: [
+    {
+      // A tag, a space and a command: 2 + 8 + 35 bits.
+      kind: "all",
+      rules: [
+        { kind: "run", class: "alnum", also: "2e", min: 1, max: 12, until: "20" },
+        {
+          kind: "text",
+          after: true,
+          text: ["AUTHENTICATE ", "CAPABILITY", "LOGIN ", "LOGOUT\r", "NAMESPACE\r", "STARTTLS\r", "NOOP\r"],
+          ignoreCase: true,
+        },
+      ],
+    },
+  ],
+};
+
+export const irc: Recogniser = {
+  name: "irc",
+  description: "IRC commands, RFC 2812 section 3",
+  // 40 bits and more.
+  rules: [{ kind: "text", text: ["NICK ", "CAP LS", "CAP REQ", "JOIN #", "PRIVMSG "] }],
+};
