@@ -147,7 +147,7 @@ export class GateStatus implements StatusSource {
     const single = parsePrefix(address);
     if (source === undefined || single === undefined) return notAnAddress(address);
     const found = this.find(address);
-    const conflict = enforcement.neverBan.conflict(source);
+    const conflict = enforcement.neverBan.conflict(single);
     return {
       kind: "done",
       value: {
