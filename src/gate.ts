@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The composition root: makes the parts, joins them, and takes them down in reverse order. What each
 // part does is decided in its own file.
-import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { chmodSync, rmSync } from "node:fs";
 import process from "node:process";
@@ -54,7 +53,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   const fence = await openFence(config, { runtime, version, protocols: sniffer.protocols, log });
   const enforcement = new Enforcement(new Bans(config["max-bans"], config["ipv6-prefix"]), neverBan, fence, counters);
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
-  const sessions = new Sessions();
+  const sessions = new Sessions(config["ipv6-prefix"]);
   const upstreams = new Upstreams(config.upstream, runtime.connect, ({ address, reachable, error }) => {
     if (reachable === true) log("info", `Upstream ${address} is reachable`);
     else log("warn", `Upstream ${address} is not reachable: ${error}; clients are reset until it is`);
@@ -77,7 +76,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     wouldBan: (client, protocol, evidence) => banning.wouldBan(client, protocol, evidence),
   });
 
-  const token = process.env["TTGATE_TOKEN"] ?? randomBytes(24).toString("hex");
+  const token = process.env["TTGATE_TOKEN"] ?? crypto.getRandomValues(new Uint8Array(24)).toHex();
   const opened: (() => void | Promise<void>)[] = [() => fence?.close(config.keep)];
   try {
     const listener = await listen(runtime, config, accept);

@@ -15,7 +15,18 @@ export interface Bounds {
   readonly horizonBytes: number;
 }
 
+const known = new WeakMap<Alternative, Bounds>();
+
+/** Worked out once: several checks of a profile ask for it at every start. */
 export function boundsOf(alternative: Alternative): Bounds {
+  const before = known.get(alternative);
+  if (before !== undefined) return before;
+  const bounds = workOut(alternative);
+  known.set(alternative, bounds);
+  return bounds;
+}
+
+function workOut(alternative: Alternative): Bounds {
   const places = new Map<number, ByteSet>();
   let minLength = 1;
   let maxLength = Number.POSITIVE_INFINITY;
@@ -132,8 +143,17 @@ function* runSets(test: Test & { kind: "run" | "rest" }, at: number): Generator<
   if (until !== undefined) yield [at + test.min, test.min === test.max ? until : unionOf(test.set, until)];
 }
 
+const maskedSets = new Map<number, ByteSet>();
+
+/** Shared: nobody writes to a set. */
 function maskedSet(value: number, mask: number): ByteSet {
-  return Uint8Array.from({ length: 256 }, (_, byte) => ((byte & mask) === value ? 1 : 0));
+  const key = value * 256 + mask;
+  const before = maskedSets.get(key);
+  if (before !== undefined) return before;
+  const set = new Uint8Array(256);
+  for (let byte = 0; byte < 256; byte++) if ((byte & mask) === value) set[byte] = 1;
+  maskedSets.set(key, set);
+  return set;
 }
 
 /** Most significant byte first, as long as the bytes above it are certain. */

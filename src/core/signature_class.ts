@@ -80,17 +80,25 @@ export function byteSetOfBytes(bytes: Iterable<number>): ByteSet {
 }
 
 export function unionOf(left: ByteSet, right: ByteSet): ByteSet {
-  return left.map((cell, byte) => cell | (right[byte] ?? 0));
+  const set = new Uint8Array(256);
+  for (let byte = 0; byte < 256; byte++) set[byte] = (left[byte] ?? 0) | (right[byte] ?? 0);
+  return set;
 }
 
 export function differenceOf(left: ByteSet, right: ByteSet): ByteSet {
-  return left.map((cell, byte) => cell & ~(right[byte] ?? 0));
+  const set = new Uint8Array(256);
+  for (let byte = 0; byte < 256; byte++) set[byte] = (left[byte] ?? 0) & ~(right[byte] ?? 0);
+  return set;
 }
 
 export function intersectionOf(left: ByteSet, right: ByteSet): ByteSet {
-  return left.map((cell, byte) => cell & (right[byte] ?? 0));
+  const set = new Uint8Array(256);
+  for (let byte = 0; byte < 256; byte++) set[byte] = (left[byte] ?? 0) & (right[byte] ?? 0);
+  return set;
 }
 
 export function sizeOf(set: ByteSet): number {
-  return set.reduce((count, cell) => count + cell, 0);
+  let size = 0;
+  for (let byte = 0; byte < 256; byte++) size += set[byte] ?? 0;
+  return size;
 }
