@@ -6,6 +6,7 @@ import type { FenceEntry, FenceRecord } from "../core/fence.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import {
   readBan,
+  readBanExpiresMs,
   readBanKey,
   readCidrKey,
   readExpiry,
@@ -39,7 +40,7 @@ function ownValues(reasons: Reasons): Omit<BanCodec, "keyBytes" | "writeKey" | "
     writeValue({ expiresMs, reason }, values, offset) {
       writeBan(expiresMs, reasons.hash(reason), values, offset);
     },
-    readExpiresMs: (values, offset) => readBan(values, offset).expiresMs,
+    readExpiresMs: readBanExpiresMs,
     mayBeForeign: false,
     isForeign: () => false,
     readRecord(prefix, values, offset) {

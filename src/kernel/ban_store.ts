@@ -10,11 +10,15 @@ import { errnoName } from "./errno.ts";
 import type { MapSlice } from "./map_batch.ts";
 import { nativeBytes } from "./native_bytes.ts";
 
-/** Entries in one system call: about a millisecond, so that a caller can stop in time. */
-const sliceEntries = 1024;
+/** Entries in one system call: half a millisecond, so that a caller can stop in time. */
+const sliceEntries = 512;
 const batchEntries = 4096;
 /** A full trie is read in some 20 ms: not more often than this. */
 const rangesReadMs = 1000;
+/** A list is loaded in many calls: this close together they are one load. */
+const loadPauseMs = 1000;
+/** Fewer entries than these are read before a load, so that not each of a million is looked up. */
+const knownLimit = 4096;
 
 const e2big = -7;
 const enospc = -28;
@@ -42,6 +46,9 @@ export class BanStore {
   /** Of a trie: the ranges that are in it, since a lookup does not tell a range from a wider one. */
   #ranges = new Set<string>();
   #rangesReadMs = Number.NEGATIVE_INFINITY;
+  /** What stood here before a load began; undefined when it is too much to know by heart. */
+  #beforeLoad: ReadonlySet<string> | undefined;
+  #loadedMs = Number.NEGATIVE_INFINITY;
 
   constructor(name: string, map: BpfMap, codec: BanCodec) {
     this.name = name;
@@ -67,7 +74,7 @@ export class BanStore {
   }
 
   put(entry: FenceEntry): FenceOutcome {
-    const there = this.#prepare(entry, this.#key, this.#value, 0);
+    const there = this.#prepare(entry, this.#key, this.#value, 0, false);
     if (there === "foreign") return enforced;
     if (there === "absent" && this.#wouldEvict(1)) return full;
     const result = this.#map.update(this.#key, this.#value, updateAny);
@@ -88,9 +95,11 @@ export class BanStore {
     const written: number[] = [];
     const added = new Map<number, Prefix>();
     const base = outcomes.length;
+    const before = this.#knownBeforeLoad();
     for (const [index, entry] of entries.entries()) {
       const place = written.length;
-      const there = this.#prepare(entry, this.#keys, this.#values, place);
+      const isNew = before !== undefined && !before.has(entry.prefix.text);
+      const there = this.#prepare(entry, this.#keys, this.#values, place, isNew);
       const evicting = there === "absent" && this.#wouldEvict(added.size + 1);
       outcomes.push(evicting ? full : enforced);
       if (there === "foreign" || evicting) continue;
@@ -106,17 +115,48 @@ export class BanStore {
   }
 
   /** Writes key and value at a place of the buffers, with the counts of the entry that is there. */
-  #prepare(entry: FenceEntry, keys: NativeBuffer, values: NativeBuffer, place: number): "absent" | "there" | "foreign" {
+  #prepare(
+    entry: FenceEntry,
+    keys: NativeBuffer,
+    values: NativeBuffer,
+    place: number,
+    isNew: boolean,
+  ): "absent" | "there" | "foreign" {
     const { keyBytes, valueBytes } = this.#codec;
     const keyAt = place * keyBytes;
     const valueAt = place * valueBytes;
     this.#codec.writeKey(entry.prefix, keys, keyAt);
-    const found = this.#find(entry.prefix, keys.subarray(keyAt, keyAt + keyBytes));
+    const found = isNew ? undefined : this.#find(entry.prefix, keys.subarray(keyAt, keyAt + keyBytes));
     if (found === undefined) values.fill(0, valueAt, valueAt + valueBytes);
     else values.set(found, valueAt);
     if (found !== undefined && this.#codec.isForeign(found, 0)) return "foreign";
     this.#codec.writeValue(entry, values, valueAt);
     return found === undefined ? "absent" : "there";
+  }
+
+  /**
+   * Only for maps whose entries are all of this layout: in the documented one each has to be looked at.
+   * An entry that comes twice in one load is counted twice until the next sweep has gone round.
+   */
+  #knownBeforeLoad(): ReadonlySet<string> | undefined {
+    if (this.#codec.mayBeForeign) return undefined;
+    const now = performance.now();
+    const goesOn = now - this.#loadedMs < loadPauseMs;
+    this.#loadedMs = now;
+    if (!goesOn) this.#beforeLoad = this.#readPrefixes(knownLimit);
+    return this.#beforeLoad;
+  }
+
+  /** Undefined when there are more. */
+  #readPrefixes(limit: number): Set<string> | undefined {
+    const prefixes = new Set<string>();
+    for (const { keys, count } of this.#map.slices(sliceEntries)) {
+      for (let index = 0; index < count; index++) {
+        prefixes.add(this.#codec.readKey(keys, index * this.#codec.keyBytes).text);
+      }
+      if (prefixes.size > limit) return undefined;
+    }
+    return prefixes;
   }
 
   /** A map that evicts never says that it is full: somebody else's ban would end unseen. */
@@ -194,19 +234,8 @@ export class BanStore {
     const now = performance.now();
     if (now - this.#rangesReadMs < rangesReadMs) return undefined;
     this.#rangesReadMs = now;
-    this.#readRanges();
+    this.#ranges = this.#readPrefixes(this.capacity) ?? this.#ranges;
     return this.#ranges.has(prefix.text) ? this.#map.lookup(key) : undefined;
-  }
-
-  #readRanges(): void {
-    const ranges = new Set<string>();
-    for (const { keys, count } of this.#map.slices(sliceEntries)) {
-      for (let index = 0; index < count; index++) {
-        ranges.add(this.#codec.readKey(keys, index * this.#codec.keyBytes).text);
-      }
-    }
-    this.#ranges = ranges;
-    this.#entries = ranges.size;
   }
 
   *records(): Generator<readonly FenceRecord[], void, void> {

@@ -14,7 +14,7 @@ export interface OwnStores {
   readonly rangesChanged: (entries: number) => void;
 }
 
-const rangesTold: FenceOutcome = { kind: "enforced" };
+const putDone: FenceOutcome = { kind: "enforced" };
 
 export class BanStores {
   /** The documented map. */
@@ -55,19 +55,28 @@ export class BanStores {
   }
 
   putMany(entries: readonly FenceEntry[]): FenceOutcome[] {
-    const outcomes = entries.map(({ prefix }) => this.#noPlace(prefix));
+    const outcomes = new Array<FenceOutcome>(entries.length);
     for (const [store, places] of this.#places(entries.map(({ prefix }) => prefix))) {
       const chosen = places.map((place) => entries[place]).filter((entry) => entry !== undefined);
-      const results = chosen.length === 1 ? chosen.map((entry) => store.put(entry)) : store.putMany(chosen);
-      const isRange = store === this.#own?.cidr;
-      const told = isRange ? this.#tellRanges() : rangesTold;
-      for (const [index, outcome] of results.entries()) {
-        const place = places[index] ?? 0;
-        outcomes[place] = isRange && outcome.kind === "enforced" ? told : outcome;
-        if (store === this.#ipv4 && outcome.kind === "enforced") this.#ours.add(entries[place]?.prefix.text ?? "");
+      const results = this.#putInto(store, chosen);
+      for (const [index, outcome] of results.entries()) outcomes[places[index] ?? 0] = outcome;
+    }
+    for (const [place, { prefix }] of entries.entries()) outcomes[place] ??= this.#noPlace(prefix);
+    return outcomes;
+  }
+
+  #putInto(store: BanStore, entries: readonly FenceEntry[]): readonly FenceOutcome[] {
+    const results = entries.length === 1 ? entries.map((entry) => store.put(entry)) : store.putMany(entries);
+    if (store === this.#own?.cidr) {
+      const told = this.#tellRanges();
+      return results.map((outcome) => (outcome.kind === "enforced" ? told : outcome));
+    }
+    if (store === this.#ipv4) {
+      for (const [index, { prefix }] of entries.entries()) {
+        if (results[index]?.kind === "enforced") this.#ours.add(prefix.text);
       }
     }
-    return outcomes;
+    return results;
   }
 
   drop(prefix: Prefix): boolean {
@@ -135,17 +144,17 @@ export class BanStores {
 
   /** The program looks at ranges only when it is told that there are some: another tool may not have said so. */
   #tellRanges(): FenceOutcome {
-    if (this.#own === undefined) return rangesTold;
+    if (this.#own === undefined) return putDone;
     const { cidr, rangesChanged } = this.#own;
     const ranges = cidr.isEmpty ? 0 : Math.max(1, cidr.entries);
-    if (ranges === this.#ranges) return rangesTold;
+    if (ranges === this.#ranges) return putDone;
     try {
       rangesChanged(ranges);
     } catch (error) {
       return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
     }
     this.#ranges = ranges;
-    return rangesTold;
+    return putDone;
   }
 
   #noPlace(prefix: Prefix): FenceOutcome {

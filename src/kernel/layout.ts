@@ -72,12 +72,18 @@ export function writeBan(expiresMs: number, reason: number, values: NativeBuffer
   view.setUint32(offset + 28, banByTtgate, true);
 }
 
-export function readBan(values: NativeBuffer, offset: number): BanValue {
+/** Nothing but the expiry: sweeps read a million of them. */
+export function readBanExpiresMs(values: NativeBuffer, offset: number): number {
   const view = new DataView(values.buffer, values.byteOffset);
   const expiresNs = readU64(view, offset);
+  return expiresNs === 0 ? Number.POSITIVE_INFINITY : expiresNs / nsPerMs;
+}
+
+export function readBan(values: NativeBuffer, offset: number): BanValue {
+  const view = new DataView(values.buffer, values.byteOffset);
   const lastSeenNs = readU64(view, offset + 32);
   return {
-    expiresMs: expiresNs === 0 ? Number.POSITIVE_INFINITY : expiresNs / nsPerMs,
+    expiresMs: readBanExpiresMs(values, offset),
     packets: readU64(view, offset + 8),
     bytes: readU64(view, offset + 16),
     lastSeenMs: lastSeenNs === 0 ? undefined : lastSeenNs / nsPerMs,
