@@ -34,6 +34,9 @@ export function inNamespace(namespace: string | undefined, argv: readonly string
   return namespace === undefined ? argv : ["nsenter", `--net=/run/netns/${namespace}`, "--", ...argv];
 }
 
+/** From the end of a process to the end of its output, which is in the pipes by then. */
+const outputGraceMs = 500;
+
 export class Child implements AsyncDisposable {
   stdout = "";
   stderr = "";
@@ -61,10 +64,13 @@ export class Child implements AsyncDisposable {
     else if (options.holdInput !== true) this.#process.stdin?.end();
     this.exited = new Promise((resolve, reject) => {
       this.#process.once("error", reject);
-      this.#process.once("close", (code, signal) => {
-        this.#exit = { code: code ?? undefined, signal: signal ?? undefined };
+      const over = (code: number | null, signal: NodeJS.Signals | null) => {
+        this.#exit ??= { code: code ?? undefined, signal: signal ?? undefined };
         resolve(this.#exit);
-      });
+      };
+      this.#process.once("close", over);
+      // Bun now and then does not say "close": then what was written until now is all there is.
+      this.#process.once("exit", (code, signal) => setTimeout(() => over(code, signal), outputGraceMs));
     });
     this.exited.catch(() => {});
   }

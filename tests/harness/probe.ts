@@ -47,7 +47,9 @@ export function probe(options: ProbeOptions): Promise<ProbeResult> {
     socket.on("data", (bytes) => {
       received += bytes.toString("latin1");
     });
-    socket.on("error", () => finish(connected ? "reset" : "refused"));
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      finish(connected || error.code !== "ECONNREFUSED" ? "reset" : "refused");
+    });
     socket.on("end", () => finish("ended"));
     socket.on("connect", async () => {
       connected = true;
