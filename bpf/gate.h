@@ -128,14 +128,17 @@ static __always_inline struct source masked(struct source address, __u32 bits)
 
 /*
  * The trie gives the longest prefix only. Where that one is over, a wider one that still runs
- * may lie behind it: the walk ends at the first that runs, or where nothing is left.
+ * may lie behind it: the walk ends at the first that runs, or where nothing is left. Global
+ * for the verifier's sake, as measure_frame(); kernel 5.10 wants numbers only for that.
  */
-static __noinline int judge_cidr(const struct source *source, __u64 bytes, struct clock *clock)
+__noinline int judge_cidr(__u64 high, __u64 low, __u64 bytes, __u64 now_ns)
 {
+	const struct source source = { .high = high, .low = low };
+	struct clock clock = { .now_ns = now_ns };
 	enum outcome outcome = OUTCOME_PASS;
 	struct cidr_key key;
 
-	__builtin_memcpy(key.addr, source, sizeof(key.addr));
+	__builtin_memcpy(key.addr, &source, sizeof(key.addr));
 	for (int bits = 128; bits >= 0; bits--) {
 		struct ban *ban;
 
@@ -143,7 +146,7 @@ static __noinline int judge_cidr(const struct source *source, __u64 bytes, struc
 		ban = bpf_map_lookup_elem(&ttgate_cidr, &key);
 		if (!ban)
 			break;
-		outcome = judge_ban(ban, OUTCOME_DROP_CIDR, bytes, clock);
+		outcome = judge_ban(ban, OUTCOME_DROP_CIDR, bytes, &clock);
 		if (outcome == OUTCOME_DROP_CIDR)
 			break;
 	}
@@ -160,7 +163,7 @@ static __always_inline enum outcome judge_prefixes(enum outcome exact,
 
 	if (exact == OUTCOME_DROP_BAN || !settings->cidr_entries)
 		return exact;
-	outcome = judge_cidr(source, bytes, clock);
+	outcome = judge_cidr(source->high, source->low, bytes, clock->now_ns);
 	return outcome == OUTCOME_PASS ? exact : outcome;
 }
 
@@ -168,7 +171,7 @@ static __always_inline enum outcome judge_ipv4(struct frame *frame, __u64 link_b
 					       const struct settings *settings, struct clock *clock)
 {
 	const struct iphdr *ip = frame->data + link_bytes;
-	struct source source = {0};
+	struct source source = { 0 };
 	enum outcome exact;
 	__be32 address;
 	int port;
@@ -237,7 +240,7 @@ static __always_inline enum outcome judge_ipv6(struct frame *frame, __u64 link_b
 
 static __always_inline enum outcome judge(struct frame *frame, struct clock *clock)
 {
-	const struct settings *settings = bpf_map_lookup_elem(&ttgate_settings, &(__u32){0});
+	const struct settings *settings = bpf_map_lookup_elem(&ttgate_settings, &(__u32){ 0 });
 	__u64 link_bytes;
 	int protocol;
 
