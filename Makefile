@@ -19,7 +19,7 @@ modules := node_modules/.package-lock.json
 host := scripts/host_packages.sh
 
 sources := $(shell find src -name '*.ts' -not -path 'src/generated/*')
-generated := $(addprefix src/generated/,bpf_object.ts native_libraries.ts version.ts)
+generated := $(addprefix src/generated/,bpf_object.ts native_libraries.ts recognisers.ts version.ts)
 c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 # uapi headers of the architecture: clang's BPF target does not look there by itself.
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
@@ -123,6 +123,8 @@ src/generated/bpf_object.ts: build/ttgate.bpf.o
 src/generated/bpf_object.ts: embed = object build/ttgate.bpf.o
 src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/elf.ts
 src/generated/native_libraries.ts: embed = libraries
+src/generated/recognisers.ts: $(filter src/core/%,$(sources))
+src/generated/recognisers.ts: embed = recognisers
 src/generated/version.ts: build/commit package.json
 src/generated/version.ts: embed = version "$$(<build/commit)"
 $(generated): scripts/embed.ts | $(modules)

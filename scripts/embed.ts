@@ -2,9 +2,13 @@
 // Writes one generated module that the executable carries, the form that Bun and Deno both import:
 //   embed.ts object build/ttgate.bpf.o > src/generated/bpf_object.ts
 //   embed.ts libraries                 > src/generated/native_libraries.ts
+//   embed.ts recognisers               > src/generated/recognisers.ts
 //   embed.ts version COMMIT            > src/generated/version.ts
 import { readFileSync } from "node:fs";
 import process from "node:process";
+import { compileRecognisers, writeRecognisers } from "../src/core/compiled_profile.ts";
+import { libraryRecognisers } from "../src/core/profile.ts";
+import type { Ciphers } from "../src/core/signature_cipher.ts";
 import { librariesFor } from "./libraries.ts";
 
 function moduleText(purpose: string, code: string): string {
@@ -28,6 +32,25 @@ export function librariesModule(): string {
   );
 }
 
+export function recognisersModule(): string {
+  const written = writeRecognisers(compileRecognisers(libraryRecognisers(noCiphers)));
+  return moduleText(
+    "The library of recognisers, compiled.",
+    `import type { WrittenRecognisers } from "../core/compiled_profile.ts";\n\n` +
+      `export const writtenRecognisers: WrittenRecognisers = ${JSON.stringify(written, undefined, 2)};`,
+  );
+}
+
+/** No recogniser of the library has a key: keys are a site's own. */
+const noCiphers: Ciphers = {
+  open() {
+    throw new Error("The library has no keys");
+  },
+  readKey() {
+    throw new Error("The library has no keys");
+  },
+};
+
 /** @param commit as git describe prints it, behind the plus sign; empty where there is no repository. */
 export function versionText(packageVersion: string, commit: string): string {
   return commit === "" ? packageVersion : `${packageVersion}+${commit}`;
@@ -44,10 +67,12 @@ function main(kind: string | undefined, argument: string | undefined): string {
       return objectModule(readFileSync(argument ?? ""));
     case "libraries":
       return librariesModule();
+    case "recognisers":
+      return recognisersModule();
     case "version":
       return versionModule(argument ?? "");
     default:
-      throw new Error(`Embedding "${kind}": not known, say object, libraries or version`);
+      throw new Error(`Embedding "${kind}": not known, say object, libraries, recognisers or version`);
   }
 }
 

@@ -4,25 +4,30 @@ import { readFileSync } from "node:fs";
 import { basename, extname } from "node:path";
 import process from "node:process";
 import { parse as parseToml, TomlError } from "smol-toml";
+import { builtInProfile, compileProfile, readRecognisers } from "./core/compiled_profile.ts";
 import { type Profile, parseProfile } from "./core/profile.ts";
-import { profileLibrary } from "./core/profile_library.ts";
+import { profileLibrary, serverFirstProtocols } from "./core/profile_library.ts";
 import { createSniffer } from "./core/profile_sniffer.ts";
 import type { Ciphers } from "./core/signature_cipher.ts";
 import type { Sniffer } from "./core/sniff.ts";
 import { Failure } from "./failure.ts";
+import { writtenRecognisers } from "./generated/recognisers.ts";
 
 /**
  * @param nameOrFile a built-in profile, or the path of a file: anything with a slash, a dot in it.
  * @throws Error with every problem of the profile, each with its path, and what to do.
  */
 export function loadSniffer(nameOrFile: string): Sniffer {
-  return createSniffer(loadProfile(nameOrFile));
+  const builtIn = profileLibrary.get(nameOrFile);
+  return createSniffer(
+    builtIn === undefined
+      ? compileProfile(loadProfile(nameOrFile))
+      : builtInProfile(builtIn, readRecognisers(writtenRecognisers), ciphers),
+  );
 }
 
-export function loadProfile(nameOrFile: string): Profile {
-  const builtIn = profileLibrary.get(nameOrFile);
-  const source = builtIn ?? readSource(nameOrFile);
-  const result = parseProfile(source, basename(nameOrFile, extname(nameOrFile)), ciphers);
+function loadProfile(nameOrFile: string): Profile {
+  const result = parseProfile(readSource(nameOrFile), basename(nameOrFile, extname(nameOrFile)), ciphers);
   if (result.kind === "profile") return result.profile;
   const problems = result.problems.map(({ path, message }) => `${path}: ${message}`);
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
@@ -31,6 +36,9 @@ export function loadProfile(nameOrFile: string): Profile {
 
 function readSource(nameOrFile: string): unknown {
   const extension = extname(nameOrFile);
+  if (serverFirstProtocols.has(nameOrFile)) {
+    throw new Failure(`Read profile "${nameOrFile}": ${serverSpeaksFirst}`, { exitCode: 2 });
+  }
   if (!nameOrFile.includes("/") && extension === "") {
     const names = [...profileLibrary.keys()].join(", ");
     throw new Failure(

@@ -9,9 +9,10 @@ import { boundsOf, canBothMatch, canMatch } from "./signature_bounds.ts";
 import type { Ciphers } from "./signature_cipher.ts";
 import { type Alternative, alternativesOf, type Problem, type SignatureContext } from "./signature_term.ts";
 
-const serverSpeaksFirst =
-  "A server that speaks first can not be guarded by a profile: its clients wait for it, and the gate connects to it only " +
-  "when the client has said something; guard it by address, or put TLS in front and use the profile tls";
+/** A sentence for an error. */
+export const serverSpeaksFirst =
+  "a server that speaks first can not be guarded by a profile, for its clients wait until it does, and the gate connects to it " +
+  "only when the client has said something; put TLS in front of it and use the profile tls";
 
 export const profileSchema = z.strictObject({
   name: z
@@ -64,13 +65,30 @@ export function parseProfile(source: unknown, name: string, ciphers: Ciphers): P
   const parsed = profileSchema.safeParse(source);
   if (!parsed.success)
     return { kind: "invalid", problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, [])) };
-  const context: SignatureContext = { problems: [], rulesOf: (protocol) => rulesByName.get(protocol), ciphers };
+  const context = signatureContext(ciphers);
   const expect = sound(alternativesOf(parsed.data.expect, "expect", context), "expect", context.problems);
   const known = knownTo(parsed.data, context);
   checkOverlaps(expect, known, context.problems);
   if (context.problems.length > 0) return { kind: "invalid", problems: context.problems };
   const profile = { name: parsed.data.name ?? name, expect, known, fallback: parsed.data.default ?? "foreign" };
   return { kind: "profile", profile };
+}
+
+/** Every recogniser of the library, taken apart: what is compiled when ttgate is built. */
+export function libraryRecognisers(ciphers: Ciphers): readonly NamedAlternatives[] {
+  const context = signatureContext(ciphers);
+  const known = library.map((recogniser) => named(recogniser, true, recogniser.name, context));
+  if (context.problems.length === 0) return known;
+  throw new Error(context.problems.map(({ path, message }) => `${path}: ${message}`).join("; "));
+}
+
+/** Whether a recogniser of the library overrules what is expected. */
+export function isRefuter({ foreign = [], tolerate = [] }: ProfileSource, name: string): boolean {
+  return foreign === "all" ? !tolerate.includes(name) : foreign.includes(name);
+}
+
+export function signatureContext(ciphers: Ciphers): SignatureContext {
+  return { problems: [], rulesOf: (protocol) => rulesByName.get(protocol), ciphers };
 }
 
 const rulesByName: ReadonlyMap<string, readonly Rule[]> = new Map(library.map(({ name, rules }) => [name, rules]));
@@ -134,10 +152,9 @@ function knownTo(source: ProfileSource, context: SignatureContext): NamedAlterna
       problems.push({ path: `${field}[${index}]`, message });
     }
   }
-  const refutes = (name: string) => (foreign === "all" ? !tolerated.includes(name) : foreign.includes(name));
   return [
     ...own.map((recogniser, index) => named(recogniser, true, `recognisers[${index}]`, context)),
-    ...library.map((recogniser) => named(recogniser, refutes(recogniser.name), recogniser.name, context)),
+    ...library.map((recogniser) => named(recogniser, isRefuter(source, recogniser.name), recogniser.name, context)),
   ];
 }
 

@@ -3,24 +3,21 @@
 // is expected is accepted as soon as it holds and nothing that refutes is possible any more. Of several
 // that hold, the one that was certain with the fewest bytes gives the name, so that it does not depend
 // on how TCP cut them. No allocation.
-import type { Profile } from "./profile.ts";
+import type { CompiledProfile } from "./compiled_profile.ts";
 import { createMatcher } from "./signature_matcher.ts";
-import { programOf } from "./signature_program.ts";
 import type { Sniff, Sniffer } from "./sniff.ts";
 
 /** What is neither expected nor known, where the profile calls that foreign. */
 const unknownProtocol = "unknown";
 
-export function createSniffer(profile: Profile): Sniffer {
-  const known = programOf(profile.known.flatMap(({ alternatives }) => alternatives));
-  const expected = programOf(profile.expect);
+export function createSniffer(profile: CompiledProfile): Sniffer {
+  const { expected, refutes } = profile;
+  const { names, owners, program: known } = profile.known;
   const matchKnown = createMatcher(known);
   const matchExpected = createMatcher(expected);
   const prefixBytes = Math.max(known.horizonBytes, expected.horizonBytes);
 
-  const owners = profile.known.flatMap(({ alternatives }, owner) => alternatives.map(() => owner));
-  const refutes = profile.known.map((recogniser) => (recogniser.refutes ? 1 : 0));
-  const verdicts = profile.known.map(({ name }): Sniff => ({ kind: "foreign", protocol: name }));
+  const verdicts = names.map((protocol): Sniff => ({ kind: "foreign", protocol }));
   const accept: Sniff = { kind: "accept" };
   const more: Sniff = { kind: "more" };
   const unknown: Sniff = { kind: "foreign", protocol: unknownProtocol };
@@ -56,7 +53,7 @@ export function createSniffer(profile: Profile): Sniffer {
       const outcome = matchKnown(alternative, bytes, length, ended);
       if (outcome < 0) continue;
       const owner = owners[alternative] ?? 0;
-      const isRefuter = refutes[owner] === 1;
+      const isRefuter = refutes[owner] === true;
       if (outcome === 0) {
         canBeNamed = true;
         canBeRefuted ||= isRefuter;
@@ -89,7 +86,7 @@ export function createSniffer(profile: Profile): Sniffer {
     return canBeNamed ? more : unknown;
   }
 
-  const protocols = [...profile.known.map(({ name }) => name), unknownProtocol];
+  const protocols = [...names, unknownProtocol];
   return { profile: profile.name, protocols, prefixBytes, sniff };
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Alternatives as one flat table of fixed-size steps, which signature_matcher.ts runs without making
 // objects. Byte values, masks and byte sets are in one array beside it.
-import { type Bounds, boundsOf } from "./signature_bounds.ts";
+import { boundsOf } from "./signature_bounds.ts";
 import type { ByteSet } from "./signature_class.ts";
 import type { Probe } from "./signature_probe.ts";
 import type { Alternative, Term } from "./signature_term.ts";
@@ -40,7 +40,6 @@ export interface Program {
   readonly probes: readonly Probe[];
   /** The alternatives that a first byte leaves possible, in order: 256 lists. */
   readonly byFirstByte: readonly Int32Array[];
-  readonly bounds: readonly Bounds[];
   readonly horizonBytes: number;
 }
 
@@ -75,7 +74,6 @@ export function programOf(alternatives: readonly Alternative[]): Program {
     data: Uint8Array.from(data),
     probes,
     byFirstByte,
-    bounds,
     horizonBytes: bounds.reduce((most, bound) => Math.max(most, bound.horizonBytes), 0),
   };
 }

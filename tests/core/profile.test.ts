@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
+import { compileProfile } from "../../src/core/compiled_profile.ts";
 import { type ProfileSource, parseProfile } from "../../src/core/profile.ts";
 import { createSniffer } from "../../src/core/profile_sniffer.ts";
 import { ciphers } from "../../src/profile.ts";
@@ -13,7 +14,7 @@ function problemsOf(source: unknown): string[] {
 function sniffer(source: ProfileSource) {
   const result = parseProfile(source, "test", ciphers);
   if (result.kind === "invalid") throw new Error(JSON.stringify(result.problems));
-  return createSniffer(result.profile);
+  return createSniffer(compileProfile(result.profile));
 }
 
 const magic = { kind: "text", text: "TT01" } as const;

@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { createCipheriv, randomBytes } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
+import { compileProfile } from "../../src/core/compiled_profile.ts";
 import { parseProfile } from "../../src/core/profile.ts";
 import { createSniffer } from "../../src/core/profile_sniffer.ts";
 import type { Rule } from "../../src/core/signature.ts";
@@ -15,7 +16,7 @@ import { loadVectors } from "../vectors/vectors.ts";
 function expecting(rule: Rule) {
   const result = parseProfile({ expect: rule }, "test", ciphers);
   if (result.kind === "invalid") throw new Error(JSON.stringify(result.problems));
-  const strict = createSniffer({ ...result.profile, known: [] });
+  const strict = createSniffer(compileProfile({ ...result.profile, known: [] }));
   return {
     /** How many bytes decide, 1 more for the end; and how. */
     decide(bytes: Uint8Array): { at: number; verdict: string } {
