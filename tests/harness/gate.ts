@@ -137,8 +137,11 @@ export class RunningGate implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.child[Symbol.asyncDispose]();
-    this.#directory[Symbol.dispose]();
+    try {
+      await this.child[Symbol.asyncDispose]();
+    } finally {
+      this.#directory[Symbol.dispose]();
+    }
   }
 }
 

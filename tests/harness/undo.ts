@@ -5,17 +5,20 @@ import process from "node:process";
 
 const open = new Set<Undo>();
 
-function abandon(code: number): void {
+/** What was opened last goes first. */
+export function undoEverything(): void {
   for (const undo of [...open].reverse()) undo[Symbol.dispose]();
+}
+
+function abandon(code: number): void {
+  undoEverything();
   process.exit(code);
 }
 
 function watchForTheEnd(): void {
   process.once("SIGINT", () => abandon(130));
   process.once("SIGTERM", () => abandon(143));
-  process.once("exit", () => {
-    for (const undo of [...open].reverse()) undo[Symbol.dispose]();
-  });
+  process.once("exit", undoEverything);
 }
 
 let watching = false;
