@@ -23,6 +23,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
     counters.accepted++;
     if (address === "") {
       counters.undecided++;
+      socket.reset();
       return silent;
     }
     const client = new Client(address, port, context.ipv6Bits);
@@ -42,8 +43,8 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
   function hasRoom({ maxConnections, maxConnectionsPerSource }: AcceptorContext, client: Client): boolean {
     if (maxConnectionsPerSource > 0 && sessions.ofSource(client.sourceText) >= maxConnectionsPerSource) return false;
     if (sessions.size < maxConnections) return true;
-    const oldest = sessions.oldestUndecided();
-    oldest?.deadline();
-    return oldest !== undefined;
+    sessions.oldestUndecided()?.deadline();
+    // It may have said enough to be relayed: then nothing became free.
+    return sessions.size < maxConnections;
   }
 }

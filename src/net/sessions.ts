@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connections that are open now: by source, so that a ban can end all of a source's, and by
 // deadline while they are undecided.
-import { contains, type Prefix } from "../core/address.ts";
-import type { Client } from "../core/client.ts";
+import { contains, isIpv4, type Prefix } from "../core/address.ts";
+import { type Client, sourceOf } from "../core/client.ts";
 import { Expiry } from "../core/expiry.ts";
 
 export interface LiveSession {
@@ -17,7 +17,13 @@ export class Sessions {
   readonly #bySource = new Map<string, Set<LiveSession>>();
   readonly #undecided = new Set<LiveSession>();
   readonly #deadlines = new Expiry<LiveSession>();
+  readonly #ipv6Bits: number;
   #size = 0;
+
+  /** @param ipv6Bits the prefix length that makes an IPv6 source. */
+  constructor(ipv6Bits: number) {
+    this.#ipv6Bits = ipv6Bits;
+  }
 
   get size(): number {
     return this.#size;
@@ -60,18 +66,19 @@ export class Sessions {
 
   /** Resets every connection of the sources in a prefix, both legs. @returns how many. */
   cut(prefix: Prefix): number {
-    let count = 0;
-    const ofSource = this.#bySource.get(prefix.text);
-    const sessions = ofSource ?? [...this.#all()].filter((session) => contains(prefix, session.client.single()));
-    for (const session of [...sessions]) {
-      session.cut();
-      count++;
-    }
-    return count;
+    const doomed = [...this.#around(prefix)].filter((session) => contains(prefix, session.client.single()));
+    for (const session of doomed) session.cut();
+    return doomed.length;
   }
 
   cutAll(): void {
     for (const session of [...this.#all()]) session.cut();
+  }
+
+  /** Whom a prefix may concern; for a source or a part of one, as in nearly every ban, that is no search. */
+  #around(prefix: Prefix): Iterable<LiveSession> {
+    if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.#all();
+    return this.#bySource.get(sourceOf(prefix, this.#ipv6Bits).text) ?? [];
   }
 
   *#all(): Generator<LiveSession> {

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// Acceptor, sessions, relay and table of a gate on loopback sockets of the real runtime, before real
+// servers. Time is the test's own: deadlines come when it lets them.
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { Banning } from "../../src/banning.ts";
+import { Bans } from "../../src/core/bans.ts";
+import { type Counters, LatencyHistogram, newCounters } from "../../src/core/counters.ts";
+import { Enforcement } from "../../src/core/enforcement.ts";
+import { NeverBan } from "../../src/core/never_ban.ts";
+import type { Sniffer } from "../../src/core/sniff.ts";
+import { acceptor } from "../../src/net/acceptor.ts";
+import { Sessions } from "../../src/net/sessions.ts";
+import { type UpstreamAddress, type UpstreamStatus, Upstreams } from "../../src/net/upstreams.ts";
+import { loadSniffer } from "../../src/profile.ts";
+import { runtime } from "../../src/runtime/bun.ts";
+import type { Listener, Runtime } from "../../src/runtime/types.ts";
+import { seal } from "../harness/tapetrack_wire.ts";
+import { patienceMs, sleep } from "../harness/wait.ts";
+
+export const host = "127.0.0.1";
+
+/** Like waitFor, in the short steps of what happens within one process. */
+export async function until<T>(what: string, ask: () => T | undefined | false, timeoutMs = patienceMs): Promise<T> {
+  for (const deadline = performance.now() + timeoutMs; performance.now() < deadline; await sleep(1)) {
+    const answer = ask();
+    if (answer !== undefined && answer !== false) return answer;
+  }
+  throw new Error(`Waited ${timeoutMs} ms in vain for ${what}`);
+}
+
+/** What a friend of the gate sends first. */
+export function friendly(payload = "hello"): Uint8Array {
+  return seal(new TextEncoder().encode(payload), "bare");
+}
+
+/** What a stranger sends first. */
+export const request = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
+
+export function pattern(length: number, seed = 0): Uint8Array {
+  return Uint8Array.from({ length }, (_, index) => (index * 31 + (index >> 8) + seed) & 0xff);
+}
+
+/** One end of a connection, and all that it saw. */
+export class Peer {
+  readonly socket: Socket;
+  readonly #hasher = new Bun.CryptoHasher("sha1");
+  /** The first bytes, for looking at. */
+  head: Buffer = Buffer.alloc(0);
+  received = 0;
+  ended = false;
+  closed = false;
+  errorCode: string | undefined;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.setNoDelay();
+    socket.on("data", (bytes: Buffer) => {
+      this.received += bytes.length;
+      this.#hasher.update(bytes);
+      if (this.head.length < 4096) this.head = Buffer.concat([this.head, bytes]);
+    });
+    socket.on("end", () => {
+      this.ended = true;
+    });
+    socket.on("error", (error: Error & { code?: string }) => {
+      this.errorCode = error.code ?? error.message;
+    });
+    socket.on("close", () => {
+      this.closed = true;
+    });
+  }
+
+  /** EPIPE: the same after the other side's FIN (tcp_reset in the kernel). */
+  get wasReset(): boolean {
+    return this.errorCode === "ECONNRESET" || (this.ended && this.errorCode === "EPIPE");
+  }
+
+  send(bytes: Uint8Array | string): void {
+    this.socket.write(bytes);
+  }
+
+  got(count: number): Promise<unknown> {
+    return until(`${count} bytes, ${this.received} came`, () => this.received >= count);
+  }
+
+  /** Of everything that came so far. */
+  digest(): string {
+    return this.#hasher.copy().digest("hex");
+  }
+}
+
+export function digestOf(...parts: readonly Uint8Array[]): string {
+  const hasher = new Bun.CryptoHasher("sha1");
+  for (const part of parts) hasher.update(part);
+  return hasher.digest("hex");
+}
+
+/** A server that does what the test says to each connection. */
+export class Server implements AsyncDisposable {
+  readonly peers: Peer[] = [];
+  readonly #server = createServer({ allowHalfOpen: true }, (socket) => {
+    const peer = new Peer(socket);
+    this.peers.push(peer);
+    this.#onPeer(peer);
+  });
+  readonly #onPeer: (peer: Peer) => void;
+
+  private constructor(onPeer: (peer: Peer) => void) {
+    this.#onPeer = onPeer;
+  }
+
+  static async open(onPeer: (peer: Peer) => void = () => {}, port = 0): Promise<Server> {
+    const server = new Server(onPeer);
+    await new Promise<void>((resolve, reject) => server.#server.once("error", reject).listen(port, host, resolve));
+    return server;
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === "object" && address !== null ? address.port : 0;
+  }
+
+  /** The connection that was accepted as the nth. */
+  peer(index = 0): Promise<Peer> {
+    return until(`connection ${index} at the server`, () => this.peers[index]);
+  }
+
+  get open(): number {
+    return this.peers.filter(({ closed }) => !closed).length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { socket } of this.peers) socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+}
+
+export interface BedOptions {
+  readonly upstreams: readonly UpstreamAddress[];
+  readonly maxConnections?: number;
+  readonly maxPerSource?: number;
+  readonly dryRun?: boolean;
+  readonly firstPacketMs?: number;
+  readonly listenHost?: string;
+  /** Stands before the real connect: for what happens while a connection is being made. */
+  readonly connect?: (real: Runtime["connect"]) => Runtime["connect"];
+  /** Heard when a ban begins, before anything is done. */
+  readonly onBan?: () => void;
+  /** Heard when a ban stands, before its connection is reset. */
+  readonly onLog?: () => void;
+  /** Instead of the TapeTrack profile's. */
+  readonly sniffer?: Sniffer;
+}
+
+export class Bed implements AsyncDisposable {
+  readonly counters: Counters = newCounters();
+  readonly sessions = new Sessions(64);
+  readonly bans = new Bans(10_000, 64);
+  readonly upstreams: Upstreams;
+  readonly changes: UpstreamStatus[] = [];
+  readonly log: string[] = [];
+  readonly #clients: Peer[] = [];
+  #listener: Listener | undefined;
+  #skewMs = 0;
+
+  private constructor(options: BedOptions) {
+    const connectUpstream = options.connect?.(runtime.connect) ?? runtime.connect;
+    this.upstreams = new Upstreams(options.upstreams, connectUpstream, (status) => this.changes.push(status));
+  }
+
+  static async open(options: BedOptions): Promise<Bed> {
+    const bed = new Bed(options);
+    const { counters, sessions, upstreams } = bed;
+    const nowMs = () => bed.nowMs();
+    const enforcement = new Enforcement(bed.bans, new NeverBan(), undefined, counters);
+    const log = (_level: string, message: string) => {
+      bed.log.push(message);
+      options.onLog?.();
+    };
+    const banning = new Banning(enforcement, sessions, counters, log, {
+      ...{ timeoutMs: 60_000, ipv6Bits: 64, nowMs },
+      latency: new LatencyHistogram(),
+    });
+    bed.#listener = await runtime.listen({
+      host: options.listenHost ?? host,
+      port: 0,
+      accept: acceptor({
+        ...{ counters, sessions, upstreams, nowMs },
+        sniffer: options.sniffer ?? loadSniffer("tapetrack"),
+        dryRun: options.dryRun ?? false,
+        firstPacketMs: options.firstPacketMs ?? 10_000,
+        ipv6Bits: 64,
+        maxConnections: options.maxConnections ?? 100_000,
+        maxConnectionsPerSource: options.maxPerSource ?? 0,
+        refuses: (client) => enforcement.refuses(client, nowMs()),
+        ban: (client, protocol, evidence) => {
+          options.onBan?.();
+          banning.client(client, protocol, evidence);
+        },
+        wouldBan: (client, protocol, evidence) => banning.wouldBan(client, protocol, evidence),
+      }),
+    });
+    return bed;
+  }
+
+  get port(): number {
+    return this.#listener?.local.port ?? 0;
+  }
+
+  nowMs(): number {
+    return performance.now() + this.#skewMs;
+  }
+
+  /** Lets time go by and the deadlines come. */
+  pass(ms: number): void {
+    this.#skewMs += ms;
+    this.sessions.expire(this.nowMs());
+  }
+
+  /** A connection from an address of the loopback network. */
+  async client(from = "127.0.0.1", to = host): Promise<Peer> {
+    const peer = new Peer(connect({ host: to, port: this.port, localAddress: from, allowHalfOpen: true }));
+    this.#clients.push(peer);
+    await until("a connection", () => peer.socket.readyState === "open" || peer.errorCode !== undefined);
+    return peer;
+  }
+
+  /** A connection that the gate has taken up. */
+  async accepted(from?: string, to?: string): Promise<Peer> {
+    const before = this.counters.accepted;
+    const peer = await this.client(from, to);
+    await until("the gate to accept", () => this.counters.accepted > before);
+    return peer;
+  }
+
+  idle(): Promise<unknown> {
+    return until(`the end of ${this.sessions.size} sessions`, () => this.sessions.size === 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { socket } of this.#clients) socket.destroy();
+    this.sessions.cutAll();
+    this.#listener?.close();
+    await until("the end of all sessions", () => this.sessions.size === 0);
+  }
+}
+
+/** TCP and other sockets that this process has open. */
+export function openSockets(): number {
+  return readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+/** The state of a local port's connection as the kernel has it now, `01`: established, `0A`: listening. */
+export function kernelState(localPort: number, remotePort: number): string | undefined {
+  const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, "0");
+  const row = new RegExp(`: [0-9A-F]{8}:${hex(localPort)} [0-9A-F]{8}:${hex(remotePort)} ([0-9A-F]{2}) `);
+  return row.exec(readFileSync("/proc/net/tcp", "utf8"))?.[1];
+}

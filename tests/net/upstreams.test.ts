@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { connect } from "node:net";
+import { Upstreams } from "../../src/net/upstreams.ts";
+import { runtime } from "../../src/runtime/bun.ts";
+import { Child } from "../harness/child.ts";
+import { freePort } from "../harness/ports.ts";
+import { Bed, friendly, host, kernelState, openSockets, type Peer, Server, until } from "./bed.ts";
+
+setDefaultTimeout(20_000);
+
+/** Answers a FIN with one. */
+const polite = ({ socket }: Peer) => void socket.on("end", () => socket.end());
+
+let first: number;
+let second: Server;
+let bed: Bed;
+
+beforeEach(async () => {
+  first = await freePort();
+  second = await Server.open(polite);
+  bed = await Bed.open({
+    upstreams: [
+      { host, port: first },
+      { host, port: second.port },
+    ],
+  });
+});
+
+afterEach(async () => {
+  await bed[Symbol.asyncDispose]();
+  await second[Symbol.asyncDispose]();
+});
+
+async function friend(): Promise<void> {
+  const client = await bed.accepted();
+  client.send(friendly());
+}
+
+describe("of two servers", () => {
+  test("the second gets the client when the first does not answer", async () => {
+    await friend();
+    await (await second.peer()).got(friendly().length);
+    expect(bed.upstreams.status()).toEqual([
+      { address: `${host}:${first}`, reachable: false, error: expect.stringContaining("ECONNREFUSED"), active: 0 },
+      { address: `${host}:${second.port}`, reachable: true, error: undefined, active: 1 },
+    ]);
+    expect([bed.upstreams.ready, bed.counters.relayed, bed.counters.upstreamFailed]).toEqual([true, 1, 0]);
+  });
+
+  test("the first one is told of once, when it goes and when it comes", async () => {
+    for (const index of [0, 1, 2]) {
+      await friend();
+      await second.peer(index);
+    }
+    const told = () => bed.changes.map(({ address, reachable }) => [address.endsWith(`:${first}`), reachable]);
+    expect(told()).toEqual([
+      [true, false],
+      [false, true],
+    ]);
+    await using back = await Server.open(polite, first);
+    await bed.upstreams.probe(bed.nowMs(), 0);
+    expect(told().slice(2)).toEqual([[true, true]]);
+    await friend();
+    await (await back.peer(1)).got(friendly().length);
+    await until("the end of the probe", () => second.open === 3);
+  });
+
+  test("both gone, a client is reset and readiness is gone", async () => {
+    await second[Symbol.asyncDispose]();
+    const client = await bed.accepted();
+    client.send(friendly());
+    await until("a reset", () => client.wasReset);
+    expect([bed.upstreams.ready, bed.counters.upstreamFailed]).toEqual([false, 1]);
+    expect(bed.upstreams.status().map(({ reachable }) => reachable)).toEqual([false, false]);
+    second = await Server.open();
+  });
+});
+
+describe("a probe", () => {
+  test("asks those only of whom nothing was seen for a while, and leaves no connection", async () => {
+    expect(bed.upstreams.ready).toBe(false);
+    expect(bed.upstreams.status()[0]?.reachable).toBeUndefined();
+    const before = openSockets();
+    await bed.upstreams.probe(1000, 500);
+    await second.peer(0);
+    await bed.upstreams.probe(1200, 500);
+    await bed.upstreams.probe(1600, 500);
+    await second.peer(1);
+    await until("the end of the probes", () => second.open === 0);
+    expect(second.peers).toHaveLength(2);
+    expect(openSockets()).toBeLessThanOrEqual(before);
+    expect(bed.upstreams.status().map(({ active }) => active)).toEqual([0, 0]);
+  });
+});
+
+test("a name that does not resolve is told, and is no reason to end", async () => {
+  const changes: unknown[] = [];
+  const upstreams = new Upstreams([{ host: "no-such-host.invalid", port: 5001 }], runtime.connect, (status) =>
+    changes.push(status),
+  );
+  await upstreams.probe(0, 0);
+  const [status] = upstreams.status();
+  expect(status).toMatchObject({ address: "no-such-host.invalid:5001", reachable: false });
+  expect(status?.error).toMatch(/no-such-host|ENOTFOUND|EAI_AGAIN|DNS/);
+  expect(status?.error).not.toMatch(/[\p{Cc}]/u);
+  expect(changes).toHaveLength(1);
+});
+
+test("a server that does not answer at all is given up, and the next one gets the client", async () => {
+  // nc takes one connection, the kernel one or two more for it; the next SYN is left without an answer.
+  const port = await freePort();
+  await using _deaf = new Child(["nc", "-lk", host, String(port)]);
+  await until("nc to listen", () => kernelState(port, 0) === "0A");
+  const fillers = Array.from({ length: 6 }, () => connect({ host, port }).on("error", () => {}));
+  await using server = await Server.open();
+  await using slow = await Bed.open({
+    upstreams: [
+      { host, port },
+      { host, port: server.port },
+    ],
+  });
+  const client = await slow.accepted();
+  client.send(friendly());
+  const behind = await server.peer();
+  await behind.got(friendly().length);
+  for (const filler of fillers) filler.destroy();
+  expect(slow.upstreams.status()[0]).toMatchObject({ reachable: false, error: "no answer within 3.5 s" });
+});
