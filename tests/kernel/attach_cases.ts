@@ -39,16 +39,16 @@ export const attachCases: readonly KernelCase[] = [
       assert.equal(status.reason, `no XDP: program "reader" (id ${holder}) is attached there (EBUSY)`);
       sandbox.ban(fence, "10.77.1.1");
       sandbox.ban(fence, "fd77:0:1::/64");
-      assert.equal(sandbox.connects("10.77.1.1"), false);
-      assert.equal(sandbox.connects("10.77.1.2"), true);
-      assert.equal(sandbox.connects(sandbox.network.clientIpv6(1)), false);
+      assert.equal(await sandbox.connects("10.77.1.1"), false);
+      assert.equal(await sandbox.connects("10.77.1.2"), true);
+      assert.equal(await sandbox.connects(sandbox.network.clientIpv6(1)), false);
       assert.ok((fence.record(prefix("10.77.1.1"))?.packets ?? 0) > 0);
       fence.close(true);
-      assert.equal(sandbox.connects("10.77.1.1"), false);
+      assert.equal(await sandbox.connects("10.77.1.1"), false);
       const second = await sandbox.open();
       assert.equal(second.status().attach, "tc");
       second.close(false);
-      assert.equal(sandbox.connects("10.77.1.1"), true);
+      assert.equal(await sandbox.connects("10.77.1.1"), true);
       assert.match(shell("ip", "link", "show", "dev", sandbox.network.device), new RegExp(`prog/xdp id ${holder}`));
     },
   },
@@ -68,8 +68,8 @@ export const attachCases: readonly KernelCase[] = [
       sandbox.reconnect();
       fence.tick(sandbox.nowMs());
       assert.equal(fence.status().attach, "native");
-      assert.equal(sandbox.connects("10.77.1.1"), false);
-      assert.equal(sandbox.connects("10.77.1.2"), true);
+      assert.equal(await sandbox.connects("10.77.1.1"), false);
+      assert.equal(await sandbox.connects("10.77.1.2"), true);
     },
   },
   {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every test of the kernel layer that runs under both runtimes.
 import { attachCases } from "./attach_cases.ts";
+import { detachCases } from "./detach_cases.ts";
 import { documentedMapCases } from "./documented_map_cases.ts";
 import { fenceCases } from "./fence_cases.ts";
 import type { KernelCase } from "./kernel_case.ts";
@@ -13,4 +14,5 @@ export const kernelCases: readonly KernelCase[] = [
   ...refusalCases,
   ...attachCases,
   ...proofCases,
+  ...detachCases,
 ];

@@ -2,7 +2,7 @@
 // A network of its own, a map name of its own, and this process inside the network: the calling thread
 // moves into the gate's namespace, so that what the kernel layer does there happens there. All of it is
 // put back at the end, pins included.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createServer, type Server } from "node:net";
 import { type Prefix, parsePrefix } from "../../src/core/address.ts";
@@ -135,11 +135,14 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** Whether a connection from this client address comes about, with one more SYN after a second. */
-  connects(source: string, port = guardedPort): boolean {
+  connects(source: string, port = guardedPort): Promise<boolean> {
     const target = source.includes(":") ? this.network.gateIpv6 : this.network.gateIpv4;
-    const client = ["timeout", "1.5", "nsenter", `--net=/run/netns/${this.network.client}`, "--"];
-    const [program = "", ...args] = [...client, "nc", "-z", "-s", source, target, String(port)];
-    return spawnSync(program, args).status === 0;
+    const client = [`--net=/run/netns/${this.network.client}`, "--", "timeout", "1.5"];
+    const nc = spawn("nsenter", [...client, "nc", "-z", "-s", source, target, String(port)], { stdio: "ignore" });
+    return new Promise((resolve, reject) => {
+      nc.once("error", reject);
+      nc.once("exit", (code) => resolve(code === 0));
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
