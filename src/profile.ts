@@ -5,7 +5,7 @@ import { basename, extname } from "node:path";
 import process from "node:process";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { builtInProfile, compileProfile, readRecognisers } from "./core/compiled_profile.ts";
-import { type Profile, parseProfile } from "./core/profile.ts";
+import { type Profile, parseProfile, serverSpeaksFirst } from "./core/profile.ts";
 import { profileLibrary, serverFirstProtocols } from "./core/profile_library.ts";
 import { createSniffer } from "./core/profile_sniffer.ts";
 import type { Ciphers } from "./core/signature_cipher.ts";

@@ -34,7 +34,7 @@ export interface Friends {
 
 /** A generator of numbers below 2^32 (xorshift128, Marsaglia 2003), because Math.random has no seed. */
 function createRandom(seed: number): () => number {
-  let [x, y, z, w] = [seed | 1, 362_436_069, 521_288_629, 88_675_123];
+  let [x, y, z, w] = [seed * 2 + 1, 362_436_069, 521_288_629, 88_675_123];
   const next = () => {
     const t = x ^ (x << 11);
     x = y;

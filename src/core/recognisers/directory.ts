@@ -93,11 +93,14 @@ export const dns: Recogniser = {
   rules: [
     {
       // A length below 1,024 and an id; a standard query, one question, no answers, at most one record
-      // in the other sections. 6 + 7 + 5 + 16 + 16 + 15 + 15 bits.
+      // in the other sections; the name. 6 + 7 + 5 + 16 + 16 + 15 + 15 + 1 bits. A clear header of numbers
+      // could pretend to most of it, but then has a zero where every client has a random id.
       kind: "all",
       rules: [
         { kind: "number", size: 2, endian: "big", min: 17, max: 1023 },
+        { kind: "not", rule: { kind: "bytes", at: 2, hex: "00 00" } },
         { kind: "bytes", at: 4, hex: "00 00 00 01 00 00 00 00 00 00", mask: "fe 8f ff ff ff ff ff fe ff fe" },
+        { kind: "number", at: 14, size: 1, max: 63 },
       ],
     },
     {

@@ -22,59 +22,48 @@ export const bitcoin: Recogniser = {
   ],
 };
 
-/** A handshake up to its host name: packet 0, a protocol version of 1, 2 or (-1) 5 bytes, the name's length. */
-const minecraftHeads: readonly { readonly head: Rule; readonly nameAt: number }[] = [
-  { head: { kind: "bytes", at: 1, hex: "00 00", mask: "ff 80" }, nameAt: 4 },
-  { head: { kind: "bytes", at: 1, hex: "00 80 00", mask: "ff 80 80" }, nameAt: 5 },
-  { head: { kind: "bytes", at: 1, hex: "00 ff ff ff ff 0f" }, nameAt: 8 },
+/** A handshake's packet number and protocol version, of 1, 2 or (-1) 5 bytes; they begin at byte 1. */
+const minecraftVersions = [
+  { hex: "00 00", mask: "ff 80" },
+  { hex: "00 80 00", mask: "ff 80 80" },
+  { hex: "00 ff ff ff ff 0f", mask: "ff ff ff ff ff ff" },
 ];
+
+/** Names of 4 to 64 bytes; a shorter one is no evidence. */
+const minecraftNameBytes = Array.from({ length: 61 }, (_, index) => index + 4);
+
+/** Every length of the name has one length of the packet and one place of the state that comes next. */
+function minecraftHandshake(version: { hex: string; mask: string }, nameBytes: number): Rule[] {
+  const nameAt = 1 + (version.hex.length + 1) / 3 + 1;
+  const stateAt = nameAt + nameBytes + 2;
+  return [
+    { kind: "number", size: 1, min: stateAt, max: stateAt },
+    { kind: "bytes", at: 1, ...version },
+    { kind: "number", at: nameAt - 1, size: 1, min: nameBytes, max: nameBytes },
+    { kind: "number", at: stateAt, size: 1, min: 1, max: 3 },
+  ];
+}
+
+/** With names of 1 to 116 bytes, whatever they are: what a server has to expect. */
+export const minecraftHandshakes: Rule[] = minecraftVersions.flatMap((version) =>
+  Array.from({ length: 116 }, (_, index): Rule => ({ kind: "all", rules: minecraftHandshake(version, index + 1) })),
+);
 
 export const minecraft: Recogniser = {
   name: "minecraft",
   description: "Minecraft: a handshake, and the list ping of older clients",
   rules: [
     {
-      // A host name of 4 bytes and more, the usual port 25,565 (whose first byte is a letter, c), and what
-      // comes next: a status request, or a login with a player's name. 8 + 1 + 2 + 8 bits, and behind the
-      // name, where a header with an ASCII magic is over, 32 or 24 + 12.
+      // The packet's length, packet 0, a version, the name's length, the name, the state that comes next:
+      // 8 + 8 + 1 + 8 + 8 (4 bytes) + 6 bits; no clear header has both lengths right.
       kind: "any",
-      rules: minecraftHeads.map(
-        ({ head, nameAt }): Rule => ({
-          kind: "all",
-          rules: [
-            head,
-            { kind: "number", at: nameAt - 1, size: 1, min: 4, max: 64 },
-            { kind: "run", at: nameAt, class: "alnum", also: "2d 2e 3a", min: 5, max: 65, until: "dd" },
-            {
-              kind: "any",
-              rules: [
-                { kind: "bytes", hex: "01 01 00", after: true },
-                {
-                  kind: "all",
-                  rules: [
-                    { kind: "bytes", hex: "02 00 00 00", mask: "ff 80 ff e0", after: true },
-                    { kind: "run", class: "alnum", also: "5f", min: 3, after: true },
-                  ],
-                },
-              ],
-            },
-          ],
-        }),
-      ),
-    },
-    {
-      // Any port, and silence: a length that fits, alone or with the 2 bytes of a status request behind it.
-      // A host name of 7 bytes: 8 + 8 + 1 + 2 + 14 bits.
-      kind: "any",
-      rules: minecraftHeads.flatMap(({ head, nameAt }) =>
-        [1, 3].map(
-          (plus): Rule => ({
+      rules: minecraftVersions.flatMap((version) =>
+        minecraftNameBytes.map(
+          (bytes): Rule => ({
             kind: "all",
             rules: [
-              { kind: "number", size: 1, max: 127, length: "equals", plus },
-              head,
-              { kind: "number", at: nameAt - 1, size: 1, min: 7, max: 64 },
-              { kind: "run", at: nameAt, class: "alnum", also: "2d 2e 3a", min: 7 },
+              ...minecraftHandshake(version, bytes),
+              { kind: "run", at: 2 + (version.hex.length + 1) / 3, class: "alnum", also: "2d 2e 3a 5f", min: bytes },
             ],
           }),
         ),

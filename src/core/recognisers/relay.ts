@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients that ask for another server, and what relays put in front, as data.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser, Rule } from "../signature.ts";
+
+/** A version and 1 to 4 methods. */
+const socks5Greetings = [
+  { hex: "05 01 00", mask: "ff ff ff" },
+  { hex: "05 02 00 00", mask: "ff ff 00 00" },
+  { hex: "05 03 00 00 00", mask: "ff ff 00 00 00" },
+  { hex: "05 04 00 00 00 00", mask: "ff ff 00 00 00 00" },
+];
 
 export const socks: Recogniser = {
   name: "socks",
@@ -14,11 +22,20 @@ export const socks: Recogniser = {
         { kind: "number", at: 1, size: 1, min: 1, max: 10, length: "equals", plus: 2 },
       ],
     },
-    // Methods and the request at once: 48 bits and more.
-    { kind: "bytes", hex: "05 01 00 05 01 00" },
-    { kind: "bytes", hex: "05 02 00 00 05 01 00", mask: "ff ff ff 00 ff ff ff" },
-    { kind: "bytes", hex: "05 03 00 00 00 05 01 00", mask: "ff ff ff 00 00 ff ff ff" },
-    { kind: "bytes", hex: "05 04 00 00 00 00 05 01 00", mask: "ff ff ff 00 00 00 ff ff ff" },
+    {
+      // Methods and the request for a host name at once: 56 bits and more, and 16 of the name.
+      kind: "any",
+      rules: socks5Greetings.map(
+        ({ hex, mask }): Rule => ({
+          kind: "all",
+          rules: [
+            { kind: "bytes", hex: `${hex} 05 01 00 03`, mask: `${mask} ff ff ff ff` },
+            { kind: "number", size: 1, min: 4, max: 255, after: true },
+            { kind: "run", class: "alnum", also: "2d 2e 5f", min: 4, after: true },
+          ],
+        }),
+      ),
+    },
     {
       // SOCKS 4: connect or bind, port, address, a user name and its end, and silence. A friend's 16 bytes
       // would need 7 visible ones and a zero at the end: 8 + 7 + 10 + 8 bits and a packet of 16 bytes.

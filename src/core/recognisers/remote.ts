@@ -40,8 +40,19 @@ export const vnc: Recogniser = {
 export const x11: Recogniser = {
   name: "x11",
   description: "X11 connection setup, X Window System Protocol section 8",
-  // Byte order, major version 11, minor version 0: 48 bits.
-  rules: [{ kind: "bytes", hex: ["6c 00 0b 00 00 00", "42 00 00 0b 00 00"] }],
+  // Byte order, version 11.0, and no authorisation or a cookie: 96 bits, of which a clear header of numbers
+  // would have to be 108 long and of version 11.
+  rules: [
+    {
+      kind: "bytes",
+      hex: [
+        "6c 00 0b 00 00 00 00 00 00 00 00 00",
+        "42 00 00 0b 00 00 00 00 00 00 00 00",
+        "6c 00 0b 00 00 00 12 00 10 00 00 00",
+        "42 00 00 0b 00 00 00 12 00 10 00 00",
+      ],
+    },
+  ],
 };
 
 export const adb: Recogniser = {

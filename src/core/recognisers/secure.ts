@@ -54,9 +54,7 @@ export const dtls: Recogniser = {
   name: "dtls",
   description: "A DTLS ClientHello that came over TCP, RFC 6347 section 4.1",
   // Type, version, epoch 0, a sequence number below 65,536: 72 bits.
-  rules: [
-    { kind: "bytes", hex: ["16 fe ff 00 00 00 00 00 00", "16 fe fd 00 00 00 00 00 00", "16 01 00 00 00 00 00 00 00"] },
-  ],
+  rules: [{ kind: "bytes", hex: ["16 fe ff 00 00 00 00 00 00", "16 fe fd 00 00 00 00 00 00"] }],
 };
 
 export const openvpn: Recogniser = {
