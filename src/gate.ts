@@ -15,7 +15,7 @@ import { NeverBan } from "./core/never_ban.ts";
 import type { Sniffer } from "./core/sniff.ts";
 import { codeOf, Failure, messageOf } from "./failure.ts";
 import { GateStatus } from "./gate_status.ts";
-import { isLoopback, protectedAddresses } from "./host.ts";
+import { isLoopback, protectedAddresses, sshPeers } from "./host.ts";
 import { announce } from "./instance.ts";
 import { bootClock } from "./kernel/clock.ts";
 import { connectionLimit, descriptorLimit } from "./limits.ts";
@@ -175,7 +175,9 @@ function cannotListen(option: string, address: string, error: unknown): Failure 
 
 function neverBanOf(config: Config): NeverBan {
   const automatic = config["never-ban"] === "auto" ? protectedAddresses(config.listen.host) : [];
-  return new NeverBan([...config.allow.map((prefix) => ({ prefix, why: "--allow" })), ...automatic]);
+  const administrators = config["never-ban"] === "auto" && config.scope === "host" ? sshPeers() : [];
+  const allowed = config.allow.map((prefix) => ({ prefix, why: "--allow" }));
+  return new NeverBan([...allowed, ...automatic, ...administrators]);
 }
 
 /** A name may take a while or not resolve at all: the gate does not wait for it. */

@@ -53,6 +53,23 @@ export function isWildcard(host: string): boolean {
   return address === "::" || address === "0.0.0.0";
 }
 
+/**
+ * Who has an SSH session on this host right now: with --scope host a ban would cut an administrator off.
+ * /proc/net/tcp: local and remote address in hex, host byte order in each 32-bit word; 01 is established.
+ */
+export function sshPeers(): NeverBanEntry[] {
+  return ["/proc/net/tcp", "/proc/net/tcp6"].flatMap(procTable).flatMap(([, local = "", remote = "", state]) => {
+    if (state !== "01" || !local.endsWith(sshPort)) return [];
+    const words = remote.split(":")[0]?.match(/.{8}/g) ?? [];
+    const bytes = words.flatMap((word) => [6, 4, 2, 0].map((at) => Number.parseInt(word.slice(at, at + 2), 16)));
+    const mapped = bytes.length === 4 ? [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes] : bytes;
+    return [{ prefix: prefixFromBytes(Uint8Array.from(mapped)), why: "has an SSH session here" }];
+  });
+}
+
+/** 22. */
+const sshPort = ":0016";
+
 /** /proc/net/route: interface, destination, gateway, ... as little-endian hex. */
 function ipv4Gateways(): NeverBanEntry[] {
   return procTable("/proc/net/route").flatMap(([name, , gateway]) => {

@@ -49,6 +49,11 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "is this host ready, and if not, what to type",
     load: async () => (await import("./commands/doctor.ts")).doctor,
   },
+  detach: {
+    usage: "detach [MAP...]",
+    about: "remove program and pins left behind",
+    load: async () => (await import("./commands/detach.ts")).detach,
+  },
   config: {
     usage: "config check|schema|show",
     about: "look at the configuration",

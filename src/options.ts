@@ -162,7 +162,7 @@ export const options = {
   },
   "never-ban": {
     value: "auto|none",
-    help: "auto: own addresses, gateways and upstreams can not be banned; none: only --allow counts (default auto)",
+    help: "auto: own addresses, gateways, upstreams and, with --scope host, SSH peers can not be banned; none (default auto)",
     schema: z.enum(["auto", "none"], `expected "auto" or "none"`).default("auto"),
   },
   scope: {
