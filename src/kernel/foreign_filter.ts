@@ -8,7 +8,7 @@ import type { OutcomeCount } from "./layout.ts";
 import type { Libraries } from "./libraries.ts";
 import type { Log } from "./log.ts";
 import type { PacketFilter } from "./packet_filter.ts";
-import { describeProgram, type ProgramInfo, programById } from "./programs.ts";
+import { describeProgram, isLoaded, type ProgramInfo } from "./programs.ts";
 import { interfaceIndex, queryXdp } from "./xdp_query.ts";
 
 export class ForeignFilter implements PacketFilter {
@@ -65,13 +65,17 @@ export class ForeignFilter implements PacketFilter {
 
   proof(): undefined {}
 
+  pins(): readonly string[] {
+    return [];
+  }
+
   prove(): void {}
 
   /** Nobody knows what its answers mean: its actions are its own. */
   ask(): undefined {}
 
   tick(): void {
-    if (this.#gone || this.#readers.some(({ id }) => programById(this.#libraries, id) !== undefined)) return;
+    if (this.#gone || this.#readers.some(({ id }) => isLoaded(this.#libraries, id))) return;
     this.#gone = true;
     this.#log("error", `The block map's reader ${this.#description} is gone, nothing is blocked: start ttgate again`);
   }

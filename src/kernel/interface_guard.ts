@@ -27,7 +27,8 @@ interface Attached {
   readonly ifindex: number;
   readonly linkFd: number;
   readonly mode: "native" | "generic" | "tc";
-  readonly pinPath: string;
+  /** Undefined when this user may not pin: then the link ends with the process. */
+  readonly pinPath: string | undefined;
 }
 
 export class InterfaceGuard {
@@ -50,6 +51,10 @@ export class InterfaceGuard {
 
   status(): FenceInterface {
     return { name: this.name, attach: this.#attached?.mode ?? "none", reason: this.#reason };
+  }
+
+  get pin(): string | undefined {
+    return this.#attached?.pinPath;
   }
 
   /** The program that judges this interface's packets now, or in words why it is not ours. */
@@ -111,7 +116,7 @@ export class InterfaceGuard {
     if (!keep) {
       // At once, also where somebody else holds the link too.
       this.#libraries.bpf.bpf_link_detach(attached.linkFd);
-      unpin(this.#libraries, attached.pinPath);
+      if (attached.pinPath !== undefined) this.#unpin(attached.pinPath);
     }
     closeFd(this.#libraries, attached.linkFd);
   }
@@ -173,19 +178,36 @@ export class InterfaceGuard {
         refusals.push(this.#refusal(ifindex, mode, linkFd));
         continue;
       }
-      try {
-        pin(this.#libraries, linkFd, pinPath);
-      } catch (error) {
-        closeFd(this.#libraries, linkFd);
-        throw error;
-      }
       this.#reason = refusals.length === 0 ? undefined : refusals.join("; ");
       this.#report(mode);
-      return { ifindex, linkFd, mode, pinPath };
+      return { ifindex, linkFd, mode, pinPath: this.#pin(linkFd, pinPath) };
     }
     this.#reason = refusals.join("; ");
     this.#report("none");
     return undefined;
+  }
+
+  /** As another user than root the directory may be closed by now: better guarded without a pin than not. */
+  #pin(linkFd: number, pinPath: string): string | undefined {
+    try {
+      pin(this.#libraries, linkFd, pinPath);
+      return pinPath;
+    } catch (error) {
+      if (error instanceof KernelError && error.code === "EACCES") {
+        this.#log("warn", `Interface "${this.name}": may not pin the link, the guard ends with this process`);
+        return undefined;
+      }
+      closeFd(this.#libraries, linkFd);
+      throw error;
+    }
+  }
+
+  #unpin(pinPath: string): void {
+    try {
+      unpin(this.#libraries, pinPath);
+    } catch (error) {
+      this.#log("warn", `Interface "${this.name}": ${String(error)}: remove it with ttgate detach`);
+    }
   }
 
   #createLink(ifindex: number, mode: "native" | "generic" | "tc"): number {

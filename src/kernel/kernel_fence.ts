@@ -87,6 +87,11 @@ export class KernelFence implements Fence {
     return this.#filter.ask(source);
   }
 
+  /** Paths of everything that ttgate has pinned: a user who takes over is to own them. */
+  get pins(): readonly string[] {
+    return this.#filter.pins();
+  }
+
   /** Tries the live program out; `status` has the result. Done at the start and every minute anyway. */
   prove(nowMs: number): void {
     this.#filter.prove(nowMs);

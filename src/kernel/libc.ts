@@ -30,6 +30,22 @@ export const libcSymbols = {
   mount: [["buf", "buf", "buf", "u64", "buf"], "i32"],
   // unsigned int if_nametoindex(const char *name)
   if_nametoindex: [["buf"], "u32"],
+  // int chown(const char *path, uid_t owner, gid_t group)
+  chown: [["buf", "u32", "u32"], "i32"],
+  // struct passwd *getpwnam(const char *name)
+  getpwnam: [["buf"], "ptr"],
+  // int initgroups(const char *user, gid_t group)
+  initgroups: [["buf", "u32"], "i32"],
+  // int setresgid(gid_t real, gid_t effective, gid_t saved)
+  setresgid: [["u32", "u32", "u32"], "i32"],
+  // int setresuid(uid_t real, uid_t effective, uid_t saved)
+  setresuid: [["u32", "u32", "u32"], "i32"],
+  // int prctl(int option, ...), with up to four unsigned long
+  prctl: [["i32", "u64", "u64", "u64", "u64"], "i32"],
+  // int capget(cap_user_header_t header, cap_user_data_t data)
+  capget: [["buf", "buf"], "i32"],
+  // int capset(cap_user_header_t header, const cap_user_data_t data)
+  capset: [["buf", "buf"], "i32"],
 } as const;
 
 export type LibcCalls = NativeCalls<typeof libcSymbols>;

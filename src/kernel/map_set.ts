@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The maps behind -B: the one that was named, of ttgate's own layout or the documented one of an
-// operator, and what stands beside it. Opens what is there, refuses what does not fit before anything
-// is read or written, and knows which pins are ttgate's to remove.
-import { type BpfMap, type MapInfo, mapTypes, openMap, readMapInfo } from "./bpf_map.ts";
-import { closeFd, type MapPlace, openPin, unpin } from "./bpffs.ts";
+// operator, and what stands beside it. Opens what is there and refuses what does not fit, before anything
+// in it is read or written.
+import { type MapInfo, mapTypes, openMap, readMapInfo } from "./bpf_map.ts";
+import { closeFd, type MapPlace, openPin } from "./bpffs.ts";
 import { errnoName } from "./errno.ts";
 import { FenceError } from "./fence_error.ts";
 import { readText } from "./files.ts";
@@ -200,10 +200,3 @@ function requireLayout(libraries: Libraries, base: string, settingsFd: number): 
       `run the version that made it, or remove it with "ttgate detach -B ${base}"`,
   );
 }
-
-/** Takes away the names of our maps; the maps go with their last user. */
-export function unpinOwnMaps(libraries: Libraries, base: string, flavour: Flavour["kind"]): void {
-  for (const path of Object.values(pinPaths(base, flavour))) unpin(libraries, path);
-}
-
-export type OwnMaps = Readonly<Record<OwnMap, BpfMap>>;

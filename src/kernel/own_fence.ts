@@ -16,7 +16,7 @@ import { InterfaceGuard } from "./interface_guard.ts";
 import { KernelFence } from "./kernel_fence.ts";
 import type { Libraries } from "./libraries.ts";
 import type { Log } from "./log.ts";
-import { linkSuffix, type NamedMap, openSiblings, ownMaps, pinPaths, unpinOwnMaps } from "./map_set.ts";
+import { linkSuffix, type NamedMap, openSiblings, ownMaps, pinPaths } from "./map_set.ts";
 import { OwnFilter } from "./own_filter.ts";
 import { Reasons } from "./reasons.ts";
 import { SettingsMap } from "./settings_map.ts";
@@ -89,7 +89,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
     guards,
     settings,
     counters: map("ttgate_counters"),
-    unpinMaps: () => unpinOwnMaps(libraries, base, flavour.kind),
+    pins: Object.values(paths),
   });
   filter.prove(parts.nowMs);
   undo.move();

@@ -7,6 +7,7 @@ import type { FenceInterface, FenceStatus } from "../core/fence.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import type { BanStores } from "./ban_stores.ts";
 import type { BpfMap } from "./bpf_map.ts";
+import { unpin } from "./bpffs.ts";
 import type { XdpFenceOptions } from "./fence_options.ts";
 import { tcpFrame } from "./frames.ts";
 import type { GatePrograms } from "./gate_program.ts";
@@ -29,8 +30,8 @@ export interface OwnFilterParts {
   readonly stores: BanStores;
   readonly settings: SettingsMap;
   readonly counters: BpfMap;
-  /** Takes the names of ttgate's maps away. */
-  readonly unpinMaps: () => void;
+  /** Of ttgate's own maps. */
+  readonly pins: readonly string[];
 }
 
 export class OwnFilter implements PacketFilter {
@@ -64,6 +65,11 @@ export class OwnFilter implements PacketFilter {
   }
 
   managedBy(): undefined {}
+
+  pins(): readonly string[] {
+    const links = this.#parts.guards.map((guard) => guard.pin).filter((path) => path !== undefined);
+    return [...this.#parts.pins, ...links];
+  }
 
   proof(): FenceStatus["proof"] {
     return this.#proof;
@@ -122,13 +128,23 @@ export class OwnFilter implements PacketFilter {
   }
 
   detach(keep: boolean): boolean {
-    const { guards, settings, unpinMaps } = this.#parts;
+    const { guards, settings, pins } = this.#parts;
     const ours = settings.isOurs;
     if (keep && ours) settings.write({ daemonPid: 0 });
     const stays = keep || !ours;
     for (const guard of guards) guard.release(stays);
-    if (!stays) unpinMaps();
+    if (!stays) for (const path of pins) this.#unpin(path);
     return stays;
+  }
+
+  /** As another user than root the directory may be closed by now; the maps are empty of effect without links. */
+  #unpin(path: string): void {
+    const { libraries, options } = this.#parts;
+    try {
+      unpin(libraries, path);
+    } catch (error) {
+      options.log("warn", `${String(error)}: remove it with ttgate detach -B ${options.map}`);
+    }
   }
 
   [Symbol.dispose](): void {

@@ -15,6 +15,8 @@ export interface PacketFilter extends Disposable {
   proof(): FenceStatus["proof"];
   /** The live program's own answer; undefined where there is none to ask. */
   ask(source: Prefix): KernelAnswer | undefined;
+  /** Paths of everything that ttgate has pinned. */
+  pins(): readonly string[];
   prove(nowMs: number): void;
   tick(nowMs: number): void;
   /**

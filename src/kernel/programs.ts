@@ -13,6 +13,7 @@ const packetTypes: Readonly<Record<number, string>> = { 3: "tc", 4: "tc action",
 export const gateXdp = "gate_xdp";
 export const gateTc = "gate_tc";
 
+const enoent = -2;
 const mapIdLimit = 64;
 
 export interface ProgramInfo {
@@ -53,6 +54,13 @@ export function programById(libraries: Libraries, id: number): ProgramInfo | und
   } finally {
     closeFd(libraries, fd);
   }
+}
+
+/** False only when the kernel says so: without CAP_SYS_ADMIN it says nothing. */
+export function isLoaded(libraries: Libraries, id: number): boolean {
+  const fd = libraries.bpf.bpf_prog_get_fd_by_id(id);
+  if (fd >= 0) closeFd(libraries, fd);
+  return fd !== enoent;
 }
 
 /** `gate_xdp (id 12)`, or what can be told of it. */

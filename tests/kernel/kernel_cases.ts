@@ -5,6 +5,7 @@ import { detachCases } from "./detach_cases.ts";
 import { documentedMapCases } from "./documented_map_cases.ts";
 import { fenceCases } from "./fence_cases.ts";
 import type { KernelCase } from "./kernel_case.ts";
+import { privilegesCases } from "./privileges_cases.ts";
 import { proofCases } from "./proof_cases.ts";
 import { refusalCases } from "./refusal_cases.ts";
 
@@ -15,4 +16,5 @@ export const kernelCases: readonly KernelCase[] = [
   ...attachCases,
   ...proofCases,
   ...detachCases,
+  ...privilegesCases,
 ];

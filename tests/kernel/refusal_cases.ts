@@ -7,7 +7,7 @@ import type { Native } from "../../src/runtime/types.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { loadReader } from "./other_program.ts";
-import { bpffs, pins, Sandbox, shell } from "./sandbox.ts";
+import { bpffs, pins, Sandbox, script, shell } from "./sandbox.ts";
 
 /** Refused as a configuration error, and nothing is left behind. */
 async function refused(sandbox: Sandbox, changes: Partial<XdpFenceOptions>, expected: RegExp): Promise<void> {
@@ -180,7 +180,7 @@ export const refusalCases: readonly KernelCase[] = [
     name: "refused: without privilege, with the capabilities that it takes",
     async run(native) {
       await using sandbox = new Sandbox(native);
-      const open = ["node_modules/.bin/bun", "tests/kernel/open_main.ts", sandbox.map, sandbox.network.device];
+      const open = script("open_main.ts", sandbox.map, sandbox.network.device);
       const without = shell("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--", ...open);
       assert.deepEqual(JSON.parse(without), {
         kind: "configuration",

@@ -5,6 +5,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createServer, type Server } from "node:net";
+import process from "node:process";
 import { type Prefix, parsePrefix } from "../../src/core/address.ts";
 import type { Fence } from "../../src/core/fence.ts";
 import { bootClock } from "../../src/kernel/clock.ts";
@@ -29,6 +30,13 @@ export function shell(...argv: readonly string[]): string {
   const result = spawnSync(program, args, { encoding: "utf8" });
   if (result.status !== 0) throw new Error(`Cannot run "${argv.join(" ")}": ${result.stderr || result.error}`);
   return result.stdout;
+}
+
+/** The command line that runs a script of this directory under the runtime that runs this. */
+export function script(name: string, ...args: readonly string[]): string[] {
+  const path = new URL(name, import.meta.url).pathname;
+  const run = process.versions["deno"] === undefined ? [] : ["run", "--no-check", "--allow-all"];
+  return [process.execPath, ...run, path, ...args];
 }
 
 /** Names in the bpf file system that begin so. */
