@@ -102,9 +102,7 @@ export class Enforcement {
     const lifted = new Set(prefixes.flatMap((prefix) => [...this.bans.within(prefix)]));
     for (const ban of lifted) this.bans.remove(ban.prefix);
     this.#release([...lifted]);
-    for (const prefix of prefixes) {
-      for (const ban of this.#folding?.unfold(prefix, nowMs) ?? []) this.#enforce(ban, nowMs);
-    }
+    for (const prefix of prefixes) this.#unfold(prefix, nowMs);
     return [...lifted];
   }
 
@@ -143,6 +141,7 @@ export class Enforcement {
   #record({ prefix, protocol, by, forMs, evidence }: BanRequest, nowMs: number): Ban {
     const ban: Ban = { prefix, protocol, by, evidence, sinceMs: nowMs, expiresMs: nowMs + forMs };
     this.#insert(ban);
+    if (this.foldOf(prefix)?.text === prefix.text) this.#unfold(prefix, nowMs);
     this.#counters.bansTotal++;
     this.#counters.bansByProtocol.set(protocol, (this.#counters.bansByProtocol.get(protocol) ?? 0) + 1);
     return ban;
@@ -183,6 +182,10 @@ export class Enforcement {
     for (const member of members) this.#forget(member);
     this.#fence?.dropMany(members.map(({ prefix }) => prefix));
     return true;
+  }
+
+  #unfold(prefix: Prefix, nowMs: number): void {
+    for (const ban of this.#folding?.unfold(prefix, nowMs) ?? []) this.#enforce(ban, nowMs);
   }
 
   /** False when everything in the map ends later than this ban. */

@@ -2,7 +2,7 @@
 // What is done when a kernel map is full: where most of 256 neighbours are banned, one prefix in the map
 // of ranges stands for all of them, which frees their places. The table keeps every single ban; a fold
 // is a matter of the kernel only, and lasts no longer than the neighbours are dense.
-import { isIpv4, type Prefix, prefixFromBytes } from "./address.ts";
+import { contains, isIpv4, type Prefix, prefixFromBytes } from "./address.ts";
 import type { Ban, Bans } from "./bans.ts";
 import type { Fence } from "./fence.ts";
 import type { NeverBan } from "./never_ban.ts";
@@ -67,12 +67,24 @@ export class Folding {
     return this.#put(prefix, members) ? members : undefined;
   }
 
-  /** Ends the fold around a prefix, for good. @returns the bans that have to stand for themselves again. */
+  /**
+   * Ends the folds around a prefix and inside it; one that it takes a part out of, for good.
+   * @returns the bans that have to stand for themselves again.
+   */
   unfold(prefix: Prefix, nowMs: number): readonly Ban[] {
-    const fold = this.covering(prefix);
-    if (fold === undefined) return [];
-    this.#barred.add(fold.text);
-    return this.#end(fold, nowMs);
+    return this.#touchedBy(prefix).flatMap((fold) => {
+      if (prefix.bits >= fold.bits) this.#barred.add(fold.text);
+      return this.#end(fold, nowMs);
+    });
+  }
+
+  #touchedBy(prefix: Prefix): readonly Prefix[] {
+    if (this.#folds.size === 0) return [];
+    const around = this.covering(prefix);
+    if (around !== undefined) return [around];
+    if (this.#bans.isSource(prefix)) return [];
+    const folds = [...this.#folds.values()].map((fold) => fold.prefix);
+    return folds.filter((fold) => contains(prefix, fold) || contains(fold, prefix));
   }
 
   /** Renews folds that are about to end. @returns the bans of those that are not dense any more. */

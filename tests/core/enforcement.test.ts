@@ -9,7 +9,7 @@ import { type BanRequest, Enforcement } from "../../src/core/enforcement.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../src/core/fence.ts";
 import { NeverBan } from "../../src/core/never_ban.ts";
 
-/** The port's other side in a few lines: two maps of the same room, and a kernel that can refuse. */
+/** The port's other side in a few lines: three maps of the same room, and a kernel that can refuse. */
 class SmallFence implements Fence {
   readonly entries = new Map<string, FenceEntry>();
   readonly calls: string[] = [];
@@ -25,7 +25,8 @@ class SmallFence implements Fence {
   }
 
   mapOf(prefix: Prefix): string {
-    return isIpv4(prefix) ? "ipv4" : "ipv6";
+    if (prefix.bits === (isIpv4(prefix) ? 128 : 64)) return isIpv4(prefix) ? "ipv4" : "ipv6";
+    return "ranges";
   }
 
   put(entry: FenceEntry): FenceOutcome {
@@ -192,7 +193,7 @@ describe("a full kernel map", () => {
     enforcement.ban(requestOf("192.0.2.2", 30_000), 0);
     expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
     expect(fence.texts).toEqual(["192.0.2.1"]);
-    enforcement.lift([requirePrefix("192.0.2.1")]);
+    enforcement.lift([requirePrefix("192.0.2.1")], 100);
     expect(fence.texts).toEqual([]);
     expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
     expect(fence.texts).toEqual(["192.0.2.2"]);
@@ -268,7 +269,7 @@ describe("the end of a ban", () => {
     const { fence, enforcement, bans } = setUp();
     const all = ["192.0.2.1", "192.0.2.2", "192.0.2.0/25", "198.51.100.1", "2001:db8::/64", "2001:db8::7"];
     for (const text of all) enforcement.ban(requestOf(text, 60_000), 0);
-    const lifted = enforcement.lift(prefixes.map(requirePrefix)).map(({ prefix }) => prefix.text);
+    const lifted = enforcement.lift(prefixes.map(requirePrefix), 0).map(({ prefix }) => prefix.text);
     expect(lifted.sort()).toEqual(wanted);
     const left = all.filter((text) => !wanted.includes(text)).sort();
     expect(fence.texts).toEqual(left);
@@ -363,6 +364,89 @@ describe("what stands in the kernel already", () => {
   });
 });
 
+describe("dense neighbours in a full map", () => {
+  const lastMs = 60_000;
+
+  /** 150 places, 151 banned neighbours. */
+  function folded(protect: readonly string[] = []) {
+    const setting = setUp({ capacity: 1000, room: 150, protect });
+    for (let number = 0; number <= 150; number++) setting.enforcement.ban(requestOf(`192.0.2.${number}`, lastMs), 0);
+    return setting;
+  }
+
+  test("stand as one prefix, in the kernel alone", () => {
+    const { fence, enforcement, bans, counters } = folded();
+    expect(fence.texts).toEqual(["192.0.2.0/24"]);
+    expect([enforcement.folds, enforcement.userSpaceOnly, counters.kernelFull, bans.size]).toEqual([1, 0, 0, 151]);
+    expect(enforcement.foldOf(requirePrefix("192.0.2.7"))?.text).toBe("192.0.2.0/24");
+    expect(enforcement.refuses(clientAt("192.0.2.200"), 1)).toBe(false);
+    expect(enforcement.ban(requestOf("192.0.2.200", lastMs), 0)).toMatchObject({ kernel: { kind: "enforced" } });
+    expect(fence.texts).toEqual(["192.0.2.0/24"]);
+  });
+
+  test("do not over a protected one", () => {
+    const { fence, enforcement } = folded(["192.0.2.255"]);
+    expect([enforcement.folds, enforcement.userSpaceOnly, fence.texts.length]).toEqual([0, 1, 150]);
+  });
+
+  test("end together when they end", () => {
+    const { fence, enforcement, bans } = folded();
+    enforcement.sweep(lastMs - 1);
+    expect(fence.texts).toEqual(["192.0.2.0/24"]);
+    enforcement.sweep(lastMs);
+    enforcement.sweep(lastMs);
+    expect([fence.texts, bans.size, enforcement.folds]).toEqual([[], 0, 0]);
+  });
+
+  test("stand for themselves again when they are dense no more", () => {
+    const { fence, enforcement } = folded();
+    for (let number = 0; number < 50; number++) enforcement.ban(requestOf(`192.0.2.${number}`, 10_000), 0);
+    for (const nowMs of [9000, 10_000, 11_000, 60_000 - 2001]) enforcement.sweep(nowMs);
+    enforcement.sweep(lastMs - 1000);
+    expect(enforcement.folds).toBe(0);
+    expect(fence.texts.length).toBe(101);
+  });
+
+  test.each(["192.0.2.7", "192.0.2.0/28"])("are left alone once %s was lifted", (lifted) => {
+    const { fence, enforcement, bans } = folded();
+    enforcement.lift([requirePrefix(lifted)], 1000);
+    expect(enforcement.folds).toBe(0);
+    expect(fence.texts.some((text) => contains(requirePrefix(lifted), requirePrefix(text)))).toBe(false);
+    expect(fence.entries.size).toBe(Math.min(150, bans.size));
+    enforcement.ban(requestOf("192.0.2.222", lastMs), 1000);
+    enforcement.ban(requestOf("192.0.2.223", lastMs), 1000);
+    expect(enforcement.folds).toBe(0);
+  });
+
+  test.each(["192.0.2.0/24", "192.0.0.0/16", "0.0.0.0/0"])(
+    "leave nothing behind when all of %s is lifted",
+    (lifted) => {
+      const { fence, enforcement, bans } = folded();
+      enforcement.lift([requirePrefix(lifted)], 1000);
+      expect([bans.size, fence.texts, enforcement.folds, enforcement.userSpaceOnly]).toEqual([0, [], 0, 0]);
+    },
+  );
+
+  test("make way for a ban of their very prefix, which then stands to its own end", () => {
+    const { fence, enforcement } = folded();
+    const result = enforcement.ban(requestOf("192.0.2.0/24", 10 * lastMs), 1000);
+    expect(result).toMatchObject({ kernel: { kind: "enforced" } });
+    expect(fence.entries.get("192.0.2.0/24")?.expiresMs).toBe(10 * lastMs + 1000);
+    for (const nowMs of [lastMs - 1500, lastMs, lastMs + 2000]) enforcement.sweep(nowMs);
+    expect(fence.entries.get("192.0.2.0/24")?.expiresMs).toBe(10 * lastMs + 1000);
+  });
+
+  test("of IPv6 are networks", () => {
+    const { fence, enforcement } = setUp({ capacity: 1000, room: 150 });
+    for (let number = 0; number <= 150; number++) {
+      enforcement.ban(requestOf(`2001:db8:0:7${number.toString(16).padStart(2, "0")}::/64`, lastMs), 0);
+    }
+    expect(fence.texts).toEqual(["2001:db8:0:700::/56"]);
+    enforcement.lift([requirePrefix("2001:db8::/32")], 1);
+    expect(fence.texts).toEqual([]);
+  });
+});
+
 test("who is protected can be banned on no path", () => {
   const protect = ["192.0.2.1", "198.51.100.0/24", "2001:db8::1"];
   const { fence, enforcement, bans, counters } = setUp({ protect });
@@ -418,8 +502,8 @@ describe("whatever happens", () => {
     ),
     fc.array(text, { maxLength: 3 }).map(
       (list): Step =>
-        ({ enforcement }) =>
-          void enforcement.lift(list.map(requirePrefix)),
+        ({ enforcement }, { nowMs }) =>
+          void enforcement.lift(list.map(requirePrefix), nowMs),
     ),
     fc.constantFrom("192.0.2.1", "192.0.2.5", "2001:db8::7").map(
       (address): Step =>
