@@ -3,15 +3,21 @@
 // before it fell silent.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { createExplainer } from "../core/explain.ts";
 import { defaultProfileName } from "../core/profile_library.ts";
-import type { Sniffer } from "../core/sniff.ts";
-import { loadSniffer } from "../profile.ts";
+import { loadProfile } from "../profile.ts";
 
 const help = `Usage: ttgate check [options] FILE...
 
-Says what the gate would do with a client. Each FILE holds everything that the client sent before it
-fell silent; - is standard input. Prints one JSON object a line: file, verdict (accept, foreign,
-undecided), protocol.
+Says what the gate would do with a client, and why. Each FILE holds everything that the client sent
+before it fell silent; - is standard input. Prints one JSON object a line:
+
+  file
+  verdict   accept, foreign or undecided
+  protocol  the name of what is foreign, or null
+  rule      where the rule that decided stands in the profile or in the library, or null
+  byte      the byte that decided, counted from 1; null when it was the silence after the last
+  reason    the rule in words
 
 Options:
   -p, --profile NAME|FILE  expected protocol (default: ${defaultProfileName})
@@ -38,9 +44,9 @@ export async function check(args: readonly string[]): Promise<number> {
   }
   if (options.kind === "wrong") return fail(options.message, exitUsage);
 
-  let sniffer: Sniffer;
+  let explain: ReturnType<typeof createExplainer>;
   try {
-    sniffer = loadSniffer(options.profile);
+    explain = createExplainer(loadProfile(options.profile));
   } catch (error) {
     return fail(messageOf(error), exitUsage);
   }
@@ -53,11 +59,9 @@ export async function check(args: readonly string[]): Promise<number> {
     } catch (error) {
       return fail(`Read "${file}": ${messageOf(error)}; check the path and its permissions`, exitUnreadable);
     }
-    const sniffed = sniffer.sniff(bytes, true);
-    const verdict = sniffed.kind === "more" ? "undecided" : sniffed.kind;
-    const protocol = sniffed.kind === "foreign" ? sniffed.protocol : null;
-    console.log(JSON.stringify({ file, verdict, protocol }));
-    if (sniffed.kind === "foreign") exitCode = exitForeign;
+    const explanation = explain(bytes);
+    console.log(JSON.stringify({ file, ...explanation }));
+    if (explanation.verdict === "foreign") exitCode = exitForeign;
   }
   return exitCode;
 }

@@ -38,6 +38,7 @@ export function cipherProbe(rule: AesRule, ciphers: Ciphers): CipherProbe {
   const { ivAt, mode } = rule;
   const needed = Math.max(at, ivAt ?? 0) + blockBytes;
   const probe: Probe = {
+    words: `a block at ${at} that the site's key decrypts to ${rule.plain ?? gzipMagic}`,
     head: new Uint8Array(0),
     minBytes: needed,
     horizonBytes: needed,

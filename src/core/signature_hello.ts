@@ -14,7 +14,9 @@ const shortestHello = 5 + 4 + 2 + 32 + 1 + 4 + 2;
 
 export function helloProbe(rule: TlsRule): Probe {
   const names = (rule.sni ?? []).map((name) => latin(name.toLowerCase()));
+  const wanted = [...(rule.sni ?? []), ...(rule.alpn ?? [])];
   return {
+    words: `a TLS ClientHello${wanted.length > 0 ? ` for ${wanted.join(", ")}` : ""}`,
     head: Uint8Array.of(handshakeRecord, 3),
     minBytes: shortestHello,
     horizonBytes: prefixLimitBytes,

@@ -24,6 +24,8 @@ export function missing(length: number, ended: boolean): Outcome {
 }
 
 export interface Probe {
+  /** What it looks for, for people. */
+  readonly words: string;
   /** Values that the first bytes must have for it to hold. */
   readonly head: Uint8Array;
   /** It can not hold with fewer. */

@@ -20,7 +20,9 @@ export function randomProbe(rule: RandomRule): Probe {
   const size = rule.bytes;
   const last = at + (rule.slack ?? 0);
   const limits = limitsFor(size);
+  const place = last === at ? `at ${at}` : `beginning at ${at} to ${last}`;
   return {
+    words: `${size} bytes that look like ciphertext ${place}`,
     head: new Uint8Array(0),
     minBytes: at + size,
     horizonBytes: last + size,

@@ -58,6 +58,50 @@ describe("check", () => {
     ]);
   });
 
+  test("says which rule decided, at which byte", async () => {
+    const { lines } = await check(["get", "hi", "short", "friend"]);
+    expect(lines).toEqual([
+      {
+        file: "get",
+        verdict: "foreign",
+        protocol: "http",
+        rule: "http.rules[0]",
+        byte: 4,
+        reason: 'bytes 47 45 54 20 ("GET ") at 0',
+      },
+      {
+        file: "hi",
+        verdict: "foreign",
+        protocol: "text",
+        rule: "text.rules[3]",
+        byte: null,
+        reason: expect.stringContaining("then silence"),
+      },
+      {
+        file: "short",
+        verdict: "undecided",
+        protocol: null,
+        rule: null,
+        byte: null,
+        reason: "neither expected nor known as foreign",
+      },
+      {
+        file: "friend",
+        verdict: "accept",
+        protocol: null,
+        rule: "expect",
+        byte: 16,
+        reason: expect.stringContaining("16 bytes that look like ciphertext"),
+      },
+    ]);
+  });
+
+  test("says so when no rule decided", async () => {
+    expect((await check(["-p", "mine.toml", "friend"])).lines).toMatchObject([
+      { verdict: "foreign", protocol: "unknown", rule: "default" },
+    ]);
+  });
+
   test("reads standard input", async () => {
     expect((await check(["--json", "-"], "SSH-2.0-x\r\n")).lines).toMatchObject([
       { file: "-", verdict: "foreign", protocol: "ssh" },
