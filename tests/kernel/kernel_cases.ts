@@ -6,6 +6,7 @@ import { documentedMapCases } from "./documented_map_cases.ts";
 import { fenceCases } from "./fence_cases.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { privilegesCases } from "./privileges_cases.ts";
+import { probeCases } from "./probe_cases.ts";
 import { proofCases } from "./proof_cases.ts";
 import { refusalCases } from "./refusal_cases.ts";
 
@@ -17,4 +18,5 @@ export const kernelCases: readonly KernelCase[] = [
   ...proofCases,
   ...detachCases,
   ...privilegesCases,
+  ...probeCases,
 ];

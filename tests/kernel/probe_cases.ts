@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `doctor` tells of the kernel, with and without privilege.
+import assert from "node:assert/strict";
+import { kernelVersion, type ProbeFinding, probeKernel } from "../../src/kernel/probe.ts";
+import type { KernelCase } from "./kernel_case.ts";
+import { attachReader, loadReader } from "./other_program.ts";
+import { pins, Sandbox, script, shell } from "./sandbox.ts";
+
+function lines(findings: readonly ProbeFinding[], name: string): string[] {
+  return findings.filter((finding) => finding.name === name).map(({ state, found }) => `${state} ${found}`);
+}
+
+export const probeCases: readonly KernelCase[] = [
+  {
+    name: "probe: root on this kernel is ready, and nothing is left behind",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const { device } = sandbox.network;
+      const findings = await probeKernel({ native, map: sandbox.map, interfaces: [device, "lo", "nosuch0"] });
+      assert.deepEqual(lines(findings, "interface"), [
+        `good ${device}: free for XDP`,
+        "good lo: free for XDP",
+        "bad nosuch0 is not there",
+      ]);
+      assert.deepEqual(lines(findings, "program"), ["good the kernel takes the XDP and the tc program"]);
+      assert.deepEqual(lines(findings, "privilege"), ["good CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON suffice"]);
+      assert.deepEqual(lines(findings, "map"), [`good ${sandbox.path} is not there yet: ttgate makes it`]);
+      for (const { state, remedy } of findings) assert.equal(remedy === null, state === "good");
+      assert.deepEqual(pins(sandbox.map), []);
+      assert.doesNotMatch(shell("ip", "link", "show"), /xdp/);
+    },
+  },
+  {
+    name: "probe: says who holds the interface and who reads the map",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const { device } = sandbox.network;
+      shell(
+        "bpftool",
+        "map",
+        "create",
+        sandbox.path,
+        "type",
+        "hash",
+        "key",
+        "4",
+        "value",
+        "4",
+        "entries",
+        "8",
+        "name",
+        "t",
+      );
+      attachReader(sandbox, loadReader(sandbox, sandbox.path));
+      const findings = await probeKernel({ native, map: sandbox.map, interfaces: [device] });
+      assert.match(
+        lines(findings, "interface").join(),
+        /^warning .*: program "reader" \(id \d+\) is attached \(native\)/,
+      );
+      assert.match(lines(findings, "map").join(), /IPv4 addresses, value 4, 8 entries, read by program "reader"/);
+      shell("ip", "link", "set", "dev", device, "xdp", "off");
+      const fence = await sandbox.open({ map: `${sandbox.map}_own` });
+      const guarded = await probeKernel({ native, map: "a.b", interfaces: [device] });
+      assert.deepEqual(lines(guarded, "interface"), [`good ${device}: guarded by ttgate (native)`]);
+      assert.match(lines(guarded, "map").join(), /^bad Block map "a\.b": the bpf file system takes no name with a dot/);
+      fence.close(false);
+    },
+  },
+  {
+    name: "probe: without privilege it names what is missing and does not fail",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const probe = script("probe_main.ts", sandbox.map, sandbox.network.device);
+      const drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+      const findings = JSON.parse(shell(...drop, ...probe)) as ProbeFinding[];
+      assert.deepEqual(lines(findings, "privilege"), ["bad missing: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"]);
+      assert.match(lines(findings, "program").join(), /^bad The kernel block needs root or the capabilities/);
+      assert.match(lines(findings, "map").join(), /^bad .*EACCES/);
+      assert.equal(lines(findings, "interface").length, 1);
+    },
+  },
+  {
+    name: "probe: what older kernels lack",
+    run() {
+      assert.equal(kernelVersion("5.4.0-190-generic").state, "bad");
+      assert.match(
+        kernelVersion("5.10.0-32-amd64").found,
+        /one by one; no XDP on bonded.*jumbo.*attached without a link/,
+      );
+      assert.match(kernelVersion("6.1.0-18-amd64").found, /^6\.1\.0-18-amd64: where XDP is taken, tc/);
+      assert.equal(kernelVersion("6.6.0").state, "good");
+      assert.equal(kernelVersion("6.18.44").state, "good");
+    },
+  },
+];

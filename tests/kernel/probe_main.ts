@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prints what the probe finds, as JSON: `probe_main.ts MAP INTERFACE...`.
+import process from "node:process";
+import { probeKernel } from "../../src/kernel/probe.ts";
+import { currentRuntime } from "../../src/runtime/select.ts";
+
+const [map = "", ...interfaces] = process.argv.slice(2);
+const { native } = await currentRuntime();
+console.log(JSON.stringify(await probeKernel({ native, map, interfaces })));
