@@ -2,7 +2,6 @@
 // The composition root: makes the parts, joins them, and takes them down in reverse order. What each
 // part does is decided in its own file.
 import { lookup } from "node:dns/promises";
-import { chmodSync, rmSync } from "node:fs";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { Banning } from "./banning.ts";
@@ -24,10 +23,11 @@ import { MapWatch } from "./map_watch.ts";
 import { acceptor } from "./net/acceptor.ts";
 import { Sessions } from "./net/sessions.ts";
 import { Upstreams } from "./net/upstreams.ts";
-import { openFence } from "./open_fence.ts";
+import { giveUpPrivileges, openFence } from "./open_fence.ts";
 import { type Config, formatStatus, type StatusAddress } from "./options.ts";
 import type { HttpServer, Listener, Runtime } from "./runtime/types.ts";
 import { statusApp } from "./status.ts";
+import { forOwnerOnly, freeSocketPath } from "./unix_socket.ts";
 
 export interface GateOptions {
   readonly config: Config;
@@ -46,6 +46,7 @@ export interface Gate {
 const tickMs = 500;
 
 export async function openGate({ config, sniffer, runtime, version, log }: GateOptions): Promise<Gate> {
+  const token = statusToken();
   const nowMs = bootClock();
   const counters = newCounters();
   const latency = new LatencyHistogram();
@@ -76,7 +77,6 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     wouldBan: (client, protocol, evidence) => banning.wouldBan(client, protocol, evidence),
   });
 
-  const token = process.env["TTGATE_TOKEN"] ?? crypto.getRandomValues(new Uint8Array(24)).toHex();
   const opened: (() => void | Promise<void>)[] = [() => fence?.close(config.keep)];
   try {
     const listener = await listen(runtime, config, accept);
@@ -84,11 +84,12 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     opened.push(() => listener.close());
     const server = await serveStatus(runtime, config.status, token, status);
     if (server !== undefined) opened.push(() => server.close());
+    opened.push(announceGate(config, version, token, log));
+    await giveUpPrivileges(config, fence, { runtime, log });
   } catch (error) {
     for (const close of opened.reverse()) await close();
     throw error;
   }
-  opened.push(announceGate(config, version, token, log));
   sayStart(config, status, log);
   await watch?.adoptAll();
   const timer = setInterval(() => tick({ sessions, enforcement, fence, watch, status, banning, nowMs }), tickMs);
@@ -107,6 +108,15 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
       return closing;
     },
   };
+}
+
+/** Given by TTGATE_TOKEN, or made anew at each start. */
+function statusToken(): string {
+  const given = process.env["TTGATE_TOKEN"];
+  if (given === undefined || given === "") return crypto.getRandomValues(new Uint8Array(24)).toHex();
+  // RFC 6750 2.1: what a Bearer header can carry.
+  if (/^[A-Za-z0-9\-._~+/]+=*$/.test(given)) return given;
+  throw new Failure("Invalid TTGATE_TOKEN: expected letters, digits and -._~+/ only", { exitCode: 2 });
 }
 
 interface TickParts {
@@ -152,12 +162,11 @@ async function serveStatus(
   if (address.kind === "off") return undefined;
   const unix = address.kind === "unix";
   const app = statusApp(status, { token: unix ? undefined : token, closed: !unix && !isLoopback(address.host) });
-  if (unix) rmSync(address.path, { force: true });
+  const where = unix ? { unixPath: address.path } : { host: address.host, port: address.port };
+  const serve = () => runtime.serve(where, (request) => app.fetch(request));
+  if (unix) await freeSocketPath(address.path);
   try {
-    const where = unix ? { unixPath: address.path } : { host: address.host, port: address.port };
-    const server = await runtime.serve(where, (request) => app.fetch(request));
-    if (unix) chmodSync(address.path, 0o600);
-    return server;
+    return await (unix ? forOwnerOnly(serve) : serve());
   } catch (error) {
     throw cannotListen("--status", formatStatus(address), error);
   }

@@ -57,7 +57,13 @@ export function announce(instance: Omit<Instance, "pid" | "startTicks" | "netns"
   };
   rmSync(path, { force: true });
   writeFileSync(path, `${JSON.stringify(whole)}\n`, { mode: 0o600, flag: "wx" });
-  return () => rmSync(path, { force: true });
+  return () => {
+    try {
+      rmSync(path, { force: true });
+    } catch {
+      // Of another user by now (--user): whoever looks next finds that the process is gone and removes it.
+    }
+  };
 }
 
 /** Gates of this network namespace that are alive; files of dead ones are removed. */

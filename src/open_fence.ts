@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the configuration to the kernel block, or to the reason why there is none.
-import type { Fence } from "./core/fence.ts";
 import { Failure } from "./failure.ts";
 import { interfacesOf } from "./host.ts";
 import { KernelError } from "./kernel/errno.ts";
 import { FenceError } from "./kernel/fence_error.ts";
+import type { KernelFence } from "./kernel/kernel_fence.ts";
 import type { Log } from "./log.ts";
 import type { Config } from "./options.ts";
 import type { Runtime } from "./runtime/types.ts";
@@ -21,7 +21,7 @@ export interface FenceContext {
 export const manual = "manual";
 
 /** @returns undefined when no block map was asked for. Kernel code is loaded only when it was. */
-export async function openFence(config: Config, context: FenceContext): Promise<Fence | undefined> {
+export async function openFence(config: Config, context: FenceContext): Promise<KernelFence | undefined> {
   const map = config["block-map"];
   if (map === undefined || config["dry-run"]) return undefined;
   const { openXdpFence } = await import("./kernel/xdp_fence.ts");
@@ -37,6 +37,25 @@ export async function openFence(config: Config, context: FenceContext): Promise<
       reasons: [manual, ...context.protocols],
       log: context.log,
     });
+  } catch (error) {
+    throw failureOf(error);
+  }
+}
+
+/** When everything is attached: the user of --user, and no capability that the work goes on without. */
+export async function giveUpPrivileges(
+  config: Config,
+  fence: KernelFence | undefined,
+  { runtime, log }: Pick<FenceContext, "runtime" | "log">,
+): Promise<void> {
+  const { user } = config;
+  if (fence === undefined && user === undefined) return;
+  const { dropPrivileges } = await import("./kernel/privileges.ts");
+  try {
+    const pins = fence?.pins ?? [];
+    const given = await dropPrivileges({ native: runtime.native, pins, ...(user === undefined ? {} : { user }) });
+    const capabilities = given.capabilities.join(", ") || "none";
+    log("info", `Runs as user ${user ?? given.userId} with the capabilities ${capabilities}`, { capabilities });
   } catch (error) {
     throw failureOf(error);
   }

@@ -184,6 +184,11 @@ export const options = {
     help: "leave the kernel block in place when ttgate stops; every ban still ends on time",
     schema: z.boolean(`expected true or false`).default(false),
   },
+  user: {
+    value: "NAME",
+    help: "run as this user once everything is attached; started as root",
+    schema: name("a user's name").optional(),
+  },
   "first-packet": {
     value: "DURATION",
     help: "how long a client may take to say enough; then it is closed, not banned (default 10s)",

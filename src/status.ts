@@ -8,6 +8,7 @@ import { z } from "zod";
 import type { ChangeResult, ListResult } from "./change.ts";
 import { parseBanDuration } from "./core/duration.ts";
 import type { BanDetails, BanView, Snapshot, Why } from "./snapshot.ts";
+import { statusPage } from "./status_page.ts";
 
 export interface Readiness {
   readonly ready: boolean;
@@ -42,6 +43,9 @@ const banRequest = z.strictObject({
   force: z.boolean("expected true or false").optional(),
 });
 
+/** The page talks to where it came from and nobody else. */
+const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+
 /** A page of bans; more is asked for by `limit`. */
 const bansShown = 1000;
 
@@ -54,6 +58,7 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
       return reading && !access.closed ? next() : guard(context, next);
     });
   }
+  app.get("/", (context) => context.html(statusPage, 200, { "content-security-policy": pagePolicy }));
   app.get("/healthz", (context) => context.json({ alive: true }));
   app.get("/readyz", async (context) => {
     const readiness = await source.readiness();
@@ -65,25 +70,21 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     return context.body(source.metrics(ready), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });
   app.get("/bans", (context) => {
-    const limit = z.coerce
-      .number()
-      .int()
-      .min(0)
-      .safeParse(context.req.query("limit") ?? bansShown);
-    if (!limit.success)
-      return context.json({ error: `Invalid limit "${context.req.query("limit")}": expected a whole number` }, 400);
-    return context.json(source.bans(limit.data));
+    const limit = context.req.query("limit") ?? `${bansShown}`;
+    if (!/^\d{1,8}$/.test(limit))
+      return context.json({ error: `Invalid limit "${limit}": expected a whole number` }, 400);
+    return context.json(source.bans(Number(limit)));
   });
   app.get("/bans/:address{.+}", (context) => {
     const address = context.req.param("address");
     const found = source.find(address);
-    if (found.kind === "refused") return context.json({ error: found.message }, 400);
+    if (found.kind !== "done") return context.json({ error: found.message }, 400);
     if (found.value === undefined) return context.json({ error: `Not banned: "${address}"` }, 404);
     return context.json(found.value);
   });
   app.get("/why/:address{.+}", (context) => {
     const why = source.why(context.req.param("address"));
-    return why.kind === "refused" ? context.json({ error: why.message }, 400) : context.json(why.value);
+    return why.kind !== "done" ? context.json({ error: why.message }, 400) : context.json(why.value);
   });
   app.post("/bans", async (context) => {
     const body = banRequest.safeParse(await context.req.json().catch(() => undefined));
@@ -94,7 +95,8 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
       return context.json({ error: badDuration(duration) }, 400);
     }
     const result = source.ban(address, forMs, force ?? false);
-    return result.kind === "refused" ? context.json({ error: result.message }, 409) : context.json(result.value, 201);
+    if (result.kind === "done") return context.json(result.value, 201);
+    return context.json({ error: result.message }, result.kind === "invalid" ? 400 : 409);
   });
   app.post("/bans/list", async (context) => {
     const duration = context.req.query("for");
@@ -106,8 +108,8 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   app.post("/lifts/list", async (context) => context.json(await source.liftList(await context.req.text())));
   app.delete("/bans/:address{.+}", (context) => {
     const result = source.lift(context.req.param("address"));
-    if (result.kind === "refused") return context.json({ error: result.message }, 404);
-    return context.json({ lifted: result.value });
+    if (result.kind === "done") return context.json({ lifted: result.value });
+    return context.json({ error: result.message }, result.kind === "invalid" ? 400 : 404);
   });
   app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));
   app.onError((error, context) =>
