@@ -111,6 +111,52 @@ describe.skipIf(reason !== undefined)("commands", () => {
     expect(await gate.ban(address)).toBeUndefined();
   });
 
+  test("a range that is wider than /16 wants --force", async () => {
+    const refused = await command("ban", "203.0.0.0/12");
+    expect(refused).toMatchObject({ code: 3, stderr: expect.stringContaining("--force") });
+    expect(await command("ban", "203.0.0.0/12", "--force")).toMatchObject({ code: 0 });
+    expect(await command("lift", "203.0.0.0/12")).toMatchObject({ code: 0 });
+  });
+
+  test("ban and lift a list, with what is wrong in it by its line", async () => {
+    using directory = new TempDir();
+    const file = directory.write(
+      "list",
+      "# bad ones\n203.0.113.1\n203.0.113.2 2h\nnobody\n2001:db8:1::/64\n10.77.0.1\n",
+    );
+    const banned = await command("ban", "--from", file, "--for", "1h");
+    expect(banned).toMatchObject({ code: 1, stdout: "Banned 3, 2 lines refused\n" });
+    expect(banned.stderr).toContain(`${file}:4:`);
+    expect(banned.stderr).toContain(`${file}:6:`);
+    expect((await gate.ban("203.0.113.1"))?.remainingSeconds).toBeWithin(3500, 3601);
+    expect((await gate.ban("203.0.113.2"))?.remainingSeconds).toBeWithin(7100, 7201);
+    expect(await gate.ban("2001:db8:1::7")).toBeDefined();
+    using good = new TempDir();
+    const lifted = await command("lift", "--from", good.write("list", "203.0.113.1\n203.0.113.2\n2001:db8:1::/64\n"));
+    expect(lifted).toMatchObject({ code: 0, stdout: "Lifted 3\n" });
+  });
+
+  test("why joins the evidence, the kernel's counters and the live program's answer", async () => {
+    const from = network.clientIpv4(8);
+    const argv = ["curl", "-sS", "--interface", from, `http://${network.gateIpv4}:5000/secret`];
+    await run(argv, { namespace: network.client });
+    await gate.banned(from);
+    await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 200 });
+    const text = await command("why", from);
+    expect(text).toMatchObject({ code: 0, stderr: "" });
+    for (const part of ["spoke http", "GET /secret", "474554202f736563726574", "says drop", "port 5000"]) {
+      expect(text.stdout).toContain(part);
+    }
+    expect(await json("why", from)).toMatchObject({
+      ban: { packets: expect.any(Number), protocol: "http" },
+      kernel: { answer: "drop" },
+    });
+    expect(await json("why", network.clientIpv4(2))).toMatchObject({ ban: null, kernel: { answer: "pass" } });
+    expect((await command("why", "198.51.100.1")).stdout).toContain("--allow");
+    await command("lift", from);
+    expect(await json("why", from)).toMatchObject({ ban: null, kernel: { answer: "pass" } });
+  });
+
   test("bans, as a table", async () => {
     await command("ban", "203.0.113.9", "--for", "1h");
     const { stdout, code } = await command("bans");
@@ -148,7 +194,7 @@ describe.skipIf(reason !== undefined)("commands", () => {
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line)),
-    ).toEqual([
+    ).toMatchObject([
       { file: files.friend, verdict: "accept", protocol: null },
       { file: files.http, verdict: "foreign", protocol: "http" },
       { file: files.short, verdict: "undecided", protocol: null },

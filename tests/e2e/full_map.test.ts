@@ -59,4 +59,36 @@ describe.skipIf(reason !== undefined)("a full map", () => {
     expect(await friend.stop()).toMatchObject({ failures: 0 });
     expect(await server.stop()).toMatchObject({ strangers: 0 });
   });
+
+  test("dense neighbours are folded, never over an allowed address, and one of them can be let out", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    ownNetwork(network, "10.78.0.0/15");
+    const map = stack.use(new BlockMap());
+    const geometry = ["type", "hash", "key", "16", "value", "40", "entries", "256", "flags", "1"];
+    bpftool(["map", "create", map.path, ...geometry, "name", "small"]);
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const allowed = "10.78.3.77";
+    const options = ["-B", map.name, "-i", network.device, "-t", "1h", "--allow", allowed];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+
+    // Those who come when their neighbours are folded already do not get so far as to speak.
+    const first = await swarm(network, { base: "10.78.0.0", count: 2048, send: request, waitMs: 700 });
+    expect(first.ended).toBeUndefined();
+    expect(first.reset).toBeGreaterThan(1000);
+    const { bans, connections } = await gate.status();
+    expect(connections).toMatchObject({ relayed: 0, spared: 1 });
+    expect(bans.folds).toBeGreaterThanOrEqual(4);
+
+    const whole = await swarm(network, { base: "10.78.5.0", count: 256, waitMs: 400 });
+    expect(whole).toEqual({ "no answer": 256 });
+    const around = await swarm(network, { base: "10.78.3.0", count: 256, waitMs: 400 });
+    expect(around).toMatchObject({ open: 1 });
+    expect((around.reset ?? 0) + (around["no answer"] ?? 0)).toBe(255);
+
+    expect((await gate.command("lift", "10.78.5.9")).code).toBe(0);
+    expect(await swarm(network, { base: "10.78.5.9", count: 1, waitMs: 400 })).toEqual({ open: 1 });
+    const others = await swarm(network, { base: "10.78.5.10", count: 100, waitMs: 400 });
+    expect((others.reset ?? 0) + (others["no answer"] ?? 0)).toBe(100);
+  });
 });

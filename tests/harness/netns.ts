@@ -36,6 +36,8 @@ export class Network implements Disposable {
   readonly gateIpv4 = "10.77.0.1";
   readonly gateIpv6 = "fd77::1";
   readonly #undo = new Undo();
+  readonly #clients: number;
+  #joined = false;
 
   constructor({ clients = 8 }: NetworkOptions = {}) {
     if (clients > 250) throw new RangeError(`Too many client addresses: "${clients}": at most 250`);
@@ -44,8 +46,9 @@ export class Network implements Disposable {
     this.client = `ttg-${id}-client`;
     this.device = `ttg${id}g`;
     this.clientDevice = `ttg${id}c`;
+    this.#clients = clients;
     try {
-      this.#make(clients);
+      this.#make();
     } catch (error) {
       this.#undo[Symbol.dispose]();
       throw error;
@@ -60,40 +63,41 @@ export class Network implements Disposable {
     return `fd77:0:${number.toString(16)}::2`;
   }
 
-  #make(clients: number): void {
+  #make(): void {
     for (const name of [this.gate, this.client]) {
       ip("netns", "add", name);
       this.#undo.push(() => ip("netns", "del", name));
+      inside(name, ["link set lo up"]);
     }
-    ip(
-      "link",
-      "add",
-      this.device,
-      "netns",
-      this.gate,
-      "type",
-      "veth",
-      "peer",
-      "name",
-      this.clientDevice,
-      "netns",
-      this.client,
-    );
     // With the namespaces the pair would go too, but only once their last process is reaped.
-    this.#undo.push(() => ip("-n", this.gate, "link", "del", this.device));
+    this.#undo.push(() => {
+      if (this.#joined) this.cut();
+    });
+    this.join();
+  }
+
+  /** Makes the pair and its addresses; the constructor did it once. */
+  join(): void {
+    const peer = ["type", "veth", "peer", "name", this.clientDevice, "netns", this.client];
+    ip("link", "add", this.device, "netns", this.gate, ...peer);
+    this.#joined = true;
     inside(this.gate, [
-      "link set lo up",
       `address add ${this.gateIpv4}/16 dev ${this.device}`,
       `address add ${this.gateIpv6}/32 dev ${this.device} nodad`,
       `link set ${this.device} up`,
     ]);
-    const numbers = Array.from({ length: clients }, (_, index) => index + 1);
+    const numbers = Array.from({ length: this.#clients }, (_, index) => index + 1);
     inside(this.client, [
-      "link set lo up",
       ...numbers.map((number) => `address add ${this.clientIpv4(number)}/16 dev ${this.clientDevice}`),
       ...numbers.map((number) => `address add ${this.clientIpv6(number)}/32 dev ${this.clientDevice} nodad`),
       `link set ${this.clientDevice} up`,
     ]);
+  }
+
+  /** Takes the interfaces away, as a cable or a hypervisor does. */
+  cut(): void {
+    ip("-n", this.gate, "link", "del", this.device);
+    this.#joined = false;
   }
 
   [Symbol.dispose](): void {
