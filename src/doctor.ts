@@ -2,7 +2,7 @@
 // Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
 import { formatEndpoint } from "./core/address.ts";
 import { codeOf, messageOf } from "./failure.ts";
-import { hostAddresses, interfacesOf } from "./host.ts";
+import { interfacesOf } from "./host.ts";
 import { connectionLimit, descriptorLimit } from "./limits.ts";
 import type { Config, HostPort } from "./options.ts";
 import { loadSniffer } from "./profile.ts";
@@ -28,20 +28,33 @@ export async function examine(config: Config, runtime: Runtime): Promise<Finding
   ];
 }
 
-async function kernelFindings(config: Config, runtime: Runtime): Promise<Finding[]> {
+/** Without --block-map the kernel is looked at all the same; what is missing there is no obstacle then. */
+async function kernelFindings(config: Config, { native }: Runtime): Promise<Finding[]> {
+  const { probeKernel } = await import("./kernel/probe.ts");
+  const interfaces = config.interface.length > 0 ? config.interface : interfacesOf(config.listen.host);
   const map = config["block-map"];
-  if (map === undefined) {
-    return [
-      {
-        name: "kernel",
-        state: "warning",
-        found: "no block map is asked for",
-        remedy: "add -B map to block in the kernel",
-      },
-    ];
-  }
-  return [];
+  const findings = await probeKernel({ native, map: map ?? "ttgate", interfaces });
+  if (interfaces.length === 0) findings.push(noInterface);
+  if (map !== undefined) return findings;
+  const mild = findings.map((finding) =>
+    finding.state === "bad" ? { ...finding, state: "warning" as const } : finding,
+  );
+  return [noBlockMap, ...mild];
 }
+
+const noBlockMap: Finding = {
+  name: "block map",
+  state: "warning",
+  found: "none is asked for: bans are enforced in user space only",
+  remedy: "add -B map",
+};
+
+const noInterface: Finding = {
+  name: "interface",
+  state: "bad",
+  found: "none carries the listen address",
+  remedy: "ip address; or name one with --interface",
+};
 
 async function portFinding(config: Config, runtime: Runtime): Promise<Finding> {
   const { host, port } = config.listen;
