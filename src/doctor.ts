@@ -87,7 +87,7 @@ async function upstreamFinding(upstream: HostPort, runtime: Runtime): Promise<Fi
     return { name, state: "good", found: `${address} answers`, remedy: null };
   } catch (error) {
     const remedy = `start the server there, or name it with --upstream; nc -vz ${upstream.host} ${upstream.port}`;
-    return { name, state: "bad", found: `${address}: ${messageOf(error)}`, remedy };
+    return { name, state: "bad", found: `${address}: ${codeOf(error) ?? messageOf(error)}`, remedy };
   }
 }
 

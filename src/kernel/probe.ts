@@ -140,7 +140,8 @@ function unprivileged({ libc }: Libraries): ProbeFinding {
 
 function jit({ libc }: Libraries): ProbeFinding | undefined {
   const path = "/proc/sys/net/core/bpf_jit_enable";
-  if (readText(libc, path).trim() !== "0") return undefined;
+  // Another network namespace than the first has no such setting.
+  if (!existsSync(path) || readText(libc, path).trim() !== "0") return undefined;
   return {
     name: "jit",
     state: "warning",
