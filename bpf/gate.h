@@ -6,7 +6,7 @@
 #ifndef TTGATE_GATE_H
 #define TTGATE_GATE_H
 
-#include "length.h"
+#include "frame.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -128,8 +128,9 @@ static __always_inline struct source masked(struct source address, __u32 bits)
 
 /*
  * The trie gives the longest prefix only. Where that one is over, a wider one that still runs
- * may lie behind it: the walk ends at the first that runs, or where nothing is left. Global
- * for the verifier's sake, as measure_frame(); kernel 5.10 wants numbers only for that.
+ * may lie behind it: the walk ends at the first that runs, or where nothing is left. Global,
+ * not static, so that the verifier goes through it once and not for every call; kernel 5.10
+ * wants numbers only for that.
  */
 __noinline int judge_cidr(__u64 high, __u64 low, __u64 bytes, __u64 now_ns)
 {
@@ -167,22 +168,23 @@ static __always_inline enum outcome judge_prefixes(enum outcome exact,
 	return outcome == OUTCOME_PASS ? exact : outcome;
 }
 
-static __always_inline enum outcome judge_ipv4(struct frame *frame, __u64 link_bytes,
-					       const struct settings *settings, struct clock *clock)
+static __always_inline enum outcome judge_ipv4(struct frame *frame, const void *network,
+					       __u32 offset, const struct settings *settings,
+					       struct clock *clock)
 {
-	const struct iphdr *ip = frame->data + link_bytes;
+	const struct iphdr *ip = network;
 	struct source source = { 0 };
 	enum outcome exact;
 	__be32 address;
 	int port;
 
 	if ((const void *)(ip + 1) > frame->end || ip->version != 4 || ip->ihl < 5) {
-		set_length(frame, 0);
+		measure(frame, 0);
 		return OUTCOME_PASS_UNPARSED;
 	}
 	address = ip->saddr;
-	port = parse_ipv4_port(ip, frame->end);
-	set_length(frame, link_bytes + length_from(ip->tot_len));
+	port = parse_ipv4_port(frame, offset, ip);
+	measure(frame, offset + bpf_ntohs(ip->tot_len));
 	if (settings->scope != SCOPE_HOST) {
 		if (port == UNPARSED)
 			return OUTCOME_PASS_UNPARSED;
@@ -203,23 +205,24 @@ static __always_inline enum outcome judge_ipv4(struct frame *frame, __u64 link_b
  * own link or cover its router, and a neighbour that cannot be resolved is lost for everybody
  * behind it. From beyond the link nothing gets in that way. ARP passes as all that is not IP.
  */
-static __always_inline enum outcome judge_ipv6(struct frame *frame, __u64 link_bytes,
-					       const struct settings *settings, struct clock *clock)
+static __always_inline enum outcome judge_ipv6(struct frame *frame, const void *network,
+					       __u32 offset, const struct settings *settings,
+					       struct clock *clock)
 {
-	const struct ipv6hdr *ip = frame->data + link_bytes;
+	const struct ipv6hdr *ip = network;
 	struct source source, key;
 	bool neighbour_discovery;
 	enum outcome exact;
 	int port;
 
 	if ((const void *)(ip + 1) > frame->end || ip->version != 6) {
-		set_length(frame, 0);
+		measure(frame, 0);
 		return OUTCOME_PASS_UNPARSED;
 	}
 	__builtin_memcpy(&source, &ip->saddr, sizeof(source));
-	port = parse_ipv6_port(ip, frame->end);
+	port = parse_ipv6_port(frame, offset, ip);
 	neighbour_discovery = is_neighbour_discovery(ip, frame->end);
-	set_length(frame, link_bytes + sizeof(*ip) + length_from(ip->payload_len));
+	measure(frame, offset + sizeof(*ip) + bpf_ntohs(ip->payload_len));
 	/* A prefix out of range would give all of IPv6 one key. */
 	if (settings->ipv6_prefix - 1 >= 128)
 		return OUTCOME_PASS;
@@ -241,19 +244,20 @@ static __always_inline enum outcome judge_ipv6(struct frame *frame, __u64 link_b
 static __always_inline enum outcome judge(struct frame *frame, struct clock *clock)
 {
 	const struct settings *settings = bpf_map_lookup_elem(&ttgate_settings, &(__u32){ 0 });
-	__u64 link_bytes;
+	const void *network;
+	__u32 offset;
 	int protocol;
 
 	if (!usable(settings)) {
-		set_length(frame, 0);
+		measure(frame, 0);
 		return OUTCOME_PASS;
 	}
-	protocol = parse_link(frame, &link_bytes);
+	protocol = parse_link(frame, &network, &offset);
 	if (protocol == bpf_htons(ETH_P_IP))
-		return judge_ipv4(frame, link_bytes, settings, clock);
+		return judge_ipv4(frame, network, offset, settings, clock);
 	if (protocol == bpf_htons(ETH_P_IPV6))
-		return judge_ipv6(frame, link_bytes, settings, clock);
-	set_length(frame, 0);
+		return judge_ipv6(frame, network, offset, settings, clock);
+	measure(frame, 0);
 	return protocol == UNPARSED ? OUTCOME_PASS_UNPARSED : OUTCOME_PASS;
 }
 

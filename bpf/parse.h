@@ -4,8 +4,8 @@
  * is checked against the end; what lies beyond it, or beyond the bounds below, is UNPARSED and
  * left to the kernel. Knows no maps and passes no verdict.
  *
- * Packet pointers are compared with the end and with nothing else, and never subtracted: the
- * verifier wants CAP_PERFMON for that.
+ * Packet pointers only ever move by constants: for everything else the verifier wants
+ * CAP_PERFMON. What lies at an offset that the packet tells is read through frame.h.
  */
 #ifndef TTGATE_PARSE_H
 #define TTGATE_PARSE_H
@@ -18,6 +18,7 @@
 #include <linux/ipv6.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "frame.h"
 
 /* An outer 802.1ad and an inner 802.1Q tag, or two of either; switches stack no more. */
 #define VLAN_TAGS 2
@@ -30,14 +31,6 @@
 /* Instead of a port. */
 #define NO_PORT -1 /* another protocol, or a later fragment */
 #define UNPARSED -2 /* cut off, malformed or beyond the bounds */
-
-struct frame {
-	const void *data;
-	const void *end;
-	bool measured;
-	__u64 bytes; /* of the whole frame, once it is measured */
-	struct xdp_md *xdp; /* to measure it; tc knows from the start */
-};
 
 /* struct ethhdr, but not packed: that would be read byte by byte. */
 struct ethernet_header {
@@ -62,34 +55,34 @@ struct tcp_ports {
 	__be16 destination;
 };
 
-/*
- * The value, of which the verifier then knows no more than the mask (all ones). Without, it
- * would follow each of the ways that lead here apart, and their number multiplies.
- * @unknown: something that it knows nothing of, as read from a packet.
- */
-static __always_inline __u64 hide_value(__u64 value, __u64 unknown, __u64 mask)
-{
-	asm volatile("%0 ^= %1\n%0 ^= %1\n%0 &= %2" : "+r"(value) : "r"(unknown), "r"(mask));
-	return value;
-}
-
 static __always_inline bool is_vlan(__be16 protocol)
 {
 	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
 }
 
-static __always_inline int read_port(const void *pos, const void *end)
+static __always_inline int near_port(const void *pos, const void *end)
 {
 	const struct tcp_ports *ports = pos;
 
 	return (const void *)(ports + 1) > end ? UNPARSED : bpf_ntohs(ports->destination);
 }
 
-static __always_inline int parse_ipv4_port(const struct iphdr *ip, const void *end)
+static __always_inline int far_port(const struct frame *frame, __u32 offset)
+{
+	struct tcp_ports ports;
+
+	return load_at(frame, offset, &ports, sizeof(ports)) ? UNPARSED
+							     : bpf_ntohs(ports.destination);
+}
+
+static __always_inline int parse_ipv4_port(const struct frame *frame, __u32 offset,
+					   const struct iphdr *ip)
 {
 	if (ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
 		return NO_PORT;
-	return read_port((const void *)ip + ip->ihl * 4, end);
+	if (ip->ihl == 5)
+		return near_port(ip + 1, frame->end);
+	return far_port(frame, offset + ip->ihl * 4);
 }
 
 static __always_inline bool is_extension(__u8 protocol)
@@ -99,33 +92,32 @@ static __always_inline bool is_extension(__u8 protocol)
 	       protocol == IPPROTO_AH;
 }
 
-static __always_inline int parse_ipv6_port(const struct ipv6hdr *ip, const void *end)
+static __always_inline int parse_ipv6_port(const struct frame *frame, __u32 offset,
+					   const struct ipv6hdr *ip)
 {
-	const void *pos = ip + 1;
 	__u8 protocol = ip->nexthdr;
 
-	for (int i = 0; i <= EXTENSION_HEADERS; i++) {
-		const struct extension_header *header = pos;
-		__u64 bytes;
+	if (protocol == IPPROTO_TCP)
+		return near_port(ip + 1, frame->end);
+	offset += sizeof(*ip);
+	for (int i = 0; i < EXTENSION_HEADERS; i++) {
+		struct extension_header header;
 
-		if (protocol == IPPROTO_TCP)
-			return read_port(pos, end);
 		if (!is_extension(protocol))
 			return NO_PORT;
-		if (i == EXTENSION_HEADERS || (const void *)(header + 1) > end)
+		if (load_at(frame, offset, &header, sizeof(header)))
 			return UNPARSED;
-		bytes = header->length;
 		if (protocol == IPPROTO_FRAGMENT) {
-			if (header->fragment_offset & bpf_htons(IPV6_FRAGMENT_OFFSET))
+			if (header.fragment_offset & bpf_htons(IPV6_FRAGMENT_OFFSET))
 				return NO_PORT;
-			bytes = 0;
-		} else {
-			bytes <<= protocol == IPPROTO_AH ? 2 : 3;
+			header.length = 0;
 		}
-		protocol = header->next;
-		pos += sizeof(*header) + hide_value(bytes, header->rest, 0x7ff);
+		offset += sizeof(header) + header.length * (protocol == IPPROTO_AH ? 4 : 8);
+		protocol = header.next;
+		if (protocol == IPPROTO_TCP)
+			return far_port(frame, offset);
 	}
-	return UNPARSED;
+	return is_extension(protocol) ? UNPARSED : NO_PORT;
 }
 
 /*
@@ -141,14 +133,18 @@ static __always_inline bool is_neighbour_discovery(const struct ipv6hdr *ip, con
 	       icmp->icmp6_type <= 137;
 }
 
-/* The protocol behind Ethernet header and tags in network byte order, or UNPARSED. */
-static __always_inline int parse_link(const struct frame *frame, __u64 *link_bytes)
+/*
+ * The protocol behind Ethernet header and tags in network byte order, or UNPARSED.
+ * @network: where that protocol's header begins. @offset: the same as a number.
+ */
+static __always_inline int parse_link(const struct frame *frame, const void **network,
+				      __u32 *offset)
 {
 	const struct ethernet_header *ethernet = frame->data;
 	const void *pos = ethernet + 1;
 	__be16 protocol;
 
-	*link_bytes = sizeof(*ethernet);
+	*offset = sizeof(*ethernet);
 	if (pos > frame->end)
 		return UNPARSED;
 	protocol = ethernet->protocol;
@@ -157,13 +153,16 @@ static __always_inline int parse_link(const struct frame *frame, __u64 *link_byt
 		const struct vlan_tag *tag = pos;
 
 		if (!is_vlan(protocol))
-			return protocol;
+			break;
 		pos = tag + 1;
 		if (pos > frame->end)
 			return UNPARSED;
+		/* Else the compiler makes of it the frame's begin plus a number. */
+		asm volatile("" : "+r"(pos));
 		protocol = tag->protocol;
-		*link_bytes += sizeof(*tag);
+		*offset += sizeof(*tag);
 	}
+	*network = pos;
 	return is_vlan(protocol) ? UNPARSED : protocol;
 }
 

@@ -9,8 +9,8 @@
 #include <bpf/bpf_helpers.h>
 #include "gate.h"
 
-/* Deeper headers than this, in a tc packet whose first bytes are not together, are not read. */
-#define PULL_BYTES 2048
+/* What is read by pointer: two tags, an IPv6 header and ports, with room to spare. */
+#define PULL_BYTES 128
 
 /* @now_ns: 0 for the kernel's clock. */
 static __always_inline int xdp(struct xdp_md *ctx, __u64 now_ns)
@@ -20,6 +20,7 @@ static __always_inline int xdp(struct xdp_md *ctx, __u64 now_ns)
 		.data = (const void *)(long)ctx->data,
 		.end = (const void *)(long)ctx->data_end,
 		.xdp = ctx,
+		.is_xdp = true,
 	};
 	enum outcome outcome = judge(&frame, &clock);
 
@@ -33,8 +34,7 @@ __noinline int judge_skb(struct __sk_buff *skb, __u64 now_ns)
 	struct frame frame = {
 		.data = (const void *)(long)skb->data,
 		.end = (const void *)(long)skb->data_end,
-		.measured = true,
-		.bytes = skb->len,
+		.skb = skb,
 	};
 
 	return judge(&frame, &clock);
@@ -46,7 +46,7 @@ static __always_inline int tc(struct __sk_buff *skb, __u64 now_ns)
 	__u32 bytes = skb->len;
 	enum outcome outcome = judge_skb(skb, now_ns);
 
-	/* Perhaps only because the headers lie in more than one piece. */
+	/* Perhaps only because these bytes lie in more than one piece. */
 	if (outcome == OUTCOME_PASS_UNPARSED &&
 	    !bpf_skb_pull_data(skb, bytes < PULL_BYTES ? bytes : PULL_BYTES))
 		outcome = judge_skb(skb, now_ns);

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { prefixFromBytes, requirePrefix } from "../../src/core/address.ts";
 import type { NativeBuffer } from "../../src/runtime/types.ts";
-import { type Gate, guardedPort, noKernel, nowNs, openGate, secondNs } from "./gate.ts";
+import { type Gate, guardedPort, noKernel, nowNs, openGate, secondNs, ways } from "./gate.ts";
 import { ethernet, ipv4, ipv6, packet, tcp } from "./packet.ts";
 
 const guarded = tcp({ destinationPort: guardedPort });
@@ -18,16 +18,16 @@ function flipped(address: string, bit: number): string {
   return prefixFromBytes(bytes).text;
 }
 
-describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("%s", (hook) => {
+describe.skipIf(noKernel !== undefined).each(ways)("%s", (way) => {
   test("IPv4 is kept as v4-mapped IPv6", async () => {
-    using gate = await openGate({ hook });
+    using gate = await openGate({ way });
     gate.ban("::ffff:203.0.113.9");
     expect(gate.drops(from4("203.0.113.9"))).toBe(true);
     expect(gate.drops(from4("203.0.113.8"))).toBe(false);
   });
 
   test("a mapped source on the wire is IPv6: it is cut to the ban prefix like any other", async () => {
-    using gate = await openGate({ hook });
+    using gate = await openGate({ way });
     gate.ban("203.0.113.9");
     expect(gate.drops(from6("::ffff:203.0.113.9"))).toBe(false);
     gate.configure({ ipv6Bits: 128 });
@@ -36,7 +36,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("%s", (hook
   });
 
   test("IPv4 is never cut to the IPv6 prefix", async () => {
-    using gate = await openGate({ hook });
+    using gate = await openGate({ way });
     gate.ban("::");
     for (const ipv6Bits of [1, 64, 96, 127, 128]) {
       gate.configure({ ipv6Bits });
@@ -46,7 +46,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("%s", (hook
 
   for (const ipv6Bits of [1, 8, 47, 48, 56, 63, 64, 65, 96, 127, 128]) {
     test(`IPv6 is cut to /${ipv6Bits}`, async () => {
-      using gate = await openGate({ hook });
+      using gate = await openGate({ way });
       const source = "2001:db8:aaaa:5555:aaaa:5555:aaaa:5555";
       gate.configure({ ipv6Bits });
       gate.ban(prefixFromBytes(requirePrefix(source).bytes, ipv6Bits).text.replace(/\/.*/, ""));
@@ -58,7 +58,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("%s", (hook
   }
 
   test("a prefix length out of range bans no IPv6 source, and IPv4 as ever", async () => {
-    using gate = await openGate({ hook });
+    using gate = await openGate({ way });
     gate.ban("::");
     gate.ban("2001:db8::1");
     gate.ban("203.0.113.9");
@@ -76,11 +76,11 @@ const cidrs: readonly (readonly [address: string, bits: readonly number[]])[] = 
   ["2001:db8:aaaa:5555:aaaa:5555:aaaa:5555", [1, 16, 29, 32, 48, 56, 63, 64, 65, 96, 127, 128]],
 ];
 
-describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("CIDR bans, %s", (hook) => {
+describe.skipIf(noKernel !== undefined).each(ways)("CIDR bans, %s", (way) => {
   for (const [address, lengths] of cidrs) {
     for (const length of lengths) {
       test(`${address}/${length} covers what it should and nothing beside`, async () => {
-        using gate = await openGate({ hook });
+        using gate = await openGate({ way });
         gate.configure({ cidrEntries: 1 });
         gate.banCidr(`${address}/${length}`);
         const first = address.includes(":") ? 0 : 96;
@@ -94,7 +94,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("CIDR bans,
   }
 
   test("0.0.0.0/0 is all of IPv4 and nothing else, ::/0 is everything", async () => {
-    using gate = await openGate({ hook });
+    using gate = await openGate({ way });
     gate.configure({ cidrEntries: 1 });
     gate.banCidr("0.0.0.0/0");
     expect(gate.outcome(from4("192.0.2.1"))).toBe("drop_cidr");
@@ -104,7 +104,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("CIDR bans,
   });
 
   test("a single IPv6 address can be banned without its neighbours", async () => {
-    using gate = await openGate({ hook });
+    using gate = await openGate({ way });
     gate.configure({ cidrEntries: 1 });
     gate.banCidr("2001:db8::7");
     expect(gate.outcome(from6("2001:db8::7"))).toBe("drop_cidr");
@@ -112,13 +112,13 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("CIDR bans,
   });
 
   test("the trie is not looked at while the settings say that it is empty", async () => {
-    using gate = await openGate({ hook });
+    using gate = await openGate({ way });
     gate.banCidr("0.0.0.0/0");
     expect(gate.outcome(from4("192.0.2.1"))).toBe("pass");
   });
 
   test("a prefix that is over does not hide a wider one that runs", async () => {
-    using gate = await openGate({ hook });
+    using gate = await openGate({ way });
     const past = nowNs - secondNs;
     const future = nowNs + secondNs;
     gate.configure({ cidrEntries: 1 });
@@ -137,7 +137,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("CIDR bans,
   });
 
   test("of the prefixes that run, the longest counts the drop", async () => {
-    using gate = await openGate({ hook });
+    using gate = await openGate({ way });
     gate.configure({ cidrEntries: 2 });
     gate.banCidr("203.0.0.0/16");
     gate.banCidr("203.0.113.0/24");
@@ -147,7 +147,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("CIDR bans,
 
   for (const flavour of ["own", "seconds", "nanoseconds"] as const) {
     test(`the ${flavour} map's sources are subject to CIDR bans too`, async () => {
-      using gate = await openGate({ hook, flavour });
+      using gate = await openGate({ way, flavour });
       gate.configure({ cidrEntries: 1 });
       gate.banCidr("203.0.113.0/24", nowNs + secondNs);
       expect(outcomes(gate, from4("203.0.113.9"), from4("203.0.114.9"))).toEqual(["drop_cidr", "pass"]);

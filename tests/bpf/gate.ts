@@ -14,7 +14,9 @@ import { native } from "../../src/runtime/bun_ffi.ts";
 import type { NativeBuffer } from "../../src/runtime/types.ts";
 import { runProgram } from "./test_run.ts";
 
-export type Hook = "xdp" | "tc";
+/** A hook, and how the program reads packets there (bpf/frame.h). */
+export const ways = ["xdp", "xdp before kernel 5.18", "xdp without CAP_PERFMON", "tc"] as const;
+export type Way = (typeof ways)[number];
 /** ttgate's own map, or the documented one with seconds or nanoseconds in it. */
 export type MapFlavour = "own" | "seconds" | "nanoseconds";
 
@@ -25,10 +27,8 @@ export const secondNs = 1_000_000_000n;
 export const nowNs = 1_000n * secondNs;
 
 export interface GateOptions {
-  readonly hook?: Hook;
+  readonly way?: Way;
   readonly flavour?: MapFlavour;
-  /** Loaded for frames of several buffers (XDP only). */
-  readonly multiBuffer?: boolean;
   /** The program that production loads, which reads the clock itself. */
   readonly live?: boolean;
 }
@@ -82,7 +82,9 @@ const tcShot = 2;
 const tcNext = 0xffff_ffff;
 
 export async function openGate(options: GateOptions = {}): Promise<Gate> {
-  const { hook = "xdp", flavour = "own", multiBuffer = false, live = false } = options;
+  const { way = "xdp", flavour = "own", live = false } = options;
+  const hook = way === "tc" ? "tc" : "xdp";
+  const multiBuffer = way === "xdp" || way === "xdp without CAP_PERFMON";
   const libraries = await openLibraries(native);
   const { bpf } = libraries;
   const valueBytes = flavour === "own" ? 0 : flavour === "seconds" ? 4 : 8;
@@ -94,7 +96,11 @@ export async function openGate(options: GateOptions = {}): Promise<Gate> {
     reuse: { ttgate_bans: bansFd, ...(ipv4Fd === undefined ? {} : { ipv4_bans: ipv4Fd }) },
     create: ["ttgate_cidr", "ttgate_settings", "ttgate_counters"],
     programs: { [name]: multiBuffer ? xdpHasFrags : 0 },
-    constants: { ipv4_value_size: valueBytes, multi_buffer: multiBuffer ? 1 : 0 },
+    constants: {
+      ipv4_value_size: valueBytes,
+      multi_buffer: multiBuffer ? 1 : 0,
+      without_perfmon: way === "xdp without CAP_PERFMON" ? 1 : 0,
+    },
   });
   const programFd = object.programFd(name);
   const cpus = check("Count the CPUs", bpf.libbpf_num_possible_cpus());

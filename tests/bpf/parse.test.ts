@@ -3,7 +3,7 @@
 // frames that are cut off or lie about themselves. The source is banned throughout.
 import { describe, expect, test } from "bun:test";
 import type { NativeBuffer } from "../../src/runtime/types.ts";
-import { type Gate, guardedPort, type Hook, noKernel, openGate, otherPort } from "./gate.ts";
+import { type Gate, guardedPort, noKernel, openGate, otherPort, type Way, ways } from "./gate.ts";
 import {
   authentication,
   destinationOptions,
@@ -36,17 +36,17 @@ const over4 = (options: Partial<Ipv4Options>, ...inner: readonly Layer[]) =>
 const over6 = (options: Partial<Ipv6Options>, ...inner: readonly Layer[]) =>
   packet(ethernet(), ipv6({ source: source6, ...options }), ...inner);
 
-async function banned(hook: Hook): Promise<Gate> {
-  const gate = await openGate({ hook });
+async function banned(way: Way): Promise<Gate> {
+  const gate = await openGate({ way });
   gate.ban(source4);
   gate.ban("2001:db8:1:2::");
   return gate;
 }
 
 /** The kernel's test run wants the Ethernet header, and with tc an IP header that is whole. */
-function shortest(hook: Hook, frame: NativeBuffer): number {
+function shortest(way: Way, frame: NativeBuffer): number {
   const etherType = new DataView(frame.buffer).getUint16(12);
-  return 14 + (hook === "xdp" ? 0 : etherType === 0x0800 ? 20 : etherType === 0x86dd ? 40 : 0);
+  return 14 + (way !== "tc" ? 0 : etherType === 0x0800 ? 20 : etherType === 0x86dd ? 40 : 0);
 }
 
 /** Ways to wrap a segment, none of which may make a difference. */
@@ -94,11 +94,11 @@ const wrappings: Readonly<Record<string, (inner: Layer) => NativeBuffer>> = {
     ),
 };
 
-for (const hook of ["xdp", "tc"] as const) {
-  describe.skipIf(noKernel !== undefined)(hook, () => {
+for (const way of ways) {
+  describe.skipIf(noKernel !== undefined)(way, () => {
     for (const [name, wrap] of Object.entries(wrappings)) {
       test(`${name}: the banned source is dropped at the guarded port, and there only`, async () => {
-        using gate = await banned(hook);
+        using gate = await banned(way);
         expect(gate.outcome(wrap(guarded))).toBe("drop_ban");
         expect(gate.outcome(wrap(other))).toBe("pass");
         expect(gate.outcome(wrap(udp({ destinationPort: guardedPort })))).toBe("pass");
@@ -107,10 +107,10 @@ for (const hook of ["xdp", "tc"] as const) {
       });
 
       test(`${name}: no cut makes a wrong verdict`, async () => {
-        using gate = await banned(hook);
+        using gate = await banned(way);
         const whole = wrap(guarded);
         const enough = whole.length - 20 + 4;
-        for (let length = shortest(hook, whole); length <= whole.length; length++) {
+        for (let length = shortest(way, whole); length <= whole.length; length++) {
           const outcome = gate.outcome(resized(whole, length));
           expect([length, outcome]).toEqual([length, length < enough ? "pass_unparsed" : "drop_ban"]);
           expect(gate.drops(resized(wrap(other), length))).toBe(false);
@@ -119,7 +119,7 @@ for (const hook of ["xdp", "tc"] as const) {
     }
 
     test("a later fragment has no port: it passes, and with the whole host banned it does not", async () => {
-      using gate = await banned(hook);
+      using gate = await banned(way);
       const later = [
         over4({ fragmentOffset: 1, protocol: 6 }, guarded),
         over4({ fragmentOffset: 185, moreFragments: true, protocol: 6 }, guarded),
@@ -132,7 +132,7 @@ for (const hook of ["xdp", "tc"] as const) {
     });
 
     test("the don't-fragment and reserved bits are no offset", async () => {
-      using gate = await banned(hook);
+      using gate = await banned(way);
       for (const bits of [0x40, 0x80, 0xc0, 0xe0]) {
         const frame = over4({}, guarded);
         frame[20] = bits;
@@ -141,7 +141,7 @@ for (const hook of ["xdp", "tc"] as const) {
     });
 
     test("beyond the bounds a frame passes and is counted as such", async () => {
-      using gate = await banned(hook);
+      using gate = await banned(way);
       expect(gate.outcome(packet(ethernet(), vlan(1), vlan(2), vlan(3), ipv4({ source: source4 }), guarded))).toBe(
         "pass_unparsed",
       );
@@ -153,7 +153,7 @@ for (const hook of ["xdp", "tc"] as const) {
     });
 
     test("malformed headers pass and are counted as such", async () => {
-      using gate = await banned(hook);
+      using gate = await banned(way);
       for (const scope of [0, 1]) {
         gate.configure({ scope });
         expect(gate.outcome(over4({ version: 6 }, guarded))).toBe("pass_unparsed");
@@ -166,14 +166,14 @@ for (const hook of ["xdp", "tc"] as const) {
     });
 
     test("extension headers that IPv6 does not know end the chain", async () => {
-      using gate = await banned(hook);
+      using gate = await banned(way);
       expect(gate.outcome(over6({}, extension(135), guarded))).toBe("pass");
       expect(gate.outcome(over6({ protocol: 59 }, guarded))).toBe("pass");
       expect(gate.outcome(over6({ protocol: 50 }, payload(64, 6)))).toBe("pass");
     });
 
     test("a segment within another packet is not the source's own", async () => {
-      using gate = await banned(hook);
+      using gate = await banned(way);
       expect(gate.outcome(packet(ethernet(), ipv4({ source: "192.0.2.1" }), ipv4({ source: source4 }), guarded))).toBe(
         "pass",
       );
@@ -183,7 +183,7 @@ for (const hook of ["xdp", "tc"] as const) {
     });
 
     test("lengths in the headers do not matter to the verdict", async () => {
-      using gate = await banned(hook);
+      using gate = await banned(way);
       for (const length of [0, 1, 20, 39, 41, 1500, 65535]) {
         expect(gate.outcome(over4({ totalBytes: length }, guarded))).toBe("drop_ban");
         expect(gate.outcome(over6({ payloadBytes: length }, guarded))).toBe("drop_ban");

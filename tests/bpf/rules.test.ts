@@ -7,13 +7,13 @@ import type { NativeBuffer } from "../../src/runtime/types.ts";
 import {
   type Gate,
   guardedPort,
-  type Hook,
   type MapFlavour,
   noKernel,
   nowNs,
   openGate,
   otherPort,
   secondNs,
+  ways,
 } from "./gate.ts";
 import { etherArp, ethernet, icmpv6, ipv4, ipv6, type Layer, packet, payload, tcp, udp } from "./packet.ts";
 
@@ -162,16 +162,15 @@ const rules: readonly Rule[] = [
   },
 ];
 
-const hooks: readonly Hook[] = ["xdp", "tc"];
 const flavours: readonly MapFlavour[] = ["own", "seconds", "nanoseconds"];
 
-for (const hook of hooks) {
+for (const way of ways) {
   for (const flavour of flavours) {
-    describe.skipIf(noKernel !== undefined)(`${hook}, ${flavour} map`, () => {
+    describe.skipIf(noKernel !== undefined)(`${way}, ${flavour} map`, () => {
       for (const family of families) {
         for (const rule of rules) {
           test(`${family.name}: ${rule.name}`, async () => {
-            using gate = await openGate({ hook, flavour });
+            using gate = await openGate({ way, flavour });
             rule.run(gate, family);
           });
         }
@@ -181,11 +180,11 @@ for (const hook of hooks) {
 }
 
 describe.skipIf(noKernel !== undefined)("the documented map", () => {
-  for (const hook of hooks) {
+  for (const way of ways) {
     for (const flavour of ["seconds", "nanoseconds"] as const) {
       const valueBytes = flavour === "seconds" ? 4 : 8;
-      test(`${hook}, ${flavour}: 0 and 1 block without an end, 2 is long over`, async () => {
-        using gate = await openGate({ hook, flavour });
+      test(`${way}, ${flavour}: 0 and 1 block without an end, 2 is long over`, async () => {
+        using gate = await openGate({ way, flavour });
         const frame = packet(ethernet(), ipv4({ source: "203.0.113.9" }), guarded);
         for (const [raw, outcome] of [
           [0, "drop_ban"],
@@ -199,14 +198,14 @@ describe.skipIf(noKernel !== undefined)("the documented map", () => {
         }
       });
 
-      test(`${hook}, ${flavour}: the latest end of all blocks`, async () => {
-        using gate = await openGate({ hook, flavour });
+      test(`${way}, ${flavour}: the latest end of all blocks`, async () => {
+        using gate = await openGate({ way, flavour });
         gate.write("203.0.113.9", nativeBytes(valueBytes).fill(0xff));
         expect(gate.outcome(packet(ethernet(), ipv4({ source: "203.0.113.9" }), guarded))).toBe("drop_ban");
       });
 
-      test(`${hook}, ${flavour}: the operator's key is the address as it is on the wire, no other`, async () => {
-        using gate = await openGate({ hook, flavour });
+      test(`${way}, ${flavour}: the operator's key is the address as it is on the wire, no other`, async () => {
+        using gate = await openGate({ way, flavour });
         gate.ban("203.0.113.9");
         expect(gate.drops(packet(ethernet(), ipv4({ source: "203.0.113.9" }), guarded))).toBe(true);
         expect(gate.drops(packet(ethernet(), ipv4({ source: "9.113.0.203" }), guarded))).toBe(false);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A ban of the whole host: all that a source sends, but for what a link needs to live.
 import { describe, expect, test } from "bun:test";
-import { type Gate, guardedPort, type Hook, noKernel, openGate, otherPort } from "./gate.ts";
+import { type Gate, guardedPort, noKernel, openGate, otherPort, type Way, ways } from "./gate.ts";
 import {
   ethernet,
   extension,
@@ -20,8 +20,8 @@ import {
 const source4 = "203.0.113.9";
 const source6 = "2001:db8:1:2::7";
 
-async function hostBanned(hook: Hook): Promise<Gate> {
-  const gate = await openGate({ hook });
+async function hostBanned(way: Way): Promise<Gate> {
+  const gate = await openGate({ way });
   gate.configure({ scope: 1, ports: [] });
   gate.ban(source4);
   gate.ban("2001:db8:1:2::");
@@ -29,9 +29,9 @@ async function hostBanned(hook: Hook): Promise<Gate> {
   return gate;
 }
 
-describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("%s", (hook) => {
+describe.skipIf(noKernel !== undefined).each(ways)("%s", (way) => {
   test("every packet of the source is dropped, of others none", async () => {
-    using gate = await hostBanned(hook);
+    using gate = await hostBanned(way);
     const contents = [
       [tcp({ destinationPort: guardedPort })],
       [tcp({ destinationPort: otherPort })],
@@ -49,7 +49,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("%s", (hook
   });
 
   test("no cut behind the address lets it through", async () => {
-    using gate = await hostBanned(hook);
+    using gate = await hostBanned(way);
     const whole4 = packet(ethernet(), ipv4({ source: source4, optionBytes: 40 }), tcp({ destinationPort: 1 }));
     for (let length = 14 + 20; length < whole4.length; length++) {
       expect(gate.outcome(resized(whole4, length))).toBe("drop_ban");
@@ -68,7 +68,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("%s", (hook
   });
 
   test("neighbour discovery of the link passes, and nothing else of ICMPv6", async () => {
-    using gate = await hostBanned(hook);
+    using gate = await hostBanned(way);
     for (const source of [source6, "fe80::1"]) {
       for (let type = 0; type < 256; type++) {
         const frame = packet(ethernet(), ipv6({ source, hopLimit: 255 }), icmpv6(type));
@@ -78,7 +78,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("%s", (hook
   });
 
   test("neighbour discovery that came through a router does not", async () => {
-    using gate = await hostBanned(hook);
+    using gate = await hostBanned(way);
     for (const hopLimit of [0, 1, 64, 254]) {
       expect(gate.outcome(packet(ethernet(), ipv6({ source: source6, hopLimit }), icmpv6(135)))).toBe("drop_ban");
     }
@@ -92,7 +92,7 @@ describe.skipIf(noKernel !== undefined).each(["xdp", "tc"] as const)("%s", (hook
   });
 
   test("a scope that is neither is the narrower one", async () => {
-    using gate = await hostBanned(hook);
+    using gate = await hostBanned(way);
     gate.configure({ scope: 2 });
     expect(gate.outcome(packet(ethernet(), ipv4({ source: source4 }), udp({ destinationPort: 1 })))).toBe("pass");
     expect(gate.outcome(packet(ethernet(), ipv4({ source: source4 }), tcp({ destinationPort: guardedPort })))).toBe(

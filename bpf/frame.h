@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A frame in either hook: its first bytes by pointer, any others by offset, and its length.
+ * The ways to do that differ by hook, kernel and capabilities; here and nowhere else.
+ *
+ *   XDP, kernel 5.18 and later     helpers; the length by pointers, which takes CAP_PERFMON and
+ *                                  a tenth of the time, or without it by a helper
+ *   XDP, kernels before            pointers for everything, CAP_PERFMON
+ *   tc                             helpers
+ */
+#ifndef TTGATE_FRAME_H
+#define TTGATE_FRAME_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+/* 1: loaded with BPF_F_XDP_HAS_FRAGS, and so on a kernel that has the helpers for XDP. */
+const volatile __u32 multi_buffer = 0;
+/* 1: loaded without CAP_PERFMON. Goes with multi_buffer only. */
+const volatile __u32 without_perfmon = 0;
+
+/* The farthest that six extension headers reach is 12,352. */
+#define OFFSET_MASK 0x3fff
+
+struct frame {
+	const void *data; /* of a frame in several pieces, the first one */
+	const void *end;
+	struct xdp_md *xdp;
+	struct __sk_buff *skb;
+	bool is_xdp; /* which of the two: pointers are not to be compared with NULL */
+	__u64 bytes; /* of the whole frame, once measure() has run */
+};
+
+/* 0, or not when the frame ends before. */
+static __always_inline int load_at(const struct frame *frame, __u32 offset, void *to, __u32 size)
+{
+	const void *from = frame->data;
+	__u64 distance = offset;
+
+	if (!frame->is_xdp)
+		return bpf_skb_load_bytes(frame->skb, offset, to, size);
+	if (multi_buffer)
+		return bpf_xdp_load_bytes(frame->xdp, offset, to, size);
+	/* The mask is for the verifier, and in assembler because the compiler sees no use in it. */
+	asm volatile("%0 &= %1" : "+r"(distance) : "i"(OFFSET_MASK));
+	from += distance;
+	if (from + size > frame->end)
+		return -1;
+	__builtin_memcpy(to, from, size);
+	return 0;
+}
+
+/* @told: the length by the headers, to see by whether there is more than the first piece. */
+static __always_inline void measure(struct frame *frame, __u64 told)
+{
+	if (!frame->is_xdp) {
+		frame->bytes = frame->skb->len;
+	} else if (multi_buffer && without_perfmon) {
+		frame->bytes = bpf_xdp_get_buff_len(frame->xdp);
+	} else {
+		frame->bytes = frame->end - frame->data;
+		if (multi_buffer && told > frame->bytes)
+			frame->bytes = bpf_xdp_get_buff_len(frame->xdp);
+	}
+}
+
+#endif
