@@ -43,6 +43,8 @@ export type ProfileSource = z.infer<typeof profileSchema>;
 export interface NamedAlternatives {
   readonly name: string;
   readonly refutes: boolean;
+  /** Of the profile itself, not of the library. */
+  readonly isOwn: boolean;
   readonly alternatives: readonly Alternative[];
 }
 
@@ -158,12 +160,14 @@ function knownTo(source: ProfileSource, context: SignatureContext): NamedAlterna
   ];
 }
 
+const ownPath = "recognisers[";
+
 function named(recogniser: Recogniser, refutes: boolean, path: string, context: SignatureContext): NamedAlternatives {
   const alternatives = recogniser.rules.flatMap((rule, index) => {
     const at = `${path}.rules[${index}]`;
     return sound(alternativesOf(rule, at, context), at, context.problems);
   });
-  return { name: recogniser.name, refutes, alternatives };
+  return { name: recogniser.name, refutes, isOwn: path.startsWith(ownPath), alternatives };
 }
 
 /**
