@@ -206,7 +206,7 @@ function protectedBy(text: string, { prefix, why }: NeverBanEntry): Refusal {
 
 export function notAnAddress(text: string): Refusal {
   return {
-    kind: "refused",
+    kind: "invalid",
     message: `Invalid address "${text}": expected such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::1`,
   };
 }

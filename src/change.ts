@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a person may ask of the time-out table, and what comes back.
 
+/** `invalid`: what was asked makes no sense. `refused`: it does, and it was not done. */
 export interface Refusal {
-  readonly kind: "refused";
+  readonly kind: "invalid" | "refused";
   /** For the person who asked: what, why, what to do. */
   readonly message: string;
 }

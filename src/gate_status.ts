@@ -163,7 +163,7 @@ export class GateStatus implements StatusSource {
 
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
     const result = this.#parts.banning.operator(address, forMs, force);
-    return result.kind === "refused" ? result : { kind: "done", value: this.#view(result.value) };
+    return result.kind !== "done" ? result : { kind: "done", value: this.#view(result.value) };
   }
 
   lift(address: string): ChangeResult<readonly string[]> {
