@@ -60,6 +60,8 @@ export function pinPaths(base: string, flavour: Flavour["kind"]): Readonly<Recor
 
 /** The map that -B names, opened. */
 export interface NamedMap {
+  /** Its path, or `id:N`. */
+  readonly name: string;
   readonly flavour: Flavour;
   readonly fd: number;
   readonly info: MapInfo;
@@ -77,7 +79,7 @@ export function openNamedMap(libraries: Libraries, place: MapPlace): NamedMap | 
     const info = readMapInfo(libraries, fd);
     const flavour = flavourOf(shown, info);
     requireUsable(libraries, shown, { flavour, fd, info });
-    return { flavour, fd, info };
+    return { name: shown, flavour, fd, info };
   } catch (error) {
     closeFd(libraries, fd);
     throw error;

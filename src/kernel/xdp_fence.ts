@@ -70,7 +70,7 @@ function openForeignFence(
   { named, readers, nowMs }: { named: NamedMap; readers: readonly ProgramInfo[]; nowMs: number },
 ): KernelFence {
   const codec = ipv4Codec(named.info.valueBytes === 4 ? 4 : 8);
-  const stores = new BanStores(new BanStore(options.map, openMap(libraries, named.fd), codec), undefined);
+  const stores = new BanStores(new BanStore(named.name, openMap(libraries, named.fd), codec), undefined);
   stores.adopt(nowMs);
   const filter = new ForeignFilter(libraries, named.fd, readers, options.interfaces, options.log);
   options.log("info", `Block map "${options.map}": ${filter.managedBy()} reads it, ttgate manages its entries only`);
