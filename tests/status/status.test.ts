@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: Apache-2.0
+// The status endpoint over the real parts of a gate, without a kernel: who may ask, what is answered,
+// and that nothing that is sent to it loses a ban.
+import { beforeEach, describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { Hono } from "hono";
+import { Banning } from "../../src/banning.ts";
+import { requirePrefix } from "../../src/core/address.ts";
+import { type Ban, Bans } from "../../src/core/bans.ts";
+import { Client } from "../../src/core/client.ts";
+import { LatencyHistogram, newCounters } from "../../src/core/counters.ts";
+import { Enforcement } from "../../src/core/enforcement.ts";
+import { NeverBan } from "../../src/core/never_ban.ts";
+import { GateStatus } from "../../src/gate_status.ts";
+import { Sessions } from "../../src/net/sessions.ts";
+import { Upstreams } from "../../src/net/upstreams.ts";
+import { type Config, configSchema } from "../../src/options.ts";
+import { runtime } from "../../src/runtime/bun.ts";
+import type { BanDetails, BanView, Snapshot } from "../../src/snapshot.ts";
+import { type StatusAccess, statusApp } from "../../src/status.ts";
+import { freePort } from "../harness/ports.ts";
+import { serveTapeTrack } from "../harness/tapetrack.ts";
+import { parsePrometheus } from "./prometheus.ts";
+
+const onUnixSocket: StatusAccess = { token: undefined, closed: false };
+
+/** A gate's parts around a clock of the test's own. */
+function partsOf(config: Config) {
+  const clock = { nowMs: 1_000_000 };
+  const nowMs = () => clock.nowMs;
+  const counters = newCounters();
+  const latency = new LatencyHistogram();
+  const sessions = new Sessions(64);
+  const neverBan = new NeverBan([{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }]);
+  const enforcement = new Enforcement(new Bans(1000, 64), neverBan, undefined, counters);
+  const options = { timeoutMs: config.timeout, ipv6Bits: 64, nowMs, latency };
+  const banning = new Banning(enforcement, sessions, counters, () => {}, options);
+  const upstreams = new Upstreams(config.upstream, runtime.connect, () => {});
+  const status = new GateStatus({
+    ...{ config, counters, latency, sessions, upstreams, enforcement, banning, nowMs },
+    version: "1.2.3",
+    runtime: "bun test",
+    fence: undefined,
+    maxConnections: 77,
+  });
+  status.listening = true;
+  return { status, clock, counters, latency, banning, enforcement };
+}
+
+let parts: ReturnType<typeof partsOf>;
+let app: Hono;
+
+function open(access: StatusAccess = onUnixSocket, config: object = {}): void {
+  parts = partsOf(configSchema.parse(config));
+  app = statusApp(parts.status, access);
+}
+
+beforeEach(() => open());
+
+async function ask(path: string, init: RequestInit = {}) {
+  const reply = await app.request(path, init);
+  const text = await reply.text();
+  const json = text !== "" && reply.headers.get("content-type")?.startsWith("application/json") === true;
+  return { status: reply.status, text, body: json ? JSON.parse(text) : undefined };
+}
+
+function post(path: string, body: unknown, headers: Record<string, string> = {}) {
+  return ask(path, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body), headers });
+}
+
+function remove(address: string) {
+  return ask(`/bans/${encodeURIComponent(address)}`, { method: "DELETE" });
+}
+
+/** A stranger that the sniffer met. */
+function sniffed(address: string, said: string): void {
+  const firstBytes = new TextEncoder().encode(said);
+  const client = new Client(address, 4711, 64);
+  const evidence = { firstBytes, clientAddress: address, clientPort: 4711, gatePort: 5000 };
+  parts.banning.client(client, "http", evidence);
+}
+
+function sources(): string[] {
+  return [...parts.enforcement.bans.all()].map(({ prefix }) => prefix.text);
+}
+
+describe("reading", () => {
+  test("/healthz is alive", async () => {
+    expect(await ask("/healthz")).toMatchObject({ status: 200, body: { alive: true } });
+  });
+
+  test("/readyz is red, with each reason, until everything stands", async () => {
+    const port = await freePort();
+    open(onUnixSocket, { upstream: [`127.0.0.1:${port}`] });
+    parts.status.listening = false;
+    const red = await ask("/readyz");
+    expect(red.status).toBe(503);
+    expect(red.body.ready).toBe(false);
+    expect(red.body.reasons).toEqual([
+      "Not listening yet",
+      `No upstream is reachable: 127.0.0.1:${port} (ECONNREFUSED)`,
+    ]);
+    parts.status.listening = true;
+    await using _server = await serveTapeTrack({ port });
+    expect((await ask("/readyz")).status).toBe(503);
+    parts.clock.nowMs += 5000;
+    expect(await ask("/readyz")).toMatchObject({ status: 200, body: { ready: true, reasons: [] } });
+    parts.status.draining = true;
+    expect(await ask("/readyz")).toMatchObject({ status: 503, body: { ready: false, reasons: ["Stopping"] } });
+    expect((await ask("/healthz")).status).toBe(200);
+  });
+
+  test("/readyz tells of a kernel that does not do what was promised", async () => {
+    await using server = await serveTapeTrack({});
+    open(onUnixSocket, { upstream: [`127.0.0.1:${server.port}`] });
+    const kernel = {
+      attach: "native",
+      reason: undefined,
+      interfaces: [],
+      map: "/sys/fs/bpf/m",
+      droppedPackets: 0,
+      droppedBytes: 0,
+      entries: 0,
+      capacity: 1,
+      managedBy: undefined,
+      proof: { passed: true, failure: undefined, atMs: 0 },
+      evicts: false,
+    } as const;
+    parts.status.kernel = kernel;
+    expect((await ask("/readyz")).status).toBe(200);
+    parts.status.kernel = { ...kernel, proof: { passed: false, failure: "a banned VLAN frame passed", atMs: 0 } };
+    expect((await ask("/readyz")).body.reasons).toEqual([expect.stringContaining("a banned VLAN frame passed")]);
+    parts.status.kernel = { ...kernel, attach: "none", reason: "no interface is up" };
+    expect((await ask("/readyz")).body.reasons).toEqual([expect.stringContaining("no interface is up")]);
+  });
+
+  test("/status has every field of the contract", async () => {
+    sniffed("192.0.2.1", "GET / HTTP/1.1\r\n\r\n");
+    parts.clock.nowMs += 2500;
+    const snapshot: Snapshot = (await ask("/status")).body;
+    expect(snapshot).toMatchObject({
+      version: "1.2.3",
+      mode: "proxy",
+      uptimeSeconds: 2.5,
+      listen: "[::]:5000",
+      profile: "tapetrack",
+      upstreams: [{ address: "127.0.0.1:5001", reachable: null, error: null, active: 0 }],
+      connections: { accepted: 0, relayed: 0, refusedBanned: 0, foreign: 0, undecided: 0, active: 0, limit: 77 },
+      bans: { active: 1, total: 1, byProtocol: { http: 1 }, capacity: 1000, userSpaceOnly: 0 },
+      kernel: {
+        attach: "none",
+        reason: expect.stringContaining("--block-map"),
+        interfaces: [],
+        map: null,
+        droppedPackets: 0,
+        droppedBytes: 0,
+        entries: 0,
+        capacity: 0,
+      },
+      neverBan: [{ prefix: "198.51.100.0/24", why: "--allow" }],
+    });
+    expect(JSON.stringify(snapshot)).not.toContain("undefined");
+  });
+
+  test("/status is a snapshot: to read it changes nothing", async () => {
+    const before = (await ask("/status")).text;
+    for (const path of ["/healthz", "/bans", "/bans/192.0.2.1", "/metrics", "/why/192.0.2.1", "/nothing"])
+      await ask(path);
+    const { upstreams: _before, ...first } = JSON.parse(before) as Snapshot;
+    const { upstreams: _after, ...second } = (await ask("/status")).body as Snapshot;
+    expect(second).toEqual(first);
+  });
+
+  test("/metrics is Prometheus' text format, whatever the names are", async () => {
+    open(onUnixSocket, { profile: '/etc/a "b"\\\nc.toml', upstream: ["127.0.0.1:1", "[::1]:1", "127.0.0.1:1"] });
+    sniffed("192.0.2.1", "GET /");
+    parts.counters.bansByProtocol.set('odd "name"\\\n', 3);
+    parts.latency.observe(0.0002);
+    parts.latency.observe(9);
+    const reply = await app.request("/metrics");
+    expect(reply.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+    const families = parsePrometheus(await reply.text());
+    expect(families.every(({ name }) => name.startsWith("ttgate_"))).toBe(true);
+    const samples = (name: string) => families.find((family) => family.name === name)?.samples ?? [];
+    expect(samples("ttgate_info")[0]?.labels).toEqual({
+      version: "1.2.3",
+      mode: "proxy",
+      profile: '/etc/a "b"\\\nc.toml',
+    });
+    expect(samples("ttgate_bans_total").map(({ labels, value }) => [labels["protocol"], value])).toEqual([
+      ["http", 1],
+      ['odd "name"\\\n', 3],
+    ]);
+    expect(samples("ttgate_upstream_reachable").map(({ labels }) => labels["upstream"])).toEqual([
+      "127.0.0.1:1",
+      "[::1]:1",
+    ]);
+    expect(samples("ttgate_ready")[0]?.value).toBe(0);
+    const latency = samples("ttgate_ban_latency_seconds");
+    const bucket = latency.find(({ labels }) => labels["le"] === "0.00025");
+    expect(bucket?.value).toBe(1);
+    expect(latency.find(({ name }) => name.endsWith("_count"))?.value).toBe(2);
+    expect(families.map(({ name }) => name)).toContain("ttgate_kernel_dropped_packets_total");
+  });
+
+  test("any name at all comes back from /metrics as it was", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: "binary", minLength: 1, maxLength: 30 }), async (name) => {
+        open();
+        parts.counters.bansByProtocol.set(name, 1);
+        const families = parsePrometheus((await ask("/metrics")).text);
+        const family = families.find((one) => one.name === "ttgate_bans_total");
+        // A lone surrogate has no place in UTF-8.
+        expect(family?.samples[0]?.labels["protocol"]).toBe(name.toWellFormed());
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test("what there is not is told, also by its method", async () => {
+    expect(await ask("/nothing")).toMatchObject({ status: 404, body: { error: 'Not found: "/nothing"' } });
+    for (const [path, method] of [
+      ["/status", "POST"],
+      ["/bans", "DELETE"],
+      ["/bans", "PUT"],
+      ["/bans/", "DELETE"],
+    ] as const) {
+      expect([path, method, (await ask(path, { method })).status]).toEqual([path, method, 404]);
+    }
+    expect((await ask("/status", { method: "HEAD" })).status).toBe(200);
+  });
+});
+
+describe("/bans", () => {
+  beforeEach(() => {
+    for (let number = 0; number < 5; number++) parts.banning.operator(`192.0.2.${number}`, 60_000);
+  });
+
+  test("lists what there is, with the total", async () => {
+    const { body } = await ask("/bans");
+    expect(body.total).toBe(5);
+    const [first]: BanView[] = body.bans;
+    expect(first).toMatchObject({ source: "192.0.2.0", protocol: "manual", by: "operator", remainingSeconds: 60 });
+    expect(first).toMatchObject({ packets: null, bytes: null });
+    const lengthMs = Date.parse(first?.until ?? "") - Date.parse(first?.since ?? "");
+    expect(Math.abs(lengthMs - 60_000)).toBeLessThan(50);
+    expect(Math.abs(Date.parse(first?.since ?? "") - Date.now())).toBeLessThan(5000);
+  });
+
+  test.each([
+    ["0", 0],
+    ["2", 2],
+    ["005", 5],
+    ["99999999", 5],
+  ])("shows at most ?limit=%s", async (limit, count) => {
+    const { status, body } = await ask(`/bans?limit=${limit}`);
+    expect([status, body.total, body.bans.length]).toEqual([200, 5, count]);
+  });
+
+  test.each(["", "-1", "1.5", "1e3", "0x10", "x", " 5", "Infinity", "999999999999", "5 "])(
+    "refuses ?limit=%j",
+    async (limit) => {
+      const { status, body } = await ask(`/bans?limit=${encodeURIComponent(limit)}`);
+      expect([status, body]).toEqual([400, { error: `Invalid limit "${limit}": expected a whole number` }]);
+    },
+  );
+
+  test("a ban without an end has none in its row", async () => {
+    parts.banning.operator("203.0.113.9", Number.POSITIVE_INFINITY);
+    const { body } = await ask("/bans/203.0.113.9");
+    expect(body).toMatchObject({ until: null, remainingSeconds: null });
+  });
+});
+
+describe("/bans/ADDR", () => {
+  test("tells the evidence, in hex and escaped", async () => {
+    sniffed("192.0.2.1", 'GET /\u001b"\r\n');
+    const { status, body } = await ask("/bans/192.0.2.1");
+    expect(status).toBe(200);
+    expect(body as BanDetails).toMatchObject({
+      source: "192.0.2.1",
+      by: "sniffer",
+      protocol: "http",
+      lastSeen: null,
+      evidence: {
+        client: "192.0.2.1",
+        port: 5000,
+        firstBytesHex: "474554202f1b220d0a",
+        firstBytesText: 'GET /\\x1b\\"\\r\\n',
+      },
+    });
+  });
+
+  test.each([
+    ["192.0.2.77", "192.0.2.0/24"],
+    ["192.0.2.0%2F24", "192.0.2.0/24"],
+    ["192.0.2.0/24", "192.0.2.0/24"],
+    ["192.0.2.128%2F25", "192.0.2.0/24"],
+    ["::ffff:192.0.2.9", "192.0.2.0/24"],
+    ["2001:db8::5", "2001:db8::/64"],
+    ["2001%3Adb8%3A%3A5", "2001:db8::/64"],
+    ["2001:db8::%2F64", "2001:db8::/64"],
+    ["2001:DB8:0::/64", "2001:db8::/64"],
+    ["2001:db8:0:1::7", "2001:db8:0:1::7"],
+  ])("%s is covered by the ban of %s", async (path, source) => {
+    for (const text of ["192.0.2.0/24", "2001:db8::/64", "2001:db8:0:1::7/128"]) parts.banning.operator(text);
+    expect(await ask(`/bans/${path}`)).toMatchObject({ status: 200, body: { source } });
+  });
+
+  test.each(["192.0.2.1", "192.0.2.0%2F24", "2001:db8::1", "2001:db8:0:1::8"])("%s is not banned", async (path) => {
+    parts.banning.operator("2001:db8:0:1::7/128");
+    expect(await ask(`/bans/${path}`)).toMatchObject({
+      status: 404,
+      body: { error: expect.stringMatching(/^Not banned/) },
+    });
+  });
+
+  test.each(["x", "1.2.3", "192.0.2.0%2F33", "%zz", "%00", "..%2F..%2Fetc", "fe80::1%25eth0"])(
+    "%s is no address",
+    async (path) => {
+      const { status, body } = await ask(`/bans/${path}`);
+      expect([status, body.error]).toEqual([400, expect.stringMatching(/^Invalid address "/)]);
+    },
+  );
+});
+
+describe("/why/ADDR", () => {
+  test("joins what is known of an address", async () => {
+    sniffed("2001:db8::1", "GET /");
+    expect(await ask("/why/2001:db8::2")).toMatchObject({
+      status: 200,
+      body: { address: "2001:db8::2", source: "2001:db8::/64", ban: { protocol: "http" }, neverBanned: null },
+    });
+    expect((await ask("/why/198.51.100.9")).body).toMatchObject({ ban: null, neverBanned: { why: "--allow" } });
+    expect((await ask("/why/nobody")).status).toBe(400);
+  });
+});
+
+describe("changing", () => {
+  test("a ban is made, told, and ended", async () => {
+    const made = await post("/bans", { address: "192.0.2.1", for: "1h" });
+    expect(made).toMatchObject({ status: 201, body: { source: "192.0.2.1", by: "operator", remainingSeconds: 3600 } });
+    expect((await ask("/bans/192.0.2.1")).status).toBe(200);
+    expect(await remove("192.0.2.1")).toMatchObject({ status: 200, body: { lifted: ["192.0.2.1"] } });
+    expect(await remove("192.0.2.1")).toMatchObject({ status: 404, body: { error: 'Not banned: "192.0.2.1"' } });
+  });
+
+  test("without a duration a ban lasts as long as any, with ever for ever", async () => {
+    expect((await post("/bans", { address: "192.0.2.1" })).body.remainingSeconds).toBe(600);
+    expect((await post("/bans", { address: "192.0.2.1", for: "ever" })).body.remainingSeconds).toBeNull();
+    expect(sources()).toEqual(["192.0.2.1"]);
+  });
+
+  test("an address stands for its source, a CIDR for itself", async () => {
+    for (const [address, source] of [
+      ["2001:db8::1", "2001:db8::/64"],
+      ["2001:db8::1/128", "2001:db8::1"],
+      ["::ffff:192.0.2.1", "192.0.2.1"],
+      ["192.0.2.77/24", "192.0.2.0/24"],
+    ]) {
+      expect((await post("/bans", { address })).body).toMatchObject({ source });
+    }
+    expect((await remove("2001:db8::5")).body.lifted.sort()).toEqual(["2001:db8::/64", "2001:db8::1"]);
+    expect((await remove("192.0.2.0/24")).body).toEqual({ lifted: ["192.0.2.1", "192.0.2.0/24"] });
+  });
+
+  test("what a wider ban covers can not be lifted from under it, and it says so", async () => {
+    await post("/bans", { address: "192.0.2.0/24" });
+    const { status, body } = await remove("192.0.2.1");
+    expect([status, body.error]).toEqual([404, expect.stringContaining("covered by the ban of 192.0.2.0/24")]);
+    expect(sources()).toEqual(["192.0.2.0/24"]);
+  });
+
+  test.each([
+    ["198.51.100.7", undefined, "198.51.100.0/24 is never banned (--allow)"],
+    ["198.51.0.0/16", undefined, "198.51.100.0/24 is never banned (--allow)"],
+    ["192.0.0.0/15", undefined, "wider than /16"],
+    ["2001::/31", undefined, "wider than /16 (IPv6 /32)"],
+    ["0.0.0.0/0", true, "is never banned"],
+  ])("a ban of %s, force %p, is refused", async (address, force, words) => {
+    const { status, body } = await post("/bans", { address, force });
+    expect([status, body.error]).toEqual([409, expect.stringContaining(words)]);
+    expect(body.error).toStartWith(`Cannot ban "${address}": `);
+    expect(sources()).toEqual([]);
+  });
+
+  test("a wide ban is made when it is meant", async () => {
+    expect((await post("/bans", { address: "10.0.0.0/8", force: true })).status).toBe(201);
+  });
+
+  test.each([
+    "",
+    "{",
+    "null",
+    "[]",
+    '"192.0.2.1"',
+    "192.0.2.1",
+    "{}",
+    '{"address": 1}',
+    '{"address": null}',
+    '{"address": ["192.0.2.1"]}',
+    '{"address": ""}',
+    '{"address": "x"}',
+    '{"address": "192.0.2.1 "}',
+    '{"address": "192.0.2.1", "for": ""}',
+    '{"address": "192.0.2.1", "for": "soon"}',
+    '{"address": "192.0.2.1", "for": "-1h"}',
+    '{"address": "192.0.2.1", "for": 60}',
+    '{"address": "192.0.2.1", "for": "99999d"}',
+    '{"address": "192.0.2.1", "force": "yes"}',
+    '{"address": "192.0.2.1", "forr": "1h"}',
+    '{"address": "192.0.2.1", "__proto__": {"force": true}, "colour": 1}',
+    `${'{"address":'.repeat(20)}1${"}".repeat(20)}`,
+    "\u0000",
+  ])("the body %j changes nothing and is told what is wrong", async (body) => {
+    await post("/bans", { address: "192.0.2.1", for: "1h" });
+    const before = parts.enforcement.bans.get(requirePrefix("192.0.2.1"));
+    const reply = await post("/bans", body);
+    expect(reply.status).toBe(400);
+    expect(reply.body.error).toMatch(/^Invalid (body|address|duration)/);
+    expect(parts.enforcement.bans.get(requirePrefix("192.0.2.1"))).toBe(before as Ban);
+    expect(sources()).toEqual(["192.0.2.1"]);
+  });
+
+  test.each(["x", "1.2.3", "192.0.2.0/33", "%", "*", "fe80::1%eth0"])("a lift of %j lifts nobody", async (address) => {
+    await post("/bans", { address: "192.0.2.1" });
+    const { status, body } = await remove(address);
+    expect([status, body.error]).toEqual([400, expect.stringMatching(/^Invalid address "/)]);
+    expect(sources()).toEqual(["192.0.2.1"]);
+  });
+
+  test("no text at all makes it fall over", async () => {
+    await post("/bans", { address: "203.0.113.1" });
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: "binary" }), fc.jsonValue(), async (text, json) => {
+        const replies = [
+          await post("/bans", text),
+          await post("/bans", { address: text }),
+          await post("/bans", JSON.stringify(json)),
+          await remove(text === "" ? "x" : text),
+          await ask(`/bans/${encodeURIComponent(text.toWellFormed())}x`),
+        ];
+        expect(replies.every(({ status }) => status === 400 || status === 404)).toBe(true);
+        expect(sources()).toEqual(["203.0.113.1"]);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("a list", () => {
+  const lines = [
+    "# a list",
+    "192.0.2.1",
+    "192.0.2.2 1h   # an hour",
+    "",
+    "nobody",
+    "198.51.100.1",
+    "2001:db8::1\tever",
+    "192.0.2.3 soon",
+    "10.0.0.0/8",
+    "  192.0.2.4  ",
+  ];
+
+  test("of bans is carried out, and its mistakes are told by their lines", async () => {
+    const { status, body } = await post("/bans/list?for=30m", `${lines.join("\r\n")}\r\n`);
+    expect([status, body.done, body.failed]).toEqual([200, 4, 4]);
+    expect(body.failures.map(({ line }: { line: number }) => line)).toEqual([5, 6, 8, 9]);
+    expect(sources()).toEqual(["192.0.2.1", "192.0.2.2", "2001:db8::/64", "192.0.2.4"]);
+    const left = async (address: string) => (await ask(`/bans/${address}`)).body.remainingSeconds;
+    expect([await left("192.0.2.1"), await left("192.0.2.2"), await left("2001:db8::1")]).toEqual([1800, 3600, null]);
+  });
+
+  test("of lifts lifts, and tells what was no address", async () => {
+    await post("/bans/list", lines.join("\n"));
+    const { body } = await post("/lifts/list", "192.0.2.1\n192.0.2.1\nx\n192.0.2.99\n2001:db8::9\n");
+    expect([body.done, body.failures.map(({ line }: { line: number }) => line)]).toEqual([2, [3]]);
+    expect(sources()).toEqual(["192.0.2.2", "192.0.2.4"]);
+  });
+
+  test("with a wrong duration for all of it changes nothing", async () => {
+    expect((await post("/bans/list?for=soon", "192.0.2.1")).status).toBe(400);
+    expect(sources()).toEqual([]);
+  });
+});
+
+describe("who may", () => {
+  const token = "a-token";
+  const right = { authorization: `Bearer ${token}` };
+  const wrong = [{}, { authorization: "Bearer wrong" }, { authorization: token }, { authorization: "Basic eDp5" }];
+
+  const readings = ["/healthz", "/readyz", "/status", "/metrics", "/bans", "/bans/192.0.2.1", "/why/192.0.2.1"];
+  const changes: readonly (readonly [string, string, string | undefined])[] = [
+    ["POST", "/bans", '{"address": "203.0.113.9"}'],
+    ["POST", "/bans/list", "203.0.113.9"],
+    ["POST", "/lifts/list", "192.0.2.1"],
+    ["DELETE", "/bans/192.0.2.1", undefined],
+  ];
+
+  async function statuses(headers: Record<string, string>): Promise<{ read: number[]; changed: number[] }> {
+    const read: number[] = [];
+    const changed: number[] = [];
+    for (const path of readings) read.push((await ask(path, { headers })).status);
+    for (const [method, path, body] of changes) {
+      changed.push((await ask(path, { method, headers, ...(body === undefined ? {} : { body }) })).status);
+    }
+    return { read, changed };
+  }
+
+  function opened(access: StatusAccess): void {
+    open(access);
+    parts.banning.operator("192.0.2.1");
+  }
+
+  test.each(wrong)("on loopback without the token (%j) reads and changes nothing", async (headers) => {
+    opened({ token, closed: false });
+    const { read, changed } = await statuses(headers);
+    expect(read).toEqual([200, 503, 200, 200, 200, 200, 200]);
+    expect(changed.every((status) => status === 401 || status === 400)).toBe(true);
+    expect(sources()).toEqual(["192.0.2.1"]);
+  });
+
+  test.each(wrong)("elsewhere without the token (%j) does not even read", async (headers) => {
+    opened({ token, closed: true });
+    const { read, changed } = await statuses(headers);
+    expect([...read, ...changed].every((status) => status === 401 || status === 400)).toBe(true);
+    expect(sources()).toEqual(["192.0.2.1"]);
+    const { body } = await ask("/status", { headers });
+    expect(Object.keys(body)).toEqual(["error"]);
+  });
+
+  test.each([true, false])("with the token may do everything (closed: %p)", async (closed) => {
+    opened({ token, closed });
+    const { read, changed } = await statuses(right);
+    expect(read).toEqual([200, 503, 200, 200, 200, 200, 200]);
+    expect(changed).toEqual([201, 200, 200, 404]);
+    expect(sources()).toEqual(["203.0.113.9"]);
+  });
+
+  test("on the unix socket may do everything without one", async () => {
+    opened(onUnixSocket);
+    expect((await statuses({})).changed).toEqual([201, 200, 200, 404]);
+  });
+
+  test("HEAD is reading, every other method changing", async () => {
+    opened({ token, closed: false });
+    expect((await ask("/status", { method: "HEAD" })).status).toBe(200);
+    for (const method of ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
+      expect([method, (await ask("/bans", { method })).status]).toEqual([method, 401]);
+    }
+  });
+});
