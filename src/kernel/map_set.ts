@@ -78,8 +78,9 @@ export function openNamedMap(libraries: Libraries, place: MapPlace): NamedMap | 
   try {
     const info = readMapInfo(libraries, fd);
     const flavour = flavourOf(shown, info);
-    requireUsable(libraries, shown, { flavour, fd, info });
-    return { name: shown, flavour, fd, info };
+    const named = { name: shown, flavour, fd, info };
+    requireUsable(libraries, shown, named);
+    return named;
   } catch (error) {
     closeFd(libraries, fd);
     throw error;
