@@ -6,16 +6,22 @@ import { ipv4Codec } from "./ban_codec.ts";
 import { BanStore } from "./ban_store.ts";
 import { openMap, readMapInfo } from "./bpf_map.ts";
 import { bpffsRoot, openPin, type Pin, parseMapPlace, unpin } from "./bpffs.ts";
+import { removeFilter } from "./clsact_filter.ts";
 import { errnoName } from "./errno.ts";
 import { listDirectory, readText } from "./files.ts";
 import { type Libraries, openLibraries } from "./libraries.ts";
 import { linkSuffix, ownMaps, pinPaths } from "./map_set.ts";
 import { describeProgram, gateTc, gateXdp, programById } from "./programs.ts";
-import { readLinkInfo } from "./xdp_query.ts";
+import { interfaceIndex, readLinkInfo } from "./xdp_query.ts";
+
+export interface Removed {
+  readonly kind: "link" | "map" | "filter";
+  readonly path: string;
+}
 
 export interface Detached {
-  /** Pins that were removed, `link` or `map` and their paths. */
-  readonly removed: readonly { readonly kind: "link" | "map"; readonly path: string }[];
+  /** Pins that were removed by their paths, and tc filters by their interface. */
+  readonly removed: readonly Removed[];
   /** Entries of the documented map that were over, and were taken out. */
   readonly endedEntries: number;
   /** What has such a name and is not ttgate's, or could not be removed, and why. */
@@ -28,7 +34,7 @@ type Verdict = { readonly kind: "link" | "map" } | { readonly kind: "left"; read
 export async function detachFence(native: Native, map: string): Promise<Detached> {
   const place = parseMapPlace(map);
   const libraries = await openLibraries(native);
-  const removed: { kind: "link" | "map"; path: string }[] = [];
+  const removed: Removed[] = filtersRemoved(libraries, place.path);
   const left: { path: string; why: string }[] = [];
   // Links first: without its program a map may go.
   const paths = [...linkPaths(libraries, place.path), ...mapPaths(place.path)];
@@ -48,6 +54,20 @@ export async function detachFence(native: Native, map: string): Promise<Detached
   }
   const endedEntries = place.kind === "path" ? sweepDocumented(libraries, place.path) : 0;
   return { removed, endedEntries, left };
+}
+
+/** They are named after the settings map, so before that one goes. */
+function filtersRemoved(libraries: Libraries, base: string): Removed[] {
+  const pin = openPin(libraries, pinPaths(base, "own").ttgate_settings);
+  if (pin === undefined || typeof pin === "number") return [];
+  using found = pin;
+  if (found.kind !== "map") return [];
+  const { id } = readMapInfo(libraries, found.fd);
+  const names = [...readText(libraries.libc, "/proc/thread-self/net/dev").matchAll(/^\s*([^\s:]+):/gm)].map(
+    ([, name]) => name ?? "",
+  );
+  const guarded = names.filter((name) => removeFilter(libraries, interfaceIndex(libraries, name), id));
+  return guarded.map((path) => ({ kind: "filter", path }));
 }
 
 function linkPaths(libraries: Libraries, base: string): string[] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel fence is asked to do.
 import type { Native } from "../runtime/types.ts";
+import type { AttachStep } from "./attachment.ts";
 import type { Log } from "./log.ts";
 
 export interface XdpFenceOptions {
@@ -17,5 +18,7 @@ export interface XdpFenceOptions {
   readonly version: string;
   /** Names of protocols that entries from before may stand for; those put later are added. */
   readonly reasons?: readonly string[];
+  /** Ways to attach, tried in this order; all of them unless given. */
+  readonly ladder?: readonly AttachStep[];
   readonly log: Log;
 }

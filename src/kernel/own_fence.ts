@@ -54,7 +54,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
   const cidr = new BanStore(paths.ttgate_cidr, map("ttgate_cidr"), cidrCodec(reasons));
   const ipv4 =
     named !== undefined && flavour.kind === "ipv4"
-      ? new BanStore(options.map, openMap(libraries, programs.mapFd("ipv4_bans")), ipv4Codec(flavour.valueBytes))
+      ? new BanStore(named.name, openMap(libraries, programs.mapFd("ipv4_bans")), ipv4Codec(flavour.valueBytes))
       : undefined;
   const stores = new BanStores(ipv4, {
     exact,
@@ -75,8 +75,16 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
     regroup(new BanStore(paths.ttgate_bans, map("ttgate_bans"), codec), stores, options.log);
   }
 
+  const guarding = {
+    libraries,
+    programs,
+    pinPrefix: base + linkSuffix,
+    filterHandle: map("ttgate_settings").info.id,
+    ladder: options.ladder,
+    log: options.log,
+  };
   const guards = options.interfaces.map((name) => {
-    const guard = new InterfaceGuard(libraries, name, programs, base + linkSuffix, options.log);
+    const guard = new InterfaceGuard(name, guarding);
     undo.defer(() => guard.release(!fresh));
     guard.attach();
     return guard;

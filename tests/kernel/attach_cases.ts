@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps down from native XDP, each with its reason, and what becomes of somebody else's program.
 import assert from "node:assert/strict";
+import { detachFence } from "../../src/kernel/detach.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { attachReader, loadReader } from "./other_program.ts";
 import { prefix, Sandbox, shell } from "./sandbox.ts";
@@ -60,14 +61,15 @@ export const attachCases: readonly KernelCase[] = [
       const { network } = sandbox;
       const fence = await sandbox.open();
       sandbox.ban(fence, "10.77.1.1");
-      shell("ip", "link", "del", network.device);
+      network.cut();
       fence.tick(sandbox.nowMs());
       assert.equal(fence.status().attach, "none");
       assert.equal(fence.status().reason, "the interface is not there");
       fence.tick(sandbox.nowMs());
-      sandbox.reconnect();
+      network.join();
       fence.tick(sandbox.nowMs());
-      assert.equal(fence.status().attach, "native");
+      assert.deepEqual([fence.status().attach, fence.status().reason], ["native", undefined]);
+      assert.equal(fence.status().proof?.passed, true);
       assert.equal(await sandbox.connects("10.77.1.1"), false);
       assert.equal(await sandbox.connects("10.77.1.2"), true);
     },
@@ -82,6 +84,64 @@ export const attachCases: readonly KernelCase[] = [
       fence.tick(sandbox.nowMs());
       assert.match(shell("ip", "link", "show", "dev", sandbox.network.device), /xdp/);
       assert.equal(fence.status().attach, "native");
+    },
+  },
+  {
+    name: "as a tc filter, for kernels without tc links: outlives the process, is replaced, goes with detach",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      await sandbox.listen();
+      const { device } = sandbox.network;
+      const filters = (): string => shell("tc", "filter", "show", "dev", device, "ingress");
+      const first = await sandbox.open({ ladder: ["clsact"] });
+      assert.deepEqual([first.status().attach, first.status().proof?.passed], ["tc", true]);
+      sandbox.ban(first, "10.77.1.1");
+      assert.equal(await sandbox.connects("10.77.1.1"), false);
+      assert.equal(await sandbox.connects("10.77.1.2"), true);
+      first.close(true);
+      assert.equal(await sandbox.connects("10.77.1.1"), false);
+      assert.match(filters(), /gate_tc/);
+      const second = await sandbox.open({ ladder: ["clsact"] });
+      assert.equal(second.status().proof?.passed, true);
+      assert.equal(filters().match(/ handle /g)?.length, 1);
+      // Somebody takes it off: it is put back.
+      shell("tc", "filter", "del", "dev", device, "ingress");
+      second.tick(sandbox.nowMs());
+      assert.match(filters(), /gate_tc/);
+      second.close(true);
+      const { removed } = await detachFence(native, sandbox.map);
+      assert.deepEqual(
+        removed.filter(({ kind }) => kind === "filter"),
+        [{ kind: "filter", path: device }],
+      );
+      assert.doesNotMatch(filters(), /gate_tc/);
+      assert.equal(await sandbox.connects("10.77.1.1"), true);
+    },
+  },
+  {
+    name: "a tc filter of an older kernel's start goes once XDP is in place",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const first = await sandbox.open({ ladder: ["clsact"] });
+      first.close(true);
+      const second = await sandbox.open();
+      assert.equal(second.status().attach, "native");
+      assert.doesNotMatch(shell("tc", "filter", "show", "dev", sandbox.network.device, "ingress"), /gate_tc/);
+    },
+  },
+  {
+    name: "with nothing to attach, entries are kept and the reason is told",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      attachReader(sandbox, loadReader(sandbox, undefined));
+      const fence = await sandbox.open({ ladder: ["native", "generic"] });
+      assert.equal(fence.status().attach, "none");
+      assert.match(fence.status().reason ?? "", /^no XDP: program "reader" \(id \d+\) is attached there \(EBUSY\)$/);
+      assert.equal(fence.status().proof, undefined);
+      assert.equal(fence.ask(prefix("10.77.1.1")), undefined);
+      sandbox.ban(fence, "10.77.1.1");
+      assert.equal(fence.status().entries, 1);
+      assert.ok(sandbox.log.some((line) => line.includes("blocked in user space only: no XDP")));
     },
   },
 ];

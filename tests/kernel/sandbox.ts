@@ -128,20 +128,6 @@ export class Sandbox implements AsyncDisposable {
     }
   }
 
-  /** Makes the pair of devices again, with the first three client addresses. */
-  reconnect(): void {
-    const { gate, client, device, clientDevice, gateIpv4 } = this.network;
-    const peer = ["peer", "name", clientDevice, "netns", client];
-    shell("ip", "link", "add", device, "netns", gate, "type", "veth", ...peer);
-    for (const number of [1, 2, 3]) {
-      const address = `${this.network.clientIpv4(number)}/16`;
-      shell("ip", "-n", client, "address", "add", address, "dev", clientDevice);
-    }
-    shell("ip", "-n", client, "link", "set", clientDevice, "up");
-    shell("ip", "-n", gate, "address", "add", `${gateIpv4}/16`, "dev", device);
-    shell("ip", "-n", gate, "link", "set", device, "up");
-  }
-
   /** Whether a connection from this client address comes about, with one more SYN after a second. */
   connects(source: string, port = guardedPort): Promise<boolean> {
     const target = source.includes(":") ? this.network.gateIpv6 : this.network.gateIpv4;

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// One way in which our program hangs on an interface, whichever it is.
+
+/** From the best to the last resort. `clsact` is tc as it was before 6.6, without a link. */
+export type AttachStep = "native" | "generic" | "tcx" | "clsact";
+
+export const attachLadder: readonly AttachStep[] = ["native", "generic", "tcx", "clsact"];
+
+export interface Attachment {
+  readonly mode: "native" | "generic" | "tc";
+  /** Undefined where nothing is pinned. */
+  readonly pin: string | undefined;
+  /** The program that is in place now, which another process may have changed; undefined: taken off. */
+  programId(): number | undefined;
+  /** False when it is gone from the interface that has this index now. */
+  holds(ifindex: number): boolean;
+  /** Idempotent. With `keep` the kernel goes on without this process, where it can. */
+  release(keep: boolean): void;
+}
