@@ -60,6 +60,7 @@ describe.skipIf(noKernel !== undefined).each(ways)("%s", (way) => {
   test("a prefix length out of range bans no IPv6 source, and IPv4 as ever", async () => {
     using gate = await openGate({ way });
     gate.ban("::");
+    gate.ban("2001:db8::");
     gate.ban("2001:db8::1");
     gate.ban("203.0.113.9");
     for (const ipv6Bits of [0, 129, 255, 0xffff_ffff]) {

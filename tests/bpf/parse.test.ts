@@ -165,6 +165,13 @@ for (const way of ways) {
       expect(gate.outcome(over4({ headerWords: 15 }, guarded))).toBe("pass_unparsed");
     });
 
+    test("the reserved byte of a fragment header is no length", async () => {
+      using gate = await banned(way);
+      const frame = over6({}, ipv6Fragment(0), guarded);
+      frame[14 + 40 + 1] = 1;
+      expect(gate.outcome(frame)).toBe("drop_ban");
+    });
+
     test("extension headers that IPv6 does not know end the chain", async () => {
       using gate = await banned(way);
       expect(gate.outcome(over6({}, extension(135), guarded))).toBe("pass");
