@@ -41,7 +41,7 @@ export function asking(args: readonly string[], shape: CommandShape): Asking | u
     return undefined;
   }
   const count = typeof flags["from"] === "string" ? 0 : shape.count;
-  if (positionals.length !== count) {
+  if (positionals.length !== count || positionals.includes("")) {
     const wanted = count === 0 ? "takes no operand" : `wants ${shape.operands}`;
     const given = positionals.length === 0 ? "none was given" : `given: "${positionals.join(" ")}"`;
     throw new Failure(`ttgate ${shape.name} ${wanted}, ${given}: see "ttgate ${shape.name} --help"`, { exitCode: 2 });

@@ -2,11 +2,20 @@
 // `ttgate version`.
 import process from "node:process";
 import { parseCommandLine } from "../cli.ts";
+import { Failure } from "../failure.ts";
 import { version as built } from "../generated/version.ts";
 
 export async function version(args: readonly string[]): Promise<number> {
   const flags = { json: { help: "print JSON" }, help: { short: "h", help: "this text" } };
-  const { flags: given } = parseCommandLine(args, flags, "version ");
+  const { flags: given, positionals } = parseCommandLine(args, flags, "version ");
+  if (positionals.length > 0) {
+    throw new Failure(
+      `ttgate version takes no operand, given: "${positionals.join(" ")}": see "ttgate version --help"`,
+      {
+        exitCode: 2,
+      },
+    );
+  }
   const runtime =
     process.versions["bun"] === undefined ? `deno ${process.versions["deno"]}` : `bun ${process.versions["bun"]}`;
   if (given["help"] === true) console.log("Usage: ttgate version [--json]");

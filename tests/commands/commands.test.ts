@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands as they are typed: what they say as text and as JSON, their exit codes, and one line on
+// stderr for whatever is wrong.
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { options } from "../../src/options.ts";
+import { noNamespaces } from "../harness/netns.ts";
+import { probeFrom } from "../harness/probe.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+import { waitFor } from "../harness/wait.ts";
+import { type Gate, Loopback } from "./bed.ts";
+
+const reason = noNamespaces();
+if (reason !== undefined) console.log(`Skipped tests/commands: ${reason}`);
+
+setDefaultTimeout(20_000);
+
+describe.skipIf(reason !== undefined)("commands", () => {
+  let stack: AsyncDisposableStack;
+  let loopback: Loopback;
+  let gate: Gate;
+
+  beforeAll(async () => {
+    stack = new AsyncDisposableStack();
+    loopback = stack.use(new Loopback());
+    stack.use(await loopback.server());
+    const flags = ["-l", "127.0.0.1:5000", "--never-ban", "none", "--allow", "198.51.100.0/24"];
+    gate = stack.use(await loopback.gate(flags));
+    await gate.child.said(/is reachable/);
+  });
+
+  afterAll(() => stack.disposeAsync());
+
+  async function text(...args: readonly string[]): Promise<string> {
+    const result = await loopback.ttgate(args);
+    expect([args, result.code, result.stderr]).toEqual([args, 0, ""]);
+    return result.stdout;
+  }
+
+  async function json(...args: readonly string[]): Promise<Record<string, unknown>> {
+    return JSON.parse(await text(...args, "--json")) as Record<string, unknown>;
+  }
+
+  /** @returns the one line on stderr. */
+  async function refused(code: number, args: readonly string[], env = {}): Promise<string> {
+    const result = await loopback.ttgate(args, { env });
+    const lines = result.stderr.split("\n");
+    expect([args, result.code, result.stdout, lines.length, lines[1]]).toEqual([args, code, "", 2, ""]);
+    expect(lines[0]).toMatch(/^ttgate: [^\p{Cc}]+$/u);
+    return lines[0] ?? "";
+  }
+
+  test("version", async () => {
+    expect(await text("version")).toMatch(/^ttgate \d+\.\d+\.\d+\S* \(bun \S+\)\n$/);
+    expect(await text("--version")).toBe(await text("version"));
+    expect(await json("version")).toMatchObject({
+      version: expect.stringMatching(/^\d/),
+      runtime: expect.stringMatching(/^bun/),
+    });
+  });
+
+  test("help names every command and every option, and every command has its own", async () => {
+    const help = await text("--help");
+    expect(await text("help")).toBe(help);
+    for (const name of Object.keys(options)) expect(help).toContain(`--${name}`);
+    const commands = [...help.matchAll(/^ {2}ttgate ([a-z]+)/gm)].map(([, name = ""]) => name);
+    expect(commands).toEqual(
+      expect.arrayContaining([
+        "status",
+        "bans",
+        "ban",
+        "lift",
+        "why",
+        "check",
+        "doctor",
+        "detach",
+        "config",
+        "version",
+      ]),
+    );
+    for (const name of commands) expect(await text(name, "--help")).toStartWith(`Usage: ttgate ${name}`);
+  });
+
+  test("status", async () => {
+    const said = await text("status");
+    for (const part of ["127.0.0.1:5000", "tapetrack", "127.0.0.1:5001 (reachable)", "198.51.100.0/24 (--allow)"]) {
+      expect(said).toContain(part);
+    }
+    expect(said).not.toMatch(/undefined|null|NaN|\[object/);
+    expect(await json("status")).toMatchObject({
+      pid: gate.child.pid,
+      listen: "127.0.0.1:5000",
+      upstreams: [{ address: "127.0.0.1:5001", reachable: true }],
+      kernel: { attach: "none" },
+    });
+    expect(await text("status", "-s", "127.0.0.1:9500")).toContain("127.0.0.1:5001");
+  });
+
+  test("ban, bans, why and lift go together", async () => {
+    expect(await text("bans")).toBe("Nobody is banned\n");
+    expect(await text("ban", "192.0.2.1", "--for", "1h30m")).toBe("Banned 192.0.2.1 for 1h30m\n");
+    expect(await text("ban", "2001:db8::1", "-f", "ever")).toBe("Banned 2001:db8::/64 for ever\n");
+    expect(await json("ban", "192.0.2.128/25")).toMatchObject({ source: "192.0.2.128/25", by: "operator" });
+    const rows = (await text("bans")).trimEnd().split("\n");
+    expect(rows.map((row) => row.split(/ {2,}/).slice(0, 3))).toEqual([
+      ["SOURCE", "PROTOCOL", "BY"],
+      ["192.0.2.1", "manual", "operator"],
+      ["2001:db8::/64", "manual", "operator"],
+      ["192.0.2.128/25", "manual", "operator"],
+    ]);
+    expect(await json("bans", "--limit", "1")).toMatchObject({ total: 3, bans: [{ source: "192.0.2.1" }] });
+    expect(await text("bans", "-n", "1")).toContain("1 of 3 shown: more with --limit");
+    expect(await text("why", "192.0.2.130")).toContain("192.0.2.130 is banned (192.0.2.128/25)");
+    expect(await json("why", "203.0.113.1")).toMatchObject({ ban: null, neverBanned: null });
+    expect(await text("lift", "192.0.2.1")).toBe("Lifted 192.0.2.1\n");
+    expect(await json("lift", "192.0.2.0/24")).toEqual({ lifted: ["192.0.2.128/25"] });
+    expect(await text("lift", "2001:db8::77")).toBe("Lifted 2001:db8::/64\n");
+    expect(await text("bans")).toBe("Nobody is banned\n");
+  });
+
+  test("who speaks another protocol is in the list, with what it said; its log lines are lines", async () => {
+    const from = "127.0.0.77";
+    const said = new TextEncoder().encode("GET /\u001b[2J\u0007\n2026-01-01 error forged HTTP/1.0\r\n\r\n");
+    const before = gate.child.stderr.length;
+    const { outcome } = await probeFrom(loopback.name, { host: "127.0.0.1", port: 5000, from, send: [said] });
+    expect(outcome).toBe("reset");
+    expect(await text("why", from)).toContain("GET /\\x1b[2J\\x07\\n2026");
+    expect(await json("bans")).toMatchObject({ bans: [{ source: from, protocol: "http", by: "sniffer" }] });
+    await waitFor("the log line", () => gate.child.stderr.slice(before).includes("Banned"));
+    const lines = gate.child.stderr.slice(before).trimEnd().split("\n");
+    expect(lines.filter((line) => line.includes("forged"))).toHaveLength(0);
+    for (const line of lines) expect(line).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z (info|warn|error) [^\p{Cc}]+$/u);
+    await text("lift", from);
+  });
+
+  test("a list from a file and from stdin, its mistakes told by their lines", async () => {
+    using directory = new TempDir();
+    const file = directory.write("list", "192.0.2.1\nnobody\n192.0.2.2 1h # why\n");
+    const result = await loopback.ttgate(["ban", "--from", file]);
+    expect(result).toMatchObject({ code: 1, stdout: "Banned 2, 1 lines refused\n" });
+    expect(result.stderr).toStartWith(`${file}:2: Invalid address "nobody"`);
+    const lifted = await loopback.ttgate(["lift", "--from", "-", "--json"], { input: "192.0.2.1\n192.0.2.2\n" });
+    expect([lifted.code, JSON.parse(lifted.stdout)]).toEqual([0, { done: 2, failed: 0, failures: [] }]);
+    const whole = Array.from({ length: 30_000 }, (_, number) => `10.9.${number >> 8}.${number & 255}`).join("\n");
+    expect(await loopback.ttgate(["ban", "--from", "-"], { input: whole })).toMatchObject({
+      code: 0,
+      stdout: "Banned 30000\n",
+    });
+    expect(await loopback.ttgate(["lift", "--from", "-"], { input: whole })).toMatchObject({
+      stdout: "Lifted 30000\n",
+    });
+  });
+
+  test.each<[readonly string[], string]>([
+    [["ban"], "wants ADDR|CIDR, none was given"],
+    [["ban", ""], 'wants ADDR|CIDR, given: ""'],
+    [["ban", "1.2.3"], 'Invalid address "1.2.3"'],
+    [["ban", "192.0.2.1", "192.0.2.2"], "192.0.2.1 192.0.2.2"],
+    [["ban", "192.0.2.1", "--for", "soon"], 'Invalid duration "soon"'],
+    [["ban", "192.0.2.1", "--for", ""], 'Invalid duration ""'],
+    [["ban", "192.0.2.1", "--for"], "--for"],
+    [["ban", "192.0.2.1", "--fro", "1h"], "--fro"],
+    [["ban", "fe80::1%lo"], 'Invalid address "fe80::1%lo"'],
+    [["ban", "--from", "x", "192.0.2.1"], "takes no operand"],
+    [["lift"], "wants ADDR|CIDR"],
+    [["lift", ""], 'wants ADDR|CIDR, given: ""'],
+    [["lift", "x"], 'Invalid address "x"'],
+    [["lift", "../status"], 'Invalid address "../status"'],
+    [["why"], "wants ADDR|CIDR"],
+    [["why", "x"], 'Invalid address "x"'],
+    [["why", ""], 'wants ADDR|CIDR, given: ""'],
+    [["bans", "--limit", "some"], 'Invalid limit "some"'],
+    [["bans", "--limit", "-5"], "--limit"],
+    [["bans", "--limit", ""], 'Invalid limit ""'],
+    [["bans", "192.0.2.1"], "takes no operand"],
+    [["status", "now"], 'takes no operand, given: "now"'],
+    [["status", "--jsn"], "--jsn"],
+    [["status", "-s", "here"], 'Invalid --status "here"'],
+    [["status", "-s", "off"], 'Invalid --status "off"'],
+    [["config"], "expected check, show or schema"],
+    [["config", "chek"], 'Unknown "config chek"'],
+    [["config", "show", "more"], '"more"'],
+    [["config", "show", "--timeout", "x", "--scope", "y"], 'Invalid --timeout "x"'],
+    [["config", "check", "-c", "/nonexistent"], '"/nonexistent"'],
+    [["config", "check", "-c", "/dev/null", "-p", "nosuch"], '"nosuch"'],
+    [["doctor", "--nope"], "--nope"],
+    [["version", "--nope"], "--nope"],
+    [["version", "more"], '"more"'],
+    [["detach", "--nope"], "--nope"],
+    [["stauts"], '"stauts"'],
+    [["constructor"], '"constructor"'],
+    [["__proto__"], '"__proto__"'],
+    [["foo\nbar\u001b[31m\u009b2J"], "foo bar\\u001b[31m\\u009b2J"],
+    [["ban", "1\n2\u001b[2J\u202e"], "Invalid address"],
+    [["-p", "a\nb\u001b.toml"], "a b\\u001b.toml"],
+    [["-u", "a\u001b[1m:80"], "Invalid --upstream"],
+  ])("%j is a usage error in one line", async (args, words) => {
+    expect(await refused(2, args)).toContain(words);
+  });
+
+  test.each<[readonly string[], string]>([
+    [["ban", "198.51.100.7"], "198.51.100.0/24 is never banned (--allow)"],
+    [["ban", "10.0.0.0/8"], "--force"],
+    [["ban", "--from", "/nonexistent"], '"/nonexistent"'],
+    [["lift", "203.0.113.1"], 'Not banned: "203.0.113.1"'],
+    [["status", "-s", "127.0.0.1:1"], '"127.0.0.1:1"'],
+    [["status", "-s", "unix:/nonexistent"], '"unix:/nonexistent"'],
+    [["bans", "-s", "nosuch.invalid:1"], '"nosuch.invalid:1"'],
+    [["status", "-s", "127.0.0.1:5001"], '"127.0.0.1:5001"'],
+  ])("%j was understood and did not work: one line", async (args, words) => {
+    expect(await refused(3, args)).toContain(words);
+  });
+
+  test("a wrong token is told, with what to do", async () => {
+    const line = await refused(3, ["ban", "192.0.2.1"], { TTGATE_TOKEN: "wrong" });
+    expect(line).toContain('Not allowed by the gate at "127.0.0.1:9500"');
+    expect(line).toContain("TTGATE_TOKEN");
+    expect(await loopback.ttgate(["status"], { env: { TTGATE_TOKEN: "wrong" } })).toMatchObject({ code: 0 });
+  });
+
+  test("config show, check and schema", async () => {
+    using directory = new TempDir();
+    const file = directory.write("ttgate.toml", 'timeout = "1h"\n');
+    expect(await text("config", "show", "-c", file)).toContain('timeout = "1h"\n');
+    expect(await json("config", "show", "-c", file, "-t", "2h")).toMatchObject({ timeout: "2h" });
+    expect(await text("config", "check", "-c", file)).toBe(`${file} is right\n`);
+    expect(await json("config", "check", "-c", file)).toEqual({ valid: true, file });
+    expect(await json("config", "schema")).toMatchObject({
+      type: "object",
+      properties: { listen: { type: "string" } },
+    });
+  });
+
+  test("doctor says what is missing, and its exit code too", async () => {
+    const flags = ["-l", "127.0.0.1:5999", "-u", "127.0.0.1:5001", "-c", "/dev/null"];
+    expect(await text("doctor", ...flags)).toContain("This host is ready");
+    const bad = await loopback.ttgate(["doctor", ...flags, "-u", "127.0.0.1:1", "-l", "127.0.0.1:5000", "--json"]);
+    expect([bad.code, bad.stderr]).toEqual([1, ""]);
+    const { ready, findings } = JSON.parse(bad.stdout);
+    expect(ready).toBe(false);
+    const bads = findings.filter(({ state }: { state: string }) => state === "bad");
+    expect(bads.map(({ name }: { name: string }) => name).sort()).toEqual(["port", "upstream"]);
+    for (const { remedy } of bads) expect(remedy).toMatch(/\S/);
+  });
+});
