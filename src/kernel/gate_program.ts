@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Our programs, loaded over a given set of maps. Asks for multi-buffer frames first (kernel 5.18) and
-// does without; checks that the object's structs are as big as this side writes them.
+// Our programs, loaded over a given set of maps, with the best way to read packets that the kernel and
+// our capabilities allow; checks that the object's structs are as big as this side writes them.
 import type { NativeBuffer } from "../runtime/types.ts";
 import { type BpfObject, loadObject, type ObjectPlan } from "./bpf_object.ts";
 import { KernelError } from "./errno.ts";
@@ -13,7 +13,15 @@ import { gateTc, gateXdp } from "./programs.ts";
 
 /** include/uapi/linux/bpf.h: frames of more than one buffer are judged too. */
 const xdpHasFrags = 1 << 5;
-const einval = 22;
+
+/** What bpf/frame.h asks for, the best first. The helpers for XDP are of kernel 5.18; before, all takes CAP_PERFMON. */
+const waysToRead = [
+  { flags: xdpHasFrags, constants: { multi_buffer: 1, without_perfmon: 0 } },
+  { flags: xdpHasFrags, constants: { multi_buffer: 1, without_perfmon: 1 } },
+  { flags: 0, constants: { multi_buffer: 0, without_perfmon: 0 } },
+] as const;
+/** The flag is not known; the verifier refused. */
+const nextWay: ReadonlySet<string> = new Set(["EINVAL", "EACCES"]);
 
 /** The documented map's name in the object. */
 const ipv4Map = "ipv4_bans";
@@ -41,16 +49,29 @@ export interface GatePrograms extends Disposable {
 /** @throws FenceError without privilege, KernelError with the verifier's words otherwise. */
 export function loadGate(libraries: Libraries, object: NativeBuffer, maps: GateMaps): GatePrograms {
   const ipv4 = maps.ipv4Fd === undefined ? {} : { [ipv4Map]: maps.ipv4Fd };
-  const constants = { ipv4_value_size: maps.flavour.kind === "ipv4" ? maps.flavour.valueBytes : 0 };
-  const load = (own: GateMaps["own"], programs: ObjectPlan["programs"]): BpfObject =>
-    loadObject(libraries, object, { reuse: { ...own, ...ipv4 }, create: ownMaps, programs, constants });
+  const ipv4ValueSize = maps.flavour.kind === "ipv4" ? maps.flavour.valueBytes : 0;
+  const load = (
+    own: GateMaps["own"],
+    programs: ObjectPlan["programs"],
+    constants: ObjectPlan["constants"] = {},
+  ): BpfObject =>
+    loadObject(libraries, object, {
+      reuse: { ...own, ...ipv4 },
+      create: ownMaps,
+      programs,
+      constants: { ipv4_value_size: ipv4ValueSize, ...constants },
+    });
   const xdp = explained(() => {
-    try {
-      return load(maps.own, { [gateXdp]: xdpHasFrags });
-    } catch (error) {
-      if (!(error instanceof KernelError) || error.errno !== einval) throw error;
-      return load(maps.own, { [gateXdp]: 0 });
+    let refusal: unknown;
+    for (const { flags, constants } of waysToRead) {
+      try {
+        return load(maps.own, { [gateXdp]: flags }, constants);
+      } catch (error) {
+        if (!(error instanceof KernelError) || !nextWay.has(error.code)) throw error;
+        refusal = error;
+      }
     }
+    throw refusal;
   });
   let tc: BpfObject | undefined;
   const programs: GatePrograms = {
