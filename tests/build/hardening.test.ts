@@ -132,7 +132,16 @@ test("nothing is run when ./ttgate crashes", async () => {
   const crash = async (executable: string) => {
     const port = await freePort();
     const env = { BUN_ENABLE_CRASH_REPORTING: "1", PATH: `${place.path}:${process.env["PATH"]}` };
-    const argv = ["--listen", `127.0.0.1:${port}`, "--upstream", "127.0.0.1:1", "--status", "off"];
+    const argv = [
+      "--listen",
+      `127.0.0.1:${port}`,
+      "--upstream",
+      "127.0.0.1:1",
+      "--status",
+      "off",
+      "--config",
+      "/dev/null",
+    ];
     await using child = new Child(["sh", "-c", 'ulimit -c 0; exec "$@"', "sh", executable, ...argv], { env });
     await listening(port);
     child.signal("SIGSEGV");

@@ -2,18 +2,17 @@
 // What make does about programs that the host does not have: installs them by apt-get as root, says so,
 // and names them elsewhere. apt-get is a stand-in that puts the program where the real one would.
 import { expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import process from "node:process";
 import { type Completed, run } from "../harness/child.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
-const script = join(process.cwd(), "scripts/host_packages.sh");
-
-/** A host with the tools of the script itself and no others. */
+/** A host with the script, its tools and no others, where nobody may read whatever the clone's mode is. */
 function bareHost(): TempDir {
   const host = new TempDir();
+  chmodSync(host.path, 0o755);
   mkdirSync(host.file("bin"));
+  for (const name of ["host_packages.sh", "host_packages.txt"]) cpSync(`scripts/${name}`, host.file(name));
   for (const tool of ["bash", "cat", "dirname", "gcc", "grep", "id", "mktemp", "rm"]) {
     symlinkSync(Bun.which(tool) ?? "", host.file(`bin/${tool}`));
   }
@@ -31,7 +30,10 @@ function addApt(host: TempDir, install: string): void {
 
 /** clang-format is all that the group "lint" is about. */
 function check(host: TempDir, group = "lint", before: readonly string[] = []): Promise<Completed> {
-  return run([...before, "/bin/bash", script, group], { env: { PATH: host.file("bin") } });
+  return run([...before, "/bin/bash", host.file("host_packages.sh"), group], {
+    cwd: host.path,
+    env: { PATH: host.file("bin") },
+  });
 }
 
 test("what is missing is installed by name, and said", async () => {
@@ -72,7 +74,6 @@ test("without apt-get it names what is missing and stops", async () => {
 test.skipIf(process.getuid?.() !== 0)("not being root, it names what is missing and stops", async () => {
   using host = bareHost();
   addApt(host, "false");
-  chmodSync(host.path, 0o755);
   const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
   const { code, stdout, stderr } = await check(host, "lint", [Bun.which("setpriv") ?? "", ...asNobody.slice(1)]);
   expect({ code, stdout, stderr }).toEqual({
