@@ -5,6 +5,7 @@ import { type Prefix, prefixFromBytes } from "../core/address.ts";
 import type { FenceEntry, FenceRecord } from "../core/fence.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import {
+  hasHostBits,
   readBan,
   readBanExpiresMs,
   readBanKey,
@@ -23,6 +24,8 @@ export interface BanCodec {
   readonly valueBytes: number;
   writeKey(prefix: Prefix, keys: NativeBuffer, offset: number): void;
   readKey(keys: NativeBuffer, offset: number): Prefix;
+  /** For a key that the program never looks up, whoever wrote it, the one that it does: undefined otherwise. */
+  properKey(keys: NativeBuffer, offset: number): NativeBuffer | undefined;
   /** What the value holds beside expiry and reason stays as it is. */
   writeValue(entry: FenceEntry, values: NativeBuffer, offset: number): void;
   readExpiresMs(values: NativeBuffer, offset: number): number;
@@ -34,7 +37,9 @@ export interface BanCodec {
   readRecord(prefix: Prefix, values: NativeBuffer, offset: number): FenceRecord;
 }
 
-function ownValues(reasons: Reasons): Omit<BanCodec, "keyBytes" | "writeKey" | "readKey" | "exactLookup"> {
+function ownValues(
+  reasons: Reasons,
+): Omit<BanCodec, "keyBytes" | "writeKey" | "readKey" | "exactLookup" | "properKey"> {
   return {
     valueBytes: structBytes.ban,
     writeValue({ expiresMs, reason }, values, offset) {
@@ -58,6 +63,10 @@ export function exactCodec(reasons: Reasons, ipv6PrefixBits: number): BanCodec {
     keyBytes: structBytes.ban_key,
     writeKey: writeBanKey,
     readKey: (keys, offset) => readBanKey(keys, offset, ipv6PrefixBits),
+    properKey(keys, offset) {
+      if (!hasHostBits(keys, offset, ipv6PrefixBits)) return undefined;
+      return prefixFromBytes(keys.subarray(offset, offset + structBytes.ban_key), ipv6PrefixBits).bytes;
+    },
   };
 }
 
@@ -69,6 +78,7 @@ export function cidrCodec(reasons: Reasons): BanCodec {
     keyBytes: structBytes.cidr_key,
     writeKey: writeCidrKey,
     readKey: readCidrKey,
+    properKey: () => undefined,
   };
 }
 
@@ -88,6 +98,7 @@ export function ipv4Codec(valueBytes: 4 | 8): BanCodec {
       mapped.set(keys.subarray(offset, offset + ipv4Bytes), 12);
       return prefixFromBytes(mapped);
     },
+    properKey: () => undefined,
     writeValue: ({ expiresMs }, values, offset) => writeExpiry(expiresMs, values, offset, valueBytes),
     readExpiresMs: (values, offset) => readExpiry(values, offset, valueBytes).expiresMs,
     mayBeForeign: true,

@@ -5,7 +5,7 @@ import type { Prefix } from "../core/address.ts";
 import type { FenceEntry, FenceOutcome, FenceRecord } from "../core/fence.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import type { BanCodec } from "./ban_codec.ts";
-import { type BpfMap, mapTypes, updateAny } from "./bpf_map.ts";
+import { type BpfMap, mapTypes, updateAny, updateOnlyNew } from "./bpf_map.ts";
 import { errnoName } from "./errno.ts";
 import type { MapSlice } from "./map_batch.ts";
 import { nativeBytes } from "./native_bytes.ts";
@@ -274,9 +274,11 @@ export class BanStore {
       const { keys, values, count } = step.value;
       let over = 0;
       for (let index = 0; index < count; index++) {
-        if (this.#codec.readExpiresMs(values, index * valueBytes) > nowMs) continue;
+        const proper = this.#codec.properKey(keys, index * keyBytes);
+        if (proper !== undefined) this.#move(proper, values, index * valueBytes);
+        else if (this.#codec.readExpiresMs(values, index * valueBytes) > nowMs) continue;
         this.#keys.set(keys.subarray(index * keyBytes, (index + 1) * keyBytes), over * keyBytes);
-        if (++over === batchEntries) break;
+        over++;
       }
       const deleted = over === 0 ? 0 : this.#map.deleteMany(this.#keys, over);
       this.#entries -= deleted;
@@ -284,5 +286,11 @@ export class BanStore {
       ended += deleted;
     }
     return ended;
+  }
+
+  /** Another tool wrote a key that is never looked up: its entry goes where it is found. */
+  #move(key: NativeBuffer, values: NativeBuffer, valueAt: number): void {
+    this.#value.set(values.subarray(valueAt, valueAt + this.#codec.valueBytes));
+    if (this.#map.update(key, this.#value, updateOnlyNew) === 0) this.#changed(1);
   }
 }

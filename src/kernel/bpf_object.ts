@@ -48,7 +48,10 @@ export function loadObject(libraries: Libraries, bytes: NativeBuffer, plan: Obje
   view.setBigUint64(56, native.address(log), true);
   view.setBigUint64(64, BigInt(log.length), true);
   const handle = bpf.bpf_object__open_mem(bytes, BigInt(bytes.length), options);
-  if (handle === 0n) check("Open the BPF object", Number(bpf.libbpf_get_error(0n)) || -22);
+  if (handle === 0n) {
+    const errno = -Number(bpf.libbpf_get_error(0n)) || 22;
+    throw new KernelError("Open the BPF object", errno, "it is damaged: build it again with make bpf");
+  }
 
   // A map that is reused takes the name of the one in its place: it is looked up before that.
   const maps = mapHandles(libraries, handle);

@@ -51,6 +51,17 @@ export function writeCidrKey(prefix: Prefix, keys: NativeBuffer, offset: number)
   keys.set(prefix.bytes, offset + 4);
 }
 
+/** True for an IPv6 key with bits beyond the ban prefix: the program masks them off before it looks. */
+export function hasHostBits(keys: NativeBuffer, offset: number, ipv6Bits: number): boolean {
+  const view = new DataView(keys.buffer, keys.byteOffset);
+  const mapped = view.getUint32(offset + 8) === 0xffff && readU64(view, offset) === 0;
+  if (mapped || ipv6Bits === 128) return false;
+  const partial = ipv6Bits >> 3;
+  if (((keys[offset + partial] ?? 0) & (0xff >> (ipv6Bits & 7))) !== 0) return true;
+  for (let index = partial + 1; index < structBytes.ban_key; index++) if (keys[offset + index] !== 0) return true;
+  return false;
+}
+
 /** An IPv6 key stands for the network of `ipv6Bits`; one with host bits was not written by these rules. */
 export function readBanKey(keys: NativeBuffer, offset: number, ipv6Bits: number): Prefix {
   const single = prefixFromBytes(keys.subarray(offset, offset + structBytes.ban_key));

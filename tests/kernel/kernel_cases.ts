@@ -5,6 +5,8 @@ import { detachCases } from "./detach_cases.ts";
 import { documentedMapCases } from "./documented_map_cases.ts";
 import { fenceCases } from "./fence_cases.ts";
 import type { KernelCase } from "./kernel_case.ts";
+import { mapCases } from "./map_cases.ts";
+import { otherToolsCases } from "./other_tools_cases.ts";
 import { privilegesCases } from "./privileges_cases.ts";
 import { probeCases } from "./probe_cases.ts";
 import { proofCases } from "./proof_cases.ts";
@@ -19,4 +21,6 @@ export const kernelCases: readonly KernelCase[] = [
   ...detachCases,
   ...privilegesCases,
   ...probeCases,
+  ...mapCases,
+  ...otherToolsCases,
 ];
