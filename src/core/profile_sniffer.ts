@@ -5,6 +5,8 @@
 // on how TCP cut them. No allocation.
 import type { CompiledProfile } from "./compiled_profile.ts";
 import { createMatcher } from "./signature_matcher.ts";
+import { holds, type Outcome, open } from "./signature_probe.ts";
+import { startCells } from "./signature_program.ts";
 import type { Sniff, Sniffer } from "./sniff.ts";
 
 /** What is neither expected nor known, where the profile calls that foreign. */
@@ -40,9 +42,12 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
   let canBeRefuted = false;
   let canBeNamed = false;
 
+  let refutedAt = 0;
+  let namedAt = 0;
+
   function scan(bytes: Uint8Array, length: number, ended: boolean): void {
-    let refutedAt = Number.POSITIVE_INFINITY;
-    let namedAt = Number.POSITIVE_INFINITY;
+    refutedAt = Number.MAX_SAFE_INTEGER;
+    namedAt = Number.MAX_SAFE_INTEGER;
     refuter = -1;
     namer = -1;
     canBeRefuted = false;
@@ -50,23 +55,27 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     const candidates = known.byFirstByte[bytes[0] ?? 0] ?? none;
     for (let index = 0; index < candidates.length; index++) {
       const alternative = candidates[index] ?? 0;
+      // What needs as many bytes as what is known to refute comes too late to have a say.
+      if (holds(known.starts[alternative * startCells + 3] ?? 0) >= refutedAt) continue;
       const outcome = matchKnown(alternative, bytes, length, ended);
-      if (outcome < 0) continue;
-      const owner = owners[alternative] ?? 0;
-      const isRefuter = refutes[owner] === true;
-      if (outcome === 0) {
-        canBeNamed = true;
-        canBeRefuted ||= isRefuter;
-        continue;
-      }
-      if (outcome < namedAt) {
-        namedAt = outcome;
-        namer = owner;
-      }
-      if (isRefuter && outcome < refutedAt) {
-        refutedAt = outcome;
-        refuter = owner;
-      }
+      if (outcome >= 0) note(owners[alternative] ?? 0, outcome);
+    }
+  }
+
+  function note(owner: number, outcome: Outcome): void {
+    const isRefuter = refutes[owner] === true;
+    if (outcome === open) {
+      canBeNamed = true;
+      canBeRefuted ||= isRefuter;
+      return;
+    }
+    if (outcome < namedAt) {
+      namedAt = outcome;
+      namer = owner;
+    }
+    if (isRefuter && outcome < refutedAt) {
+      refutedAt = outcome;
+      refuter = owner;
     }
   }
 

@@ -12,6 +12,7 @@ import {
   lengthFree,
   noMaximum,
   type Program,
+  startCells,
   stepBlocks,
   stepBytes,
   stepCells,
@@ -30,6 +31,7 @@ export function createMatcher(program: Program): Matcher {
   let cursor = -1;
 
   const cell = (index: number) => steps[index] ?? 0;
+  const startCell = (index: number) => starts[index] ?? 0;
   const datum = (index: number) => data[index] ?? 0;
 
   function bytesAt(step: number, at: number, bytes: Uint8Array, length: number, ended: boolean): Outcome {
@@ -149,18 +151,30 @@ export function createMatcher(program: Program): Matcher {
     }
   }
 
+  /** The next relative step does not begin at what must not be there. */
+  function negated(step: number, bytes: Uint8Array, length: number, ended: boolean): Outcome {
+    const before = cursor;
+    const outcome = run(step, bytes, length, ended);
+    cursor = before;
+    return -outcome;
+  }
+
+  /** The pivot settles most alternatives with one look. */
+  function missesPivot(start: number, bytes: Uint8Array, length: number): boolean {
+    const pivot = startCell(start + 1);
+    return pivot < length && data[startCell(start + 2) + (bytes[pivot] ?? 0)] === 0;
+  }
+
   return (alternative, bytes, length, ended) => {
-    const end = starts[alternative + 1] ?? 0;
+    const start = alternative * startCells;
+    if (missesPivot(start, bytes, length)) return fails(startCell(start + 1) + 1);
+    const end = startCell(start + startCells);
     let latest = 1;
     let isOpen = false;
     cursor = -1;
-    for (let step = starts[alternative] ?? 0; step < end; step += stepCells) {
-      const before = cursor;
-      let outcome = run(step, bytes, length, ended);
-      if ((cell(step) & flagNegated) !== 0) {
-        cursor = before;
-        outcome = -outcome;
-      }
+    for (let step = startCell(start); step < end; step += stepCells) {
+      const isNegated = (cell(step) & flagNegated) !== 0;
+      const outcome = isNegated ? negated(step, bytes, length, ended) : run(step, bytes, length, ended);
       if (outcome < 0) return outcome;
       if (outcome === open) isOpen = true;
       else if (outcome > latest) latest = outcome;

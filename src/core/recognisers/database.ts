@@ -169,12 +169,13 @@ export const mongodb: Recogniser = {
   description: "MongoDB: wire protocol messages of a client",
   rules: [
     {
-      // A length below 65,536, in answer to nothing, OP_QUERY, OP_GET_MORE, OP_COMMAND, OP_COMPRESSED or OP_MSG. 16 + 32 + 29 bits.
+      // A length below 65,536, in answer to nothing, operation 2,004 (a query) to 2,013 (a message).
+      // 16 + 32 + 29 bits.
       kind: "all",
       rules: [
         { kind: "bytes", at: 2, hex: "00 00" },
         { kind: "bytes", at: 8, hex: ["00 00 00 00", "ff ff ff ff"] },
-        { kind: "bytes", at: 12, hex: ["d4 07 00 00", "d5 07 00 00", "da 07 00 00", "dc 07 00 00", "dd 07 00 00"] },
+        { kind: "number", at: 12, size: 4, endian: "little", min: 2004, max: 2013 },
       ],
     },
   ],
@@ -193,8 +194,20 @@ export const cassandra: Recogniser = {
         { kind: "length", min: 9, max: 9 },
       ],
     },
-    // STARTUP: a map of options that begins with CQL_VERSION or COMPRESSION. 88 bits and more, beyond any header's reach.
-    { kind: "text", at: 13, text: ["CQL_VERSION", "COMPRESSION", "DRIVER_NAME", "DRIVER_VERSION"] },
-    { kind: "text", at: 12, text: ["CQL_VERSION", "COMPRESSION"] },
+    {
+      // STARTUP: version 1 to 5 or 0x42, a map of options that begins with one of these. 2 + 88 bits and more,
+      // all but the first beyond any header's reach.
+      kind: "all",
+      rules: [
+        { kind: "number", size: 1, min: 1, max: 0x42 },
+        {
+          kind: "any",
+          rules: [
+            { kind: "text", at: 13, text: ["CQL_VERSION", "COMPRESSION", "DRIVER_NAME", "DRIVER_VERSION"] },
+            { kind: "text", at: 12, text: ["CQL_VERSION", "COMPRESSION"] },
+          ],
+        },
+      ],
+    },
   ],
 };

@@ -29,7 +29,7 @@ export const modbus: Recogniser = {
       kind: "all",
       rules: [
         { kind: "bytes", at: 2, hex: "00 00 00 02" },
-        { kind: "bytes", at: 7, hex: ["07", "0b", "0c", "11"] },
+        { kind: "number", at: 7, size: 1, min: 0x07, max: 0x11 },
         { kind: "length", min: 8, max: 8 },
       ],
     },
