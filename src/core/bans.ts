@@ -30,15 +30,24 @@ export interface Ban {
   /** Milliseconds since boot; Infinity is without an end. */
   readonly expiresMs: number;
   readonly evidence: Evidence | undefined;
+  /** The kernel map that holds it; undefined: user space alone. Changed by `Bans.stand` only. */
+  standsIn?: string | undefined;
 }
 
 /** Enough to recognise a request line or a TLS hello by eye. */
 export const evidenceBytes = 64;
 
+/** The bans that stand in one map. */
+interface Standing {
+  readonly expiry: Expiry<Ban>;
+  count: number;
+}
+
 export class Bans {
   readonly capacity: number;
   readonly #byText = new Map<string, Ban>();
-  readonly #expiry = new Expiry<string>();
+  /** By the map that the bans stand in: when one is full, the soonest to end of its own makes room. */
+  readonly #standing = new Map<string | undefined, Standing>();
   readonly #ipv6Bits: number;
   /** How many bans of each prefix length are not of single sources; empty nearly always. */
   readonly #ranges = new Map<number, number>();
@@ -94,7 +103,7 @@ export class Bans {
     const evicted = this.#byText.has(ban.prefix.text) || this.size < this.capacity ? undefined : this.#evict();
     this.remove(ban.prefix);
     this.#byText.set(ban.prefix.text, ban);
-    this.#expiry.add(ban.prefix.text, ban.expiresMs);
+    this.#enlist(ban);
     this.#countRange(ban.prefix, 1);
     return evicted;
   }
@@ -104,32 +113,50 @@ export class Bans {
     const ban = this.#byText.get(prefix.text);
     if (ban === undefined) return undefined;
     this.#byText.delete(prefix.text);
-    this.#expiry.remove(prefix.text, ban.expiresMs);
+    this.#strike(ban);
     this.#countRange(prefix, -1);
     return ban;
   }
 
+  /** A ban that is in the table came to stand in another map. */
+  stand(ban: Ban, map: string | undefined): void {
+    if (ban.standsIn === map) return;
+    this.#strike(ban);
+    ban.standsIn = map;
+    this.#enlist(ban);
+  }
+
+  /** How many bans stand in a map; undefined: in none. */
+  standing(map: string | undefined): number {
+    return this.#standing.get(map)?.count ?? 0;
+  }
+
   /** Takes out bans that are over, at most `limit`. */
-  due(nowMs: number, limit?: number): Ban[] {
+  due(nowMs: number, limit = Number.POSITIVE_INFINITY): Ban[] {
     const ended: Ban[] = [];
-    for (const text of this.#expiry.due(nowMs, limit)) {
-      const ban = this.#byText.get(text);
-      if (ban === undefined) continue;
-      this.remove(ban.prefix);
-      ended.push(ban);
-    }
+    for (const { expiry } of this.#standing.values()) ended.push(...expiry.due(nowMs, limit - ended.length));
+    for (const { prefix } of ended) this.remove(prefix);
     return ended;
   }
 
-  /** The ban that ends first: who makes room when a kernel map is full. */
+  /** The ban that ends first, of all. */
   soonest(): Ban | undefined {
-    const text = this.#expiry.soonest();
-    return text === undefined ? undefined : this.#byText.get(text);
+    let first: Ban | undefined;
+    for (const { expiry } of this.#standing.values()) {
+      const ban = expiry.soonest();
+      if (ban !== undefined && (first === undefined || ban.expiresMs < first.expiresMs)) first = ban;
+    }
+    return first;
+  }
+
+  /** The ban that ends first of those that stand in a map: who makes room when it is full. */
+  soonestIn(map: string): Ban | undefined {
+    return this.#standing.get(map)?.expiry.soonest();
   }
 
   /** Every ban inside a prefix, itself included. A source mostly has nothing inside it but itself. */
   *within(prefix: Prefix): Generator<Ban> {
-    if (this.isSource(prefix) && ![...this.#ranges.keys()].some((bits) => bits > prefix.bits)) {
+    if (this.isSource(prefix) && !this.#hasRangesWithin(prefix.bits)) {
       const exact = this.get(prefix);
       if (exact !== undefined) yield exact;
       return;
@@ -141,6 +168,11 @@ export class Bans {
     return this.#byText.values();
   }
 
+  #hasRangesWithin(bits: number): boolean {
+    for (const rangeBits of this.#ranges.keys()) if (rangeBits > bits) return true;
+    return false;
+  }
+
   #around(prefix: Prefix, bits: number): Ban | undefined {
     const range = widened(prefix, bits);
     return range === undefined ? undefined : this.#byText.get(range.text);
@@ -149,6 +181,23 @@ export class Bans {
   #evict(): Ban | undefined {
     const victim = this.soonest() ?? this.#byText.values().next().value;
     return victim === undefined ? undefined : this.remove(victim.prefix);
+  }
+
+  #enlist(ban: Ban): void {
+    let standing = this.#standing.get(ban.standsIn);
+    if (standing === undefined) {
+      standing = { expiry: new Expiry(), count: 0 };
+      this.#standing.set(ban.standsIn, standing);
+    }
+    standing.expiry.add(ban, ban.expiresMs);
+    standing.count++;
+  }
+
+  #strike(ban: Ban): void {
+    const standing = this.#standing.get(ban.standsIn);
+    if (standing === undefined) return;
+    standing.expiry.remove(ban, ban.expiresMs);
+    standing.count--;
   }
 
   #countRange(prefix: Prefix, change: number): void {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every ban and every lift goes through here, whoever asks: never-ban list, time-out table, kernel, in
 // this order. The table is the truth; the fence (the kernel) holds as much of it as has room.
-import { type Prefix, requirePrefix } from "./address.ts";
+import type { Prefix } from "./address.ts";
 import type { Ban, BannedBy, Bans, Evidence } from "./bans.ts";
 import type { Client } from "./client.ts";
 import type { Counters } from "./counters.ts";
-import { Expiry } from "./expiry.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord } from "./fence.ts";
 import { Folding } from "./folding.ts";
 import type { NeverBan, NeverBanEntry } from "./never_ban.ts";
@@ -33,9 +32,6 @@ export class Enforcement {
   readonly neverBan: NeverBan;
   readonly #fence: Fence | undefined;
   readonly #counters: Counters;
-  /** For each kernel map the bans that stand in it: in a full one, the soonest to end makes room. */
-  readonly #residents = new Map<string, Expiry<string>>();
-  readonly #absent = new Set<string>();
   readonly #folding: Folding | undefined;
 
   constructor(bans: Bans, neverBan: NeverBan, fence: Fence | undefined, counters: Counters) {
@@ -58,7 +54,7 @@ export class Enforcement {
 
   /** Bans that user space alone enforces, since the kernel could not take them. */
   get userSpaceOnly(): number {
-    return this.#absent.size;
+    return this.#fence === undefined ? 0 : this.bans.standing(undefined);
   }
 
   ban(request: BanRequest, nowMs: number): BanResult {
@@ -76,12 +72,21 @@ export class Enforcement {
       return { kind: "banned", ban: this.#record(request, nowMs), kernel: undefined };
     });
     if (this.#fence === undefined) return results;
-    const made = results.flatMap((result) => (result.kind === "banned" ? [result.ban] : []));
-    // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
-    const bans = made.filter((ban) => this.bans.get(ban.prefix) === ban);
-    const single = bans.filter((ban) => this.foldOf(ban.prefix) === undefined);
+    const single: Ban[] = [];
+    for (const result of results) {
+      // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
+      if (result.kind !== "banned" || this.bans.get(result.ban.prefix) !== result.ban) continue;
+      if (this.#standsInFold(result.ban)) continue;
+      single.push(result.ban);
+    }
     const outcomes = this.#fence.putMany(single.map(entryOf));
-    for (const [index, ban] of single.entries()) this.#settle(ban, outcomes[index] ?? { kind: "full" }, nowMs);
+    const refused = single.flatMap((ban, index) => {
+      const outcome = outcomes[index] ?? { kind: "full" };
+      if (outcome.kind === "enforced") return [];
+      this.bans.stand(ban, undefined);
+      return [{ ban, outcome }];
+    });
+    for (const { ban, outcome } of refused) this.#settle(ban, outcome, nowMs);
     return results;
   }
 
@@ -91,19 +96,25 @@ export class Enforcement {
     const conflict = this.neverBan.conflict(prefix);
     if (conflict !== undefined) return { kind: "spared", conflict };
     const by = record.foreign ? "foreign" : "map";
-    const ban: Ban = { prefix, protocol: record.reason, by, evidence: undefined, sinceMs: nowMs, expiresMs };
+    const standsIn = this.#fence?.mapOf(prefix);
+    const ban: Ban = { prefix, protocol: record.reason, by, evidence: undefined, sinceMs: nowMs, expiresMs, standsIn };
     this.#insert(ban);
-    this.#resident(ban);
     return { kind: "banned", ban, kernel: { kind: "enforced" } };
   }
 
   /** Ends the bans of prefixes and of everything inside them. @returns the bans that ended. */
   lift(prefixes: readonly Prefix[], nowMs: number): Ban[] {
-    const lifted = new Set(prefixes.flatMap((prefix) => [...this.bans.within(prefix)]));
-    for (const ban of lifted) this.bans.remove(ban.prefix);
-    this.#release([...lifted]);
+    const lifted: Ban[] = [];
+    for (const prefix of prefixes) {
+      // All of them first: a table must not change while it is walked.
+      for (const ban of [...this.bans.within(prefix)]) {
+        this.bans.remove(ban.prefix);
+        lifted.push(ban);
+      }
+    }
+    this.#release(lifted);
     for (const prefix of prefixes) this.#unfold(prefix, nowMs);
-    return [...lifted];
+    return lifted;
   }
 
   /**
@@ -114,14 +125,14 @@ export class Enforcement {
     if (this.bans.size === 0) return false;
     const ban = this.bans.find(client, nowMs);
     if (ban === undefined) return false;
-    if (this.#absent.has(ban.prefix.text)) this.#enforce(ban, nowMs);
+    if (ban.standsIn === undefined) this.#enforce(ban, nowMs);
     return true;
   }
 
   /** A ban whose kernel entry is gone although it should stand there: another tool took it out. */
   vanished(ban: Ban, nowMs: number): boolean {
     if (this.#fence === undefined || ban.expiresMs <= nowMs + clockToleranceMs) return false;
-    const stands = !this.#absent.has(ban.prefix.text) && this.foldOf(ban.prefix) === undefined;
+    const stands = ban.standsIn !== undefined && ban.standsIn !== inFold;
     return stands && this.#fence.record(ban.prefix) === undefined;
   }
 
@@ -139,7 +150,9 @@ export class Enforcement {
   }
 
   #record({ prefix, protocol, by, forMs, evidence }: BanRequest, nowMs: number): Ban {
-    const ban: Ban = { prefix, protocol, by, evidence, sinceMs: nowMs, expiresMs: nowMs + forMs };
+    // Taken to stand in the kernel: nearly all will, and what does not is told by the fence.
+    const standsIn = this.#fence?.mapOf(prefix);
+    const ban: Ban = { prefix, protocol, by, evidence, sinceMs: nowMs, expiresMs: nowMs + forMs, standsIn };
     this.#insert(ban);
     if (this.foldOf(prefix)?.text === prefix.text) this.#unfold(prefix, nowMs);
     this.#counters.bansTotal++;
@@ -148,30 +161,33 @@ export class Enforcement {
   }
 
   #insert(ban: Ban): void {
-    const earlier = this.bans.get(ban.prefix);
-    if (earlier !== undefined) this.#forget(earlier);
     const evicted = this.bans.add(ban);
     if (evicted !== undefined) this.#release([evicted]);
   }
 
   #enforce(ban: Ban, nowMs: number): FenceOutcome | undefined {
     if (this.#fence === undefined) return undefined;
-    if (this.foldOf(ban.prefix) !== undefined) return { kind: "enforced" };
-    return this.#settle(ban, this.#fence.put(entryOf(ban)), nowMs);
+    if (this.#standsInFold(ban)) return { kind: "enforced" };
+    const outcome = this.#fence.put(entryOf(ban));
+    if (outcome.kind !== "enforced") this.bans.stand(ban, undefined);
+    return this.#settle(ban, outcome, nowMs);
+  }
+
+  /** True, and noted, when a fold blocks the source. */
+  #standsInFold(ban: Ban): boolean {
+    if (this.foldOf(ban.prefix) === undefined) return false;
+    this.bans.stand(ban, inFold);
+    return true;
   }
 
   /** What became of a ban in the kernel. In a full map its neighbours are folded, or the soonest goes. */
   #settle(ban: Ban, first: FenceOutcome, nowMs: number): FenceOutcome {
-    if (this.foldOf(ban.prefix) !== undefined) return { kind: "enforced" };
+    if (this.#standsInFold(ban)) return { kind: "enforced" };
     if (first.kind === "full" && this.#fold(ban, nowMs)) return { kind: "enforced" };
     const outcome = first.kind === "full" && this.#makeRoom(ban) ? (this.#fence?.put(entryOf(ban)) ?? first) : first;
-    if (outcome.kind === "enforced") {
-      this.#resident(ban);
-      return outcome;
-    }
-    this.#absent.add(ban.prefix.text);
+    this.bans.stand(ban, outcome.kind === "enforced" ? this.#fence?.mapOf(ban.prefix) : undefined);
     if (outcome.kind === "full") this.#counters.kernelFull++;
-    else this.#counters.kernelFailed++;
+    else if (outcome.kind === "failed") this.#counters.kernelFailed++;
     return outcome;
   }
 
@@ -179,7 +195,7 @@ export class Enforcement {
   #fold(ban: Ban, nowMs: number): boolean {
     const members = this.#folding?.fold(ban, nowMs);
     if (members === undefined) return false;
-    for (const member of members) this.#forget(member);
+    for (const member of members) this.bans.stand(member, inFold);
     this.#fence?.dropMany(members.map(({ prefix }) => prefix));
     return true;
   }
@@ -190,37 +206,19 @@ export class Enforcement {
 
   /** False when everything in the map ends later than this ban. */
   #makeRoom(ban: Ban): boolean {
-    const residents = this.#residentsOf(ban.prefix);
-    const soonest = residents.soonest();
-    const victim = soonest === undefined ? undefined : this.bans.get(requirePrefix(soonest));
+    const victim = this.bans.soonestIn(this.#fence?.mapOf(ban.prefix) ?? "");
     if (victim === undefined || victim.expiresMs >= ban.expiresMs) return false;
-    residents.remove(victim.prefix.text, victim.expiresMs);
-    this.#absent.add(victim.prefix.text);
+    this.bans.stand(victim, undefined);
     return this.#fence?.drop(victim.prefix) === true;
   }
 
   #release(bans: readonly Ban[]): void {
-    for (const ban of bans) this.#forget(ban);
     this.#fence?.dropMany(bans.map(({ prefix }) => prefix));
   }
-
-  #forget(ban: Ban): void {
-    this.#absent.delete(ban.prefix.text);
-    if (this.#fence !== undefined) this.#residentsOf(ban.prefix).remove(ban.prefix.text, ban.expiresMs);
-  }
-
-  #resident(ban: Ban): void {
-    this.#absent.delete(ban.prefix.text);
-    this.#residentsOf(ban.prefix).add(ban.prefix.text, ban.expiresMs);
-  }
-
-  #residentsOf(prefix: Prefix): Expiry<string> {
-    const map = this.#fence?.mapOf(prefix) ?? "";
-    const residents = this.#residents.get(map) ?? new Expiry<string>();
-    this.#residents.set(map, residents);
-    return residents;
-  }
 }
+
+/** In place of a map's name: a prefix in the map of ranges stands for the ban and its neighbours. */
+const inFold = "fold";
 
 function entryOf({ prefix, expiresMs, protocol }: Ban): FenceEntry {
   return { prefix, expiresMs, reason: protocol };
