@@ -34,16 +34,21 @@ class Leg implements SocketEvents {
   }
 }
 
+/** Not a function, since there are thousands of relays at a time. */
+export interface RelayOwner {
+  /** Called once, when both connections are gone. */
+  relayEnded(): void;
+}
+
 export class Relay {
   readonly #fromClient = new Leg(this);
   readonly #fromServer = new Leg(this);
-  readonly #done: () => void;
+  readonly #owner: RelayOwner;
 
-  /** @param done called once, when both connections are gone. */
-  constructor(client: TcpSocket, done: () => void) {
+  constructor(client: TcpSocket, owner: RelayOwner) {
     this.#fromClient.from = client;
     this.#fromServer.to = client;
-    this.#done = done;
+    this.#owner = owner;
   }
 
   /** Who hears the server, from before its connection stands. */
@@ -75,7 +80,7 @@ export class Relay {
 
   closed(leg: Leg): void {
     const opposite = this.#opposite(leg);
-    if (opposite.closed) this.#done();
+    if (opposite.closed) this.#owner.relayEnded();
     else if (!leg.ended || !opposite.ended) opposite.from?.reset();
   }
 

@@ -8,9 +8,9 @@ import type { Counters } from "../core/counters.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
-import { Relay } from "./relay.ts";
+import { Relay, type RelayOwner } from "./relay.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
-import type { Upstreams } from "./upstreams.ts";
+import type { Upstream, Upstreams } from "./upstreams.ts";
 
 /** What a session needs of the gate. */
 export interface SessionContext {
@@ -30,16 +30,20 @@ export interface SessionContext {
 /** Bytes kept for a server that is still being connected to; then the client waits in its own kernel. */
 const heldLimitBytes = 256 * 1024;
 
-export class Session implements SocketEvents, LiveSession {
+/** What a session holds once it is judged. */
+const none: Uint8Array[] = [];
+
+export class Session implements SocketEvents, LiveSession, RelayOwner {
   readonly client: Client;
   readonly #context: SessionContext;
   readonly #socket: TcpSocket;
   readonly #deadlineMs: number;
-  readonly #held: Uint8Array[] = [];
+  #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
   #state: "sniffing" | "connecting" | "relaying" | "over" = "sniffing";
   #relay: Relay | undefined;
+  #upstream: Upstream | undefined;
 
   constructor(context: SessionContext, socket: TcpSocket, client: Client) {
     this.client = client;
@@ -50,6 +54,7 @@ export class Session implements SocketEvents, LiveSession {
   }
 
   data(bytes: Uint8Array): void {
+    if (this.#state === "over") return;
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
     if (this.#state === "sniffing") this.#judge(false);
@@ -126,14 +131,10 @@ export class Session implements SocketEvents, LiveSession {
   }
 
   async #connect(): Promise<void> {
-    const { counters, sessions, upstreams } = this.#context;
-    let release = () => {};
-    const relay = new Relay(this.#socket, () => {
-      release();
-      sessions.remove(this);
-    });
-    const upstream = await upstreams.open(relay.serverEvents, this.#context.nowMs());
-    if (upstream === undefined) {
+    const { counters, upstreams } = this.#context;
+    const relay = new Relay(this.#socket, this);
+    const opened = await upstreams.open(relay.serverEvents, this.#context.nowMs());
+    if (opened === undefined) {
       if (this.#state === "over") return;
       counters.upstreamFailed++;
       this.#finish();
@@ -141,21 +142,27 @@ export class Session implements SocketEvents, LiveSession {
       return;
     }
     if (this.#state === "over") {
-      upstream.release();
-      upstream.socket.reset();
+      upstreams.release(opened.upstream);
+      opened.socket.reset();
       return;
     }
-    release = upstream.release;
+    this.#upstream = opened.upstream;
     counters.relayed++;
     this.#state = "relaying";
     this.#relay = relay;
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
-    relay.start(this.#socket, upstream.socket, this.#held.splice(0), this.#clientEnded);
+    relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
+    this.#held = none;
+  }
+
+  relayEnded(): void {
+    if (this.#upstream !== undefined) this.#context.upstreams.release(this.#upstream);
+    this.#context.sessions.remove(this);
   }
 
   #finish(): void {
     this.#state = "over";
-    this.#held.length = 0;
+    this.#held = none;
     this.#context.sessions.decided(this, this.#deadlineMs);
     this.#context.sessions.remove(this);
   }

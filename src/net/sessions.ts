@@ -14,7 +14,8 @@ export interface LiveSession {
 }
 
 export class Sessions {
-  readonly #bySource = new Map<string, Set<LiveSession>>();
+  /** Nearly every source has one connection: a set for each would outweigh the session. */
+  readonly #bySource = new Map<string, LiveSession | Set<LiveSession>>();
   readonly #undecided = new Set<LiveSession>();
   readonly #deadlines = new Expiry<LiveSession>();
   readonly #ipv6Bits: number;
@@ -30,13 +31,16 @@ export class Sessions {
   }
 
   ofSource(sourceText: string): number {
-    return this.#bySource.get(sourceText)?.size ?? 0;
+    const sessions = this.#bySource.get(sourceText);
+    return sessions instanceof Set ? sessions.size : Number(sessions !== undefined);
   }
 
   add(session: LiveSession, deadlineMs: number): void {
-    const ofSource = this.#bySource.get(session.client.sourceText);
-    if (ofSource === undefined) this.#bySource.set(session.client.sourceText, new Set([session]));
-    else ofSource.add(session);
+    const { sourceText } = session.client;
+    const others = this.#bySource.get(sourceText);
+    if (others === undefined) this.#bySource.set(sourceText, session);
+    else if (others instanceof Set) others.add(session);
+    else this.#bySource.set(sourceText, new Set([others, session]));
     this.#size++;
     this.#undecided.add(session);
     this.#deadlines.add(session, deadlineMs);
@@ -49,9 +53,15 @@ export class Sessions {
   }
 
   remove(session: LiveSession): void {
-    const ofSource = this.#bySource.get(session.client.sourceText);
-    if (ofSource?.delete(session) !== true) return;
-    if (ofSource.size === 0) this.#bySource.delete(session.client.sourceText);
+    const { sourceText } = session.client;
+    const sessions = this.#bySource.get(sourceText);
+    if (sessions instanceof Set) {
+      if (!sessions.delete(session)) return;
+      if (sessions.size === 0) this.#bySource.delete(sourceText);
+    } else {
+      if (sessions !== session) return;
+      this.#bySource.delete(sourceText);
+    }
     this.#size--;
   }
 
@@ -78,10 +88,15 @@ export class Sessions {
   /** Whom a prefix may concern; for a source or a part of one, as in nearly every ban, that is no search. */
   #around(prefix: Prefix): Iterable<LiveSession> {
     if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.#all();
-    return this.#bySource.get(sourceOf(prefix, this.#ipv6Bits).text) ?? [];
+    return listOf(this.#bySource.get(sourceOf(prefix, this.#ipv6Bits).text));
   }
 
   *#all(): Generator<LiveSession> {
-    for (const sessions of this.#bySource.values()) yield* sessions;
+    for (const sessions of this.#bySource.values()) yield* listOf(sessions);
   }
+}
+
+function listOf(sessions: LiveSession | Set<LiveSession> | undefined): Iterable<LiveSession> {
+  if (sessions instanceof Set) return sessions;
+  return sessions === undefined ? [] : [sessions];
 }

@@ -16,7 +16,8 @@ export interface UpstreamStatus {
   readonly active: number;
 }
 
-interface Upstream extends UpstreamAddress {
+/** One of the servers, with what was last seen of it. */
+export interface Upstream extends UpstreamAddress {
   readonly text: string;
   reachable: boolean | undefined;
   error: string | undefined;
@@ -53,17 +54,23 @@ export class Upstreams {
     }));
   }
 
-  /**
-   * @returns the connection and what to call when it is over; undefined when no upstream answers.
-   */
-  async open(events: SocketEvents, nowMs: number): Promise<{ socket: TcpSocket; release: () => void } | undefined> {
+  /** @returns the connection and whom to `release` when it is over; undefined when no upstream answers. */
+  async open(
+    events: SocketEvents,
+    nowMs: number,
+  ): Promise<{ readonly socket: TcpSocket; readonly upstream: Upstream } | undefined> {
     for (const upstream of this.#inOrder()) {
       const socket = await this.#try(upstream, events, nowMs);
       if (socket === undefined) continue;
       upstream.active++;
-      return { socket, release: () => upstream.active-- };
+      return { socket, upstream };
     }
     return undefined;
+  }
+
+  /** A connection to this upstream is over. */
+  release(upstream: Upstream): void {
+    upstream.active--;
   }
 
   /** Tries those of which nothing was seen for `idleMs`, so that readiness is true also without traffic. */
