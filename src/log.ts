@@ -10,8 +10,9 @@ export type Log = (level: LogLevel, message: string, fields?: Readonly<Record<st
 /** @param form text: `TIME LEVEL message`; json: the same with the fields, one object a line. */
 export function openLog(form: "text" | "json"): Log {
   return (level, message, fields) => {
-    const time = new Date().toISOString();
-    const line = form === "json" ? JSON.stringify({ time, level, message, ...fields }) : `${time} ${level} ${message}`;
+    const head = { time: new Date().toISOString(), level, message };
+    // No field takes the place of what every line has.
+    const line = form === "json" ? JSON.stringify({ ...head, ...fields, ...head }) : Object.values(head).join(" ");
     process.stderr.write(`${oneLine(line)}\n`);
   };
 }

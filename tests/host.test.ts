@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a host looks like, asked in a network namespace of the test's own making.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import process from "node:process";
+import { isLoopback, isWildcard } from "../src/host.ts";
+import { connectionLimit, descriptorLimit } from "../src/limits.ts";
+import { Loopback } from "./commands/bed.ts";
+import { Child, run } from "./harness/child.ts";
+import { ip, noNamespaces } from "./harness/netns.ts";
+
+test.each([
+  ["127.0.0.1", true],
+  ["127.9.9.9", true],
+  ["::1", true],
+  ["0:0:0:0:0:0:0:1", true],
+  ["::ffff:127.0.0.1", true],
+  ["localhost", true],
+  ["::", false],
+  ["0.0.0.0", false],
+  ["192.0.2.1", false],
+  ["127.example.org", false],
+  ["127.0.0.1.example.org", false],
+  ["localhost.example.org", false],
+])("%s is loopback: %p", (host, answer) => {
+  expect(isLoopback(host)).toBe(answer);
+});
+
+test.each([
+  ["::", true],
+  ["0:0::0", true],
+  ["0.0.0.0", true],
+  ["::1", false],
+  ["::ffff:0.0.0.0", true],
+  ["127.0.0.1", false],
+  ["localhost", false],
+])("%s is every address: %p", (host, answer) => {
+  expect(isWildcard(host)).toBe(answer);
+});
+
+describe("the limit of connections", () => {
+  test("leaves room for what else is open, and takes two descriptors for each", () => {
+    expect(connectionLimit("bun", 1024)).toBe(448);
+    expect(connectionLimit("deno", 1024)).toBe(192);
+    expect(connectionLimit("bun", Number.POSITIVE_INFINITY)).toBeLessThanOrEqual(1_000_000);
+    expect(connectionLimit("bun", 10)).toBe(1);
+  });
+
+  test("comes from what the process may open", () => {
+    expect(descriptorLimit()).toBeGreaterThan(100);
+  });
+});
+
+const reason = noNamespaces();
+if (reason !== undefined) console.log(`Skipped in tests/host: ${reason}`);
+
+describe.skipIf(reason !== undefined)("a host", () => {
+  let loopback: Loopback;
+
+  beforeAll(() => {
+    loopback = new Loopback();
+    const inside = (...args: readonly string[]) => ip("-n", loopback.name, ...args);
+    inside("link", "add", "one", "type", "veth", "peer", "name", "two");
+    inside("address", "add", "10.88.0.2/24", "dev", "one");
+    inside("address", "add", "fd88::2/64", "dev", "one", "nodad");
+    inside("address", "add", "10.99.0.2/24", "dev", "two");
+    for (const device of ["one", "two"]) inside("link", "set", device, "up");
+    inside("route", "add", "default", "via", "10.88.0.1");
+    inside("-6", "route", "add", "default", "via", "fd88::1");
+  });
+
+  afterAll(() => loopback[Symbol.dispose]());
+
+  async function ask(expression: string): Promise<unknown> {
+    const script = `const host = await import(${JSON.stringify(import.meta.resolve("../src/host.ts"))});
+      const plain = (list) => list.map(({ prefix, why }) => [prefix.text, why]);
+      console.log(JSON.stringify(${expression}));`;
+    const { stdout, stderr } = await run([process.execPath, "-e", script], { namespace: loopback.name });
+    if (stdout === "") throw new Error(stderr);
+    return JSON.parse(stdout);
+  }
+
+  const own = [
+    ["10.88.0.2", "own address of one"],
+    ["fd88::2", "own address of one"],
+    ["10.99.0.2", "own address of two"],
+  ];
+  const gateways = [
+    ["10.88.0.1", "gateway of one"],
+    ["fd88::1", "gateway of one"],
+  ];
+
+  test("protects its own addresses and its gateways, on loopback only where clients come from elsewhere", async () => {
+    const everywhere = await ask('plain(host.protectedAddresses("::"))');
+    expect(everywhere).toEqual(expect.arrayContaining([...own, ...gateways, ["127.0.0.1", "own address of lo"]]));
+    const local = (await ask('plain(host.protectedAddresses("127.0.0.1"))')) as string[][];
+    expect(local).toEqual(expect.arrayContaining([...own, ...gateways]));
+    expect(local.filter(([address]) => address === "127.0.0.1" || address === "::1")).toEqual([]);
+  });
+
+  test("has the interfaces that carry an address", async () => {
+    expect(await ask('host.interfacesOf("::").sort()')).toEqual(["one", "two"]);
+    expect(await ask('host.interfacesOf("0.0.0.0").sort()')).toEqual(["one", "two"]);
+    expect(await ask('host.interfacesOf("10.99.0.2")')).toEqual(["two"]);
+    expect(await ask('host.interfacesOf("fd88:0::2")')).toEqual(["one"]);
+    expect(await ask('host.interfacesOf("127.0.0.1")')).toEqual(["lo"]);
+    expect(await ask('host.interfacesOf("192.0.2.1")')).toEqual([]);
+  });
+
+  test("knows who has an SSH session, in both families", async () => {
+    for (const [address, listen] of [
+      ["10.88.0.2", "10.99.0.2"],
+      ["fd88::2", "fd88::2"],
+    ] as const) {
+      await using _server = new Child(["nc", "-l", listen, "22"], { namespace: loopback.name, holdInput: true });
+      await using client = new Child(["sh", "-c", `until nc -s ${address} ${listen} 22; do sleep 0.02; done`], {
+        namespace: loopback.name,
+        holdInput: true,
+      });
+      client.send("x");
+      await _server.said(/x/);
+      expect(await ask("plain(host.sshPeers())")).toContainEqual([address, "has an SSH session here"]);
+      client.closeInput();
+    }
+  });
+});

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import process from "node:process";
+import fc from "fast-check";
+import { LineLimit, oneLine, openLog, printable } from "../src/log.ts";
+
+let written: string[];
+const { write } = process.stderr;
+
+beforeEach(() => {
+  written = [];
+  process.stderr.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
+});
+
+afterEach(() => {
+  process.stderr.write = write;
+});
+
+const nasty = "a\nb\r\u001b[2J\u0000\u007f\u009b1m\u2028\u202e\tc";
+
+describe("a log line", () => {
+  test("of text is one line without anything that drives a terminal", () => {
+    openLog("text")("warn", nasty);
+    expect(written).toHaveLength(1);
+    expect(written[0]).toMatch(
+      /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warn a\\u000ab[^\p{Cc}\u2028\u202e]*\\u0009c\n$/u,
+    );
+  });
+
+  test("of JSON is read as what was given, fields included", () => {
+    openLog("json")("error", nasty, { source: nasty, level: "not mine", count: 3 });
+    expect(written[0]).toMatch(/^[^\p{Cc}\u2028\u202e]*\n$/u);
+    expect(JSON.parse(written[0] ?? "")).toMatchObject({ message: nasty, source: nasty, count: 3 });
+  });
+
+  test("of JSON keeps its own time, level and message, whatever the fields are called", () => {
+    openLog("json")("info", "mine", { time: "x", level: "x", message: "x" });
+    expect(JSON.parse(written[0] ?? "")).toMatchObject({ level: "info", message: "mine" });
+  });
+
+  test("is one line, whatever is in it", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), fc.constantFrom("text" as const, "json" as const), (text, form) => {
+        written.length = 0;
+        openLog(form)("info", text, { text });
+        expect(written).toHaveLength(1);
+        expect(written[0]).toMatch(/^[^\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]*\n$/u);
+      }),
+    );
+  });
+
+  test("that is harmless is left as it is", () => {
+    const text = 'Banned 2001:db8::/64 for 10m: it spoke http, "GET / HTTP/1.1\\r\\n" é 漢';
+    expect(oneLine(text)).toBe(text);
+  });
+});
+
+describe("a limit of lines", () => {
+  test("passes so many, makes no more of them than it passes, and tells how many it held back", () => {
+    const told: string[] = [];
+    const lines = new LineLimit((level, message) => void told.push(`${level} ${message}`), 3, "bans");
+    let made = 0;
+    const line = () => [`line ${++made}`, {}] as const;
+    for (let count = 0; count < 10; count++) lines.line("info", line);
+    expect([made, told]).toEqual([3, ["info line 1", "info line 2", "info line 3"]]);
+    lines.flush();
+    expect(told.slice(3)).toEqual(["warn And 7 more bans in the last second"]);
+    lines.flush();
+    lines.line("info", line);
+    lines.flush();
+    expect(told.slice(4)).toEqual(["info line 4"]);
+  });
+});
+
+describe("bytes for people", () => {
+  test.each([
+    [[0x47, 0x45, 0x54, 0x20, 0x2f, 0x0d, 0x0a], "GET /\\r\\n"],
+    [[0x16, 0x03, 0x01, 0x00, 0xff], "\\x16\\x03\\x01\\x00\\xff"],
+    [[0x09, 0x22, 0x5c, 0x1b, 0x7f], '\\t\\"\\\\\\x1b\\x7f'],
+    [[], ""],
+  ])("%j are %s", (bytes, text) => {
+    expect(printable(Uint8Array.from(bytes))).toBe(text);
+  });
+
+  test("are cut after so many", () => {
+    expect(printable(new Uint8Array(40).fill(0x41))).toBe(`${"A".repeat(32)}…`);
+    expect(printable(new Uint8Array(32).fill(0x41))).toBe("A".repeat(32));
+    expect(printable(new Uint8Array(40).fill(0x41), 40)).toBe("A".repeat(40));
+  });
+
+  test("are plain ASCII and can be told back, whatever they are", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+        const text = printable(bytes, bytes.length);
+        expect(text).toMatch(/^[ -~]*$/);
+        const back = text.replace(/\\(x..|.)/g, (_, code: string) => {
+          const named: Readonly<Record<string, string>> = { t: "\t", n: "\n", r: "\r", '"': '"', "\\": "\\" };
+          return named[code] ?? String.fromCharCode(Number.parseInt(code.slice(1), 16));
+        });
+        expect(Buffer.from(back, "latin1")).toEqual(Buffer.from(bytes));
+      }),
+    );
+  });
+});
