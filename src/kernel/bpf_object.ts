@@ -11,6 +11,8 @@ import { cString, nativeBytes } from "./native_bytes.ts";
 const btfKindStruct = 4;
 const btfKindDatasec = 15;
 
+/** struct bpf_object_open_opts of libbpf 1.1. */
+const optionsBytes = 80;
 /** The kernel fails a load whose log does not fit; pages that it does not write cost nothing. */
 const logBytes = 1 << 20;
 /** The reason stands in the last lines, before the statistics. */
@@ -40,11 +42,13 @@ export interface BpfObject extends Disposable {
 export function loadObject(libraries: Libraries, bytes: NativeBuffer, plan: ObjectPlan): BpfObject {
   const { bpf, native } = libraries;
   const log = nativeBytes(logBytes);
-  const options = nativeBytes(80);
-  const view = new DataView(options.buffer);
+  // The name stands behind the struct: what is only known by its address may be collected.
   const name = cString("ttgate");
-  view.setBigUint64(0, 80n, true);
-  view.setBigUint64(8, native.address(name), true);
+  const options = nativeBytes(optionsBytes + name.length);
+  options.set(name, optionsBytes);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(0, BigInt(optionsBytes), true);
+  view.setBigUint64(8, native.address(options) + BigInt(optionsBytes), true);
   view.setBigUint64(56, native.address(log), true);
   view.setBigUint64(64, BigInt(log.length), true);
   const handle = bpf.bpf_object__open_mem(bytes, BigInt(bytes.length), options);
