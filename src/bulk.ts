@@ -46,16 +46,22 @@ function parseLines(
   forMs: number | undefined,
   failures: LineFailure[],
 ): ChangeLine[] {
-  return lines.flatMap((line, index) => {
-    const [address = "", duration] = line.replace(/#.*/, "").trim().split(/\s+/);
-    if (address === "") return [];
+  const parsed: ChangeLine[] = [];
+  for (const [index, line] of lines.entries()) {
     const number = firstNumber + index;
+    if (line !== "" && !/[\s#]/.test(line)) {
+      parsed.push({ number, text: line, forMs });
+      continue;
+    }
+    const [address = "", duration] = line.replace(/#.*/, "").trim().split(/\s+/);
+    if (address === "") continue;
     const ownMs = duration === undefined ? forMs : parseBanDuration(duration);
-    if (duration === undefined || ownMs !== undefined) return [{ number, text: address, forMs: ownMs }];
-    failures.push({
-      line: number,
-      message: `Invalid duration "${duration}": expected such as 30s, 10m, 1h30m or ever`,
-    });
-    return [];
-  });
+    if (duration === undefined || ownMs !== undefined) {
+      parsed.push({ number, text: address, forMs: ownMs });
+      continue;
+    }
+    const message = `Invalid duration "${duration}": expected such as 30s, 10m, 1h30m or ever`;
+    failures.push({ line: number, message });
+  }
+  return parsed;
 }
