@@ -131,7 +131,7 @@ export class Sandbox implements AsyncDisposable {
   /** Whether a connection from this client address comes about, with one more SYN after a second. */
   connects(source: string, port = guardedPort): Promise<boolean> {
     const target = source.includes(":") ? this.network.gateIpv6 : this.network.gateIpv4;
-    const client = [`--net=/run/netns/${this.network.client}`, "--", "timeout", "1.5"];
+    const client = [`--net=/run/netns/${this.network.client}`, "--", "timeout", "1.25"];
     const nc = spawn("nsenter", [...client, "nc", "-z", "-s", source, target, String(port)], { stdio: "ignore" });
     return new Promise((resolve, reject) => {
       nc.once("error", reject);
