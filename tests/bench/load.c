@@ -84,8 +84,8 @@ static void fill_random(uint8_t *bytes, size_t length)
 
 static void watch(int poll, int operation, struct connection *connection, bool output)
 {
-	struct epoll_event event = {.events = EPOLLIN | (output ? EPOLLOUT : 0),
-				    .data.ptr = connection};
+	struct epoll_event event = { .events = EPOLLIN | (output ? EPOLLOUT : 0),
+				     .data.ptr = connection };
 
 	connection->writable = output;
 	if (epoll_ctl(poll, operation, connection->fd, &event) != 0)
@@ -168,10 +168,10 @@ static bool server_receive(int poll, struct connection *connection)
 
 static int serve(uint16_t port)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_port = htons(port),
-				      .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	struct connection listener = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)};
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(port),
+				       .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct connection listener = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0) };
 	struct epoll_event events[MAX_EVENTS];
 	int poll = epoll_create1(0);
 	int on = 1;
@@ -248,11 +248,11 @@ static uint32_t latency_at(double share)
 static void open_connection(int poll, struct connection *connection)
 {
 	/* 127.1.0.1 and on: 127.0.0.1 is the gate's own. */
-	struct sockaddr_in from = {.sin_family = AF_INET,
-				   .sin_addr = {htonl(0x7f010001 + connection->source)}};
-	struct sockaddr_in to = {.sin_family = AF_INET,
-				 .sin_port = htons(gate_port),
-				 .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in from = { .sin_family = AF_INET,
+				    .sin_addr = { htonl(0x7f010001 + connection->source) } };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons(gate_port),
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int on = 1;
 
 	connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -424,8 +424,8 @@ static void measure(int poll, double seconds)
 
 static enum mode mode_of(const char *name)
 {
-	static const char *const names[] = {"pingpong", "connect", "download", "upload",
-					    "hostile",	"banned",  "hold"};
+	static const char *const names[] = { "pingpong", "connect", "download", "upload",
+					     "hostile",	 "banned",  "hold" };
 
 	for (enum mode i = PINGPONG; i <= HOLD; i++)
 		if (strcmp(name, names[i]) == 0)
