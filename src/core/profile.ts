@@ -15,6 +15,8 @@ export const serverSpeaksFirst =
   "only when the client has said something; put TLS in front of it and use the profile tls";
 
 export const profileSchema = z.strictObject({
+  /** For editors: docs/profile.schema.json. */
+  $schema: z.string().optional(),
   name: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "A name is up to 64 letters, digits, dots, dashes")
@@ -90,7 +92,12 @@ export function isRefuter({ foreign = [], tolerate = [] }: ProfileSource, name: 
 }
 
 export function signatureContext(ciphers: Ciphers): SignatureContext {
-  return { problems: [], rulesOf: (protocol) => rulesByName.get(protocol), ciphers };
+  return {
+    problems: [],
+    protocols: [...rulesByName.keys()],
+    rulesOf: (protocol) => rulesByName.get(protocol),
+    ciphers,
+  };
 }
 
 const rulesByName: ReadonlyMap<string, readonly Rule[]> = new Map(library.map(({ name, rules }) => [name, rules]));

@@ -224,20 +224,22 @@ export type Rule =
 
 const nested: z.ZodType<Rule> = z.lazy(() => ruleSchema);
 
-export const ruleSchema: z.ZodType<Rule> = z.discriminatedUnion("kind", [
-  bytesRule,
-  textRule,
-  runRule,
-  numberRule,
-  lengthRule,
-  tlsRule,
-  aesRule,
-  randomRule,
-  protocolRule,
-  z.strictObject({ kind: z.literal("all"), rules: z.array(nested).min(1) }),
-  z.strictObject({ kind: z.literal("any"), rules: z.array(nested).min(1) }),
-  z.strictObject({ kind: z.literal("not"), rule: nested }),
-]);
+export const ruleSchema: z.ZodType<Rule> = z
+  .discriminatedUnion("kind", [
+    bytesRule,
+    textRule,
+    runRule,
+    numberRule,
+    lengthRule,
+    tlsRule,
+    aesRule,
+    randomRule,
+    protocolRule,
+    z.strictObject({ kind: z.literal("all"), rules: z.array(nested).min(1) }),
+    z.strictObject({ kind: z.literal("any"), rules: z.array(nested).min(1) }),
+    z.strictObject({ kind: z.literal("not"), rule: nested }),
+  ])
+  .meta({ id: "rule" });
 
 /** A named protocol: any of its rules is enough to know it. */
 export const recogniserSchema = z.strictObject({

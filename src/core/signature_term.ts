@@ -53,7 +53,9 @@ export type Alternative = readonly Term[];
 export interface SignatureContext {
   /** Receives what is wrong; the result of a call that added to it is not complete. */
   readonly problems: Problem[];
-  /** The rules of a recogniser of the library; undefined when there is none of that name. */
+  /** Names of the library's recognisers. */
+  readonly protocols: readonly string[];
+  /** The rules of one of them; undefined when there is none of that name. */
   rulesOf(protocol: string): readonly Rule[] | undefined;
   readonly ciphers: Ciphers;
 }
@@ -86,7 +88,7 @@ function expand(rule: Rule, path: string, negated: boolean, context: SignatureCo
       if (rules !== undefined) return expand({ kind: "any", rules: [...rules] }, path, negated, context);
       context.problems.push({
         path: `${path}.name`,
-        message: `There is no recogniser "${rule.name}"; see ttgate check --protocols`,
+        message: `There is no recogniser "${rule.name}"; known are ${context.protocols.join(", ")}`,
       });
       return [];
     }

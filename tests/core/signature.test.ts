@@ -14,7 +14,7 @@ type Answer = "yes" | "no" | "open";
 
 function compile(rule: Rule) {
   const problems: Problem[] = [];
-  const alternatives = alternativesOf(rule, "rule", { problems, rulesOf: () => undefined, ciphers });
+  const alternatives = alternativesOf(rule, "rule", { problems, protocols: [], rulesOf: () => undefined, ciphers });
   expect(problems).toEqual([]);
   const program = programOf(alternatives);
   const matcher = createMatcher(program);
@@ -337,7 +337,9 @@ describe("the library", () => {
   test("random bytes would satisfy fewer than 1 of 10,000,000", () => {
     const problems: Problem[] = [];
     const alternatives = recognisers.flatMap(({ name, rules }) =>
-      rules.flatMap((rule) => alternativesOf(rule, name, { problems, rulesOf: () => undefined, ciphers })),
+      rules.flatMap((rule) =>
+        alternativesOf(rule, name, { problems, protocols: [], rulesOf: () => undefined, ciphers }),
+      ),
     );
     expect(problems).toEqual([]);
     // What waits for the client's silence is counted apart, and what is shorter than a friend's block.
