@@ -34,9 +34,10 @@ export class Load {
     return new Load(program);
   }
 
-  async serve(port: number): Promise<Child> {
-    const server = new Child([this.#program, "server", `${port}`]);
-    await listening(port);
+  /** @param namespace network namespace to run in. */
+  async serve(port: number, namespace?: string): Promise<Child> {
+    const server = new Child([this.#program, "server", `${port}`], namespace === undefined ? {} : { namespace });
+    if (namespace === undefined) await listening(port);
     return server;
   }
 
@@ -47,11 +48,16 @@ export class Load {
       readonly connections: number;
       readonly seconds: number;
       readonly firstSource?: number;
+      /** Network namespace to run in. */
+      readonly namespace?: string;
     },
   ): Promise<LoadResult> {
     const { port, connections, seconds, firstSource = 0 } = options;
     const numbers = [port, connections, seconds, firstSource].map(String);
-    const result = await run([this.#program, mode, ...numbers], { timeoutMs: (seconds + 20) * 1000 });
+    const result = await run([this.#program, mode, ...numbers], {
+      timeoutMs: (seconds + 20) * 1000,
+      ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
+    });
     if (result.code !== 0) throw new Error(`Cannot measure "${mode}": ${result.stderr}`);
     return JSON.parse(result.stdout);
   }

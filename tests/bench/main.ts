@@ -3,10 +3,11 @@
 // writes their JSON. With --strict a missed target is exit code 1.
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { bansBench } from "./bans.ts";
 import { proxyBench } from "./proxy.ts";
 import { type Bench, formatReport, targetResults, thisMachine, writeReport } from "./report.ts";
 
-const benches: readonly Bench[] = [proxyBench];
+const benches: readonly Bench[] = [proxyBench, bansBench];
 
 const { values } = parseArgs({
   options: {
