@@ -107,7 +107,15 @@ export const ciphers: Ciphers = {
     return { encrypt: (block) => encryption.update(block), decrypt: (block) => decryption.update(block) };
   },
   readKey(file) {
-    const bytes = readFileSync(file);
+    let bytes: ReturnType<typeof readFileSync>;
+    try {
+      bytes = readFileSync(file);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+      throw new Error(`The key file "${file}" can not be read (${code}); check its path and permissions`, {
+        cause: error,
+      });
+    }
     if (bytes.length === keyBytes) return bytes;
     const text = bytes.toString("latin1").trim();
     if (/^[0-9a-fA-F]{64}$/.test(text))

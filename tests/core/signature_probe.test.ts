@@ -123,6 +123,7 @@ describe("aes256", () => {
     [{ mode: "cbc", key: "00".repeat(32) }, "expect.iv: The mode cbc needs"],
     [{ mode: "ecb" }, "expect.key: Give the key either as key or as keyFile"],
     [{ mode: "ecb", keyFile: "/dev/null" }, 'expect.keyFile: The key file "/dev/null" has 0 bytes'],
+    [{ mode: "ecb", keyFile: "/nonexistent" }, 'expect.keyFile: The key file "/nonexistent" can not be read (ENOENT)'],
     [{ mode: "gcm", key: "00".repeat(32) }, "expect.mode: "],
   ])("%j is refused", (rule, problem) => {
     const result = parseProfile({ expect: { kind: "aes256", ...rule } }, "test", ciphers);
