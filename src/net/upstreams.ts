@@ -30,10 +30,19 @@ const connectTimeoutMs = 3500;
 
 const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
 
+/** A connect that is under way. */
+interface Attempt {
+  readonly endsMs: number;
+  readonly reject: (error: Error) => void;
+}
+
 export class Upstreams {
   readonly #upstreams: readonly Upstream[];
   readonly #connect: Runtime["connect"];
   readonly #changed: (status: UpstreamStatus) => void;
+  readonly #attempts = new Set<Attempt>();
+  /** One for all attempts: thousands of connects a second would spend their time on timers. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param changed called when an upstream comes or goes. */
   constructor(
@@ -96,26 +105,48 @@ export class Upstreams {
 
   async #try(upstream: Upstream, events: SocketEvents, nowMs: number): Promise<TcpSocket | undefined> {
     upstream.lastTriedMs = nowMs;
-    let late = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const connecting = this.#connect(upstream, events);
-    const deadline = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
-        late = true;
-        reject(new Error(`no answer within ${connectTimeoutMs / 1000} s`));
-      }, connectTimeoutMs);
-    });
     try {
-      const socket = await Promise.race([connecting, deadline]);
+      const socket = await this.#attempt(upstream, events);
       this.#saw(upstream, true, undefined);
       return socket;
     } catch (error) {
-      if (late) connecting.then((socket) => socket.reset()).catch(() => {});
       this.#saw(upstream, false, reasonOf(error));
       return undefined;
-    } finally {
-      clearTimeout(timer);
     }
+  }
+
+  #attempt(upstream: Upstream, events: SocketEvents): Promise<TcpSocket> {
+    return new Promise((resolve, reject) => {
+      const attempt: Attempt = { endsMs: performance.now() + connectTimeoutMs, reject };
+      this.#attempts.add(attempt);
+      this.#watch(connectTimeoutMs);
+      this.#connect(upstream, events).then(
+        (socket) => {
+          if (this.#attempts.delete(attempt)) resolve(socket);
+          else socket.reset();
+        },
+        (error: unknown) => {
+          this.#attempts.delete(attempt);
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** All attempts may take equally long, so the first one to end is the first that is still there. */
+  #watch(afterMs: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      const nowMs = performance.now();
+      for (const attempt of this.#attempts) {
+        if (attempt.endsMs > nowMs) {
+          this.#watch(attempt.endsMs - nowMs);
+          return;
+        }
+        this.#attempts.delete(attempt);
+        attempt.reject(new Error(`no answer within ${connectTimeoutMs / 1000} s`));
+      }
+    }, afterMs);
   }
 
   #saw(upstream: Upstream, reachable: boolean, error: string | undefined): void {
