@@ -92,7 +92,8 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   }
   sayStart(config, status, log);
   await watch?.adoptAll();
-  const timer = setInterval(() => tick({ sessions, enforcement, fence, watch, status, banning, nowMs }), tickMs);
+  const sweep = sweeper(enforcement, status);
+  const timer = setInterval(() => tick({ sessions, sweep, fence, watch, status, banning, nowMs }), tickMs);
   void upstreams.probe(nowMs(), 0);
   if (config["never-ban"] === "auto") void protectUpstreams(config, neverBan, log);
 
@@ -121,7 +122,7 @@ function statusToken(): string {
 
 interface TickParts {
   readonly sessions: Sessions;
-  readonly enforcement: Enforcement;
+  readonly sweep: (nowMs: number) => void;
   readonly fence: Fence | undefined;
   readonly watch: MapWatch | undefined;
   readonly status: GateStatus;
@@ -129,19 +130,29 @@ interface TickParts {
   readonly nowMs: () => number;
 }
 
-function tick({ sessions, enforcement, fence, watch, status, banning, nowMs }: TickParts): void {
+function tick({ sessions, sweep, fence, watch, status, banning, nowMs }: TickParts): void {
   const now = nowMs();
   sessions.expire(now);
-  sweep(enforcement, now);
+  sweep(now);
   fence?.tick(now);
-  watch?.step();
+  // Sockets have their turn in between.
+  setImmediate(() => {
+    if (!status.draining) watch?.step();
+  });
   status.kernel = fence?.status();
   banning.flushLog();
 }
 
 /** A slice at a time: thousands of bans that end together do not hold up the relay. */
-function sweep(enforcement: Enforcement, nowMs: number): void {
-  if (enforcement.sweep(nowMs) === sweepLimit) setImmediate(() => sweep(enforcement, nowMs));
+function sweeper(enforcement: Enforcement, status: GateStatus): (nowMs: number) => void {
+  let sweeping = false;
+  const slice = (nowMs: number) => {
+    sweeping = !status.draining && enforcement.sweep(nowMs) === sweepLimit;
+    if (sweeping) setImmediate(() => slice(nowMs));
+  };
+  return (nowMs) => {
+    if (!sweeping) slice(nowMs);
+  };
 }
 
 async function listen(runtime: Runtime, config: Config, accept: ReturnType<typeof acceptor>): Promise<Listener> {

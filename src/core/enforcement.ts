@@ -22,8 +22,8 @@ export type BanResult =
   | { readonly kind: "banned"; readonly ban: Ban; readonly kernel: FenceOutcome | undefined }
   | { readonly kind: "spared"; readonly conflict: NeverBanEntry };
 
-/** Ended bans taken out in one go: with their kernel entries about 2 ms. */
-export const sweepLimit = 2000;
+/** Ended bans taken out in one go: with their kernel entries about 1 ms. */
+export const sweepLimit = 500;
 /** The kernel ends an entry by its own clock, which is read to 10 ms here and may hold whole seconds there. */
 const clockToleranceMs = 1100;
 
