@@ -25,7 +25,7 @@ import { Sessions } from "./net/sessions.ts";
 import { Upstreams } from "./net/upstreams.ts";
 import { giveUpPrivileges, openFence } from "./open_fence.ts";
 import { type Config, formatStatus, type StatusAddress } from "./options.ts";
-import type { HttpServer, Listener, Runtime } from "./runtime/types.ts";
+import type { HttpServer, Listener, Runtime, SocketEvents } from "./runtime/types.ts";
 import { statusApp } from "./status.ts";
 import { forOwnerOnly, freeSocketPath } from "./unix_socket.ts";
 
@@ -51,6 +51,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   const counters = newCounters();
   const latency = new LatencyHistogram();
   const neverBan = neverBanOf(config);
+  await requireFree(runtime, config);
   const fence = await openFence(config, { runtime, version, protocols: sniffer.protocols, log });
   const enforcement = new Enforcement(new Bans(config["max-bans"], config["ipv6-prefix"]), neverBan, fence, counters);
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
@@ -77,7 +78,8 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     wouldBan: (client, protocol, evidence) => banning.wouldBan(client, protocol, evidence),
   });
 
-  const opened: (() => void | Promise<void>)[] = [() => fence?.close(config.keep)];
+  let keep = config.keep || fence?.stoodBefore === true;
+  const opened: (() => void | Promise<void>)[] = [() => fence?.close(keep)];
   try {
     const listener = await listen(runtime, config, accept);
     status.listening = true;
@@ -90,10 +92,11 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     for (const close of opened.reverse()) await close();
     throw error;
   }
+  keep = config.keep;
   sayStart(config, status, log);
   await watch?.adoptAll();
   const sweep = sweeper(enforcement, status);
-  const timer = setInterval(() => tick({ sessions, sweep, fence, watch, status, banning, nowMs }), tickMs);
+  const timer = setInterval(() => tick({ sessions, sweep, fence, watch, status, banning, nowMs }, log), tickMs);
   void upstreams.probe(nowMs(), 0);
   if (config["never-ban"] === "auto") void protectUpstreams(config, neverBan, log);
 
@@ -130,7 +133,16 @@ interface TickParts {
   readonly nowMs: () => number;
 }
 
-function tick({ sessions, sweep, fence, watch, status, banning, nowMs }: TickParts): void {
+/** What goes wrong here goes wrong again in half a second: it is told, and the gate goes on. */
+function tick(parts: TickParts, log: Log): void {
+  try {
+    doTick(parts);
+  } catch (error) {
+    log("error", `Something periodic failed: ${messageOf(error)}`);
+  }
+}
+
+function doTick({ sessions, sweep, fence, watch, status, banning, nowMs }: TickParts): void {
   const now = nowMs();
   sessions.expire(now);
   sweep(now);
@@ -153,6 +165,19 @@ function sweeper(enforcement: Enforcement, status: GateStatus): (nowMs: number) 
   return (nowMs) => {
     if (!sweeping) slice(nowMs);
   };
+}
+
+/**
+ * Before anything is changed in the kernel: where another gate has the port, its block must go on.
+ * @throws Failure when the port can not be had.
+ */
+async function requireFree(runtime: Runtime, config: Config): Promise<void> {
+  const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
+  const listener = await listen(runtime, config, (socket) => {
+    socket.reset();
+    return silent;
+  });
+  listener.close();
 }
 
 async function listen(runtime: Runtime, config: Config, accept: ReturnType<typeof acceptor>): Promise<Listener> {

@@ -23,11 +23,14 @@ const ladder: readonly AttachMode[] = ["native", "generic", "tc", "none"];
 export class KernelFence implements Fence {
   readonly #stores: BanStores;
   readonly #filter: PacketFilter;
+  /** The maps were there before: a start that fails later must leave them, and what blocks by them. */
+  readonly stoodBefore: boolean;
   #closed = false;
 
-  constructor(stores: BanStores, filter: PacketFilter) {
+  constructor(stores: BanStores, filter: PacketFilter, stoodBefore: boolean) {
     this.#stores = stores;
     this.#filter = filter;
+    this.stoodBefore = stoodBefore;
   }
 
   mapOf(prefix: Prefix): string {

@@ -2,6 +2,7 @@
 // Puts ttgate's own fence together: maps that are pinned already or new ones, the program over them,
 // settings, pins, interfaces. What was made is taken back when a later step fails, so that a start that
 // fails leaves the host as it was.
+import process from "node:process";
 import { isIpv4 } from "../core/address.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import { cidrCodec, exactCodec, ipv4Codec } from "./ban_codec.ts";
@@ -9,8 +10,9 @@ import { BanStore } from "./ban_store.ts";
 import { BanStores } from "./ban_stores.ts";
 import { openMap } from "./bpf_map.ts";
 import { closeFd, pin, unpin } from "./bpffs.ts";
+import { FenceError } from "./fence_error.ts";
 import type { XdpFenceOptions } from "./fence_options.ts";
-import { access } from "./files.ts";
+import { access, readText } from "./files.ts";
 import { type GatePrograms, loadGate } from "./gate_program.ts";
 import { InterfaceGuard } from "./interface_guard.ts";
 import { KernelFence } from "./kernel_fence.ts";
@@ -64,9 +66,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
   });
   if (before.kind === "settings" && !fresh) {
     const { daemonPid, heartbeatMs } = before.settings;
-    if (daemonPid !== 0 && parts.nowMs - heartbeatMs < aliveMs) {
-      options.log("warn", `Block map "${options.map}": process ${daemonPid} used it a moment ago; taking over`);
-    }
+    if (parts.nowMs - heartbeatMs < aliveMs) refuseInUse(libraries, options.map, daemonPid);
   }
   settings.write({});
   stores.adopt(parts.nowMs);
@@ -105,7 +105,16 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
     "info",
     `ttgate ${options.version}: bans are in "${options.map}" (${ipv4 === undefined ? "own layout" : "IPv4 map"})`,
   );
-  return new KernelFence(stores, filter);
+  return new KernelFence(stores, filter, !fresh);
+}
+
+/** Two gates over one set would change each other's ports and take each other's program off. */
+function refuseInUse({ libc }: Libraries, map: string, pid: number): void {
+  if (pid === 0 || pid === process.pid || access(libc, `/proc/${pid}/stat`) !== 0) return;
+  const state = /\) (\S)/.exec(readText(libc, `/proc/${pid}/stat`))?.[1];
+  // Dead, and not fetched by its parent yet.
+  if (state === "Z" || state === "X") return;
+  throw new FenceError(`Block map "${map}": the gate with pid ${pid} is using it: stop it first, or name another map`);
 }
 
 /** The program over the maps that are there; those that are not are made. */

@@ -74,5 +74,5 @@ function openForeignFence(
   stores.adopt(nowMs);
   const filter = new ForeignFilter(libraries, named.fd, readers, options.interfaces, options.log);
   options.log("info", `Block map "${options.map}": ${filter.managedBy()} reads it, ttgate manages its entries only`);
-  return new KernelFence(stores, filter);
+  return new KernelFence(stores, filter, true);
 }
