@@ -4,6 +4,7 @@
 // Nothing is opened before the first call, so that help and unit tests need no native library.
 import type { Native } from "../runtime/types.ts";
 import { check } from "./errno.ts";
+import { FenceError } from "./fence_error.ts";
 import { type LibbpfCalls, libbpfSymbols } from "./libbpf.ts";
 import { type Libc, openLibc } from "./libc.ts";
 import { cString } from "./native_bytes.ts";
@@ -25,7 +26,11 @@ let opened: Promise<Libraries> | undefined;
 
 /** Opened once for the process and never closed: the loader would take a reused path for the same library. */
 export function openLibraries(native: Native): Promise<Libraries> {
-  opened ??= open(native);
+  opened ??= open(native).catch((cause: unknown) => {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const remedy = "run a build for this host, under a unit without MemoryDenyWriteExecute=";
+    throw new FenceError(`Cannot load libbpf: ${reason}: ${remedy}`, { kind: "runtime", cause });
+  });
   return opened;
 }
 
