@@ -26,6 +26,7 @@ async function speakHttp(network: Network, from: string): Promise<void> {
 
 /** How long a process was ready to run and others had the CPU: that is not its own slowness. */
 function waitedMs(pid: number): number {
+  if (!existsSync(`/proc/${pid}/schedstat`)) return 0;
   return Number(readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[1]) / 1e6;
 }
 
