@@ -5,28 +5,18 @@ import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { check, KernelError } from "../../src/kernel/errno.ts";
+import { KernelError } from "../../src/kernel/errno.ts";
 import { openLibraries } from "../../src/kernel/libraries.ts";
-import { nativeBytes } from "../../src/kernel/native_bytes.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import { guardedPort, noKernel, openGate, secondNs, ways } from "./gate.ts";
 import { ethernet, extension, hopByHop, ipv4, ipv6, packet, payload, tcp, vlan } from "./packet.ts";
-import { runProgram } from "./test_run.ts";
+import { runProgram, verifiedInstructions } from "./test_run.ts";
 
 const guarded = tcp({ destinationPort: guardedPort });
 const libraries = await openLibraries(native);
 
 /** A fiftieth of the verifier's limit: kernels before ours take more steps for the same program. */
 const instructionLimit = 20_000;
-
-/** struct bpf_prog_info: verified_insns, from kernel 5.16. */
-function verifiedInstructions(programFd: number): number {
-  const info = nativeBytes(232);
-  const length = nativeBytes(4);
-  new DataView(length.buffer).setUint32(0, info.length, true);
-  check("Read a program's description", libraries.bpf.bpf_obj_get_info_by_fd(programFd, info, length));
-  return new DataView(info.buffer).getUint32(216, true);
-}
 
 /** CLOCK_BOOTTIME, to the 10 ms of /proc/uptime. */
 function bootNs(): bigint {
@@ -39,7 +29,7 @@ describe.skipIf(noKernel !== undefined)("loading", () => {
     for (const flavour of ["own", "seconds", "nanoseconds"] as const) {
       test(`the verifier goes through few instructions: ${way}, ${flavour} map`, async () => {
         using gate = await openGate({ way, flavour, live: true });
-        const instructions = verifiedInstructions(gate.programFd);
+        const instructions = verifiedInstructions(libraries, gate.programFd);
         expect(instructions).toBeGreaterThan(100);
         expect(instructions).toBeLessThan(instructionLimit);
       });

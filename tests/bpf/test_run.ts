@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // BPF_PROG_TEST_RUN: one frame through a loaded program, as often as wanted; what it said, what it left
-// of the frame, and how long it took.
+// of the frame, and how long it took. And how long the verifier took over the program.
 import { check } from "../../src/kernel/errno.ts";
 import type { Libraries } from "../../src/kernel/libraries.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
@@ -55,4 +55,13 @@ export function runProgram(
     frame: output.subarray(0, view.getUint32(28, true)),
     durationNs: view.getUint32(64, true),
   };
+}
+
+/** struct bpf_prog_info: verified_insns, from kernel 5.16. */
+export function verifiedInstructions({ bpf }: Libraries, programFd: number): number {
+  const info = nativeBytes(232);
+  const length = nativeBytes(4);
+  new DataView(length.buffer).setUint32(0, info.length, true);
+  check("Read a program's description", bpf.bpf_obj_get_info_by_fd(programFd, info, length));
+  return new DataView(info.buffer).getUint32(216, true);
 }
