@@ -246,6 +246,34 @@ export class Bed implements AsyncDisposable {
   }
 }
 
+/**
+ * Writes so many times as long as the kernel takes it, as a well-behaved program does.
+ * @returns how often it has written so far.
+ */
+export function pour(into: Peer, chunk: Uint8Array, times: number): { written: number } {
+  const poured = { written: 0 };
+  const more = () => {
+    while (poured.written < times) {
+      poured.written++;
+      if (!into.socket.write(chunk)) return;
+    }
+  };
+  into.socket.on("drain", more);
+  more();
+  return poured;
+}
+
+/** Waits until nothing goes on. */
+export async function standstill(poured: { readonly written: number }): Promise<void> {
+  for (let last = -1; poured.written !== last; await sleep(150)) last = poured.written;
+}
+
+/**
+ * What a reader that stopped leaves on its way: two kernel buffers of up to 6 MB (tcp_rmem, tcp_wmem) for
+ * each of two connections, and what both ends hold.
+ */
+export const underWayBytes = 40_000_000;
+
 /** TCP and other sockets that this process has open. */
 export function openSockets(): number {
   return readdirSync("/proc/self/fd").filter((fd) => {
@@ -255,6 +283,12 @@ export function openSockets(): number {
       return false;
     }
   }).length;
+}
+
+/** Whether somebody still waits for the answer to a SYN to a port of loopback. */
+export function isUnanswered(port: number): boolean {
+  const to = port.toString(16).toUpperCase().padStart(4, "0");
+  return new RegExp(` 0100007F:${to} 02 `).test(readFileSync("/proc/net/tcp", "utf8"));
 }
 
 /** The state of a local port's connection as the kernel has it now, `01`: established, `0A`: listening. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { Upstreams } from "../../src/net/upstreams.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import { Child } from "../harness/child.ts";
 import { freePort } from "../harness/ports.ts";
-import { Bed, friendly, host, kernelState, openSockets, type Peer, Server, until } from "./bed.ts";
+import { Bed, friendly, host, isUnanswered, kernelState, openSockets, type Peer, Server, until } from "./bed.ts";
 
 setDefaultTimeout(20_000);
 
@@ -108,11 +109,17 @@ test("a name that does not resolve is told, and is no reason to end", async () =
 });
 
 test("a server that does not answer at all is given up, and the next one gets the client", async () => {
-  // nc takes one connection, the kernel one or two more for it; the next SYN is left without an answer.
+  // A process that stands still accepts nothing: the kernel takes two connections for it (nc's backlog is
+  // 1), and leaves the next SYN without an answer.
   const port = await freePort();
-  await using _deaf = new Child(["nc", "-lk", host, String(port)]);
+  await using deaf = new Child(["nc", "-lk", host, String(port)]);
+  using _awake = { [Symbol.dispose]: () => deaf.signal("SIGCONT") };
   await until("nc to listen", () => kernelState(port, 0) === "0A");
+  deaf.signal("SIGSTOP");
+  await until("nc to stand still", () => / T /.test(readFileSync(`/proc/${deaf.pid}/stat`, "utf8")));
   const fillers = Array.from({ length: 6 }, () => connect({ host, port }).on("error", () => {}));
+  await until("the backlog to be full", () => fillers.filter(({ readyState }) => readyState === "open").length === 2);
+  await until("a SYN without an answer", () => isUnanswered(port));
   await using server = await Server.open();
   await using slow = await Bed.open({
     upstreams: [
