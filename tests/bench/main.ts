@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// `make bench`: runs the benchmarks one after the other, prints their tables and
-// writes their JSON. With --strict a missed target is exit code 1.
+// `make bench`: runs the benchmarks one after the other, prints their tables and writes their JSON.
+// --only NAME runs one, --docs writes docs/performance.md from the JSON that is there, --strict makes a
+// missed target exit code 1.
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { bansBench } from "./bans.ts";
+import { writeDocument } from "./document.ts";
 import { proxyBench } from "./proxy.ts";
 import { type Bench, formatReport, targetResults, thisMachine, writeReport } from "./report.ts";
 
@@ -13,6 +15,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
     only: { type: "string" },
+    docs: { type: "boolean", default: false },
     strict: { type: "boolean", default: false },
   },
 });
@@ -36,4 +39,5 @@ for (const bench of benches) {
   console.log(`\n## ${bench.name}\n\n${formatReport(report)}\n\n${path}`);
   missed ||= targetResults(report).some((target) => !target.reached);
 }
+if (values.docs) await writeDocument(benches.map(({ name }) => name));
 process.exit(missed && values.strict ? 1 : 0);
