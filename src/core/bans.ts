@@ -100,11 +100,13 @@ export class Bans {
 
   /** Adds or replaces. @returns the ban that had to make room in a full table. */
   add(ban: Ban): Ban | undefined {
-    const evicted = this.#byText.has(ban.prefix.text) || this.size < this.capacity ? undefined : this.#evict();
-    this.remove(ban.prefix);
-    this.#byText.set(ban.prefix.text, ban);
+    const { prefix } = ban;
+    const earlier = this.#byText.get(prefix.text);
+    if (earlier !== undefined) this.#strike(earlier);
+    else this.#countRange(prefix, 1);
+    const evicted = earlier === undefined && this.size >= this.capacity ? this.#evict() : undefined;
+    this.#byText.set(prefix.text, ban);
     this.#enlist(ban);
-    this.#countRange(ban.prefix, 1);
     return evicted;
   }
 
@@ -154,14 +156,20 @@ export class Bans {
     return this.#standing.get(map)?.expiry.soonest();
   }
 
-  /** Every ban inside a prefix, itself included. A source mostly has nothing inside it but itself. */
+  /** Every ban inside a prefix, itself included. */
   *within(prefix: Prefix): Generator<Ban> {
-    if (this.isSource(prefix) && !this.#hasRangesWithin(prefix.bits)) {
-      const exact = this.get(prefix);
-      if (exact !== undefined) yield exact;
-      return;
-    }
     for (const ban of this.#byText.values()) if (contains(prefix, ban.prefix)) yield ban;
+  }
+
+  /** Takes out every ban inside a prefix, itself included; a source mostly has nothing else inside. */
+  removeWithin(prefix: Prefix): readonly Ban[] {
+    if (this.isSource(prefix) && !this.#hasRangesWithin(prefix.bits)) {
+      const ban = this.remove(prefix);
+      return ban === undefined ? [] : [ban];
+    }
+    const found = [...this.within(prefix)];
+    for (const ban of found) this.remove(ban.prefix);
+    return found;
   }
 
   all(): MapIterator<Ban> {

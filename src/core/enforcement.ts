@@ -66,19 +66,18 @@ export class Enforcement {
 
   /** Like `ban` for many, by batch calls. One result for each request; of equal prefixes the last stays. */
   banMany(requests: readonly BanRequest[], nowMs: number): BanResult[] {
+    const sizeBefore = this.bans.size;
     const results = requests.map((request): BanResult => {
       const conflict = this.neverBan.conflict(request.prefix);
       if (conflict !== undefined) return { kind: "spared", conflict };
       return { kind: "banned", ban: this.#record(request, nowMs), kernel: undefined };
     });
     if (this.#fence === undefined) return results;
-    const single: Ban[] = [];
-    for (const result of results) {
-      // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
-      if (result.kind !== "banned" || this.bans.get(result.ban.prefix) !== result.ban) continue;
-      if (this.#standsInFold(result.ban)) continue;
-      single.push(result.ban);
-    }
+    const made = results.flatMap((result) => (result.kind === "banned" ? [result.ban] : []));
+    // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
+    const allNew = this.bans.size === sizeBefore + made.length;
+    const kept = allNew ? made : made.filter((ban) => this.bans.get(ban.prefix) === ban);
+    const single = kept.filter((ban) => !this.#standsInFold(ban));
     const outcomes = this.#fence.putMany(single.map(entryOf));
     const refused = single.flatMap((ban, index) => {
       const outcome = outcomes[index] ?? { kind: "full" };
@@ -104,14 +103,7 @@ export class Enforcement {
 
   /** Ends the bans of prefixes and of everything inside them. @returns the bans that ended. */
   lift(prefixes: readonly Prefix[], nowMs: number): Ban[] {
-    const lifted: Ban[] = [];
-    for (const prefix of prefixes) {
-      // All of them first: a table must not change while it is walked.
-      for (const ban of [...this.bans.within(prefix)]) {
-        this.bans.remove(ban.prefix);
-        lifted.push(ban);
-      }
-    }
+    const lifted = prefixes.flatMap((prefix) => this.bans.removeWithin(prefix));
     this.#release(lifted);
     for (const prefix of prefixes) this.#unfold(prefix, nowMs);
     return lifted;
