@@ -2,7 +2,7 @@
 // Bans and lifts with everything that belongs to them: the decision is carried out, live connections of
 // the source end, and the log says plainly what was done and why.
 import type { ChangeLine, ChangeResult, LineFailure, Refusal } from "./change.ts";
-import { isIpv4, type Prefix, parsePrefix } from "./core/address.ts";
+import { coversBoth, isIpv4, type Prefix, parsePrefix } from "./core/address.ts";
 import type { Ban, Evidence } from "./core/bans.ts";
 import { type Client, sourceOf } from "./core/client.ts";
 import type { Counters, LatencyHistogram } from "./core/counters.ts";
@@ -110,6 +110,7 @@ export class Banning {
     const requests = accepted.map(({ line, prefix }) => byOperator(prefix, line.forMs ?? this.#options.timeoutMs));
     const results = this.#enforcement.banMany(requests, this.#options.nowMs());
     let banned = 0;
+    let ranges = 0;
     for (const [index, { line, prefix }] of accepted.entries()) {
       const result = results[index];
       if (result?.kind === "spared") {
@@ -117,8 +118,10 @@ export class Banning {
         continue;
       }
       banned++;
-      if (this.#sessions.size > 0) this.#cut(prefix);
+      if (!this.#enforcement.bans.isSource(prefix)) ranges++;
+      else if (this.#sessions.size > 0) this.#cut(prefix);
     }
+    if (ranges > 0) this.#cutBanned();
     return banned;
   }
 
@@ -136,6 +139,8 @@ export class Banning {
   #wanted(text: string, force: boolean): { readonly prefix: Prefix } | Refusal {
     const prefix = this.prefixOf(text);
     if (prefix === undefined) return notAnAddress(text);
+    // The kernel's trie holds IPv4 in 128 bits: such a ban would take it out too.
+    if (coversBoth(prefix) && !this.#enforcement.bans.isSource(prefix)) return mixed(text);
     return !force && isWide(prefix) ? tooWide(text) : { prefix };
   }
 
@@ -164,6 +169,13 @@ export class Banning {
 
   #cut(prefix: Prefix): void {
     this.#counters.cut += this.#sessions.cut(prefix);
+  }
+
+  /** After many ranges: one look at all connections instead of one for each range. */
+  #cutBanned(): void {
+    const nowMs = this.#options.nowMs();
+    const { bans } = this.#enforcement;
+    this.#counters.cut += this.#sessions.cutWhere((client) => bans.find(client, nowMs) !== undefined);
   }
 
   #notLifted(text: string, prefix: Prefix): string {
@@ -198,6 +210,10 @@ function foreignEntry(text: string): Refusal {
 
 function tooWide(text: string): Refusal {
   return { kind: "refused", message: `Cannot ban "${text}": wider than /16 (IPv6 /32), use --force if you mean it` };
+}
+
+function mixed(text: string): Refusal {
+  return { kind: "refused", message: `Cannot ban "${text}": IPv4 lies in it too; 2000::/3 is the IPv6 internet` };
 }
 
 function protectedBy(text: string, { prefix, why }: NeverBanEntry): Refusal {

@@ -10,7 +10,7 @@ import { Bans } from "./core/bans.ts";
 import { LatencyHistogram, newCounters } from "./core/counters.ts";
 import { Enforcement, sweepLimit } from "./core/enforcement.ts";
 import type { Fence } from "./core/fence.ts";
-import { NeverBan } from "./core/never_ban.ts";
+import { NeverBan, type NeverBanEntry } from "./core/never_ban.ts";
 import type { Sniffer } from "./core/sniff.ts";
 import { codeOf, Failure, messageOf } from "./failure.ts";
 import { GateStatus } from "./gate_status.ts";
@@ -96,7 +96,10 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   sayStart(config, status, log);
   await watch?.adoptAll();
   const sweep = sweeper(enforcement, status);
-  const timer = setInterval(() => tick({ sessions, sweep, fence, watch, status, banning, nowMs }, log), tickMs);
+  const timer = setInterval(
+    () => tick({ sessions, upstreams, sweep, fence, watch, status, banning, nowMs }, log),
+    tickMs,
+  );
   void upstreams.probe(nowMs(), 0);
   if (config["never-ban"] === "auto") void protectUpstreams(config, neverBan, log);
 
@@ -123,8 +126,12 @@ function statusToken(): string {
   throw new Failure("Invalid TTGATE_TOKEN: expected letters, digits and -._~+/ only", { exitCode: 2 });
 }
 
+/** An upstream that is down costs a connect this often, one that is up none. */
+const upstreamRetryMs = 5000;
+
 interface TickParts {
   readonly sessions: Sessions;
+  readonly upstreams: Upstreams;
   readonly sweep: (nowMs: number) => void;
   readonly fence: Fence | undefined;
   readonly watch: MapWatch | undefined;
@@ -142,10 +149,11 @@ function tick(parts: TickParts, log: Log): void {
   }
 }
 
-function doTick({ sessions, sweep, fence, watch, status, banning, nowMs }: TickParts): void {
+function doTick({ sessions, upstreams, sweep, fence, watch, status, banning, nowMs }: TickParts): void {
   const now = nowMs();
   sessions.expire(now);
   sweep(now);
+  void upstreams.retry(now, upstreamRetryMs);
   fence?.tick(now);
   // Sockets have their turn in between.
   setImmediate(() => {
@@ -222,7 +230,19 @@ function neverBanOf(config: Config): NeverBan {
   const automatic = config["never-ban"] === "auto" ? protectedAddresses(config.listen.host) : [];
   const administrators = config["never-ban"] === "auto" && config.scope === "host" ? sshPeers() : [];
   const allowed = config.allow.map((prefix) => ({ prefix, why: "--allow" }));
-  return new NeverBan([...allowed, ...automatic, ...administrators]);
+  return new NeverBan([...allowed, ...automatic, ...administrators, ...upstreamAddresses(config)]);
+}
+
+/** Those that need no look-up are protected before the first entry of a map is taken up. */
+function upstreamAddresses(config: Config): NeverBanEntry[] {
+  if (config["never-ban"] === "none") return [];
+  return config.upstream.flatMap(({ host }) => protectedUpstream(config, host, host) ?? []);
+}
+
+function protectedUpstream(config: Config, host: string, address: string): NeverBanEntry | undefined {
+  const prefix = parsePrefix(unzoned(address));
+  const local = isLoopback(address) && isLoopback(config.listen.host);
+  return prefix === undefined || local ? undefined : { prefix, why: `upstream ${host}` };
 }
 
 /** A name may take a while or not resolve at all: the gate does not wait for it. */
@@ -230,9 +250,8 @@ async function protectUpstreams(config: Config, neverBan: NeverBan, log: Log): P
   for (const { host } of config.upstream) {
     try {
       for (const { address } of await lookup(host, { all: true })) {
-        const prefix = parsePrefix(unzoned(address));
-        const local = isLoopback(address) && isLoopback(config.listen.host);
-        if (prefix !== undefined && !local) neverBan.add({ prefix, why: `upstream ${host}` });
+        const entry = protectedUpstream(config, host, address);
+        if (entry !== undefined) neverBan.add(entry);
       }
     } catch (error) {
       log("warn", `Cannot resolve upstream "${host}": ${messageOf(error)}; check the name or give an address`);

@@ -16,16 +16,20 @@ export interface Prefix {
   readonly bits: number;
   /** `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/64`: the name in tables, logs and commands. */
   readonly text: string;
+  /** IPv6 otherwise. */
+  readonly ipv4: boolean;
 }
 
 /** A million bans are held by their text alone: bytes are made from it when they are wanted. */
 class TextPrefix implements Prefix {
   readonly text: string;
   readonly bits: number;
+  readonly ipv4: boolean;
 
-  constructor(text: string, bits: number) {
+  constructor(text: string, bits: number, ipv4: boolean) {
     this.text = text;
     this.bits = bits;
+    this.ipv4 = ipv4;
   }
 
   get bytes(): Uint8Array<ArrayBuffer> {
@@ -38,7 +42,8 @@ class TextPrefix implements Prefix {
 
 /** @param bits prefix length in the 128-bit form; 96 and more with an IPv4-mapped head is IPv4. */
 export function prefixFromBytes(address: Uint8Array, bits = 128): Prefix {
-  return new TextPrefix(textOf(address, bits), bits);
+  const text = textOf(address, bits);
+  return new TextPrefix(text, bits, !text.includes(":"));
 }
 
 /**
@@ -47,7 +52,7 @@ export function prefixFromBytes(address: Uint8Array, bits = 128): Prefix {
  */
 export function parsePrefix(text: string): Prefix | undefined {
   const slash = text.indexOf("/");
-  if (slash < 0 && ipv4Number(text) >= 0) return new TextPrefix(text, 128);
+  if (slash < 0 && ipv4Number(text) >= 0) return new TextPrefix(text, 128, true);
   const address = slash < 0 ? text : text.slice(0, slash);
   const bytes = addressBytes(address);
   if (bytes === undefined) return undefined;
@@ -66,13 +71,18 @@ export function requirePrefix(text: string): Prefix {
 }
 
 export function isIpv4(prefix: Prefix): boolean {
-  return !prefix.text.includes(":");
+  return prefix.ipv4;
 }
 
 /** An IPv6 prefix contains no IPv4: where IPv4 lies among the IPv6 addresses is a matter of storage. */
 export function contains(outer: Prefix, inner: Prefix): boolean {
   const family = isIpv4(outer) === isIpv4(inner);
   return family && inner.bits >= outer.bits && sameHead(outer.bytes, inner.bytes, outer.bits);
+}
+
+/** An IPv6 prefix that the place of IPv4 lies in: for who looks at 128 bits alone it covers both. */
+export function coversBoth(prefix: Prefix): boolean {
+  return prefix.bits < mappedBits && sameHead(prefix.bytes, Uint8Array.from(mappedHead), prefix.bits);
 }
 
 /** The range of a length around a prefix; undefined where IPv4 has none so wide. */

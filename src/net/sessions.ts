@@ -81,6 +81,13 @@ export class Sessions {
     return doomed.length;
   }
 
+  /** The same of whoever meets a condition, by one look at all. */
+  cutWhere(condition: (client: Client) => boolean): number {
+    const doomed = [...this.#all()].filter(({ client }) => condition(client));
+    for (const session of doomed) session.cut();
+    return doomed.length;
+  }
+
   cutAll(): void {
     for (const session of [...this.#all()]) session.cut();
   }

@@ -23,7 +23,15 @@ export interface Upstream extends UpstreamAddress {
   error: string | undefined;
   active: number;
   lastTriedMs: number;
+  /** Connects without an answer yet, also those that nobody waits for any more. */
+  unanswered: number;
 }
+
+/**
+ * A connect can not be called back: each holds a descriptor until the kernel gives up, after two minutes. To
+ * an upstream that was down when last seen, clients make no more than this many.
+ */
+const unansweredLimit = 256;
 
 /** A server on the same site answers in milliseconds; 3 s covers one lost SYN (RFC 6298: 1 s, then 2 s). */
 const connectTimeoutMs = 3500;
@@ -60,6 +68,7 @@ export class Upstreams {
       error: undefined,
       active: 0,
       lastTriedMs: Number.NEGATIVE_INFINITY,
+      unanswered: 0,
     }));
   }
 
@@ -69,6 +78,7 @@ export class Upstreams {
     nowMs: number,
   ): Promise<{ readonly socket: TcpSocket; readonly upstream: Upstream } | undefined> {
     for (const upstream of this.#inOrder()) {
+      if (upstream.reachable === false && upstream.unanswered >= unansweredLimit) continue;
       const socket = await this.#try(upstream, events, nowMs);
       if (socket === undefined) continue;
       upstream.active++;
@@ -84,8 +94,13 @@ export class Upstreams {
 
   /** Tries those of which nothing was seen for `idleMs`, so that readiness is true also without traffic. */
   async probe(nowMs: number, idleMs: number): Promise<void> {
-    const stale = this.#upstreams.filter((upstream) => nowMs - upstream.lastTriedMs >= idleMs);
-    await Promise.all(stale.map(async (upstream) => (await this.#try(upstream, silent, nowMs))?.close()));
+    await this.#look(this.#upstreams, nowMs, idleMs);
+  }
+
+  /** Tries those that were down when last seen, so that the first choice has its clients back. */
+  async retry(nowMs: number, idleMs: number): Promise<void> {
+    const down = this.#upstreams.filter(({ reachable }) => reachable === false);
+    if (down.length > 0) await this.#look(down, nowMs, idleMs);
   }
 
   get ready(): boolean {
@@ -94,6 +109,11 @@ export class Upstreams {
 
   status(): UpstreamStatus[] {
     return this.#upstreams.map(statusOf);
+  }
+
+  async #look(upstreams: readonly Upstream[], nowMs: number, idleMs: number): Promise<void> {
+    const stale = upstreams.filter(({ lastTriedMs }) => nowMs - lastTriedMs >= idleMs);
+    await Promise.all(stale.map(async (upstream) => (await this.#try(upstream, silent, nowMs))?.close()));
   }
 
   /** Those that are not known to be down first. */
@@ -120,12 +140,15 @@ export class Upstreams {
       const attempt: Attempt = { endsMs: performance.now() + connectTimeoutMs, reject };
       this.#attempts.add(attempt);
       this.#watch(connectTimeoutMs);
+      upstream.unanswered++;
       this.#connect(upstream, events).then(
         (socket) => {
+          upstream.unanswered--;
           if (this.#attempts.delete(attempt)) resolve(socket);
           else socket.reset();
         },
         (error: unknown) => {
+          upstream.unanswered--;
           this.#attempts.delete(attempt);
           reject(error);
         },

@@ -2,7 +2,15 @@
 import { describe, expect, test } from "bun:test";
 import { isIPv4, isIPv6 } from "node:net";
 import fc from "fast-check";
-import { contains, formatEndpoint, isIpv4, parsePrefix, prefixFromBytes, sameHead } from "../../src/core/address.ts";
+import {
+  contains,
+  coversBoth,
+  formatEndpoint,
+  isIpv4,
+  parsePrefix,
+  prefixFromBytes,
+  sameHead,
+} from "../../src/core/address.ts";
 
 const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const octets = fc.tuple(fc.nat(255), fc.nat(255), fc.nat(255), fc.nat(255));
@@ -252,6 +260,20 @@ describe("prefixes", () => {
     expect(contains(required(outer), required("192.0.2.1"))).toBe(false);
     expect(contains(required(outer), required("0.0.0.0/0"))).toBe(false);
   });
+});
+
+test.each([
+  ["::/0", true],
+  ["::/64", true],
+  ["::/80", true],
+  ["::ffff:0:0/95", true],
+  ["::fffe:0:0/96", false],
+  ["0.0.0.0/0", false],
+  ["192.0.2.0/24", false],
+  ["2000::/3", false],
+  ["::1", false],
+])("%s covers both families: %p", (text, answer) => {
+  expect(coversBoth(required(text))).toBe(answer);
 });
 
 test.each([

@@ -61,6 +61,18 @@ describe("a cut", () => {
     expect(sessions.size).toBe(20_000);
   });
 
+  test("of whoever meets a condition is one look at all", () => {
+    const sessions = new Sessions(64);
+    const noted = addresses.map((address) => new Noted(sessions, address));
+    let looks = 0;
+    const count = sessions.cutWhere(({ sourceText }) => {
+      looks++;
+      return sourceText.startsWith("192.0.2.");
+    });
+    expect([count, looks, sessions.size]).toEqual([3, addresses.length, addresses.length - 3]);
+    expect(noted.map(({ told }) => told.length)).toEqual([1, 1, 1, 0, 0, 0, 0]);
+  });
+
   test("of all ends all", () => {
     const sessions = new Sessions(64);
     const noted = addresses.map((address) => new Noted(sessions, address));

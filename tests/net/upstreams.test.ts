@@ -13,6 +13,8 @@ setDefaultTimeout(20_000);
 /** Answers a FIN with one. */
 const polite = ({ socket }: Peer) => void socket.on("end", () => socket.end());
 
+const silent = { data() {}, drain() {}, end() {}, close() {} };
+
 let first: number;
 let second: Server;
 let bed: Bed;
@@ -95,6 +97,24 @@ describe("a probe", () => {
   });
 });
 
+describe("a retry", () => {
+  test("asks those only that were down, and gives the first choice its clients back", async () => {
+    await friend();
+    await second.peer(0);
+    await bed.upstreams.retry(bed.nowMs(), 0);
+    expect(bed.upstreams.status()[0]?.reachable).toBe(false);
+    await using back = await Server.open(polite, first);
+    await bed.upstreams.retry(bed.nowMs(), 60_000);
+    expect(back.peers).toHaveLength(0);
+    await bed.upstreams.retry(bed.nowMs(), 0);
+    await back.peer(0);
+    await friend();
+    await (await back.peer(1)).got(friendly().length);
+    await bed.upstreams.retry(bed.nowMs(), 0);
+    expect([back.peers.length, second.peers.length]).toEqual([2, 1]);
+  });
+});
+
 test("a name that does not resolve is told, and is no reason to end", async () => {
   const changes: unknown[] = [];
   const upstreams = new Upstreams([{ host: "no-such-host.invalid", port: 5001 }], runtime.connect, (status) =>
@@ -131,6 +151,16 @@ test("a server that does not answer at all is given up, and the next one gets th
   client.send(friendly());
   const behind = await server.peer();
   await behind.got(friendly().length);
-  for (const filler of fillers) filler.destroy();
   expect(slow.upstreams.status()[0]).toMatchObject({ reachable: false, error: "no answer within 3.5 s" });
+
+  // Clients in numbers do not fill the process with connects that nobody answers.
+  const upstreams = new Upstreams([{ host, port }], runtime.connect, () => {});
+  await upstreams.probe(0, 0);
+  const many = await Promise.all(Array.from({ length: 300 }, () => upstreams.open(silent, 0)));
+  expect(many.every((opened) => opened === undefined)).toBe(true);
+  const startedMs = performance.now();
+  const unanswered = await upstreams.open(silent, 0);
+  expect([unanswered, performance.now() - startedMs < 1000]).toEqual([undefined, true]);
+  for (const filler of fillers) filler.destroy();
+  deaf.signal("SIGKILL");
 });

@@ -377,11 +377,21 @@ describe("changing", () => {
     ["192.0.0.0/15", undefined, "wider than /16"],
     ["2001::/31", undefined, "wider than /16 (IPv6 /32)"],
     ["0.0.0.0/0", true, "is never banned"],
+    ["::/0", true, "IPv4 lies in it too"],
+    ["::/80", true, "IPv4 lies in it too"],
   ])("a ban of %s, force %p, is refused", async (address, force, words) => {
     const { status, body } = await post("/bans", { address, force });
     expect([status, body.error]).toEqual([409, expect.stringContaining(words)]);
     expect(body.error).toStartWith(`Cannot ban "${address}": `);
     expect(sources()).toEqual([]);
+  });
+
+  test("the network of ::1 is a source like any other, and holds no IPv4", async () => {
+    expect((await post("/bans", { address: "::1" })).body).toMatchObject({ source: "::/64" });
+    expect((await ask("/bans/192.0.2.1")).status).toBe(404);
+    await post("/bans", { address: "192.0.2.1" });
+    expect((await remove("::1")).body).toEqual({ lifted: ["::/64"] });
+    expect(sources()).toEqual(["192.0.2.1"]);
   });
 
   test("a wide ban is made when it is meant", async () => {
