@@ -2,19 +2,14 @@
 // Native calls on Bun. The module is asked of the process, not imported: a static import of "bun:ffi"
 // stops Deno's type check, and a dynamic one would make opening a library asynchronous.
 import process from "node:process";
-import { checkedCall, type RawCall } from "./native_call.ts";
-import type { Native, NativeCalls, NativeSymbols, NativeType } from "./types.ts";
-
-interface BunLibrary {
-  readonly symbols: Readonly<Record<string, RawCall>>;
-  close(): void;
-}
+import { checkedLibrary, type RawLibrary } from "./native_call.ts";
+import type { Native, NativeType } from "./types.ts";
 
 interface BunFfi {
   dlopen(
     path: string,
     symbols: Readonly<Record<string, { readonly args: readonly string[]; readonly returns: string }>>,
-  ): BunLibrary;
+  ): RawLibrary;
   ptr(view: Uint8Array): number;
   toArrayBuffer(address: number, offset: number, length: number): ArrayBuffer;
   readonly CString: new (address: number) => { toString(): string };
@@ -38,27 +33,16 @@ function bunFfi(): BunFfi {
 
 export const native: Native = {
   open(path, symbols) {
-    const declared = Object.entries(symbols);
     const library = bunFfi().dlopen(
       path,
       Object.fromEntries(
-        declared.map(([name, [args, result]]) => [
+        Object.entries(symbols).map(([name, [args, result]]) => [
           name,
           { args: args.map((type) => bunTypes[type]), returns: bunTypes[result] },
         ]),
       ),
     );
-    const calls = Object.fromEntries(
-      declared.map(([name, [args]]) => {
-        const raw = library.symbols[name];
-        if (raw === undefined) throw new Error(`Library "${path}" has no symbol "${name}"`);
-        return [name, checkedCall(name, args, raw)];
-      }),
-    );
-    return {
-      calls: calls as NativeCalls<NativeSymbols> as NativeCalls<typeof symbols>,
-      [Symbol.dispose]: () => library.close(),
-    };
+    return checkedLibrary(path, symbols, library);
   },
   address: (buffer) => BigInt(bunFfi().ptr(buffer)),
   read(address, length) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Native calls on Deno. Needs --allow-ffi without a list: with one, Deno refuses to read memory.
-import { checkedCall, type RawCall } from "./native_call.ts";
-import type { Native, NativeCalls, NativeSymbols, NativeType } from "./types.ts";
+import { checkedLibrary, type RawLibrary } from "./native_call.ts";
+import type { Native, NativeType } from "./types.ts";
 
 declare const denoPointer: unique symbol;
 interface DenoPointer {
@@ -13,7 +13,7 @@ interface DenoFfi {
   dlopen(
     path: string,
     symbols: Readonly<Record<string, { readonly parameters: readonly string[]; readonly result: string }>>,
-  ): { readonly symbols: Readonly<Record<string, RawCall>>; close(): void };
+  ): RawLibrary;
   readonly UnsafePointer: {
     of(view: Uint8Array): DenoPointer | null;
     create(address: bigint): DenoPointer | null;
@@ -47,27 +47,16 @@ function pointer(address: bigint): DenoPointer {
 
 export const native: Native = {
   open(path, symbols) {
-    const declared = Object.entries(symbols);
     const library = denoFfi().dlopen(
       path,
       Object.fromEntries(
-        declared.map(([name, [args, result]]) => [
+        Object.entries(symbols).map(([name, [args, result]]) => [
           name,
           { parameters: args.map((type) => denoTypes[type]), result: denoTypes[result] },
         ]),
       ),
     );
-    const calls = Object.fromEntries(
-      declared.map(([name, [args]]) => {
-        const raw = library.symbols[name];
-        if (raw === undefined) throw new Error(`Library "${path}" has no symbol "${name}"`);
-        return [name, checkedCall(name, args, raw)];
-      }),
-    );
-    return {
-      calls: calls as NativeCalls<NativeSymbols> as NativeCalls<typeof symbols>,
-      [Symbol.dispose]: () => library.close(),
-    };
+    return checkedLibrary(path, symbols, library);
   },
   address: (buffer) => denoFfi().UnsafePointer.value(denoFfi().UnsafePointer.of(buffer)),
   read(address, length) {

@@ -2,7 +2,7 @@
 // The checks in front of every native call, the same on each runtime: Bun truncates silently what does
 // not fit the C type (`i32(undefined)` is 0), Deno throws; Bun gives an empty view a non-null address,
 // Deno NULL. Knows no runtime: the adapters hand it the raw function.
-import type { NativeType } from "./types.ts";
+import type { NativeCalls, NativeLibrary, NativeSymbols, NativeType } from "./types.ts";
 
 export type NativeArgument = number | bigint | Uint8Array<ArrayBuffer> | null;
 
@@ -16,8 +16,31 @@ const ranges = {
   ptr: [0n, 2n ** 64n - 1n],
 } as const;
 
+/** A library as a runtime opens it. */
+export interface RawLibrary {
+  readonly symbols: Readonly<Record<string, RawCall | undefined>>;
+  close(): void;
+}
+
+/** @throws Error when a symbol is not there. */
+export function checkedLibrary<const S extends NativeSymbols>(
+  path: string,
+  symbols: S,
+  library: RawLibrary,
+): NativeLibrary<S> {
+  const calls = Object.entries(symbols).map(([name, [args]]) => {
+    const raw = library.symbols[name];
+    if (raw === undefined) throw new Error(`Library "${path}" has no symbol "${name}"`);
+    return [name, checkedCall(name, args, raw)];
+  });
+  return {
+    calls: Object.fromEntries(calls) as NativeCalls<NativeSymbols> as NativeCalls<S>,
+    [Symbol.dispose]: () => library.close(),
+  };
+}
+
 /** @throws TypeError when an argument is missing, of another type or out of the C type's range. */
-export function checkedCall(name: string, types: readonly NativeType[], raw: RawCall): RawCall {
+function checkedCall(name: string, types: readonly NativeType[], raw: RawCall): RawCall {
   return (...args) => {
     if (args.length !== types.length) {
       throw new TypeError(`${name} takes ${types.length} arguments, got ${args.length}`);
