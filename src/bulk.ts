@@ -53,15 +53,16 @@ function parseLines(
       parsed.push({ number, text: line, forMs });
       continue;
     }
-    const [address = "", duration] = line.replace(/#.*/, "").trim().split(/\s+/);
+    const [address = "", duration, ...rest] = line.replace(/#.*/, "").trim().split(/\s+/);
     if (address === "") continue;
     const ownMs = duration === undefined ? forMs : parseBanDuration(duration);
-    if (duration === undefined || ownMs !== undefined) {
-      parsed.push({ number, text: address, forMs: ownMs });
-      continue;
-    }
-    const message = `Invalid duration "${duration}": expected such as 30s, 10m, 1h30m or ever`;
-    failures.push({ line: number, message });
+    const isGood = rest.length === 0 && (duration === undefined || ownMs !== undefined);
+    if (isGood) parsed.push({ number, text: address, forMs: ownMs });
+    else failures.push({ line: number, message: badLine([duration, ...rest].join(" ")) });
   }
   return parsed;
+}
+
+function badLine(behindAddress: string): string {
+  return `Invalid duration "${behindAddress}": expected such as 30s, 10m, 1h30m or ever, and nothing behind it`;
 }

@@ -34,7 +34,7 @@ export function parseCommandLine(
     ]),
   );
   try {
-    const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true, allowNegative: true });
     return { flags: { ...parsed.values } as CommandLine["flags"], positionals: parsed.positionals };
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split(/\.? (?=To )|\.?\n/)[0] ?? "") : String(error);

@@ -11,7 +11,7 @@ const shape = {
   operands: "",
   count: 0,
   about: "Lists the time-out table: source, protocol, time left, packets dropped in the kernel.",
-  flags: { limit: { short: "n", value: "N", help: "show at most N (default 1000)" } },
+  flags: { limit: { short: "n", value: "N", help: "show at most N, up to 10000 (default 1000)" } },
 };
 
 export async function bans(args: readonly string[]): Promise<number> {

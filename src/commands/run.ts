@@ -13,7 +13,11 @@ import { currentRuntime } from "../runtime/select.ts";
 
 export const runFlags = {
   ...options,
-  config: { short: "c", value: "FILE", help: `every option above as a key; flags win (default ${defaultConfigFile})` },
+  config: {
+    short: "c",
+    value: "FILE",
+    help: `every option above as a key; flags win, --no-NAME unsets a switch (default ${defaultConfigFile})`,
+  },
   help: { short: "h", help: "this text" },
 } as const;
 
@@ -36,7 +40,7 @@ export async function run(args: readonly string[]): Promise<number> {
   if (positionals[0] !== undefined) {
     throw new Failure(`Unknown command "${positionals[0]}": see "ttgate --help"`, { exitCode: 2 });
   }
-  const { config: file, ...given } = flags;
+  const { config: file, help: _help, ...given } = flags;
   const config = loadConfig(given, typeof file === "string" ? file : undefined);
   const sniffer = loadSniffer(config.profile);
   const log = openLog(config.log);

@@ -101,9 +101,14 @@ export class Enforcement {
     return { kind: "banned", ban, kernel: { kind: "enforced" } };
   }
 
-  /** Ends the bans of prefixes and of everything inside them. @returns the bans that ended. */
+  /**
+   * Ends the bans of prefixes and of everything inside them, but for foreign ones: their entries are not
+   * ttgate's to take out. @returns the bans that ended.
+   */
   lift(prefixes: readonly Prefix[], nowMs: number): Ban[] {
-    const lifted = prefixes.flatMap((prefix) => this.bans.removeWithin(prefix));
+    const found = prefixes.flatMap((prefix) => this.bans.removeWithin(prefix));
+    const lifted = found.filter(({ by }) => by !== "foreign");
+    if (lifted.length < found.length) for (const ban of found) if (ban.by === "foreign") this.bans.add(ban);
     this.#release(lifted);
     for (const prefix of prefixes) this.#unfold(prefix, nowMs);
     return lifted;
@@ -126,6 +131,11 @@ export class Enforcement {
     if (this.#fence === undefined || ban.expiresMs <= nowMs + clockToleranceMs) return false;
     const stands = ban.standsIn !== undefined && ban.standsIn !== inFold;
     return stands && this.#fence.record(ban.prefix) === undefined;
+  }
+
+  /** Its entry is gone: so is the ban. */
+  letGo(ban: Ban): void {
+    this.bans.remove(ban.prefix);
   }
 
   /** Writes a ban into the kernel once more. */

@@ -3,6 +3,9 @@
 // the opposite reader; FIN goes through as FIN, anything else that ends one side resets the other.
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
 
+/** A peer that vanished without FIN would hold its connection for ever: it is asked after this silence. */
+const keepAliveMs = 60_000;
+
 /** One direction: hears `from`, writes to `to`. */
 class Leg implements SocketEvents {
   from: TcpSocket | undefined;
@@ -63,6 +66,8 @@ export class Relay {
   start(client: TcpSocket, server: TcpSocket, held: readonly Uint8Array[], clientEnded: boolean): void {
     this.#fromServer.from = server;
     this.#fromClient.to = server;
+    client.keepAlive(keepAliveMs);
+    server.keepAlive(keepAliveMs);
     client.events = this.#fromClient;
     for (const bytes of held) this.#fromClient.data(bytes);
     if (clientEnded) this.#fromClient.end();

@@ -22,6 +22,7 @@ interface RawSocket {
   readonly localAddress: string;
   readonly localPort: number;
   write(bytes: Uint8Array): number;
+  setKeepAlive(enable: boolean, idleMs: number): void;
   shutdown(): void;
   pause(): void;
   resume(): void;
@@ -136,6 +137,10 @@ class BunSocket implements TcpSocket {
   #finish(): void {
     if (this.#peerEnded) this.#raw?.end();
     else this.#raw?.shutdown();
+  }
+
+  keepAlive(idleMs: number): void {
+    this.#raw?.setKeepAlive(true, idleMs);
   }
 
   pause(): void {

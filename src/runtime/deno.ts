@@ -55,6 +55,10 @@ class DenoSocket implements TcpSocket {
     this.#raw.end();
   }
 
+  keepAlive(idleMs: number): void {
+    this.#raw.setKeepAlive(true, idleMs);
+  }
+
   pause(): void {
     this.#raw.pause();
   }

@@ -31,6 +31,8 @@ export interface TcpSocket {
   events: SocketEvents;
   /** Sends in order. False: kept in memory, stop until `drain`. */
   write(bytes: Uint8Array): boolean;
+  /** Asks a silent peer whether it is still there (RFC 9293 3.8.4), first after this much silence. */
+  keepAlive(idleMs: number): void;
   /** FIN, after everything that was written. The other direction stays open. */
   shutdown(): void;
   pause(): void;

@@ -3,6 +3,7 @@
 // peers are node:net sockets, so that an adapter is never tested against itself.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Runtime, SocketEvents, TcpSocket } from "../../src/runtime/types.ts";
@@ -274,6 +275,23 @@ export const contract: readonly ContractTest[] = [
         await until("all bytes and the end", () => heard.ended);
         assert.equal(heard.received, bytes.length);
         assert.equal(heard.sum, sum);
+      }),
+  },
+  {
+    name: "keepAlive() lets the kernel ask a silent peer",
+    run: (runtime) =>
+      accepted(runtime, "127.0.0.1", "127.0.0.1", async ({ socket }) => {
+        socket.keepAlive(60_000);
+        const port = socket.local.port.toString(16).toUpperCase().padStart(4, "0");
+        const peerPort = socket.remote.port.toString(16).toUpperCase().padStart(4, "0");
+        // /proc/net/tcp, sixth field: timer 02 is keepalive, its time in hundredths of a second.
+        const line = readFileSync("/proc/net/tcp", "utf8")
+          .split("\n")
+          .find((row) => row.includes(`:${port} `) && row.includes(`:${peerPort} 01`));
+        const [timer, hundredths] = line?.trim().split(/\s+/)[5]?.split(":") ?? [];
+        assert.equal(timer, "02");
+        const seconds = Number.parseInt(hundredths ?? "", 16) / 100;
+        assert(seconds > 55 && seconds <= 61, `keepalive after ${seconds} s`);
       }),
   },
   {
