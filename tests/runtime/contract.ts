@@ -287,7 +287,7 @@ export const contract: readonly ContractTest[] = [
         // /proc/net/tcp, sixth field: timer 02 is keepalive, its time in hundredths of a second.
         const line = readFileSync("/proc/net/tcp", "utf8")
           .split("\n")
-          .find((row) => row.includes(`:${port} `) && row.includes(`:${peerPort} 01`));
+          .find((row) => new RegExp(`:${port} [0-9A-F]+:${peerPort} 01 `).test(row));
         const [timer, hundredths] = line?.trim().split(/\s+/)[5]?.split(":") ?? [];
         assert.equal(timer, "02");
         const seconds = Number.parseInt(hundredths ?? "", 16) / 100;
