@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel makes of the programs that production loads: how far the verifier has to go, which
-// capabilities it wants, how they read packets that lie in pieces, and what they do by the real clock.
+// capabilities it wants, and what they do by the real clock.
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { KernelError } from "../../src/kernel/errno.ts";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import { guardedPort, noKernel, openGate, secondNs, ways } from "./gate.ts";
-import { ethernet, extension, hopByHop, ipv4, ipv6, packet, payload, tcp, vlan } from "./packet.ts";
-import { runProgram, verifiedInstructions } from "./test_run.ts";
+import { ethernet, ipv4, ipv6, packet, tcp } from "./packet.ts";
+import { verifiedInstructions } from "./test_run.ts";
 
 const guarded = tcp({ destinationPort: guardedPort });
 const libraries = await openLibraries(native);
@@ -83,53 +82,3 @@ describe.skipIf(noKernel !== undefined)("the kernel's clock", () => {
     });
   }
 });
-
-/** Why the test run makes no packets in pieces, or undefined where it does (kernel 6.18). */
-async function noPieces(): Promise<string | undefined> {
-  if (noKernel !== undefined) return noKernel;
-  using gate = await openGate({ way: "tc" });
-  try {
-    runProgram(libraries, gate.programFd, packet(ethernet(), ipv4({ source: "192.0.2.1" }), guarded), {
-      linearBytes: 40,
-    });
-    return undefined;
-  } catch (error) {
-    if (error instanceof KernelError) return `the kernel's test run makes no packets in pieces: ${error.code}`;
-    throw error;
-  }
-}
-
-const reason = await noPieces();
-const shot = 2;
-
-describe.skipIf(reason !== undefined)(
-  `tc packets that lie in pieces${reason === undefined ? "" : ` (${reason})`}`,
-  () => {
-    const frames = {
-      IPv4: packet(ethernet(), ipv4({ source: "203.0.113.9", optionBytes: 40 }), guarded, payload(1000)),
-      "IPv6 with extension headers": packet(
-        ethernet(),
-        ipv6({ source: "2001:db8::7" }),
-        extension(hopByHop, 100),
-        guarded,
-        payload(1000),
-      ),
-      "two tags": packet(ethernet(), vlan(1), vlan(2), ipv4({ source: "203.0.113.9" }), guarded, payload(1000)),
-    };
-    for (const [name, frame] of Object.entries(frames)) {
-      test(`${name}: put together as far as the headers go, wherever the first piece ends`, async () => {
-        using gate = await openGate({ way: "tc" });
-        const run = (linearBytes: number) => runProgram(libraries, gate.programFd, frame, { linearBytes }).verdict;
-        for (let linearBytes = name === "IPv6 with extension headers" ? 54 : 34; linearBytes < 120; linearBytes++) {
-          expect([linearBytes, run(linearBytes)]).not.toEqual([linearBytes, shot]);
-        }
-        gate.ban("203.0.113.9");
-        gate.ban("2001:db8::");
-        for (let linearBytes = name === "IPv6 with extension headers" ? 54 : 34; linearBytes < 120; linearBytes++) {
-          expect([linearBytes, run(linearBytes)]).toEqual([linearBytes, shot]);
-        }
-        expect(gate.counters().pass_unparsed.packets).toBe(0);
-      });
-    }
-  },
-);

@@ -8,8 +8,6 @@ import type { NativeBuffer } from "../../src/runtime/types.ts";
 
 export interface RunOptions {
   readonly repeat?: number;
-  /** tc: this many of the frame's bytes together, the rest in another piece (kernel 6.18). */
-  readonly linearBytes?: number;
 }
 
 export interface RunResult {
@@ -21,33 +19,23 @@ export interface RunResult {
   readonly durationNs: number;
 }
 
-/** struct __sk_buff up to where data_end lies in it. */
-const skbBytes = 192;
-const skbDataEnd = 80;
-
 /** @throws KernelError */
 export function runProgram(
   { bpf, native }: Libraries,
   programFd: number,
   frame: NativeBuffer,
-  { repeat = 1, linearBytes }: RunOptions = {},
+  { repeat = 1 }: RunOptions = {},
 ): RunResult {
   // struct bpf_test_run_opts {sz; data_in; data_out; u32 data sizes; ctx_in; ctx_out; u32 ctx sizes;
   // u32 retval; int repeat; u32 duration; ...}
   const options = nativeBytes(80);
   const view = new DataView(options.buffer);
   const output = nativeBytes(frame.length + 256);
-  const context = nativeBytes(skbBytes);
   view.setBigUint64(0, 80n, true);
   view.setBigUint64(8, native.address(frame), true);
   view.setBigUint64(16, native.address(output), true);
   view.setUint32(24, frame.length, true);
   view.setUint32(28, output.length, true);
-  if (linearBytes !== undefined) {
-    new DataView(context.buffer).setUint32(skbDataEnd, linearBytes, true);
-    view.setBigUint64(32, native.address(context), true);
-    view.setUint32(48, context.length, true);
-  }
   view.setUint32(60, repeat, true);
   check("Run the program on a test frame", bpf.bpf_prog_test_run_opts(programFd, options));
   return {
