@@ -78,11 +78,18 @@ export function parseProfile(source: unknown, name: string, ciphers: Ciphers): P
   return { kind: "profile", profile };
 }
 
+/** The same for every profile, and the longest part of loading one. */
+let libraryParts: readonly NamedAlternatives[] | undefined;
+
 /** Every recogniser of the library, taken apart: what is compiled when ttgate is built. */
 export function libraryRecognisers(ciphers: Ciphers): readonly NamedAlternatives[] {
+  if (libraryParts !== undefined) return libraryParts;
   const context = signatureContext(ciphers);
   const known = library.map((recogniser) => named(recogniser, true, recogniser.name, context));
-  if (context.problems.length === 0) return known;
+  if (context.problems.length === 0) {
+    libraryParts = known;
+    return known;
+  }
   throw new Error(context.problems.map(({ path, message }) => `${path}: ${message}`).join("; "));
 }
 
@@ -163,7 +170,7 @@ function knownTo(source: ProfileSource, context: SignatureContext): NamedAlterna
   }
   return [
     ...own.map((recogniser, index) => named(recogniser, true, `recognisers[${index}]`, context)),
-    ...library.map((recogniser) => named(recogniser, isRefuter(source, recogniser.name), recogniser.name, context)),
+    ...libraryRecognisers(context.ciphers).map((part) => ({ ...part, refutes: isRefuter(source, part.name) })),
   ];
 }
 

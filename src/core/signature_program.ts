@@ -77,17 +77,24 @@ export function programOf(alternatives: readonly Alternative[]): Program {
   }
   starts.push(steps.length);
 
-  const byFirstByte = Array.from({ length: 256 }, (_, byte) =>
-    Int32Array.from(bounds.flatMap((bound, index) => ((bound.places.get(0)?.[byte] ?? 1) === 1 ? [index] : []))),
-  );
   return {
     steps: Int32Array.from(steps),
     starts: Int32Array.from(starts),
     data: Uint8Array.from(data),
     probes,
-    byFirstByte,
+    byFirstByte: firstByteLists(bounds).map((list) => Int32Array.from(list)),
     horizonBytes: bounds.reduce((most, bound) => Math.max(most, bound.horizonBytes), 0),
   };
+}
+
+/** By first byte, the alternatives that it leaves possible, in order. */
+export function firstByteLists(bounds: readonly Bounds[]): number[][] {
+  const lists = Array.from({ length: 256 }, (): number[] => []);
+  for (const [index, { places }] of bounds.entries()) {
+    const set = places.get(0);
+    for (const [byte, list] of lists.entries()) if (set === undefined || set[byte] === 1) list.push(index);
+  }
+  return lists;
 }
 
 /**

@@ -4,6 +4,7 @@
 // docs/signatures.md has the layout as C; tests/core/signature_table.test.ts reads it back.
 import type { Profile } from "./profile.ts";
 import { boundsOf } from "./signature_bounds.ts";
+import { firstByteLists } from "./signature_program.ts";
 import type { Alternative, Problem, Term, Test } from "./signature_term.ts";
 
 export const tableMagic = 0x73746774; // "tgts"
@@ -108,11 +109,7 @@ function encode(entries: readonly Entry[], hasExpected: boolean): Uint8Array {
     return index;
   };
   const steps = entries.map(({ alternative }) => alternative.flatMap((term) => stepsOf(term, setIndex)));
-  const lists = Array.from({ length: 256 }, (_, byte) =>
-    entries.flatMap(({ alternative }, index) =>
-      (boundsOf(alternative).places.get(0)?.[byte] ?? 1) === 1 ? [index] : [],
-    ),
-  );
+  const lists = firstByteLists(entries.map(({ alternative }) => boundsOf(alternative)));
 
   const alternativesAt = headerBytes;
   const stepsAt = alternativesAt + entries.length * alternativeBytes;

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must hold of any input: no throw, no hang, no verdict that changes with the cut. Each check
+// returns what the input exercised, so that the fuzzer knows whether it is a new one.
+import { compileProfile } from "../../src/core/compiled_profile.ts";
+import { learn } from "../../src/core/learn.ts";
+import { parseProfile } from "../../src/core/profile.ts";
+import { profileLibrary } from "../../src/core/profile_library.ts";
+import { createSniffer } from "../../src/core/profile_sniffer.ts";
+import { parseRecording, type Recording } from "../../src/core/recording.ts";
+import { tableOf } from "../../src/core/signature_table.ts";
+import type { Sniffer } from "../../src/core/sniff.ts";
+import { ciphers, loadSniffer } from "../../src/profile.ts";
+import { runTable } from "../core/signature_table_reader.ts";
+
+const sniffers = [...profileLibrary.keys()].map(loadSniffer);
+
+/** Every profile, every cut. */
+export function checkBytes(bytes: Uint8Array): string {
+  return sniffers.map((sniffer) => checkCuts(sniffer, bytes)).join(" ");
+}
+
+/** @throws Error when a cut gets another verdict. @returns the verdict, and about where it fell. */
+function checkCuts(sniffer: Sniffer, bytes: Uint8Array): string {
+  const whole = JSON.stringify(sniffer.sniff(bytes, true));
+  let decidedAt = -1;
+  for (let length = 0; length <= bytes.length; length++) {
+    const verdict = sniffer.sniff(bytes.subarray(0, length), false);
+    if (verdict.kind === "more") {
+      if (decidedAt >= 0) throw new Error(`${sniffer.profile} takes back at ${length} what it said at ${decidedAt}`);
+      if (length > sniffer.prefixBytes && sniffer.sniff(bytes.subarray(0, length), true).kind !== "more") {
+        throw new Error(`${sniffer.profile} is open at ${length}, beyond its prefix of ${sniffer.prefixBytes}`);
+      }
+      continue;
+    }
+    if (decidedAt < 0) decidedAt = length;
+    if (JSON.stringify(verdict) !== whole)
+      throw new Error(`${sniffer.profile} says ${JSON.stringify(verdict)} at ${length} and ${whole} of all`);
+  }
+  return `${whole}@${decidedAt < 0 ? "end" : Math.ceil(Math.log2(decidedAt + 1))}`;
+}
+
+/** Any JSON as a profile; a valid one is run over some streams, and its table beside it. */
+export function checkProfile(source: unknown, streams: readonly Uint8Array[]): string {
+  const parsed = parseProfile(source, "fuzz", ciphers);
+  if (parsed.kind === "invalid") {
+    return [...new Set(parsed.problems.map(({ message }) => message.replaceAll(/"[^"]*"|\d+/g, "")))].sort().join("|");
+  }
+  const sniffer = createSniffer(compileProfile(parsed.profile));
+  const table = tableOf(parsed.profile);
+  for (const bytes of streams) {
+    checkCuts(sniffer, bytes);
+    if (table.kind === "table") runTable(table.table.bytes, bytes);
+  }
+  const kinds = new Set(
+    parsed.profile.expect.flatMap((alternative) =>
+      alternative.map(({ test, negated, relative }) => `${test.kind}${negated}${relative}`),
+    ),
+  );
+  return `valid ${table.kind} ${[...kinds].sort().join(" ")}`;
+}
+
+export function checkRecordings(lines: readonly string[]): string {
+  const recordings: Recording[] = [];
+  let invalid = 0;
+  for (const line of lines) {
+    const result = parseRecording(line);
+    if (result.kind === "recording") recordings.push(result.recording);
+    else invalid++;
+  }
+  const learned = learn(recordings, "fuzz", ciphers);
+  if (learned.kind === "nothing") return `${invalid > 0} ${learned.message.replaceAll(/\d+/g, "")}`;
+  if (learned.report.wrongly > 0) throw new Error("A learned profile refuses what the server accepted");
+  return `${invalid > 0} ${learned.report.findings.map((finding) => finding.replaceAll(/\b[0-9a-f]{1,4}\b|".*"/g, "")).join("|")}`;
+}
