@@ -83,9 +83,8 @@ export class Banning {
 
   /** @param text ADDR (the source it belongs to) or CIDR. */
   operator(text: string, forMs = this.#options.timeoutMs, force = false): ChangeResult<Ban> {
-    const wanted = this.#wanted(text, force);
-    if ("message" in wanted) return wanted;
-    const { prefix } = wanted;
+    const prefix = this.#wanted(text, force);
+    if ("message" in prefix) return prefix;
     const result = this.#enforcement.ban(byOperator(prefix, forMs), this.#options.nowMs());
     if (result.kind === "spared") return protectedBy(text, result.conflict);
     this.#cut(prefix);
@@ -101,19 +100,25 @@ export class Banning {
    * @returns how many sources were banned.
    */
   operatorSlice(lines: readonly ChangeLine[], force: boolean, failures: LineFailure[]): number {
-    const accepted: { readonly line: ChangeLine; readonly prefix: Prefix }[] = [];
+    const accepted: ChangeLine[] = [];
+    const requests: BanRequest[] = [];
     for (const line of lines) {
       const wanted = this.#wanted(line.text, force);
-      if ("prefix" in wanted) accepted.push({ line, prefix: wanted.prefix });
-      else failures.push({ line: line.number, message: wanted.message });
+      if ("message" in wanted) {
+        failures.push({ line: line.number, message: wanted.message });
+        continue;
+      }
+      accepted.push(line);
+      requests.push(byOperator(wanted, line.forMs ?? this.#options.timeoutMs));
     }
-    const requests = accepted.map(({ line, prefix }) => byOperator(prefix, line.forMs ?? this.#options.timeoutMs));
     const results = this.#enforcement.banMany(requests, this.#options.nowMs());
     let banned = 0;
     let ranges = 0;
-    for (const [index, { line, prefix }] of accepted.entries()) {
-      const result = results[index];
-      if (result?.kind === "spared") {
+    for (const [index, result] of results.entries()) {
+      const line = accepted[index];
+      const prefix = requests[index]?.prefix;
+      if (line === undefined || prefix === undefined) continue;
+      if (result.kind === "spared") {
         failures.push({ line: line.number, message: protectedBy(line.text, result.conflict).message });
         continue;
       }
@@ -136,12 +141,12 @@ export class Banning {
   }
 
   /** What a person may ban, or why not; the never-ban set has its say later. */
-  #wanted(text: string, force: boolean): { readonly prefix: Prefix } | Refusal {
+  #wanted(text: string, force: boolean): Prefix | Refusal {
     const prefix = this.prefixOf(text);
     if (prefix === undefined) return notAnAddress(text);
     // The kernel's trie holds IPv4 in 128 bits: such a ban would take it out too.
     if (coversBoth(prefix) && !this.#enforcement.bans.isSource(prefix)) return mixed(text);
-    return !force && isWide(prefix) ? tooWide(text) : { prefix };
+    return !force && isWide(prefix) ? tooWide(text) : prefix;
   }
 
   lift(text: string): ChangeResult<readonly string[]> {

@@ -93,25 +93,27 @@ export class BanStore {
   #putBatch(entries: readonly FenceEntry[], outcomes: FenceOutcome[]): void {
     // Which entry stands in which place of the batch; the others have their outcome already.
     const written: number[] = [];
-    const added = new Map<number, Prefix>();
+    const added: (Prefix | undefined)[] = [];
+    let addedCount = 0;
     const base = outcomes.length;
     const before = this.#knownBeforeLoad();
     for (const [index, entry] of entries.entries()) {
       const place = written.length;
       const isNew = before !== undefined && !before.has(entry.prefix.text);
       const there = this.#prepare(entry, this.#keys, this.#values, place, isNew);
-      const evicting = there === "absent" && this.#wouldEvict(added.size + 1);
+      const evicting = there === "absent" && this.#wouldEvict(addedCount + 1);
       outcomes.push(evicting ? full : enforced);
       if (there === "foreign" || evicting) continue;
       written.push(index);
-      if (there === "absent") added.set(place, entry.prefix);
+      added.push(there === "absent" ? entry.prefix : undefined);
+      if (there === "absent") addedCount++;
     }
     const failures = this.#map.updateMany(this.#keys, this.#values, written.length);
     for (const [place, result] of failures) {
-      added.delete(place);
+      added[place] = undefined;
       outcomes[base + (written[place] ?? 0)] = this.#outcome(result);
     }
-    for (const prefix of added.values()) this.#added(prefix);
+    for (const prefix of added) if (prefix !== undefined) this.#added(prefix);
   }
 
   /** Writes key and value at a place of the buffers, with the counts of the entry that is there. */
