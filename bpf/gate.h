@@ -178,7 +178,7 @@ static __always_inline enum outcome judge_ipv4(struct frame *frame, const void *
 	__be32 address;
 	int port;
 
-	if ((const void *)(ip + 1) > frame->end || ip->version != 4 || ip->ihl < 5) {
+	if ((const void *)(ip + 1) > frame->end || !is_ipv4(ip)) {
 		measure(frame, 0);
 		return OUTCOME_PASS_UNPARSED;
 	}

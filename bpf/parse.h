@@ -75,6 +75,12 @@ static __always_inline int far_port(const struct frame *frame, __u32 offset)
 							     : bpf_ntohs(ports.destination);
 }
 
+/* Version 4, and five words of header or more: 0x45 to 0x4f. */
+static __always_inline bool is_ipv4(const struct iphdr *ip)
+{
+	return *(const __u8 *)ip - 0x45U <= 0x4f - 0x45;
+}
+
 static __always_inline int parse_ipv4_port(const struct frame *frame, __u32 offset,
 					   const struct iphdr *ip)
 {
@@ -144,10 +150,14 @@ static __always_inline int parse_link(const struct frame *frame, const void **ne
 	const void *pos = ethernet + 1;
 	__be16 protocol;
 
+	*network = pos;
 	*offset = sizeof(*ethernet);
 	if (pos > frame->end)
 		return UNPARSED;
 	protocol = ethernet->protocol;
+	/* Most packets: not asked whether it is a tag. */
+	if (protocol == bpf_htons(ETH_P_IP))
+		return protocol;
 #pragma unroll
 	for (int i = 0; i < VLAN_TAGS; i++) {
 		const struct vlan_tag *tag = pos;
