@@ -47,8 +47,9 @@ function parseLines(
   failures: LineFailure[],
 ): ChangeLine[] {
   const parsed: ChangeLine[] = [];
-  for (const [index, line] of lines.entries()) {
-    const number = firstNumber + index;
+  let number = firstNumber - 1;
+  for (const line of lines) {
+    number++;
     if (line !== "" && !/[\s#]/.test(line)) {
       parsed.push({ number, text: line, forMs });
       continue;

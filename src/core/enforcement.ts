@@ -22,8 +22,8 @@ export type BanResult =
   | { readonly kind: "banned"; readonly ban: Ban; readonly kernel: FenceOutcome | undefined }
   | { readonly kind: "spared"; readonly conflict: NeverBanEntry };
 
-/** Ended bans taken out in one go: with their kernel entries about 1 ms. */
-export const sweepLimit = 500;
+/** Ended bans taken out in one go: with their kernel entries half a millisecond. */
+export const sweepLimit = 250;
 /** The kernel ends an entry by its own clock, which is read to 10 ms here and may hold whole seconds there. */
 const clockToleranceMs = 1100;
 
@@ -73,18 +73,21 @@ export class Enforcement {
       return { kind: "banned", ban: this.#record(request, nowMs), kernel: undefined };
     });
     if (this.#fence === undefined) return results;
-    const made = results.flatMap((result) => (result.kind === "banned" ? [result.ban] : []));
+    const made: Ban[] = [];
+    for (const result of results) if (result.kind === "banned") made.push(result.ban);
     // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
     const allNew = this.bans.size === sizeBefore + made.length;
     const kept = allNew ? made : made.filter((ban) => this.bans.get(ban.prefix) === ban);
     const single = kept.filter((ban) => !this.#standsInFold(ban));
     const outcomes = this.#fence.putMany(single.map(entryOf));
-    const refused = single.flatMap((ban, index) => {
-      const outcome = outcomes[index] ?? { kind: "full" };
-      if (outcome.kind === "enforced") return [];
+    const refused: { readonly ban: Ban; readonly outcome: FenceOutcome }[] = [];
+    for (let index = 0; index < single.length; index++) {
+      const ban = single[index];
+      const outcome = outcomes[index];
+      if (ban === undefined || outcome?.kind === "enforced") continue;
       this.bans.stand(ban, undefined);
-      return [{ ban, outcome }];
-    });
+      refused.push({ ban, outcome: outcome ?? { kind: "full" } });
+    }
     for (const { ban, outcome } of refused) this.#settle(ban, outcome, nowMs);
     return results;
   }

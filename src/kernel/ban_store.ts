@@ -97,7 +97,9 @@ export class BanStore {
     let addedCount = 0;
     const base = outcomes.length;
     const before = this.#knownBeforeLoad();
-    for (const [index, entry] of entries.entries()) {
+    let index = -1;
+    for (const entry of entries) {
+      index++;
       const place = written.length;
       const isNew = before !== undefined && !before.has(entry.prefix.text);
       const there = this.#prepare(entry, this.#keys, this.#values, place, isNew);
