@@ -246,7 +246,7 @@ describe("the end of a ban", () => {
       enforcement.ban(requestOf(`10.0.${number >> 8}.${number & 255}`, 1000), 0);
     }
     expect(fence.texts.length).toBe(5000);
-    const slices = Array.from({ length: 11 }, () => enforcement.sweep(2000));
+    const slices = Array.from({ length: 5000 / sweepLimit + 1 }, () => enforcement.sweep(2000));
     expect(slices).toEqual([...new Array<number>(5000 / sweepLimit).fill(sweepLimit), 0]);
     expect(fence.texts).toEqual([]);
   });
