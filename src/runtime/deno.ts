@@ -2,6 +2,7 @@
 // Deno's side of the runtime port. Sockets are node:net, which can reset a connection; its listener
 // stops for good when accept() runs out of descriptors, so the gate keeps well below the limit.
 import { createServer, connect as netConnect, type Socket } from "node:net";
+import process from "node:process";
 import { native } from "./deno_ffi.ts";
 import type {
   HttpAddress,
@@ -15,7 +16,6 @@ import type {
 } from "./types.ts";
 
 interface DenoInterface {
-  readonly version: { readonly deno: string };
   serve(
     options: { hostname?: string; port?: number; path?: string; transport?: "unix"; onListen(): void },
     handler: HttpHandler,
@@ -113,4 +113,11 @@ async function serve(address: HttpAddress, handler: HttpHandler): Promise<HttpSe
   return { port: server.addr.port, close: () => server.shutdown() };
 }
 
-export const runtime: Runtime = { name: "deno", version: Deno.version.deno, native, listen, connect, serve };
+export const runtime: Runtime = {
+  name: "deno",
+  version: process.versions["deno"] ?? "",
+  native,
+  listen,
+  connect,
+  serve,
+};
