@@ -69,7 +69,7 @@ fmt: $(modules) ## format all sources
 
 bench: ttgate $(modules) ## measure side by side with HAProxy and a direct connection
 	$(Q)$(host) test bench
-	$(Q)$(bin)/bun tests/bench/main.ts
+	$(Q)$(bin)/bun tests/bench/main.ts --docs
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test
