@@ -6,7 +6,7 @@ import { interfacesOf } from "./host.ts";
 import { connectionLimit, descriptorLimit } from "./limits.ts";
 import type { Config, HostPort } from "./options.ts";
 import { loadSniffer } from "./profile.ts";
-import type { Runtime, SocketEvents } from "./runtime/types.ts";
+import { type Runtime, silentEvents } from "./runtime/types.ts";
 
 export interface Finding {
   readonly name: string;
@@ -15,8 +15,6 @@ export interface Finding {
   /** What to type; null when nothing is missing. */
   readonly remedy: string | null;
 }
-
-const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
 
 export async function examine(config: Config, runtime: Runtime): Promise<Finding[]> {
   return [
@@ -61,7 +59,7 @@ async function portFinding(config: Config, runtime: Runtime): Promise<Finding> {
   const address = formatEndpoint({ address: host, port });
   const name = "port";
   try {
-    const listener = await runtime.listen({ host, port, accept: () => silent });
+    const listener = await runtime.listen({ host, port, accept: () => silentEvents });
     listener.close();
     return { name, state: "good", found: `${address} is free`, remedy: null };
   } catch (error) {
@@ -83,7 +81,7 @@ async function upstreamFinding(upstream: HostPort, runtime: Runtime): Promise<Fi
   const address = formatEndpoint({ address: upstream.host, port: upstream.port });
   const name = "upstream";
   try {
-    (await runtime.connect(upstream, silent)).close();
+    (await runtime.connect(upstream, silentEvents)).close();
     return { name, state: "good", found: `${address} answers`, remedy: null };
   } catch (error) {
     const remedy = `start the server there, or name it with --upstream; nc -vz ${upstream.host} ${upstream.port}`;

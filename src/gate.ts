@@ -25,7 +25,7 @@ import { Sessions } from "./net/sessions.ts";
 import { Upstreams } from "./net/upstreams.ts";
 import { giveUpPrivileges, openFence } from "./open_fence.ts";
 import { type Config, formatStatus, type StatusAddress } from "./options.ts";
-import type { HttpServer, Listener, Runtime, SocketEvents } from "./runtime/types.ts";
+import { type HttpServer, type Listener, type Runtime, silentEvents } from "./runtime/types.ts";
 import { statusApp } from "./status.ts";
 import { forOwnerOnly, freeSocketPath } from "./unix_socket.ts";
 
@@ -180,10 +180,9 @@ function sweeper(enforcement: Enforcement, status: GateStatus): (nowMs: number) 
  * @throws Failure when the port can not be had.
  */
 async function requireFree(runtime: Runtime, config: Config): Promise<void> {
-  const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
   const listener = await listen(runtime, config, (socket) => {
     socket.reset();
-    return silent;
+    return silentEvents;
   });
   listener.close();
 }

@@ -2,7 +2,7 @@
 // What happens to a connection in the moment it is accepted: time-out table, limits, then a session.
 
 import { Client } from "../core/client.ts";
-import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
+import { type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 import { Session, type SessionContext } from "./session.ts";
 
 export interface AcceptorContext extends SessionContext {
@@ -14,8 +14,6 @@ export interface AcceptorContext extends SessionContext {
   refuses(client: Client): boolean;
 }
 
-const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
-
 export function acceptor(context: AcceptorContext): (socket: TcpSocket) => SocketEvents {
   const { counters, sessions } = context;
   return (socket) => {
@@ -24,18 +22,18 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
     if (address === "") {
       counters.undecided++;
       socket.reset();
-      return silent;
+      return silentEvents;
     }
     const client = new Client(address, port, context.ipv6Bits);
     if (context.refuses(client)) {
       counters.refusedBanned++;
       socket.reset();
-      return silent;
+      return silentEvents;
     }
     if (!hasRoom(context, client)) {
       counters.refusedFull++;
       socket.reset();
-      return silent;
+      return silentEvents;
     }
     return new Session(context, socket, client);
   };

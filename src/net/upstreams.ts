@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers behind the gate, in order of preference: the first that answers gets the connection. What
 // was last seen of each is kept for readiness.
-import type { Runtime, SocketEvents, TcpSocket } from "../runtime/types.ts";
+import { type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 
 export interface UpstreamAddress {
   readonly host: string;
@@ -35,8 +35,6 @@ const unansweredLimit = 256;
 
 /** A server on the same site answers in milliseconds; 3 s covers one lost SYN (RFC 6298: 1 s, then 2 s). */
 const connectTimeoutMs = 3500;
-
-const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
 
 /** A connect that is under way. */
 interface Attempt {
@@ -113,7 +111,7 @@ export class Upstreams {
 
   async #look(upstreams: readonly Upstream[], nowMs: number, idleMs: number): Promise<void> {
     const stale = upstreams.filter(({ lastTriedMs }) => nowMs - lastTriedMs >= idleMs);
-    await Promise.all(stale.map(async (upstream) => (await this.#try(upstream, silent, nowMs))?.close()));
+    await Promise.all(stale.map(async (upstream) => (await this.#try(upstream, silentEvents, nowMs))?.close()));
   }
 
   /** Those that are not known to be down first. */

@@ -4,15 +4,16 @@
 // written, drained and then shut down; write() may take a part, so the rest is kept here until drain.
 import process from "node:process";
 import { native } from "./bun_ffi.ts";
-import type {
-  HttpAddress,
-  HttpHandler,
-  HttpServer,
-  Listener,
-  ListenOptions,
-  Runtime,
-  SocketEvents,
-  TcpSocket,
+import {
+  type HttpAddress,
+  type HttpHandler,
+  type HttpServer,
+  type Listener,
+  type ListenOptions,
+  type Runtime,
+  type SocketEvents,
+  silentEvents,
+  type TcpSocket,
 } from "./types.ts";
 
 interface RawSocket {
@@ -47,7 +48,7 @@ interface RawListenOptions {
   readonly socket: RawHandlers;
 }
 
-/** The part of Bun's interface that is used here; tests/runtime/bun_types.ts holds it against the real one. */
+/** The part of Bun's interface that is used here; the contract in tests/runtime holds it against the real one. */
 export interface BunInterface {
   readonly version: string;
   listen(options: RawListenOptions): { readonly hostname: string; readonly port: number; stop(): void };
@@ -69,10 +70,8 @@ const maxRequestBytes = 8 * 1024 * 1024;
 /** Longest silence on a status connection, in seconds; the event stream sends something more often. */
 const httpIdleSeconds = 60;
 
-const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
-
 class BunSocket implements TcpSocket {
-  events: SocketEvents = silent;
+  events: SocketEvents = silentEvents;
   #raw: RawSocket | undefined;
   /** Undefined nearly always: thousands of idle sockets are held at a time. */
   #unsent: Uint8Array[] | undefined;

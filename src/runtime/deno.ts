@@ -4,15 +4,16 @@
 import { createServer, connect as netConnect, type Socket } from "node:net";
 import process from "node:process";
 import { native } from "./deno_ffi.ts";
-import type {
-  HttpAddress,
-  HttpHandler,
-  HttpServer,
-  Listener,
-  ListenOptions,
-  Runtime,
-  SocketEvents,
-  TcpSocket,
+import {
+  type HttpAddress,
+  type HttpHandler,
+  type HttpServer,
+  type Listener,
+  type ListenOptions,
+  type Runtime,
+  type SocketEvents,
+  silentEvents,
+  type TcpSocket,
 } from "./types.ts";
 
 interface DenoInterface {
@@ -24,10 +25,8 @@ interface DenoInterface {
 
 declare const Deno: DenoInterface;
 
-const silent: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
-
 class DenoSocket implements TcpSocket {
-  events: SocketEvents = silent;
+  events: SocketEvents = silentEvents;
   readonly remote;
   readonly local;
   readonly #raw: Socket;

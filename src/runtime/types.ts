@@ -20,6 +20,9 @@ export interface SocketEvents {
   close(error: Error | undefined): void;
 }
 
+/** For a connection whose owner wants to hear nothing of it. */
+export const silentEvents: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
+
 /**
  * One TCP connection. Every method may be called at any time, also after the end. It closes by itself
  * when both sides have sent FIN.

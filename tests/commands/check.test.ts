@@ -6,7 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 
 // The command runs in a process of its own: standard input and the exit code are its contract too.
-const program = `process.exitCode = await (await import(${JSON.stringify(import.meta.resolve("../../src/commands/check.ts"))})).check(process.argv.slice(1));`;
+const program = join(import.meta.dirname, "../../src/main.ts");
 let directory = "";
 
 beforeAll(() => {
@@ -28,7 +28,7 @@ beforeAll(() => {
 afterAll(() => rmSync(directory, { recursive: true }));
 
 async function check(args: readonly string[], input = "") {
-  const child = Bun.spawn([process.execPath, "-e", program, "--", ...args], {
+  const child = Bun.spawn([process.execPath, program, "check", ...args], {
     cwd: directory,
     stdin: new Blob([input]),
     stdout: "pipe",
