@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { detachFence } from "../../src/kernel/detach.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { loadReader } from "./other_program.ts";
-import { pins, Sandbox, shell } from "./sandbox.ts";
+import { makeDocumentedMap, pins, Sandbox, shell } from "./sandbox.ts";
 
 export const detachCases: readonly KernelCase[] = [
   {
@@ -33,22 +33,7 @@ export const detachCases: readonly KernelCase[] = [
     name: "detach leaves the documented map, takes out what is over, keeps what is not ttgate's",
     async run(native) {
       await using sandbox = new Sandbox(native);
-      shell(
-        "bpftool",
-        "map",
-        "create",
-        sandbox.path,
-        "type",
-        "hash",
-        "key",
-        "4",
-        "value",
-        "4",
-        "entries",
-        "8",
-        "name",
-        "t",
-      );
+      makeDocumentedMap(sandbox.path);
       const fence = await sandbox.open();
       fence.close(true);
       for (const [key, value] of [

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { kernelVersion, type ProbeFinding, probeKernel } from "../../src/kernel/probe.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { attachReader, loadReader } from "./other_program.ts";
-import { pins, Sandbox, script, shell } from "./sandbox.ts";
+import { makeDocumentedMap, pins, Sandbox, script, shell } from "./sandbox.ts";
 
 function lines(findings: readonly ProbeFinding[], name: string): string[] {
   return findings.filter((finding) => finding.name === name).map(({ state, found }) => `${state} ${found}`);
@@ -35,22 +35,7 @@ export const probeCases: readonly KernelCase[] = [
     async run(native) {
       await using sandbox = new Sandbox(native);
       const { device } = sandbox.network;
-      shell(
-        "bpftool",
-        "map",
-        "create",
-        sandbox.path,
-        "type",
-        "hash",
-        "key",
-        "4",
-        "value",
-        "4",
-        "entries",
-        "8",
-        "name",
-        "t",
-      );
+      makeDocumentedMap(sandbox.path);
       attachReader(sandbox, loadReader(sandbox, sandbox.path));
       const findings = await probeKernel({ native, map: sandbox.map, interfaces: [device] });
       assert.match(
