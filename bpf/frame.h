@@ -23,6 +23,16 @@ const volatile __u32 without_perfmon = 0;
 /* The farthest that six extension headers reach is 12,352. */
 #define OFFSET_MASK 0x3fff
 
+/* Where the headers are, once they are parsed. */
+struct place {
+	__u32 network_offset;
+	__u32 tcp_offset;
+	__u32 told_end; /* by the headers: behind it is padding; 0: longer than they can tell */
+	__u32 bytes;
+	__s32 port;
+	bool is_ipv4;
+};
+
 struct frame {
 	const void *data; /* of a frame in several pieces, the first one */
 	const void *end;
@@ -30,6 +40,7 @@ struct frame {
 	struct __sk_buff *skb;
 	bool is_xdp; /* which of the two: pointers are not to be compared with NULL */
 	__u64 bytes; /* of the whole frame, once measure() has run */
+	struct place place; /* what the plain gate does not ask for costs it nothing */
 };
 
 /* 0, or not when the frame ends before. */
@@ -46,6 +57,25 @@ static __always_inline int load_at(const struct frame *frame, __u32 offset, void
 	asm volatile("%0 &= %1" : "+r"(distance) : "i"(OFFSET_MASK));
 	from += distance;
 	if (from + size > frame->end)
+		return -1;
+	__builtin_memcpy(to, from, size);
+	return 0;
+}
+
+/* 0, or not when the frame ends before. Pointers into the frame of a socket buffer are void then.
+ */
+static __always_inline int store_at(const struct frame *frame, __u32 offset, void *from, __u32 size)
+{
+	void *to = (void *)frame->data;
+	__u64 distance = offset;
+
+	if (!frame->is_xdp)
+		return bpf_skb_store_bytes(frame->skb, offset, from, size, 0);
+	if (multi_buffer)
+		return bpf_xdp_store_bytes(frame->xdp, offset, from, size);
+	asm volatile("%0 &= %1" : "+r"(distance) : "i"(OFFSET_MASK));
+	to += distance;
+	if (to + size > frame->end)
 		return -1;
 	__builtin_memcpy(to, from, size);
 	return 0;

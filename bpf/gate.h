@@ -184,6 +184,9 @@ static __always_inline enum outcome judge_ipv4(struct frame *frame, const void *
 	}
 	address = ip->saddr;
 	port = parse_ipv4_port(frame, offset, ip);
+	frame->place.is_ipv4 = true;
+	frame->place.port = port;
+	frame->place.told_end = ip->tot_len ? offset + bpf_ntohs(ip->tot_len) : 0;
 	measure(frame, offset + bpf_ntohs(ip->tot_len));
 	if (settings->scope != SCOPE_HOST) {
 		if (port == UNPARSED)
@@ -221,6 +224,9 @@ static __always_inline enum outcome judge_ipv6(struct frame *frame, const void *
 	}
 	__builtin_memcpy(&source, &ip->saddr, sizeof(source));
 	port = parse_ipv6_port(frame, offset, ip);
+	frame->place.port = port;
+	frame->place.told_end =
+		ip->payload_len ? offset + sizeof(*ip) + bpf_ntohs(ip->payload_len) : 0;
 	neighbour_discovery = is_neighbour_discovery(ip, frame->end);
 	measure(frame, offset + sizeof(*ip) + bpf_ntohs(ip->payload_len));
 	/* A prefix out of range would give all of IPv6 one key. */
@@ -253,6 +259,7 @@ static __always_inline enum outcome judge(struct frame *frame, struct clock *clo
 		return OUTCOME_PASS;
 	}
 	protocol = parse_link(frame, &network, &offset);
+	frame->place.network_offset = offset;
 	if (protocol == bpf_htons(ETH_P_IP))
 		return judge_ipv4(frame, network, offset, settings, clock);
 	if (protocol == bpf_htons(ETH_P_IPV6))

@@ -81,14 +81,15 @@ static __always_inline bool is_ipv4(const struct iphdr *ip)
 	return *(const __u8 *)ip - 0x45U <= 0x4f - 0x45;
 }
 
-static __always_inline int parse_ipv4_port(const struct frame *frame, __u32 offset,
+static __always_inline int parse_ipv4_port(struct frame *frame, __u32 offset,
 					   const struct iphdr *ip)
 {
 	if (ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
 		return NO_PORT;
+	frame->place.tcp_offset = offset + ip->ihl * 4;
 	if (ip->ihl == 5)
 		return near_port(ip + 1, frame->end);
-	return far_port(frame, offset + ip->ihl * 4);
+	return far_port(frame, frame->place.tcp_offset);
 }
 
 static __always_inline bool is_extension(__u8 protocol)
@@ -98,14 +99,15 @@ static __always_inline bool is_extension(__u8 protocol)
 	       protocol == IPPROTO_AH;
 }
 
-static __always_inline int parse_ipv6_port(const struct frame *frame, __u32 offset,
+static __always_inline int parse_ipv6_port(struct frame *frame, __u32 offset,
 					   const struct ipv6hdr *ip)
 {
 	__u8 protocol = ip->nexthdr;
 
+	offset += sizeof(*ip);
+	frame->place.tcp_offset = offset;
 	if (protocol == IPPROTO_TCP)
 		return near_port(ip + 1, frame->end);
-	offset += sizeof(*ip);
 	for (int i = 0; i < EXTENSION_HEADERS; i++) {
 		struct extension_header header;
 
@@ -120,6 +122,7 @@ static __always_inline int parse_ipv6_port(const struct frame *frame, __u32 offs
 		}
 		offset += sizeof(header) + header.length * (protocol == IPPROTO_AH ? 4 : 8);
 		protocol = header.next;
+		frame->place.tcp_offset = offset;
 		if (protocol == IPPROTO_TCP)
 			return far_port(frame, offset);
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes one generated module that the executable carries, the form that Bun and Deno both import:
 //   embed.ts object build/ttgate.bpf.o > src/generated/bpf_object.ts
+//   embed.ts object build/inline.bpf.o > src/generated/inline_object.ts
 //   embed.ts libraries                 > src/generated/native_libraries.ts
 //   embed.ts recognisers               > src/generated/recognisers.ts
 //   embed.ts version COMMIT            > src/generated/version.ts
@@ -19,7 +20,7 @@ function moduleText(purpose: string, code: string): string {
 export function objectModule(bytes: Uint8Array): string {
   const machine = new DataView(bytes.buffer, bytes.byteOffset).getUint16(18, true);
   if (machine !== 247) throw new Error(`Embedding the BPF object: ELF machine ${machine} is not BPF (247)`);
-  return moduleText("The XDP program.", `export const bpfObject: string = "${bytes.toBase64()}";`);
+  return moduleText("A BPF object.", `export const bpfObject: string = "${bytes.toBase64()}";`);
 }
 
 export function librariesModule(): string {

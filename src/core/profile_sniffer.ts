@@ -10,7 +10,7 @@ import { startCells } from "./signature_program.ts";
 import type { Sniff, Sniffer } from "./sniff.ts";
 
 /** What is neither expected nor known, where the profile calls that foreign. */
-const unknownProtocol = "unknown";
+export const unknownProtocol = "unknown";
 
 export function createSniffer(profile: CompiledProfile): Sniffer {
   const { expected, refutes } = profile;

@@ -101,7 +101,7 @@ export function firstByteLists(bounds: readonly Bounds[]): number[][] {
  * The place that rules the alternative out for most packets, behind the first byte, which chose it
  * already: looking there first makes a verdict three times as fast.
  */
-function pivotOf(places: Bounds["places"]): { readonly at: number; readonly set: ByteSet } | undefined {
+export function pivotOf(places: Bounds["places"]): { readonly at: number; readonly set: ByteSet } | undefined {
   let best: { at: number; set: ByteSet; size: number } | undefined;
   for (const [at, set] of places) {
     const size = sizeOf(set);

@@ -4,17 +4,22 @@
 // docs/signatures.md has the layout as C; tests/core/signature_table.test.ts reads it back.
 import type { Profile } from "./profile.ts";
 import { boundsOf } from "./signature_bounds.ts";
-import { firstByteLists } from "./signature_program.ts";
+import { unknownProtocol } from "./profile_sniffer.ts";
+import { reasonHash } from "./reason.ts";
+import { firstByteLists, pivotOf } from "./signature_program.ts";
 import type { Alternative, Problem, Term, Test } from "./signature_term.ts";
 
 export const tableMagic = 0x73746774; // "tgts"
-export const tableVersion = 1;
+export const tableVersion = 2;
 
 /** What the program looks at of a connection; a longer rule is left to user space. */
 export const tablePrefixBytes = 256;
 
-export const headerBytes = 48;
-export const alternativeBytes = 8;
+/** The program's place for a table, and the bounds of its loops: bpf/signatures.h. */
+export const tableLimits = { bytes: 256 * 1024, candidates: 256, steps: 32 } as const;
+
+export const headerBytes = 56;
+export const alternativeBytes = 16;
 export const stepBytes = 24;
 export const setBytes = 32;
 /** Two 16-bit numbers for each first byte: where its list begins, how long it is. */
@@ -42,7 +47,7 @@ const stepValueBytes = 8;
 
 export interface SignatureTable {
   readonly bytes: Uint8Array;
-  /** By the owner of an alternative: the protocol's name. */
+  /** By the owner of an alternative: the protocol's name. The last is what nobody knows. */
   readonly protocols: readonly string[];
   /** Recognisers' rules that the kernel does without, and why. */
   readonly leftOut: readonly Problem[];
@@ -80,8 +85,38 @@ export function tableOf(profile: Profile): TableResult {
     else (isNeeded ? problems : leftOut).push(obstacle);
   }
   if (problems.length > 0) return { kind: "refused", problems };
-  const protocols = profile.known.map(({ name }) => name);
-  return { kind: "table", table: { bytes: encode(entries, isStrict), protocols, leftOut } };
+  const protocols = [...profile.known.map(({ name }) => name), unknownProtocol];
+  const bytes = encode(entries, protocols, isStrict);
+  const obstacle = tooBig(bytes);
+  if (obstacle !== undefined) return { kind: "refused", problems: [obstacle] };
+  return { kind: "table", table: { bytes, protocols, leftOut } };
+}
+
+/** What fits the encoding and not the program. */
+function tooBig(bytes: Uint8Array): Problem | undefined {
+  const view = new DataView(bytes.buffer);
+  const alternativesAt = view.getUint32(20, true);
+  const dispatchAt = view.getUint32(40, true);
+  const steps = indices(view.getUint32(16, true)).map((index) =>
+    view.getUint8(alternativesAt + index * alternativeBytes + 2),
+  );
+  const candidates = indices(256).map((byte) => view.getUint16(dispatchAt + byte * 4 + 2, true));
+  const found = { bytes: bytes.length, candidates: Math.max(...candidates), steps: Math.max(0, ...steps) };
+  const words = {
+    bytes: "bytes of signatures",
+    candidates: "rules that begin with the same byte",
+    steps: "parts of one rule",
+  };
+  for (const key of ["bytes", "candidates", "steps"] as const) {
+    if (found[key] <= tableLimits[key]) continue;
+    const message = `The kernel has room for ${tableLimits[key]} ${words[key]}, this profile has ${found[key]}; drop rules or names of foreign, or use the mode proxy`;
+    return { path: "the file", message };
+  }
+  return undefined;
+}
+
+function indices(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => index);
 }
 
 function obstacleOf(alternative: Alternative): Problem | undefined {
@@ -100,7 +135,7 @@ function obstacleOf(alternative: Alternative): Problem | undefined {
   return { path: alternative[0]?.path ?? "", message };
 }
 
-function encode(entries: readonly Entry[], hasExpected: boolean): Uint8Array {
+function encode(entries: readonly Entry[], protocols: readonly string[], hasExpected: boolean): Uint8Array {
   const sets = new Map<string, number>();
   const setIndex = (set: Uint8Array) => {
     const key = set.join("");
@@ -109,19 +144,25 @@ function encode(entries: readonly Entry[], hasExpected: boolean): Uint8Array {
     return index;
   };
   const steps = entries.map(({ alternative }) => alternative.flatMap((term) => stepsOf(term, setIndex)));
-  const lists = firstByteLists(entries.map(({ alternative }) => boundsOf(alternative)));
+  const bounds = entries.map(({ alternative }) => boundsOf(alternative));
+  const lists = firstByteLists(bounds);
+  const pivots = bounds.map(({ places }) => {
+    const pivot = pivotOf(places);
+    return pivot === undefined ? undefined : { at: pivot.at, set: setIndex(pivot.set) };
+  });
 
   const alternativesAt = headerBytes;
   const stepsAt = alternativesAt + entries.length * alternativeBytes;
   const setsAt = stepsAt + steps.flat().length * stepBytes;
   const dispatchAt = setsAt + sets.size * setBytes;
   const listsAt = dispatchAt + dispatchBytes;
-  const view = new DataView(new ArrayBuffer(listsAt + lists.flat().length * 2));
+  const reasonsAt = Math.ceil((listsAt + lists.flat().length * 2) / 4) * 4;
+  const view = new DataView(new ArrayBuffer(reasonsAt + protocols.length * 4));
   const words = [
     tableMagic,
     tableVersion,
     hasExpected ? 1 : 0,
-    Math.max(0, ...entries.map(({ alternative }) => boundsOf(alternative).horizonBytes)),
+    Math.max(0, ...bounds.map(({ horizonBytes }) => horizonBytes)),
     entries.length,
     alternativesAt,
     steps.flat().length,
@@ -130,18 +171,22 @@ function encode(entries: readonly Entry[], hasExpected: boolean): Uint8Array {
     setsAt,
     dispatchAt,
     listsAt,
+    protocols.length,
+    reasonsAt,
   ];
   for (const [index, word] of words.entries()) view.setUint32(index * 4, word, true);
 
   let firstStep = 0;
-  for (const [index, { alternative, owner, flags }] of entries.entries()) {
+  for (const [index, { owner, flags }] of entries.entries()) {
     const at = alternativesAt + index * alternativeBytes;
     const count = steps[index]?.length ?? 0;
     view.setUint16(at, firstStep, true);
     view.setUint8(at + 2, count);
     view.setUint8(at + 3, flags);
     view.setUint16(at + 4, owner, true);
-    view.setUint16(at + 6, boundsOf(alternative).horizonBytes, true);
+    view.setUint16(at + 6, bounds[index]?.horizonBytes ?? 0, true);
+    view.setUint16(at + 8, pivots[index]?.at ?? nothing, true);
+    view.setUint16(at + 10, pivots[index]?.set ?? 0, true);
     firstStep += count;
   }
   for (const [index, step] of steps.flat().entries()) putStep(view, stepsAt + index * stepBytes, step);
@@ -152,6 +197,7 @@ function encode(entries: readonly Entry[], hasExpected: boolean): Uint8Array {
     view.setUint16(dispatchAt + byte * 4 + 2, list.length, true);
     for (const entry of list) view.setUint16(listsAt + firstEntry++ * 2, entry, true);
   }
+  for (const [index, protocol] of protocols.entries()) view.setUint32(reasonsAt + index * 4, reasonHash(protocol), true);
   return new Uint8Array(view.buffer);
 }
 

@@ -195,10 +195,3 @@ export function sumCounter(value: NativeBuffer): OutcomeCount {
   }
   return { packets, bytes };
 }
-
-/** FNV-1a, 32 bits, of the name's UTF-8: what stands for a protocol in an entry. */
-export function reasonHash(name: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return hash;
-}

@@ -14,7 +14,7 @@ type Truth = -1 | 0 | 1;
 export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const word = (index: number) => view.getUint32(index * 4, true);
-  if (word(0) !== 0x73746774 || word(1) !== 1) throw new Error("Run signature table: not a table of version 1");
+  if (word(0) !== 0x73746774 || word(1) !== 2) throw new Error("Run signature table: not a table of version 2");
   const [hasExpected, alternativesAt, stepsAt, setsAt, dispatchAt, listsAt] = [
     word(2),
     word(5),
@@ -96,8 +96,10 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
   }
 
   function alternativeTruth(alternative: number): Truth {
-    const at = alternativesAt + alternative * 8;
+    const at = alternativesAt + alternative * 16;
     const first = view.getUint16(at, true);
+    const [pivot, pivotSet] = [view.getUint16(at + 8, true), view.getUint16(at + 10, true)];
+    if (pivot < bytes.length && inSet(pivotSet, bytes[pivot] ?? 0) === 0) return -1;
     let truth: Truth = 1;
     cursor = -1;
     for (let index = 0; index < view.getUint8(at + 2); index++) {
@@ -119,7 +121,7 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
   const dispatch = dispatchAt + (bytes[0] ?? 0) * 4;
   for (let index = 0; index < view.getUint16(dispatch + 2, true); index++) {
     const alternative = view.getUint16(listsAt + (view.getUint16(dispatch, true) + index) * 2, true);
-    const at = alternativesAt + alternative * 8;
+    const at = alternativesAt + alternative * 16;
     const flags = view.getUint8(at + 3);
     const truth = alternativeTruth(alternative);
     if ((flags & 1) !== 0 && truth === 1) refuters.push(view.getUint16(at + 4, true));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
 import { requirePrefix } from "../../src/core/address.ts";
+import { reasonHash } from "../../src/core/reason.ts";
 import {
   hasHostBits,
   readBan,
@@ -8,7 +9,6 @@ import {
   readCidrKey,
   readExpiry,
   readSettings,
-  reasonHash,
   type Settings,
   structBytes,
   sumCounter,

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The programs of inline mode: the gate of ttgate.bpf.c, and what it lets pass to a guarded port
+ * is judged by its first bytes. An object of its own, because CO-RE wants the kernel's BTF and
+ * the plain gate does not.
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include "inline.h"
+#include "bounce.h"
+
+/* What is read by pointer: two tags, an IPv6 header and ports, with room to spare. */
+#define PULL_BYTES 128
+
+/* Global, as those in signatures.h: whatever way judge() took to get here. */
+__noinline int inspect_xdp(struct xdp_md *ctx, bool banned)
+{
+	const struct frame frame = {
+		.data = (const void *)(long)ctx->data,
+		.end = (const void *)(long)ctx->data_end,
+		.xdp = ctx,
+		.is_xdp = true,
+	};
+
+	return inspect(&frame, banned);
+}
+
+__noinline int inspect_skb(struct __sk_buff *skb, bool banned)
+{
+	const struct frame frame = { .skb = skb };
+
+	return inspect(&frame, banned);
+}
+
+SEC("xdp")
+int gate_xdp(struct xdp_md *ctx)
+{
+	struct clock clock = {};
+	struct frame frame = {
+		.data = (const void *)(long)ctx->data,
+		.end = (const void *)(long)ctx->data_end,
+		.xdp = ctx,
+		.is_xdp = true,
+	};
+	enum outcome outcome = judge(&frame, &clock);
+	int action = count(outcome, frame.bytes) ? ACTION_DROP : ACTION_PASS;
+
+	frame.place.bytes = frame.bytes;
+	if (is_inspected(&frame.place))
+		action = inspect_xdp(ctx, action == ACTION_DROP);
+	if (action == ACTION_BOUNCE)
+		return bounce(ctx) ? XDP_DROP : XDP_TX;
+	return action == ACTION_DROP ? XDP_DROP : XDP_PASS;
+}
+
+/* Global: gone through by the verifier once, although it is called twice. */
+__noinline int judge_skb(struct __sk_buff *skb, bool is_last)
+{
+	struct clock clock = {};
+	struct frame frame = {
+		.data = (const void *)(long)skb->data,
+		.end = (const void *)(long)skb->data_end,
+		.skb = skb,
+	};
+	enum outcome outcome = judge(&frame, &clock);
+	int action;
+
+	if (outcome == OUTCOME_PASS_UNPARSED && !is_last)
+		return ACTION_AGAIN;
+	action = count(outcome, skb->len) ? ACTION_DROP : ACTION_PASS;
+	frame.place.bytes = skb->len;
+	return is_inspected(&frame.place) ? inspect_skb(skb, action == ACTION_DROP) : action;
+}
+
+SEC("tc")
+int gate_tc(struct __sk_buff *skb)
+{
+	__u32 bytes = skb->len;
+	int action = judge_skb(skb, false);
+
+	/* Perhaps only because these bytes lie in more than one piece. */
+	if (action == ACTION_AGAIN) {
+		bpf_skb_pull_data(skb, bytes < PULL_BYTES ? bytes : PULL_BYTES);
+		action = judge_skb(skb, true);
+	}
+	return action == ACTION_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
+/* The kernel's time in ticks, in which its sockets count too: asked when the gate is in place. */
+SEC("?xdp")
+int jiffies_now(struct xdp_md *ctx __attribute__((unused)))
+{
+	return bpf_jiffies64();
+}
+
+/* The verdict on what lies behind the Ethernet header, for tests and for the bench. */
+SEC("?xdp")
+int sniff_frame(struct xdp_md *ctx)
+{
+	const struct frame frame = {
+		.data = (const void *)(long)ctx->data,
+		.end = (const void *)(long)ctx->data_end,
+		.xdp = ctx,
+		.is_xdp = true,
+	};
+	const __u32 zero = 0;
+	struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &zero);
+	const struct inline_settings *settings = bpf_map_lookup_elem(&ttgate_inline, &zero);
+	__u64 bytes = bpf_xdp_get_buff_len(ctx) - sizeof(struct ethernet_header);
+	const struct signatures *table;
+	__u32 which;
+
+	if (!scratch || !settings)
+		return -1;
+	which = settings->table;
+	table = bpf_map_lookup_elem(&ttgate_tables, &which);
+	scratch->match.length = bytes < PREFIX_BYTES ? bytes : PREFIX_BYTES;
+	if (!table ||
+	    load_prefix(&frame, scratch, sizeof(struct ethernet_header), 0, scratch->match.length))
+		return -1;
+	return sniff(table, &scratch->match);
+}
+
+char LICENSE[] SEC("license") = "GPL";

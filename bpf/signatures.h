@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The engine for signature tables: what a profile says of the first bytes of a connection, the
+ * same as src/core/profile_sniffer.ts for a client that may still send. docs/signatures.md is the
+ * text to the structs; src/core/signature_table.ts writes them.
+ *
+ * Global functions, not static: the verifier goes through each of them once instead of for every
+ * way to reach it, which is what makes the loops within loops affordable. Kernel 5.12 and later
+ * take pointers there.
+ */
+#ifndef TTGATE_SIGNATURES_H
+#define TTGATE_SIGNATURES_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+
+#define SIGNATURES_MAGIC 0x73746774 /* "tgts" */
+#define SIGNATURES_VERSION 2
+
+/* No rule looks further; a longer one stays in user space. */
+#define PREFIX_BYTES 256
+/* A power of two, which bounds every offset with one instruction. */
+#define SIGNATURES_BYTES (256 * 1024)
+/* Bounds of loops; user space refuses a profile that wants more. */
+#define MAX_CANDIDATES 256
+#define MAX_STEPS 32
+
+/* In place of a set's index, of a maximum or of a place. */
+#define NOTHING 0xffff
+
+struct signature_header {
+	__u32 magic;
+	__u32 version;
+	__u32 has_expected;
+	__u32 prefix_bytes;
+	__u32 alternative_count, alternatives_at;
+	__u32 step_count, steps_at;
+	__u32 set_count, sets_at;
+	__u32 dispatch_at, lists_at;
+	__u32 owner_count, reasons_at;
+};
+
+enum alternative_flags {
+	ALTERNATIVE_REFUTES = 1 << 0,
+	ALTERNATIVE_EXPECTED = 1 << 1,
+};
+
+struct signature_alternative {
+	__u16 first_step;
+	__u8 step_count;
+	__u8 flags; /* enum alternative_flags */
+	__u16 owner;
+	__u16 horizon_bytes;
+	__u16 pivot; /* a place that rules it out for most packets */
+	__u16 pivot_set; /* what may stand there */
+	__u32 reserved;
+};
+
+enum step_kind {
+	STEP_BYTES = 1,
+	STEP_RUN,
+	STEP_REST,
+	STEP_NUMBER, /* kinds up to here look at a place, and end at one */
+	STEP_LENGTH,
+	STEP_BLOCKS,
+};
+
+enum step_flags {
+	STEP_NEGATED = 1 << 0,
+	STEP_RELATIVE = 1 << 1,
+	STEP_LITTLE = 1 << 2,
+};
+
+/* What a number says of the length. */
+enum length_relation {
+	LENGTH_FREE,
+	LENGTH_EQUALS,
+	LENGTH_WITHIN,
+};
+
+struct signature_step {
+	__u8 kind;
+	__u8 flags;
+	__u16 at;
+	__u16 count;
+	__u16 limit;
+	union {
+		struct {
+			__u64 value, mask;
+		} bytes;
+		struct {
+			__u32 set, until;
+		} run;
+		struct {
+			__u32 min, max;
+			__s32 plus;
+		} number;
+	};
+};
+
+struct signature_dispatch {
+	__u16 first;
+	__u16 count;
+};
+
+_Static_assert(sizeof(struct signature_header) == 56, "signature_header");
+_Static_assert(sizeof(struct signature_alternative) == 16, "signature_alternative");
+_Static_assert(sizeof(struct signature_step) == 24, "signature_step");
+
+/* With room behind it for the largest struct that begins at its last byte. */
+struct signatures {
+	__u8 bytes[SIGNATURES_BYTES + 64];
+};
+
+/*
+ * A prefix, and what was found in it so far. Kept in a map and not in variables: of those the
+ * verifier would follow every combination through the loops.
+ */
+struct match {
+	__u32 length;
+	__s32 cursor; /* where the last step that holds ended; -1: open */
+	__s32 latest; /* of one alternative: the outcome that took the most bytes */
+	__u32 is_open;
+	__s32 refuted_at, named_at; /* of all: the outcomes that took the fewest bytes */
+	__u32 refuter, namer; /* their owners */
+	__u32 can_be_refuted, can_be_named;
+	__u32 is_expected, can_be_expected;
+	__u64 fresh[PREFIX_BYTES / 64]; /* which bytes the segment brought */
+	/* Twice as long, so that the verifier sees at once that bytes behind an offset fit. */
+	__u8 bytes[2 * PREFIX_BYTES];
+};
+
+enum verdict_kind {
+	VERDICT_OPEN, /* more bytes decide */
+	VERDICT_PASS,
+	VERDICT_FOREIGN,
+};
+
+/* A verdict in one number: its kind, and of VERDICT_FOREIGN the owner. */
+#define VERDICT(kind, owner) ((kind) | (owner) << 2)
+#define VERDICT_KIND(verdict) ((verdict)&3)
+#define VERDICT_OWNER(verdict) ((verdict) >> 2)
+
+static __always_inline const void *table_at(const struct signatures *table, __u32 offset)
+{
+	return table->bytes + (offset & (SIGNATURES_BYTES - 1));
+}
+
+/*
+ * What a step says, as in src/core/signature_probe.ts: positive, it holds, and the number less
+ * one is how many bytes decided that; negative, it fails; 0, more bytes decide.
+ */
+static __always_inline int holds(int at)
+{
+	return at + 1;
+}
+
+static __always_inline int fails(int at)
+{
+	return -(at + 1);
+}
+
+#define STEP_OPEN 0
+
+static __always_inline bool in_set(const struct signatures *table, __u32 sets_at, __u32 set,
+				   __u8 byte)
+{
+	const __u8 *cells = table_at(table, sets_at + set * 32 + (byte >> 3));
+
+	return *cells >> (byte & 7) & 1;
+}
+
+static __always_inline int match_bytes(const struct signature_step *step, struct match *match,
+				       __u32 at)
+{
+	__u32 present = match->length - at;
+	__u64 differs, word;
+
+	if (at >= match->length)
+		return STEP_OPEN;
+	__builtin_memcpy(&word, &match->bytes[at & (PREFIX_BYTES - 1)], sizeof(word));
+	differs = (word & step->bytes.mask) ^ step->bytes.value;
+	if (present < sizeof(word))
+		differs &= (1ULL << present * 8) - 1;
+	if (differs) {
+#pragma unroll
+		for (int i = 0; i < (int)sizeof(word); i++) {
+			if (differs & 0xff)
+				break;
+			differs >>= 8;
+			at++;
+		}
+		return fails(at + 1);
+	}
+	if (present < step->count)
+		return STEP_OPEN;
+	match->cursor = at + step->count;
+	return holds(match->cursor);
+}
+
+static __always_inline int match_run(const struct signatures *table, __u32 sets_at,
+				     const struct signature_step *step, struct match *match,
+				     __u32 at)
+{
+	bool to_end = step->kind == STEP_REST;
+	bool has_until = !to_end && step->run.until != NOTHING;
+	__u32 count = step->count, limit = step->limit;
+
+	for (__u32 i = 0; i < PREFIX_BYTES; i++) {
+		__u32 index = at + i;
+		__u8 byte;
+
+		if (index >= match->length)
+			break;
+		byte = match->bytes[index & (PREFIX_BYTES - 1)];
+		if (has_until && in_set(table, sets_at, step->run.until, byte)) {
+			if (i < count)
+				return fails(index + 1);
+			match->cursor = index + 1;
+			return holds(index + 1);
+		}
+		if (i >= limit || !in_set(table, sets_at, step->run.set, byte))
+			return fails(index + 1);
+		if (!to_end && !has_until && i + 1 == limit)
+			return holds(index + 1);
+	}
+	return STEP_OPEN;
+}
+
+static __always_inline int match_number(const struct signature_step *step, struct match *match,
+					__u32 at)
+{
+	__u32 size = step->count, end = at + size, value = 0;
+	__s64 total;
+	int decided;
+
+	if (match->length < end)
+		return STEP_OPEN;
+#pragma unroll
+	for (__u32 i = 0; i < sizeof(value); i++) {
+		__u32 index = step->flags & STEP_LITTLE ? end - 1 - i : at + i;
+
+		if (i < size)
+			value = value << 8 | match->bytes[index & (PREFIX_BYTES - 1)];
+	}
+	if (value < step->number.min || value > step->number.max)
+		return fails(end);
+	match->cursor = end;
+	if (step->limit == LENGTH_FREE)
+		return holds(end);
+	total = (__s64)value + step->number.plus;
+	if (step->limit == LENGTH_EQUALS) {
+		if (total >= match->length)
+			return STEP_OPEN;
+		decided = total + 1;
+		return fails(decided > (int)end ? decided : (int)end);
+	}
+	if (total > match->length)
+		return STEP_OPEN;
+	decided = total;
+	return holds(decided > (int)end ? decided : (int)end);
+}
+
+static __always_inline int match_length(const struct signature_step *step, __u32 length)
+{
+	if (length > step->limit)
+		return fails(step->limit + 1);
+	if (step->kind == STEP_LENGTH && step->limit == NOTHING && length >= step->count)
+		return holds(step->count);
+	return STEP_OPEN;
+}
+
+__noinline int match_step(const struct signatures *table, struct match *match, __u32 step_at,
+			  __u32 sets_at)
+{
+	const struct signature_step *step;
+	__u32 at;
+	int cursor;
+
+	if (!table || !match)
+		return STEP_OPEN;
+	step = table_at(table, step_at);
+	at = step->at;
+	cursor = match->cursor;
+	if (step->flags & STEP_RELATIVE) {
+		if (cursor < 0)
+			return STEP_OPEN;
+		at += cursor;
+	}
+	/* A step about a place sets it again as soon as it knows where it ends. */
+	if (step->kind <= STEP_NUMBER)
+		match->cursor = -1;
+	if (step->kind == STEP_BYTES)
+		return match_bytes(step, match, at);
+	if (step->kind == STEP_RUN || step->kind == STEP_REST)
+		return match_run(table, sets_at, step, match, at);
+	if (step->kind == STEP_NUMBER)
+		return match_number(step, match, at);
+	return match_length(step, match->length);
+}
+
+/* An alternative holds when all its steps do, with the bytes of the one that took the most. */
+__noinline int match_alternative(const struct signatures *table, struct match *match,
+				 __u32 first_step_at, __u32 step_count, __u32 sets_at)
+{
+	if (!table || !match)
+		return STEP_OPEN;
+	match->cursor = -1;
+	match->latest = 1;
+	match->is_open = false;
+	for (__u32 i = 0; i < MAX_STEPS; i++) {
+		__u32 step_at = first_step_at + i * sizeof(struct signature_step);
+		const struct signature_step *step = table_at(table, step_at);
+		int cursor = match->cursor;
+		int outcome;
+
+		if (i >= step_count)
+			break;
+		outcome = match_step(table, match, step_at, sets_at);
+		if (step->flags & STEP_NEGATED) {
+			/* The next relative step does not begin at what must not be there. */
+			match->cursor = cursor;
+			outcome = -outcome;
+		}
+		if (outcome < 0)
+			return outcome;
+		if (outcome == STEP_OPEN)
+			match->is_open = true;
+		else if (outcome > match->latest)
+			match->latest = outcome;
+	}
+	return match->is_open ? STEP_OPEN : match->latest;
+}
+
+static __always_inline void note(struct match *match,
+				 const struct signature_alternative *alternative, int outcome)
+{
+	__u32 flags = alternative->flags;
+
+	if (outcome < 0)
+		return;
+	if (flags & ALTERNATIVE_EXPECTED) {
+		if (outcome == STEP_OPEN)
+			match->can_be_expected = true;
+		else
+			match->is_expected = true;
+		return;
+	}
+	if (outcome == STEP_OPEN) {
+		match->can_be_named = true;
+		if (flags & ALTERNATIVE_REFUTES)
+			match->can_be_refuted = true;
+		return;
+	}
+	if (outcome < match->named_at) {
+		match->named_at = outcome;
+		match->namer = alternative->owner;
+	}
+	if (flags & ALTERNATIVE_REFUTES && outcome < match->refuted_at) {
+		match->refuted_at = outcome;
+		match->refuter = alternative->owner;
+	}
+}
+
+/* Those that the first byte leaves possible. */
+static __always_inline void scan(const struct signatures *table, struct match *match,
+				 const struct signature_header *header)
+{
+	const struct signature_dispatch *dispatch;
+
+	dispatch = table_at(table, header->dispatch_at + match->bytes[0] * sizeof(*dispatch));
+	for (__u32 i = 0; i < MAX_CANDIDATES; i++) {
+		const struct signature_alternative *alternative;
+		const __u16 *candidate;
+		__u32 pivot;
+
+		if (i >= dispatch->count)
+			break;
+		candidate = table_at(table, header->lists_at + (dispatch->first + i) * 2);
+		alternative = table_at(table,
+				       header->alternatives_at + *candidate * sizeof(*alternative));
+		pivot = alternative->pivot;
+		if (pivot < match->length && !in_set(table, header->sets_at, alternative->pivot_set,
+						     match->bytes[pivot & (PREFIX_BYTES - 1)]))
+			continue;
+		note(match, alternative,
+		     match_alternative(table, match,
+				       header->steps_at + alternative->first_step *
+								  sizeof(struct signature_step),
+				       alternative->step_count, header->sets_at));
+	}
+}
+
+/*
+ * The verdict on a prefix, VERDICT(). A recogniser that refutes wins as soon as it holds; of
+ * several that hold, the one that took the fewest bytes gives the name.
+ */
+__noinline int sniff(const struct signatures *table, struct match *match)
+{
+	const struct signature_header *header;
+
+	if (!table || !match)
+		return VERDICT(VERDICT_PASS, 0);
+	header = table_at(table, 0);
+	if (header->magic != SIGNATURES_MAGIC || header->version != SIGNATURES_VERSION)
+		return VERDICT(VERDICT_PASS, 0);
+	if (match->length > header->prefix_bytes)
+		match->length = header->prefix_bytes;
+	if (match->length == 0)
+		return VERDICT(VERDICT_OPEN, 0);
+	match->refuted_at = match->named_at = 4 * PREFIX_BYTES;
+	match->refuter = match->namer = NOTHING;
+	match->can_be_refuted = match->can_be_named = false;
+	match->is_expected = match->can_be_expected = false;
+	scan(table, match, header);
+	if (match->refuter != NOTHING)
+		return VERDICT(VERDICT_FOREIGN, match->refuter);
+	if (match->can_be_refuted)
+		return VERDICT(VERDICT_OPEN, 0);
+	if (!header->has_expected || match->is_expected)
+		return VERDICT(VERDICT_PASS, 0);
+	/* Too few bytes of what is expected are no evidence against the client. */
+	if (match->can_be_expected)
+		return VERDICT(VERDICT_OPEN, 0);
+	if (match->namer != NOTHING)
+		return VERDICT(VERDICT_FOREIGN, match->namer);
+	if (match->can_be_named)
+		return VERDICT(VERDICT_OPEN, 0);
+	/* What nobody knows is the last of the owners. */
+	return VERDICT(VERDICT_FOREIGN, header->owner_count - 1);
+}
+
+/* The number that stands for an owner's name in a ban. */
+static __always_inline __u32 reason_of(const struct signatures *table, __u32 owner)
+{
+	const struct signature_header *header = table_at(table, 0);
+	const __u32 *reason = table_at(table, header->reasons_at + owner * sizeof(*reason));
+
+	return *reason;
+}
+
+#endif

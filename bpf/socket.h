@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the kernel's own socket knows of a connection: how many bytes it has taken, which
+ * sequence numbers and acknowledgements it would take now. The kernel's structs are declared
+ * with the fields that are read and no others; CO-RE puts the offsets of the running kernel in.
+ * Reading them takes CAP_PERFMON.
+ */
+#ifndef TTGATE_SOCKET_H
+#define TTGATE_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "gate.h"
+#include "signatures.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct inet_connection_sock {
+	struct {
+		__u32 lrcvtime; /* jiffies; until the first data, when the handshake was over */
+	} icsk_ack;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u32 rcv_nxt;
+	__u32 rcv_wup;
+	__u32 rcv_wnd;
+	__u32 snd_una;
+	__u32 snd_nxt;
+	__u64 bytes_received;
+	__u64 bytes_acked;
+	bool is_mptcp;
+};
+
+struct tcp_request_sock {
+	__u32 rcv_isn;
+	__u32 snt_isn;
+};
+
+#pragma clang attribute pop
+
+/* Both ends of a packet's connection, as the packet has them. */
+struct endpoints {
+	struct source source;
+	struct source destination;
+	__be16 source_port;
+	__be16 destination_port;
+	bool is_ipv4;
+};
+
+_Static_assert(offsetof(struct endpoints, destination) == sizeof(struct source), "endpoints");
+
+struct tcp_header {
+	__be16 source, destination;
+	__be32 seq, ack;
+	__u8 offset; /* upper half: in words */
+	__u8 flags;
+	__be16 window, check, urgent;
+};
+
+_Static_assert(sizeof(struct tcp_header) == 20, "tcp_header");
+
+enum tcp_flags {
+	TCP_FIN = 1 << 0,
+	TCP_SYN = 1 << 1,
+	TCP_RST = 1 << 2,
+	TCP_ACK = 1 << 4,
+};
+
+/* linux/bpf.h has these states, and not the one of a handshake that waits for its last ACK. */
+#define STATE_NEW_SYN_RECV 12
+
+enum stream_kind {
+	STREAM_NONE, /* no connection here: another host's, another network namespace's */
+	STREAM_LISTENER, /* a handshake that keeps no state (SYN cookies), or none */
+	STREAM_OPEN,
+	STREAM_OTHER, /* closing, or of a protocol above TCP that joins connections */
+};
+
+struct stream {
+	enum stream_kind kind;
+	__u64 received; /* bytes that the kernel has taken */
+	__u32 next; /* the sequence number of the next one */
+	__u32 window; /* bytes that it would take */
+	__u32 ack_first, ack_last; /* what the peer may acknowledge */
+	/* Jiffies of the end of the handshake, while nothing was received; 0: it is about to end.
+	 */
+	__u32 since;
+};
+
+static __always_inline void read_established(struct stream *stream, struct tcp_sock *tcp)
+{
+	__u32 edge = tcp->rcv_wup + tcp->rcv_wnd;
+
+	stream->next = tcp->rcv_nxt;
+	stream->received = tcp->bytes_received;
+	stream->window = (__s32)(edge - stream->next) > 0 ? edge - stream->next : 0;
+	stream->ack_first = tcp->snd_una - (__u32)tcp->bytes_acked;
+	stream->ack_last = tcp->snd_nxt;
+	stream->since = tcp->inet_conn.icsk_ack.lrcvtime;
+	stream->kind = STREAM_OPEN;
+	/* A subflow's first byte may be from the middle of what the client says. */
+	if (bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp)
+		stream->kind = STREAM_OTHER;
+}
+
+/* Data that comes with the last ACK of the handshake, or before the kernel has seen that. */
+static __always_inline void read_request(struct stream *stream, struct tcp_request_sock *request)
+{
+	stream->next = request->rcv_isn + 1;
+	stream->received = 0;
+	stream->window = PREFIX_BYTES;
+	stream->ack_first = request->snt_isn + 1;
+	stream->ack_last = stream->ack_first;
+	stream->since = 0;
+	stream->kind = STREAM_OPEN;
+}
+
+/*
+ * The handshake of a listener under a SYN flood: what it knows of the client is in the number
+ * that the client acknowledges, which also proves that this is the first byte.
+ */
+static __always_inline void read_cookie(struct stream *stream, __u32 seq, __u32 ack)
+{
+	stream->next = seq;
+	stream->received = 0;
+	stream->window = PREFIX_BYTES;
+	stream->ack_first = ack;
+	stream->ack_last = ack;
+	stream->since = 0;
+	stream->kind = STREAM_OPEN;
+}
+
+static __always_inline struct bpf_sock *lookup_socket(const struct frame *frame,
+						      const struct endpoints *ends)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 bytes;
+
+	if (ends->is_ipv4) {
+		tuple.ipv4.saddr = bpf_htonl((__u32)bpf_be64_to_cpu(ends->source.low));
+		tuple.ipv4.daddr = bpf_htonl((__u32)bpf_be64_to_cpu(ends->destination.low));
+		tuple.ipv4.sport = ends->source_port;
+		tuple.ipv4.dport = ends->destination_port;
+		bytes = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, &ends->source, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, &ends->destination, 16);
+		tuple.ipv6.sport = ends->source_port;
+		tuple.ipv6.dport = ends->destination_port;
+		bytes = sizeof(tuple.ipv6);
+	}
+	if (frame->is_xdp)
+		return bpf_skc_lookup_tcp(frame->xdp, &tuple, bytes, BPF_F_CURRENT_NETNS, 0);
+	return bpf_skc_lookup_tcp(frame->skb, &tuple, bytes, BPF_F_CURRENT_NETNS, 0);
+}
+
+#endif
