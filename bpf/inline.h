@@ -42,7 +42,7 @@ enum inline_outcome {
 	INLINE_BANNED,
 	INLINE_SPARED, /* foreign, from an address that is never banned */
 	INLINE_WOULD_BAN, /* foreign, in a dry run */
-	INLINE_BAN_FAILED, /* foreign, and the map was full: user space makes room */
+	INLINE_NOT_BANNED, /* foreign, and left to user space: the map was full, for one */
 	INLINE_UNPROVEN, /* foreign, or to be remembered, but perhaps forged or damaged */
 	INLINE_NO_SOCKET, /* to a guarded port, and no connection here */
 	INLINE_OLDER, /* of a connection that was open before the program came */
@@ -135,7 +135,14 @@ struct {
 	__type(value, struct undecided);
 } ttgate_undecided SEC(".maps");
 
-/* Never banned. */
+/* What a ban of an address has to respect. */
+enum never_ban {
+	MAY_BE_BANNED, /* not in the map */
+	NEVER_BANNED,
+	NEIGHBOUR_NEVER_BANNED, /* in the same IPv6 network: how much to ban is for user space to
+				   say */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -553,12 +560,14 @@ static __always_inline long ban(const struct segment *segment, const struct sett
 	return bpf_map_update_elem(&ttgate_bans, &key, &entry, BPF_ANY);
 }
 
-static __always_inline bool is_never_banned(const struct segment *segment)
+static __always_inline enum never_ban never_ban_of(const struct segment *segment)
 {
 	struct cidr_key key = { .prefixlen = 128 };
+	const __u32 *found;
 
 	__builtin_memcpy(key.addr, &segment->ends.source, sizeof(key.addr));
-	return bpf_map_lookup_elem(&ttgate_never_ban, &key);
+	found = bpf_map_lookup_elem(&ttgate_never_ban, &key);
+	return found ? *found : MAY_BE_BANNED;
 }
 
 /*
@@ -581,6 +590,23 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
 	store_at(frame, tcp_offset, tcp, sizeof(*tcp));
 }
 
+static __always_inline enum inline_outcome carry_out(const struct segment *segment,
+						     const struct settings *gate,
+						     const struct inline_settings *settings,
+						     __u32 reason, __u64 now_ns)
+{
+	enum never_ban never;
+
+	if (settings->flags & INLINE_DRY_RUN)
+		return INLINE_WOULD_BAN;
+	never = never_ban_of(segment);
+	if (never == NEVER_BANNED)
+		return INLINE_SPARED;
+	if (never == NEIGHBOUR_NEVER_BANNED || ban(segment, gate, settings->ban_ns, reason, now_ns))
+		return INLINE_NOT_BANNED;
+	return INLINE_BANNED;
+}
+
 /* Foreign and proven. */
 static __always_inline enum action
 settle_foreign(const struct frame *frame, struct scratch *scratch, const struct settings *gate,
@@ -588,15 +614,10 @@ settle_foreign(const struct frame *frame, struct scratch *scratch, const struct 
 	       struct clock *clock)
 {
 	struct segment *segment = &scratch->segment;
-	enum inline_outcome what = INLINE_BANNED;
 	__u64 now_ns = read_clock(clock);
+	enum inline_outcome what =
+		carry_out(segment, gate, settings, reason_of(table, owner), now_ns);
 
-	if (settings->flags & INLINE_DRY_RUN)
-		what = INLINE_WOULD_BAN;
-	else if (is_never_banned(segment))
-		what = INLINE_SPARED;
-	else if (ban(segment, gate, settings->ban_ns, reason_of(table, owner), now_ns))
-		what = INLINE_BAN_FAILED;
 	count_inline(what, scratch->place.bytes);
 	tell(segment, scratch, settings, owner, what, now_ns);
 	if (what != INLINE_WOULD_BAN)
@@ -751,6 +772,8 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	    settings->layout != INLINE_LAYOUT)
 		return banned ? ACTION_DROP : ACTION_PASS;
 	segment = &scratch->segment;
+	if (settings->flags & INLINE_DRY_RUN)
+		banned = false;
 	if (read_segment(frame, &scratch->place, segment))
 		return banned ? ACTION_DROP : ACTION_PASS;
 	if (banned)

@@ -27,12 +27,36 @@ export function loadConfig(flags: RawOptions, file: string | undefined): Config 
   parts.push(...mistakesIn(flags, "--"));
   if (parts.length > 0) throw new Failure(parts.join("; "), { exitCode: 2 });
   const config = configSchema.parse({ ...fromFile, ...flags });
+  requireSense(config, { ...fromFile, ...flags });
+  // The server is where the clients go.
+  if (config.mode === "inline") return { ...config, upstream: [] };
   const loop = config.upstream.find((upstream) => reachesItself(config.listen, upstream));
   if (loop === undefined) return config;
   const address = formatEndpoint({ address: loop.host, port: loop.port });
   throw new Failure(`Invalid --upstream "${address}": the gate itself listens there, name the server's own address`, {
     exitCode: 2,
   });
+}
+
+/** What only a relay can do. */
+const proxyOnly = ["upstream", "first-packet", "max-connections", "max-per-source", "prefilter"] as const;
+
+/** @throws Failure for options that contradict each other. */
+function requireSense(config: Config, given: RawOptions): void {
+  const fail = (message: string) => {
+    throw new Failure(message, { exitCode: 2 });
+  };
+  const hasMap = config["block-map"] !== undefined;
+  if (config.mode === "inline") {
+    if (!hasMap) fail(`Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
+    const senseless = proxyOnly.find((name) => given[name] !== undefined && given[name] !== false);
+    if (senseless !== undefined) {
+      fail(`Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`);
+    }
+  }
+  if (config.prefilter && !hasMap) {
+    fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
+  }
 }
 
 /** Such a gate would relay to itself until it is full. */

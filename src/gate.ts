@@ -6,7 +6,8 @@ import process from "node:process";
 import { setImmediate } from "node:timers";
 import { Banning } from "./banning.ts";
 import { formatEndpoint, parsePrefix, unzoned } from "./core/address.ts";
-import { Bans } from "./core/bans.ts";
+import { Bans, type Evidence } from "./core/bans.ts";
+import type { Client } from "./core/client.ts";
 import { LatencyHistogram, newCounters } from "./core/counters.ts";
 import { Enforcement, sweepLimit } from "./core/enforcement.ts";
 import type { Fence } from "./core/fence.ts";
@@ -14,17 +15,20 @@ import { NeverBan, type NeverBanEntry } from "./core/never_ban.ts";
 import type { Sniffer } from "./core/sniff.ts";
 import { codeOf, Failure, messageOf } from "./failure.ts";
 import { GateStatus } from "./gate_status.ts";
-import { isLoopback, protectedAddresses, sshPeers } from "./host.ts";
+import { isLoopback, isWildcard, protectedAddresses, sshPeers } from "./host.ts";
+import { InlineWatch } from "./inline_watch.ts";
 import { announce } from "./instance.ts";
 import { bootClock } from "./kernel/clock.ts";
+import type { KernelFence } from "./kernel/kernel_fence.ts";
 import { connectionLimit, descriptorLimit } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { MapWatch } from "./map_watch.ts";
-import { acceptor } from "./net/acceptor.ts";
+import { type AcceptorContext, acceptor } from "./net/acceptor.ts";
 import { Sessions } from "./net/sessions.ts";
 import { Upstreams } from "./net/upstreams.ts";
 import { giveUpPrivileges, openFence } from "./open_fence.ts";
-import { type Config, formatStatus, type StatusAddress } from "./options.ts";
+import { type Config, formatStatus, type HostPort, type StatusAddress } from "./options.ts";
+import { loadSignatureTable, loadSniffer } from "./profile.ts";
 import { type HttpServer, type Listener, type Runtime, silentEvents } from "./runtime/types.ts";
 import { statusApp } from "./status.ts";
 import { forOwnerOnly, freeSocketPath } from "./unix_socket.ts";
@@ -38,6 +42,8 @@ export interface GateOptions {
 }
 
 export interface Gate {
+  /** Judges by the profile as it is now, from one connection to the next. @throws Failure; the one before goes on. */
+  reload(): void;
   /** Stops accepting, ends what is open, takes the kernel block down (unless --keep). Idempotent. */
   close(): Promise<void>;
 }
@@ -51,14 +57,18 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   const counters = newCounters();
   const latency = new LatencyHistogram();
   const neverBan = neverBanOf(config);
-  await requireFree(runtime, config);
-  const fence = await openFence(config, { runtime, version, protocols: sniffer.protocols, log });
+  const isInline = config.mode === "inline";
+  const kernelJudges = isInline || (config.prefilter && !config["dry-run"]);
+  const table = kernelJudges ? loadSignatureTable(config.profile) : undefined;
+  if (!isInline) await requireFree(runtime, config);
+  const fence = await openFence(config, { runtime, version, table, protocols: sniffer.protocols, log });
   const enforcement = new Enforcement(new Bans(config["max-bans"], config["ipv6-prefix"]), neverBan, fence, counters);
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
   const sessions = new Sessions(config["ipv6-prefix"]);
-  const upstreams = new Upstreams(config.upstream, runtime.connect, ({ address, reachable, error }) => {
-    if (reachable === true) log("info", `Upstream ${address} is reachable`);
-    else log("warn", `Upstream ${address} is not reachable: ${error}; clients are reset until it is`);
+  const servers = isInline ? [ownServer(config)] : config.upstream;
+  const upstreams = new Upstreams(servers, runtime.connect, ({ address, reachable, error }) => {
+    if (reachable === true) log("info", `${isInline ? "Server" : "Upstream"} ${address} is reachable`);
+    else log("warn", unreachable(address, error, isInline));
   });
   const banOptions = { timeoutMs: config.timeout, ipv6Bits: config["ipv6-prefix"], nowMs, latency };
   const banning = new Banning(enforcement, sessions, counters, log, banOptions);
@@ -67,23 +77,34 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     ...{ config, version, counters, latency, sessions, upstreams, enforcement, banning, fence, maxConnections, nowMs },
     runtime: `${runtime.name} ${runtime.version}`,
   });
-  const accept = acceptor({
+  const inline =
+    fence?.judge === undefined
+      ? undefined
+      : new InlineWatch({
+          ...{ judge: fence.judge, banning, neverBan, counters, alone: isInline },
+          ipv6Bits: config["ipv6-prefix"],
+        });
+  const context = {
     ...{ sniffer, counters, sessions, upstreams, maxConnections, nowMs },
     dryRun: config["dry-run"],
     firstPacketMs: config["first-packet"],
     ipv6Bits: config["ipv6-prefix"],
     maxConnectionsPerSource: config["max-per-source"],
-    refuses: (client) => enforcement.refuses(client, nowMs()),
-    ban: (client, protocol, evidence) => banning.client(client, protocol, evidence),
-    wouldBan: (client, protocol, evidence) => banning.wouldBan(client, protocol, evidence),
-  });
+    refuses: (client: Client) => enforcement.refuses(client, nowMs()),
+    ban: (client: Client, protocol: string, evidence: Evidence) => banning.client(client, protocol, evidence),
+    wouldBan: (client: Client, protocol: string, evidence: Evidence) => banning.wouldBan(client, protocol, evidence),
+  } satisfies AcceptorContext;
 
   let keep = config.keep || fence?.stoodBefore === true;
   const opened: (() => void | Promise<void>)[] = [() => fence?.close(keep)];
   try {
-    const listener = await listen(runtime, config, accept);
+    if (isInline) requireGuarded(fence);
+    else {
+      const listener = await listen(runtime, config, acceptor(context));
+      opened.push(() => listener.close());
+    }
+    inline?.begin();
     status.listening = true;
-    opened.push(() => listener.close());
     const server = await serveStatus(runtime, config.status, token, status);
     if (server !== undefined) opened.push(() => server.close());
     opened.push(announceGate(config, version, token, log));
@@ -96,25 +117,49 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   sayStart(config, status, log);
   await watch?.adoptAll();
   const sweep = sweeper(enforcement, status);
-  const timer = setInterval(
-    () => tick({ sessions, upstreams, sweep, fence, watch, status, banning, nowMs }, log),
-    tickMs,
-  );
+  const parts = { sessions, upstreams, sweep, fence, inline, watch, status, banning, nowMs };
+  const timers = [setInterval(() => attempt(() => tick(parts), log), tickMs)];
+  if (inline !== undefined) timers.push(setInterval(() => attempt(() => inline.fetch(), log), fetchMs));
   void upstreams.probe(nowMs(), 0);
   if (config["never-ban"] === "auto") void protectUpstreams(config, neverBan, log);
 
   let closing: Promise<void> | undefined;
   return {
+    reload() {
+      if (table !== undefined) inline?.replaceTable(loadSignatureTable(config.profile));
+      context.sniffer = loadSniffer(config.profile);
+      log("info", `Profile ${config.profile} was read again`);
+    },
     close() {
       closing ??= (async () => {
         status.draining = true;
-        clearInterval(timer);
+        for (const timer of timers) clearInterval(timer);
         sessions.cutAll();
         for (const close of opened.reverse()) await close();
       })();
       return closing;
     },
   };
+}
+
+/** Where the server of inline mode is to be found from here. */
+function ownServer({ listen: { host, port } }: Config): HostPort {
+  return { host: isWildcard(host) ? "127.0.0.1" : host, port };
+}
+
+function unreachable(address: string, error: string | undefined, isInline: boolean): string {
+  if (!isInline) return `Upstream ${address} is not reachable: ${error}; clients are reset until it is`;
+  const remedy = "start it, or say with --listen where it listens; in another network namespace it needs --mode proxy";
+  return `Nothing answers on ${address} in this network namespace: ${error}; ${remedy}`;
+}
+
+/** Nobody but the kernel judges in inline mode. @throws Failure when it does so nowhere. */
+function requireGuarded(fence: KernelFence | undefined): void {
+  const status = fence?.status();
+  if (status === undefined || status.interfaces.some(({ attach }) => attach !== "none")) return;
+  const reasons = status.interfaces.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
+  const why = reasons === "" ? "no interface carries the listen address, name one with --interface" : reasons;
+  throw new Failure(`Inline mode judges on no interface: ${why}; or use --mode proxy`, { exitCode: 3 });
 }
 
 /** Given by TTGATE_TOKEN, or made anew at each start. */
@@ -129,11 +174,15 @@ function statusToken(): string {
 /** An upstream that is down costs a connect this often, one that is up none. */
 const upstreamRetryMs = 5000;
 
+/** Of what the kernel decided; a hundred milliseconds are allowed for it to be seen. */
+const fetchMs = 40;
+
 interface TickParts {
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
   readonly sweep: (nowMs: number) => void;
   readonly fence: Fence | undefined;
+  readonly inline: InlineWatch | undefined;
   readonly watch: MapWatch | undefined;
   readonly status: GateStatus;
   readonly banning: Banning;
@@ -141,20 +190,22 @@ interface TickParts {
 }
 
 /** What goes wrong here goes wrong again in half a second: it is told, and the gate goes on. */
-function tick(parts: TickParts, log: Log): void {
+function attempt(work: () => void, log: Log): void {
   try {
-    doTick(parts);
+    work();
   } catch (error) {
     log("error", `Something periodic failed: ${messageOf(error)}`);
   }
 }
 
-function doTick({ sessions, upstreams, sweep, fence, watch, status, banning, nowMs }: TickParts): void {
+function tick({ sessions, upstreams, sweep, fence, inline, watch, status, banning, nowMs }: TickParts): void {
   const now = nowMs();
   sessions.expire(now);
   sweep(now);
   void upstreams.retry(now, upstreamRetryMs);
   fence?.tick(now);
+  inline?.fetch();
+  inline?.tick();
   // Sockets have their turn in between.
   setImmediate(() => {
     if (!status.draining) watch?.step();
@@ -277,9 +328,12 @@ function announceGate(config: Config, version: string, token: string, log: Log):
 function sayStart(config: Config, status: GateStatus, log: Log): void {
   const snapshot = status.snapshot();
   const upstream = snapshot.upstreams.map(({ address }) => address).join(", ");
-  log("info", `Listening on ${snapshot.listen} for ${snapshot.profile}, upstream ${upstream}`, {
-    listen: snapshot.listen,
-  });
+  const start =
+    config.mode === "inline"
+      ? `Judging connections to ${snapshot.listen} for ${snapshot.profile} in the kernel`
+      : `Listening on ${snapshot.listen} for ${snapshot.profile}, upstream ${upstream}`;
+  log("info", start, { listen: snapshot.listen });
+  if (config.prefilter) log("info", config["dry-run"] ? "No prefilter in a dry run" : "The kernel judges first");
   const { kernel } = snapshot;
   const interfaces = kernel.interfaces.map(
     ({ name, attach, reason }) => `${name} ${attach}${reason === null ? "" : ` (${reason})`}`,
@@ -288,7 +342,7 @@ function sayStart(config: Config, status: GateStatus, log: Log): void {
     log("info", `Kernel: map ${kernel.map} is read by ${kernel.managedBy}; ttgate manages its entries`);
   else if (kernel.map !== null)
     log("info", `Kernel: map ${kernel.map}, XDP on ${interfaces.join(", ") || "no interface"}`);
-  if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody is relayed");
+  if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody gets to the server");
   log(
     "info",
     `Never banned: ${snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"}`,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the configuration to the kernel block, or to the reason why there is none.
+import type { SignatureTable } from "./core/signature_table.ts";
 import { Failure } from "./failure.ts";
 import { interfacesOf } from "./host.ts";
 import { KernelError } from "./kernel/errno.ts";
@@ -12,6 +13,8 @@ import type { Runtime } from "./runtime/types.ts";
 export interface FenceContext {
   readonly runtime: Runtime;
   readonly version: string;
+  /** By what the kernel judges, where it does. */
+  readonly table: SignatureTable | undefined;
   /** Protocol names that entries from before may stand for. */
   readonly protocols: readonly string[];
   readonly log: Log;
@@ -23,7 +26,8 @@ export const manual = "manual";
 /** @returns undefined when no block map was asked for. Kernel code is loaded only when it was. */
 export async function openFence(config: Config, context: FenceContext): Promise<KernelFence | undefined> {
   const map = config["block-map"];
-  if (map === undefined || config["dry-run"]) return undefined;
+  if (map === undefined || (config["dry-run"] && config.mode === "proxy")) return undefined;
+  const { table } = context;
   const { openXdpFence } = await import("./kernel/xdp_fence.ts");
   try {
     return await openXdpFence({
@@ -34,6 +38,8 @@ export async function openFence(config: Config, context: FenceContext): Promise<
       scope: config.scope,
       ipv6PrefixBits: config["ipv6-prefix"],
       version: context.version,
+      inline:
+        table === undefined ? undefined : { table, banMs: config.timeout, dryRun: config["dry-run"], bounce: false },
       reasons: [manual, ...context.protocols],
       log: context.log,
     });

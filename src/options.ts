@@ -130,9 +130,13 @@ export const options = {
   },
   mode: {
     short: "m",
-    value: "proxy",
-    help: "how the gate stands before the server (default proxy)",
-    schema: z.literal("proxy", `expected "proxy", the only mode that this version has`).default("proxy"),
+    value: "proxy|inline",
+    help: "relay to --upstream, or leave the port to the server and judge in the kernel (default proxy)",
+    schema: z.enum(["proxy", "inline"], `expected "proxy" or "inline"`).default("proxy"),
+  },
+  prefilter: {
+    help: "with --mode proxy and -B: the kernel judges first bytes too, before they wake the gate",
+    schema: z.boolean(`expected true or false`).default(false),
   },
   profile: {
     short: "p",

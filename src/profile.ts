@@ -9,6 +9,7 @@ import { type Profile, parseProfile, serverSpeaksFirst } from "./core/profile.ts
 import { profileLibrary, serverFirstProtocols } from "./core/profile_library.ts";
 import { createSniffer } from "./core/profile_sniffer.ts";
 import type { Ciphers } from "./core/signature_cipher.ts";
+import { type SignatureTable, tableOf } from "./core/signature_table.ts";
 import type { Sniffer } from "./core/sniff.ts";
 import { Failure } from "./failure.ts";
 import { writtenRecognisers } from "./generated/recognisers.ts";
@@ -34,6 +35,17 @@ export function loadProfile(nameOrFile: string): Profile {
   const problems = result.problems.map(({ path, message }) => `${path}: ${message}`);
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   throw new Failure(`Read profile "${nameOrFile}": ${count}: ${problems.join("; ")}`, { exitCode: 2 });
+}
+
+/**
+ * The profile as the kernel judges by it.
+ * @throws Failure when it has rules that only user space can decide, or more of them than fit.
+ */
+export function loadSignatureTable(nameOrFile: string): SignatureTable {
+  const result = tableOf(loadProfile(nameOrFile));
+  if (result.kind === "table") return result.table;
+  const problems = result.problems.map(({ path, message }) => `${path}: ${message}`).join("; ");
+  throw new Failure(`Profile "${nameOrFile}" can not be judged in the kernel: ${problems}`, { exitCode: 2 });
 }
 
 function readSource(nameOrFile: string): unknown {

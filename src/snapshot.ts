@@ -5,7 +5,7 @@ import type { FenceRecord, FenceStatus } from "./core/fence.ts";
 
 export interface Snapshot {
   readonly version: string;
-  readonly mode: "proxy";
+  readonly mode: "proxy" | "inline";
   readonly runtime: string;
   readonly pid: number;
   readonly uptimeSeconds: number;

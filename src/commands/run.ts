@@ -3,10 +3,10 @@
 import process from "node:process";
 import { flagHelp, parseCommandLine } from "../cli.ts";
 import { defaultConfigFile, loadConfig } from "../config.ts";
-import { Failure } from "../failure.ts";
-import { openGate } from "../gate.ts";
+import { Failure, messageOf } from "../failure.ts";
+import { type Gate, openGate } from "../gate.ts";
 import { version } from "../generated/version.ts";
-import { openLog } from "../log.ts";
+import { type Log, openLog } from "../log.ts";
 import { options } from "../options.ts";
 import { loadSniffer } from "../profile.ts";
 import { currentRuntime } from "../runtime/select.ts";
@@ -30,6 +30,9 @@ Options:
 ${flagHelp(runFlags)}
 `;
 
+/** On a terminal it says that the terminal is gone. */
+const hangupReloads = !process.stdin.isTTY;
+
 /** Runs until SIGINT or SIGTERM. */
 export async function run(args: readonly string[]): Promise<number> {
   const { flags, positionals } = parseCommandLine(args, runFlags, "");
@@ -47,6 +50,7 @@ export async function run(args: readonly string[]): Promise<number> {
   const stop = stopSignal();
   const runtime = await currentRuntime();
   const gate = await openGate({ config, sniffer, runtime, version, log });
+  if (hangupReloads) process.on("SIGHUP", () => reload(gate, log));
   const signal = await stop;
   log("info", `Stopping on ${signal}`);
   await gate.close();
@@ -55,6 +59,15 @@ export async function run(args: readonly string[]): Promise<number> {
 
 function stopSignal(): Promise<string> {
   return new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => resolve(signal));
+    const signals = ["SIGINT", "SIGTERM", ...(hangupReloads ? [] : (["SIGHUP"] as const))] as const;
+    for (const signal of signals) process.on(signal, () => resolve(signal));
   });
+}
+
+function reload(gate: Gate, log: Log): void {
+  try {
+    gate.reload();
+  } catch (error) {
+    log("error", `Cannot reload: ${messageOf(error)}; the profile from before goes on`);
+  }
 }

@@ -3,9 +3,9 @@
 // the matcher does for a client that may still send: the kernel never learns that one fell silent.
 // docs/signatures.md has the layout as C; tests/core/signature_table.test.ts reads it back.
 import type { Profile } from "./profile.ts";
-import { boundsOf } from "./signature_bounds.ts";
 import { unknownProtocol } from "./profile_sniffer.ts";
 import { reasonHash } from "./reason.ts";
+import { boundsOf } from "./signature_bounds.ts";
 import { firstByteLists, pivotOf } from "./signature_program.ts";
 import type { Alternative, Problem, Term, Test } from "./signature_term.ts";
 
@@ -197,7 +197,8 @@ function encode(entries: readonly Entry[], protocols: readonly string[], hasExpe
     view.setUint16(dispatchAt + byte * 4 + 2, list.length, true);
     for (const entry of list) view.setUint16(listsAt + firstEntry++ * 2, entry, true);
   }
-  for (const [index, protocol] of protocols.entries()) view.setUint32(reasonsAt + index * 4, reasonHash(protocol), true);
+  for (const [index, protocol] of protocols.entries())
+    view.setUint32(reasonsAt + index * 4, reasonHash(protocol), true);
   return new Uint8Array(view.buffer);
 }
 

@@ -2,6 +2,7 @@
 // What the kernel fence is asked to do.
 import type { Native } from "../runtime/types.ts";
 import type { AttachStep } from "./attachment.ts";
+import type { InlineOptions } from "./inline_judge.ts";
 import type { Log } from "./log.ts";
 
 export interface XdpFenceOptions {
@@ -20,5 +21,7 @@ export interface XdpFenceOptions {
   readonly reasons?: readonly string[];
   /** Ways to attach, tried in this order; all of them unless given. */
   readonly ladder?: readonly AttachStep[];
+  /** The program judges first bytes itself. */
+  readonly inline?: Omit<InlineOptions, "ipv6PrefixBits"> | undefined;
   readonly log: Log;
 }

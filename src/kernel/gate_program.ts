@@ -5,11 +5,13 @@ import type { NativeBuffer } from "../runtime/types.ts";
 import { type BpfObject, loadObject, type ObjectPlan } from "./bpf_object.ts";
 import { KernelError } from "./errno.ts";
 import { FenceError } from "./fence_error.ts";
+import { inlineStructBytes } from "./inline_layout.ts";
+import { type InlineMap, inlineMaps } from "./inline_maps.ts";
 import { structBytes } from "./layout.ts";
 import type { Libraries } from "./libraries.ts";
 import type { Flavour, OwnMap } from "./map_set.ts";
 import { ownMaps } from "./map_set.ts";
-import { gateTc, gateXdp } from "./programs.ts";
+import { gateTc, gateXdp, jiffiesNow } from "./programs.ts";
 
 /** include/uapi/linux/bpf.h: frames of more than one buffer are judged too. */
 const xdpHasFrags = 1 << 5;
@@ -34,38 +36,53 @@ export interface GateMaps {
   readonly own: Partial<Record<OwnMap, number>>;
 }
 
-export async function embeddedObject(): Promise<NativeBuffer> {
-  const { bpfObject } = await import("../generated/bpf_object.ts");
-  return Uint8Array.fromBase64(bpfObject);
+/** `gate`: drops who is banned. `inline`: judges first bytes too. */
+export type ObjectKind = "gate" | "inline";
+
+export interface GateObject {
+  readonly kind: ObjectKind;
+  readonly bytes: NativeBuffer;
+}
+
+export async function embeddedObject(kind: ObjectKind): Promise<GateObject> {
+  const { bpfObject } =
+    kind === "gate" ? await import("../generated/bpf_object.ts") : await import("../generated/inline_object.ts");
+  return { kind, bytes: Uint8Array.fromBase64(bpfObject) };
 }
 
 export interface GatePrograms extends Disposable {
-  mapFd(name: OwnMap | typeof ipv4Map): number;
+  mapFd(name: OwnMap | InlineMap | typeof ipv4Map): number;
   readonly xdpFd: number;
+  /** Says the kernel's time in ticks. Of the inline object only. */
+  readonly jiffiesFd: number;
   /** Loaded when it is first asked for: the verifier takes its time. @throws KernelError */
   tcFd(): number;
 }
 
 /** @throws FenceError without privilege, KernelError with the verifier's words otherwise. */
-export function loadGate(libraries: Libraries, object: NativeBuffer, maps: GateMaps): GatePrograms {
+export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps: GateMaps): GatePrograms {
+  const isInline = kind === "inline";
+  const create = isInline ? [...ownMaps, ...inlineMaps] : ownMaps;
   const ipv4 = maps.ipv4Fd === undefined ? {} : { [ipv4Map]: maps.ipv4Fd };
   const ipv4ValueSize = maps.flavour.kind === "ipv4" ? maps.flavour.valueBytes : 0;
   const load = (
-    own: GateMaps["own"],
+    own: Readonly<Record<string, number>>,
     programs: ObjectPlan["programs"],
     constants: ObjectPlan["constants"] = {},
   ): BpfObject =>
-    loadObject(libraries, object, {
+    loadObject(libraries, bytes, {
       reuse: { ...own, ...ipv4 },
-      create: ownMaps,
+      create,
       programs,
       constants: { ipv4_value_size: ipv4ValueSize, ...constants },
     });
-  const xdp = explained(() => {
+  const xdp = explained(kind, () => {
     let refusal: unknown;
     for (const { flags, constants } of waysToRead) {
+      // What the kernel knows of its sockets takes CAP_PERFMON anyway.
+      if (isInline && constants.without_perfmon === 1) continue;
       try {
-        return load(maps.own, { [gateXdp]: flags }, constants);
+        return load(maps.own, { [gateXdp]: flags, ...(isInline ? { [jiffiesNow]: 0 } : {}) }, constants);
       } catch (error) {
         if (!(error instanceof KernelError) || !nextWay.has(error.code)) throw error;
         refusal = error;
@@ -77,8 +94,11 @@ export function loadGate(libraries: Libraries, object: NativeBuffer, maps: GateM
   const programs: GatePrograms = {
     mapFd: (name) => xdp.mapFd(name),
     xdpFd: xdp.programFd(gateXdp),
+    get jiffiesFd() {
+      return xdp.programFd(jiffiesNow);
+    },
     tcFd() {
-      tc ??= load(Object.fromEntries(ownMaps.map((name) => [name, xdp.mapFd(name)])), { [gateTc]: 0 });
+      tc ??= load(Object.fromEntries(create.map((name) => [name, xdp.mapFd(name)])), { [gateTc]: 0 });
       return tc.programFd(gateTc);
     },
     [Symbol.dispose]() {
@@ -87,7 +107,7 @@ export function loadGate(libraries: Libraries, object: NativeBuffer, maps: GateM
     },
   };
   try {
-    requireSizes(xdp);
+    requireSizes(xdp, isInline ? { ...structBytes, ...inlineStructBytes } : structBytes);
   } catch (error) {
     programs[Symbol.dispose]();
     throw error;
@@ -95,20 +115,27 @@ export function loadGate(libraries: Libraries, object: NativeBuffer, maps: GateM
   return programs;
 }
 
-function explained(load: () => BpfObject): BpfObject {
+function explained(kind: ObjectKind, load: () => BpfObject): BpfObject {
   try {
     return load();
   } catch (error) {
-    if (!(error instanceof KernelError) || error.code !== "EPERM") throw error;
+    if (!(error instanceof KernelError)) throw error;
+    if (error.code === "EPERM") {
+      throw new FenceError(
+        "The kernel block needs root or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root, or without -B",
+        { cause: error },
+      );
+    }
+    if (kind === "gate") throw error;
     throw new FenceError(
-      "The kernel block needs root or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root, or without -B",
+      `Judging in the kernel needs Linux 5.15 or later with BTF (/sys/kernel/btf/vmlinux) and CAP_PERFMON: use --mode proxy without --prefilter (${error.message})`,
       { cause: error },
     );
   }
 }
 
-function requireSizes(object: BpfObject): void {
-  for (const [struct, expected] of Object.entries(structBytes)) {
+function requireSizes(object: BpfObject, sizes: Readonly<Record<string, number>>): void {
+  for (const [struct, expected] of Object.entries(sizes)) {
     const found = object.structBytes(struct);
     if (found !== expected) {
       throw new Error(

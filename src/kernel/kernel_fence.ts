@@ -12,6 +12,7 @@ import type {
   FenceStatus,
 } from "../core/fence.ts";
 import type { BanStores } from "./ban_stores.ts";
+import type { InlineJudge } from "./inline_judge.ts";
 import type { PacketFilter } from "./packet_filter.ts";
 
 /** A tick may take this long for entries that are over: relays wait meanwhile. */
@@ -25,12 +26,15 @@ export class KernelFence implements Fence {
   readonly #filter: PacketFilter;
   /** The maps were there before: a start that fails later must leave them, and what blocks by them. */
   readonly stoodBefore: boolean;
+  /** Of a program that judges by itself. */
+  readonly judge: InlineJudge | undefined;
   #closed = false;
 
-  constructor(stores: BanStores, filter: PacketFilter, stoodBefore: boolean) {
+  constructor(stores: BanStores, filter: PacketFilter, stoodBefore: boolean, judge?: InlineJudge) {
     this.#stores = stores;
     this.#filter = filter;
     this.stoodBefore = stoodBefore;
+    this.judge = judge;
   }
 
   mapOf(prefix: Prefix): string {

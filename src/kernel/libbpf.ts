@@ -76,6 +76,8 @@ export const libbpfSymbols = {
   bpf_map_create: [["u32", "buf", "u32", "u32", "u32", "buf"], "i32"],
   // int bpf_map_lookup_elem(int fd, const void *key, void *value)
   bpf_map_lookup_elem: [["i32", "buf", "buf"], "i32"],
+  // int bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value)
+  bpf_map_lookup_and_delete_elem: [["i32", "buf", "buf"], "i32"],
   // int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
   bpf_map_update_elem: [["i32", "buf", "buf", "u64"], "i32"],
   // int bpf_map_delete_elem(int fd, const void *key)

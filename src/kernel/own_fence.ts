@@ -4,7 +4,6 @@
 // fails leaves the host as it was.
 import process from "node:process";
 import { isIpv4 } from "../core/address.ts";
-import type { NativeBuffer } from "../runtime/types.ts";
 import { cidrCodec, exactCodec, ipv4Codec } from "./ban_codec.ts";
 import { BanStore } from "./ban_store.ts";
 import { BanStores } from "./ban_stores.ts";
@@ -13,7 +12,8 @@ import { closeFd, pin, unpin } from "./bpffs.ts";
 import { FenceError } from "./fence_error.ts";
 import type { XdpFenceOptions } from "./fence_options.ts";
 import { access, readText } from "./files.ts";
-import { type GatePrograms, loadGate } from "./gate_program.ts";
+import { type GateObject, type GatePrograms, loadGate } from "./gate_program.ts";
+import { InlineJudge } from "./inline_judge.ts";
 import { InterfaceGuard } from "./interface_guard.ts";
 import { KernelFence } from "./kernel_fence.ts";
 import type { Libraries } from "./libraries.ts";
@@ -30,7 +30,7 @@ export interface OwnFenceParts {
   /** What every pin's name begins with. */
   readonly base: string;
   readonly named: NamedMap | undefined;
-  readonly object: NativeBuffer;
+  readonly object: GateObject;
   readonly nowMs: number;
 }
 
@@ -75,6 +75,10 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
     regroup(new BanStore(paths.ttgate_bans, map("ttgate_bans"), codec), stores, options.log);
   }
 
+  const judge =
+    options.inline === undefined
+      ? undefined
+      : new InlineJudge(libraries, programs, { ...options.inline, ipv6PrefixBits: options.ipv6PrefixBits });
   const guarding = {
     libraries,
     programs,
@@ -105,7 +109,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
     "info",
     `ttgate ${options.version}: bans are in "${options.map}" (${ipv4 === undefined ? "own layout" : "IPv4 map"})`,
   );
-  return new KernelFence(stores, filter, !fresh);
+  return new KernelFence(stores, filter, !fresh, judge);
 }
 
 /** Two gates over one set would change each other's ports and take each other's program off. */

@@ -6,7 +6,7 @@ import { release } from "node:os";
 import type { Native } from "../runtime/types.ts";
 import { bpffsRoot, closeFd, parseMapPlace } from "./bpffs.ts";
 import { fileSystemType, readText } from "./files.ts";
-import { embeddedObject, loadGate } from "./gate_program.ts";
+import { embeddedObject, type GateObject, loadGate } from "./gate_program.ts";
 import { type Libraries, openLibraries } from "./libraries.ts";
 import { openNamedMap } from "./map_set.ts";
 import { type CapabilityName, capabilitiesInUse, hasCapability, readCapabilities } from "./privileges.ts";
@@ -46,7 +46,7 @@ export async function probeKernel({ native, map, interfaces }: ProbeOptions): Pr
     const remedy = "use a build for this C library (glibc), without MemoryDenyWriteExecute= in the unit";
     return [{ name: "libbpf", state: "bad", found: messageOf(error), remedy }];
   }
-  const object = await embeddedObject();
+  const object = await embeddedObject("gate");
   const checks: readonly [string, () => ProbeFinding | undefined][] = [
     ["kernel", () => kernelVersion(release())],
     ["privilege", () => privilege(libraries)],
@@ -181,7 +181,7 @@ function container({ libc }: Libraries): ProbeFinding | undefined {
   return { name: "container", state: "warning", found, remedy };
 }
 
-function program(libraries: Libraries, object: Uint8Array<ArrayBuffer>): ProbeFinding {
+function program(libraries: Libraries, object: GateObject): ProbeFinding {
   try {
     using loaded = loadGate(libraries, object, { flavour: { kind: "own" }, ipv4Fd: undefined, own: {} });
     loaded.tcFd();

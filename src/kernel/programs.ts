@@ -9,9 +9,10 @@ import { nativeBytes } from "./native_bytes.ts";
 /** include/uapi/linux/bpf.h, enum bpf_prog_type: those that see packets on an interface. */
 const packetTypes: Readonly<Record<number, string>> = { 3: "tc", 4: "tc action", 6: "XDP" };
 
-/** Names of our own, as in bpf/ttgate.bpf.c. */
+/** Names of our own, as in bpf/ttgate.bpf.c and bpf/inline.bpf.c. */
 export const gateXdp = "gate_xdp";
 export const gateTc = "gate_tc";
+export const jiffiesNow = "jiffies_now";
 
 const enoent = -2;
 const mapIdLimit = 64;

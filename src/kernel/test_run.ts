@@ -9,9 +9,20 @@ import { nativeBytes } from "./native_bytes.ts";
 /** enum xdp_action, linux/pkt_cls.h. What is neither goes on to the next program. */
 const xdpDrop = 1;
 const tcShot = 2;
+/** The shortest frame that the kernel takes. */
+const ethernetBytes = 14;
 
 /** @throws KernelError */
-export function drops({ bpf, native }: Libraries, programFd: number, hook: "xdp" | "tc", frame: NativeBuffer): boolean {
+export function drops(libraries: Libraries, programFd: number, hook: "xdp" | "tc", frame: NativeBuffer): boolean {
+  return run(libraries, programFd, frame) === (hook === "xdp" ? xdpDrop : tcShot);
+}
+
+/** What a program says that looks at no frame. @throws KernelError */
+export function returnValue(libraries: Libraries, programFd: number): number {
+  return run(libraries, programFd, nativeBytes(ethernetBytes));
+}
+
+function run({ bpf, native }: Libraries, programFd: number, frame: NativeBuffer): number {
   // struct bpf_test_run_opts {sz; data_in; data_out; u32 size_in, size_out; ...; u32 retval at 56; repeat at 60}
   const options = nativeBytes(80);
   const view = new DataView(options.buffer);
@@ -20,5 +31,5 @@ export function drops({ bpf, native }: Libraries, programFd: number, hook: "xdp"
   view.setUint32(24, frame.length, true);
   view.setUint32(60, 1, true);
   check("Run the program on a test frame", bpf.bpf_prog_test_run_opts(programFd, options));
-  return view.getUint32(56, true) === (hook === "xdp" ? xdpDrop : tcShot);
+  return view.getUint32(56, true);
 }

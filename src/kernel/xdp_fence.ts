@@ -26,13 +26,19 @@ export async function openXdpFence(options: XdpFenceOptions): Promise<KernelFenc
   if (options.ports.length > maxPorts) {
     throw new FenceError(`The kernel guards ${maxPorts} ports, got ${options.ports.length}: use fewer`);
   }
-  const object = await embeddedObject();
+  const object = await embeddedObject(options.inline === undefined ? "gate" : "inline");
   const libraries = await openLibraries(options.native);
   requireInterfaces(libraries, options.interfaces);
   prepareDirectory(libraries, place.path, (message) => options.log("info", message));
   const nowMs = uptimeMs(libraries);
   const named = openNamedMap(libraries, place);
   const readers = named === undefined ? [] : foreignReaders(libraries, named, options.log);
+  if (named !== undefined && readers.length > 0 && options.inline !== undefined) {
+    const reader = readers.map(({ name, id }) => `"${name}" (id ${id})`).join(", ");
+    throw new FenceError(
+      `Block map "${options.map}": the program ${reader} reads it, and only ttgate's own can judge: name another map, or use --mode proxy without --prefilter`,
+    );
+  }
   if (named !== undefined && readers.length > 0) return openForeignFence(libraries, options, { named, readers, nowMs });
   try {
     return openOwnFence(libraries, options, { base: place.path, named, object, nowMs });

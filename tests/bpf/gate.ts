@@ -92,7 +92,7 @@ export async function openGate(options: GateOptions = {}): Promise<Gate> {
   const ipv4Fd = valueBytes === 0 ? undefined : makeHash(libraries, "tapetrack_block", [4, valueBytes], 0);
   // Small: the object's own has a million places, which take a while to clear for each test.
   const bansFd = makeHash(libraries, "ttgate_bans", [structBytes.ban_key, structBytes.ban], noPreallocation);
-  const object = loadObject(libraries, await embeddedObject(), {
+  const object = loadObject(libraries, (await embeddedObject("gate")).bytes, {
     reuse: { ttgate_bans: bansFd, ...(ipv4Fd === undefined ? {} : { ipv4_bans: ipv4Fd }) },
     create: ["ttgate_cidr", "ttgate_settings", "ttgate_counters"],
     programs: { [name]: multiBuffer ? xdpHasFrags : 0 },

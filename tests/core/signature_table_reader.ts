@@ -95,11 +95,15 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
     }
   }
 
+  function missesPivot(alternativeAt: number): boolean {
+    const byte = bytes[view.getUint16(alternativeAt + 8, true)];
+    return byte !== undefined && inSet(view.getUint16(alternativeAt + 10, true), byte) === 0;
+  }
+
   function alternativeTruth(alternative: number): Truth {
     const at = alternativesAt + alternative * 16;
     const first = view.getUint16(at, true);
-    const [pivot, pivotSet] = [view.getUint16(at + 8, true), view.getUint16(at + 10, true)];
-    if (pivot < bytes.length && inSet(pivotSet, bytes[pivot] ?? 0) === 0) return -1;
+    if (missesPivot(at)) return -1;
     let truth: Truth = 1;
     cursor = -1;
     for (let index = 0; index < view.getUint8(at + 2); index++) {

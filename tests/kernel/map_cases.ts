@@ -121,17 +121,25 @@ export const mapCases: readonly KernelCase[] = [
       const cut = nativeBytes(3000);
       cut.set(whole.subarray(0, 3000));
       assert.throws(
-        () => loadGate(libraries, cut, { flavour, ipv4Fd: undefined, own: {} }),
+        () => loadGate(libraries, { kind: "gate", bytes: cut }, { flavour, ipv4Fd: undefined, own: {} }),
         /^KernelError: Open the BPF object: [A-Z_]+, it is damaged: build it again with make bpf$/,
       );
       const spoiled = nativeBytes(whole.length);
       spoiled.set(whole);
       spoiled.fill(0xff, 64, 4096);
-      assert.throws(() => loadGate(libraries, spoiled, { flavour, ipv4Fd: undefined, own: {} }), KernelError);
+      assert.throws(
+        () => loadGate(libraries, { kind: "gate", bytes: spoiled }, { flavour, ipv4Fd: undefined, own: {} }),
+        KernelError,
+      );
       const small = create(libraries, hash, 4, 8);
       try {
         assert.throws(
-          () => loadGate(libraries, whole, { flavour, ipv4Fd: undefined, own: { ttgate_settings: small } }),
+          () =>
+            loadGate(
+              libraries,
+              { kind: "gate", bytes: whole },
+              { flavour, ipv4Fd: undefined, own: { ttgate_settings: small } },
+            ),
           /^KernelError: Load the BPF program: E[A-Z]+, .*\S/,
         );
       } finally {

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel judged by itself, brought to where everything else is: the time-out table, the log, the
+// counters. The other way round, tells the kernel who is never banned.
+import type { Banning } from "./banning.ts";
+import { Client } from "./core/client.ts";
+import type { Counters } from "./core/counters.ts";
+import type { NeverBan } from "./core/never_ban.ts";
+import type { SignatureTable } from "./core/signature_table.ts";
+import type { InlineDecision, InlineJudge } from "./kernel/inline_judge.ts";
+
+/** A flood of decisions does not hold up what else there is to do. */
+const decisionsAtOnce = 500;
+
+export interface InlineParts {
+  readonly judge: InlineJudge;
+  readonly banning: Banning;
+  readonly neverBan: NeverBan;
+  readonly counters: Counters;
+  readonly ipv6Bits: number;
+  /** The kernel alone judges; otherwise it counts what never reached the gate. */
+  readonly alone: boolean;
+}
+
+export class InlineWatch {
+  readonly #parts: InlineParts;
+
+  constructor(parts: InlineParts) {
+    this.#parts = parts;
+  }
+
+  /** When the program is in place. @throws KernelError */
+  begin(): void {
+    this.#protect();
+    this.#parts.judge.begin();
+  }
+
+  /** @throws KernelError */
+  replaceTable(table: SignatureTable): void {
+    this.#parts.judge.replaceTable(table);
+  }
+
+  /** Often: a ban is to be seen within 100 ms. */
+  fetch(): void {
+    for (const decision of this.#parts.judge.decisions(decisionsAtOnce)) this.#settle(decision);
+  }
+
+  /** With the gate's tick. */
+  tick(): void {
+    const { judge, counters, alone } = this.#parts;
+    this.#protect();
+    judge.count();
+    if (!alone) return;
+    const { passed, undecided, banned, spared, would_ban, not_banned } = judge.counts;
+    counters.foreign = banned + spared + would_ban + not_banned;
+    counters.relayed = passed;
+    counters.undecided = undecided;
+    counters.accepted = counters.foreign + counters.relayed;
+  }
+
+  #protect(): void {
+    this.#parts.judge.protect(this.#parts.neverBan.entries().map(({ prefix }) => prefix));
+  }
+
+  #settle({ source, sourcePort, port, what, protocol, firstBytes }: InlineDecision): void {
+    const { banning, counters, ipv6Bits, alone } = this.#parts;
+    const client = new Client(source.text, sourcePort, ipv6Bits);
+    const evidence = { firstBytes, clientAddress: source.text, clientPort: sourcePort, gatePort: port };
+    if (!alone) counters.foreign++;
+    if (what === "would_ban") banning.wouldBan(client, protocol, evidence);
+    else banning.client(client, protocol, evidence);
+  }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// User space's part of a program that judges by itself: hands it the signatures, who is never banned and
+// how long a ban lasts; fetches what it decided.
+import { isIpv4, type Prefix, prefixFromBytes } from "../core/address.ts";
+import type { SignatureTable } from "../core/signature_table.ts";
+import type { NativeBuffer } from "../runtime/types.ts";
+import { type BpfMap, openMap, updateAny } from "./bpf_map.ts";
+import { check } from "./errno.ts";
+import {
+  type InlineEvent,
+  type InlineOutcome,
+  type InlineSettings,
+  inlineOutcomes,
+  inlineStructBytes,
+  neighbourNeverBanned,
+  neverBanned,
+  readInlineEvent,
+  signaturesBytes,
+  writeInlineSettings,
+} from "./inline_layout.ts";
+import type { InlineMap } from "./inline_maps.ts";
+import { structBytes, sumCounter, writeCidrKey } from "./layout.ts";
+import type { Libraries } from "./libraries.ts";
+import { nativeBytes } from "./native_bytes.ts";
+import { returnValue } from "./test_run.ts";
+
+const enoent = -2;
+
+export interface InlineOptions {
+  readonly table: SignatureTable;
+  readonly banMs: number;
+  readonly dryRun: boolean;
+  readonly bounce: boolean;
+  readonly ipv6PrefixBits: number;
+}
+
+/** What the program decided about one connection. */
+export interface InlineDecision extends Omit<InlineEvent, "owner" | "generation"> {
+  readonly protocol: string;
+}
+
+export interface InlinePrograms {
+  mapFd(name: InlineMap): number;
+  readonly jiffiesFd: number;
+}
+
+export class InlineJudge {
+  readonly #libraries: Libraries;
+  readonly #programs: InlinePrograms;
+  readonly #ipv6PrefixBits: number;
+  readonly #settingsMap: BpfMap;
+  readonly #tables: BpfMap;
+  readonly #never: BpfMap;
+  readonly #counters: BpfMap;
+  readonly #event = nativeBytes(inlineStructBytes.inline_event);
+  readonly #protected = new Set<string>();
+  /** By generation of the table. What the program decided by the one before may still be under way. */
+  readonly #protocols: (readonly string[])[] = [];
+  #settings: InlineSettings;
+  #counts: Readonly<Record<InlineOutcome, number>> = zeroCounts;
+
+  constructor(libraries: Libraries, programs: InlinePrograms, options: InlineOptions) {
+    this.#libraries = libraries;
+    this.#programs = programs;
+    this.#ipv6PrefixBits = options.ipv6PrefixBits;
+    this.#settingsMap = openMap(libraries, programs.mapFd("ttgate_inline"));
+    this.#tables = openMap(libraries, programs.mapFd("ttgate_tables"));
+    this.#never = openMap(libraries, programs.mapFd("ttgate_never_ban"));
+    this.#counters = openMap(libraries, programs.mapFd("ttgate_inline_counters"));
+    const { banMs, dryRun, bounce, table } = options;
+    this.#settings = { banMs, dryRun, bounce, since: 0, table: 0, generation: 0 };
+    this.#putTable(table);
+  }
+
+  /**
+   * Judges from now on, by what was set. Connections that are open already are left alone: call it when
+   * the program sees every packet. @throws KernelError
+   */
+  begin(): void {
+    this.#write({ since: returnValue(this.#libraries, this.#programs.jiffiesFd) });
+  }
+
+  /** From one packet to the next. @throws KernelError */
+  replaceTable(table: SignatureTable): void {
+    this.#settings = { ...this.#settings, generation: this.#settings.generation + 1, table: 1 - this.#settings.table };
+    this.#putTable(table);
+    this.#write({});
+  }
+
+  /** Adds those that are new. @throws KernelError */
+  protect(prefixes: readonly Prefix[]): void {
+    for (const prefix of prefixes) {
+      if (this.#protected.has(prefix.text)) continue;
+      this.#protected.add(prefix.text);
+      const network = isIpv4(prefix) ? prefix : prefixFromBytes(prefix.bytes, this.#ipv6PrefixBits);
+      if (network.bits < prefix.bits && !this.#protected.has(network.text)) {
+        this.#putNever(network, neighbourNeverBanned);
+      }
+      this.#putNever(prefix, neverBanned);
+    }
+  }
+
+  /** What was decided since the last call, at most `limit`. */
+  decisions(limit: number): InlineDecision[] {
+    const { bpf } = this.#libraries;
+    const fd = this.#programs.mapFd("ttgate_events");
+    const found: InlineDecision[] = [];
+    while (found.length < limit) {
+      const result = bpf.bpf_map_lookup_and_delete_elem(fd, null, this.#event);
+      if (result === enoent) break;
+      check("Fetch what the kernel decided", result);
+      const { owner, generation, ...decision } = readInlineEvent(this.#event);
+      found.push({ ...decision, protocol: this.#protocols[generation]?.[owner] ?? "unknown" });
+    }
+    return found;
+  }
+
+  /** Packets by what became of them, as of the last `count()`. */
+  get counts(): Readonly<Record<InlineOutcome, number>> {
+    return this.#counts;
+  }
+
+  count(): void {
+    const key = nativeBytes(4);
+    const counted = inlineOutcomes.map((outcome, index) => {
+      new DataView(key.buffer).setUint32(0, index, true);
+      const value = this.#counters.lookup(key);
+      return [outcome, value === undefined ? 0 : sumCounter(value).packets];
+    });
+    this.#counts = Object.fromEntries(counted) as Record<InlineOutcome, number>;
+  }
+
+  #putTable({ bytes, protocols }: SignatureTable): void {
+    const { table, generation } = this.#settings;
+    const value = nativeBytes(signaturesBytes);
+    value.set(bytes);
+    check("Write the signatures", this.#tables.update(indexKey(table), value, updateAny));
+    this.#protocols[generation] = protocols;
+  }
+
+  #putNever(prefix: Prefix, value: number): void {
+    const key = nativeBytes(structBytes.cidr_key);
+    writeCidrKey(prefix, key, 0);
+    check(`Protect ${prefix.text} from bans in the kernel`, this.#never.update(key, indexKey(value), updateAny));
+  }
+
+  #write(changes: Partial<InlineSettings>): void {
+    this.#settings = { ...this.#settings, ...changes };
+    const value = nativeBytes(inlineStructBytes.inline_settings);
+    writeInlineSettings(this.#settings, value);
+    check("Write the inline settings", this.#settingsMap.update(indexKey(0), value, updateAny));
+  }
+}
+
+const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as Record<InlineOutcome, number>;
+
+function indexKey(index: number): NativeBuffer {
+  const key = nativeBytes(4);
+  new DataView(key.buffer).setUint32(0, index, true);
+  return key;
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The maps of bpf/inline.h. None is pinned: a start writes them anew, and the pinned program holds on to
+// its own as long as it judges.
+
+export const inlineMaps = [
+  "ttgate_inline",
+  "ttgate_tables",
+  "ttgate_undecided",
+  "ttgate_never_ban",
+  "ttgate_events",
+  "ttgate_inline_counters",
+  "ttgate_scratch",
+] as const;
+
+export type InlineMap = (typeof inlineMaps)[number];
