@@ -137,7 +137,7 @@ struct {
 
 /* What a ban of an address has to respect. */
 enum never_ban {
-	MAY_BE_BANNED, /* not in the map */
+	MAY_BE_BANNED, /* what is not in the map too */
 	NEVER_BANNED,
 	NEIGHBOUR_NEVER_BANNED, /* in the same IPv6 network: how much to ban is for user space to
 				   say */

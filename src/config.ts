@@ -38,6 +38,11 @@ export function loadConfig(flags: RawOptions, file: string | undefined): Config 
   });
 }
 
+/** Where the server is to be found from here: in inline mode where the clients go. */
+export function serversOf({ mode, listen: { host, port }, upstream }: Config): readonly HostPort[] {
+  return mode === "inline" ? [{ host: isWildcard(host) ? "127.0.0.1" : host, port }] : upstream;
+}
+
 /** What only a relay can do. */
 const proxyOnly = ["upstream", "first-packet", "max-connections", "max-per-source", "prefilter"] as const;
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
+import { serversOf } from "./config.ts";
 import { formatEndpoint } from "./core/address.ts";
 import { codeOf, messageOf } from "./failure.ts";
 import { interfacesOf } from "./host.ts";
 import { connectionLimit, descriptorLimit } from "./limits.ts";
 import type { Config, HostPort } from "./options.ts";
-import { loadSniffer } from "./profile.ts";
+import { loadSignatureTable, loadSniffer } from "./profile.ts";
 import { type Runtime, silentEvents } from "./runtime/types.ts";
 
 export interface Finding {
@@ -19,10 +20,11 @@ export interface Finding {
 export async function examine(config: Config, runtime: Runtime): Promise<Finding[]> {
   return [
     ...(await kernelFindings(config, runtime)),
-    await portFinding(config, runtime),
-    ...(await Promise.all(config.upstream.map((upstream) => upstreamFinding(upstream, runtime)))),
+    // In inline mode the server has it.
+    ...(config.mode === "inline" ? [] : [await portFinding(config, runtime)]),
+    ...(await Promise.all(serversOf(config).map((server) => serverFinding(server, config, runtime)))),
     profileFinding(config),
-    connectionsFinding(config, runtime),
+    ...(config.mode === "inline" ? [] : [connectionsFinding(config, runtime)]),
   ];
 }
 
@@ -31,7 +33,12 @@ async function kernelFindings(config: Config, { native }: Runtime): Promise<Find
   const { probeKernel } = await import("./kernel/probe.ts");
   const interfaces = config.interface.length > 0 ? config.interface : interfacesOf(config.listen.host);
   const map = config["block-map"];
-  const findings = await probeKernel({ native, map: map ?? "ttgate", interfaces });
+  const findings = await probeKernel({
+    native,
+    map: map ?? "ttgate",
+    interfaces,
+    judges: config.mode === "inline" || config.prefilter,
+  });
   if (interfaces.length === 0) findings.push(noInterface);
   if (map !== undefined) return findings;
   const mild = findings.map((finding) =>
@@ -77,14 +84,15 @@ async function portFinding(config: Config, runtime: Runtime): Promise<Finding> {
   }
 }
 
-async function upstreamFinding(upstream: HostPort, runtime: Runtime): Promise<Finding> {
-  const address = formatEndpoint({ address: upstream.host, port: upstream.port });
-  const name = "upstream";
+async function serverFinding({ host, port }: HostPort, { mode }: Config, runtime: Runtime): Promise<Finding> {
+  const address = formatEndpoint({ address: host, port });
+  const name = mode === "inline" ? "server" : "upstream";
   try {
-    (await runtime.connect(upstream, silentEvents)).close();
+    (await runtime.connect({ host, port }, silentEvents)).close();
     return { name, state: "good", found: `${address} answers`, remedy: null };
   } catch (error) {
-    const remedy = `start the server there, or name it with --upstream; nc -vz ${upstream.host} ${upstream.port}`;
+    const option = mode === "inline" ? "--listen" : "--upstream";
+    const remedy = `start the server there, or name it with ${option}; nc -vz ${host} ${port}`;
     return { name, state: "bad", found: `${address}: ${codeOf(error) ?? messageOf(error)}`, remedy };
   }
 }
@@ -93,6 +101,7 @@ function profileFinding(config: Config): Finding {
   const name = "profile";
   try {
     loadSniffer(config.profile);
+    if (config.mode === "inline" || config.prefilter) loadSignatureTable(config.profile);
     return { name, state: "good", found: config.profile, remedy: null };
   } catch (error) {
     return { name, state: "bad", found: messageOf(error), remedy: "ttgate run --profile tapetrack" };

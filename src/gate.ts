@@ -5,6 +5,7 @@ import { lookup } from "node:dns/promises";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { Banning } from "./banning.ts";
+import { serversOf } from "./config.ts";
 import { formatEndpoint, parsePrefix, unzoned } from "./core/address.ts";
 import { Bans, type Evidence } from "./core/bans.ts";
 import type { Client } from "./core/client.ts";
@@ -15,7 +16,7 @@ import { NeverBan, type NeverBanEntry } from "./core/never_ban.ts";
 import type { Sniffer } from "./core/sniff.ts";
 import { codeOf, Failure, messageOf } from "./failure.ts";
 import { GateStatus } from "./gate_status.ts";
-import { isLoopback, isWildcard, protectedAddresses, sshPeers } from "./host.ts";
+import { isLoopback, protectedAddresses, sshPeers } from "./host.ts";
 import { InlineWatch } from "./inline_watch.ts";
 import { announce } from "./instance.ts";
 import { bootClock } from "./kernel/clock.ts";
@@ -27,7 +28,7 @@ import { type AcceptorContext, acceptor } from "./net/acceptor.ts";
 import { Sessions } from "./net/sessions.ts";
 import { Upstreams } from "./net/upstreams.ts";
 import { giveUpPrivileges, openFence } from "./open_fence.ts";
-import { type Config, formatStatus, type HostPort, type StatusAddress } from "./options.ts";
+import { type Config, formatStatus, type StatusAddress } from "./options.ts";
 import { loadSignatureTable, loadSniffer } from "./profile.ts";
 import { type HttpServer, type Listener, type Runtime, silentEvents } from "./runtime/types.ts";
 import { statusApp } from "./status.ts";
@@ -65,18 +66,13 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   const enforcement = new Enforcement(new Bans(config["max-bans"], config["ipv6-prefix"]), neverBan, fence, counters);
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
   const sessions = new Sessions(config["ipv6-prefix"]);
-  const servers = isInline ? [ownServer(config)] : config.upstream;
-  const upstreams = new Upstreams(servers, runtime.connect, ({ address, reachable, error }) => {
+  const upstreams = new Upstreams(serversOf(config), runtime.connect, ({ address, reachable, error }) => {
     if (reachable === true) log("info", `${isInline ? "Server" : "Upstream"} ${address} is reachable`);
     else log("warn", unreachable(address, error, isInline));
   });
   const banOptions = { timeoutMs: config.timeout, ipv6Bits: config["ipv6-prefix"], nowMs, latency };
   const banning = new Banning(enforcement, sessions, counters, log, banOptions);
   const maxConnections = config["max-connections"] ?? connectionLimit(runtime.name, descriptorLimit());
-  const status = new GateStatus({
-    ...{ config, version, counters, latency, sessions, upstreams, enforcement, banning, fence, maxConnections, nowMs },
-    runtime: `${runtime.name} ${runtime.version}`,
-  });
   const inline =
     fence?.judge === undefined
       ? undefined
@@ -84,6 +80,23 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
           ...{ judge: fence.judge, banning, neverBan, counters, alone: isInline },
           ipv6Bits: config["ipv6-prefix"],
         });
+  const status = new GateStatus({
+    ...{
+      config,
+      version,
+      counters,
+      latency,
+      sessions,
+      upstreams,
+      enforcement,
+      banning,
+      fence,
+      inline,
+      maxConnections,
+      nowMs,
+    },
+    runtime: `${runtime.name} ${runtime.version}`,
+  });
   const context = {
     ...{ sniffer, counters, sessions, upstreams, maxConnections, nowMs },
     dryRun: config["dry-run"],
@@ -140,11 +153,6 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
       return closing;
     },
   };
-}
-
-/** Where the server of inline mode is to be found from here. */
-function ownServer({ listen: { host, port } }: Config): HostPort {
-  return { host: isWildcard(host) ? "127.0.0.1" : host, port };
 }
 
 function unreachable(address: string, error: string | undefined, isInline: boolean): string {

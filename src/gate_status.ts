@@ -10,6 +10,7 @@ import { Client } from "./core/client.ts";
 import type { Counters, LatencyHistogram } from "./core/counters.ts";
 import type { Enforcement } from "./core/enforcement.ts";
 import type { Fence, FenceStatus } from "./core/fence.ts";
+import type { InlineWatch } from "./inline_watch.ts";
 import { printable } from "./log.ts";
 import { renderMetrics } from "./metrics.ts";
 import type { Sessions } from "./net/sessions.ts";
@@ -29,6 +30,7 @@ export interface GateParts {
   readonly enforcement: Enforcement;
   readonly banning: Banning;
   readonly fence: Fence | undefined;
+  readonly inline: InlineWatch | undefined;
   readonly maxConnections: number;
   readonly nowMs: () => number;
 }
@@ -90,7 +92,10 @@ export class GateStatus implements StatusSource {
         folds: enforcement.folds,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
-      kernel: kernelSnapshot(this.kernel, counters.kernelFull, counters.kernelFailed),
+      kernel: kernelSnapshot(this.kernel, this.#parts.inline?.judged(), {
+        full: counters.kernelFull,
+        failed: counters.kernelFailed,
+      }),
     };
   }
 
@@ -100,7 +105,8 @@ export class GateStatus implements StatusSource {
     const reasons = [...this.#ownReasons(), ...this.#kernelReasons()];
     if (!upstreams.ready) {
       const told = upstreams.status().map(({ address, error }) => `${address} (${error ?? "not tried yet"})`);
-      reasons.push(`No upstream is reachable: ${told.join(", ")}`);
+      const what = this.#parts.config.mode === "inline" ? "The server does not answer" : "No upstream is reachable";
+      reasons.push(`${what}: ${told.join(", ")}`);
     }
     return { ready: reasons.length === 0, reasons };
   }
@@ -200,6 +206,8 @@ export class GateStatus implements StatusSource {
     const reasons: string[] = [];
     if (kernel.attach === "none") reasons.push(`The kernel does not block: ${kernel.reason ?? "not attached"}`);
     if (kernel.proof?.passed === false) reasons.push(`The kernel program answered wrongly: ${kernel.proof.failure}`);
+    const blindness = this.#parts.inline?.blindness();
+    if (blindness !== undefined) reasons.push(blindness);
     return reasons;
   }
 }

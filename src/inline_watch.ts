@@ -7,9 +7,13 @@ import type { Counters } from "./core/counters.ts";
 import type { NeverBan } from "./core/never_ban.ts";
 import type { SignatureTable } from "./core/signature_table.ts";
 import type { InlineDecision, InlineJudge } from "./kernel/inline_judge.ts";
+import type { JudgedSnapshot } from "./snapshot.ts";
 
 /** A flood of decisions does not hold up what else there is to do. */
 const decisionsAtOnce = 500;
+
+/** A few strays after a restart of the server say nothing. */
+const blindAfter = 10;
 
 export interface InlineParts {
   readonly judge: InlineJudge;
@@ -55,6 +59,20 @@ export class InlineWatch {
     counters.relayed = passed;
     counters.undecided = undecided;
     counters.accepted = counters.foreign + counters.relayed;
+  }
+
+  /** As of the last tick. */
+  judged(): JudgedSnapshot {
+    const { would_ban, not_banned, no_socket, event_lost, ...counts } = this.#parts.judge.counts;
+    return { ...counts, wouldBan: would_ban, notBanned: not_banned, noSocket: no_socket, eventsLost: event_lost };
+  }
+
+  /** The program is in place and sees nothing that it could judge: why, and what to do. */
+  blindness(): string | undefined {
+    const { passed, undecided, banned, spared, would_ban, not_banned, older, no_socket } = this.#parts.judge.counts;
+    const seen = passed + undecided + banned + spared + would_ban + not_banned + older;
+    if (no_socket < blindAfter || seen > 0) return undefined;
+    return `The kernel judges nobody: ${no_socket} packets to the guarded port belong to no connection in this network namespace; a server in a container or on another host needs --mode proxy`;
   }
 
   #protect(): void {

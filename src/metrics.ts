@@ -60,9 +60,22 @@ export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, rea
     metric("gauge", "ttgate_kernel_map_entries", "Entries in the ban map.", one(kernel.entries)),
     metric("gauge", "ttgate_kernel_map_capacity", "Room in the ban map.", one(kernel.capacity)),
     metric("counter", "ttgate_kernel_map_full_total", "Bans that found the map full.", one(kernel.full)),
+    ...judged(kernel),
     metric("counter", "ttgate_kernel_errors_total", "Bans that the kernel refused.", one(kernel.failed)),
     histogram("ttgate_ban_latency_seconds", "From verdict to map entry.", latency),
   ].join("");
+}
+
+/** Only where the kernel judges. */
+function judged({ judged }: Snapshot["kernel"]): readonly string[] {
+  if (judged === null) return [];
+  const samples = Object.entries(judged).map(([outcome, count]): Sample => [{ outcome: snakeCase(outcome) }, count]);
+  const help = "Packets that the program judged by their first bytes.";
+  return [metric("counter", "ttgate_kernel_judged_packets_total", help, samples)];
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function metric(type: "gauge" | "counter", name: string, help: string, samples: readonly Sample[]): string {

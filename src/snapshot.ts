@@ -59,6 +59,36 @@ export interface KernelSnapshot {
   readonly full: number;
   readonly failed: number;
   readonly proof: { readonly passed: boolean; readonly failure: string | null } | null;
+  /** Packets that the program judged by their first bytes, by what became of them; null where it does not. */
+  readonly judged: JudgedSnapshot | null;
+}
+
+export interface JudgedSnapshot {
+  /** First bytes, as expected. */
+  readonly passed: number;
+  /** First bytes, not enough to tell. */
+  readonly undecided: number;
+  readonly banned: number;
+  /** Foreign, from an address that is never banned. */
+  readonly spared: number;
+  /** Foreign, in a dry run. */
+  readonly wouldBan: number;
+  /** Foreign, and left to user space, for want of room in the map. */
+  readonly notBanned: number;
+  /** Perhaps forged or damaged: left to the kernel. */
+  readonly unproven: number;
+  /** To the guarded port, and of no connection in this network namespace. */
+  readonly noSocket: number;
+  /** Of connections that were open before ttgate came. */
+  readonly older: number;
+  /** Dropped, to be sent again when they can be judged. */
+  readonly held: number;
+  /** Of somebody banned, made a RST for the server. */
+  readonly reset: number;
+  /** Of somebody banned, answered with a RST. */
+  readonly bounced: number;
+  /** Decisions that user space was not told of. */
+  readonly eventsLost: number;
 }
 
 /** One row of `GET /bans`. */
@@ -102,7 +132,11 @@ export interface Why {
   readonly connections: number;
 }
 
-export function kernelSnapshot(status: FenceStatus | undefined, full: number, failed: number): KernelSnapshot {
+export function kernelSnapshot(
+  status: FenceStatus | undefined,
+  judged: JudgedSnapshot | undefined,
+  { full, failed }: { readonly full: number; readonly failed: number },
+): KernelSnapshot {
   if (status === undefined) {
     return {
       attach: "none",
@@ -117,6 +151,7 @@ export function kernelSnapshot(status: FenceStatus | undefined, full: number, fa
       full,
       failed,
       proof: null,
+      judged: null,
     };
   }
   const { proof } = status;
@@ -133,6 +168,7 @@ export function kernelSnapshot(status: FenceStatus | undefined, full: number, fa
     full,
     failed,
     proof: proof === undefined ? null : { passed: proof.passed, failure: proof.failure ?? null },
+    judged: judged ?? null,
   };
 }
 

@@ -30,7 +30,7 @@ function rendered(snapshot: Snapshot): string {
       "gate",
       `${snapshot.listen} for ${snapshot.profile}, up ${formatDuration(snapshot.uptimeSeconds * 1000)}, pid ${snapshot.pid}, ${snapshot.version}${snapshot.dryRun ? ", dry run" : ""}`,
     ],
-    ["upstream", upstreams.join(", ")],
+    [snapshot.mode === "inline" ? "server" : "upstream", upstreams.join(", ")],
     ["connections", `${connections.accepted} accepted, ${connections.relayed} relayed, ${connections.active} open`],
     [
       "turned away",
@@ -39,10 +39,26 @@ function rendered(snapshot: Snapshot): string {
     ["bans", `${bans.active} now, ${bans.total} in all${protocols.length === 0 ? "" : `: ${protocols.join(", ")}`}`],
     ["kernel", kernelText(kernel)],
     ...pressure(bans),
+    ...judged(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
   ];
   return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
+}
+
+/** What the kernel made of first bytes; what is zero is left out. */
+function judged({ judged }: Snapshot["kernel"]): (readonly [string, string])[] {
+  if (judged === null) return [];
+  const words: Readonly<Record<string, string>> = {
+    wouldBan: "would be banned",
+    notBanned: "left to user space",
+    noSocket: "without a connection",
+    eventsLost: "not told of",
+  };
+  const told = Object.entries(judged)
+    .filter(([outcome, count]) => count > 0 || outcome === "passed" || outcome === "banned")
+    .map(([outcome, count]) => `${count} ${words[outcome] ?? outcome}`);
+  return [["judged", told.join(", ")]];
 }
 
 function kernelText(kernel: Snapshot["kernel"]): string {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // User space's part of a program that judges by itself: hands it the signatures, who is never banned and
 // how long a ban lasts; fetches what it decided.
-import { isIpv4, type Prefix, prefixFromBytes } from "../core/address.ts";
+import { isIpv4, type Prefix, prefixFromBytes, requirePrefix } from "../core/address.ts";
 import type { SignatureTable } from "../core/signature_table.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import { type BpfMap, openMap, updateAny } from "./bpf_map.ts";
@@ -12,6 +12,7 @@ import {
   type InlineSettings,
   inlineOutcomes,
   inlineStructBytes,
+  mayBeBanned,
   neighbourNeverBanned,
   neverBanned,
   readInlineEvent,
@@ -25,6 +26,7 @@ import { nativeBytes } from "./native_bytes.ts";
 import { returnValue } from "./test_run.ts";
 
 const enoent = -2;
+const everyIpv4 = requirePrefix("0.0.0.0/0");
 
 export interface InlineOptions {
   readonly table: SignatureTable;
@@ -70,6 +72,8 @@ export class InlineJudge {
     const { banMs, dryRun, bounce, table } = options;
     this.#settings = { banMs, dryRun, bounce, since: 0, table: 0, generation: 0 };
     this.#putTable(table);
+    // IPv4 lies in ::/64 as well: what is said of that is not said of IPv4.
+    this.#putNever(everyIpv4, mayBeBanned);
   }
 
   /**

@@ -31,6 +31,7 @@ export const inlineOutcomes = [
 export type InlineOutcome = (typeof inlineOutcomes)[number];
 
 /** enum never_ban of bpf/inline.h. */
+export const mayBeBanned = 0;
 export const neverBanned = 1;
 export const neighbourNeverBanned = 2;
 

@@ -25,6 +25,8 @@ export interface ProbeOptions {
   readonly native: Native;
   readonly map: string;
   readonly interfaces: readonly string[];
+  /** The program has to judge first bytes too: inline mode, or a prefilter. */
+  readonly judges?: boolean;
 }
 
 const bpfFsMagic = 0xcafe4a11;
@@ -38,7 +40,7 @@ const versions: readonly { readonly below: readonly [number, number]; readonly l
   { below: [6, 6], loss: "where XDP is taken, tc is attached without a link: any tool can take it off" },
 ];
 
-export async function probeKernel({ native, map, interfaces }: ProbeOptions): Promise<ProbeFinding[]> {
+export async function probeKernel({ native, map, interfaces, judges = false }: ProbeOptions): Promise<ProbeFinding[]> {
   let libraries: Libraries;
   try {
     libraries = await openLibraries(native);
@@ -46,12 +48,12 @@ export async function probeKernel({ native, map, interfaces }: ProbeOptions): Pr
     const remedy = "use a build for this C library (glibc), without MemoryDenyWriteExecute= in the unit";
     return [{ name: "libbpf", state: "bad", found: messageOf(error), remedy }];
   }
-  const object = await embeddedObject("gate");
+  const object = await embeddedObject(judges ? "inline" : "gate");
   const checks: readonly [string, () => ProbeFinding | undefined][] = [
     ["kernel", () => kernelVersion(release())],
     ["privilege", () => privilege(libraries)],
     ["bpffs", () => bpffs(libraries)],
-    ["btf", () => btf()],
+    ["btf", () => btf(judges)],
     ["unprivileged", () => unprivileged(libraries)],
     ["jit", () => jit(libraries)],
     ["memlock", () => memlock(libraries, release())],
@@ -123,11 +125,11 @@ function bpffs({ libc }: Libraries): ProbeFinding {
   return { name: "bpffs", state: "warning", found: `not mounted at ${bpffsRoot}; the start does it as root`, remedy };
 }
 
-function btf(): ProbeFinding {
+function btf(judges: boolean): ProbeFinding {
   const path = "/sys/kernel/btf/vmlinux";
   if (existsSync(path)) return { name: "btf", state: "good", found: `${path} is there`, remedy: null };
-  const found = "none (CONFIG_DEBUG_INFO_BTF): proxy mode does not need it";
-  return { name: "btf", state: "warning", found, remedy: "a distribution kernel, for inline mode" };
+  const found = `none (CONFIG_DEBUG_INFO_BTF)${judges ? "" : ": proxy mode does not need it"}`;
+  return { name: "btf", state: judges ? "bad" : "warning", found, remedy: "a distribution kernel, for inline mode" };
 }
 
 function unprivileged({ libc }: Libraries): ProbeFinding {
@@ -185,7 +187,9 @@ function program(libraries: Libraries, object: GateObject): ProbeFinding {
   try {
     using loaded = loadGate(libraries, object, { flavour: { kind: "own" }, ipv4Fd: undefined, own: {} });
     loaded.tcFd();
-    return { name: "program", state: "good", found: "the kernel takes the XDP and the tc program", remedy: null };
+    const judging = object.kind === "inline" ? ", which judge first bytes" : "";
+    const found = `the kernel takes the XDP and the tc program${judging}`;
+    return { name: "program", state: "good", found, remedy: null };
   } catch (error) {
     return {
       name: "program",

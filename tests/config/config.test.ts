@@ -57,6 +57,7 @@ function row(name: OptionName, text: string, value: unknown, toml = JSON.stringi
 const good: readonly Row[] = [
   row("block-map", "tapetrack_block_map", "tapetrack_block_map"),
   row("block-map", "id:17", "id:17"),
+  { name: "prefilter", flags: ["--prefilter", "-B", "map"], toml: 'prefilter = true\nblock-map = "map"', value: true },
   row("listen", "5000", { host: "::", port: 5000 }),
   row("listen", "127.0.0.1:1", { host: "127.0.0.1", port: 1 }),
   row("listen", "[::1]:65535", { host: "::1", port: 65535 }),
@@ -130,6 +131,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["status", '"unix:relative"', "expected HOST:PORT, unix:/PATH or off"],
   ["status", '"unix:"', "expected HOST:PORT, unix:/PATH or off"],
   ["dry-run", '"yes"', "expected true or false"],
+  ["prefilter", '"yes"', "expected true or false"],
   ["keep", "1", "expected true or false"],
   ["user", '""', "expected a user's name"],
   ["user", "1000", "expected a user's name"],
@@ -204,6 +206,7 @@ describe("precedence", () => {
       listen: { host: "::", port: 5000 },
       upstream: [{ host: "127.0.0.1", port: 5001 }],
       mode: "proxy",
+      prefilter: false,
       profile: "tapetrack",
       timeout: 600_000,
       interface: [],
@@ -219,6 +222,17 @@ describe("precedence", () => {
       "ipv6-prefix": 64,
       log: "text",
     });
+  });
+
+  test("inline mode wants a map, and nothing that only a relay can do", () => {
+    expect(byFlags("-m", "inline", "-B", "map")).toMatchObject({ mode: "inline", upstream: [] });
+    const wrong = (...args: readonly string[]) => failureOf(() => byFlags("-m", "inline", ...args)).message;
+    expect(wrong()).toBe(`Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
+    for (const option of ["--upstream=127.0.0.1:1", "--first-packet=1s", "--max-connections=1", "--prefilter"]) {
+      const [name] = option.split("=");
+      expect(wrong("-B", "map", option)).toStartWith(`Invalid ${name} with --mode "inline": nothing is relayed`);
+    }
+    expect(failureOf(() => byFlags("--prefilter")).message).toContain("--block-map");
   });
 
   test("a flag wins over the file, the file over the default; a list is replaced, not added to", () => {

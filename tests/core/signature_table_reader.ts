@@ -103,7 +103,6 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
   function alternativeTruth(alternative: number): Truth {
     const at = alternativesAt + alternative * 16;
     const first = view.getUint16(at, true);
-    if (missesPivot(at)) return -1;
     let truth: Truth = 1;
     cursor = -1;
     for (let index = 0; index < view.getUint8(at + 2); index++) {
@@ -127,7 +126,7 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
     const alternative = view.getUint16(listsAt + (view.getUint16(dispatch, true) + index) * 2, true);
     const at = alternativesAt + alternative * 16;
     const flags = view.getUint8(at + 3);
-    const truth = alternativeTruth(alternative);
+    const truth = missesPivot(at) ? -1 : alternativeTruth(alternative);
     if ((flags & 1) !== 0 && truth === 1) refuters.push(view.getUint16(at + 4, true));
     if ((flags & 2) !== 0 && truth > expected) expected = truth;
   }

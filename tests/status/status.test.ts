@@ -41,6 +41,7 @@ function partsOf(config: Config) {
     version: "1.2.3",
     runtime: "bun test",
     fence: undefined,
+    inline: undefined,
     maxConnections: 77,
   });
   status.listening = true;
