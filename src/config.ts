@@ -59,6 +59,9 @@ function requireSense(config: Config, given: RawOptions): void {
       fail(`Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`);
     }
   }
+  if (config.mode === "proxy" && config.reject === "silent" && !hasMap) {
+    fail(`Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`);
+  }
   if (config.prefilter && !hasMap) {
     fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
   }

@@ -30,7 +30,8 @@ import { Upstreams } from "./net/upstreams.ts";
 import { giveUpPrivileges, openFence } from "./open_fence.ts";
 import { type Config, formatStatus, type StatusAddress } from "./options.ts";
 import { loadSignatureTable, loadSniffer } from "./profile.ts";
-import { type HttpServer, type Listener, type Runtime, silentEvents } from "./runtime/types.ts";
+import { Rejection } from "./rejection.ts";
+import { type HttpServer, type Listener, type Runtime, silentEvents, type TcpSocket } from "./runtime/types.ts";
 import { statusApp } from "./status.ts";
 import { forOwnerOnly, freeSocketPath } from "./unix_socket.ts";
 
@@ -97,6 +98,11 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     },
     runtime: `${runtime.name} ${runtime.version}`,
   });
+  const rejection = new Rejection(
+    counters,
+    log,
+    (client) => status.blocking && enforcement.blocksInKernel(client, nowMs()),
+  );
   const context = {
     ...{ sniffer, counters, sessions, upstreams, maxConnections, nowMs },
     dryRun: config["dry-run"],
@@ -106,6 +112,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     refuses: (client: Client) => enforcement.refuses(client, nowMs()),
     ban: (client: Client, protocol: string, evidence: Evidence) => banning.client(client, protocol, evidence),
     wouldBan: (client: Client, protocol: string, evidence: Evidence) => banning.wouldBan(client, protocol, evidence),
+    reject: (socket: TcpSocket, client: Client) => rejection.end(socket, client),
   } satisfies AcceptorContext;
 
   let keep = config.keep || fence?.stoodBefore === true;
@@ -122,6 +129,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     if (server !== undefined) opened.push(() => server.close());
     opened.push(announceGate(config, version, token, log));
     await giveUpPrivileges(config, fence, { runtime, log });
+    if (!isInline && config.reject === "silent" && fence !== undefined) await rejection.beSilent(runtime);
   } catch (error) {
     for (const close of opened.reverse()) await close();
     throw error;

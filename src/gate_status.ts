@@ -52,6 +52,11 @@ export class GateStatus implements StatusSource {
     this.kernel = parts.fence?.status();
   }
 
+  /** Whether banned sources get nothing through: packets are dropped by ttgate's program or somebody else's. */
+  get blocking(): boolean {
+    return this.kernel !== undefined && (this.kernel.attach !== "none" || this.kernel.managedBy !== undefined);
+  }
+
   snapshot(): Snapshot {
     const { config, counters, sessions, upstreams, enforcement } = this.#parts;
     return {
@@ -80,6 +85,8 @@ export class GateStatus implements StatusSource {
         undecided: counters.undecided,
         upstreamFailed: counters.upstreamFailed,
         spared: counters.spared,
+        silenced: counters.silenced,
+        notSilenced: counters.notSilenced,
         cut: counters.cut,
         active: sessions.size,
         limit: this.#parts.maxConnections,

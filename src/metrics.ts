@@ -31,6 +31,18 @@ export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, rea
       }),
     ),
     metric("counter", "ttgate_connections_cut_total", "Live connections reset by a ban.", one(connections.cut)),
+    metric(
+      "counter",
+      "ttgate_connections_silenced_total",
+      "Connections of banned sources that ended without a packet.",
+      one(connections.silenced),
+    ),
+    metric(
+      "counter",
+      "ttgate_connections_not_silenced_total",
+      "Connections reset although --reject silent was asked for.",
+      one(connections.notSilenced),
+    ),
     metric("counter", "ttgate_spared_total", "Foreign connections of never-ban sources.", one(connections.spared)),
     metric("gauge", "ttgate_connections_active", "Connections open now.", one(connections.active)),
     metric("gauge", "ttgate_bans_active", "Sources in the time-out table.", one(bans.active)),

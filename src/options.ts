@@ -184,6 +184,11 @@ export const options = {
     help: "judge and count, ban nobody, relay everybody",
     schema: z.boolean(`expected true or false`).default(false),
   },
+  reject: {
+    value: "reset|silent",
+    help: "how connections of banned sources end: by reset, or silent, without a packet (needs -B) (default reset)",
+    schema: z.enum(["reset", "silent"], `expected "reset" or "silent"`).optional(),
+  },
   keep: {
     help: "leave the kernel block in place when ttgate stops; every ban still ends on time",
     schema: z.boolean(`expected true or false`).default(false),

@@ -29,6 +29,9 @@ export interface Snapshot {
     readonly undecided: number;
     readonly upstreamFailed: number;
     readonly spared: number;
+    /** With --reject silent: ended without a packet, and reset because that could not be done. */
+    readonly silenced: number;
+    readonly notSilenced: number;
     readonly cut: number;
     readonly active: number;
     readonly limit: number;

@@ -12,6 +12,9 @@ export interface Counters {
   upstreamFailed: number;
   /** Foreign, but the source is on the never-ban list. */
   spared: number;
+  /** Connections of banned sources ended without a packet, and those that were reset for want of it. */
+  silenced: number;
+  notSilenced: number;
   /** Live connections reset because their source was banned. */
   cut: number;
   bansTotal: number;
@@ -32,6 +35,8 @@ export function newCounters(): Counters {
     undecided: 0,
     upstreamFailed: 0,
     spared: 0,
+    silenced: 0,
+    notSilenced: 0,
     cut: 0,
     bansTotal: 0,
     bansByProtocol: new Map(),

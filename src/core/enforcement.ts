@@ -129,6 +129,11 @@ export class Enforcement {
     return true;
   }
 
+  /** True when the kernel's map holds a running ban of the client: nothing that it sends arrives any more. */
+  blocksInKernel(client: Client, nowMs: number): boolean {
+    return this.bans.find(client, nowMs)?.standsIn !== undefined;
+  }
+
   /** A ban whose kernel entry is gone although it should stand there: another tool took it out. */
   vanished(ban: Ban, nowMs: number): boolean {
     if (this.#fence === undefined || ban.expiresMs <= nowMs + clockToleranceMs) return false;

@@ -27,7 +27,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
     const client = new Client(address, port, context.ipv6Bits);
     if (context.refuses(client)) {
       counters.refusedBanned++;
-      socket.reset();
+      context.reject(socket, client);
       return silentEvents;
     }
     if (!hasRoom(context, client)) {

@@ -21,6 +21,8 @@ export interface SessionContext {
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
   nowMs(): number;
+  /** Ends the connection of a source that is or was to be banned. */
+  reject(socket: TcpSocket, client: Client): void;
   /** Table and kernel; when it returns, the source is blocked or the reason why not was logged. */
   ban(client: Client, protocol: string, evidence: Evidence): void;
   /** A dry run met what it would have banned. */
@@ -79,13 +81,13 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     if (this.#state !== "over") this.#finish();
   }
 
-  /** Resets the connection, both legs: its source was banned, or the gate stops. */
+  /** Ends the connection, both legs: its source was banned, or the gate stops. */
   cut(): void {
     if (this.#state === "over") return;
     if (this.#state === "sniffing") this.#context.sessions.decided(this, this.#deadlineMs);
     const relay = this.#relay;
     this.#finish();
-    this.#socket.reset();
+    this.#context.reject(this.#socket, this.client);
     relay?.cut();
   }
 
@@ -122,12 +124,12 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     }
   }
 
-  /** The ban first, the reset second: when the source hears of it, its next packet is dropped already. */
+  /** The ban first, the end second: when the source hears of it, its next packet is dropped already. */
   #ban(protocol: string): void {
     const evidence = this.#evidence();
     this.#finish();
     this.#context.ban(this.client, protocol, evidence);
-    this.#socket.reset();
+    this.#context.reject(this.#socket, this.client);
   }
 
   async #connect(): Promise<void> {

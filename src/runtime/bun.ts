@@ -22,6 +22,8 @@ interface RawSocket {
   readonly remotePort: number;
   readonly localAddress: string;
   readonly localPort: number;
+  /** -1 once it is closed. */
+  readonly fd: number;
   write(bytes: Uint8Array): number;
   setKeepAlive(enable: boolean, idleMs: number): void;
   shutdown(): void;
@@ -158,6 +160,11 @@ class BunSocket implements TcpSocket {
   close(): void {
     this.#peerEnded = true;
     this.#raw?.end();
+  }
+
+  withDescriptor<T>(use: (fd: number) => T): T | undefined {
+    const fd = this.#raw?.fd ?? -1;
+    return fd < 0 ? undefined : use(fd);
   }
 
   closed(error: Error | undefined): void {

@@ -10,6 +10,7 @@ import {
   type HttpServer,
   type Listener,
   type ListenOptions,
+  type NativeLibrary,
   type Runtime,
   type SocketEvents,
   silentEvents,
@@ -24,6 +25,19 @@ interface DenoInterface {
 }
 
 declare const Deno: DenoInterface;
+
+/** What node:net does not show: a duplicate of the descriptor, which is the caller's to close. */
+interface SocketInside extends Socket {
+  readonly _handle?: { fdForIpc?(): number } | null;
+}
+
+let libc: NativeLibrary<{ readonly close: readonly [readonly ["i32"], "i32"] }> | undefined;
+
+/** Deno's own close knows only descriptors that it opened. */
+function closeDescriptor(fd: number): void {
+  libc ??= native.open("libc.so.6", { close: [["i32"], "i32"] });
+  libc.calls.close(fd);
+}
 
 class DenoSocket implements TcpSocket {
   events: SocketEvents = silentEvents;
@@ -73,6 +87,16 @@ class DenoSocket implements TcpSocket {
   close(): void {
     this.#raw.end();
     this.#raw.destroy();
+  }
+
+  withDescriptor<T>(use: (fd: number) => T): T | undefined {
+    const fd = this.#raw.destroyed ? -1 : ((this.#raw as SocketInside)._handle?.fdForIpc?.() ?? -1);
+    if (fd < 0) return undefined;
+    try {
+      return use(fd);
+    } finally {
+      closeDescriptor(fd);
+    }
   }
 }
 

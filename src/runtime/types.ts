@@ -44,6 +44,11 @@ export interface TcpSocket {
   reset(): void;
   /** Ends at once; unsent bytes are lost. */
   close(): void;
+  /**
+   * Calls with a descriptor of the socket, for a socket option that the runtime does not offer; it is valid
+   * during the call only. @returns undefined, without the call, when there is none (any more).
+   */
+  withDescriptor<T>(use: (fd: number) => T): T | undefined;
 }
 
 export interface ListenOptions {
