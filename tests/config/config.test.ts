@@ -73,6 +73,7 @@ const good: readonly Row[] = [
   row("allow", "2001:db8::1", ["2001:db8::1"]),
   row("never-ban", "none", "none"),
   row("scope", "host", "host"),
+  row("reject", "reset", "reset"),
   row("status", "off", { kind: "off" }),
   row("status", "unix:/run/ttgate/status", { kind: "unix", path: "/run/ttgate/status" }),
   row("status", "[::1]:9500", { kind: "tcp", host: "::1", port: 9500 }),
@@ -130,6 +131,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["status", '"9500"', "expected HOST:PORT, unix:/PATH or off"],
   ["status", '"unix:relative"', "expected HOST:PORT, unix:/PATH or off"],
   ["status", '"unix:"', "expected HOST:PORT, unix:/PATH or off"],
+  ["reject", '"rst"', 'expected "reset" or "silent"'],
   ["dry-run", '"yes"', "expected true or false"],
   ["prefilter", '"yes"', "expected true or false"],
   ["keep", "1", "expected true or false"],
@@ -233,6 +235,16 @@ describe("precedence", () => {
       expect(wrong("-B", "map", option)).toStartWith(`Invalid ${name} with --mode "inline": nothing is relayed`);
     }
     expect(failureOf(() => byFlags("--prefilter")).message).toContain("--block-map");
+  });
+
+  test("silence is refused where no kernel would keep it", () => {
+    expect(failureOf(() => byFlags("--reject", "silent"))).toMatchObject({
+      message: `Cannot use --reject "silent": only a kernel that drops the source's packets keeps silent, add --block-map MAP`,
+      exitCode: 2,
+    });
+    expect(byFlags("--reject", "silent", "-B", "m").reject).toBe("silent");
+    expect(byFlags("--reject", "reset").reject).toBe("reset");
+    expect(byFlags().reject).toBeUndefined();
   });
 
   test("a flag wins over the file, the file over the default; a list is replaced, not added to", () => {

@@ -3,7 +3,7 @@
 // peers are node:net sockets, so that an adapter is never tested against itself.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Runtime, SocketEvents, TcpSocket } from "../../src/runtime/types.ts";
@@ -115,6 +115,17 @@ async function connected(runtime: Runtime, body: (socket: TcpSocket, heard: Hear
     peers[0]?.destroy();
     server.close();
   }
+}
+
+/** How many of this process's descriptors lead to a file. */
+function descriptorsOf(file: string | undefined): number {
+  return readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === file;
+    } catch {
+      return false;
+    }
+  }).length;
 }
 
 function pattern(length: number): { bytes: Uint8Array; sum: number } {
@@ -308,6 +319,29 @@ export const contract: readonly ContractTest[] = [
         await until("second", () => second.ended);
         assert.equal(heard.received, 3);
         assert.equal(second.received, 3);
+      }),
+  },
+  {
+    name: "withDescriptor() gives the socket's own descriptor, leaves none open, and none after the end",
+    run: (runtime) =>
+      accepted(runtime, "127.0.0.1", "127.0.0.1", async ({ socket, heard, peer }) => {
+        // /proc/net/tcp: local and remote address, state, ..., inode of the socket.
+        const file = socket.withDescriptor((fd) => readlinkSync(`/proc/self/fd/${fd}`));
+        const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, "0");
+        const row = readFileSync("/proc/net/tcp", "utf8")
+          .split("\n")
+          .find((line) => line.includes(`:${hex(socket.local.port)} 0100007F:${hex(socket.remote.port)} `));
+        assert.equal(`socket:[${row?.trim().split(/\s+/)[9]}]`, file);
+        assert.throws(() => socket.withDescriptor(() => assert.fail("thrown by the caller")), /thrown by the caller/);
+        assert.equal(descriptorsOf(file), 1);
+        peer.write("alive");
+        await until("data after the calls", () => heard.received === 5);
+        socket.reset();
+        await until("close", () => heard.closes === 1);
+        assert.equal(
+          socket.withDescriptor(() => assert.fail("called")),
+          undefined,
+        );
       }),
   },
   {
