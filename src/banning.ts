@@ -8,6 +8,7 @@ import { type Client, sourceOf } from "./core/client.ts";
 import type { Counters, LatencyHistogram } from "./core/counters.ts";
 import { formatDuration } from "./core/duration.ts";
 import type { BanRequest, Enforcement } from "./core/enforcement.ts";
+import type { Events } from "./core/events.ts";
 import type { FenceOutcome } from "./core/fence.ts";
 import type { NeverBanEntry } from "./core/never_ban.ts";
 import { LineLimit, type Log, printable } from "./log.ts";
@@ -20,6 +21,7 @@ export interface BanningOptions {
   readonly nowMs: () => number;
   /** From verdict to map entry. */
   readonly latency: LatencyHistogram;
+  readonly events?: Events;
 }
 
 /** A port scan of a /16 makes tens of thousands of lines otherwise. */
@@ -52,6 +54,7 @@ export class Banning {
     if ("conflict" in target) {
       const { prefix, why } = target.conflict;
       this.#counters.spared++;
+      this.#tell("spared", client.sourceText, protocol, evidence);
       this.#lines.line("warn", () => [
         `Did not ban ${client.sourceText}: ${spoke(protocol, evidence)}, but ${prefix.text} is never banned (${why})`,
         evidenceFields(client.sourceText, protocol, evidence),
@@ -75,6 +78,7 @@ export class Banning {
   wouldBan(client: Client, protocol: string, evidence: Evidence): void {
     const counted = this.#counters.bansByProtocol.get(protocol) ?? 0;
     this.#counters.bansByProtocol.set(protocol, counted + 1);
+    this.#tell("would-ban", client.sourceText, protocol, evidence);
     this.#lines.line("info", () => [
       `Would ban ${client.sourceText}: ${spoke(protocol, evidence)} (dry run)`,
       evidenceFields(client.sourceText, protocol, evidence),
@@ -170,6 +174,12 @@ export class Banning {
 
   flushLog(): void {
     this.#lines.flush();
+  }
+
+  #tell(type: "spared" | "would-ban", source: string, protocol: string, evidence: Evidence): void {
+    const none = { leftMs: undefined, kernel: undefined };
+    const atMs = this.#options.nowMs();
+    this.#options.events?.publish({ type, atMs, source, protocol, evidence, by: "sniffer", ...none });
   }
 
   #cut(prefix: Prefix): void {

@@ -11,9 +11,11 @@ import { Bans, type Evidence } from "./core/bans.ts";
 import type { Client } from "./core/client.ts";
 import { LatencyHistogram, newCounters } from "./core/counters.ts";
 import { Enforcement, sweepLimit } from "./core/enforcement.ts";
+import { Events } from "./core/events.ts";
 import type { Fence } from "./core/fence.ts";
 import { NeverBan, type NeverBanEntry } from "./core/never_ban.ts";
 import type { Sniffer } from "./core/sniff.ts";
+import { EventStreams } from "./event_stream.ts";
 import { codeOf, Failure, messageOf } from "./failure.ts";
 import { GateStatus } from "./gate_status.ts";
 import { isLoopback, protectedAddresses, sshPeers } from "./host.ts";
@@ -52,6 +54,8 @@ export interface Gate {
 
 /** Deadlines and expiry are a matter of seconds; the kernel compares its own deadlines to the nanosecond. */
 const tickMs = 500;
+/** For who follows the events: those of a moment ago again after a short break, and room for a burst. */
+const eventsKept = 1024;
 
 export async function openGate({ config, sniffer, runtime, version, log }: GateOptions): Promise<Gate> {
   const token = statusToken();
@@ -59,19 +63,25 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   const counters = newCounters();
   const latency = new LatencyHistogram();
   const neverBan = neverBanOf(config);
+  // From the clock, so that the numbers go on increasing when the gate is started anew.
+  const events = new Events(eventsKept, Date.now() * 1000);
+  const eventStreams = new EventStreams(events, nowMs);
   const isInline = config.mode === "inline";
   const kernelJudges = isInline || (config.prefilter && !config["dry-run"]);
   const table = kernelJudges ? loadSignatureTable(config.profile) : undefined;
   if (!isInline) await requireFree(runtime, config);
   const fence = await openFence(config, { runtime, version, table, protocols: sniffer.protocols, log });
-  const enforcement = new Enforcement(new Bans(config["max-bans"], config["ipv6-prefix"]), neverBan, fence, counters);
+  const bans = new Bans(config["max-bans"], config["ipv6-prefix"]);
+  const enforcement = new Enforcement(bans, neverBan, fence, counters, events);
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
   const sessions = new Sessions(config["ipv6-prefix"]);
   const upstreams = new Upstreams(serversOf(config), runtime.connect, ({ address, reachable, error }) => {
+    const event = { type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error } as const;
+    events.publish(event);
     if (reachable === true) log("info", `${isInline ? "Server" : "Upstream"} ${address} is reachable`);
     else log("warn", unreachable(address, error, isInline));
   });
-  const banOptions = { timeoutMs: config.timeout, ipv6Bits: config["ipv6-prefix"], nowMs, latency };
+  const banOptions = { timeoutMs: config.timeout, ipv6Bits: config["ipv6-prefix"], nowMs, latency, events };
   const banning = new Banning(enforcement, sessions, counters, log, banOptions);
   const maxConnections = config["max-connections"] ?? connectionLimit(runtime.name, descriptorLimit());
   const inline =
@@ -96,6 +106,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
       maxConnections,
       nowMs,
     },
+    events: eventStreams,
     runtime: `${runtime.name} ${runtime.version}`,
   });
   const rejection = new Rejection(
@@ -127,6 +138,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     status.listening = true;
     const server = await serveStatus(runtime, config.status, token, status);
     if (server !== undefined) opened.push(() => server.close());
+    opened.push(() => eventStreams.close());
     opened.push(announceGate(config, version, token, log));
     await giveUpPrivileges(config, fence, { runtime, log });
     if (!isInline && config.reject === "silent" && fence !== undefined) await rejection.beSilent(runtime);

@@ -10,6 +10,7 @@ import { Client } from "./core/client.ts";
 import type { Counters, LatencyHistogram } from "./core/counters.ts";
 import type { Enforcement } from "./core/enforcement.ts";
 import type { Fence, FenceStatus } from "./core/fence.ts";
+import type { EventStreams, OpenedStream } from "./event_stream.ts";
 import type { InlineWatch } from "./inline_watch.ts";
 import { printable } from "./log.ts";
 import { renderMetrics } from "./metrics.ts";
@@ -32,6 +33,7 @@ export interface GateParts {
   readonly fence: Fence | undefined;
   readonly inline: InlineWatch | undefined;
   readonly maxConnections: number;
+  readonly events: EventStreams;
   readonly nowMs: () => number;
 }
 
@@ -177,6 +179,10 @@ export class GateStatus implements StatusSource {
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
     const result = this.#parts.banning.operator(address, forMs, force);
     return result.kind !== "done" ? result : { kind: "done", value: this.#view(result.value) };
+  }
+
+  follow(lastEventId: string | undefined): OpenedStream {
+    return this.#parts.events.open(lastEventId);
   }
 
   lift(address: string): ChangeResult<readonly string[]> {

@@ -78,7 +78,7 @@ export class MapWatch {
       if (!this.#enforcement.vanished(ban, this.#nowMs())) continue;
       if (this.#fence.status().evicts) this.#enforcement.renew(ban, this.#nowMs());
       else {
-        this.#enforcement.letGo(ban);
+        this.#enforcement.letGo(ban, this.#nowMs());
         gone.push(ban.prefix.text);
       }
     }

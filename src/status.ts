@@ -7,6 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import type { ChangeResult, ListResult } from "./change.ts";
 import { parseBanDuration } from "./core/duration.ts";
+import type { OpenedStream } from "./event_stream.ts";
 import type { BanDetails, BanView, Snapshot, Why } from "./snapshot.ts";
 import { statusPage } from "./status_page.ts";
 
@@ -25,6 +26,7 @@ export interface StatusSource {
   find(address: string): ChangeResult<BanDetails | undefined>;
   why(address: string): ChangeResult<Why>;
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
+  follow(lastEventId: string | undefined): OpenedStream;
   lift(address: string): ChangeResult<readonly string[]>;
   banList(text: string, forMs: number | undefined, force: boolean): Promise<ListResult>;
   liftList(text: string): Promise<ListResult>;
@@ -45,6 +47,13 @@ const banRequest = z.strictObject({
 
 /** The page talks to where it came from and nobody else. */
 const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+
+/** nginx would gather a page of events before it passes them on. */
+const streamHeaders = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store",
+  "x-accel-buffering": "no",
+};
 
 /** The relay stands still while they are put together: 10,000 take some 30 ms. */
 const bansAtOnce = 10_000;
@@ -89,6 +98,21 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   app.get("/why/:address{.+}", (context) => {
     const why = source.why(context.req.param("address"));
     return why.kind !== "done" ? context.json({ error: why.message }, 400) : context.json(why.value);
+  });
+  app.get("/events", (context) => {
+    // Hono asks for the reply to GET and throws its body away: nobody would end the stream.
+    if (context.req.method === "HEAD") return context.body(null, 200, streamHeaders);
+    const opened = source.follow(context.req.header("last-event-id"));
+    switch (opened.kind) {
+      case "open":
+        return context.body(opened.stream, 200, streamHeaders);
+      case "busy":
+        return context.json({ error: opened.message }, 503, { "retry-after": String(opened.retryAfterSeconds) });
+      case "invalid":
+        return context.json({ error: opened.message }, 400);
+      default:
+        return opened satisfies never;
+    }
   });
   app.post("/bans", async (context) => {
     const body = banRequest.safeParse(await context.req.json().catch(() => undefined));

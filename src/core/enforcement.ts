@@ -5,6 +5,7 @@ import type { Prefix } from "./address.ts";
 import type { Ban, BannedBy, Bans, Evidence } from "./bans.ts";
 import type { Client } from "./client.ts";
 import type { Counters } from "./counters.ts";
+import type { Events, SourceEvent } from "./events.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord } from "./fence.ts";
 import { Folding } from "./folding.ts";
 import type { NeverBan, NeverBanEntry } from "./never_ban.ts";
@@ -33,8 +34,10 @@ export class Enforcement {
   readonly #fence: Fence | undefined;
   readonly #counters: Counters;
   readonly #folding: Folding | undefined;
+  readonly #events: Events | undefined;
 
-  constructor(bans: Bans, neverBan: NeverBan, fence: Fence | undefined, counters: Counters) {
+  constructor(bans: Bans, neverBan: NeverBan, fence: Fence | undefined, counters: Counters, events?: Events) {
+    this.#events = events;
     this.bans = bans;
     this.neverBan = neverBan;
     this.#fence = fence;
@@ -61,7 +64,9 @@ export class Enforcement {
     const conflict = this.neverBan.conflict(request.prefix);
     if (conflict !== undefined) return { kind: "spared", conflict };
     const ban = this.#record(request, nowMs);
-    return { kind: "banned", ban, kernel: this.#enforce(ban, nowMs) };
+    const kernel = this.#enforce(ban, nowMs);
+    this.#tell("ban", ban, ban.by, nowMs, kernel?.kind);
+    return { kind: "banned", ban, kernel };
   }
 
   /** Like `ban` for many, by batch calls. One result for each request; of equal prefixes the last stays. */
@@ -72,14 +77,20 @@ export class Enforcement {
       if (conflict !== undefined) return { kind: "spared", conflict };
       return { kind: "banned", ban: this.#record(request, nowMs), kernel: undefined };
     });
-    if (this.#fence === undefined) return results;
     const made: Ban[] = [];
     for (const result of results) if (result.kind === "banned") made.push(result.ban);
     // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
     const allNew = this.bans.size === sizeBefore + made.length;
     const kept = allNew ? made : made.filter((ban) => this.bans.get(ban.prefix) === ban);
+    const refused = this.#fence === undefined ? undefined : this.#enforceMany(kept, this.#fence, nowMs);
+    for (const ban of kept) this.#tell("ban", ban, ban.by, nowMs, refused && (refused.get(ban) ?? "enforced"));
+    return results;
+  }
+
+  /** @returns what the kernel did with those that it did not take at once. */
+  #enforceMany(kept: readonly Ban[], fence: Fence, nowMs: number): Map<Ban, FenceOutcome["kind"]> {
     const single = kept.filter((ban) => !this.#standsInFold(ban));
-    const outcomes = this.#fence.putMany(single.map(entryOf));
+    const outcomes = fence.putMany(single.map(entryOf));
     const refused: { readonly ban: Ban; readonly outcome: FenceOutcome }[] = [];
     for (let index = 0; index < single.length; index++) {
       const ban = single[index];
@@ -88,8 +99,7 @@ export class Enforcement {
       this.bans.stand(ban, undefined);
       refused.push({ ban, outcome: outcome ?? { kind: "full" } });
     }
-    for (const { ban, outcome } of refused) this.#settle(ban, outcome, nowMs);
-    return results;
+    return new Map(refused.map(({ ban, outcome }) => [ban, this.#settle(ban, outcome, nowMs).kind]));
   }
 
   /** Takes up an entry that stands in the kernel already, with the time that it has left. */
@@ -100,7 +110,8 @@ export class Enforcement {
     const by = record.foreign ? "foreign" : "map";
     const standsIn = this.#fence?.mapOf(prefix);
     const ban: Ban = { prefix, protocol: record.reason, by, evidence: undefined, sinceMs: nowMs, expiresMs, standsIn };
-    this.#insert(ban);
+    this.#insert(ban, nowMs);
+    this.#tell("ban", ban, by, nowMs, "enforced");
     return { kind: "banned", ban, kernel: { kind: "enforced" } };
   }
 
@@ -113,6 +124,7 @@ export class Enforcement {
     const lifted = found.filter(({ by }) => by !== "foreign");
     if (lifted.length < found.length) for (const ban of found) if (ban.by === "foreign") this.bans.add(ban);
     this.#release(lifted);
+    for (const ban of lifted) this.#tell("lift", ban, "operator", nowMs);
     for (const prefix of prefixes) this.#unfold(prefix, nowMs);
     return lifted;
   }
@@ -142,8 +154,9 @@ export class Enforcement {
   }
 
   /** Its entry is gone: so is the ban. */
-  letGo(ban: Ban): void {
+  letGo(ban: Ban, nowMs: number): void {
     this.bans.remove(ban.prefix);
+    this.#tell("lift", ban, "map", nowMs);
   }
 
   /** Writes a ban into the kernel once more. */
@@ -155,6 +168,7 @@ export class Enforcement {
   sweep(nowMs: number): number {
     const ended = this.bans.due(nowMs, sweepLimit);
     if (ended.length > 0) this.#release(ended);
+    for (const ban of ended) this.#tell("end", ban, "time", nowMs);
     for (const ban of this.#folding?.tick(nowMs) ?? []) this.#enforce(ban, nowMs);
     return ended.length;
   }
@@ -163,16 +177,29 @@ export class Enforcement {
     // Taken to stand in the kernel: nearly all will, and what does not is told by the fence.
     const standsIn = this.#fence?.mapOf(prefix);
     const ban: Ban = { prefix, protocol, by, evidence, sinceMs: nowMs, expiresMs: nowMs + forMs, standsIn };
-    this.#insert(ban);
+    this.#insert(ban, nowMs);
     if (this.foldOf(prefix)?.text === prefix.text) this.#unfold(prefix, nowMs);
     this.#counters.bansTotal++;
     this.#counters.bansByProtocol.set(protocol, (this.#counters.bansByProtocol.get(protocol) ?? 0) + 1);
     return ban;
   }
 
-  #insert(ban: Ban): void {
+  #insert(ban: Ban, nowMs: number): void {
     const evicted = this.bans.add(ban);
-    if (evicted !== undefined) this.#release([evicted]);
+    if (evicted === undefined) return;
+    this.#release([evicted]);
+    this.#tell("end", evicted, "room", nowMs);
+  }
+
+  #tell(
+    type: "ban" | "lift" | "end",
+    { prefix, protocol, evidence, expiresMs }: Ban,
+    by: SourceEvent["by"],
+    atMs: number,
+    kernel?: SourceEvent["kernel"],
+  ): void {
+    const leftMs = Math.max(0, expiresMs - atMs);
+    this.#events?.publish({ type, atMs, source: prefix.text, protocol, evidence, leftMs, by, kernel });
   }
 
   #enforce(ban: Ban, nowMs: number): FenceOutcome | undefined {

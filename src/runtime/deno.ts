@@ -127,13 +127,25 @@ function connect(to: { readonly host: string; readonly port: number }, events: S
   });
 }
 
+/** For replies that are under way: shutdown() waits for ever for a peer that does not read its own. */
+const shutdownMs = 1000;
+
+async function atMost(end: Promise<void>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([end, over]);
+  clearTimeout(timer);
+}
+
 async function serve(address: HttpAddress, handler: HttpHandler): Promise<HttpServer> {
   const where =
     address.unixPath === undefined
       ? { hostname: address.host ?? "127.0.0.1", port: address.port ?? 0 }
       : { transport: "unix" as const, path: address.unixPath };
   const server = Deno.serve({ ...where, onListen() {} }, handler);
-  return { port: server.addr.port, close: () => server.shutdown() };
+  return { port: server.addr.port, close: () => atMost(server.shutdown(), shutdownMs) };
 }
 
 export const runtime: Runtime = {

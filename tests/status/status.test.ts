@@ -10,7 +10,9 @@ import { type Ban, Bans } from "../../src/core/bans.ts";
 import { Client } from "../../src/core/client.ts";
 import { LatencyHistogram, newCounters } from "../../src/core/counters.ts";
 import { Enforcement } from "../../src/core/enforcement.ts";
+import { Events } from "../../src/core/events.ts";
 import { NeverBan } from "../../src/core/never_ban.ts";
+import { EventStreams } from "../../src/event_stream.ts";
 import { GateStatus } from "../../src/gate_status.ts";
 import { Sessions } from "../../src/net/sessions.ts";
 import { Upstreams } from "../../src/net/upstreams.ts";
@@ -43,6 +45,7 @@ function partsOf(config: Config) {
     fence: undefined,
     inline: undefined,
     maxConnections: 77,
+    events: new EventStreams(new Events(1024, 0), nowMs),
   });
   status.listening = true;
   return { status, clock, counters, latency, banning, enforcement };
