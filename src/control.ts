@@ -16,6 +16,8 @@ export interface Control {
   readonly address: string;
   /** @param body a text goes as it is, anything else as JSON. */
   ask(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<Reply>;
+  /** Hands on line by line what goes on coming, until it ends. @returns what the gate says instead of a stream. */
+  follow(path: string, line: (line: string) => void): Promise<Reply | undefined>;
 }
 
 /** A gate on the same host answers in milliseconds, under attack in tens of them. */
@@ -61,11 +63,15 @@ function controlOf(address: StatusAddress, instance: Instance | undefined): Cont
       ? { socketPath: address.path }
       : { host: address.kind === "tcp" ? address.host : "", port: address.kind === "tcp" ? address.port : 0 };
   const text = formatStatus(address);
+  const credentials: Readonly<Record<string, string>> = {
+    host: "ttgate",
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+  };
   return {
     address: text,
+    follow: (path, line) => follow({ ...where, method: "GET", path, headers: credentials }, line, text),
     async ask(method, path, body) {
-      const headers: Record<string, string> = { host: "ttgate" };
-      if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
+      const headers: Record<string, string> = { ...credentials };
       if (body !== undefined) headers["content-type"] = typeof body === "string" ? "text/plain" : "application/json";
       const reply = await exchange({ ...where, method, path, headers, timeout: timeoutMs }, body, text);
       if (reply.status === 401) {
@@ -77,13 +83,42 @@ function controlOf(address: StatusAddress, instance: Instance | undefined): Cont
   };
 }
 
+function noAnswer(address: string, error: unknown): Failure {
+  const remedy = "is ttgate running? --status says where its endpoint is";
+  const message = `Cannot ask the gate at "${address}": ${messageOf(error)}; ${remedy}`;
+  return new Failure(message, { exitCode: 3, cause: error });
+}
+
+function follow(options: RequestOptions, line: (line: string) => void, address: string): Promise<Reply | undefined> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: unknown) => reject(noAnswer(address, error));
+    const outgoing = request(options, (incoming) => {
+      const status = incoming.statusCode ?? 0;
+      let rest = "";
+      incoming.setEncoding("utf8");
+      incoming.on("data", (chunk: string) => {
+        const lines = (rest + chunk).split("\n");
+        rest = lines.pop() ?? "";
+        if (status === 200) for (const complete of lines) line(complete);
+      });
+      incoming.on("error", failed);
+      incoming.on("end", () => {
+        if (status === 200) return resolve(undefined);
+        try {
+          resolve({ status, body: JSON.parse(rest) });
+        } catch {
+          resolve({ status, body: undefined });
+        }
+      });
+    });
+    outgoing.on("error", failed);
+    outgoing.end();
+  });
+}
+
 function exchange(options: RequestOptions, body: unknown, address: string): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    const failed = (error: unknown) => {
-      const remedy = "is ttgate running? --status says where its endpoint is";
-      const message = `Cannot ask the gate at "${address}": ${messageOf(error)}; ${remedy}`;
-      reject(new Failure(message, { exitCode: 3, cause: error }));
-    };
+    const failed = (error: unknown) => reject(noAnswer(address, error));
     const outgoing = request(options, (incoming) => {
       const chunks: string[] = [];
       incoming.setEncoding("utf8");

@@ -28,6 +28,11 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "who is out, why, and for how long",
     load: async () => (await import("./commands/bans.ts")).bans,
   },
+  events: {
+    usage: "events",
+    about: "bans, lifts and their like as they happen",
+    load: async () => (await import("./commands/events.ts")).events,
+  },
   ban: {
     usage: "ban ADDR|CIDR",
     about: "ban a source, --for 1h",

@@ -24,7 +24,10 @@ test("from any number on, a follower hears what the ring holds and how many it d
       const unheard = Math.min(Math.max(0, behind), published);
       const lost = Math.max(0, unheard - capacity);
       const heard = events.after(first + published - behind, limit);
-      const wanted = Array.from({ length: Math.min(limit, unheard - lost) }, (_, at) => published - unheard + lost + at + 1);
+      const wanted = Array.from(
+        { length: Math.min(limit, unheard - lost) },
+        (_, at) => published - unheard + lost + at + 1,
+      );
       expect(heard.events.map(({ event: { atMs } }) => atMs)).toEqual(wanted);
       expect(heard.events.map(({ id }) => id)).toEqual(wanted.map((number) => first + number));
       expect(heard.lost).toBe(lost);
