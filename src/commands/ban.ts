@@ -7,7 +7,7 @@ import { type Control, refusal } from "../control.ts";
 import { formatDuration } from "../core/duration.ts";
 import { codeOf, Failure, messageOf } from "../failure.ts";
 import type { BanView } from "../snapshot.ts";
-import { type Asking, asking } from "./reading.ts";
+import { type Asking, asking, flagsOf } from "./reading.ts";
 
 const from = { value: "FILE", help: "a list, ADDR|CIDR [DURATION] a line, # begins a comment; - is stdin" };
 
@@ -30,6 +30,9 @@ const liftShape = {
   about: "Ends the ban of a source; with CIDR also every ban inside it.",
   flags: { from },
 };
+
+export const banFlags = flagsOf(banShape);
+export const liftFlags = flagsOf(liftShape);
 
 /** Sent at a time: some 80,000 lines. */
 const batchCharacters = 1024 * 1024;

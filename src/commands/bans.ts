@@ -4,7 +4,7 @@ import { refusal } from "../control.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { BanView } from "../snapshot.ts";
-import { asking } from "./reading.ts";
+import { asking, flagsOf } from "./reading.ts";
 
 const shape = {
   name: "bans",
@@ -13,6 +13,8 @@ const shape = {
   about: "Lists the time-out table: source, protocol, time left, packets dropped in the kernel.",
   flags: { limit: { short: "n", value: "N", help: "show at most N, up to 10000 (default 1000)" } },
 };
+
+export const bansFlags = flagsOf(shape);
 
 export async function bans(args: readonly string[]): Promise<number> {
   const call = asking(args, shape);

@@ -8,7 +8,7 @@ import { defaultProfileName } from "../core/profile_library.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { loadProfile } from "../profile.ts";
 
-const flagTable = {
+export const checkFlags = {
   profile: { short: "p", value: "NAME|FILE", help: `expected protocol (default ${defaultProfileName})` },
   json: { help: "the output is JSON anyway" },
   help: { short: "h", help: "this text" },
@@ -27,7 +27,7 @@ before it fell silent; - is standard input. Prints one JSON object a line:
   reason    the rule in words
 
 Options:
-${flagHelp(flagTable)}
+${flagHelp(checkFlags)}
 
 Exit codes:
   0  no file is foreign
@@ -39,7 +39,7 @@ const exitForeign = 1;
 
 /** @returns the exit code. */
 export async function check(args: readonly string[]): Promise<number> {
-  const { flags, positionals: files } = parseCommandLine(args, flagTable, "check ");
+  const { flags, positionals: files } = parseCommandLine(args, checkFlags, "check ");
   if (flags["help"] === true) {
     console.log(help);
     return 0;

@@ -17,13 +17,14 @@ const about = `Usage: ttgate config check [-c FILE]   is the file right, the pro
 
 Keys of the file (TOML, default ${defaultConfigFile}) are the long options.`;
 
+export const configFlags = { ...runFlags, json: { help: "print JSON" } } as const;
+
 export async function config(args: readonly string[]): Promise<number> {
-  const table = { ...runFlags, json: { help: "print JSON" } };
-  const { flags, positionals } = parseCommandLine(args, table, "config ");
+  const { flags, positionals } = parseCommandLine(args, configFlags, "config ");
   const { config: file, json, help, ...given } = flags;
   const path = typeof file === "string" ? file : undefined;
   if (help === true) {
-    console.log(`${about}\n\nOptions:\n${flagHelp(table)}`);
+    console.log(`${about}\n\nOptions:\n${flagHelp(configFlags)}`);
     return 0;
   }
   const [verb, ...others] = positionals;

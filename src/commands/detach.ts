@@ -13,7 +13,7 @@ const about = `Usage: ttgate detach [MAP...] [options]
 Removes what ttgate left in the kernel, after a crash or --keep: its program, links, pins and maps. Without MAP
 everything of ttgate under /sys/fs/bpf that no gate is using. A map that ttgate did not make stays; so does anybody else's program.`;
 
-const flagTable = {
+export const detachFlags = {
   "block-map": { short: "B", value: "MAP", repeats: true, help: "the same as MAP" },
   force: { help: "also what a gate that runs is using" },
   json: { help: "print JSON" },
@@ -25,9 +25,9 @@ const bpffs = "/sys/fs/bpf";
 const siblings = /^(.+)_(link_\d+|settings|counters|cidr|v6)$/;
 
 export async function detach(args: readonly string[]): Promise<number> {
-  const { flags, positionals } = parseCommandLine(args, flagTable, "detach ");
+  const { flags, positionals } = parseCommandLine(args, detachFlags, "detach ");
   if (flags["help"] === true) {
-    console.log(`${about}\n\nOptions:\n${flagHelp(flagTable)}`);
+    console.log(`${about}\n\nOptions:\n${flagHelp(detachFlags)}`);
     return 0;
   }
   const given = [...positionals, ...((flags["block-map"] ?? []) as readonly string[])];

@@ -13,12 +13,13 @@ each thing that is missing what to type. Exit code 1 when something is.`;
 
 const marks: Readonly<Record<Finding["state"], string>> = { good: "ok  ", warning: "warn", bad: "BAD " };
 
+export const doctorFlags = { ...runFlags, json: { help: "print JSON" } } as const;
+
 export async function doctor(args: readonly string[]): Promise<number> {
-  const table = { ...runFlags, json: { help: "print JSON" } };
-  const { flags } = parseCommandLine(args, table, "doctor ");
+  const { flags } = parseCommandLine(args, doctorFlags, "doctor ");
   const { config: file, json, help, ...given } = flags;
   if (help === true) {
-    console.log(`${about}\n\nOptions:\n${flagHelp(table)}`);
+    console.log(`${about}\n\nOptions:\n${flagHelp(doctorFlags)}`);
     return 0;
   }
   const config = loadConfig(given, typeof file === "string" ? file : undefined);

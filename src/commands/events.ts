@@ -5,7 +5,7 @@ import { formatDuration } from "../core/duration.ts";
 import type { EventView } from "../event_stream.ts";
 import { Failure } from "../failure.ts";
 import { oneLine, printable } from "../log.ts";
-import { asking } from "./reading.ts";
+import { asking, flagsOf } from "./reading.ts";
 
 const shape = {
   name: "events",
@@ -13,6 +13,8 @@ const shape = {
   count: 0,
   about: "Follows what happens: bans, lifts, ends of bans, who was spared, upstreams that come and go. Ctrl-C ends it.",
 };
+
+export const eventsFlags = flagsOf(shape);
 
 export async function events(args: readonly string[]): Promise<number> {
   const call = asking(args, shape);

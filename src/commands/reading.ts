@@ -31,9 +31,13 @@ export interface CommandShape {
   readonly count: number;
 }
 
+export function flagsOf(shape: CommandShape): Readonly<Record<string, Flag>> {
+  return { ...shape.flags, ...shared };
+}
+
 /** @returns undefined when help was asked for and printed. */
 export function asking(args: readonly string[], shape: CommandShape): Asking | undefined {
-  const table = { ...shape.flags, ...shared };
+  const table = flagsOf(shape);
   const { flags, positionals } = parseCommandLine(args, table, `${shape.name} `);
   if (flags["help"] === true) {
     const usage = ["Usage: ttgate", shape.name, shape.operands, "[options]"].filter((word) => word !== "").join(" ");

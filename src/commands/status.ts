@@ -4,9 +4,11 @@ import { refusal } from "../control.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { Snapshot } from "../snapshot.ts";
-import { asking } from "./reading.ts";
+import { asking, flagsOf } from "./reading.ts";
 
 const shape = { name: "status", operands: "", count: 0, about: "Says what the gate does at the moment." };
+
+export const statusFlags = flagsOf(shape);
 
 export async function status(args: readonly string[]): Promise<number> {
   const call = asking(args, shape);

@@ -5,9 +5,10 @@ import { parseCommandLine } from "../cli.ts";
 import { Failure } from "../failure.ts";
 import { version as built } from "../generated/version.ts";
 
+export const versionFlags = { json: { help: "print JSON" }, help: { short: "h", help: "this text" } } as const;
+
 export async function version(args: readonly string[]): Promise<number> {
-  const flags = { json: { help: "print JSON" }, help: { short: "h", help: "this text" } };
-  const { flags: given, positionals } = parseCommandLine(args, flags, "version ");
+  const { flags: given, positionals } = parseCommandLine(args, versionFlags, "version ");
   if (positionals.length > 0) {
     throw new Failure(
       `ttgate version takes no operand, given: "${positionals.join(" ")}": see "ttgate version --help"`,

@@ -4,7 +4,7 @@ import { refusal } from "../control.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { BanDetails, Why } from "../snapshot.ts";
-import { asking } from "./reading.ts";
+import { asking, flagsOf } from "./reading.ts";
 
 const shape = {
   name: "why",
@@ -12,6 +12,8 @@ const shape = {
   count: 1,
   about: "Says all that is known of an address: ban, evidence, kernel counters, and the live program's own answer.",
 };
+
+export const whyFlags = flagsOf(shape);
 
 export async function why(args: readonly string[]): Promise<number> {
   const call = asking(args, shape);

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a shell can complete on ttgate's command line, read off the tables that help is made from. Each
+// shell's own language is in a file of its own.
+import type { Flag } from "./cli.ts";
+import { profileLibrary } from "./core/profile_library.ts";
+
+export interface CommandUsage {
+  readonly name: string;
+  /** As in help: the name and what follows it. */
+  readonly usage: string;
+  readonly about: string;
+  readonly flags: Readonly<Record<string, Flag>>;
+}
+
+/** What may stand in a place. `any`: nothing that a shell could know. */
+export type Completion =
+  | { readonly kind: "words"; readonly words: readonly string[] }
+  | { readonly kind: "any" | "files" | "interfaces" | "maps" | "profiles" | "users" };
+
+export interface FlagCompletion {
+  readonly long: string;
+  readonly short: string | undefined;
+  readonly help: string;
+  readonly repeats: boolean;
+  /** Name of the value in help and what it may be; undefined for a switch. */
+  readonly value: { readonly name: string; readonly completion: Completion } | undefined;
+}
+
+export interface CommandCompletion {
+  readonly name: string;
+  readonly about: string;
+  readonly flags: readonly FlagCompletion[];
+  readonly operand: Completion;
+}
+
+/** What is meant when no command is named. */
+export const defaultCommand = "run";
+
+export const profileNames: readonly string[] = [...profileLibrary.keys()];
+
+export function completionsOf(commands: readonly CommandUsage[]): CommandCompletion[] {
+  return commands.map(({ name, usage, about, flags }) => ({
+    name,
+    about,
+    operand: completionOf(usage.split(" ").slice(1).join(" ")),
+    flags: Object.entries(flags).map(([long, { short, help, repeats, value }]) => ({
+      ...{ long, short, help },
+      repeats: repeats ?? false,
+      value: value === undefined ? undefined : { name: value, completion: completionOf(value, long) },
+    })),
+  }));
+}
+
+/** @param placeholder as help shows it: words to choose from are in small letters, names of things in capitals. */
+function completionOf(placeholder: string, flag = ""): Completion {
+  if (/^[a-z]+(\|[a-z]+)*$/.test(placeholder)) return { kind: "words", words: placeholder.split("|") };
+  if (flag === "profile") return { kind: "profiles" };
+  if (flag === "interface") return { kind: "interfaces" };
+  if (flag === "user") return { kind: "users" };
+  if (placeholder.includes("MAP")) return { kind: "maps" };
+  return { kind: placeholder.includes("FILE") ? "files" : "any" };
+}

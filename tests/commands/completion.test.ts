@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// The completions in the real shells, on a terminal: what is typed with a tab, and what the command then
+// gets. zsh and fish where they are installed.
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { resolve } from "node:path";
+import process from "node:process";
+import { Child, type Completed, run } from "../harness/child.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+import { waitFor } from "../harness/wait.ts";
+
+setDefaultTimeout(30_000);
+
+const main = resolve(import.meta.dirname, "../../src/main.ts");
+
+function ttgate(...args: readonly string[]): Promise<Completed> {
+  return run([process.execPath, main, ...args]);
+}
+
+async function scriptOf(shell: string): Promise<string> {
+  const { code, stdout } = await ttgate("completion", shell);
+  expect(code).toBe(0);
+  return stdout;
+}
+
+const commands = [...(await ttgate("--help")).stdout.matchAll(/^ {2}ttgate ([a-z]+)/gm)].map(([, name = ""]) => name);
+
+interface Shell {
+  readonly name: string;
+  readonly argv: readonly string[];
+  /** Before the script is read. */
+  readonly before: string;
+  /** Makes `ttgate` say what it was given. */
+  readonly stub: string;
+}
+
+const stub = 'ttgate() { echo "given[$*]"; }';
+const shells: readonly Shell[] = [
+  { name: "bash", argv: ["bash", "--norc", "--noprofile", "-i"], before: "set +o history", stub },
+  {
+    name: "zsh",
+    argv: ["zsh", "-f", "-i"],
+    before: "autoload -U compinit; compinit -u -D; unsetopt zle_bracketed_paste",
+    stub,
+  },
+  { name: "fish", argv: ["fish", "-N", "-i", "-P"], before: "true", stub: 'function ttgate; echo "given[$argv]"; end' },
+];
+
+/** A tab is where the shell is asked. */
+const typed: readonly (readonly [line: string, given: string])[] = [
+  ["sta\t", "status"],
+  ["comp\tba\t", "completion bash"],
+  ["config sch\t", "config schema"],
+  ["--dry\t", "--dry-run"],
+  ["--log js\t", "--log json"],
+  ["--log=te\t", "--log=text"],
+  ["run --reject si\t", "run --reject silent"],
+  ["--scope h\t", "--scope host"],
+  ["--never-ban a\t", "--never-ban auto"],
+  ["-p tapet\t", "-p tapetrack"],
+  ["--interface l\t", "--interface lo"],
+  ["--user roo\t", "--user root"],
+  ["--config FILES/pla\t", "--config FILES/plain.toml"],
+  ["check FILES/pla\t", "check FILES/plain.toml"],
+  ["check --profile FILES/pla\t", "check --profile FILES/plain.toml"],
+  ["ban --from FILES/pla\t", "ban --from FILES/plain.toml"],
+  ["status --js\t", "status --json"],
+  ["ban --forc\t", "ban --force"],
+  ["doctor --kee\t", "doctor --keep"],
+];
+
+describe.each(
+  shells.filter(({ name }) => {
+    if (Bun.which(name) !== null) return true;
+    console.log(`Skipped tests/commands/completion with ${name}: it is not installed`);
+    return false;
+  }),
+)("$name", ({ name, argv, before, stub }) => {
+  test("completes what is typed", async () => {
+    using directory = new TempDir();
+    directory.write("plain.toml", "");
+    const script = directory.write("script", await scriptOf(name));
+    await using terminal = new Child(["script", "-qec", argv.join(" "), "/dev/null"], {
+      holdInput: true,
+      env: { TERM: "dumb", HOME: directory.path, XDG_CONFIG_HOME: directory.path, XDG_DATA_HOME: directory.path },
+    });
+    terminal.send(`${before}; source ${script}; ${stub}; echo re""ady\n`);
+    await terminal.said(/ready/);
+    for (const [line, given] of typed) {
+      const expected = given.replace("FILES", directory.path);
+      const from = terminal.stdout.length;
+      terminal.send(`ttgate ${line.replace("FILES", directory.path)}`);
+      // Typed ahead: the shell answers the tabs before it comes to the end of the line.
+      terminal.send("\n");
+      const [, got = ""] = await waitFor(`the end of "ttgate ${line}"`, () => {
+        return /given\[([^\]]*)\]/.exec(terminal.stdout.slice(from)) ?? undefined;
+      });
+      expect(got.trim()).toBe(expected);
+    }
+  });
+});
+
+describe("completion", () => {
+  test.each(commands)("for bash has every flag of %s and no other", async (command) => {
+    const { stdout: help } = command === "run" ? await ttgate("--help") : await ttgate(command, "--help");
+    const flags = [...help.matchAll(/^ {2}(?:-\w, | {4})(--[a-z0-9-]+)/gm)].map(([, flag = ""]) => flag);
+    if (command !== "version") expect(flags).toContain("--help");
+    const ask = `COMP_WORDS=(ttgate ${command} --); COMP_CWORD=2; _ttgate; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout } = await run(["bash", "-c", `${await scriptOf("bash")}\n${ask}`]);
+    const offered = stdout.trim().split("\n").sort();
+    if (command === "version") expect(offered).toEqual(["--help", "--json"]);
+    else expect(offered).toEqual(flags.sort());
+  });
+
+  test("for bash offers the commands first", async () => {
+    const ask = `COMP_WORDS=(ttgate ""); COMP_CWORD=1; _ttgate; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout } = await run(["bash", "-c", `${await scriptOf("bash")}\n${ask}`]);
+    expect(stdout.trim().split("\n").sort()).toEqual([...commands, "run", "help"].sort());
+  });
+
+  test.each([[[]], [["csh"]], [["bash", "zsh"]]])("of %j is refused in one line", async (words) => {
+    const { code, stderr } = await ttgate("completion", ...words);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `ttgate: Unknown shell "${words.join(" ")}": expected bash, zsh or fish\n`,
+    });
+  });
+});
