@@ -2,7 +2,8 @@
 // How connections of banned sources end (--reject): by reset, or without a packet. Silence takes two: the
 // socket leaves nothing behind when it closes, and the kernel drops what the source goes on sending,
 // since for a connection that it does not know it would answer with a reset. Where one of both is
-// missing, as for a source that is spared, the connection is reset.
+// missing, as for a source that is spared, the connection is reset. Over an interface that is not guarded
+// silence lasts until the source sends something.
 import type { Client } from "./core/client.ts";
 import type { Counters } from "./core/counters.ts";
 import { messageOf } from "./failure.ts";

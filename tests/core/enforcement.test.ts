@@ -6,6 +6,7 @@ import { type Ban, Bans } from "../../src/core/bans.ts";
 import { Client } from "../../src/core/client.ts";
 import { newCounters } from "../../src/core/counters.ts";
 import { type BanRequest, Enforcement, sweepLimit } from "../../src/core/enforcement.ts";
+import { Events } from "../../src/core/events.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../src/core/fence.ts";
 import { NeverBan } from "../../src/core/never_ban.ts";
 
@@ -555,5 +556,56 @@ describe("whatever happens", () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe("who listens", () => {
+  test("is told what the kernel did with each ban, alone or among many", () => {
+    const events = new Events(100, 0);
+    const fence = new SmallFence(1);
+    const enforcement = new Enforcement(new Bans(100, 64), new NeverBan(), fence, newCounters(), events);
+    const told = (from: number) =>
+      events.after(from, 100).events.map(({ event }) => {
+        if (event.type === "upstream") throw new Error("No upstream is about");
+        return `${event.type} ${event.source} ${event.kernel} ${event.leftMs}`;
+      });
+    enforcement.ban(requestOf("192.0.2.1", 5000), 0);
+    enforcement.ban(requestOf("198.51.100.1", 1000), 0);
+    enforcement.banMany([requestOf("203.0.113.1", 1000), requestOf("2001:db8::/64", 1000)], 0);
+    expect(told(0)).toEqual([
+      "ban 192.0.2.1 enforced 5000",
+      "ban 198.51.100.1 full 1000",
+      "ban 203.0.113.1 full 1000",
+      "ban 2001:db8::/64 enforced 1000",
+    ]);
+    fence.failing = "EPERM";
+    enforcement.ban(requestOf("192.0.2.9", 9000), 100);
+    enforcement.banMany([requestOf("192.0.2.10", 9000)], 100);
+    expect(told(4)).toEqual(["ban 192.0.2.9 failed 9000", "ban 192.0.2.10 failed 9000"]);
+    for (const [address, blocked] of [
+      ["192.0.2.1", true],
+      ["198.51.100.1", false],
+      ["192.0.2.9", false],
+      ["192.0.2.77", false],
+    ] as const) {
+      expect(enforcement.blocksInKernel(new Client(address, 1, 64), 200)).toBe(blocked);
+    }
+    expect(enforcement.blocksInKernel(new Client("192.0.2.1", 1, 64), 5000)).toBe(false);
+  });
+
+  test("hears of a replaced ban, but not of those that a list itself takes back", () => {
+    const events = new Events(100, 0);
+    const enforcement = new Enforcement(new Bans(2, 64), new NeverBan(), undefined, newCounters(), events);
+    const requests = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"];
+    enforcement.banMany(
+      requests.map((text, index) => requestOf(text, 1000 * (index + 1))),
+      0,
+    );
+    const standing = new Set<string>();
+    for (const { event } of events.after(0, 100).events) {
+      if (event.type === "ban") standing.add(event.source);
+      else if (event.type === "end") standing.delete(event.source);
+    }
+    expect([...standing].sort()).toEqual([...enforcement.bans.all()].map(({ prefix }) => prefix.text).sort());
   });
 });

@@ -25,13 +25,15 @@ interface Scene extends AsyncDisposable {
   readonly capture: Capture;
 }
 
+/** @param options the interface is the one that the strangers come by, unless there is another. */
 async function scene(form: Form, ...options: readonly string[]): Promise<Scene> {
   const stack = new AsyncDisposableStack();
   try {
     const network = stack.use(new Network());
     const map = stack.use(new BlockMap());
     stack.use(await startServer(network.gate, "--port", "5001"));
-    const args = ["-B", map.name, "-i", network.device, ...options];
+    const guarded = options.includes("-i") ? [] : ["-i", network.device];
+    const args = ["-B", map.name, ...guarded, ...options];
     const gate = stack.use(await RunningGate.start(args, { namespace: network.gate, form }));
     const capture = stack.use(await Capture.start(network.client, network.clientDevice));
     return { network, gate, capture, [Symbol.asyncDispose]: () => stack.disposeAsync() };
@@ -110,6 +112,22 @@ describe.skipIf(reason !== undefined)("--reject", () => {
     other.send("hello\n");
     await caughtUp(here);
     expect(ends(capture.segments(banned))).toEqual([]);
+  });
+
+  test("silent holds for who is refused on arrival; what he sends an interface without guard answers", async () => {
+    await using here = await scene("executable", "--reject", "silent", "-i", "lo");
+    const { network, gate, capture } = here;
+    const from = network.clientIpv4(3);
+    expect(await gate.command("ban", from)).toMatchObject({ code: 0 });
+    await using stranger = knock(network, from);
+    await gate.until("a refused one", ({ connections }) => connections.refusedBanned === 1);
+    await caughtUp(here);
+    expect(capture.segments(from).map(({ flags }) => flags)).toEqual(["SA"]);
+    expect((await gate.status()).connections).toMatchObject({ silenced: 1, notSilenced: 0, active: 0 });
+    stranger.send("hello\n");
+    await stranger.done();
+    await caughtUp(here);
+    expect(ends(capture.segments(from)).map(({ flags }) => flags)).toEqual(["R"]);
   });
 
   test.each(["executable", "deno"] as const)("reset is exactly one RST (%s)", async (form) => {

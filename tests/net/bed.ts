@@ -5,7 +5,6 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { Banning } from "../../src/banning.ts";
 import { Bans } from "../../src/core/bans.ts";
-import type { Client } from "../../src/core/client.ts";
 import { type Counters, LatencyHistogram, newCounters } from "../../src/core/counters.ts";
 import { Enforcement } from "../../src/core/enforcement.ts";
 import { NeverBan } from "../../src/core/never_ban.ts";
@@ -15,7 +14,7 @@ import { Sessions } from "../../src/net/sessions.ts";
 import { type UpstreamAddress, type UpstreamStatus, Upstreams } from "../../src/net/upstreams.ts";
 import { loadSniffer } from "../../src/profile.ts";
 import { runtime } from "../../src/runtime/bun.ts";
-import type { Listener, Runtime, TcpSocket } from "../../src/runtime/types.ts";
+import type { Listener, Runtime } from "../../src/runtime/types.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
 import { patienceMs, sleep } from "../harness/wait.ts";
 
@@ -150,8 +149,6 @@ export interface BedOptions {
   readonly onBan?: () => void;
   /** Heard when a ban stands, before its connection is reset. */
   readonly onLog?: () => void;
-  /** Ends a connection instead of a reset, where it returns true. */
-  readonly reject?: (socket: TcpSocket, client: Client) => boolean;
   /** Instead of the TapeTrack profile's. */
   readonly sniffer?: Sniffer;
 }
@@ -196,9 +193,7 @@ export class Bed implements AsyncDisposable {
         ipv6Bits: 64,
         maxConnections: options.maxConnections ?? 100_000,
         maxConnectionsPerSource: options.maxPerSource ?? 0,
-        reject: (socket, client) => {
-          if (options.reject?.(socket, client) !== true) socket.reset();
-        },
+        reject: (socket) => socket.reset(),
         refuses: (client) => enforcement.refuses(client, nowMs()),
         ban: (client, protocol, evidence) => {
           options.onBan?.();
