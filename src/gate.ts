@@ -141,7 +141,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     opened.push(() => eventStreams.close());
     opened.push(announceGate(config, version, token, log));
     await giveUpPrivileges(config, fence, { runtime, log });
-    if (!isInline && config.reject === "silent" && fence !== undefined) await rejection.beSilent(runtime);
+    if (wantsSilence(config)) await rejection.beSilent(runtime);
   } catch (error) {
     for (const close of opened.reverse()) await close();
     throw error;
@@ -173,6 +173,11 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
       return closing;
     },
   };
+}
+
+/** In inline mode no connection is the gate's to end; in a dry run none is ended. */
+function wantsSilence(config: Config): boolean {
+  return config.mode === "proxy" && config.reject === "silent" && !config["dry-run"];
 }
 
 function unreachable(address: string, error: string | undefined, isInline: boolean): string {

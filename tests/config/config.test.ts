@@ -239,7 +239,7 @@ describe("precedence", () => {
 
   test("silence is refused where no kernel would keep it", () => {
     expect(failureOf(() => byFlags("--reject", "silent"))).toMatchObject({
-      message: `Cannot use --reject "silent": only a kernel that drops the source's packets keeps silent, add --block-map MAP`,
+      message: `Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`,
       exitCode: 2,
     });
     expect(byFlags("--reject", "silent", "-B", "m").reject).toBe("silent");

@@ -176,7 +176,7 @@ describe.skipIf(reason !== undefined)("--reject", () => {
     expect({ code, stderr }).toEqual({
       code: 2,
       stderr:
-        'ttgate: Cannot use --reject "silent": only a kernel that drops the source\'s packets keeps silent, add --block-map MAP\n',
+        'ttgate: Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map\n',
     });
   });
 });
