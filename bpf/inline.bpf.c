@@ -49,9 +49,11 @@ int gate_xdp(struct xdp_md *ctx)
 	frame.place.bytes = frame.bytes;
 	if (is_inspected(&frame.place))
 		action = inspect_xdp(ctx, action == ACTION_DROP);
-	if (action == ACTION_BOUNCE)
-		return bounce(ctx) ? XDP_DROP : XDP_TX;
-	return action == ACTION_DROP ? XDP_DROP : XDP_PASS;
+	if (action == ACTION_BOUNCE && !bounce(ctx)) {
+		count_inline(INLINE_BOUNCED, frame.bytes);
+		return XDP_TX;
+	}
+	return action == ACTION_PASS ? XDP_PASS : XDP_DROP;
 }
 
 /* Global: gone through by the verifier once, although it is called twice. */

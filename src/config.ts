@@ -43,6 +43,11 @@ export function serversOf({ mode, listen: { host, port }, upstream }: Config): r
   return mode === "inline" ? [{ host: isWildcard(host) ? "127.0.0.1" : host, port }] : upstream;
 }
 
+/** Whether a program that judges answers the packets of those who are banned with RST. */
+export function bounces({ mode, reject }: Config): boolean {
+  return (reject ?? (mode === "inline" ? "silent" : "reset")) === "reset";
+}
+
 /** What only a relay can do. */
 const proxyOnly = ["upstream", "first-packet", "max-connections", "max-per-source", "prefilter"] as const;
 

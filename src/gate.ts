@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The composition root: makes the parts, joins them, and takes them down in reverse order. What each
 // part does is decided in its own file.
-import { lookup } from "node:dns/promises";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { Banning } from "./banning.ts";
 import { serversOf } from "./config.ts";
-import { formatEndpoint, parsePrefix, unzoned } from "./core/address.ts";
+import { formatEndpoint } from "./core/address.ts";
 import { Bans, type Evidence } from "./core/bans.ts";
 import type { Client } from "./core/client.ts";
 import { LatencyHistogram, newCounters } from "./core/counters.ts";
 import { Enforcement, sweepLimit } from "./core/enforcement.ts";
 import { Events } from "./core/events.ts";
 import type { Fence } from "./core/fence.ts";
-import { NeverBan, type NeverBanEntry } from "./core/never_ban.ts";
 import type { Sniffer } from "./core/sniff.ts";
 import { EventStreams } from "./event_stream.ts";
 import { codeOf, Failure, messageOf } from "./failure.ts";
 import { GateStatus } from "./gate_status.ts";
-import { isLoopback, protectedAddresses, sshPeers } from "./host.ts";
+import { isLoopback } from "./host.ts";
 import { InlineWatch } from "./inline_watch.ts";
 import { announce } from "./instance.ts";
 import { bootClock } from "./kernel/clock.ts";
@@ -32,8 +30,10 @@ import { Upstreams } from "./net/upstreams.ts";
 import { giveUpPrivileges, openFence } from "./open_fence.ts";
 import { type Config, formatStatus, type StatusAddress } from "./options.ts";
 import { loadSignatureTable, loadSniffer } from "./profile.ts";
+import { neverBanOf, protectUpstreams } from "./protection.ts";
 import { Rejection } from "./rejection.ts";
 import { type HttpServer, type Listener, type Runtime, silentEvents, type TcpSocket } from "./runtime/types.ts";
+import { sayStart } from "./start_log.ts";
 import { statusApp } from "./status.ts";
 import { forOwnerOnly, freeSocketPath } from "./unix_socket.ts";
 
@@ -309,39 +309,6 @@ function cannotListen(option: string, address: string, error: unknown): Failure 
   return new Failure(`Cannot listen on "${address}": ${remedy}`, { exitCode: 3, cause: error });
 }
 
-function neverBanOf(config: Config): NeverBan {
-  const automatic = config["never-ban"] === "auto" ? protectedAddresses(config.listen.host) : [];
-  const administrators = config["never-ban"] === "auto" && config.scope === "host" ? sshPeers() : [];
-  const allowed = config.allow.map((prefix) => ({ prefix, why: "--allow" }));
-  return new NeverBan([...allowed, ...automatic, ...administrators, ...upstreamAddresses(config)]);
-}
-
-/** Those that need no look-up are protected before the first entry of a map is taken up. */
-function upstreamAddresses(config: Config): NeverBanEntry[] {
-  if (config["never-ban"] === "none") return [];
-  return config.upstream.flatMap(({ host }) => protectedUpstream(config, host, host) ?? []);
-}
-
-function protectedUpstream(config: Config, host: string, address: string): NeverBanEntry | undefined {
-  const prefix = parsePrefix(unzoned(address));
-  const local = isLoopback(address) && isLoopback(config.listen.host);
-  return prefix === undefined || local ? undefined : { prefix, why: `upstream ${host}` };
-}
-
-/** A name may take a while or not resolve at all: the gate does not wait for it. */
-async function protectUpstreams(config: Config, neverBan: NeverBan, log: Log): Promise<void> {
-  for (const { host } of config.upstream) {
-    try {
-      for (const { address } of await lookup(host, { all: true })) {
-        const entry = protectedUpstream(config, host, address);
-        if (entry !== undefined) neverBan.add(entry);
-      }
-    } catch (error) {
-      log("warn", `Cannot resolve upstream "${host}": ${messageOf(error)}; check the name or give an address`);
-    }
-  }
-}
-
 function announceGate(config: Config, version: string, token: string, log: Log): () => void {
   const blockMap = config["block-map"];
   try {
@@ -356,28 +323,4 @@ function announceGate(config: Config, version: string, token: string, log: Log):
     log("warn", `Cannot write to the run directory: ${messageOf(error)}; "ttgate ban" and "lift" need TTGATE_TOKEN`);
     return () => {};
   }
-}
-
-function sayStart(config: Config, status: GateStatus, log: Log): void {
-  const snapshot = status.snapshot();
-  const upstream = snapshot.upstreams.map(({ address }) => address).join(", ");
-  const start =
-    config.mode === "inline"
-      ? `Judging connections to ${snapshot.listen} for ${snapshot.profile} in the kernel`
-      : `Listening on ${snapshot.listen} for ${snapshot.profile}, upstream ${upstream}`;
-  log("info", start, { listen: snapshot.listen });
-  if (config.prefilter) log("info", config["dry-run"] ? "No prefilter in a dry run" : "The kernel judges first");
-  const { kernel } = snapshot;
-  const interfaces = kernel.interfaces.map(
-    ({ name, attach, reason }) => `${name} ${attach}${reason === null ? "" : ` (${reason})`}`,
-  );
-  if (kernel.managedBy !== null)
-    log("info", `Kernel: map ${kernel.map} is read by ${kernel.managedBy}; ttgate manages its entries`);
-  else if (kernel.map !== null)
-    log("info", `Kernel: map ${kernel.map}, XDP on ${interfaces.join(", ") || "no interface"}`);
-  if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody gets to the server");
-  log(
-    "info",
-    `Never banned: ${snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"}`,
-  );
 }

@@ -21,6 +21,11 @@ export function hostAddresses(): HostAddress[] {
   );
 }
 
+/** No device is behind it, as far as this process sees: veth, bridge, tunnel, loopback. */
+export function isVirtual(interfaceName: string): boolean {
+  return !existsSync(`/sys/class/net/${interfaceName}/device`);
+}
+
 /** The interfaces that carry the listen address; for a wildcard all but loopback. */
 export function interfacesOf(listenHost: string): string[] {
   const listen = parsePrefix(listenHost)?.text;

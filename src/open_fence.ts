@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the configuration to the kernel block, or to the reason why there is none.
+import { bounces } from "./config.ts";
 import type { SignatureTable } from "./core/signature_table.ts";
 import { Failure } from "./failure.ts";
 import { interfacesOf } from "./host.ts";
@@ -39,7 +40,9 @@ export async function openFence(config: Config, context: FenceContext): Promise<
       ipv6PrefixBits: config["ipv6-prefix"],
       version: context.version,
       inline:
-        table === undefined ? undefined : { table, banMs: config.timeout, dryRun: config["dry-run"], bounce: false },
+        table === undefined
+          ? undefined
+          : { table, banMs: config.timeout, dryRun: config["dry-run"], bounce: bounces(config) },
       reasons: [manual, ...context.protocols],
       log: context.log,
     });

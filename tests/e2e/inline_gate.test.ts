@@ -178,6 +178,29 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
     expect((await gate.banned(network.clientIpv4(5))).protocol).toBe("ssh");
   });
 
+  test("with --reject reset a stranger hears a reset when it sends again, where the interface can answer", async () => {
+    using network = new Network();
+    using map = new BlockMap();
+    const server = ["--host", "127.0.0.1", "--port", "5000"];
+    await using standIn = await startServer(network.gate, ...server);
+    const onLoopback = ["-m", "inline", "-B", map.name, "-i", "lo", "-l", "127.0.0.1:5000", "--reject", "reset"];
+    await using gate = await RunningGate.start(onLoopback, { namespace: network.gate });
+    const from = "127.0.0.9";
+    const visitor = { host: "127.0.0.1", port: 5000, from, send: [request], waitMs: 5000 };
+    expect((await probeFrom(network.gate, visitor)).outcome).toBe("reset");
+    expect(await gate.banned(from)).toMatchObject({ protocol: "http" });
+    await gate.until("an answer", ({ kernel }) => (kernel.judged?.bounced ?? 0) > 0);
+    expect((await gate.status()).kernel.attach).toBe("generic");
+    // Not so a new connection: nobody is told that there is anything.
+    expect((await probeFrom(network.gate, { ...visitor, waitMs: 600 })).outcome).toBe("no answer");
+    expect((await standIn.stop()).strangers).toBe(0);
+  });
+
+  test("--reject reset says where it can not answer", async () => {
+    await using scene = await stage("--reject", "reset");
+    await scene.gate.child.said(/strangers may get silence instead of a reset: [^\n]*veth/);
+  });
+
   test("killed, the kernel goes on judging; the next start takes up what it did meanwhile", async () => {
     await using scene = await stage();
     const { network, map, gate, server, stack } = scene;
