@@ -89,11 +89,16 @@ int gate_tc(struct __sk_buff *skb)
 	return action == ACTION_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
-/* The kernel's time in ticks, in which its sockets count too: asked when the gate is in place. */
+/* Writes the time of the beginning, in ticks, in which the kernel's sockets count too. */
 SEC("?xdp")
-int jiffies_now(struct xdp_md *ctx __attribute__((unused)))
+int inline_begin(struct xdp_md *ctx __attribute__((unused)))
 {
-	return bpf_jiffies64();
+	struct inline_settings *settings = bpf_map_lookup_elem(&ttgate_inline, &(__u32){ 0 });
+
+	if (!settings)
+		return -1;
+	settings->since = bpf_jiffies64();
+	return 0;
 }
 
 /* The verdict on what lies behind the Ethernet header, for tests and for the bench. */

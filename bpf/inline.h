@@ -31,8 +31,9 @@ struct inline_settings {
 	__u32 flags; /* enum inline_flags */
 	__u32 table; /* which of the two in ttgate_tables is valid */
 	__u64 ban_ns; /* how long; 0: without an end */
-	__u32 since; /* jiffies: connections that were open then are left alone */
+	__u64 since; /* jiffies: connections that were open then are left alone */
 	__u32 generation; /* of the table, for the names of its owners */
+	__u32 reserved;
 };
 
 /* What became of a segment with data, or of a packet of somebody banned: index of the counts. */
@@ -65,7 +66,7 @@ struct inline_event {
 	__u8 evidence[EVIDENCE_BYTES];
 };
 
-_Static_assert(sizeof(struct inline_settings) == 32, "inline_settings");
+_Static_assert(sizeof(struct inline_settings) == 40, "inline_settings");
 _Static_assert(sizeof(struct inline_event) == 104, "inline_event");
 
 /* A connection: both ends, and the sequence number of its first byte. */
@@ -647,6 +648,16 @@ static __always_inline enum action judge_syn(const struct frame *frame, struct s
 	return ACTION_DROP;
 }
 
+/* Sockets count in 32 bits: whoever waits for weeks before the first byte is taken for younger. */
+static __always_inline bool is_older(const struct stream *stream,
+				     const struct inline_settings *settings)
+{
+	__u64 now = bpf_jiffies64();
+	__u32 age = (__u32)now - stream->since;
+
+	return !stream->received && stream->since && age >= now - settings->since;
+}
+
 static __always_inline enum action judge_segment(const struct frame *frame, struct scratch *scratch,
 						 const struct settings *gate,
 						 const struct inline_settings *settings,
@@ -688,7 +699,7 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		bpf_map_delete_elem(&ttgate_undecided, &key);
 		return ACTION_PASS;
 	}
-	if (!stream->received && stream->since && (__s32)(stream->since - settings->since) <= 0) {
+	if (is_older(stream, settings)) {
 		count_inline(INLINE_OLDER, scratch->place.bytes);
 		return ACTION_PASS;
 	}

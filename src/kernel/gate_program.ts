@@ -11,7 +11,7 @@ import { structBytes } from "./layout.ts";
 import type { Libraries } from "./libraries.ts";
 import type { Flavour, OwnMap } from "./map_set.ts";
 import { ownMaps } from "./map_set.ts";
-import { gateTc, gateXdp, jiffiesNow } from "./programs.ts";
+import { gateTc, gateXdp, inlineBegin } from "./programs.ts";
 
 /** include/uapi/linux/bpf.h: frames of more than one buffer are judged too. */
 const xdpHasFrags = 1 << 5;
@@ -53,8 +53,8 @@ export async function embeddedObject(kind: ObjectKind): Promise<GateObject> {
 export interface GatePrograms extends Disposable {
   mapFd(name: OwnMap | InlineMap | typeof ipv4Map): number;
   readonly xdpFd: number;
-  /** Says the kernel's time in ticks. Of the inline object only. */
-  readonly jiffiesFd: number;
+  /** Marks the beginning of judging. Of the inline object only. */
+  readonly beginFd: number;
   /** Loaded when it is first asked for: the verifier takes its time. @throws KernelError */
   tcFd(): number;
 }
@@ -82,7 +82,7 @@ export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps
       // What the kernel knows of its sockets takes CAP_PERFMON anyway.
       if (isInline && constants.without_perfmon === 1) continue;
       try {
-        return load(maps.own, { [gateXdp]: flags, ...(isInline ? { [jiffiesNow]: 0 } : {}) }, constants);
+        return load(maps.own, { [gateXdp]: flags, ...(isInline ? { [inlineBegin]: 0 } : {}) }, constants);
       } catch (error) {
         if (!(error instanceof KernelError) || !nextWay.has(error.code)) throw error;
         refusal = error;
@@ -94,8 +94,8 @@ export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps
   const programs: GatePrograms = {
     mapFd: (name) => xdp.mapFd(name),
     xdpFd: xdp.programFd(gateXdp),
-    get jiffiesFd() {
-      return xdp.programFd(jiffiesNow);
+    get beginFd() {
+      return xdp.programFd(inlineBegin);
     },
     tcFd() {
       tc ??= load(Object.fromEntries(create.map((name) => [name, xdp.mapFd(name)])), { [gateTc]: 0 });

@@ -16,6 +16,7 @@ import {
   neighbourNeverBanned,
   neverBanned,
   readInlineEvent,
+  readSince,
   signaturesBytes,
   writeInlineSettings,
 } from "./inline_layout.ts";
@@ -23,7 +24,7 @@ import type { InlineMap } from "./inline_maps.ts";
 import { structBytes, sumCounter, writeCidrKey } from "./layout.ts";
 import type { Libraries } from "./libraries.ts";
 import { nativeBytes } from "./native_bytes.ts";
-import { returnValue } from "./test_run.ts";
+import { runOnce } from "./test_run.ts";
 
 const enoent = -2;
 const everyIpv4 = requirePrefix("0.0.0.0/0");
@@ -43,7 +44,7 @@ export interface InlineDecision extends Omit<InlineEvent, "owner" | "generation"
 
 export interface InlinePrograms {
   mapFd(name: InlineMap): number;
-  readonly jiffiesFd: number;
+  readonly beginFd: number;
 }
 
 export class InlineJudge {
@@ -70,7 +71,7 @@ export class InlineJudge {
     this.#never = openMap(libraries, programs.mapFd("ttgate_never_ban"));
     this.#counters = openMap(libraries, programs.mapFd("ttgate_inline_counters"));
     const { banMs, dryRun, bounce, table } = options;
-    this.#settings = { banMs, dryRun, bounce, since: 0, table: 0, generation: 0 };
+    this.#settings = { banMs, dryRun, bounce, since: 0n, table: 0, generation: 0 };
     this.#putTable(table);
     // IPv4 lies in ::/64 as well: what is said of that is not said of IPv4.
     this.#putNever(everyIpv4, mayBeBanned);
@@ -81,7 +82,9 @@ export class InlineJudge {
    * the program sees every packet. @throws KernelError
    */
   begin(): void {
-    this.#write({ since: returnValue(this.#libraries, this.#programs.jiffiesFd) });
+    runOnce(this.#libraries, this.#programs.beginFd);
+    const begun = this.#settingsMap.lookup(indexKey(0));
+    this.#write({ since: begun === undefined ? 0n : readSince(begun) });
   }
 
   /** From one packet to the next. @throws KernelError */

@@ -7,7 +7,7 @@ import type { NativeBuffer } from "../runtime/types.ts";
 const inlineMagic = 0x696e6c6e;
 const inlineLayout = 1;
 
-export const inlineStructBytes = { inline_settings: 32, inline_event: 104 } as const;
+export const inlineStructBytes = { inline_settings: 40, inline_event: 104 } as const;
 
 /** SIGNATURES_BYTES of bpf/signatures.h, and the room behind it. */
 export const signaturesBytes = 256 * 1024 + 64;
@@ -47,8 +47,8 @@ export interface InlineSettings {
   readonly table: number;
   /** How long a ban lasts. */
   readonly banMs: number;
-  /** Kernel ticks, 32 bits: connections that were open then are left alone. */
-  readonly since: number;
+  /** Kernel ticks: connections that were open then are left alone. */
+  readonly since: bigint;
   /** Of the table, for the names of its owners. */
   readonly generation: number;
 }
@@ -60,8 +60,12 @@ export function writeInlineSettings(settings: InlineSettings, value: NativeBuffe
   view.setUint32(8, (settings.dryRun ? dryRunFlag : 0) | (settings.bounce ? bounceFlag : 0), true);
   view.setUint32(12, settings.table, true);
   view.setBigUint64(16, BigInt(Math.round(settings.banMs)) * 1_000_000n, true);
-  view.setUint32(24, settings.since, true);
-  view.setUint32(28, settings.generation, true);
+  view.setBigUint64(24, settings.since, true);
+  view.setUint32(32, settings.generation, true);
+}
+
+export function readSince(value: NativeBuffer): bigint {
+  return new DataView(value.buffer, value.byteOffset).getBigUint64(24, true);
 }
 
 export interface InlineEvent {

@@ -12,7 +12,7 @@ const packetTypes: Readonly<Record<number, string>> = { 3: "tc", 4: "tc action",
 /** Names of our own, as in bpf/ttgate.bpf.c and bpf/inline.bpf.c. */
 export const gateXdp = "gate_xdp";
 export const gateTc = "gate_tc";
-export const jiffiesNow = "jiffies_now";
+export const inlineBegin = "inline_begin";
 
 const enoent = -2;
 const mapIdLimit = 64;

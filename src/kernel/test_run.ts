@@ -17,9 +17,9 @@ export function drops(libraries: Libraries, programFd: number, hook: "xdp" | "tc
   return run(libraries, programFd, frame) === (hook === "xdp" ? xdpDrop : tcShot);
 }
 
-/** What a program says that looks at no frame. @throws KernelError */
-export function returnValue(libraries: Libraries, programFd: number): number {
-  return run(libraries, programFd, nativeBytes(ethernetBytes));
+/** Of a program that looks at no frame. @throws KernelError */
+export function runOnce(libraries: Libraries, programFd: number): void {
+  run(libraries, programFd, nativeBytes(ethernetBytes));
 }
 
 function run({ bpf, native }: Libraries, programFd: number, frame: NativeBuffer): number {
