@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Streams that come near to what rules look for: made to satisfy a rule, or to miss it by one; vectors that
+// are damaged, cut or spliced; friends; noise. One buffer, no allocation for each. Seeded.
+import type { Alternative, Term, Test } from "../../src/core/signature_term.ts";
+import { pick, type Random } from "../fuzz/mutate.ts";
+import { createFriends } from "../vectors/friends.ts";
+
+export interface Streams {
+  /** The generator's own, overwritten by the next call. */
+  readonly bytes: Uint8Array;
+  /** @returns how many of the bytes are the stream; at least one. */
+  next(): number;
+}
+
+const capacity = 1024;
+/** A little more than any rule of a table looks at. */
+const longest = 280;
+
+export interface StreamSources {
+  readonly alternatives: readonly Alternative[];
+  readonly vectors: readonly Uint8Array[];
+}
+
+export function createStreams(random: Random, { alternatives, vectors }: StreamSources): Streams {
+  const bytes = new Uint8Array(capacity);
+  const friends = createFriends(random(1 << 30));
+  let length = 0;
+
+  function noise(from: number, to: number): void {
+    const kind = random(4);
+    for (let at = from; at < to; at++) bytes[at] = kind === 0 ? random(256) : kind === 1 ? 0x20 + random(95) : kind === 2 ? 0 : random(4);
+  }
+
+  function member(set: Uint8Array): number {
+    let byte = random(256);
+    for (let count = 0; count < 256 && set[byte] === 0; count++) byte = (byte + 1) & 255;
+    return byte;
+  }
+
+  /** Makes one test hold, mostly. @returns where it ends. */
+  function satisfy(test: Test, at: number): number {
+    switch (test.kind) {
+      case "bytes":
+        for (let index = 0; index < test.value.length; index++) {
+          const mask = test.mask[index] ?? 0;
+          bytes[at + index] = (test.value[index] ?? 0) | (random(256) & ~mask);
+        }
+        return at + test.value.length;
+      case "run":
+      case "rest": {
+        const until = test.kind === "run" ? test.until : undefined;
+        const off = random(6) === 0 ? random(3) - 1 : 0;
+        const count = Math.max(0, test.min + random(Math.min(test.max - test.min, 40) + 1) + off);
+        for (let index = 0; index < count; index++) bytes[at + index] = member(test.set);
+        if (until === undefined) return at + count;
+        bytes[at + count] = member(until);
+        return at + count + 1;
+      }
+      case "number":
+        putNumber(test, at, test.min + (random(3) === 0 ? random(5) - 2 : random(Math.min(test.max - test.min + 1, 300))));
+        return at + test.size;
+      default:
+        return at;
+    }
+  }
+
+  function putNumber(test: Test & { kind: "number" }, at: number, value: number): void {
+    let rest = Math.max(0, random(8) === 0 ? test.max + random(3) - 1 : value);
+    for (let index = 0; index < test.size; index++) {
+      bytes[test.little ? at + index : at + test.size - 1 - index] = rest % 256;
+      rest = Math.floor(rest / 256);
+    }
+  }
+
+  /** The number that the length must be, or a neighbour of it. */
+  function tie(test: Test & { kind: "number" }, at: number): void {
+    const off = random(3) === 0 ? random(5) - 2 : 0;
+    putNumber(test, at, length - test.plus + off);
+  }
+
+  function follow(terms: readonly Term[]): void {
+    noise(0, longest);
+    let cursor = 0;
+    let end = 1;
+    const tied: [Test & { kind: "number" }, number][] = [];
+    for (const { test, negated, relative, at } of terms) {
+      const start = Math.min(at + (relative ? cursor : 0), longest);
+      if (test.kind === "length" || test.kind === "blocks") {
+        const around = random(2) === 0 && Number.isFinite(test.max) ? test.max : test.kind === "length" ? test.min : test.after;
+        end = Math.max(end, around + random(4) - 1);
+        continue;
+      }
+      if (negated && random(4) > 0) continue;
+      const next = satisfy(test, start);
+      if (test.kind === "number" && test.length !== "free") tied.push([test, start]);
+      if (negated) continue;
+      cursor = next;
+      end = Math.max(end, next);
+    }
+    length = end + (random(2) === 0 ? 0 : random(60));
+    for (const [test, at] of tied) tie(test, at);
+  }
+
+  function copy(from: Uint8Array, start: number, to: number): number {
+    const count = Math.min(from.length - start, capacity - to);
+    for (let index = 0; index < count; index++) bytes[to + index] = from[start + index] ?? 0;
+    return to + count;
+  }
+
+  function splice(): void {
+    const [head, tail] = [pick(random, vectors), pick(random, vectors)];
+    const cut = random(Math.min(head.length, longest)) + 1;
+    copy(head, 0, 0);
+    length = copy(tail, random(tail.length), cut);
+  }
+
+  function damage(): void {
+    for (let count = random(4); count > 0; count--) {
+      const at = random(Math.min(length, 40));
+      const shift = random(3) + 1;
+      switch (random(6)) {
+        case 0:
+          bytes[at] = random(256);
+          break;
+        case 1:
+          bytes[at] = (bytes[at] ?? 0) + 1;
+          break;
+        case 2:
+          bytes[at] = (bytes[at] ?? 0) - 1;
+          break;
+        case 3:
+          bytes[at] = (bytes[at] ?? 0) ^ (1 << random(8));
+          break;
+        case 4:
+          bytes.copyWithin(at + shift, at, length);
+          length += shift;
+          break;
+        default:
+          if (length > at + shift) {
+            bytes.copyWithin(at, at + shift, length);
+            length -= shift;
+          }
+      }
+    }
+  }
+
+  function make(): void {
+    const kind = random(16);
+    if (kind < 8) follow(pick(random, alternatives));
+    else if (kind < 11) length = copy(pick(random, vectors), 0, 0);
+    else if (kind < 13) splice();
+    else if (kind < 15) length = copy(friends.next(), 0, 0);
+    else {
+      length = 1 + random(80);
+      noise(0, length);
+    }
+  }
+
+  return {
+    bytes,
+    next() {
+      make();
+      length = Math.min(length, longest);
+      if (random(2) === 0) damage();
+      if (random(3) === 0) length = 1 + random(length);
+      length = Math.max(1, Math.min(length, longest));
+      return length;
+    },
+  };
+}
