@@ -5,7 +5,7 @@
 import type { Profile } from "./profile.ts";
 import { unknownProtocol } from "./profile_sniffer.ts";
 import { reasonHash } from "./reason.ts";
-import { boundsOf } from "./signature_bounds.ts";
+import { type Bounds, boundsOf } from "./signature_bounds.ts";
 import { firstByteLists, pivotOf } from "./signature_program.ts";
 import type { Alternative, Problem, Term, Test } from "./signature_term.ts";
 
@@ -19,6 +19,7 @@ export const tablePrefixBytes = 256;
 export const tableLimits = { bytes: 256 * 1024, candidates: 256, steps: 32 } as const;
 
 export const headerBytes = 56;
+const alternativesAt = headerBytes;
 export const alternativeBytes = 16;
 export const stepBytes = 24;
 export const setBytes = 32;
@@ -86,22 +87,19 @@ export function tableOf(profile: Profile): TableResult {
   }
   if (problems.length > 0) return { kind: "refused", problems };
   const protocols = [...profile.known.map(({ name }) => name), unknownProtocol];
-  const bytes = encode(entries, protocols, isStrict);
-  const obstacle = tooBig(bytes);
+  const parts = partsOf(entries, protocols);
+  const obstacle = tooBig(parts);
   if (obstacle !== undefined) return { kind: "refused", problems: [obstacle] };
-  return { kind: "table", table: { bytes, protocols, leftOut } };
+  return { kind: "table", table: { bytes: encode(entries, protocols, isStrict, parts), protocols, leftOut } };
 }
 
-/** What fits the encoding and not the program. */
-function tooBig(bytes: Uint8Array): Problem | undefined {
-  const view = new DataView(bytes.buffer);
-  const alternativesAt = view.getUint32(20, true);
-  const dispatchAt = view.getUint32(40, true);
-  const steps = indices(view.getUint32(16, true)).map((index) =>
-    view.getUint8(alternativesAt + index * alternativeBytes + 2),
-  );
-  const candidates = indices(256).map((byte) => view.getUint16(dispatchAt + byte * 4 + 2, true));
-  const found = { bytes: bytes.length, candidates: Math.max(...candidates), steps: Math.max(0, ...steps) };
+/** What fits the encoding and not the program; found before it is written, where a count could wrap. */
+function tooBig({ steps, lists, bytes }: Parts): Problem | undefined {
+  const found = {
+    bytes,
+    candidates: most(lists.map(({ length }) => length)),
+    steps: most(steps.map(({ length }) => length)),
+  };
   const words = {
     bytes: "bytes of signatures",
     candidates: "rules that begin with the same byte",
@@ -115,8 +113,9 @@ function tooBig(bytes: Uint8Array): Problem | undefined {
   return undefined;
 }
 
-function indices(count: number): readonly number[] {
-  return Array.from({ length: count }, (_, index) => index);
+/** Not Math.max(...): a profile may have more rules than a call may have arguments. */
+function most(values: readonly number[]): number {
+  return values.reduce((greatest, value) => Math.max(greatest, value), 0);
 }
 
 function obstacleOf(alternative: Alternative): Problem | undefined {
@@ -135,7 +134,26 @@ function obstacleOf(alternative: Alternative): Problem | undefined {
   return { path: alternative[0]?.path ?? "", message };
 }
 
-function encode(entries: readonly Entry[], protocols: readonly string[], hasExpected: boolean): Uint8Array {
+/** A table's contents, and where in it they stand. */
+interface Parts {
+  readonly bounds: readonly Bounds[];
+  /** By entry. */
+  readonly steps: readonly (readonly Step[])[];
+  readonly pivots: readonly ({ readonly at: number; readonly set: number } | undefined)[];
+  /** By first byte, the entries that it leaves possible. */
+  readonly lists: readonly (readonly number[])[];
+  /** A set's cells as text, and its index. */
+  readonly sets: ReadonlyMap<string, number>;
+  readonly stepCount: number;
+  readonly stepsAt: number;
+  readonly setsAt: number;
+  readonly dispatchAt: number;
+  readonly listsAt: number;
+  readonly reasonsAt: number;
+  readonly bytes: number;
+}
+
+function partsOf(entries: readonly Entry[], protocols: readonly string[]): Parts {
   const sets = new Map<string, number>();
   const setIndex = (set: Uint8Array) => {
     const key = set.join("");
@@ -151,21 +169,32 @@ function encode(entries: readonly Entry[], protocols: readonly string[], hasExpe
     return pivot === undefined ? undefined : { at: pivot.at, set: setIndex(pivot.set) };
   });
 
-  const alternativesAt = headerBytes;
+  const stepCount = steps.reduce((sum, { length }) => sum + length, 0);
+  const listed = lists.reduce((sum, { length }) => sum + length, 0);
   const stepsAt = alternativesAt + entries.length * alternativeBytes;
-  const setsAt = stepsAt + steps.flat().length * stepBytes;
+  const setsAt = stepsAt + stepCount * stepBytes;
   const dispatchAt = setsAt + sets.size * setBytes;
   const listsAt = dispatchAt + dispatchBytes;
-  const reasonsAt = Math.ceil((listsAt + lists.flat().length * 2) / 4) * 4;
-  const view = new DataView(new ArrayBuffer(reasonsAt + protocols.length * 4));
+  const reasonsAt = Math.ceil((listsAt + listed * 2) / 4) * 4;
+  const bytes = reasonsAt + protocols.length * 4;
+  return { bounds, steps, pivots, lists, sets, stepCount, stepsAt, setsAt, dispatchAt, listsAt, reasonsAt, bytes };
+}
+
+function encode(
+  entries: readonly Entry[],
+  protocols: readonly string[],
+  hasExpected: boolean,
+  { bounds, steps, pivots, lists, sets, stepCount, stepsAt, setsAt, dispatchAt, listsAt, reasonsAt, bytes }: Parts,
+): Uint8Array {
+  const view = new DataView(new ArrayBuffer(bytes));
   const words = [
     tableMagic,
     tableVersion,
     hasExpected ? 1 : 0,
-    Math.max(0, ...bounds.map(({ horizonBytes }) => horizonBytes)),
+    most(bounds.map(({ horizonBytes }) => horizonBytes)),
     entries.length,
     alternativesAt,
-    steps.flat().length,
+    stepCount,
     stepsAt,
     sets.size,
     setsAt,

@@ -31,8 +31,7 @@ function isHeld(alternative: Alternative): boolean {
   return (
     boundsOf(alternative).horizonBytes <= tablePrefixBytes &&
     alternative.every(
-      ({ test, negated }) =>
-        test.kind !== "probe" && (!negated || test.kind !== "bytes" || test.value.length <= 8),
+      ({ test, negated }) => test.kind !== "probe" && (!negated || test.kind !== "bytes" || test.value.length <= 8),
     )
   );
 }

@@ -49,7 +49,13 @@ function compare(profile: Profile, seed: number, count: number, engines: readonl
   for (const key of ["open", "pass", "foreign"] as const) tally[key] += agreement.said[key];
 }
 
-export function compareBuiltIn(name: string, seed: number, count: number, engines: readonly Engine[], tally: Tally): void {
+export function compareBuiltIn(
+  name: string,
+  seed: number,
+  count: number,
+  engines: readonly Engine[],
+  tally: Tally,
+): void {
   compare(loadProfile(name), seed, count, engines, tally);
 }
 

@@ -12,7 +12,29 @@ import { pick, type Random } from "../fuzz/mutate.ts";
 
 /** Few values, so that rules meet. */
 const values = [0x00, 0x01, 0x0a, 0x20, 0x30, 0x41, 0x61, 0x7f, 0x80, 0xff];
-const numbers = [0, 1, 2, 3, 7, 8, 9, 15, 16, 63, 64, 127, 128, 200, 255, 256, 257, 65_535, 65_536, 2 ** 31, 2 ** 32 - 1];
+const numbers = [
+  0,
+  1,
+  2,
+  3,
+  7,
+  8,
+  9,
+  15,
+  16,
+  63,
+  64,
+  127,
+  128,
+  200,
+  255,
+  256,
+  257,
+  65_535,
+  65_536,
+  2 ** 31,
+  2 ** 32 - 1,
+];
 
 export function grownProfile(random: Random): Profile {
   const known = Array.from({ length: 1 + random(6) }, (_, index) => ({
@@ -88,7 +110,8 @@ function bytesRule(random: Random): object {
 }
 
 function textRule(random: Random): object {
-  const text = () => String.fromCharCode(...list(1 + random(random(4) === 0 ? 20 : 4), () => pick(random, values) & 0x7f));
+  const text = () =>
+    String.fromCharCode(...list(1 + random(random(4) === 0 ? 20 : 4), () => pick(random, values) & 0x7f));
   const word = pick(random, ["GET ", "get", "a", "HELO mail.example.org", "\r\n", text()]);
   return { kind: "text", ...place(random), text: random(4) === 0 ? [word, text()] : word, ignoreCase: random(2) === 0 };
 }

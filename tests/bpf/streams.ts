@@ -28,7 +28,8 @@ export function createStreams(random: Random, { alternatives, vectors }: StreamS
 
   function noise(from: number, to: number): void {
     const kind = random(4);
-    for (let at = from; at < to; at++) bytes[at] = kind === 0 ? random(256) : kind === 1 ? 0x20 + random(95) : kind === 2 ? 0 : random(4);
+    for (let at = from; at < to; at++)
+      bytes[at] = kind === 0 ? random(256) : kind === 1 ? 0x20 + random(95) : kind === 2 ? 0 : random(4);
   }
 
   function member(set: Uint8Array): number {
@@ -37,30 +38,36 @@ export function createStreams(random: Random, { alternatives, vectors }: StreamS
     return byte;
   }
 
-  /** Makes one test hold, mostly. @returns where it ends. */
+  function putBytes({ value, mask }: Test & { kind: "bytes" }, at: number): number {
+    for (let index = 0; index < value.length; index++)
+      bytes[at + index] = (value[index] ?? 0) | (random(256) & ~(mask[index] ?? 0));
+    return at + value.length;
+  }
+
+  function putRun(test: Test & { kind: "run" | "rest" }, at: number): number {
+    const off = random(6) === 0 ? random(3) - 1 : 0;
+    const count = Math.max(0, test.min + random(Math.min(test.max - test.min, 40) + 1) + off);
+    for (let index = 0; index < count; index++) bytes[at + index] = member(test.set);
+    if (test.kind === "rest" || test.until === undefined) return at + count;
+    bytes[at + count] = member(test.until);
+    return at + count + 1;
+  }
+
+  /** Makes a test about a place hold, mostly. @returns where it ends; 0: it is about none. */
   function satisfy(test: Test, at: number): number {
     switch (test.kind) {
       case "bytes":
-        for (let index = 0; index < test.value.length; index++) {
-          const mask = test.mask[index] ?? 0;
-          bytes[at + index] = (test.value[index] ?? 0) | (random(256) & ~mask);
-        }
-        return at + test.value.length;
+        return putBytes(test, at);
       case "run":
-      case "rest": {
-        const until = test.kind === "run" ? test.until : undefined;
-        const off = random(6) === 0 ? random(3) - 1 : 0;
-        const count = Math.max(0, test.min + random(Math.min(test.max - test.min, 40) + 1) + off);
-        for (let index = 0; index < count; index++) bytes[at + index] = member(test.set);
-        if (until === undefined) return at + count;
-        bytes[at + count] = member(until);
-        return at + count + 1;
-      }
-      case "number":
-        putNumber(test, at, test.min + (random(3) === 0 ? random(5) - 2 : random(Math.min(test.max - test.min + 1, 300))));
+      case "rest":
+        return putRun(test, at);
+      case "number": {
+        const within = random(Math.min(test.max - test.min + 1, 300));
+        putNumber(test, at, test.min + (random(3) === 0 ? random(5) - 2 : within));
         return at + test.size;
+      }
       default:
-        return at;
+        return 0;
     }
   }
 
@@ -78,27 +85,27 @@ export function createStreams(random: Random, { alternatives, vectors }: StreamS
     putNumber(test, at, length - test.plus + off);
   }
 
+  /** Near a limit that the test sets to the length; 0: it sets none. */
+  function limitOf(test: Test): number {
+    if (test.kind !== "length" && test.kind !== "blocks") return 0;
+    const low = test.kind === "length" ? test.min : test.after;
+    return (random(2) === 0 && Number.isFinite(test.max) ? test.max : low) + random(4) - 1;
+  }
+
   function follow(terms: readonly Term[]): void {
     noise(0, longest);
     let cursor = 0;
     let end = 1;
-    const tied: [Test & { kind: "number" }, number][] = [];
     for (const { test, negated, relative, at } of terms) {
-      const start = Math.min(at + (relative ? cursor : 0), longest);
-      if (test.kind === "length" || test.kind === "blocks") {
-        const around = random(2) === 0 && Number.isFinite(test.max) ? test.max : test.kind === "length" ? test.min : test.after;
-        end = Math.max(end, around + random(4) - 1);
-        continue;
-      }
       if (negated && random(4) > 0) continue;
-      const next = satisfy(test, start);
-      if (test.kind === "number" && test.length !== "free") tied.push([test, start]);
-      if (negated) continue;
-      cursor = next;
-      end = Math.max(end, next);
+      const next = satisfy(test, Math.min(at + (relative ? cursor : 0), longest));
+      end = Math.max(end, limitOf(test), next);
+      if (!negated && next > 0) cursor = next;
     }
     length = end + (random(2) === 0 ? 0 : random(60));
-    for (const [test, at] of tied) tie(test, at);
+    for (const { test, relative, at } of terms) {
+      if (test.kind === "number" && test.length !== "free" && !relative) tie(test, at);
+    }
   }
 
   function copy(from: Uint8Array, start: number, to: number): number {
