@@ -7,7 +7,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
-import { compareBuiltIn, compareGrown, emptyTally, inlineProfiles } from "./agreement_run.ts";
+import { compareBuiltIn, compareGrown, emptyTally, inlineProfiles, streamsOfGrown } from "./agreement_run.ts";
 import { openEngine } from "./inline.ts";
 
 const { values } = parseArgs({
@@ -19,7 +19,6 @@ const { values } = parseArgs({
 });
 const streams = Number(values.streams);
 const firstSeed = Number(values.seed);
-const streamsOfGrown = 400;
 
 const libraries = await openLibraries(native);
 using engine = openEngine(libraries, values.reading === "pointers" ? "pointers" : "helpers");

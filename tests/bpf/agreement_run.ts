@@ -13,6 +13,9 @@ import { createStreams } from "./streams.ts";
 /** Those that a table can hold and that clients speak first to. */
 export const inlineProfiles = ["tapetrack", "opaque", "ssh", "tls", "rdp", "mqtt", "redis", "minecraft", "modbus"];
 
+/** Grows a profile for so many. */
+export const streamsOfGrown = 400;
+
 export interface Tally {
   streams: number;
   profiles: number;

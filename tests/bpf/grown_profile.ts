@@ -60,6 +60,7 @@ function grownAlternatives(random: Random): Alternative[] {
 
 /** Most are lists of what must stand one behind the other, as in a protocol. */
 function grownRule(random: Random, depth: number): unknown {
+  if (depth === 2 && random(6) === 0) return chain(random);
   if (depth === 0 || random(8) === 0) return grownAtom(random);
   const rules = Array.from({ length: 1 + random(random(8) === 0 ? 12 : 4) }, () => grownRule(random, depth - 1));
   switch (random(10)) {
@@ -73,9 +74,27 @@ function grownRule(random: Random, depth: number): unknown {
   }
 }
 
+/** Behind a word of any length nothing has a place of its own. */
+function chain(random: Random): unknown {
+  const first = {
+    kind: "run",
+    class: pick(random, ["any", "printable", "token"]),
+    min: random(3),
+    max: 3 + random(6),
+    until: "0a 20",
+  };
+  const next = () => ({
+    ...pick(random, [bytesRule, numberRule, numberRule, runRule])(random),
+    after: true,
+    at: random(3),
+  });
+  return { kind: "all", rules: [first, ...Array.from({ length: 1 + random(4) }, next)] };
+}
+
 function grownAtom(random: Random): unknown {
   const rule = pick(random, [bytesRule, textRule, runRule, numberRule, lengthRule])(random);
-  return random(7) === 0 ? { kind: "not", rule } : rule;
+  const isTied = "length" in rule;
+  return random(isTied ? 3 : 7) === 0 ? { kind: "not", rule } : rule;
 }
 
 const hexOf = (bytes: readonly number[]) => bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");

@@ -8,6 +8,7 @@ import process from "node:process";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import { guardedPort, noKernel, openGate, secondNs, ways } from "./gate.ts";
+import { loadInline, readings } from "./inline.ts";
 import { ethernet, ipv4, ipv6, packet, tcp } from "./packet.ts";
 import { verifiedInstructions } from "./test_run.ts";
 
@@ -16,6 +17,9 @@ const libraries = await openLibraries(native);
 
 /** A fiftieth of the verifier's limit: kernels before ours take more steps for the same program. */
 const instructionLimit = 20_000;
+
+/** Of the programs that judge first bytes: less than half of the verifier's limit. */
+const inlineLimit = 400_000;
 
 /** CLOCK_BOOTTIME, to the 10 ms of /proc/uptime. */
 function bootNs(): bigint {
@@ -34,6 +38,16 @@ describe.skipIf(noKernel !== undefined)("loading", () => {
       });
     }
   }
+
+  test.each([...readings.map((reading) => ["gate_xdp", reading] as const), ["gate_tc", "helpers"] as const])(
+    "the verifier does not give up on inline mode: %s by %s",
+    (program, reading) => {
+      using object = loadInline(libraries, program, reading);
+      const instructions = verifiedInstructions(libraries, object.programFd(program));
+      expect(instructions).toBeGreaterThan(instructionLimit);
+      expect(instructions).toBeLessThan(inlineLimit);
+    },
+  );
 
   test("CAP_BPF and CAP_NET_ADMIN are enough: no pointer arithmetic that wants CAP_PERFMON", () => {
     const few = "-all,+bpf,+net_admin";

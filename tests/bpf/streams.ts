@@ -79,10 +79,13 @@ export function createStreams(random: Random, { alternatives, vectors }: StreamS
     }
   }
 
-  /** The number that the length must be, or a neighbour of it. */
-  function tie(test: Test & { kind: "number" }, at: number): void {
-    const off = random(3) === 0 ? random(5) - 2 : 0;
-    putNumber(test, at, length - test.plus + off);
+  /** To what the length must be, or a neighbour of it. */
+  function tieNumbers(terms: readonly Term[]): void {
+    for (const { test, relative, at } of terms) {
+      if (test.kind !== "number" || test.length === "free" || relative) continue;
+      const off = random(3) === 0 ? random(5) - 2 : 0;
+      putNumber(test, at, length - test.plus + off);
+    }
   }
 
   /** Near a limit that the test sets to the length; 0: it sets none. */
@@ -103,9 +106,7 @@ export function createStreams(random: Random, { alternatives, vectors }: StreamS
       if (!negated && next > 0) cursor = next;
     }
     length = end + (random(2) === 0 ? 0 : random(60));
-    for (const { test, relative, at } of terms) {
-      if (test.kind === "number" && test.length !== "free" && !relative) tie(test, at);
-    }
+    tieNumbers(terms);
   }
 
   function copy(from: Uint8Array, start: number, to: number): number {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The flat table must say what the matcher says, of every vector, of every prefix of it.
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { compileProfile } from "../../src/core/compiled_profile.ts";
 import { parseProfile } from "../../src/core/profile.ts";
 import { profileLibrary } from "../../src/core/profile_library.ts";
 import { createSniffer } from "../../src/core/profile_sniffer.ts";
-import { type SignatureTable, tableOf, tablePrefixBytes } from "../../src/core/signature_table.ts";
+import * as tables from "../../src/core/signature_table.ts";
+import { type SignatureTable, tableLimits, tableOf, tablePrefixBytes } from "../../src/core/signature_table.ts";
 import { ciphers, loadProfile } from "../../src/profile.ts";
 import { createFriends } from "../vectors/friends.ts";
 import { loadVectors } from "../vectors/vectors.ts";
@@ -93,5 +95,133 @@ describe("what needs user space is refused, with the path", () => {
   test("postgres and http, for their names of any length", () => {
     const refused = [...profileLibrary.keys()].filter((name) => tableOf(loadProfile(name)).kind === "refused");
     expect(refused.sort()).toEqual(["http", "postgres"]);
+  });
+});
+
+describe("what the program has no room for is refused, with the figure and what to do", () => {
+  const numbered = (count: number, head: string) =>
+    Array.from({ length: count }, (_, index) => `${head}${String(index).padStart(10, "0")}`);
+  const nothingAt = (count: number) =>
+    Array.from({ length: count }, (_, at) => ({ kind: "not", rule: { kind: "bytes", at, hex: "00" } }));
+
+  function refusal(rules: readonly object[]): string {
+    const recognisers = [{ name: "mine", rules }];
+    const source = { expect: { kind: "length", min: 1 }, default: "accept", recognisers };
+    const parsed = parseProfile(source, "test", ciphers);
+    if (parsed.kind === "invalid") throw new Error(JSON.stringify(parsed.problems));
+    const result = tableOf(parsed.profile);
+    return result.kind === "refused"
+      ? result.problems.map(({ path, message }) => `${path}: ${message}`).join("; ")
+      : "";
+  }
+
+  test.each<[string, readonly object[], RegExp]>([
+    [
+      "bytes",
+      Array.from({ length: 12 }, (_, index) => ({
+        kind: "text",
+        text: numbered(512, String.fromCharCode(97 + index)),
+      })),
+      /^the file: The kernel has room for 262144 bytes of signatures, this profile has \d{6}; drop rules or names of foreign, or use the mode proxy$/,
+    ],
+    [
+      "candidates",
+      [{ kind: "text", text: numbered(257, "~") }],
+      /^the file: The kernel has room for 256 rules that begin with the same byte, this profile has 2[5-9]\d; drop/,
+    ],
+    [
+      "parts",
+      [{ kind: "all", rules: nothingAt(33) }],
+      /^the file: The kernel has room for 32 parts of one rule, this profile has 33; drop/,
+    ],
+    [
+      "parts that do not fit their count",
+      [{ kind: "all", rules: [...nothingAt(200), ...nothingAt(56)] }],
+      /^the file: The kernel has room for 32 parts of one rule, this profile has 256; drop/,
+    ],
+  ])("%s", (_, rules, message) => {
+    expect(refusal(rules)).toMatch(message);
+  });
+
+  test("and not what fits", () => {
+    expect(
+      refusal([
+        { kind: "all", rules: nothingAt(32) },
+        { kind: "text", text: numbered(100, "~") },
+      ]),
+    ).toBe("");
+  });
+});
+
+describe("the encoder and bpf/signatures.h mean the same by", () => {
+  const header = readFileSync(`${import.meta.dirname}/../../bpf/signatures.h`, "utf8");
+
+  function defined(name: string): number {
+    const value = new RegExp(`^#define ${name} (?:(0x[0-9a-f]+|\\d+)|\\((\\d+) \\* (\\d+)\\))(?:\\s|$)`, "m").exec(
+      header,
+    );
+    if (value === null) throw new Error(`bpf/signatures.h has no ${name}`);
+    return value[1] === undefined ? Number(value[2]) * Number(value[3]) : Number(value[1]);
+  }
+
+  /** `NAME` counts on from the one before, as in C. */
+  function enumeration(name: string): Record<string, number> {
+    const body = new RegExp(`^enum ${name} \\{\\n([^}]*)\\}`, "m").exec(header)?.[1] ?? "";
+    let next = 0;
+    const entries = [...body.matchAll(/^\t([A-Z_]+)(?: = (\d+)(?: << (\d+))?)?,/gm)].map(
+      ([, key = "", value, shift]) => {
+        next = value === undefined ? next : Number(value) << Number(shift ?? 0);
+        return [key, next++] as const;
+      },
+    );
+    return Object.fromEntries(entries);
+  }
+
+  function size(struct: string): number {
+    return Number(new RegExp(`sizeof\\(struct ${struct}\\) == (\\d+)`).exec(header)?.[1]);
+  }
+
+  test("limits and numbers of their own", () => {
+    const limits: Readonly<Record<string, number>> = tableLimits;
+    expect(limits).toEqual({
+      bytes: defined("SIGNATURES_BYTES"),
+      candidates: defined("MAX_CANDIDATES"),
+      steps: defined("MAX_STEPS"),
+    });
+    expect([tables.tableMagic, tables.tableVersion, tablePrefixBytes, tables.nothing]).toEqual([
+      defined("SIGNATURES_MAGIC"),
+      defined("SIGNATURES_VERSION"),
+      defined("PREFIX_BYTES"),
+      defined("NOTHING"),
+    ]);
+  });
+
+  test("kinds and flags", () => {
+    expect(enumeration("step_kind")).toEqual({
+      STEP_BYTES: tables.kindBytes,
+      STEP_RUN: tables.kindRun,
+      STEP_REST: tables.kindRest,
+      STEP_NUMBER: tables.kindNumber,
+      STEP_LENGTH: tables.kindLength,
+      STEP_BLOCKS: tables.kindBlocks,
+    });
+    expect(enumeration("step_flags")).toEqual({
+      STEP_NEGATED: tables.flagNegated,
+      STEP_RELATIVE: tables.flagRelative,
+      STEP_LITTLE: tables.flagLittle,
+    });
+    expect(enumeration("alternative_flags")).toEqual({
+      ALTERNATIVE_REFUTES: tables.flagRefutes,
+      ALTERNATIVE_EXPECTED: tables.flagExpected,
+    });
+    expect(enumeration("length_relation")).toEqual({ LENGTH_FREE: 0, LENGTH_EQUALS: 1, LENGTH_WITHIN: 2 });
+  });
+
+  test("structs", () => {
+    expect([size("signature_header"), size("signature_alternative"), size("signature_step")]).toEqual([
+      tables.headerBytes,
+      tables.alternativeBytes,
+      tables.stepBytes,
+    ]);
   });
 });

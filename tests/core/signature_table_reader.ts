@@ -95,24 +95,23 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
     }
   }
 
-  function missesPivot(alternativeAt: number): boolean {
-    const byte = bytes[view.getUint16(alternativeAt + 8, true)];
-    return byte !== undefined && inSet(view.getUint16(alternativeAt + 10, true), byte) === 0;
+  function signedTruth(step: number): Truth {
+    const before = cursor;
+    const found = stepTruth(step);
+    if ((view.getUint8(step + 1) & 1) === 0) return found;
+    cursor = before;
+    return found === 0 ? 0 : found === 1 ? -1 : 1;
   }
 
   function alternativeTruth(alternative: number): Truth {
     const at = alternativesAt + alternative * 16;
     const first = view.getUint16(at, true);
+    const [pivot, pivotSet] = [view.getUint16(at + 8, true), view.getUint16(at + 10, true)];
+    if (pivot < bytes.length && inSet(pivotSet, bytes[pivot] ?? 0) === 0) return -1;
     let truth: Truth = 1;
     cursor = -1;
     for (let index = 0; index < view.getUint8(at + 2); index++) {
-      const step = stepsAt + (first + index) * 24;
-      const before = cursor;
-      let found = stepTruth(step);
-      if ((view.getUint8(step + 1) & 1) !== 0) {
-        found = found === 0 ? 0 : found === 1 ? -1 : 1;
-        cursor = before;
-      }
+      const found = signedTruth(stepsAt + (first + index) * 24);
       if (found === -1) return -1;
       if (found === 0) truth = 0;
     }
@@ -126,7 +125,7 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
     const alternative = view.getUint16(listsAt + (view.getUint16(dispatch, true) + index) * 2, true);
     const at = alternativesAt + alternative * 16;
     const flags = view.getUint8(at + 3);
-    const truth = missesPivot(at) ? -1 : alternativeTruth(alternative);
+    const truth = alternativeTruth(alternative);
     if ((flags & 1) !== 0 && truth === 1) refuters.push(view.getUint16(at + 4, true));
     if ((flags & 2) !== 0 && truth > expected) expected = truth;
   }
