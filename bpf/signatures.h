@@ -16,7 +16,7 @@
 #include <bpf/bpf_helpers.h>
 
 #define SIGNATURES_MAGIC 0x73746774 /* "tgts" */
-#define SIGNATURES_VERSION 2
+#define SIGNATURES_VERSION 3
 
 /* No rule looks further; a longer one stays in user space. */
 #define PREFIX_BYTES 256
@@ -46,15 +46,19 @@ enum alternative_flags {
 	ALTERNATIVE_EXPECTED = 1 << 1,
 };
 
+/* A place that rules an alternative out for most packets. */
+struct signature_pivot {
+	__u16 at; /* NOTHING: none */
+	__u16 set; /* what may stand there */
+};
+
 struct signature_alternative {
 	__u16 first_step;
 	__u8 step_count;
 	__u8 flags; /* enum alternative_flags */
 	__u16 owner;
 	__u16 horizon_bytes;
-	__u16 pivot; /* a place that rules it out for most packets */
-	__u16 pivot_set; /* what may stand there */
-	__u32 reserved;
+	struct signature_pivot pivots[2];
 };
 
 enum step_kind {
@@ -148,6 +152,20 @@ static __always_inline const void *table_at(const struct signatures *table, __u3
 }
 
 /*
+ * Wherever they begin: clang would put them together from single bytes. The verifier refuses that
+ * only on machines that can not do it.
+ */
+static __always_inline __u64 load_u64(const void *from)
+{
+	return *(const __u64 *)from;
+}
+
+static __always_inline __u32 load_u32(const void *from)
+{
+	return *(const __u32 *)from;
+}
+
+/*
  * What a step says, as in src/core/signature_probe.ts: positive, it holds, and the number less
  * one is how many bytes decided that; negative, it fails; 0, more bytes decide.
  */
@@ -171,42 +189,58 @@ static __always_inline bool in_set(const struct signatures *table, __u32 sets_at
 	return *cells >> (byte & 7) & 1;
 }
 
+/* Of two words, how many bytes are the same before the first that is not. */
+__noinline int same_bytes(__u64 differs)
+{
+	int count = 0;
+
+	for (int i = 0; i < (int)sizeof(differs); i++) {
+		if (differs & 0xff)
+			break;
+		differs >>= 8;
+		count++;
+	}
+	return count;
+}
+
 static __always_inline int match_bytes(const struct signature_step *step, struct match *match,
 				       __u32 at)
 {
 	__u32 present = match->length - at;
-	__u64 differs, word;
+	__u64 differs;
 
 	if (at >= match->length)
 		return STEP_OPEN;
-	__builtin_memcpy(&word, &match->bytes[at & (PREFIX_BYTES - 1)], sizeof(word));
-	differs = (word & step->bytes.mask) ^ step->bytes.value;
-	if (present < sizeof(word))
+	differs = (load_u64(&match->bytes[at & (PREFIX_BYTES - 1)]) & step->bytes.mask) ^
+		  step->bytes.value;
+	if (present < sizeof(differs))
 		differs &= (1ULL << present * 8) - 1;
-	if (differs) {
-#pragma unroll
-		for (int i = 0; i < (int)sizeof(word); i++) {
-			if (differs & 0xff)
-				break;
-			differs >>= 8;
-			at++;
-		}
-		return fails(at + 1);
-	}
+	/* How many bytes it took to fail is of use only where that is to hold. */
+	if (differs)
+		return step->flags & STEP_NEGATED ? fails(at + same_bytes(differs) + 1) : fails(0);
 	if (present < step->count)
 		return STEP_OPEN;
 	match->cursor = at + step->count;
 	return holds(match->cursor);
 }
 
-static __always_inline int match_run(const struct signatures *table, __u32 sets_at,
-				     const struct signature_step *step, struct match *match,
-				     __u32 at)
+/* A global function for its loop: the verifier would go through it for each step of each rule. */
+__noinline int match_run(const struct signatures *table, struct match *match, __u32 step_at,
+			 __u32 sets_at, __u32 at)
 {
-	bool to_end = step->kind == STEP_REST;
-	bool has_until = !to_end && step->run.until != NOTHING;
-	__u32 count = step->count, limit = step->limit;
+	const struct signature_step *step;
+	__u32 count, limit, until, set;
+	bool to_end, has_until;
 
+	if (!table || !match)
+		return STEP_OPEN;
+	step = table_at(table, step_at);
+	to_end = step->kind == STEP_REST;
+	until = step->run.until;
+	has_until = !to_end && until != NOTHING;
+	set = step->run.set;
+	count = step->count;
+	limit = step->limit;
 	for (__u32 i = 0; i < PREFIX_BYTES; i++) {
 		__u32 index = at + i;
 		__u8 byte;
@@ -214,13 +248,13 @@ static __always_inline int match_run(const struct signatures *table, __u32 sets_
 		if (index >= match->length)
 			break;
 		byte = match->bytes[index & (PREFIX_BYTES - 1)];
-		if (has_until && in_set(table, sets_at, step->run.until, byte)) {
+		if (has_until && in_set(table, sets_at, until, byte)) {
 			if (i < count)
 				return fails(index + 1);
 			match->cursor = index + 1;
 			return holds(index + 1);
 		}
-		if (i >= limit || !in_set(table, sets_at, step->run.set, byte))
+		if (i >= limit || !in_set(table, sets_at, set, byte))
 			return fails(index + 1);
 		if (!to_end && !has_until && i + 1 == limit)
 			return holds(index + 1);
@@ -231,19 +265,17 @@ static __always_inline int match_run(const struct signatures *table, __u32 sets_
 static __always_inline int match_number(const struct signature_step *step, struct match *match,
 					__u32 at)
 {
-	__u32 size = step->count, end = at + size, value = 0;
+	__u32 size = step->count, end = at + size, value;
 	__s64 total;
 	int decided;
 
 	if (match->length < end)
 		return STEP_OPEN;
-#pragma unroll
-	for (__u32 i = 0; i < sizeof(value); i++) {
-		__u32 index = step->flags & STEP_LITTLE ? end - 1 - i : at + i;
-
-		if (i < size)
-			value = value << 8 | match->bytes[index & (PREFIX_BYTES - 1)];
-	}
+	value = load_u32(&match->bytes[at & (PREFIX_BYTES - 1)]);
+	if (step->flags & STEP_LITTLE)
+		value = value << (32 - size * 8) >> (32 - size * 8);
+	else
+		value = __builtin_bswap32(value) >> (32 - size * 8);
 	if (value < step->number.min || value > step->number.max)
 		return fails(end);
 	match->cursor = end;
@@ -271,18 +303,13 @@ static __always_inline int match_length(const struct signature_step *step, __u32
 	return STEP_OPEN;
 }
 
-__noinline int match_step(const struct signatures *table, struct match *match, __u32 step_at,
-			  __u32 sets_at)
+static __always_inline int match_step(const struct signatures *table, struct match *match,
+				      __u32 step_at, __u32 sets_at)
 {
-	const struct signature_step *step;
-	__u32 at;
-	int cursor;
+	const struct signature_step *step = table_at(table, step_at);
+	int cursor = match->cursor;
+	__u32 at = step->at;
 
-	if (!table || !match)
-		return STEP_OPEN;
-	step = table_at(table, step_at);
-	at = step->at;
-	cursor = match->cursor;
 	if (step->flags & STEP_RELATIVE) {
 		if (cursor < 0)
 			return STEP_OPEN;
@@ -294,7 +321,7 @@ __noinline int match_step(const struct signatures *table, struct match *match, _
 	if (step->kind == STEP_BYTES)
 		return match_bytes(step, match, at);
 	if (step->kind == STEP_RUN || step->kind == STEP_REST)
-		return match_run(table, sets_at, step, match, at);
+		return match_run(table, match, step_at, sets_at, at);
 	if (step->kind == STEP_NUMBER)
 		return match_number(step, match, at);
 	return match_length(step, match->length);
@@ -363,6 +390,15 @@ static __always_inline void note(struct match *match,
 	}
 }
 
+static __always_inline bool misses(const struct signatures *table, __u32 sets_at,
+				   const struct signature_pivot *pivot, const struct match *match)
+{
+	__u32 at = pivot->at;
+
+	return at < match->length &&
+	       !in_set(table, sets_at, pivot->set, match->bytes[at & (PREFIX_BYTES - 1)]);
+}
+
 /* Those that the first byte leaves possible. */
 static __always_inline void scan(const struct signatures *table, struct match *match,
 				 const struct signature_header *header)
@@ -373,16 +409,14 @@ static __always_inline void scan(const struct signatures *table, struct match *m
 	for (__u32 i = 0; i < MAX_CANDIDATES; i++) {
 		const struct signature_alternative *alternative;
 		const __u16 *candidate;
-		__u32 pivot;
 
 		if (i >= dispatch->count)
 			break;
 		candidate = table_at(table, header->lists_at + (dispatch->first + i) * 2);
 		alternative = table_at(table,
 				       header->alternatives_at + *candidate * sizeof(*alternative));
-		pivot = alternative->pivot;
-		if (pivot < match->length && !in_set(table, header->sets_at, alternative->pivot_set,
-						     match->bytes[pivot & (PREFIX_BYTES - 1)]))
+		if (misses(table, header->sets_at, &alternative->pivots[0], match) ||
+		    misses(table, header->sets_at, &alternative->pivots[1], match))
 			continue;
 		note(match, alternative,
 		     match_alternative(table, match,

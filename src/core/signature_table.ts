@@ -6,11 +6,12 @@ import type { Profile } from "./profile.ts";
 import { unknownProtocol } from "./profile_sniffer.ts";
 import { reasonHash } from "./reason.ts";
 import { type Bounds, boundsOf } from "./signature_bounds.ts";
+import { sizeOf } from "./signature_class.ts";
 import { firstByteLists, pivotOf } from "./signature_program.ts";
 import type { Alternative, Problem, Term, Test } from "./signature_term.ts";
 
 export const tableMagic = 0x73746774; // "tgts"
-export const tableVersion = 2;
+export const tableVersion = 3;
 
 /** What the program looks at of a connection; a longer rule is left to user space. */
 export const tablePrefixBytes = 256;
@@ -139,7 +140,7 @@ interface Parts {
   readonly bounds: readonly Bounds[];
   /** By entry. */
   readonly steps: readonly (readonly Step[])[];
-  readonly pivots: readonly ({ readonly at: number; readonly set: number } | undefined)[];
+  readonly pivots: readonly (readonly Pivot[])[];
   /** By first byte, the entries that it leaves possible. */
   readonly lists: readonly (readonly number[])[];
   /** A set's cells as text, and its index. */
@@ -164,10 +165,10 @@ function partsOf(entries: readonly Entry[], protocols: readonly string[]): Parts
   const steps = entries.map(({ alternative }) => alternative.flatMap((term) => stepsOf(term, setIndex)));
   const bounds = entries.map(({ alternative }) => boundsOf(alternative));
   const lists = firstByteLists(bounds);
-  const pivots = bounds.map(({ places }) => {
-    const pivot = pivotOf(places);
-    return pivot === undefined ? undefined : { at: pivot.at, set: setIndex(pivot.set) };
-  });
+  const pivots = pivotsOf(
+    entries.map(({ alternative }) => alternative),
+    setIndex,
+  );
 
   const stepCount = steps.reduce((sum, { length }) => sum + length, 0);
   const listed = lists.reduce((sum, { length }) => sum + length, 0);
@@ -178,6 +179,49 @@ function partsOf(entries: readonly Entry[], protocols: readonly string[]): Parts
   const reasonsAt = Math.ceil((listsAt + listed * 2) / 4) * 4;
   const bytes = reasonsAt + protocols.length * 4;
   return { bounds, steps, pivots, lists, sets, stepCount, stepsAt, setsAt, dispatchAt, listsAt, reasonsAt, bytes };
+}
+
+/** A place, and the index of the set of what may stand there. */
+interface Pivot {
+  readonly at: number;
+  readonly set: number;
+}
+
+/**
+ * Of each entry two places that rule it out for most packets: the matcher's, and another one. Of that, a set
+ * is the better the smaller it is, and the fewer other entries have the same at this place: what is like
+ * them is what comes here. A verdict takes the program two thirds of the time with the second one.
+ */
+function pivotsOf(alternatives: readonly Alternative[], setIndex: (set: Uint8Array) => number): Pivot[][] {
+  const places = alternatives.map((alternative) => {
+    const late = lateNumberPlaces(alternative);
+    return [...boundsOf(alternative).places]
+      .filter(([at, set]) => at > 0 && !late.has(at) && sizeOf(set) < 256)
+      .map(([at, set]) => ({ at, set: setIndex(set), size: sizeOf(set) }));
+  });
+  const keyOf = ({ at, set }: Pivot) => at * nothing + set;
+  const sharers = new Map<number, number>();
+  for (const place of places.flat()) sharers.set(keyOf(place), (sharers.get(keyOf(place)) ?? 0) + 1);
+  const passing = (place: Pivot & { readonly size: number }) =>
+    place.size / 256 + (sharers.get(keyOf(place)) ?? 0) / alternatives.length;
+  return alternatives.map((alternative, index) => {
+    const first = pivotOf(boundsOf(alternative).places);
+    const others = (places[index] ?? []).filter(({ at }) => at !== first?.at);
+    const second = others.toSorted((a, b) => passing(a) - passing(b) || a.at - b.at).slice(0, 1);
+    return first === undefined ? second : [{ at: first.at, set: setIndex(first.set) }, ...second];
+  });
+}
+
+/**
+ * A number fails when all its bytes are there, also where the first of them rules it out: the matcher says
+ * open until then, so that the program must too.
+ */
+function lateNumberPlaces(alternative: Alternative): ReadonlySet<number> {
+  return new Set(
+    alternative.flatMap(({ test, at }) =>
+      test.kind === "number" ? Array.from({ length: test.size - 1 }, (_, index) => at + index) : [],
+    ),
+  );
 }
 
 function encode(
@@ -214,8 +258,11 @@ function encode(
     view.setUint8(at + 3, flags);
     view.setUint16(at + 4, owner, true);
     view.setUint16(at + 6, bounds[index]?.horizonBytes ?? 0, true);
-    view.setUint16(at + 8, pivots[index]?.at ?? nothing, true);
-    view.setUint16(at + 10, pivots[index]?.set ?? 0, true);
+    for (const which of [0, 1]) {
+      const pivot = pivots[index]?.[which];
+      view.setUint16(at + 8 + which * 4, pivot?.at ?? nothing, true);
+      view.setUint16(at + 10 + which * 4, pivot?.set ?? 0, true);
+    }
     firstStep += count;
   }
   for (const [index, step] of steps.flat().entries()) putStep(view, stepsAt + index * stepBytes, step);

@@ -14,7 +14,7 @@ type Truth = -1 | 0 | 1;
 export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const word = (index: number) => view.getUint32(index * 4, true);
-  if (word(0) !== 0x73746774 || word(1) !== 2) throw new Error("Run signature table: not a table of version 2");
+  if (word(0) !== 0x73746774 || word(1) !== 3) throw new Error("Run signature table: not a table of version 3");
   const [hasExpected, alternativesAt, stepsAt, setsAt, dispatchAt, listsAt] = [
     word(2),
     word(5),
@@ -106,8 +106,10 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
   function alternativeTruth(alternative: number): Truth {
     const at = alternativesAt + alternative * 16;
     const first = view.getUint16(at, true);
-    const [pivot, pivotSet] = [view.getUint16(at + 8, true), view.getUint16(at + 10, true)];
-    if (pivot < bytes.length && inSet(pivotSet, bytes[pivot] ?? 0) === 0) return -1;
+    for (const pivot of [at + 8, at + 12]) {
+      const [place, set] = [view.getUint16(pivot, true), view.getUint16(pivot + 2, true)];
+      if (place < bytes.length && inSet(set, bytes[place] ?? 0) === 0) return -1;
+    }
     let truth: Truth = 1;
     cursor = -1;
     for (let index = 0; index < view.getUint8(at + 2); index++) {
