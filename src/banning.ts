@@ -11,6 +11,7 @@ import type { BanRequest, Enforcement } from "./core/enforcement.ts";
 import type { Events } from "./core/events.ts";
 import type { FenceOutcome } from "./core/fence.ts";
 import type { NeverBanEntry } from "./core/never_ban.ts";
+import { refusedByServer, undecidedTooOften } from "./core/strikes.ts";
 import { LineLimit, type Log, printable } from "./log.ts";
 import type { Sessions } from "./net/sessions.ts";
 import { manual } from "./open_fence.ts";
@@ -19,6 +20,8 @@ export interface BanningOptions {
   readonly timeoutMs: number;
   readonly ipv6Bits: number;
   readonly nowMs: () => number;
+  /** Bans fill the table, which nobody enforces; no connection is cut. */
+  readonly dryRun?: boolean;
   /** From verdict to map entry. */
   readonly latency: LatencyHistogram;
   readonly events?: Events;
@@ -48,40 +51,36 @@ export class Banning {
     this.#lines = new LineLimit(log, linesPerSecond, "bans");
   }
 
-  /** The sniffer found another protocol. */
+  /**
+   * The client is a stranger: the sniffer found another protocol, or it had its last strike. In a dry run the
+   * table takes it as well, so that status and counters show who would be out.
+   */
   client(client: Client, protocol: string, evidence: Evidence): void {
     const target = this.#enforcement.neverBan.bannable(client);
+    const dryRun = this.#options.dryRun === true;
     if ("conflict" in target) {
       const { prefix, why } = target.conflict;
       this.#counters.spared++;
       this.#tell("spared", client.sourceText, protocol, evidence);
       this.#lines.line("warn", () => [
-        `Did not ban ${client.sourceText}: ${spoke(protocol, evidence)}, but ${prefix.text} is never banned (${why})`,
+        `${dryRun ? "Would not ban" : "Did not ban"} ${client.sourceText}: ${deed(protocol, evidence)}, but ${prefix.text} is never banned (${why})`,
         evidenceFields(client.sourceText, protocol, evidence),
       ]);
       return;
     }
     const { prefix } = target;
+    // It would not have come so far.
+    if (dryRun && this.#enforcement.refuses(client, this.#options.nowMs())) return;
     const forMs = this.#options.timeoutMs;
     const decidedMs = performance.now();
     const result = this.#enforcement.ban({ prefix, protocol, by: "sniffer", forMs, evidence }, this.#options.nowMs());
     if (result.kind === "spared") return;
     if (result.kernel?.kind === "enforced") this.#latency.observe((performance.now() - decidedMs) / 1000);
-    this.#cut(prefix);
+    this.#cut(prefix, dryRun ? 1 : 0);
+    if (dryRun) this.#tell("would-ban", client.sourceText, protocol, evidence);
     this.#lines.line("info", () => [
-      `Banned ${prefix.text} for ${formatDuration(forMs)}: ${spoke(protocol, evidence)}${inKernel(result.kernel)}`,
+      `${dryRun ? "Would ban" : "Banned"} ${prefix.text} for ${formatDuration(forMs)}: ${deed(protocol, evidence)}${inKernel(result.kernel)}${dryRun ? " (dry run)" : ""}`,
       { ...evidenceFields(prefix.text, protocol, evidence), seconds: forMs / 1000, kernel: result.kernel?.kind },
-    ]);
-  }
-
-  /** The same under --dry-run. */
-  wouldBan(client: Client, protocol: string, evidence: Evidence): void {
-    const counted = this.#counters.bansByProtocol.get(protocol) ?? 0;
-    this.#counters.bansByProtocol.set(protocol, counted + 1);
-    this.#tell("would-ban", client.sourceText, protocol, evidence);
-    this.#lines.line("info", () => [
-      `Would ban ${client.sourceText}: ${spoke(protocol, evidence)} (dry run)`,
-      evidenceFields(client.sourceText, protocol, evidence),
     ]);
   }
 
@@ -93,7 +92,7 @@ export class Banning {
     if (result.kind === "spared") return protectedBy(text, result.conflict);
     this.#cut(prefix);
     this.#lines.line("info", () => [
-      `Banned ${prefix.text} for ${formatDuration(forMs)}: by command${inKernel(result.kernel)}`,
+      `${this.#options.dryRun === true ? "Would ban" : "Banned"} ${prefix.text} for ${formatDuration(forMs)}: by command${inKernel(result.kernel)}`,
       { source: prefix.text, seconds: forMs / 1000, kernel: result.kernel?.kind },
     ]);
     return { kind: "done", value: result.ban };
@@ -182,12 +181,15 @@ export class Banning {
     this.#options.events?.publish({ type, atMs, source, protocol, evidence, by: "sniffer", ...none });
   }
 
-  #cut(prefix: Prefix): void {
-    this.#counters.cut += this.#sessions.cut(prefix);
+  /** @param counted connections of the source that a dry run counted otherwise. */
+  #cut(prefix: Prefix, counted = 0): void {
+    const { dryRun } = this.#options;
+    this.#counters.cut += dryRun === true ? this.#sessions.count(prefix) - counted : this.#sessions.cut(prefix);
   }
 
   /** After many ranges: one look at all connections instead of one for each range. */
   #cutBanned(): void {
+    if (this.#options.dryRun === true) return;
     const nowMs = this.#options.nowMs();
     const { bans } = this.#enforcement;
     this.#counters.cut += this.#sessions.cutWhere((client) => bans.find(client, nowMs) !== undefined);
@@ -201,8 +203,11 @@ export class Banning {
   }
 }
 
-function spoke(protocol: string, evidence: Evidence): string {
-  return `it spoke ${protocol} to port ${evidence.gatePort}, first bytes "${printable(evidence.firstBytes)}"`;
+function deed(protocol: string, evidence: Evidence): string {
+  const to = `port ${evidence.gatePort}, first bytes "${printable(evidence.firstBytes)}"`;
+  if (protocol === refusedByServer) return `the server hung up on it again and again at ${to}`;
+  if (protocol === undecidedTooOften) return `it stayed undecided again and again at ${to}`;
+  return `it spoke ${protocol} to ${to}`;
 }
 
 function evidenceFields(source: string, protocol: string, evidence: Evidence): Readonly<Record<string, unknown>> {

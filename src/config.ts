@@ -49,7 +49,17 @@ export function bounces({ mode, reject }: Config): boolean {
 }
 
 /** What only a relay can do. */
-const proxyOnly = ["upstream", "first-packet", "max-connections", "max-per-source", "prefilter"] as const;
+const proxyOnly = [
+  "upstream",
+  "first-packet",
+  "max-connections",
+  "max-per-source",
+  "prefilter",
+  "judge",
+  "strikes",
+  "record",
+  "record-max",
+] as const;
 
 /** @throws Failure for options that contradict each other. */
 function requireSense(config: Config, given: RawOptions): void {

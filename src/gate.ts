@@ -13,8 +13,9 @@ import { Enforcement, sweepLimit } from "./core/enforcement.ts";
 import { Events } from "./core/events.ts";
 import type { Fence } from "./core/fence.ts";
 import type { Sniffer } from "./core/sniff.ts";
+import { refusedByServer, undecidedTooOften } from "./core/strikes.ts";
 import { EventStreams } from "./event_stream.ts";
-import { codeOf, Failure, messageOf } from "./failure.ts";
+import { Failure, messageOf } from "./failure.ts";
 import { GateStatus } from "./gate_status.ts";
 import { isLoopback } from "./host.ts";
 import { InlineWatch } from "./inline_watch.ts";
@@ -22,15 +23,18 @@ import { announce } from "./instance.ts";
 import { bootClock } from "./kernel/clock.ts";
 import type { KernelFence } from "./kernel/kernel_fence.ts";
 import { connectionLimit, descriptorLimit } from "./limits.ts";
+import { cannotListen } from "./listening.ts";
 import type { Log } from "./log.ts";
 import { MapWatch } from "./map_watch.ts";
 import { type AcceptorContext, acceptor } from "./net/acceptor.ts";
 import { Sessions } from "./net/sessions.ts";
 import { Upstreams } from "./net/upstreams.ts";
+import { Observer, type ObserverOptions } from "./observer.ts";
 import { giveUpPrivileges, openFence } from "./open_fence.ts";
 import { type Config, formatStatus, type StatusAddress } from "./options.ts";
 import { loadSignatureTable, loadSniffer } from "./profile.ts";
 import { neverBanOf, protectUpstreams } from "./protection.ts";
+import { Recorder } from "./recorder.ts";
 import { Rejection } from "./rejection.ts";
 import { type HttpServer, type Listener, type Runtime, silentEvents, type TcpSocket } from "./runtime/types.ts";
 import { sayStart } from "./start_log.ts";
@@ -70,9 +74,14 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   const kernelJudges = isInline || (config.prefilter && !config["dry-run"]);
   const table = kernelJudges ? loadSignatureTable(config.profile) : undefined;
   if (!isInline) await requireFree(runtime, config);
-  const fence = await openFence(config, { runtime, version, table, protocols: sniffer.protocols, log });
+  const protocols = [...sniffer.protocols, refusedByServer, undecidedTooOften];
+  const fence = await openFence(config, { runtime, version, table, protocols, log });
   const bans = new Bans(config["max-bans"], config["ipv6-prefix"]);
-  const enforcement = new Enforcement(bans, neverBan, fence, counters, events);
+  const dryRun = config["dry-run"];
+  // A dry run fills the table, and neither the kernel nor whoever follows takes it for bans.
+  const enforcement = dryRun
+    ? new Enforcement(bans, neverBan, undefined, counters)
+    : new Enforcement(bans, neverBan, fence, counters, events);
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
   const sessions = new Sessions(config["ipv6-prefix"]);
   const upstreams = new Upstreams(serversOf(config), runtime.connect, ({ address, reachable, error }) => {
@@ -80,9 +89,13 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     events.publish(event);
     if (reachable === true) log("info", `${isInline ? "Server" : "Upstream"} ${address} is reachable`);
     else log("warn", unreachable(address, error, isInline));
+    observer?.upstreamChanged(reachable === true);
   });
-  const banOptions = { timeoutMs: config.timeout, ipv6Bits: config["ipv6-prefix"], nowMs, latency, events };
+  const banOptions = { timeoutMs: config.timeout, ipv6Bits: config["ipv6-prefix"], nowMs, dryRun, latency, events };
   const banning = new Banning(enforcement, sessions, counters, log, banOptions);
+  const ban = (client: Client, protocol: string, evidence: Evidence) => banning.client(client, protocol, evidence);
+  const recorder = recorderOf(config, log);
+  const observer = observerOf(config, sniffer, { recorder, nowMs, ban });
   const maxConnections = config["max-connections"] ?? connectionLimit(runtime.name, descriptorLimit());
   const inline =
     fence?.judge === undefined
@@ -103,6 +116,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
       banning,
       fence,
       inline,
+      recorder,
       maxConnections,
       nowMs,
     },
@@ -115,19 +129,16 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
     (client) => status.blocking && enforcement.blocksInKernel(client, nowMs()),
   );
   const context = {
-    ...{ sniffer, counters, sessions, upstreams, maxConnections, nowMs },
-    dryRun: config["dry-run"],
+    ...{ sniffer, counters, sessions, upstreams, maxConnections, nowMs, dryRun, ban, observer },
     firstPacketMs: config["first-packet"],
     ipv6Bits: config["ipv6-prefix"],
     maxConnectionsPerSource: config["max-per-source"],
     refuses: (client: Client) => enforcement.refuses(client, nowMs()),
-    ban: (client: Client, protocol: string, evidence: Evidence) => banning.client(client, protocol, evidence),
-    wouldBan: (client: Client, protocol: string, evidence: Evidence) => banning.wouldBan(client, protocol, evidence),
     reject: (socket: TcpSocket, client: Client) => rejection.end(socket, client),
   } satisfies AcceptorContext;
 
   let keep = config.keep || fence?.stoodBefore === true;
-  const opened: (() => void | Promise<void>)[] = [() => fence?.close(keep)];
+  const opened: (() => void | Promise<void>)[] = [() => fence?.close(keep), () => recorder?.close()];
   try {
     if (isInline) requireGuarded(fence);
     else {
@@ -150,7 +161,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   sayStart(config, status, log);
   await watch?.adoptAll();
   const sweep = sweeper(enforcement, status);
-  const parts = { sessions, upstreams, sweep, fence, inline, watch, status, banning, nowMs };
+  const parts = { sessions, upstreams, sweep, fence, inline, watch, status, banning, observer, nowMs };
   const timers = [setInterval(() => attempt(() => tick(parts), log), tickMs)];
   if (inline !== undefined) timers.push(setInterval(() => attempt(() => inline.fetch(), log), fetchMs));
   void upstreams.probe(nowMs(), 0);
@@ -219,6 +230,7 @@ interface TickParts {
   readonly watch: MapWatch | undefined;
   readonly status: GateStatus;
   readonly banning: Banning;
+  readonly observer: Observer | undefined;
   readonly nowMs: () => number;
 }
 
@@ -231,9 +243,10 @@ function attempt(work: () => void, log: Log): void {
   }
 }
 
-function tick({ sessions, upstreams, sweep, fence, inline, watch, status, banning, nowMs }: TickParts): void {
+function tick({ sessions, upstreams, sweep, fence, inline, watch, status, banning, observer, nowMs }: TickParts): void {
   const now = nowMs();
   sessions.expire(now);
+  observer?.tick();
   sweep(now);
   void upstreams.retry(now, upstreamRetryMs);
   fence?.tick(now);
@@ -245,6 +258,22 @@ function tick({ sessions, upstreams, sweep, fence, inline, watch, status, bannin
   });
   status.kernel = fence?.status();
   banning.flushLog();
+}
+
+function recorderOf(config: Config, log: Log): Recorder | undefined {
+  if (config.record === undefined) return undefined;
+  return new Recorder({ file: config.record, limitBytes: config["record-max"] * 1024 * 1024, log });
+}
+
+/** Undefined where nothing is recorded or judged beyond the first packet: then it costs nothing. */
+function observerOf(
+  config: Config,
+  { undecidedLimit }: Sniffer,
+  parts: Pick<ObserverOptions, "recorder" | "nowMs" | "ban">,
+): Observer | undefined {
+  const refusedLimit = config.judge === "upstream" ? config.strikes : undefined;
+  if (parts.recorder === undefined && refusedLimit === undefined && undecidedLimit === undefined) return undefined;
+  return new Observer({ ...parts, refusedLimit, undecidedLimit, gatePort: config.listen.port });
 }
 
 /** A slice at a time: thousands of bans that end together do not hold up the relay. */
@@ -297,16 +326,6 @@ async function serveStatus(
   } catch (error) {
     throw cannotListen("--status", formatStatus(address), error);
   }
-}
-
-function cannotListen(option: string, address: string, error: unknown): Failure {
-  const remedies: Readonly<Record<string, string>> = {
-    EADDRINUSE: `the port is in use; "ss -ltnp" shows by whom, or choose another with ${option}`,
-    EACCES: `no permission; ports below 1024 need root or CAP_NET_BIND_SERVICE, or choose another with ${option}`,
-    EADDRNOTAVAIL: `no interface has this address; "ip address" shows those there are, or choose another with ${option}`,
-  };
-  const remedy = remedies[codeOf(error) ?? ""] ?? messageOf(error);
-  return new Failure(`Cannot listen on "${address}": ${remedy}`, { exitCode: 3, cause: error });
 }
 
 function announceGate(config: Config, version: string, token: string, log: Log): () => void {

@@ -17,6 +17,7 @@ import { renderMetrics } from "./metrics.ts";
 import type { Sessions } from "./net/sessions.ts";
 import type { Upstreams } from "./net/upstreams.ts";
 import type { Config } from "./options.ts";
+import type { Recorder } from "./recorder.ts";
 import { type BanDetails, type BanView, banView, kernelSnapshot, type Snapshot, type Why } from "./snapshot.ts";
 import type { Readiness, StatusSource } from "./status.ts";
 
@@ -32,6 +33,7 @@ export interface GateParts {
   readonly banning: Banning;
   readonly fence: Fence | undefined;
   readonly inline: InlineWatch | undefined;
+  readonly recorder: Recorder | undefined;
   readonly maxConnections: number;
   readonly events: EventStreams;
   readonly nowMs: () => number;
@@ -105,6 +107,7 @@ export class GateStatus implements StatusSource {
         full: counters.kernelFull,
         failed: counters.kernelFailed,
       }),
+      recording: this.#parts.recorder?.status() ?? null,
     };
   }
 

@@ -79,12 +79,11 @@ export class InlineWatch {
     this.#parts.judge.protect(this.#parts.neverBan.entries().map(({ prefix }) => prefix));
   }
 
-  #settle({ source, sourcePort, port, what, protocol, firstBytes }: InlineDecision): void {
+  #settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {
     const { banning, counters, ipv6Bits, alone } = this.#parts;
     const client = new Client(source.text, sourcePort, ipv6Bits);
     const evidence = { firstBytes, clientAddress: source.text, clientPort: sourcePort, gatePort: port };
     if (!alone) counters.foreign++;
-    if (what === "would_ban") banning.wouldBan(client, protocol, evidence);
-    else banning.client(client, protocol, evidence);
+    banning.client(client, protocol, evidence);
   }
 }

@@ -65,6 +65,18 @@ const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./commands/check.ts")).check,
     flags: async () => (await import("./commands/check.ts")).checkFlags,
   },
+  learn: {
+    usage: "learn -o FILE",
+    about: "derive a profile from real traffic or recordings",
+    load: async () => (await import("./commands/learn.ts")).learn,
+    flags: async () => (await import("./commands/learn.ts")).learnFlags,
+  },
+  replay: {
+    usage: "replay RECORDING -p NEW",
+    about: "what would another profile have said of recorded connections?",
+    load: async () => (await import("./commands/replay.ts")).replay,
+    flags: async () => (await import("./commands/replay.ts")).replayFlags,
+  },
   doctor: {
     usage: "doctor",
     about: "is this host ready, and if not, what to type",

@@ -74,6 +74,7 @@ export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, rea
     metric("counter", "ttgate_kernel_map_full_total", "Bans that found the map full.", one(kernel.full)),
     ...judged(kernel),
     metric("counter", "ttgate_kernel_errors_total", "Bans that the kernel refused.", one(kernel.failed)),
+    ...recordingMetrics(snapshot.recording),
     histogram("ttgate_ban_latency_seconds", "From verdict to map entry.", latency),
   ].join("");
 }
@@ -88,6 +89,22 @@ function judged({ judged }: Snapshot["kernel"]): readonly string[] {
 
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** Only with --record. */
+function recordingMetrics(recording: Snapshot["recording"]): readonly string[] {
+  if (recording === null) return [];
+  const one = (value: number): readonly Sample[] => [[{}, value]];
+  return [
+    metric("counter", "ttgate_recorded_connections_total", "Connections recorded.", one(recording.connections)),
+    metric("counter", "ttgate_unrecorded_connections_total", "Connections not recorded.", one(recording.dropped)),
+    metric(
+      "gauge",
+      "ttgate_recording_ended",
+      "1 when nothing more is recorded.",
+      one(Number(recording.ended !== null)),
+    ),
+  ];
 }
 
 function metric(type: "gauge" | "counter", name: string, help: string, samples: readonly Sample[]): string {

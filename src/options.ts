@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { formatEndpoint, parsePrefix } from "./core/address.ts";
 import { parseDuration } from "./core/duration.ts";
+import { fewestStrikes } from "./core/strikes.ts";
 
 export interface HostPort {
   readonly host: string;
@@ -181,7 +182,7 @@ export const options = {
     schema: text("HOST:PORT, unix:/PATH or off", parseStatus).default({ kind: "tcp", host: "127.0.0.1", port: 9500 }),
   },
   "dry-run": {
-    help: "judge and count, ban nobody, relay everybody",
+    help: "relay everybody, ban nobody, count what would have become of them",
     schema: z.boolean(`expected true or false`).default(false),
   },
   reject: {
@@ -222,6 +223,26 @@ export const options = {
     value: "BITS",
     help: "an IPv6 ban covers the client's network of this length (default 64)",
     schema: whole(1, 128).default(64),
+  },
+  judge: {
+    value: "none|upstream",
+    help: "upstream: ban a source on which the server hangs up without a byte, --strikes times (default none)",
+    schema: z.enum(["none", "upstream"], `expected "none" or "upstream"`).default("none"),
+  },
+  strikes: {
+    value: "N",
+    help: "with --judge upstream: so many hang-ups within ten minutes, at least 3 (default 5)",
+    schema: whole(fewestStrikes, 1000).default(5),
+  },
+  record: {
+    value: "FILE",
+    help: "append what clients send first to FILE, for learn and replay; it holds clients' data",
+    schema: name("a file").optional(),
+  },
+  "record-max": {
+    value: "MIB",
+    help: "recording ends when FILE has this many MiB (default 64)",
+    schema: whole(1, 1_048_576).default(64),
   },
   log: {
     value: "text|json",

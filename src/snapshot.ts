@@ -2,6 +2,7 @@
 // What `GET /status` says, and the words for bans: names are a contract, tools read them.
 import type { Ban } from "./core/bans.ts";
 import type { FenceRecord, FenceStatus } from "./core/fence.ts";
+import type { RecorderStatus } from "./recorder.ts";
 
 export interface Snapshot {
   readonly version: string;
@@ -47,6 +48,8 @@ export interface Snapshot {
     readonly byProtocol: Readonly<Record<string, number>>;
   };
   readonly kernel: KernelSnapshot;
+  /** Null without --record. */
+  readonly recording: RecorderStatus | null;
 }
 
 export interface KernelSnapshot {

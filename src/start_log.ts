@@ -26,6 +26,8 @@ export function sayStart(config: Config, status: GateStatus, log: Log): void {
   else if (kernel.map !== null)
     log("info", `Kernel: map ${kernel.map}, XDP on ${interfaces.join(", ") || "no interface"}`);
   if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody gets to the server");
+  if (config.record !== undefined)
+    log("info", `Recording what clients send first to "${config.record}": it holds their data`);
   log(
     "info",
     `Never banned: ${snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"}`,

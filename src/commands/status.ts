@@ -43,6 +43,7 @@ function rendered(snapshot: Snapshot): string {
     ...pressure(bans),
     ...judged(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
+    ...recordingRow(snapshot.recording),
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
   ];
   return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
@@ -61,6 +62,13 @@ function judged({ judged }: Snapshot["kernel"]): (readonly [string, string])[] {
     .filter(([outcome, count]) => count > 0 || outcome === "passed" || outcome === "banned")
     .map(([outcome, count]) => `${count} ${words[outcome] ?? outcome}`);
   return [["judged", told.join(", ")]];
+}
+
+function recordingRow(recording: Snapshot["recording"]): (readonly [string, string])[] {
+  if (recording === null) return [];
+  const { file, connections, dropped, bytes, ended } = recording;
+  const state = ended === null ? "" : `; ended: ${ended}`;
+  return [["recording", `${connections} connections, ${dropped} not recorded, ${bytes} bytes in ${file}${state}`]];
 }
 
 function kernelText(kernel: Snapshot["kernel"]): string {

@@ -20,6 +20,7 @@ export interface CompiledProfile {
   /** By recogniser: it overrules what is expected. */
   readonly refutes: readonly boolean[];
   readonly fallback: Profile["fallback"];
+  readonly undecidedLimit: number | undefined;
 }
 
 export function compileRecognisers(known: Profile["known"]): CompiledRecognisers {
@@ -30,9 +31,9 @@ export function compileRecognisers(known: Profile["known"]): CompiledRecognisers
   };
 }
 
-export function compileProfile({ name, expect, known, fallback }: Profile): CompiledProfile {
+export function compileProfile({ name, expect, known, fallback, undecidedLimit }: Profile): CompiledProfile {
   const refutes = known.map((recogniser) => recogniser.refutes);
-  return { name, expected: programOf(expect), known: compileRecognisers(known), refutes, fallback };
+  return { name, expected: programOf(expect), known: compileRecognisers(known), refutes, fallback, undecidedLimit };
 }
 
 /**
@@ -46,6 +47,7 @@ export function builtInProfile(source: ProfileSource, known: CompiledRecognisers
     known,
     refutes: known.names.map((name) => isRefuter(source, name)),
     fallback: source.default ?? "foreign",
+    undecidedLimit: source.strikes,
   };
 }
 

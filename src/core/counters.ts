@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was counted since the start. Written by one place each, read by the status snapshot.
+// What was counted since the start. Written by one place each, read by the status snapshot. A dry run
+// counts what would have become of a connection, and as relayed what was.
 
 export interface Counters {
   accepted: number;
@@ -18,7 +19,6 @@ export interface Counters {
   /** Live connections reset because their source was banned. */
   cut: number;
   bansTotal: number;
-  /** Bans, or with --dry-run would-be bans, by protocol. */
   readonly bansByProtocol: Map<string, number>;
   /** Bans the full kernel map could not take; user space enforces them. */
   kernelFull: number;

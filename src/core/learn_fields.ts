@@ -13,6 +13,10 @@ const randomLimitBytes = 64;
 const sizes = [4, 3, 2, 1] as const;
 /** A length may count itself, its header, or only what follows. */
 const plusLimit = 64;
+/** A number has up to so many bytes above the highest one that moves: four of 32 bits, and slow ones of 64. */
+const quietBytes = 3;
+/** Fewer letters in a row may be numbers. */
+const tellingText = 4;
 /** Two sizes fit some line by chance; three do not. */
 const leastDistinctSizes = 3;
 
@@ -84,20 +88,79 @@ function isVaried(samples: readonly Recording[], from: number): boolean {
   return true;
 }
 
-/** Bytes up to `end` that are the same in every sample and are no part of a number that moves. */
+/**
+ * @param samples in the order of their time.
+ * @returns bytes up to `end` that are the same in every sample and are no part of a number that moves.
+ */
 export function constantsOf(samples: readonly Recording[], end: number, field: LengthField | undefined): Constant[] {
   const limit = Math.min(end, shortestOf(samples), headerLimitBytes);
   const values = Array.from({ length: limit }, (_, at) => constantOf(samples.map(({ bytes }) => bytes[at] ?? 0)));
-  const usable = values.map((value, at) => value !== undefined && !isIn(field, at) && !clockAt(samples, at));
+  const isOfFewSizes = new Set(samples.map(({ totalBytes }) => totalBytes)).size < leastDistinctSizes;
+  const usable = values.map(
+    (value, at) =>
+      value !== undefined &&
+      !isIn(field, at) &&
+      !clockAt(samples, at) &&
+      !(isOfFewSizes && mayBeLength(samples, values, at)),
+  );
   // What looks random from its first byte on may begin with a counter: the byte at the limit moves, too.
   for (let at = 0; at <= limit; at++) {
     if (values[at] !== undefined || isIn(field, at)) continue;
-    // The quiet end of a counter: zeros (or ones) that touch a byte that moves.
-    for (const step of [-1, 1]) {
-      for (let near = at + step; usable[near] === true && (values[near] === 0 || values[near] === 0xff); near += step)
-        usable[near] = false;
+    for (const step of [-1, 1] as const) {
+      const count = quietBytesBeside(samples, values, at, step);
+      for (let near = 1; near <= count; near++) {
+        const place = at + near * step;
+        if (usable[place] === true) usable[place] = false;
+      }
     }
   }
+  return runsOf(values, usable);
+}
+
+/** Where all packets are of the same size, a length that they carry does not move. Text is none. */
+function mayBeLength(samples: readonly Recording[], values: readonly (number | undefined)[], at: number): boolean {
+  const isText = textRunAt(values, at) >= tellingText;
+  for (const size of sizes.filter((size) => size > 1 || !isText)) {
+    for (let from = Math.max(0, at - size + 1); from <= at; from++) {
+      for (const endian of ["big", "little"] as const) {
+        const isLength = samples.every(({ bytes, totalBytes }) => {
+          const rest = totalBytes - numberAt(bytes, from, size, endian);
+          return rest >= 0 && rest <= plusLimit;
+        });
+        if (isLength) return true;
+      }
+    }
+  }
+  return false;
+}
+
+/** How many bytes of text that never change the place is in the middle of. */
+function textRunAt(values: readonly (number | undefined)[], at: number): number {
+  const isText = (value: number | undefined) => value !== undefined && value > 0x20 && value < 0x7f;
+  if (!isText(values[at])) return 0;
+  let first = at;
+  let last = at;
+  while (isText(values[first - 1])) first--;
+  while (isText(values[last + 1])) last++;
+  return last - first + 1;
+}
+
+/** How many bytes beside one that moves belong to the same number, and will move some day. */
+function quietBytesBeside(
+  samples: readonly Recording[],
+  values: readonly (number | undefined)[],
+  at: number,
+  step: -1 | 1,
+): number {
+  // The quiet end of a counter: zeros, or ones.
+  let count = 0;
+  while ([0, 0xff].includes(values[at + (count + 1) * step] ?? 1)) count++;
+  const below = at - step;
+  const isMovingBelow = below >= 0 && values[below] === undefined;
+  return isGrowing(samples, at, isMovingBelow) ? Math.max(count, quietBytes) : count;
+}
+
+function runsOf(values: readonly (number | undefined)[], usable: readonly boolean[]): Constant[] {
   const constants: { at: number; bytes: number[] }[] = [];
   for (const [at, value] of values.entries()) {
     if (usable[at] !== true || value === undefined) continue;
@@ -106,6 +169,26 @@ export function constantsOf(samples: readonly Recording[], end: number, field: L
     else constants.push({ at, bytes: [value] });
   }
   return constants;
+}
+
+/**
+ * Does the byte grow with time, as the highest moving byte of a counter or a clock does? Of random bytes half
+ * the steps go down. A flag that comes up once grows too, but it stands alone.
+ */
+function isGrowing(samples: readonly Recording[], at: number, hasMovingBelow: boolean): boolean {
+  let steps = 0;
+  let falls = 0;
+  let before: number | undefined;
+  const distinct = new Set<number>();
+  for (const { bytes } of samples) {
+    const value = bytes[at];
+    if (value === undefined) continue;
+    if (before !== undefined) steps++;
+    if (before !== undefined && value < before) falls++;
+    before = value;
+    distinct.add(value);
+  }
+  return falls <= steps * 0.1 && (hasMovingBelow || distinct.size > steps / 4);
 }
 
 function isIn(field: LengthField | undefined, at: number): boolean {
@@ -139,10 +222,13 @@ export function blocksOf(samples: readonly Recording[], after: number): number |
   return fits && totals.size >= leastDistinctSizes ? 16 : undefined;
 }
 
-/** The field as a rule that leaves room for packets four times as long as any that was seen. */
-export function lengthRule(field: LengthField, shortest: number): Rule {
+/**
+ * The field as a rule that leaves room for packets four times as long as any that was seen, and for those
+ * that end with the field.
+ */
+export function lengthRule(field: LengthField): Rule {
   const limit = 256 ** field.size - 1;
   const greatest = Math.min(limit, 4 * 2 ** Math.ceil(Math.log2(field.greatest + 1)) - 1);
-  const least = Math.max(0, Math.min(16, shortest - field.plus));
+  const least = Math.max(0, field.at + field.size - field.plus);
   return { kind: "number", at: field.at, size: field.size, endian: field.endian, min: least, max: greatest };
 }

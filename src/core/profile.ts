@@ -8,6 +8,7 @@ import { prefixLimitBytes, type Recogniser, type Rule, recogniserSchema, ruleSch
 import { boundsOf, canBothMatch, canMatch } from "./signature_bounds.ts";
 import type { Ciphers } from "./signature_cipher.ts";
 import { type Alternative, alternativesOf, type Problem, type SignatureContext } from "./signature_term.ts";
+import { fewestStrikes } from "./strikes.ts";
 
 /** A sentence for an error. */
 export const serverSpeaksFirst =
@@ -32,6 +33,8 @@ export const profileSchema = z.strictObject({
   recognisers: z.array(recogniserSchema).optional(),
   /** What becomes of that which is neither expected nor known as foreign. Undecided: closed at the deadline, no ban. */
   default: z.enum(["foreign", "accept", "undecided"]).optional(),
+  /** After so many connections within ten minutes that said something and stayed undecided a source is banned. */
+  strikes: z.int().min(fewestStrikes).max(1000).optional(),
   /** Who speaks first once the connection is open. Only clients can be judged by their first bytes. */
   speaksFirst: z
     .enum(["client", "server"])
@@ -55,6 +58,7 @@ export interface Profile {
   readonly expect: readonly Alternative[];
   readonly known: readonly NamedAlternatives[];
   readonly fallback: "foreign" | "accept" | "undecided";
+  readonly undecidedLimit?: number | undefined;
 }
 
 export type ProfileResult =
@@ -74,8 +78,8 @@ export function parseProfile(source: unknown, name: string, ciphers: Ciphers): P
   const known = knownTo(parsed.data, context);
   checkOverlaps(expect, known, context.problems);
   if (context.problems.length > 0) return { kind: "invalid", problems: context.problems };
-  const profile = { name: parsed.data.name ?? name, expect, known, fallback: parsed.data.default ?? "foreign" };
-  return { kind: "profile", profile };
+  const { strikes: undecidedLimit, default: fallback = "foreign" } = parsed.data;
+  return { kind: "profile", profile: { name: parsed.data.name ?? name, expect, known, fallback, undecidedLimit } };
 }
 
 /** The same for every profile, and the longest part of loading one. */

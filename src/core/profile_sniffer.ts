@@ -96,7 +96,7 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
   }
 
   const protocols = [...names, unknownProtocol];
-  return { profile: profile.name, protocols, prefixBytes, sniff };
+  return { profile: profile.name, protocols, prefixBytes, undecidedLimit: profile.undecidedLimit, sniff };
 }
 
 const none = new Int32Array(0);

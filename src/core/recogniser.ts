@@ -12,7 +12,7 @@ import { ftp, imap, irc, pop3, smtp } from "./recognisers/mail.ts";
 import { bitcoin, bittorrent, minecraft } from "./recognisers/peer.ts";
 import { lpd, pjl } from "./recognisers/printer.ts";
 import { proxy, socks } from "./recognisers/relay.ts";
-import { adb, dcerpc, rdp, rpc, smb, telnet, vnc, x11 } from "./recognisers/remote.ts";
+import { adb, arucer, dcerpc, rdp, rpc, smb, telnet, vnc, x11 } from "./recognisers/remote.ts";
 import { dtls, openvpn, ssh, stun, tls, tor, wireguard } from "./recognisers/secure.ts";
 import { iscsi, nbd, ndmp } from "./recognisers/storage.ts";
 import { jsonRpc, shell, text, xml, zeros } from "./recognisers/text.ts";
@@ -40,6 +40,7 @@ export const recognisers: readonly Recogniser[] = [
   smb,
   rpc,
   dcerpc,
+  arucer,
   smtp,
   ftp,
   pop3,

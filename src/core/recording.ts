@@ -21,7 +21,8 @@ export const recordedBytes = 4096;
 
 const lineSchema = z
   .strictObject({
-    atMs: z.number().min(0),
+    // What a date can hold (ECMA-262 21.4.1.1).
+    atMs: z.number().min(0).max(8.64e15),
     hex: z.string().regex(/^(?:[0-9a-f]{2})*$/, "Bytes are pairs of hexadecimal digits in small letters"),
     totalBytes: z.int().min(0),
     server: z.enum(["accepted", "refused", "unknown"]),

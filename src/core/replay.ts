@@ -35,7 +35,9 @@ export function rulingOf(sniffer: Sniffer, recording: Recording): Ruling {
   const isWhole = recording.totalBytes === bytes.length;
   const final = sniffer.sniff(bytes, isWhole);
   let byte: number | null = null;
-  for (let length = 1; length <= bytes.length; length++) {
+  // Beyond the prefix no further byte is looked at.
+  const end = Math.min(bytes.length, sniffer.prefixBytes + 1);
+  for (let length = 1; length <= end; length++) {
     const sniffed = sniffer.sniff(bytes.subarray(0, length), false);
     if (sniffed.kind === "more") continue;
     byte ??= length;

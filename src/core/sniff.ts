@@ -14,6 +14,8 @@ export interface Sniffer {
   readonly protocols: readonly string[];
   /** No verdict needs more bytes than this; it is computed from the rules. */
   readonly prefixBytes: number;
+  /** A source that stays undecided so often within ten minutes is banned; undefined: none is. */
+  readonly undecidedLimit?: number | undefined;
   /**
    * @param bytes what the client sent so far.
    * @param ended the client sends nothing more (FIN, or silent until the deadline).

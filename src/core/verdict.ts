@@ -7,7 +7,10 @@ export type Verdict =
   /** Not decided yet: wait for more bytes. */
   | { readonly kind: "hold" }
   /** The expected protocol, or a dry run: on to the server. */
-  | { readonly kind: "relay"; readonly wouldBan: string | undefined }
+  | { readonly kind: "relay"; readonly would: Rejection | undefined }
+  | Rejection;
+
+export type Rejection =
   /** Another protocol: out, and into the time-out table. */
   | { readonly kind: "ban"; readonly protocol: string }
   /** Silent, slow or gone before it said enough: out, but that is no evidence against the source. */
@@ -23,12 +26,16 @@ export interface Circumstances {
 export function verdict(sniff: Sniff, { ended, dryRun }: Circumstances): Verdict {
   switch (sniff.kind) {
     case "accept":
-      return { kind: "relay", wouldBan: undefined };
+      return { kind: "relay", would: undefined };
     case "foreign":
-      return dryRun ? { kind: "relay", wouldBan: sniff.protocol } : { kind: "ban", protocol: sniff.protocol };
+      return rejection({ kind: "ban", protocol: sniff.protocol }, dryRun);
     case "more":
-      return ended ? { kind: "close" } : { kind: "hold" };
+      return ended ? rejection({ kind: "close" }, dryRun) : { kind: "hold" };
     default:
       return sniff satisfies never;
   }
+}
+
+function rejection(would: Rejection, dryRun: boolean): Verdict {
+  return dryRun ? { kind: "relay", would } : would;
 }

@@ -25,8 +25,9 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
       return silentEvents;
     }
     const client = new Client(address, port, context.ipv6Bits);
-    if (context.refuses(client)) {
-      counters.refusedBanned++;
+    const isRefused = context.refuses(client);
+    if (isRefused) counters.refusedBanned++;
+    if (isRefused && !context.dryRun) {
       context.reject(socket, client);
       return silentEvents;
     }
@@ -35,7 +36,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
       socket.reset();
       return silentEvents;
     }
-    return new Session(context, socket, client);
+    return new Session(context, socket, client, isRefused);
   };
 
   function hasRoom({ maxConnections, maxConnectionsPerSource }: AcceptorContext, client: Client): boolean {

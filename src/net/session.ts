@@ -5,9 +5,11 @@ import type { Evidence } from "../core/bans.ts";
 import { evidenceBytes } from "../core/bans.ts";
 import type { Client } from "../core/client.ts";
 import type { Counters } from "../core/counters.ts";
+import { recordedBytes } from "../core/recording.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
+import type { SessionObserver } from "./observer.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
@@ -23,10 +25,13 @@ export interface SessionContext {
   nowMs(): number;
   /** Ends the connection of a source that is or was to be banned. */
   reject(socket: TcpSocket, client: Client): void;
-  /** Table and kernel; when it returns, the source is blocked or the reason why not was logged. */
+  /**
+   * Table and kernel; when it returns, the source is blocked or the reason why not was logged. In a dry run
+   * the table only.
+   */
   ban(client: Client, protocol: string, evidence: Evidence): void;
-  /** A dry run met what it would have banned. */
-  wouldBan(client: Client, protocol: string, evidence: Evidence): void;
+  /** Where first bytes are recorded or judged further. */
+  readonly observer?: SessionObserver | undefined;
 }
 
 /** Bytes kept for a server that is still being connected to; then the client waits in its own kernel. */
@@ -40,6 +45,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   readonly #context: SessionContext;
   readonly #socket: TcpSocket;
   readonly #deadlineMs: number;
+  readonly #isRefused: boolean;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
@@ -47,8 +53,10 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   #relay: Relay | undefined;
   #upstream: Upstream | undefined;
 
-  constructor(context: SessionContext, socket: TcpSocket, client: Client) {
+  /** @param isRefused a dry run lets a source in that it would have refused: that is counted already. */
+  constructor(context: SessionContext, socket: TcpSocket, client: Client, isRefused: boolean) {
     this.client = client;
+    this.#isRefused = isRefused;
     this.#context = context;
     this.#socket = socket;
     this.#deadlineMs = context.nowMs() + context.firstPacketMs;
@@ -77,7 +85,8 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
 
   /** The client is gone before it was relayed. */
   close(): void {
-    if (this.#state === "sniffing") this.#context.counters.undecided++;
+    if (this.#state === "sniffing") this.#turnedAway(false);
+    if (this.#state === "sniffing" && !this.#isRefused) this.#context.counters.undecided++;
     if (this.#state !== "over") this.#finish();
   }
 
@@ -103,25 +112,47 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     sessions.decided(this, this.#deadlineMs);
     switch (decision.kind) {
       case "relay":
-        if (decision.wouldBan !== undefined) {
-          counters.foreign++;
-          this.#context.wouldBan(this.client, decision.wouldBan, this.#evidence());
-        }
+        if (!this.#isRefused) this.#countWould(decision);
         this.#state = "connecting";
-        void this.#connect();
+        void this.#connect(decision.would === undefined && !this.#isRefused);
         return;
       case "ban":
         counters.foreign++;
+        this.#turnedAway(false);
         this.#ban(decision.protocol);
         return;
       case "close":
         counters.undecided++;
+        this.#turnedAway(this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
         this.#finish();
         this.#socket.close();
         return;
       default:
         decision satisfies never;
     }
+  }
+
+  /** What would have become of it but for the dry run. */
+  #countWould({ would }: Extract<Verdict, { kind: "relay" }>): void {
+    const { counters } = this.#context;
+    switch (would?.kind) {
+      case undefined:
+        return;
+      case "ban":
+        counters.foreign++;
+        this.#context.ban(this.client, would.protocol, this.#evidence());
+        return;
+      case "close":
+        counters.undecided++;
+        return;
+      default:
+        would satisfies never;
+    }
+  }
+
+  #turnedAway(isSilent: boolean): void {
+    if (this.#heldBytes === 0) return;
+    this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isSilent);
   }
 
   /** The ban first, the end second: when the source hears of it, its next packet is dropped already. */
@@ -132,10 +163,12 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#context.reject(this.#socket, this.client);
   }
 
-  async #connect(): Promise<void> {
+  async #connect(isExpected: boolean): Promise<void> {
     const { counters, upstreams } = this.#context;
     const relay = new Relay(this.#socket, this);
-    const opened = await upstreams.open(relay.serverEvents, this.#context.nowMs());
+    const listener = this.#context.observer?.relays(this.client, isExpected);
+    const events = listener?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
+    const opened = await upstreams.open(events, this.#context.nowMs());
     if (opened === undefined) {
       if (this.#state === "over") return;
       counters.upstreamFailed++;
@@ -153,7 +186,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#state = "relaying";
     this.#relay = relay;
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
+    listener?.start(opened.socket, this.#held, this.#clientEnded);
     relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
+    listener?.join(this.#socket);
     this.#held = none;
   }
 

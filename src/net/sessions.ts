@@ -76,9 +76,14 @@ export class Sessions {
 
   /** Resets every connection of the sources in a prefix, both legs. @returns how many. */
   cut(prefix: Prefix): number {
-    const doomed = [...this.#around(prefix)].filter((session) => contains(prefix, session.client.single()));
+    const doomed = this.#within(prefix);
     for (const session of doomed) session.cut();
     return doomed.length;
+  }
+
+  /** How many connections the sources in a prefix have. */
+  count(prefix: Prefix): number {
+    return this.#within(prefix).length;
   }
 
   /** The same of whoever meets a condition, by one look at all. */
@@ -90,6 +95,10 @@ export class Sessions {
 
   cutAll(): void {
     for (const session of [...this.#all()]) session.cut();
+  }
+
+  #within(prefix: Prefix): LiveSession[] {
+    return [...this.#around(prefix)].filter((session) => contains(prefix, session.client.single()));
   }
 
   /** Whom a prefix may concern; for a source or a part of one, as in nearly every ban, that is no search. */

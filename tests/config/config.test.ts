@@ -87,6 +87,10 @@ const good: readonly Row[] = [
   row("max-per-source", "0", 0, "0"),
   row("max-bans", "16777216", 16_777_216),
   row("ipv6-prefix", "128", 128, "128"),
+  row("judge", "upstream", "upstream"),
+  row("strikes", "3", 3, "3"),
+  row("record", "/var/lib/ttgate/recording", "/var/lib/ttgate/recording"),
+  row("record-max", "1", 1, "1"),
   row("log", "json", "json"),
 ];
 
@@ -146,6 +150,10 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["max-bans", '"many"', "expected a whole number"],
   ["ipv6-prefix", "129", "expected a whole number from 1 to 128"],
   ["ipv6-prefix", '"0"', "expected a whole number from 1 to 128"],
+  ["judge", '"server"', 'expected "none" or "upstream"'],
+  ["strikes", "2", "expected a whole number from 3 to 1000"],
+  ["record", '""', "expected a file"],
+  ["record-max", "0", "expected a whole number from 1 to 1048576"],
   ["log", '"xml"', 'expected "text" or "json"'],
 ];
 
@@ -222,6 +230,9 @@ describe("precedence", () => {
       "max-per-source": 0,
       "max-bans": 1_048_576,
       "ipv6-prefix": 64,
+      judge: "none",
+      strikes: 5,
+      "record-max": 64,
       log: "text",
     });
   });

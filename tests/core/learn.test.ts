@@ -114,6 +114,17 @@ describe("what changes slowly is no constant", () => {
   });
 });
 
+test("what may be the length of packets that are all of one size is no constant", () => {
+  const sized = (size: number) => Uint8Array.from([...be(size, 4), ...randomBytes(size)]);
+  const { sniffer, report } = learned(Array.from({ length: 40 }, () => accepted(sized(80))));
+  expect(report.findings.join("\n")).toContain("All are of one size");
+  for (const size of [64, 96, 1000]) expect(sniffer.sniff(sized(size), false)).toEqual({ kind: "accept" });
+  const magic = Array.from({ length: 40 }, () =>
+    accepted(Uint8Array.from([...bytesOf("TT01", undefined), ...sized(80)])),
+  );
+  expect(learned(magic).report.findings[0]).toContain("The bytes 54 54 30");
+});
+
 describe("text", () => {
   test("what all lines begin with", () => {
     const samples = Array.from({ length: 40 }, (_, index) =>

@@ -6,7 +6,7 @@ import { type Verdict, verdict } from "../../src/core/verdict.ts";
 const accept: Sniff = { kind: "accept" };
 const foreign: Sniff = { kind: "foreign", protocol: "http" };
 const more: Sniff = { kind: "more" };
-const relay: Verdict = { kind: "relay", wouldBan: undefined };
+const relay: Verdict = { kind: "relay", would: undefined };
 
 test.each<[Sniff, boolean, boolean, Verdict]>([
   [accept, false, false, relay],
@@ -15,13 +15,13 @@ test.each<[Sniff, boolean, boolean, Verdict]>([
   [accept, true, true, relay],
   [foreign, false, false, { kind: "ban", protocol: "http" }],
   [foreign, true, false, { kind: "ban", protocol: "http" }],
-  [foreign, false, true, { kind: "relay", wouldBan: "http" }],
-  [foreign, true, true, { kind: "relay", wouldBan: "http" }],
+  [foreign, false, true, { kind: "relay", would: { kind: "ban", protocol: "http" } }],
+  [foreign, true, true, { kind: "relay", would: { kind: "ban", protocol: "http" } }],
   [more, false, false, { kind: "hold" }],
   [more, false, true, { kind: "hold" }],
-  // Silence is no evidence: closed, not banned, and not relayed in a dry run either.
+  // Silence is no evidence: closed, not banned. A dry run relays it, since it may be a friend of another profile.
   [more, true, false, { kind: "close" }],
-  [more, true, true, { kind: "close" }],
+  [more, true, true, { kind: "relay", would: { kind: "close" } }],
 ])("%j, ended %p, dry run %p", (sniff, ended, dryRun, wanted) => {
   expect(verdict(sniff, { ended, dryRun })).toEqual(wanted);
 });

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // What must hold of any input: no throw, no hang, no verdict that changes with the cut. Each check
 // returns what the input exercised, so that the fuzzer knows whether it is a new one.
+import { parse as parseToml } from "smol-toml";
 import { compileProfile } from "../../src/core/compiled_profile.ts";
 import { learn } from "../../src/core/learn.ts";
-import { parseProfile } from "../../src/core/profile.ts";
+import { type ProfileSource, parseProfile } from "../../src/core/profile.ts";
 import { profileLibrary } from "../../src/core/profile_library.ts";
 import { createSniffer } from "../../src/core/profile_sniffer.ts";
-import { parseRecording, type Recording } from "../../src/core/recording.ts";
+import { parseRecording, type Recording, recordingLine } from "../../src/core/recording.ts";
+import { replay } from "../../src/core/replay.ts";
 import { tableOf } from "../../src/core/signature_table.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
+import { profileText } from "../../src/learned_profile.ts";
 import { ciphers, loadSniffer } from "../../src/profile.ts";
 import { runTable } from "../core/signature_table_reader.ts";
 
+const tapetrack = loadSniffer("tapetrack");
+const opaque = loadSniffer("opaque");
 const sniffers = [...profileLibrary.keys()].map(loadSniffer);
 
 /** Every profile, every cut. */
@@ -59,6 +64,7 @@ export function checkProfile(source: unknown, streams: readonly Uint8Array[]): s
   return `valid ${table.kind} ${[...kinds].sort().join(" ")}`;
 }
 
+/** Reading, replaying and learning. @throws Error when a verdict depends on the cut, or a friend would be refused. */
 export function checkRecordings(lines: readonly string[]): string {
   const recordings: Recording[] = [];
   let invalid = 0;
@@ -67,8 +73,25 @@ export function checkRecordings(lines: readonly string[]): string {
     if (result.kind === "recording") recordings.push(result.recording);
     else invalid++;
   }
+  for (const recording of recordings) {
+    replay(recording, tapetrack, opaque);
+    new Date(recording.atMs).toISOString();
+    const again = parseRecording(recordingLine(recording));
+    if (again.kind === "invalid") throw new Error(`A recording is not read back: ${again.message}`);
+  }
   const learned = learn(recordings, "fuzz", ciphers);
   if (learned.kind === "nothing") return `${invalid > 0} ${learned.message.replaceAll(/\d+/g, "")}`;
+  const sniffer = loadSource(learned.profile);
+  for (const recording of recordings) replay(recording, tapetrack, sniffer);
   if (learned.report.wrongly > 0) throw new Error("A learned profile refuses what the server accepted");
   return `${invalid > 0} ${learned.report.findings.map((finding) => finding.replaceAll(/\b[0-9a-f]{1,4}\b|".*"/g, "")).join("|")}`;
+}
+
+/** As a file of it would be loaded. */
+function loadSource(profile: ProfileSource): Sniffer {
+  const text = profileText("fuzz.toml", profile, { findings: [], samples: 0, wrongly: 0, refused: 0, relayed: 0 });
+  const parsed = parseProfile(parseToml(text), "fuzz", ciphers);
+  if (parsed.kind === "invalid")
+    throw new Error(`A learned profile can not be loaded: ${JSON.stringify(parsed.problems)}`);
+  return createSniffer(compileProfile(parsed.profile));
 }

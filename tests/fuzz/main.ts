@@ -73,6 +73,12 @@ const profileTarget: Target<unknown> = {
     checkProfile(source, [pick(random, vectors), mutateBytes(random, pick(random, vectors), pick(random, vectors))]),
 };
 
+/** What a crash or an editor leaves of a line. */
+function mutatedText(text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  return new TextDecoder().decode(mutateBytes(random, bytes, pick(random, vectors))).replaceAll("\n", " ");
+}
+
 const recordingsTarget: Target<readonly string[]> = {
   name: "recordings",
   corpus: recordings,
@@ -89,7 +95,8 @@ const recordingsTarget: Target<readonly string[]> = {
         totalBytes: bytes.length + (random(20) === 0 ? random(9) - 2 : 0),
         server,
       };
-      return JSON.stringify(random(30) === 0 ? mutateJson(random, line) : line);
+      const text = JSON.stringify(random(30) === 0 ? mutateJson(random, line) : line);
+      return random(30) === 0 ? mutatedText(text) : text;
     });
   },
   check: checkRecordings,

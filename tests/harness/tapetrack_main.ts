@@ -3,7 +3,8 @@
 // object a line: `{"ready":...}` first, then counters (server) or latencies (client) once a second or
 // as often as --report-ms says, and a last line with `"done":true`.
 //   tapetrack_main.ts server --host ADDR --port N
-//   tapetrack_main.ts client --host ADDR --port N [--from ADDR] [--rate N] [--seconds N] [--reconnect N]
+//   tapetrack_main.ts client --host ADDR --port N [--from ADDR] [--rate N] [--seconds N] [--reconnect N] [--vary]
+import { randomBytes } from "node:crypto";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { serveTapeTrack, TapeTrackClient } from "./tapetrack.ts";
@@ -22,6 +23,8 @@ const { positionals, values } = parseArgs({
     seconds: { type: "string", default: "3600" },
     /** A new connection after this many packets. */
     reconnect: { type: "string", default: "25" },
+    /** Packets of many sizes instead of one. */
+    vary: { type: "boolean", default: false },
     "report-ms": { type: "string", default: "1000" },
   },
 });
@@ -46,6 +49,11 @@ async function server(): Promise<void> {
     print(standIn.counters);
   }
   print({ done: true, ...standIn.counters });
+}
+
+/** What can not be packed makes packets longer. */
+function label(packet: number): string {
+  return values.vary ? randomBytes((packet * 37) % 300).toString("base64") : "tape ".repeat(20);
 }
 
 async function client(): Promise<void> {
@@ -74,7 +82,7 @@ async function client(): Promise<void> {
         totals.connections++;
       }
       latencies.push(
-        await connection.exchange(`volume ${totals.packets} slot ${totals.packets % 977} ${"tape ".repeat(20)}`),
+        await connection.exchange(`volume ${totals.packets} slot ${totals.packets % 977} ${label(totals.packets)}`),
       );
       totals.packets++;
     } catch (error) {

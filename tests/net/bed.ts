@@ -4,7 +4,8 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { Banning } from "../../src/banning.ts";
-import { Bans } from "../../src/core/bans.ts";
+import { Bans, type Evidence } from "../../src/core/bans.ts";
+import type { Client } from "../../src/core/client.ts";
 import { type Counters, LatencyHistogram, newCounters } from "../../src/core/counters.ts";
 import { Enforcement } from "../../src/core/enforcement.ts";
 import { NeverBan } from "../../src/core/never_ban.ts";
@@ -12,6 +13,7 @@ import type { Sniffer } from "../../src/core/sniff.ts";
 import { acceptor } from "../../src/net/acceptor.ts";
 import { Sessions } from "../../src/net/sessions.ts";
 import { type UpstreamAddress, type UpstreamStatus, Upstreams } from "../../src/net/upstreams.ts";
+import { Observer, type ObserverOptions } from "../../src/observer.ts";
 import { loadSniffer } from "../../src/profile.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { Listener, Runtime } from "../../src/runtime/types.ts";
@@ -151,6 +153,8 @@ export interface BedOptions {
   readonly onLog?: () => void;
   /** Instead of the TapeTrack profile's. */
   readonly sniffer?: Sniffer;
+  /** Who judges beyond the first packet. */
+  readonly observer?: Pick<ObserverOptions, "recorder" | "refusedLimit" | "undecidedLimit"> | undefined;
 }
 
 export class Bed implements AsyncDisposable {
@@ -162,11 +166,15 @@ export class Bed implements AsyncDisposable {
   readonly log: string[] = [];
   readonly #clients: Peer[] = [];
   #listener: Listener | undefined;
+  #observer: Observer | undefined;
   #skewMs = 0;
 
   private constructor(options: BedOptions) {
     const connectUpstream = options.connect?.(runtime.connect) ?? runtime.connect;
-    this.upstreams = new Upstreams(options.upstreams, connectUpstream, (status) => this.changes.push(status));
+    this.upstreams = new Upstreams(options.upstreams, connectUpstream, (status) => {
+      this.changes.push(status);
+      this.#observer?.upstreamChanged(status.reachable === true);
+    });
   }
 
   static async open(options: BedOptions): Promise<Bed> {
@@ -179,9 +187,15 @@ export class Bed implements AsyncDisposable {
       options.onLog?.();
     };
     const banning = new Banning(enforcement, sessions, counters, log, {
-      ...{ timeoutMs: 60_000, ipv6Bits: 64, nowMs },
+      ...{ timeoutMs: 60_000, ipv6Bits: 64, nowMs, dryRun: options.dryRun ?? false },
       latency: new LatencyHistogram(),
     });
+    const ban = (client: Client, protocol: string, evidence: Evidence) => {
+      options.onBan?.();
+      banning.client(client, protocol, evidence);
+    };
+    if (options.observer !== undefined)
+      bed.#observer = new Observer({ ...options.observer, gatePort: 5000, nowMs, ban });
     bed.#listener = await runtime.listen({
       host: options.listenHost ?? host,
       port: 0,
@@ -195,11 +209,7 @@ export class Bed implements AsyncDisposable {
         maxConnectionsPerSource: options.maxPerSource ?? 0,
         reject: (socket) => socket.reset(),
         refuses: (client) => enforcement.refuses(client, nowMs()),
-        ban: (client, protocol, evidence) => {
-          options.onBan?.();
-          banning.client(client, protocol, evidence);
-        },
-        wouldBan: (client, protocol, evidence) => banning.wouldBan(client, protocol, evidence),
+        ...{ ban, observer: bed.#observer },
       }),
     });
     return bed;
@@ -217,6 +227,7 @@ export class Bed implements AsyncDisposable {
   pass(ms: number): void {
     this.#skewMs += ms;
     this.sessions.expire(this.nowMs());
+    this.#observer?.tick();
   }
 
   /** A connection from an address of the loopback network. */

@@ -152,10 +152,54 @@ describe("a stranger", () => {
     behind.send("HTTP/1.1 400\r\n\r\n");
     await stranger.got(16);
     expect(behind.digest()).toBe(digestOf(request));
-    expect(bed.counters).toMatchObject({ foreign: 1, relayed: 1, bansTotal: 0 });
+    expect(bed.counters).toMatchObject({ foreign: 1, relayed: 1, refusedBanned: 0, bansTotal: 1 });
     expect([...bed.counters.bansByProtocol]).toEqual([["http", 1]]);
-    expect([bed.bans.size, bed.log.length]).toEqual([0, 1]);
-    expect(bed.log[0]).toContain("Would ban 127.0.0.1: it spoke http");
+    expect([bed.bans.size, bed.log.length]).toEqual([1, 1]);
+    expect(bed.log[0]).toMatch(/^Would ban 127\.0\.0\.1 for 1m: it spoke http .*\(dry run\)$/);
+  });
+
+  test("of a dry run would have been refused the next time: counted as that and as nothing else, and relayed", async () => {
+    await using server = await Server.open();
+    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], dryRun: true });
+    for (let visit = 0; visit < 3; visit++) {
+      const stranger = await bed.accepted();
+      stranger.send(request);
+      await (await server.peer(visit)).got(request.length);
+    }
+    expect(bed.counters).toMatchObject({ accepted: 3, foreign: 1, refusedBanned: 2, relayed: 3, bansTotal: 1, cut: 0 });
+    bed.pass(61_000);
+    const back = await bed.accepted();
+    back.send(request);
+    await (await server.peer(3)).got(request.length);
+    expect(bed.counters).toMatchObject({ accepted: 4, foreign: 2, refusedBanned: 2, relayed: 4, bansTotal: 2 });
+  });
+
+  test("of a dry run keeps its other connections, which are counted as those that a ban would have cut", async () => {
+    await using server = await Server.open();
+    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], dryRun: true });
+    const friend = await bed.accepted();
+    friend.send(friendly());
+    const behind = await server.peer();
+    const stranger = await bed.accepted();
+    stranger.send(request);
+    await (await server.peer(1)).got(request.length);
+    expect(bed.counters).toMatchObject({ foreign: 1, cut: 1, bansTotal: 1 });
+    behind.send("still here");
+    await friend.got(10);
+    expect(friend.closed).toBe(false);
+  });
+});
+
+describe("a dry run", () => {
+  test("relays also who does not say enough, and counts it as undecided", async () => {
+    await using server = await Server.open();
+    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], dryRun: true, firstPacketMs: 1000 });
+    const slow = await bed.accepted();
+    slow.send(Uint8Array.of(0x93));
+    await sleep(20);
+    bed.pass(2100);
+    await (await server.peer()).got(1);
+    expect(bed.counters).toMatchObject({ undecided: 1, relayed: 1, foreign: 0, bansTotal: 0 });
   });
 });
 

@@ -31,6 +31,7 @@ let events: Events;
 let streams: EventStreams;
 let enforcement: Enforcement;
 let banning: Banning;
+let dryRun: Banning;
 let server: HttpServer;
 let url: string;
 
@@ -43,6 +44,8 @@ beforeEach(async () => {
   enforcement = new Enforcement(new Bans(3, 64), neverBan, undefined, counters, events);
   const options = { timeoutMs: 60_000, ipv6Bits: 64, nowMs, latency: new LatencyHistogram(), events };
   banning = new Banning(enforcement, new Sessions(64), counters, () => {}, options);
+  const nobody = new Enforcement(new Bans(3, 64), neverBan, undefined, counters);
+  dryRun = new Banning(nobody, new Sessions(64), counters, () => {}, { ...options, dryRun: true });
   streams = new EventStreams(events, nowMs);
   const source = { follow: (id: string | undefined) => streams.open(id) } as StatusSource;
   const app = statusApp(source, { token: "t", closed: false });
@@ -128,7 +131,7 @@ describe("what is told", () => {
     banning.operator("192.0.2.1", Number.POSITIVE_INFINITY);
     banning.lift("192.0.2.1");
     banning.client(new Client("198.51.100.7", 1, 64), "tls", evidence);
-    banning.wouldBan(new Client("2001:db8::1", 1, 64), "ssh", evidence);
+    dryRun.client(new Client("2001:db8::1", 1, 64), "ssh", evidence);
     const lines = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "2001:db8::/48"];
     banning.operatorSlice(
       lines.map((text, index) => ({ number: index + 1, text, forMs: 1000 * (index + 1) })),

@@ -44,6 +44,7 @@ function partsOf(config: Config) {
     runtime: "bun test",
     fence: undefined,
     inline: undefined,
+    recorder: undefined,
     maxConnections: 77,
     events: new EventStreams(new Events(1024, 0), nowMs),
   });

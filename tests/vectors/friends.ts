@@ -33,7 +33,7 @@ export interface Friends {
 }
 
 /** A generator of numbers below 2^32 (xorshift128, Marsaglia 2003), because Math.random has no seed. */
-function createRandom(seed: number): () => number {
+export function createRandom(seed: number): () => number {
   let [x, y, z, w] = [seed * 2 + 1, 362_436_069, 521_288_629, 88_675_123];
   const next = () => {
     const t = x ^ (x << 11);
@@ -47,6 +47,14 @@ function createRandom(seed: number): () => number {
   return next;
 }
 
+/** @param below gives a random number below its argument. */
+export function randomMagic(below: (limit: number) => number): readonly number[] {
+  const isText = below(3) > 0;
+  return isText
+    ? Array.from(magics[below(magics.length)] ?? "", (character) => character.charCodeAt(0))
+    : (binaryMagics[below(binaryMagics.length)] ?? []);
+}
+
 export function createFriends(seed: number): Friends {
   const random = createRandom(seed);
   const below = (limit: number) => random() % limit;
@@ -57,11 +65,7 @@ export function createFriends(seed: number): Friends {
   function putHeader(total: number): number {
     let at = 0;
     const magic = () => {
-      const isText = below(3) > 0;
-      const bytes = isText
-        ? Array.from(magics[below(magics.length)] ?? "", (character) => character.charCodeAt(0))
-        : (binaryMagics[below(binaryMagics.length)] ?? []);
-      for (const byte of bytes.slice(0, 16 - at)) buffer[at++] = byte;
+      for (const byte of randomMagic(below).slice(0, 16 - at)) buffer[at++] = byte;
     };
     const integer = (value: number) => {
       const size = 1 << below(3);

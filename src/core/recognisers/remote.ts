@@ -155,3 +155,10 @@ export const dcerpc: Recogniser = {
   // Version 5.0 or 5.1, bind, any flags, little endian: 8 + 7 + 8 + 32 bits.
   rules: [{ kind: "bytes", hex: "05 00 0b 00 10 00 00 00", mask: "ff fe ff 00 ff ff ff ff" }],
 };
+
+export const arucer: Recogniser = {
+  name: "arucer",
+  description: "Commands of the Arucer back door, each byte XOR e5; scanners ask for it (CVE-2010-0103)",
+  // The length of a command that is a GUID in braces and its end, and the first brace: 32 + 8 bits.
+  rules: [{ kind: "bytes", hex: "c2 e5 e5 e5 9e" }],
+};

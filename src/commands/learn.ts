@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ttgate learn`: derives a profile from what clients send and what the server makes of it, looking on
+// between them, or from recordings.
+import process from "node:process";
+import { requireWritable, writeWhole } from "../atomic_file.ts";
+import { flagHelp, parseCommandLine } from "../cli.ts";
+import { loadConfig } from "../config.ts";
+import { formatEndpoint } from "../core/address.ts";
+import { formatDuration, parseDuration } from "../core/duration.ts";
+import { type LearnReport, learn as learnFrom, leastSamples } from "../core/learn.ts";
+import type { ProfileSource } from "../core/profile.ts";
+import { Failure } from "../failure.ts";
+import { profileNameOf, profileText, requireProfileName, trialOf } from "../learned_profile.ts";
+import { openLearning } from "../learning.ts";
+import { type Log, openLog } from "../log.ts";
+import { options } from "../options.ts";
+import { ciphers } from "../profile.ts";
+import { Recorder } from "../recorder.ts";
+import { readRecordings } from "../recording_file.ts";
+import { currentRuntime } from "../runtime/select.ts";
+import { keptConnections, Sample } from "../sample.ts";
+import { runFlags } from "./run.ts";
+
+const defaultDuration = "24h";
+
+export const learnFlags = {
+  output: { short: "o", value: "FILE", help: "where the profile goes: FILE.toml or FILE.json" },
+  force: { help: "replace FILE when it is there" },
+  upstream: options.upstream,
+  listen: options.listen,
+  for: { value: "DURATION", help: `look on for so long (default ${defaultDuration}, without --connections)` },
+  connections: { value: "N", help: "look on until the server has accepted so many connections" },
+  record: { value: "FILE", help: "also append what was seen to FILE; it holds clients' data" },
+  "record-max": options["record-max"],
+  config: { ...runFlags.config, help: "listen, upstream and limits are taken from it; flags win" },
+  json: { help: "print JSON" },
+  help: { short: "h", help: "this text" },
+} as const;
+
+const help = `Usage: ttgate learn [options] -o FILE
+       ttgate learn [options] -o FILE RECORDING...
+
+Stands between clients and server as "ttgate run" does, but relays everybody and bans nobody. Of each
+connection it keeps the first bytes and what the server made of them: it answered and stayed, or it hung
+up without a byte. From these it derives a profile that accepts every connection that the server accepted
+(at least ${leastSamples}), and says in words what it found. Ctrl-C or SIGTERM ends it early, and the profile is
+derived from what there is. At most ${keptConnections} connections of each kind are kept in memory, drawn evenly.
+
+With RECORDINGs (--record of "ttgate run" or of this command; - is standard input) it learns from these.
+
+Options:
+${flagHelp(learnFlags)}
+
+Exit codes:
+  0  the profile is written
+  1  nothing could be learned, or a line of a recording is not valid
+  2  wrong usage, or FILE is there
+  3  a runtime error`;
+
+const exitNothing = 1;
+
+/** @returns the exit code. */
+export async function learn(args: readonly string[]): Promise<number> {
+  const { flags, positionals: files } = parseCommandLine(args, learnFlags, "learn ");
+  if (flags["help"] === true) {
+    console.log(help);
+    return 0;
+  }
+  const output = flags["output"];
+  if (typeof output !== "string" || output === "") {
+    throw new Failure('Learn a profile: no file is given; say -o FILE.toml, see "ttgate learn --help"', {
+      exitCode: 2,
+    });
+  }
+  const replace = flags["force"] === true;
+  requireProfileName(output);
+  requireWritable(output, replace);
+  const sample = new Sample();
+  const invalid = files.length > 0 ? await readAll(files, flags, sample) : await lookOn(flags, sample);
+  const result = learnFrom(sample.recordings(), profileNameOf(output), ciphers);
+  const json = flags["json"] === true;
+  if (result.kind === "nothing") {
+    if (json) console.log(JSON.stringify({ learned: false, reason: result.message, ...sample.counts, invalid }));
+    process.stderr.write(`ttgate: Learn a profile: ${result.message}\n`);
+    return exitNothing;
+  }
+  const { profile, report } = result;
+  const text = profileText(output, profile, report);
+  try {
+    writeWhole(output, text, replace);
+  } catch (error) {
+    // What took a day must not be lost to a full disk.
+    process.stdout.write(text);
+    throw error;
+  }
+  console.log(json ? asJson(output, profile, report, sample) : inWords(output, report, sample));
+  return invalid > 0 ? exitNothing : 0;
+}
+
+function asJson(file: string, profile: ProfileSource, report: LearnReport, sample: Sample): string {
+  return JSON.stringify({ learned: true, file, ...sample.counts, ...report, profile });
+}
+
+function inWords(file: string, report: LearnReport, sample: Sample): string {
+  const { accepted, unknown, silent } = sample.counts;
+  const thinned = sample.isThinned ? ", drawn evenly from all" : "";
+  return [
+    `Learned from ${report.samples} of ${accepted} connections that the server accepted${thinned}:`,
+    ...[...report.findings, ...trialOf(report)].map((line) => `  ${line}`),
+    `Not used: ${unknown} of which the server said nothing either way, ${silent} that sent nothing`,
+    `Wrote "${file}"; "ttgate run --dry-run -p ${file}" tries it and bans nobody`,
+  ].join("\n");
+}
+
+type Flags = ReturnType<typeof parseCommandLine>["flags"];
+
+/** @returns how many lines were no recording. */
+async function readAll(files: readonly string[], flags: Flags, sample: Sample): Promise<number> {
+  const live = ["upstream", "listen", "for", "connections", "record", "record-max", "config"].find(
+    (name) => flags[name] !== undefined,
+  );
+  if (live !== undefined) {
+    const remedy = "drop it, or the recordings";
+    throw new Failure(`Invalid --${live}: it has no meaning for recordings; ${remedy}`, { exitCode: 2 });
+  }
+  let invalid = 0;
+  for (const file of files) {
+    for await (const line of readRecordings(file)) {
+      if (line.kind === "recording") {
+        sample.add(line.recording);
+        continue;
+      }
+      invalid++;
+      process.stderr.write(`${file}:${line.line}: ${line.message}\n`);
+    }
+  }
+  return invalid;
+}
+
+/** Until the time is over, enough was seen, or a signal comes. @returns 0. */
+async function lookOn(flags: Flags, sample: Sample): Promise<0> {
+  const { output: _o, force: _f, for: duration, connections, json: _j, help: _h, config: file, ...given } = flags;
+  // Between the two it has to relay, however the gate is run otherwise.
+  const config = loadConfig({ ...given, mode: "proxy" }, typeof file === "string" ? file : undefined);
+  const wanted = connections === undefined ? Number.POSITIVE_INFINITY : wholeNumber(String(connections));
+  const forMs = durationOf(duration, connections !== undefined);
+  const log = openLog("text");
+  const recorder =
+    given["record"] === undefined
+      ? undefined
+      : new Recorder({ file: String(given["record"]), limitBytes: config["record-max"] * 1024 * 1024, log });
+  const enough = Promise.withResolvers<string>();
+  let isOver = false;
+  let spokeFirst = 0;
+  const runtime = await currentRuntime();
+  const learning = await openLearning({
+    ...{ config, runtime, log },
+    heard: (overheard) => {
+      if (isOver) return;
+      sample.add(overheard.recording);
+      recorder?.record(overheard.recording);
+      if (overheard.spokeFirst) spokeFirst++;
+      const { accepted } = sample.counts;
+      if (overheard.recording.server === "accepted" && accepted === leastSamples)
+        log("info", `The server accepted ${accepted} connections: enough for a profile; more make it surer`);
+      if (accepted >= wanted) enough.resolve(`the server accepted ${accepted} connections`);
+    },
+  });
+  const { host, port } = config.listen;
+  const upstream = config.upstream.map((to) => formatEndpoint({ address: to.host, port: to.port })).join(", ");
+  const end = [
+    ...(Number.isFinite(wanted) ? [`the server has accepted ${wanted} connections`] : []),
+    ...(forMs === undefined ? [] : [`${formatDuration(forMs)} are over`]),
+  ].join(" or ");
+  log("info", `Learning on ${formatEndpoint({ address: host, port })}, upstream ${upstream}: everybody is relayed`);
+  log("info", `Learning until ${end}; Ctrl-C ends it early`);
+  const progress = tellProgress(sample, log);
+  const why = await Promise.race([enough.promise, signal(), timeIsOver(forMs)]);
+  isOver = true;
+  clearInterval(progress);
+  log("info", `Learning ends: ${why}; ${countsText(sample)}`);
+  if (spokeFirst > 0) {
+    const remedy = "no profile can guard such a server, see docs/signatures.md";
+    log("warn", `The server spoke first on ${spokeFirst} connections: ${remedy}`);
+  }
+  learning.close();
+  await recorder?.close();
+  return 0;
+}
+
+/** Unless told how long or how many, as long as it takes to see a day's kinds of clients. */
+function durationOf(given: unknown, hasCount: boolean): number | undefined {
+  if (given === undefined && hasCount) return undefined;
+  const text = String(given ?? defaultDuration);
+  const forMs = parseDuration(text);
+  if (forMs !== undefined) return forMs;
+  throw new Failure(`Invalid --for "${text}": expected a duration such as 30m or 24h`, { exitCode: 2 });
+}
+
+function wholeNumber(text: string): number {
+  if (/^\d{1,9}$/.test(text) && Number(text) >= leastSamples) return Number(text);
+  const reason = `expected a whole number, at least ${leastSamples}`;
+  throw new Failure(`Invalid --connections "${text}": ${reason}`, { exitCode: 2 });
+}
+
+/** The longest time that a timer takes; beyond it the next one goes on. */
+const longestTimerMs = 2 ** 31 - 1;
+
+async function timeIsOver(forMs: number | undefined): Promise<string> {
+  let leftMs = forMs ?? Number.POSITIVE_INFINITY;
+  while (leftMs > 0) {
+    const sliceMs = Math.min(leftMs, longestTimerMs);
+    await new Promise((resolve) => setTimeout(resolve, sliceMs));
+    leftMs -= sliceMs;
+  }
+  return "the time is over";
+}
+
+function signal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => resolve(name));
+  });
+}
+
+const progressMs = 60_000;
+
+function tellProgress(sample: Sample, log: Log): ReturnType<typeof setInterval> {
+  let told = "";
+  return setInterval(() => {
+    const text = countsText(sample);
+    if (text !== told) log("info", `Learning: ${text}`);
+    told = text;
+  }, progressMs);
+}
+
+function countsText(sample: Sample): string {
+  const { accepted, refused, unknown, silent } = sample.counts;
+  return `the server accepted ${accepted} connections, hung up on ${refused}, did neither with ${unknown}; ${silent} sent nothing`;
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ttgate replay`: which recorded connections would another profile have judged otherwise, however TCP
+// had cut them?
+import process from "node:process";
+import { flagHelp, parseCommandLine } from "../cli.ts";
+import { defaultProfileName } from "../core/profile_library.ts";
+import type { Recording } from "../core/recording.ts";
+import { type Replay, type Ruling, replay as replayOne } from "../core/replay.ts";
+import type { Sniffer } from "../core/sniff.ts";
+import { Failure, messageOf } from "../failure.ts";
+import { printable } from "../log.ts";
+import { loadSniffer } from "../profile.ts";
+import { readRecordings } from "../recording_file.ts";
+
+export const replayFlags = {
+  profile: { short: "p", value: "NAME|FILE", help: "the profile to try" },
+  against: { value: "NAME|FILE", help: `the profile to compare it with (default ${defaultProfileName})` },
+  json: { help: "print JSON: one object for each changed connection, the sum last" },
+  help: { short: "h", help: "this text" },
+} as const;
+
+const help = `Usage: ttgate replay RECORDING... --profile NEW [--against OLD]
+
+Judges recorded connections by two profiles, after every byte, and shows those whose verdict or name
+changes. RECORDING was made by --record of "ttgate run" or "ttgate learn"; - is standard input.
+
+Options:
+${flagHelp(replayFlags)}
+
+Exit codes:
+  0  NEW accepts whatever the server accepted
+  1  NEW turns away connections that the server accepted, or a line is no recording
+  2  wrong usage, or a profile that is not valid
+  3  a recording could not be read, or a verdict depended on the cut`;
+
+interface Sum {
+  connections: number;
+  changed: number;
+  /** Of those that the server accepted, how many NEW does not. */
+  wrongly: number;
+  /** Of those on which the server hung up, how many NEW accepts. */
+  relayed: number;
+  invalid: number;
+  /** Verdicts that depended on the cut: a defect of ttgate. */
+  defects: number;
+}
+
+/** @returns the exit code. */
+export async function replay(args: readonly string[]): Promise<number> {
+  const { flags, positionals: files } = parseCommandLine(args, replayFlags, "replay ");
+  if (flags["help"] === true) {
+    console.log(help);
+    return 0;
+  }
+  const { profile, against = defaultProfileName } = flags;
+  if (files.length === 0 || typeof profile !== "string") {
+    const missing = files.length === 0 ? "no RECORDING is given" : "no --profile is given";
+    throw new Failure(`Replay a recording: ${missing}; see "ttgate replay --help"`, { exitCode: 2 });
+  }
+  const before = loadSniffer(String(against));
+  const after = loadSniffer(profile);
+  const json = flags["json"] === true;
+  const sum: Sum = { connections: 0, changed: 0, wrongly: 0, relayed: 0, invalid: 0, defects: 0 };
+  for (const file of files) {
+    for await (const line of readRecordings(file)) {
+      const where = `${file}:${line.line}`;
+      if (line.kind === "invalid") {
+        sum.invalid++;
+        process.stderr.write(`${where}: ${line.message}\n`);
+      } else one(line.recording, { before, after, where, json }, sum);
+    }
+  }
+  console.log(json ? JSON.stringify({ sum }) : sumText(sum, String(against), profile));
+  if (sum.defects > 0) return 3;
+  return sum.wrongly > 0 || sum.invalid > 0 ? 1 : 0;
+}
+
+interface Trial {
+  readonly before: Sniffer;
+  readonly after: Sniffer;
+  readonly where: string;
+  readonly json: boolean;
+}
+
+function one(recording: Recording, { before, after, where, json }: Trial, sum: Sum): void {
+  sum.connections++;
+  let result: Replay;
+  try {
+    result = replayOne(recording, before, after);
+  } catch (error) {
+    sum.defects++;
+    process.stderr.write(`${where}: ${messageOf(error)}\n`);
+    return;
+  }
+  const isAccepted = result.after.verdict === "accept";
+  if (recording.server === "accepted" && !isAccepted) sum.wrongly++;
+  if (recording.server === "refused" && isAccepted) sum.relayed++;
+  if (!result.changed) return;
+  sum.changed++;
+  const at = new Date(recording.atMs).toISOString();
+  if (json) console.log(JSON.stringify({ where, at, ...result, hex: recording.bytes.subarray(0, 64).toHex() }));
+  else
+    console.log(
+      `${where}: ${rulingText(result.before)} becomes ${rulingText(result.after)}; ${serverTexts[recording.server]}; "${printable(recording.bytes)}"`,
+    );
+}
+
+const serverTexts = {
+  accepted: "the server accepted it",
+  refused: "the server hung up on it",
+  unknown: "the server said nothing of it",
+} as const;
+
+function rulingText({ verdict, protocol, byte }: Ruling): string {
+  const name = protocol === null ? verdict : `${verdict} (${protocol})`;
+  return byte === null ? name : `${name} at byte ${byte}`;
+}
+
+function sumText(sum: Sum, old: string, fresh: string): string {
+  const { connections, changed, wrongly, relayed, invalid } = sum;
+  return [
+    `${connections} connections: ${changed} change their verdict from ${old} to ${fresh}`,
+    `Of those that the server accepted ${fresh} turns away ${wrongly === 0 ? "none" : wrongly}`,
+    `Of those on which the server hung up ${fresh} accepts ${relayed === 0 ? "none" : relayed}`,
+    ...(invalid > 0 ? [`${invalid} lines are no recordings`] : []),
+  ].join("\n");
+}

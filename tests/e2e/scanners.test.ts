@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real scanners with all that they have, before learned profiles: nothing of it reaches the server. Their
+// sources are allowed, so that no ban keeps a later probe from being judged.
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { randomBytes } from "node:crypto";
+import { recordingLine } from "../../src/core/recording.ts";
+import { run } from "../harness/child.ts";
+import { notBuilt, RunningGate, ttgate } from "../harness/gate.ts";
+import { Network, noNamespaces } from "../harness/netns.ts";
+import { type StandInServer, startClient, startServer } from "../harness/standin.ts";
+import { seal } from "../harness/tapetrack_wire.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+
+const tools = ["nmap", "masscan", "sslscan", "ncrack"];
+const missing = tools.filter((tool) => Bun.which(tool) === null);
+const reason =
+  noNamespaces() ?? notBuilt() ?? (missing.length > 0 ? `not installed: ${missing.join(", ")}` : undefined);
+if (reason !== undefined) console.log(`Skipped tests/e2e/scanners: ${reason}`);
+
+setDefaultTimeout(180_000);
+
+interface Scan {
+  readonly name: string;
+  /** Connections that say something, at least. */
+  readonly least: number;
+  argvs(network: Network): string[][];
+}
+
+/** Logins in which the client speaks first. */
+const ncrackServices = ["http", "rdp", "smb", "psql", "redis", "mongodb", "mqtt", "cassandra"];
+
+const scans: readonly Scan[] = [
+  {
+    name: "nmap",
+    least: 100,
+    argvs: ({ gateIpv4 }) => [["nmap", "-sV", "--version-all", "-Pn", "-n", "-p", "5000", gateIpv4]],
+  },
+  {
+    name: "masscan",
+    least: 2,
+    argvs: (network) => ["http", "ssl"].map((hello, index) => masscan(network, hello, `10.77.1.${240 + index}`)),
+  },
+  {
+    name: "sslscan",
+    least: 5,
+    argvs: ({ gateIpv4 }) => [["sslscan", "--no-colour", "--connect-timeout=3", `${gateIpv4}:5000`]],
+  },
+  {
+    name: "ncrack",
+    least: ncrackServices.length,
+    argvs: ({ gateIpv4 }) =>
+      ncrackServices.map((service) => [
+        ...["ncrack", "--user", "root", "--pass", "root", "-g", "at=1,cl=1,to=5s"],
+        `${service}://${gateIpv4}:5000`,
+      ]),
+  },
+];
+
+/** It has a TCP of its own, on an address that the kernel does not know. */
+function masscan(network: Network, hello: string, from: string): string[] {
+  const mac = /link\/ether (\S+)/.exec(linkOf(network))?.[1] ?? "";
+  const interfaces = ["-e", network.clientDevice, "--adapter-ip", from, "--router-mac", mac];
+  return ["masscan", network.gateIpv4, "-p5000", "--banners", "--hello", hello, ...interfaces, "--wait", "3"];
+}
+
+function linkOf({ gate, device }: Network): string {
+  const shown = Bun.spawnSync(["ip", "-n", gate, "link", "show", device]);
+  return shown.stdout.toString();
+}
+
+describe.skipIf(reason !== undefined)("a learned profile", () => {
+  let stack: AsyncDisposableStack;
+  let network: Network;
+  let gate: RunningGate;
+  let server: StandInServer;
+
+  beforeAll(async () => {
+    stack = new AsyncDisposableStack();
+    network = stack.use(new Network({ clients: 4 }));
+    const directory = stack.use(new TempDir());
+    const lines = Array.from({ length: 60 }, (_, index) => {
+      const bytes = Uint8Array.from(seal(randomBytes(40 + index * 7), "bare"));
+      return recordingLine({ atMs: 1.8e12 + index * 1000, bytes, totalBytes: bytes.length, server: "accepted" });
+    });
+    directory.write("recording", `${lines.join("\n")}\n`);
+    const profile = directory.file("site.toml");
+    const learned = await run(ttgate(["learn", directory.file("recording"), "-o", profile]));
+    expect([learned.code, learned.stderr]).toEqual([0, ""]);
+    server = stack.use(await startServer(network.gate, "--port", "5001"));
+    const allowed = ["-p", profile, "-c", "/dev/null", "--allow", "10.77.0.0/16"];
+    gate = stack.use(await RunningGate.start(allowed, { namespace: network.gate }));
+  });
+
+  afterAll(() => stack.disposeAsync());
+
+  test.each(scans)("lets nothing of $name through", async ({ name, least, argvs }) => {
+    const before = (await gate.status()).connections;
+    let said = "";
+    for (const argv of argvs(network)) {
+      const result = await run(["timeout", "150", ...argv], { namespace: network.client, timeoutMs: 160_000 });
+      said += result.stdout + result.stderr;
+    }
+    const { connections, bans } = await gate.until(`what ${name} sent:\n${said}`, (status) => {
+      return status.connections.foreign - before.foreign >= least;
+    });
+    expect([connections.relayed, bans.total]).toEqual([0, 0]);
+  });
+
+  test("lets friends through all the same, and the server has met nobody else", async () => {
+    const address = ["--host", network.gateIpv4, "--port", "5000", "--from", network.clientIpv4(2)];
+    await using friend = await startClient(network.client, ...address, "--reconnect", "1", "--vary");
+    await friend.until("exchanges", ({ packets }) => packets > 20);
+    const { failures, connections } = await friend.stop();
+    const met = await server.until("the friend's connections", (report) => report.connections >= connections);
+    expect([failures, met.strangers, (await gate.status()).connections.relayed]).toEqual([0, 0, connections]);
+  });
+});

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is made of connections beyond their first packet: the server's judgement, strikes, recordings.
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { parseRecording, type Recording } from "../../src/core/recording.ts";
+import { Recorder } from "../../src/recorder.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+import { Bed, type BedOptions, friendly, host, type Peer, request, Server, until } from "./bed.ts";
+
+setDefaultTimeout(20_000);
+
+/** Hangs up on `hostile`, says nothing to `ignored`, answers everybody else. */
+function judging(hostile?: Uint8Array, ignored?: Uint8Array): Promise<Server> {
+  return Server.open((peer) => {
+    peer.socket.once("end", () => peer.socket.end());
+    peer.socket.once("data", (bytes: Buffer) => {
+      if (hostile !== undefined && bytes.equals(hostile)) peer.socket.destroy();
+      else if (ignored === undefined || !bytes.equals(ignored)) peer.send("ok");
+    });
+  });
+}
+
+async function welcome(bed: Bed, from: string): Promise<void> {
+  const friend = await bed.accepted(from);
+  friend.send(friendly());
+  await friend.got(2);
+  friend.socket.end();
+  await bed.idle();
+}
+
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+
+describe("--judge upstream", () => {
+  const judge: BedOptions["observer"] = { recorder: undefined, refusedLimit: 3, undecidedLimit: undefined };
+
+  /** A gate that has seen the server welcome somebody. */
+  async function settled(server: Server): Promise<Bed> {
+    const bed = await Bed.open({ upstreams: [{ host, port: server.port }], observer: judge });
+    await welcome(bed, "127.3.0.1");
+    return bed;
+  }
+
+  test("bans whom the server hangs up on again and again, and no friend", async () => {
+    const bad = friendly("bad");
+    await using server = await judging(bad);
+    await using bed = await settled(server);
+    for (let visit = 1; visit <= 3; visit++) {
+      await welcome(bed, "127.3.0.1");
+      expect(bed.bans.size).toBe(0);
+      const stranger = await bed.accepted("127.3.0.2");
+      stranger.send(bad);
+      await until("the end", () => stranger.closed || stranger.ended || stranger.wasReset);
+      stranger.socket.destroy();
+      await bed.idle();
+    }
+    const [ban] = bed.bans.all();
+    expect(ban).toMatchObject({ protocol: "refused", prefix: { text: "127.3.0.2" } });
+    expect(hex(ban?.evidence?.firstBytes ?? new Uint8Array(0))).toBe(hex(bad).slice(0, 128));
+    expect(bed.log.at(-1)).toContain("the server hung up on it again and again at port 5000");
+    expect([bed.bans.size, bed.counters.foreign]).toEqual([1, 0]);
+  });
+
+  test("a server that resets everybody bans nobody", async () => {
+    let isWell = true;
+    await using server = await Server.open((peer) => {
+      peer.socket.once("end", () => peer.socket.end());
+      if (isWell) peer.send("ok");
+      else peer.socket.resetAndDestroy();
+    });
+    await using bed = await settled(server);
+    isWell = false;
+    for (let visit = 0; visit < 20; visit++) {
+      const client = await bed.accepted("127.3.0.1");
+      client.send(friendly());
+      await until("the end", () => client.closed || client.wasReset);
+    }
+    expect(bed.bans.size).toBe(0);
+  });
+
+  test.each([
+    ["by FIN", (client: Peer) => client.socket.end()],
+    ["by RST", (client: Peer) => client.socket.resetAndDestroy()],
+  ] as const)("a client that hangs up itself, %s, has no strike", async (_how, end) => {
+    const slow = friendly("slow");
+    await using server = await judging(undefined, slow);
+    await using bed = await settled(server);
+    for (let visit = 0; visit < 5; visit++) {
+      await welcome(bed, "127.3.0.1");
+      const client = await bed.accepted("127.3.0.2");
+      client.send(slow);
+      await (await server.peer(2 * visit + 2)).got(slow.length);
+      end(client);
+      await bed.idle();
+    }
+    expect(bed.bans.size).toBe(0);
+  });
+});
+
+describe("a profile's strikes", () => {
+  const strikes: BedOptions["observer"] = { recorder: undefined, refusedLimit: undefined, undecidedLimit: 3 };
+
+  async function undecided(bed: Bed, from: string, bytes: Uint8Array): Promise<void> {
+    const client = await bed.accepted(from);
+    if (bytes.length > 0) client.send(bytes);
+    client.socket.end();
+    await until("the end", () => client.ended || client.wasReset);
+    await bed.idle();
+  }
+
+  test("ban who stays undecided so often", async () => {
+    await using bed = await Bed.open({ upstreams: [{ host, port: 1 }], observer: strikes });
+    for (let visit = 0; visit < 3; visit++) {
+      expect(bed.bans.size).toBe(0);
+      await undecided(bed, "127.3.0.2", Uint8Array.of(0x93, visit));
+    }
+    const [ban] = bed.bans.all();
+    expect(ban).toMatchObject({ protocol: "undecided", prefix: { text: "127.3.0.2" } });
+    expect([...(ban?.evidence?.firstBytes ?? [])]).toEqual([0x93, 2]);
+  });
+
+  test("are not for those who say nothing, and are forgotten when one is relayed", async () => {
+    await using server = await judging();
+    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], observer: strikes });
+    for (let visit = 0; visit < 5; visit++) await undecided(bed, "127.3.0.2", new Uint8Array(0));
+    for (let visit = 0; visit < 5; visit++) {
+      await undecided(bed, "127.3.0.3", Uint8Array.of(0x93));
+      await welcome(bed, "127.3.0.3");
+    }
+    expect(bed.bans.size).toBe(0);
+  });
+
+  test("are not for those who have to make room", async () => {
+    const observer = strikes;
+    await using bed = await Bed.open({ upstreams: [{ host, port: 1 }], maxConnections: 1, observer });
+    for (let visit = 0; visit < 6; visit++) {
+      const client = await bed.accepted("127.3.0.2");
+      client.send(Uint8Array.of(0x93));
+      await until("the byte", () => bed.sessions.size === 1);
+    }
+    expect([bed.bans.size, bed.counters.undecided]).toEqual([0, 5]);
+  });
+});
+
+test("a recording holds every connection that said something, and what the server made of it", async () => {
+  using directory = new TempDir();
+  const file = directory.file("recording");
+  const bad = friendly("bad");
+  await using server = await judging(bad);
+  const recorder = new Recorder({ file, limitBytes: 1_000_000, log: () => {} });
+  const observer = { recorder, refusedLimit: undefined, undecidedLimit: undefined };
+  await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], observer });
+  const good = friendly("good");
+  for (const [index, bytes] of [good, bad, request, Uint8Array.of(0x93)].entries()) {
+    const client = await bed.accepted(`127.3.1.${index}`);
+    client.send(bytes.subarray(0, 9));
+    client.send(bytes.subarray(9));
+    if (bytes === good) await client.got(2);
+    if (bytes !== bad) client.socket.end();
+    await until("the end", () => client.closed || client.ended || client.wasReset);
+    client.socket.destroy();
+    await bed.idle();
+  }
+  const silent = await bed.accepted();
+  silent.socket.end();
+  await bed.idle();
+  await recorder.close();
+  const recordings = readFileSync(file, "utf8")
+    .trim()
+    .split("\n")
+    .map((line): Recording => {
+      const parsed = parseRecording(line);
+      if (parsed.kind === "invalid") throw new Error(parsed.message);
+      return parsed.recording;
+    });
+  expect(recordings.map(({ bytes, totalBytes, server }) => [hex(bytes), totalBytes, server])).toEqual([
+    [hex(good), good.length, "accepted"],
+    [hex(bad), bad.length, "refused"],
+    [hex(request), request.length, "unknown"],
+    ["93", 1, "unknown"],
+  ]);
+  for (const { atMs } of recordings) expect(Math.abs(Date.now() - atMs)).toBeLessThan(60_000);
+});
