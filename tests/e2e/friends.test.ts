@@ -144,10 +144,13 @@ describe.skipIf(reason !== undefined)("the other circumstances", () => {
     await waitFor("the stranger at the server", () => server.counters.strangers === 1);
     expect(server.counters.strangerBytes).toBe(Buffer.from(request).toString("hex"));
     const { bans, connections, dryRun } = await gate.status();
-    expect(bans).toMatchObject({ active: 0, total: 0, byProtocol: { http: 1 } });
+    expect(bans).toMatchObject({ active: 1, total: 1, byProtocol: { http: 1 } });
     expect({ dryRun, foreign: connections.foreign }).toEqual({ dryRun: true, foreign: 1 });
     using client = await TapeTrackClient.connect({ host, port, localAddress: "127.1.0.1" });
     await client.exchange("not banned");
+    const { connections: after } = await gate.status();
+    expect(after).toMatchObject({ accepted: 2, relayed: 2, foreign: 1, refusedBanned: 1, cut: 0 });
+    expect(await gate.bans()).toMatchObject([{ source: "127.1.0.1", protocol: "http" }]);
   });
 
   test("on loopback everybody but the own addresses can be banned; --never-ban auto names them", async () => {

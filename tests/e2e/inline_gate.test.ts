@@ -128,9 +128,10 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
     const { network, gate, server } = scene;
     for (let count = 0; count < 3; count++) await visit(network, network.clientIpv4(2));
     const status = await gate.until("three judgements", ({ kernel }) => kernel.judged?.wouldBan === 3);
-    expect(status).toMatchObject({ dryRun: true, bans: { active: 0, byProtocol: { http: 3 } } });
+    expect(status).toMatchObject({ dryRun: true, bans: { active: 1, total: 1, byProtocol: { http: 1 } } });
+    expect(status.kernel.entries).toBe(0);
     expect(status.connections.foreign).toBe(3);
-    expect(gate.child.stderr).toContain(`Would ban ${network.clientIpv4(2)}: it spoke http`);
+    expect(gate.child.stderr).toContain(`Would ban ${network.clientIpv4(2)} for 5m: it spoke http`);
     expect((await server.stop()).strangers).toBe(3);
   });
 
