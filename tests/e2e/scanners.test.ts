@@ -37,9 +37,9 @@ const ncrackServices = ["http", "rdp", "psql", "redis"];
 const scans: readonly Scan[] = [
   {
     name: "nmap",
-    least: allProbes ? 100 : 15,
+    least: allProbes ? 100 : 5,
     argvs: ({ gateIpv4 }) => {
-      const probes = allProbes ? ["--version-all"] : ["--version-intensity", "5"];
+      const probes = allProbes ? ["--version-all"] : ["--version-intensity", "7"];
       return [["nmap", "-sV", ...probes, "-Pn", "-n", "-p", "5000", gateIpv4]];
     },
   },
