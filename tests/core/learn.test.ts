@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createCipheriv, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
@@ -12,6 +12,8 @@ import { parseRecording, type Recording, recordingLine } from "../../src/core/re
 import { replay } from "../../src/core/replay.ts";
 import { ciphers, loadSniffer } from "../../src/profile.ts";
 import { bytesOf, loadVectors } from "../vectors/vectors.ts";
+
+setDefaultTimeout(60_000);
 
 const key = randomBytes(32);
 

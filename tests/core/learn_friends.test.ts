@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Learned profiles on friends and strangers that they were not learned from. The long run over ten
 // million friends is tests/bench/learned_friends.ts.
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { loadSniffer } from "../../src/profile.ts";
@@ -9,6 +9,8 @@ import { seal, type WireVariant } from "../harness/tapetrack_wire.ts";
 import { type FriendShape, friendShape } from "../vectors/friend_shapes.ts";
 import { learnFrom, learnShape, recordingOf, tryFriends } from "../vectors/learned_friends.ts";
 import { bytesOf, loadVectors } from "../vectors/vectors.ts";
+
+setDefaultTimeout(60_000);
 
 const probes = (JSON.parse(readFileSync(`${import.meta.dirname}/../vectors/probes/nmap.json`, "utf8")) as string[]).map(
   (hex) => bytesOf(undefined, hex),
