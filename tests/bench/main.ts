@@ -6,13 +6,21 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { bansBench } from "./bans.ts";
 import { writeDocument } from "./document.ts";
+import { inlineCostBench } from "./inline_cost.ts";
 import { matcherBench } from "./matcher.ts";
 import { packetCostBench } from "./packet_cost.ts";
 import { packetPathBench } from "./packet_path.ts";
 import { proxyBench } from "./proxy.ts";
 import { type Bench, formatReport, targetResults, thisMachine, writeReport } from "./report.ts";
 
-const benches: readonly Bench[] = [proxyBench, packetCostBench, packetPathBench, bansBench, matcherBench];
+const benches: readonly Bench[] = [
+  proxyBench,
+  packetCostBench,
+  packetPathBench,
+  bansBench,
+  matcherBench,
+  inlineCostBench,
+];
 
 const { values } = parseArgs({
   options: {

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The programs that production loads, each in the ways that it has to read packets, and for inline mode
+// with signatures and settings in place.
+
+import { openMap } from "../../src/kernel/bpf_map.ts";
+import { type BpfObject, loadObject } from "../../src/kernel/bpf_object.ts";
+import type { GateObject } from "../../src/kernel/gate_program.ts";
+import { InlineJudge } from "../../src/kernel/inline_judge.ts";
+import { inlineMaps } from "../../src/kernel/inline_maps.ts";
+import type { Libraries } from "../../src/kernel/libraries.ts";
+import { ownMaps } from "../../src/kernel/map_set.ts";
+import { gateTc, gateXdp, jiffiesNow } from "../../src/kernel/programs.ts";
+import { SettingsMap } from "../../src/kernel/settings_map.ts";
+import { loadSignatureTable } from "../../src/profile.ts";
+
+/** BPF_F_XDP_HAS_FRAGS. */
+export const xdpHasFrags = 1 << 5;
+
+export type Way = "XDP" | "XDP before kernel 5.18" | "tc";
+
+export interface LoadedGate extends Disposable {
+  readonly programFd: number;
+  /** Of inline mode. */
+  readonly judge: InlineJudge | undefined;
+}
+
+export interface LoadOptions {
+  readonly ports: readonly number[];
+  readonly dryRun?: boolean;
+}
+
+/** Nobody is banned; of inline mode, connections that are opened from now on are judged. */
+export function loadGateWay(libraries: Libraries, gate: GateObject, way: Way, options: LoadOptions): LoadedGate {
+  const isInline = gate.kind === "inline";
+  const multiBuffer = way === "XDP";
+  const name = way === "tc" ? gateTc : gateXdp;
+  const object = loadObject(libraries, gate.bytes, {
+    reuse: {},
+    create: isInline ? [...ownMaps, ...inlineMaps] : ownMaps,
+    programs: { [name]: multiBuffer ? xdpHasFrags : 0, ...(isInline ? { [jiffiesNow]: 0 } : {}) },
+    constants: { multi_buffer: multiBuffer ? 1 : 0 },
+  });
+  new SettingsMap(openMap(libraries, object.mapFd("ttgate_settings")), {
+    ...{ scope: "port", ipv6PrefixBits: 64, ports: options.ports, heartbeatMs: 0 },
+  }).write({});
+  return {
+    programFd: object.programFd(name),
+    judge: isInline ? beginJudge(libraries, object, options) : undefined,
+    [Symbol.dispose]: () => object[Symbol.dispose](),
+  };
+}
+
+function beginJudge(libraries: Libraries, object: BpfObject, { dryRun = false }: LoadOptions): InlineJudge {
+  const programs = { mapFd: (name: string) => object.mapFd(name), jiffiesFd: object.programFd(jiffiesNow) };
+  const table = loadSignatureTable("tapetrack");
+  const options = { table, banMs: 600_000, dryRun, bounce: false, ipv6PrefixBits: 64 };
+  const judge = new InlineJudge(libraries, programs, options);
+  judge.begin();
+  return judge;
+}
