@@ -62,6 +62,24 @@ static __always_inline int load_at(const struct frame *frame, __u32 offset, void
 	return 0;
 }
 
+/*
+ * The same for headers, which nearly always lie in the first piece: by pointer then, because a
+ * helper costs as much as a look-up.
+ */
+static __always_inline int load_header(const struct frame *frame, __u32 offset, void *to,
+				       __u32 size)
+{
+	const void *from = frame->data;
+	__u64 distance = offset;
+
+	asm volatile("%0 &= %1" : "+r"(distance) : "i"(OFFSET_MASK));
+	from += distance;
+	if (from + size > frame->end)
+		return load_at(frame, offset, to, size);
+	__builtin_memcpy(to, from, size);
+	return 0;
+}
+
 /* 0, or not when the frame ends before. Pointers into the frame of a socket buffer are void then.
  */
 static __always_inline int store_at(const struct frame *frame, __u32 offset, void *from, __u32 size)

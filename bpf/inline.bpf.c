@@ -28,7 +28,11 @@ __noinline int inspect_xdp(struct xdp_md *ctx, bool banned)
 
 __noinline int inspect_skb(struct __sk_buff *skb, bool banned)
 {
-	const struct frame frame = { .skb = skb };
+	const struct frame frame = {
+		.data = (const void *)(long)skb->data,
+		.end = (const void *)(long)skb->data_end,
+		.skb = skb,
+	};
 
 	return inspect(&frame, banned);
 }

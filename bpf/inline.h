@@ -262,7 +262,7 @@ static __always_inline int read_segment(const struct frame *frame, const struct 
 	__u32 end = place->told_end ? place->told_end : place->bytes;
 	__u32 header_bytes;
 
-	if (load_at(frame, place->tcp_offset, tcp, sizeof(*tcp)))
+	if (load_header(frame, place->tcp_offset, tcp, sizeof(*tcp)))
 		return -1;
 	header_bytes = (tcp->offset >> 4) * 4;
 	segment->payload_at = place->tcp_offset + header_bytes;
@@ -277,8 +277,8 @@ static __always_inline int read_segment(const struct frame *frame, const struct 
 	if (place->is_ipv4) {
 		__be32 addresses[2];
 
-		if (load_at(frame, place->network_offset + offsetof(struct iphdr, saddr), addresses,
-			    sizeof(addresses)))
+		if (load_header(frame, place->network_offset + offsetof(struct iphdr, saddr),
+				addresses, sizeof(addresses)))
 			return -1;
 		segment->ends.source.high = 0;
 		segment->ends.source.low = bpf_cpu_to_be64(MAPPED_HEAD | bpf_ntohl(addresses[0]));
@@ -287,8 +287,8 @@ static __always_inline int read_segment(const struct frame *frame, const struct 
 			bpf_cpu_to_be64(MAPPED_HEAD | bpf_ntohl(addresses[1]));
 		return 0;
 	}
-	return load_at(frame, place->network_offset + offsetof(struct ipv6hdr, saddr),
-		       &segment->ends.source, 2 * sizeof(struct source));
+	return load_header(frame, place->network_offset + offsetof(struct ipv6hdr, saddr),
+			   &segment->ends.source, 2 * sizeof(struct source));
 }
 
 static __always_inline bool proves_cookie(const struct frame *frame, const struct place *place,
