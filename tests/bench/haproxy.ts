@@ -11,7 +11,13 @@ const recognisers = [
   "text req.payload(0,16) -m reg ^[[:print:][:space:]]{16}",
 ];
 
-export function haproxyConfig(options: { readonly port: number; readonly upstreamPort: number }): string {
+export interface HaproxyOptions {
+  readonly host?: string;
+  readonly port: number;
+  readonly upstreamPort: number;
+}
+
+export function haproxyConfig({ host = "127.0.0.1", port, upstreamPort }: HaproxyOptions): string {
   const foreign = recognisers.map((recogniser) => recogniser.split(" ")[0]).join(" or ");
   return `global
   nbthread 1
@@ -24,7 +30,7 @@ defaults
 backend timeouts
   stick-table type ip size 1m expire 10m
 frontend gate
-  bind 127.0.0.1:${options.port} backlog 4096
+  bind ${host}:${port} backlog 4096
   tcp-request connection reject if { src,in_table(timeouts) }
   tcp-request inspect-delay 5s
 ${recognisers.map((recogniser) => `  acl ${recogniser}\n`).join("")}\
@@ -33,6 +39,6 @@ ${recognisers.map((recogniser) => `  acl ${recogniser}\n`).join("")}\
   tcp-request content accept if { req.len ge 16 }
   default_backend server
 backend server
-  server tapetrack 127.0.0.1:${options.upstreamPort}
+  server tapetrack 127.0.0.1:${upstreamPort}
 `;
 }

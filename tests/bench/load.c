@@ -3,15 +3,17 @@
  * The load generator and the server behind the gate, each one thread with epoll, so that neither
  * is the bottleneck of what is measured. The result is one JSON object on standard output.
  *
- *   load server PORT
- *   load MODE PORT CONNECTIONS SECONDS FIRST_SOURCE
+ *   load server PORT [ADDRESS]
+ *   load MODE PORT CONNECTIONS SECONDS FIRST_SOURCE [ADDRESS FIRST_CLIENT CLIENTS]
  *        MODE: pingpong, connect, download, upload, hostile, banned
+ *   load flood PORT RATE SECONDS FIRST_SOURCE [ADDRESS FIRST_CLIENT CLIENTS]
+ *        hostile connections, so many a second, whatever becomes of them
  *   load hold PORT CONNECTIONS
  *        opens them all at once, holds them until standard input ends
  *
  * A client's first packet is 256 bytes that look random; their last one tells the server what to
  * do. Each connection has a source address of its own out of 127.0.0.0/8, from number
- * FIRST_SOURCE on.
+ * FIRST_SOURCE on; or one of CLIENTS addresses that begin at FIRST_CLIENT.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -36,7 +38,7 @@ enum { PACKET = 256, MAX_EVENTS = 256, BULK = 64 * 1024, TURN = 8, MAX_CONNECTIO
 /* What the server does with a connection after the first packet. */
 enum work { ECHO = 0, DOWNLOAD = 1, UPLOAD = 2 };
 
-enum mode { PINGPONG, CONNECT, BULK_DOWN, BULK_UP, HOSTILE, BANNED, HOLD };
+enum mode { PINGPONG, CONNECT, BULK_DOWN, BULK_UP, HOSTILE, BANNED, HOLD, FLOOD };
 
 struct connection {
 	int fd;
@@ -166,11 +168,11 @@ static bool server_receive(int poll, struct connection *connection)
 	return server_send(poll, connection);
 }
 
-static int serve(uint16_t port)
+static int serve(uint16_t port, struct in_addr host)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_port = htons(port),
-				       .sin_addr = { htonl(INADDR_LOOPBACK) } };
+				       .sin_addr = host };
 	struct connection listener = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0) };
 	struct epoll_event events[MAX_EVENTS];
 	int poll = epoll_create1(0);
@@ -218,6 +220,9 @@ static int serve(uint16_t port)
 
 static enum mode mode;
 static uint16_t gate_port;
+static struct in_addr gate_address;
+/* 127.1.0.1 and on: 127.0.0.1 is the gate's own. */
+static uint32_t first_client = 0x7f010001, client_count = 0xffffffff;
 static uint32_t next_source;
 static struct connection connections[MAX_CONNECTIONS];
 /* One bucket a microsecond; the last one holds what is longer. */
@@ -247,12 +252,11 @@ static uint32_t latency_at(double share)
 
 static void open_connection(int poll, struct connection *connection)
 {
-	/* 127.1.0.1 and on: 127.0.0.1 is the gate's own. */
-	struct sockaddr_in from = { .sin_family = AF_INET,
-				    .sin_addr = { htonl(0x7f010001 + connection->source) } };
+	uint32_t source = first_client + connection->source % client_count;
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(source) } };
 	struct sockaddr_in to = { .sin_family = AF_INET,
 				  .sin_port = htons(gate_port),
-				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
+				  .sin_addr = gate_address };
 	int on = 1;
 
 	connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -422,15 +426,78 @@ static void measure(int poll, double seconds)
 	       (cpu_seconds() - first_cpu) / seconds);
 }
 
+/* So long a scanner waits for an answer. A SYN that is lost is not sent again before. */
+#define PATIENCE_NS 300000000ULL
+
+static void flood_event(int poll, struct connection *connection, uint32_t events)
+{
+	bool over = events & (EPOLLIN | EPOLLERR | EPOLLHUP);
+
+	if (!over && !connection->first_sent) {
+		held_count++;
+		connection->first_sent = true;
+		over = send(connection->fd, hostile_request, sizeof(hostile_request) - 1,
+			    MSG_NOSIGNAL) < 0;
+		watch(poll, EPOLL_CTL_MOD, connection, false);
+	}
+	if (over) {
+		close(connection->fd);
+		connection->fd = -1;
+	}
+}
+
+/* The places of connections are a ring, in the order of their opening. */
+static void flood(int poll, uint32_t rate, double seconds)
+{
+	uint64_t start = now_ns(), end = start + (uint64_t)(seconds * 1e9);
+	uint32_t opened = 0, over = 0;
+	uint64_t now;
+
+	while ((now = now_ns()) < end) {
+		struct epoll_event events[MAX_EVENTS];
+		uint64_t due = (now - start) * rate / 1000000000;
+		int count;
+
+		for (; over < opened; over++) {
+			struct connection *oldest = &connections[over % MAX_CONNECTIONS];
+
+			if (oldest->fd >= 0 && now - oldest->started_ns < PATIENCE_NS)
+				break;
+			if (oldest->fd >= 0)
+				close(oldest->fd);
+		}
+		for (; opened < due && opened - over < MAX_CONNECTIONS; opened++) {
+			struct connection *fresh = &connections[opened % MAX_CONNECTIONS];
+
+			fresh->source = next_source++;
+			open_connection(poll, fresh);
+		}
+		count = epoll_wait(poll, events, MAX_EVENTS, 1);
+		for (int i = 0; i < count; i++)
+			flood_event(poll, events[i].data.ptr, events[i].events);
+	}
+	printf("{\"opened\":%u,\"connected\":%llu}\n", opened, (unsigned long long)held_count);
+}
+
 static enum mode mode_of(const char *name)
 {
 	static const char *const names[] = { "pingpong", "connect", "download", "upload",
-					     "hostile",	 "banned",  "hold" };
+					     "hostile",	 "banned",  "hold",	"flood" };
 
-	for (enum mode i = PINGPONG; i <= HOLD; i++)
+	for (enum mode i = PINGPONG; i <= FLOOD; i++)
 		if (strcmp(name, names[i]) == 0)
 			return i;
 	fprintf(stderr, "Cannot run \"%s\": no such mode\n", name);
+	exit(2);
+}
+
+static struct in_addr address_of(const char *text)
+{
+	struct in_addr address;
+
+	if (inet_pton(AF_INET, text, &address) == 1)
+		return address;
+	fprintf(stderr, "Cannot use \"%s\": not an IPv4 address\n", text);
 	exit(2);
 }
 
@@ -444,8 +511,10 @@ int main(int argc, char **argv)
 	memcpy(first_packet, bulk + 1000, PACKET);
 	/* Not the start of any protocol that a recogniser knows. */
 	first_packet[0] = 0xe7;
-	if (argc == 3 && strcmp(argv[1], "server") == 0)
-		return serve((uint16_t)atoi(argv[2]));
+	gate_address.s_addr = htonl(INADDR_LOOPBACK);
+	if (argc >= 3 && strcmp(argv[1], "server") == 0)
+		return serve((uint16_t)atoi(argv[2]),
+			     argc > 3 ? address_of(argv[3]) : gate_address);
 	if (argc < 4) {
 		fprintf(stderr, "Cannot run without a mode, a port and a number of connections\n");
 		return 2;
@@ -453,14 +522,23 @@ int main(int argc, char **argv)
 	mode = mode_of(argv[1]);
 	gate_port = (uint16_t)atoi(argv[2]);
 	count = (uint32_t)atoi(argv[3]);
-	if (count < 1 || count > MAX_CONNECTIONS) {
+	if (count < 1 || (count > MAX_CONNECTIONS && mode != FLOOD)) {
 		fprintf(stderr, "Cannot open \"%s\" connections: 1 to %d\n", argv[3],
 			MAX_CONNECTIONS);
 		return 2;
 	}
 	first_packet[PACKET - 1] = mode == BULK_DOWN ? DOWNLOAD : mode == BULK_UP ? UPLOAD : ECHO;
 	next_source = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 0;
+	if (argc > 8) {
+		gate_address = address_of(argv[6]);
+		first_client = ntohl(address_of(argv[7]).s_addr);
+		client_count = (uint32_t)atoi(argv[8]);
+	}
 	poll = epoll_create1(0);
+	if (mode == FLOOD) {
+		flood(poll, count, atof(argv[4]));
+		return 0;
+	}
 	for (uint32_t i = 0; i < count; i++) {
 		connections[i].source = next_source++;
 		open_connection(poll, &connections[i]);

@@ -2,7 +2,6 @@
 // Compiles load.c, and runs it against a port.
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
-import { listening } from "../harness/ports.ts";
 
 export type LoadMode = "pingpong" | "connect" | "download" | "upload" | "hostile" | "banned";
 
@@ -17,6 +16,20 @@ export interface LoadResult {
   readonly nextSource: number;
   /** How busy the generator itself was: near 1, it and not the gate is what was measured. */
   readonly cpuShare: number;
+}
+
+/** Over a network instead of loopback. */
+export interface LoadRoute {
+  readonly server: string;
+  /** The first of the addresses that connections come from, and how many there are. */
+  readonly firstClient: string;
+  readonly clients: number;
+}
+
+export interface FloodResult {
+  readonly opened: number;
+  /** Got through to the server's TCP. */
+  readonly connected: number;
 }
 
 export class Load {
@@ -35,9 +48,10 @@ export class Load {
   }
 
   /** @param namespace network namespace to run in. */
-  async serve(port: number, namespace?: string): Promise<Child> {
-    const server = new Child([this.#program, "server", `${port}`], namespace === undefined ? {} : { namespace });
-    if (namespace === undefined) await listening(port);
+  async serve(port: number, namespace?: string, address = "127.0.0.1"): Promise<Child> {
+    const argv = [this.#program, "server", `${port}`, address];
+    const server = new Child(argv, namespace === undefined ? {} : { namespace });
+    await server.said(/"ready"/);
     return server;
   }
 
@@ -50,16 +64,30 @@ export class Load {
       readonly firstSource?: number;
       /** Network namespace to run in. */
       readonly namespace?: string;
+      readonly route?: LoadRoute;
     },
   ): Promise<LoadResult> {
     const { port, connections, seconds, firstSource = 0 } = options;
     const numbers = [port, connections, seconds, firstSource].map(String);
-    const result = await run([this.#program, mode, ...numbers], {
+    const result = await run([this.#program, mode, ...numbers, ...routeArgs(options.route)], {
       timeoutMs: (seconds + 20) * 1000,
       ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
     });
     if (result.code !== 0) throw new Error(`Cannot measure "${mode}": ${result.stderr}`);
     return JSON.parse(result.stdout);
+  }
+
+  /** Hostile connections at a rate, whatever becomes of them; it ends by itself, and says how many there were. */
+  flood(options: {
+    readonly port: number;
+    readonly perSecond: number;
+    readonly seconds: number;
+    readonly namespace: string;
+    readonly route: LoadRoute;
+  }): Child {
+    const { port, perSecond, seconds, namespace, route } = options;
+    const argv = [this.#program, "flood", ...[port, perSecond, seconds, 0].map(String), ...routeArgs(route)];
+    return new Child(argv, { namespace });
   }
 
   /** Opens connections that have each exchanged one packet; they end with the child. */
@@ -68,4 +96,8 @@ export class Load {
     await holder.said(/"held":/, 30_000);
     return holder;
   }
+}
+
+function routeArgs(route: LoadRoute | undefined): string[] {
+  return route === undefined ? [] : [route.server, route.firstClient, `${route.clients}`];
 }

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { bansBench } from "./bans.ts";
 import { writeDocument } from "./document.ts";
 import { inlineCostBench } from "./inline_cost.ts";
+import { inlinePathBench } from "./inline_path.ts";
 import { matcherBench } from "./matcher.ts";
 import { packetCostBench } from "./packet_cost.ts";
 import { packetPathBench } from "./packet_path.ts";
@@ -20,6 +21,7 @@ const benches: readonly Bench[] = [
   bansBench,
   matcherBench,
   inlineCostBench,
+  inlinePathBench,
 ];
 
 const { values } = parseArgs({
