@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { bansBench } from "./bans.ts";
 import { writeDocument } from "./document.ts";
 import { inlineCostBench } from "./inline_cost.ts";
+import { inlineFloodBench } from "./inline_flood.ts";
 import { inlinePathBench } from "./inline_path.ts";
 import { matcherBench } from "./matcher.ts";
 import { packetCostBench } from "./packet_cost.ts";
@@ -22,6 +23,7 @@ const benches: readonly Bench[] = [
   matcherBench,
   inlineCostBench,
   inlinePathBench,
+  inlineFloodBench,
 ];
 
 const { values } = parseArgs({
