@@ -8,6 +8,7 @@ import { bansBench } from "./bans.ts";
 import { writeDocument } from "./document.ts";
 import { inlineCostBench } from "./inline_cost.ts";
 import { inlineFloodBench } from "./inline_flood.ts";
+import { inlineGateBench } from "./inline_gate.ts";
 import { inlinePathBench } from "./inline_path.ts";
 import { matcherBench } from "./matcher.ts";
 import { packetCostBench } from "./packet_cost.ts";
@@ -24,6 +25,7 @@ const benches: readonly Bench[] = [
   inlineCostBench,
   inlinePathBench,
   inlineFloodBench,
+  inlineGateBench,
 ];
 
 const { values } = parseArgs({
