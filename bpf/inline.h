@@ -11,6 +11,7 @@
 #define TTGATE_INLINE_H
 
 #include "gate.h"
+#include "judged.h"
 #include "signatures.h"
 #include "socket.h"
 
@@ -677,7 +678,11 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 
 	position = (__s64)stream->received + (__s32)(segment->seq - stream->next);
 	/* Behind what any rule looks at, or sent again: the kernel has it. */
-	if (position >= header->prefix_bytes || stream->received >= header->prefix_bytes ||
+	if (stream->received >= header->prefix_bytes) {
+		set_judged(&segment->ends, stream->next);
+		return ACTION_PASS;
+	}
+	if (position >= header->prefix_bytes ||
 	    position + segment->payload_bytes <= (__s64)stream->received)
 		return ACTION_PASS;
 	if (!is_acceptable(segment)) {
@@ -789,7 +794,11 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 		return banned ? ACTION_DROP : ACTION_PASS;
 	if (banned)
 		return end_banned(frame, scratch, settings);
+	if (segment->tcp.flags & TCP_SYN)
+		clear_judged(&segment->ends);
 	if (segment->payload_bytes == 0 || segment->tcp.flags & TCP_RST)
+		return ACTION_PASS;
+	if (is_judged(&segment->ends, segment->seq))
 		return ACTION_PASS;
 	which = settings->table;
 	table = bpf_map_lookup_elem(&ttgate_tables, &which);

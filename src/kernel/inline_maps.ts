@@ -10,6 +10,7 @@ export const inlineMaps = [
   "ttgate_events",
   "ttgate_inline_counters",
   "ttgate_scratch",
+  "ttgate_judged",
 ] as const;
 
 export type InlineMap = (typeof inlineMaps)[number];

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Connections that are past their first bytes: their segments need no look at the socket, which
+ * costs more than all the rest. A memo and no flow table: whoever is not in it is looked up, and a
+ * connection has one place, where the next one pushes it out. What is found here passes, it never
+ * bans.
+ *
+ * A SYN clears the place, so that the next connection between the same ends is judged. An entry
+ * is one word, which CPUs that write at the same time leave whole.
+ */
+#ifndef TTGATE_JUDGED_H
+#define TTGATE_JUDGED_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+#include "socket.h"
+
+#define JUDGED_BITS 12
+/* Of sequence numbers, behind which the socket is asked again. */
+#define JUDGED_SPAN (1U << 30)
+
+/* Upper half: a hash of both ends, never 0. Lower half: what the kernel waited for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << JUDGED_BITS);
+	__type(key, __u32);
+	__type(value, __u64);
+} ttgate_judged SEC(".maps");
+
+static __always_inline __u64 mixed(__u64 sum)
+{
+	sum *= 0x9e3779b97f4a7c15ULL;
+	return sum ^ sum >> 32;
+}
+
+static __always_inline __u64 hash_of(const struct endpoints *ends)
+{
+	__u64 sum = mixed(ends->source.low) + ends->source.high;
+
+	sum = mixed(sum) + ((__u32)ends->source_port << 16 | ends->destination_port);
+	sum = mixed(sum) + ends->destination.low;
+	sum = mixed(sum) + ends->destination.high + ends->is_ipv4;
+	return mixed(sum);
+}
+
+static __always_inline volatile __u64 *judged_place(__u64 hash)
+{
+	__u32 index = hash >> (64 - JUDGED_BITS);
+
+	return bpf_map_lookup_elem(&ttgate_judged, &index);
+}
+
+static __always_inline __u32 tag_of(__u64 hash)
+{
+	return (__u32)hash | 1;
+}
+
+static __always_inline bool is_judged(const struct endpoints *ends, __u32 seq)
+{
+	__u64 hash = hash_of(ends);
+	volatile __u64 *place = judged_place(hash);
+	__u64 entry;
+
+	if (!place)
+		return false;
+	entry = *place;
+	return entry >> 32 == tag_of(hash) && seq - (__u32)entry < JUDGED_SPAN;
+}
+
+static __always_inline void set_judged(const struct endpoints *ends, __u32 next)
+{
+	__u64 hash = hash_of(ends);
+	volatile __u64 *place = judged_place(hash);
+
+	if (place)
+		*place = (__u64)tag_of(hash) << 32 | next;
+}
+
+static __always_inline void clear_judged(const struct endpoints *ends)
+{
+	volatile __u64 *place = judged_place(hash_of(ends));
+
+	if (place)
+		*place = 0;
+}
+
+#endif
