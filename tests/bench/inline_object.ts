@@ -9,7 +9,7 @@ import { InlineJudge } from "../../src/kernel/inline_judge.ts";
 import { inlineMaps } from "../../src/kernel/inline_maps.ts";
 import type { Libraries } from "../../src/kernel/libraries.ts";
 import { ownMaps } from "../../src/kernel/map_set.ts";
-import { gateTc, gateXdp, jiffiesNow } from "../../src/kernel/programs.ts";
+import { gateTc, gateXdp, inlineBegin } from "../../src/kernel/programs.ts";
 import { SettingsMap } from "../../src/kernel/settings_map.ts";
 import { loadSignatureTable } from "../../src/profile.ts";
 
@@ -37,7 +37,7 @@ export function loadGateWay(libraries: Libraries, gate: GateObject, way: Way, op
   const object = loadObject(libraries, gate.bytes, {
     reuse: {},
     create: isInline ? [...ownMaps, ...inlineMaps] : ownMaps,
-    programs: { [name]: multiBuffer ? xdpHasFrags : 0, ...(isInline ? { [jiffiesNow]: 0 } : {}) },
+    programs: { [name]: multiBuffer ? xdpHasFrags : 0, ...(isInline ? { [inlineBegin]: 0 } : {}) },
     constants: { multi_buffer: multiBuffer ? 1 : 0 },
   });
   new SettingsMap(openMap(libraries, object.mapFd("ttgate_settings")), {
@@ -51,7 +51,7 @@ export function loadGateWay(libraries: Libraries, gate: GateObject, way: Way, op
 }
 
 function beginJudge(libraries: Libraries, object: BpfObject, { dryRun = false }: LoadOptions): InlineJudge {
-  const programs = { mapFd: (name: string) => object.mapFd(name), jiffiesFd: object.programFd(jiffiesNow) };
+  const programs = { mapFd: (name: string) => object.mapFd(name), beginFd: object.programFd(inlineBegin) };
   const table = loadSignatureTable("tapetrack");
   const options = { table, banMs: 600_000, dryRun, bounce: false, ipv6PrefixBits: 64 };
   const judge = new InlineJudge(libraries, programs, options);

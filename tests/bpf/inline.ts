@@ -5,7 +5,9 @@ import { tableLimits } from "../../src/core/signature_table.ts";
 import { bpfObject } from "../../src/generated/inline_object.ts";
 import { type BpfObject, loadObject } from "../../src/kernel/bpf_object.ts";
 import { check } from "../../src/kernel/errno.ts";
+import { inlineMaps } from "../../src/kernel/inline_maps.ts";
 import type { Libraries } from "../../src/kernel/libraries.ts";
+import { ownMaps } from "../../src/kernel/map_set.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
 
 /** How the XDP programs read packets (bpf/frame.h): from kernel 5.18, and before. */
@@ -13,16 +15,12 @@ export const readings = ["helpers", "pointers"] as const;
 export type Reading = (typeof readings)[number];
 
 const xdpHasFrags = 1 << 5;
-const maps = [
-  ...["ttgate_bans", "ttgate_cidr", "ttgate_settings", "ttgate_counters", "ttgate_inline", "ttgate_tables"],
-  ...["ttgate_undecided", "ttgate_never_ban", "ttgate_events", "ttgate_inline_counters", "ttgate_scratch"],
-];
 
 export function loadInline(libraries: Libraries, program: string, reading: Reading): BpfObject {
   const hasHelpers = reading === "helpers";
   return loadObject(libraries, Uint8Array.fromBase64(bpfObject), {
     reuse: {},
-    create: maps,
+    create: [...ownMaps, ...inlineMaps],
     programs: { [program]: hasHelpers && program !== "gate_tc" ? xdpHasFrags : 0 },
     constants: { multi_buffer: hasHelpers ? 1 : 0 },
   });
