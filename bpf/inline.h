@@ -106,6 +106,7 @@ struct scratch {
 	struct match match;
 	struct place place;
 	struct segment segment;
+	struct stream_key key;
 	struct undecided fresh;
 	struct inline_event event;
 	__u8 chunk[2 * CHUNK_BYTES];
@@ -670,7 +671,7 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	const struct stream *stream = &segment->stream;
 	struct match *match = &scratch->match;
 	struct undecided *kept;
-	struct stream_key key;
+	struct stream_key *key = &scratch->key;
 	__u32 from, to, skip;
 	bool is_proven = false;
 	__s64 position;
@@ -695,13 +696,13 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	if (to > PREFIX_BYTES)
 		to = PREFIX_BYTES;
 
-	set_stream_key(&key, segment);
-	kept = bpf_map_lookup_elem(&ttgate_undecided, &key);
+	set_stream_key(key, segment);
+	kept = bpf_map_lookup_elem(&ttgate_undecided, key);
 	if (!kept && stream->received)
 		return ACTION_PASS;
 	if (kept && (stream->received > kept->contiguous ||
 		     (kept->passed_at && stream->received >= kept->passed_at))) {
-		bpf_map_delete_elem(&ttgate_undecided, &key);
+		bpf_map_delete_elem(&ttgate_undecided, key);
 		return ACTION_PASS;
 	}
 	if (is_older(stream, settings)) {
@@ -739,14 +740,14 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	}
 	if (VERDICT_KIND(verdict) == VERDICT_FOREIGN) {
 		if (kept)
-			bpf_map_delete_elem(&ttgate_undecided, &key);
+			bpf_map_delete_elem(&ttgate_undecided, key);
 		return settle_foreign(frame, scratch, gate, settings, table, VERDICT_OWNER(verdict),
 				      clock);
 	}
 	if (!kept) {
 		__builtin_memset(&scratch->fresh, 0, sizeof(scratch->fresh));
 		merge(&scratch->fresh, match, from, to);
-		bpf_map_update_elem(&ttgate_undecided, &key, &scratch->fresh, BPF_ANY);
+		bpf_map_update_elem(&ttgate_undecided, key, &scratch->fresh, BPF_ANY);
 	}
 	count_inline(INLINE_UNDECIDED, scratch->place.bytes);
 	return ACTION_PASS;
