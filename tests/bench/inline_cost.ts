@@ -158,7 +158,7 @@ export const inlineCostBench: Bench = {
       ],
       method: [
         `BPF_PROG_TEST_RUN, ${runsPerSample} times ${repeat.toLocaleString("en-GB")} runs a sample, of which the least ${keptRuns} count, ${rounds} alternating rounds; gate: the program of proxy mode on the same frame; added: the difference.`,
-        `The segments belong to a real connection over loopback, whose socket the program finds: one that has received nothing, and one that has received ${laterBytes} bytes. The test run hands nothing on, so that a first packet stays the first. What is counted for each frame is checked before.`,
+        `The segments belong to a real connection over loopback, whose socket the program finds: one that has received nothing, and one that has received ${laterBytes} bytes. The test run hands nothing on, so that a first packet stays the first. What is counted for each frame is checked before. Later segments are of a connection that the program remembers, and of one that it has to look up.`,
         `Friends: the mean of ${friendCount} packets, half of them behind a clear header; profile tapetrack, the full library. Foreign: an HTTP request in a dry run, checksum and event included, ${hostileRepeat.toLocaleString("en-GB")} runs at a time, since the queue of events has an end.`,
       ],
     };
@@ -175,6 +175,8 @@ interface Streams {
 function measurements({ first, firstPort, later, laterPort }: Streams): readonly Measured[] {
   const firstOf = (contents: readonly Uint8Array[]) => contents.map((content) => segment(first, firstPort, content));
   const laterOf = (bytes: number) => [segment(later, laterPort, new Uint8Array(bytes).fill(0xaa))];
+  // From before what is remembered of the connection, so that its socket is looked up each time.
+  const again = segment({ ...later, seq: later.seq - 1 }, laterPort, new Uint8Array(1400).fill(0xaa));
   const friends64 = friendsOf(64);
   const friends1400 = friendsOf(1400);
   const http = new TextEncoder().encode(
@@ -194,6 +196,7 @@ function measurements({ first, firstPort, later, laterPort }: Streams): readonly
     },
     { metric: "a later 64 bytes", way: "XDP", frames: laterOf(64), ...judged },
     { metric: "a later 1,400 bytes", way: "XDP", frames: laterOf(1400), ...judged },
+    { metric: "a later 1,400 bytes, not remembered", way: "XDP", frames: [again], ...judged },
     { metric: "an ACK without data", way: "XDP", frames: laterOf(0), ...judged },
     { metric: "another port", way: "XDP", frames: [segment(later, 1, new Uint8Array(64))], outcome: undefined },
     ...ways.slice(1).flatMap((way): Measured[] => [
