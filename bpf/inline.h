@@ -311,12 +311,17 @@ static __always_inline bool proves_cookie(const struct frame *frame, const struc
 	}
 }
 
+/* The client has said its last byte. */
+static __always_inline bool is_half_closed(__u32 state)
+{
+	return state == BPF_TCP_CLOSE_WAIT || state == BPF_TCP_CLOSING || state == BPF_TCP_LAST_ACK;
+}
+
 static __always_inline void find_stream(const struct frame *frame, const struct place *place,
 					struct segment *segment)
 {
 	struct stream *stream = &segment->stream;
 	struct bpf_sock *socket = lookup_socket(frame, &segment->ends);
-	struct tcp_request_sock *request;
 	struct tcp_sock *tcp;
 
 	stream->kind = STREAM_NONE;
@@ -328,14 +333,19 @@ static __always_inline void find_stream(const struct frame *frame, const struct 
 	case BPF_TCP_FIN_WAIT1:
 	case BPF_TCP_FIN_WAIT2:
 	case BPF_TCP_SYN_RECV: /* by TCP Fast Open: the socket is there before the last ACK is */
+	case BPF_TCP_CLOSE_WAIT:
+	case BPF_TCP_CLOSING:
+	case BPF_TCP_LAST_ACK:
 		tcp = bpf_skc_to_tcp_sock(socket);
-		if (tcp)
-			read_established(stream, tcp);
+		if (!tcp)
+			break;
+		read_established(stream, tcp);
+		stream->kind = STREAM_OPEN;
+		if (is_subflow(tcp) || is_half_closed(socket->state))
+			stream->kind = STREAM_UNJUDGED;
 		break;
 	case STATE_NEW_SYN_RECV:
-		request = bpf_skc_to_tcp_request_sock(socket);
-		if (request)
-			read_request(stream, request);
+		read_request(stream, socket);
 		break;
 	case BPF_TCP_LISTEN:
 		stream->kind = STREAM_LISTENER;
@@ -628,6 +638,26 @@ settle_foreign(const struct frame *frame, struct scratch *scratch, const struct 
 	return ACTION_PASS;
 }
 
+/* Whether the data on a SYN would get to a server: only TCP Fast Open hands it on. */
+static __always_inline bool takes_early_data(const struct frame *frame,
+					     const struct segment *segment)
+{
+	struct bpf_sock *socket = lookup_socket(frame, &segment->ends);
+	struct tcp_sock *tcp;
+	bool takes;
+
+	if (!socket)
+		return false;
+	/* One that is over makes room for its successor. */
+	takes = socket->state == BPF_TCP_TIME_WAIT;
+	if (socket->state == BPF_TCP_LISTEN) {
+		tcp = bpf_skc_to_tcp_sock(socket);
+		takes = tcp && tcp->inet_conn.icsk_accept_queue.fastopenq.max_qlen;
+	}
+	bpf_sk_release(socket);
+	return takes;
+}
+
 /*
  * A SYN that carries data may come from a forged address: it bans nobody. TCP Fast Open would
  * hand the data to the server before it is known who sent it, so that only what passes goes on;
@@ -640,7 +670,7 @@ static __always_inline enum action judge_syn(const struct frame *frame, struct s
 	const struct segment *segment = &scratch->segment;
 	__u32 bytes = segment->payload_bytes < PREFIX_BYTES ? segment->payload_bytes : PREFIX_BYTES;
 
-	if (settings->flags & INLINE_DRY_RUN ||
+	if (settings->flags & INLINE_DRY_RUN || !takes_early_data(frame, segment) ||
 	    load_prefix(frame, scratch, segment->payload_at, 0, bytes))
 		return ACTION_PASS;
 	scratch->match.length = bytes;
@@ -721,6 +751,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	match->length = to;
 	if (kept) {
 		if (merge(kept, match, from, to)) {
+			if (settings->flags & INLINE_DRY_RUN)
+				return ACTION_PASS;
 			count_inline(INLINE_HELD, scratch->place.bytes);
 			return ACTION_DROP;
 		}
@@ -765,7 +797,8 @@ static __always_inline enum action end_banned(const struct frame *frame, struct 
 	if (!(segment->tcp.flags & TCP_ACK) || segment->tcp.flags & (TCP_SYN | TCP_RST))
 		return ACTION_DROP;
 	find_stream(frame, &scratch->place, segment);
-	if (segment->stream.kind == STREAM_OPEN && is_acceptable(segment)) {
+	if ((segment->stream.kind == STREAM_OPEN || segment->stream.kind == STREAM_UNJUDGED) &&
+	    is_acceptable(segment)) {
 		make_reset(frame, scratch->place.tcp_offset, segment);
 		count_inline(INLINE_RESET, scratch->place.bytes);
 		return ACTION_PASS;

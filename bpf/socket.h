@@ -20,7 +20,16 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct fastopen_queue {
+	int max_qlen; /* 0: no TCP Fast Open */
+};
+
+struct request_sock_queue {
+	struct fastopen_queue fastopenq;
+};
+
 struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
 	struct {
 		__u32 lrcvtime; /* jiffies; until the first data, when the handshake was over */
 	} icsk_ack;
@@ -80,11 +89,13 @@ enum stream_kind {
 	STREAM_NONE, /* no connection here: another host's, another network namespace's */
 	STREAM_LISTENER, /* a handshake that keeps no state (SYN cookies), or none */
 	STREAM_OPEN,
-	STREAM_OTHER, /* closing, or of a protocol above TCP that joins connections */
+	STREAM_UNJUDGED, /* closing, or of a protocol above TCP that joins connections */
+	STREAM_OTHER, /* over, or this host's own attempt to connect */
 };
 
 struct stream {
 	enum stream_kind kind;
+	volatile __u64 address; /* of the kernel's socket */
 	__u64 received; /* bytes that the kernel has taken */
 	__u32 next; /* the sequence number of the next one */
 	__u32 window; /* bytes that it would take */
@@ -104,19 +115,33 @@ static __always_inline void read_established(struct stream *stream, struct tcp_s
 	stream->ack_first = tcp->snd_una - (__u32)tcp->bytes_acked;
 	stream->ack_last = tcp->snd_nxt;
 	stream->since = tcp->inet_conn.icsk_ack.lrcvtime;
-	stream->kind = STREAM_OPEN;
-	/* A subflow's first byte may be from the middle of what the client says. */
-	if (bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp)
-		stream->kind = STREAM_OTHER;
 }
 
-/* Data that comes with the last ACK of the handshake, or before the kernel has seen that. */
-static __always_inline void read_request(struct stream *stream, struct tcp_request_sock *request)
+/* A subflow's first byte may be from the middle of what the client says. */
+static __always_inline bool is_subflow(struct tcp_sock *tcp)
 {
-	stream->next = request->rcv_isn + 1;
+	return bpf_core_field_exists(tcp->is_mptcp) && tcp->is_mptcp;
+}
+
+/*
+ * Data that comes with the last ACK of the handshake, or before the kernel has seen that. Read by
+ * address, which the verifier forgets the type of in a map: the helper that would give the type
+ * back finds nothing where the server listens for MPTCP, even if the client does not speak it.
+ */
+static __always_inline void read_request(struct stream *stream, struct bpf_sock *socket)
+{
+	const struct tcp_request_sock *request;
+	__u32 rcv_isn, snt_isn;
+
+	stream->address = (__u64)socket;
+	request = (const void *)stream->address;
+	if (bpf_core_read(&rcv_isn, sizeof(rcv_isn), &request->rcv_isn) ||
+	    bpf_core_read(&snt_isn, sizeof(snt_isn), &request->snt_isn))
+		return;
+	stream->next = rcv_isn + 1;
 	stream->received = 0;
 	stream->window = PREFIX_BYTES;
-	stream->ack_first = request->snt_isn + 1;
+	stream->ack_first = snt_isn + 1;
 	stream->ack_last = stream->ack_first;
 	stream->since = 0;
 	stream->kind = STREAM_OPEN;
