@@ -1,46 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the gate has to put its program somewhere else, or put it back: what is told is what is done.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { join } from "node:path";
 import { run } from "../harness/child.ts";
-import { BlockMap, bpftool, notBuilt, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { attachForeign } from "../harness/foreign_xdp.ts";
+import { BlockMap, notBuilt, RunningGate, xdpPrograms } from "../harness/gate.ts";
 import { ip, Network, noNamespaces } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startServer } from "../harness/standin.ts";
-import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
 
 const reason = noNamespaces() ?? notBuilt();
 if (reason !== undefined) console.log(`Skipped tests/e2e/attach: ${reason}`);
 
 setDefaultTimeout(30_000);
-
-/** Somebody else's XDP program, on the gate's interface. */
-async function attachForeign(network: Network, map: BlockMap): Promise<void> {
-  using directory = new TempDir();
-  const object = directory.file("foreign.o");
-  const multiarch = (await run(["gcc", "-print-multiarch"])).stdout.trim();
-  const source = join(import.meta.dirname, "../kernel/reader.bpf.c");
-  const compiled = await run([
-    "clang",
-    "-O2",
-    "-g",
-    "-target",
-    "bpf",
-    `-I/usr/include/${multiarch}`,
-    "-c",
-    source,
-    "-o",
-    object,
-  ]);
-  expect(compiled).toMatchObject({ code: 0 });
-  const pin = `${map.path}_foreign`;
-  bpftool(["prog", "load", object, pin]);
-  const attached = await run(["ip", "link", "set", "dev", network.device, "xdp", "pinned", pin], {
-    namespace: network.gate,
-  });
-  expect(attached).toMatchObject({ code: 0 });
-}
 
 async function speakHttp(network: Network, gate: RunningGate, from: string): Promise<void> {
   const argv = ["curl", "-sS", "--max-time", "5", "--interface", from, `http://${network.gateIpv4}:5000/`];

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inline mode where the handshake is not the usual one: TCP Fast Open, SYN cookies, a server that waits for
+// data, MPTCP.
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { notBuilt } from "../harness/gate.ts";
+import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
+import { noNamespaces } from "../harness/netns.ts";
+import { RawConnection, type SegmentOptions } from "../harness/raw_tcp.ts";
+import { joined, optionOf } from "../harness/tcp_frame.ts";
+
+const reason = noNamespaces() ?? notBuilt();
+if (reason !== undefined) console.log(`Skipped tests/e2e/inline_handshake: ${reason}`);
+
+setDefaultTimeout(30_000);
+
+const halves = (bytes: Uint8Array): SegmentOptions[] => [
+  { bytes: bytes.slice(0, 9) },
+  { at: 9, bytes: bytes.slice(9) },
+];
+
+/** A stranger is banned, and the server does not get what told the kernel so. */
+async function expectBanned(bed: InlineBed, connection: RawConnection): Promise<void> {
+  await bed.gate.banned(connection.ends.source);
+  const { opened, data } = bed.sink.of(connection.name);
+  if (opened > 0) expect(await bed.sink.ended(connection.name)).toBe("ECONNRESET");
+  expect(data.length).toBeLessThan(20);
+  expect(await bed.socketsOf(connection.name)).toEqual([]);
+}
+
+describe.skipIf(reason !== undefined)("a server that is woken by data only", () => {
+  test("gets its friends, and of strangers not even a connection", async () => {
+    await using bed = await InlineBed.open({ sink: ["defer"] });
+    for (const next of [() => bed.nextIpv4(), () => bed.nextIpv6()]) {
+      for (const lastAck of [true, false]) {
+        const friend = await bed.clients.connect(next(), { lastAck });
+        friend.send(...halves(friendly));
+        await bed.sink.got(friend.name, friendly);
+        const stranger = await bed.clients.connect(next(), { lastAck });
+        stranger.send({ bytes: hostile });
+        await expectBanned(bed, stranger);
+        expect(bed.sink.of(stranger.name).opened).toBe(0);
+        const slow = await bed.clients.connect(next(), { lastAck });
+        slow.send(...halves(hostile));
+        await expectBanned(bed, slow);
+      }
+    }
+    expect(bed.counts()).toMatchObject({ held: 0, not_banned: 0 });
+  });
+});
+
+describe.skipIf(reason !== undefined)("SYN cookies", () => {
+  test("prove as much as a handshake that is remembered", async () => {
+    await using bed = await InlineBed.open({ sysctl: ["net.ipv4.tcp_syncookies=2"] });
+    for (const next of [() => bed.nextIpv4(), () => bed.nextIpv6()]) {
+      for (const lastAck of [true, false]) {
+        const friend = await bed.clients.connect(next(), { lastAck });
+        friend.send(...halves(friendly));
+        await bed.sink.got(friend.name, friendly);
+        const stranger = await bed.clients.connect(next(), { lastAck });
+        stranger.send({ bytes: hostile });
+        await expectBanned(bed, stranger);
+        const slow = await bed.clients.connect(next(), { lastAck });
+        slow.send(...halves(hostile));
+        await expectBanned(bed, slow);
+        // A cookie that the server never gave out.
+        const liar = await bed.clients.connect(next(), { lastAck: false });
+        const before = bed.counts();
+        liar.send({ bytes: hostile, ack: liar.serverFirst + 1000 }, { at: 1000, bytes: hostile });
+        await bed.counted("no_socket", before, 2);
+        expect(bed.counts().banned).toBe(before.banned);
+        liar.send({ bytes: friendly });
+        await bed.sink.got(liar.name, friendly);
+      }
+    }
+  });
+});
+
+describe.skipIf(reason !== undefined)("data on the SYN", () => {
+  test("of a server without TCP Fast Open counts for nothing", async () => {
+    await using bed = await InlineBed.open();
+    const friend = await bed.clients.connect(bed.nextIpv4(), { synBytes: friendly });
+    friend.send({ bytes: friendly });
+    await bed.sink.got(friend.name, friendly);
+    // The kernel does not take it: sent again, behind the handshake, it is judged.
+    const slow = await bed.clients.connect(bed.nextIpv6(), { synBytes: friendly.slice(0, 5) });
+    slow.send({ bytes: friendly });
+    await bed.sink.got(slow.name, friendly);
+    const stranger = await bed.clients.connect(bed.nextIpv4(), { synBytes: hostile });
+    expect(await bed.gate.bans()).toEqual([]);
+    stranger.send({ bytes: hostile });
+    await expectBanned(bed, stranger);
+    expect(bed.sink.of(stranger.name).data).toBe("");
+    expect(bed.counts().held).toBe(0);
+  });
+
+  test("by TCP Fast Open reaches the server only when it is a friend's", async () => {
+    await using bed = await InlineBed.open({ sink: ["fastopen"], sysctl: ["net.ipv4.tcp_fastopen=3"] });
+    for (const next of [() => bed.nextIpv4(), () => bed.nextIpv6()]) {
+      const withCookie = async (source: string, synBytes: Uint8Array) => {
+        const first = await bed.clients.connect(source, { options: Uint8Array.of(34, 2, 1, 1), lastAck: false });
+        const cookie = optionOf(first.serverOptions, 34) ?? new Uint8Array();
+        expect(cookie).not.toHaveLength(0);
+        const padding = new Uint8Array((4 - ((cookie.length + 2) % 4)) % 4).fill(1);
+        const options = joined([34, cookie.length + 2], cookie, padding);
+        return new RawConnection(bed.clients, bed.clients.ends(source), { options, synBytes });
+      };
+      const friend = await withCookie(next(), friendly);
+      const answer = await friend.open();
+      expect(answer.ack).toBe((friend.isn + 1 + friendly.length) >>> 0);
+      // Before the last ACK, which is what TCP Fast Open is for.
+      await bed.sink.got(friend.name, friendly);
+      friend.send({ at: friendly.length }, { at: friendly.length, bytes: hostile });
+      await bed.sink.got(friend.name, joined(friendly, hostile));
+
+      for (const first of [hostile, hostile.slice(0, 3)]) {
+        const stranger = await withCookie(next(), first);
+        const before = bed.counts();
+        stranger.sendSyn();
+        // As anybody may have sent it in anybody's name.
+        await bed.counted("held", before);
+        expect(await bed.gate.ban(stranger.ends.source)).toBeUndefined();
+        // Sent again as kernels do, without the data.
+        await stranger.open(new Uint8Array());
+        stranger.send({}, { bytes: hostile });
+        await expectBanned(bed, stranger);
+        expect(bed.sink.of(stranger.name).data).toBe("");
+      }
+
+      // Too little to tell: behind the handshake there is more.
+      const slow = await withCookie(next(), friendly.slice(0, 3));
+      const before = bed.counts();
+      slow.sendSyn();
+      await bed.counted("held", before);
+      await slow.open(new Uint8Array());
+      slow.send({}, { bytes: friendly });
+      await bed.sink.got(slow.name, friendly);
+    }
+  });
+});
+
+describe.skipIf(reason !== undefined)("MPTCP", () => {
+  /** RFC 8684 3.1, version 1, without checksums. */
+  const key = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+  const capable = Uint8Array.of(30, 4, 0x01, 0x01);
+
+  test("at the server does not hide plain TCP, nor what comes with the handshake", async () => {
+    await using bed = await InlineBed.open({ sink: ["mptcp"] });
+    const friend = await bed.clients.connect(bed.nextIpv4());
+    friend.send(...halves(friendly));
+    await bed.sink.got(friend.name, friendly);
+    const stranger = await bed.clients.connect(bed.nextIpv6());
+    stranger.send({ bytes: hostile });
+    await expectBanned(bed, stranger);
+
+    const withKeys = (connection: RawConnection, bytes: Uint8Array): SegmentOptions => {
+      const serverKey = optionOf(connection.serverOptions, 30)?.slice(2) ?? new Uint8Array();
+      return { bytes, options: joined([30, 22, 0x01, 0x01], key, serverKey, [0, bytes.length, 1, 1]) };
+    };
+    const joiner = await bed.clients.connect(bed.nextIpv4(), { options: capable, lastAck: false });
+    expect(optionOf(joiner.serverOptions, 30)).toHaveLength(10);
+    joiner.send(withKeys(joiner, friendly));
+    await bed.sink.got(joiner.name, friendly);
+    const hidden = await bed.clients.connect(bed.nextIpv4(), { options: capable, lastAck: false });
+    hidden.send(withKeys(hidden, hostile));
+    await expectBanned(bed, hidden);
+  });
+});

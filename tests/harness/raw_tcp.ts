@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clients whose every segment a test chooses: addresses that no interface has, so that no kernel answers
+// for them, on a network card of its own (wire.c).
+import { execFileSync, spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { Child } from "./child.ts";
+import { ip, type Network } from "./netns.ts";
+import {
+  ack,
+  type Ends,
+  optionOf,
+  psh,
+  type ReadSegment,
+  readTcp,
+  syn,
+  type TcpFields,
+  tcpFrame,
+  type Wrapping,
+} from "./tcp_frame.ts";
+import { TempDir } from "./temp_dir.ts";
+import { waitFor } from "./wait.ts";
+
+/** Compiles a program of this directory. @throws Error with what the compiler said. */
+export function compileC(name: string, directory: TempDir): string {
+  const program = directory.file(name);
+  const source = join(import.meta.dirname, `${name}.c`);
+  const result = spawnSync("gcc", ["-O2", "-Wall", "-o", program, source], { encoding: "utf8" });
+  if (result.status !== 0) throw new Error(`Cannot compile "${name}.c": ${result.stderr}`);
+  return program;
+}
+
+/** How many clients of each family there can be. */
+const strangerCount = 250;
+const clientMac = Uint8Array.of(2, 0, 0, 0, 0, 2);
+
+export class RawClients implements AsyncDisposable {
+  readonly received: ReadSegment[] = [];
+  readonly #child: Child;
+  readonly #directory: TempDir;
+  readonly #network: Network;
+  readonly #gateMac: Uint8Array;
+  #read = 0;
+  #nextPort = 20_000;
+
+  private constructor(network: Network) {
+    this.#network = network;
+    this.#directory = new TempDir();
+    const [link] = JSON.parse(ip("-n", network.gate, "-j", "link", "show", network.device)) as [{ address: string }];
+    this.#gateMac = Uint8Array.fromHex(link.address.replaceAll(":", ""));
+    introduce(network);
+    const wire = compileC("wire", this.#directory);
+    this.#child = new Child([wire, network.clientDevice], { namespace: network.client, holdInput: true });
+  }
+
+  static async open(network: Network): Promise<RawClients> {
+    const clients = new RawClients(network);
+    await clients.#child.said(/^ready\n/);
+    clients.#read = "ready\n".length;
+    return clients;
+  }
+
+  /** `number` from 1 to 250. */
+  ipv4(number: number): string {
+    return `10.77.2.${number}`;
+  }
+
+  /** Each in a /64 of its own, in which ::3 is a neighbour. */
+  ipv6(number: number): string {
+    return `fd77:0:${(0x1000 + number).toString(16)}::2`;
+  }
+
+  ends(source: string, sourcePort = this.#nextPort++): Ends {
+    const destination = source.includes(":") ? this.#network.gateIpv6 : this.#network.gateIpv4;
+    return {
+      sourceMac: clientMac,
+      destinationMac: this.#gateMac,
+      source,
+      destination,
+      sourcePort,
+      destinationPort: 5000,
+    };
+  }
+
+  sendFrames(...frames: readonly Uint8Array[]): void {
+    this.#child.send(frames.map((frame) => `${frame.toHex()}\n`).join(""));
+  }
+
+  /** Waits for a segment of the server. */
+  async expect(what: string, ends: Ends, wanted: (segment: ReadSegment) => boolean, from = 0): Promise<ReadSegment> {
+    return waitFor(what, () => {
+      this.read();
+      return this.received.slice(from).find((segment) => belongs(segment, ends) && wanted(segment));
+    });
+  }
+
+  /** What came for a client so far. */
+  of(ends: Ends): ReadSegment[] {
+    this.read();
+    return this.received.filter((segment) => belongs(segment, ends));
+  }
+
+  read(): void {
+    const text = this.#child.stdout;
+    for (let end = text.indexOf("\n", this.#read); end >= 0; end = text.indexOf("\n", this.#read)) {
+      const segment = readTcp(Uint8Array.fromHex(text.slice(this.#read, end)));
+      if (segment !== undefined) this.received.push(segment);
+      this.#read = end + 1;
+    }
+  }
+
+  /** The handshake, whole. */
+  async connect(source: string, options: ConnectOptions = {}): Promise<RawConnection> {
+    const connection = new RawConnection(this, this.ends(source, options.sourcePort), options);
+    await connection.open();
+    if (options.lastAck !== false) connection.send({});
+    return connection;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.closeInput();
+    await this.#child[Symbol.asyncDispose]();
+    this.#directory[Symbol.dispose]();
+  }
+}
+
+/** The gate's host knows where they are: nobody would answer when it asks. */
+function introduce(network: Network): void {
+  const mac = Array.from(clientMac, (byte) => byte.toString(16).padStart(2, "0")).join(":");
+  const addresses = Array.from({ length: strangerCount }, (_, index) => {
+    const prefix = `fd77:0:${(0x1001 + index).toString(16)}`;
+    return [`10.77.2.${index + 1}`, `${prefix}::2`, `${prefix}::3`];
+  });
+  const lines = addresses.flat().map((address) => `neigh replace ${address} lladdr ${mac} dev ${network.device}\n`);
+  execFileSync("ip", ["-n", network.gate, "-batch", "-"], { input: lines.join("") });
+}
+
+function belongs(segment: ReadSegment, ends: Ends): boolean {
+  return segment.destination === ends.source && segment.destinationPort === ends.sourcePort;
+}
+
+export interface ConnectOptions {
+  readonly isn?: number;
+  readonly sourcePort?: number;
+  /** Of the SYN. */
+  readonly options?: Uint8Array;
+  readonly window?: number;
+  readonly synBytes?: Uint8Array;
+  readonly wrapping?: Wrapping;
+  /** False: the last ACK is left to the test. */
+  readonly lastAck?: boolean;
+}
+
+/** What is not told is as the handshake left it. */
+export interface SegmentOptions extends Wrapping {
+  /** Where the bytes are in the stream, from 0. */
+  readonly at?: number;
+  readonly bytes?: Uint8Array;
+  readonly flags?: number;
+  readonly seq?: number;
+  readonly ack?: number;
+  readonly options?: Uint8Array;
+  readonly window?: number;
+  readonly urgent?: number;
+  readonly wrongChecksum?: boolean;
+}
+
+export class RawConnection {
+  readonly ends: Ends;
+  readonly isn: number;
+  /** The server's first byte. */
+  serverFirst = 0;
+  serverOptions: Uint8Array = new Uint8Array();
+  readonly #clients: RawClients;
+  readonly #options: ConnectOptions;
+
+  constructor(clients: RawClients, ends: Ends, options: ConnectOptions = {}) {
+    this.#clients = clients;
+    this.ends = ends;
+    this.#options = options;
+    this.isn = options.isn ?? (Math.random() * 2 ** 32) >>> 0;
+  }
+
+  /** As the server's log names it. */
+  get name(): string {
+    return `${this.ends.source} ${this.ends.sourcePort}`;
+  }
+
+  sendSyn(synBytes = this.#options.synBytes): void {
+    const { options, window, wrapping } = this.#options;
+    const fields: TcpFields = {
+      ...{ seq: this.isn, flags: syn },
+      ...(options === undefined ? {} : { options }),
+      ...(window === undefined ? {} : { window }),
+      ...(synBytes === undefined ? {} : { bytes: synBytes }),
+    };
+    this.#clients.sendFrames(tcpFrame(this.ends, fields, wrapping));
+  }
+
+  /** SYN, and the answer to it. */
+  async open(synBytes = this.#options.synBytes): Promise<ReadSegment> {
+    this.sendSyn(synBytes);
+    return this.answered();
+  }
+
+  async answered(): Promise<ReadSegment> {
+    const answer = await this.#clients.expect(
+      `a SYN-ACK for ${this.name}`,
+      this.ends,
+      ({ flags }) => (flags & 0x3f) === (syn | ack),
+    );
+    this.serverFirst = (answer.seq + 1) >>> 0;
+    this.serverOptions = answer.options;
+    return answer;
+  }
+
+  frame({ at = 0, bytes = new Uint8Array(), flags, ...rest }: SegmentOptions): Uint8Array {
+    const { seq, ack: acknowledged, vlans, ipv4OptionBytes, ipv6Extensions, padding, ...fields } = rest;
+    const wrapping = Object.fromEntries(
+      Object.entries({ vlans, ipv4OptionBytes, ipv6Extensions, padding }).filter(([, value]) => value !== undefined),
+    ) as Wrapping;
+    const segment: TcpFields = {
+      ...fields,
+      bytes,
+      seq: seq ?? this.isn + 1 + at,
+      ack: acknowledged ?? this.serverFirst,
+      flags: flags ?? (bytes.length > 0 ? ack | psh : ack),
+    };
+    return tcpFrame(this.ends, segment, { ...this.#options.wrapping, ...wrapping });
+  }
+
+  /** Each a segment, one right behind the other. */
+  send(...segments: readonly SegmentOptions[]): void {
+    this.#clients.sendFrames(...segments.map((segment) => this.frame(segment)));
+  }
+
+  /** Waits until the server's kernel has acknowledged so many bytes. */
+  async acknowledged(count: number): Promise<void> {
+    const wanted = (this.isn + 1 + count) >>> 0;
+    await this.#clients.expect(
+      `an acknowledgement of ${count} bytes of ${this.name}`,
+      this.ends,
+      (segment) => segment.ack === wanted,
+    );
+  }
+
+  /** Everything that the server's kernel sent. */
+  received(): ReadSegment[] {
+    return this.#clients.of(this.ends);
+  }
+
+  /** RFC 7323 3.2, as the server's last timestamp wants it. */
+  timestamps(value: number): Uint8Array {
+    const echoed = optionOf(this.serverOptions, 8)?.slice(0, 4) ?? new Uint8Array(4);
+    const option = Uint8Array.of(1, 1, 8, 10, 0, 0, 0, 0, ...echoed);
+    new DataView(option.buffer).setUint32(4, value >>> 0);
+    return option;
+  }
+}
