@@ -4,6 +4,7 @@
 // rounds.
 import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { loadObject } from "../../src/kernel/bpf_object.ts";
 import { check } from "../../src/kernel/errno.ts";
@@ -40,6 +41,8 @@ interface Work {
   readonly figure: (result: LoadResult) => number;
   /** What the ratio to HAProxy must be. */
   readonly ahead?: number;
+  /** Client and server each on a CPU of its own: where they are moved about, runs differ by a quarter. */
+  readonly pinned?: boolean;
 }
 
 /** What the ratio to the bare program must be. */
@@ -51,13 +54,14 @@ const gigabits = (result: LoadResult) => (result.bytesPerSecond * 8) / 1e9;
 const works: readonly Work[] = [
   { mode: "pingpong", metric: "ping-pong", unit: "requests/s", figure: perSecond, ahead: 1.9 },
   { mode: "connect", metric: "connect, ping, close", unit: "connections/s", figure: perSecond, ahead: 1.4 },
-  { mode: "download", metric: "bulk to the client", unit: "Gbit/s", figure: gigabits },
-  { mode: "upload", metric: "bulk to the server", unit: "Gbit/s", figure: gigabits },
+  { mode: "download", metric: "bulk to the client", unit: "Gbit/s", figure: gigabits, pinned: true },
+  { mode: "upload", metric: "bulk to the server", unit: "Gbit/s", figure: gigabits, pinned: true },
 ];
 
 interface Subject extends AsyncDisposable {
   readonly name: string;
   readonly network: Network;
+  readonly server: Child;
   /** What stands still while others are measured. */
   readonly gate: Child | undefined;
 }
@@ -73,7 +77,9 @@ async function startSubject(name: string, { load, directory, barePath }: Parts):
   await using stack = new AsyncDisposableStack();
   const network = stack.use(new Network({ clients }));
   prepareClients(network);
-  stack.use(await load.serve(name === haproxyName ? behindHaproxy : serverPort, network.gate, "0.0.0.0"));
+  const server = stack.use(
+    await load.serve(name === haproxyName ? behindHaproxy : serverPort, network.gate, "0.0.0.0"),
+  );
   let gate: Child | undefined;
   if (name === inlineName) {
     const map = stack.use(new BlockMap());
@@ -94,7 +100,7 @@ async function startSubject(name: string, { load, directory, barePath }: Parts):
     command(["timeout", "10", ...inNamespace(client, ["bash", "-c", `until ${attempt}; do sleep 0.1; done`])]);
   }
   const owned = stack.move();
-  return { name, network, gate, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { name, network, server, gate, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** The gate in front of a server that listens in the network's gate namespace. */
@@ -131,9 +137,14 @@ function pinBare(libraries: Libraries, directory: TempDir, stack: DisposableStac
   return path;
 }
 
-async function measure(load: Load, work: Work, { name, network, gate }: Subject): Promise<LoadResult> {
+async function measure(load: Load, work: Work, { name, network, server, gate }: Subject): Promise<LoadResult> {
   gate?.signal("SIGCONT");
-  const options = { port: serverPort, connections, seconds, namespace: network.client, route: routeOf(network) };
+  const [serverCpus, cpu] = work.pinned === true ? ["0", 1] : [`0-${availableParallelism() - 1}`, undefined];
+  command(["taskset", "-p", "-c", serverCpus, `${server.pid}`]);
+  const options = {
+    ...{ port: serverPort, connections, seconds, namespace: network.client, route: routeOf(network) },
+    ...(cpu === undefined ? {} : { cpu }),
+  };
   const result = await load.measure(work.mode, options);
   gate?.signal("SIGSTOP");
   if (result.failures > 0) throw new Error(`Cannot use the result: ${result.failures} connections to ${name} failed`);
@@ -184,7 +195,7 @@ async function runPath({ rounds, say }: BenchOptions): Promise<Report> {
     rows,
     method: [
       `${connections} connections from ${clients} addresses in one namespace to a server in another over a veth pair; packets of 256 random bytes; load generator and server in C, one thread each; a pair of namespaces for each subject`,
-      `medians of ${rounds * turnsPerRound} alternating runs of ${seconds} s, of which the first fifth does not count; nothing is pinned to a CPU; gates that are not measured are stopped`,
+      `medians of ${rounds * turnsPerRound} alternating runs of ${seconds} s, of which the first fifth does not count; in bulk client and server are on a CPU each, otherwise nothing is pinned; gates that are not measured are stopped`,
       "inline and XDP_PASS differ in nothing but the program: native XDP on the server's interface, loaded for frames in several pieces; no program: the same pair without XDP, for what XDP itself costs on veth",
       "HAProxy: one thread, relays in the server's namespace behind XDP_PASS, with the configuration of the section proxy",
     ],

@@ -65,11 +65,14 @@ export class Load {
       /** Network namespace to run in. */
       readonly namespace?: string;
       readonly route?: LoadRoute;
+      /** The only CPU to run on. */
+      readonly cpu?: number;
     },
   ): Promise<LoadResult> {
     const { port, connections, seconds, firstSource = 0 } = options;
     const numbers = [port, connections, seconds, firstSource].map(String);
-    const result = await run([this.#program, mode, ...numbers, ...routeArgs(options.route)], {
+    const pin = options.cpu === undefined ? [] : ["taskset", "-c", `${options.cpu}`];
+    const result = await run([...pin, this.#program, mode, ...numbers, ...routeArgs(options.route)], {
       timeoutMs: (seconds + 20) * 1000,
       ...(options.namespace === undefined ? {} : { namespace: options.namespace }),
     });
