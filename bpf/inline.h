@@ -211,15 +211,18 @@ __noinline int load_by_pointer(struct xdp_md *ctx, __u32 offset, __u32 size)
 static __always_inline int load_chunk(const struct frame *frame, struct scratch *scratch,
 				      __u32 offset, __u32 size)
 {
+	__u32 last;
+
 	if (frame->is_xdp && !multi_buffer)
 		return load_by_pointer(frame->xdp, offset, size);
-	/* For the verifier, which would not see the bound in what the compiler makes of it. */
-	asm volatile("" : "+r"(size));
-	if (size - 1 >= CHUNK_BYTES)
+	/* For the verifier, which would not see the bounds in what the compiler makes of it. */
+	last = size - 1;
+	asm volatile("" : "+r"(last));
+	if (last >= CHUNK_BYTES)
 		return -1;
 	if (!frame->is_xdp)
-		return bpf_skb_load_bytes(frame->skb, offset, scratch->chunk, size);
-	return bpf_xdp_load_bytes(frame->xdp, offset, scratch->chunk, size);
+		return bpf_skb_load_bytes(frame->skb, offset, scratch->chunk, last + 1);
+	return bpf_xdp_load_bytes(frame->xdp, offset, scratch->chunk, last + 1);
 }
 
 /* The same to a place in the prefix. */
@@ -227,14 +230,15 @@ static __always_inline int load_prefix(const struct frame *frame, struct scratch
 				       __u32 offset, __u32 at, __u32 size)
 {
 	__u8 *to = &scratch->match.bytes[at & (PREFIX_BYTES - 1)];
+	__u32 last = size - 1;
 
-	asm volatile("" : "+r"(size));
-	if (size - 1 >= PREFIX_BYTES)
+	asm volatile("" : "+r"(last));
+	if (last >= PREFIX_BYTES)
 		return -1;
 	if (!frame->is_xdp)
-		return bpf_skb_load_bytes(frame->skb, offset, to, size);
+		return bpf_skb_load_bytes(frame->skb, offset, to, last + 1);
 	if (multi_buffer)
-		return bpf_xdp_load_bytes(frame->xdp, offset, to, size);
+		return bpf_xdp_load_bytes(frame->xdp, offset, to, last + 1);
 	if (load_by_pointer(frame->xdp, offset, size))
 		return -1;
 	for (__u32 i = 0; i < PREFIX_BYTES; i++) {
@@ -418,6 +422,8 @@ static __always_inline bool sum_segment(const struct frame *frame)
 	for (__u32 done = 0; done < MAX_CHUNKS * CHUNK_BYTES; done += CHUNK_BYTES) {
 		__u32 bytes = CHUNK_BYTES;
 
+		/* Else the compiler begins in the middle of the loop, which kernels before 6.8 refuse. */
+		asm volatile("" : "+r"(done));
 		if (done >= total)
 			break;
 		if (total - done < CHUNK_BYTES)

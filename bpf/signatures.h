@@ -229,7 +229,7 @@ __noinline int match_run(const struct signatures *table, struct match *match, __
 			 __u32 sets_at, __u32 at)
 {
 	const struct signature_step *step;
-	__u32 count, limit, until, set;
+	__u32 count, limit, enough, until, set;
 	bool to_end, has_until;
 
 	if (!table || !match)
@@ -241,6 +241,8 @@ __noinline int match_run(const struct signatures *table, struct match *match, __
 	set = step->run.set;
 	count = step->count;
 	limit = step->limit;
+	/* 0: that many bytes are not what ends it. */
+	enough = to_end || has_until ? 0 : limit;
 	for (__u32 i = 0; i < PREFIX_BYTES; i++) {
 		__u32 index = at + i;
 		__u8 byte;
@@ -256,7 +258,7 @@ __noinline int match_run(const struct signatures *table, struct match *match, __
 		}
 		if (i >= limit || !in_set(table, sets_at, set, byte))
 			return fails(index + 1);
-		if (!to_end && !has_until && i + 1 == limit)
+		if (i + 1 == enough)
 			return holds(index + 1);
 	}
 	return STEP_OPEN;

@@ -14,7 +14,7 @@ const btfKindDatasec = 15;
 /** struct bpf_object_open_opts of libbpf 1.1. */
 const optionsBytes = 80;
 /** The kernel fails a load whose log does not fit; pages that it does not write cost nothing. */
-const logBytes = 1 << 20;
+const logBytes = (1 << 24) - 1;
 /** The reason stands in the last lines, before the statistics. */
 const logTailLines = 4;
 
