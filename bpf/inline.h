@@ -422,7 +422,7 @@ static __always_inline bool sum_segment(const struct frame *frame)
 	for (__u32 done = 0; done < MAX_CHUNKS * CHUNK_BYTES; done += CHUNK_BYTES) {
 		__u32 bytes = CHUNK_BYTES;
 
-		/* Else the compiler begins in the middle of the loop, which kernels before 6.8 refuse. */
+		/* Else the compiler enters the loop in its middle, which kernel 6.1 refuses. */
 		asm volatile("" : "+r"(done));
 		if (done >= total)
 			break;

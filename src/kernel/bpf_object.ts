@@ -13,7 +13,10 @@ const btfKindDatasec = 15;
 
 /** struct bpf_object_open_opts of libbpf 1.1. */
 const optionsBytes = 80;
-/** The kernel fails a load whose log does not fit; pages that it does not write cost nothing. */
+/**
+ * Kernels before 6.4 fail a load whose log does not fit, and hide its reason; this is the most that older ones
+ * take. Pages that are not written cost nothing.
+ */
 const logBytes = (1 << 24) - 1;
 /** The reason stands in the last lines, before the statistics. */
 const logTailLines = 4;

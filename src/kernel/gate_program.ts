@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our programs, loaded over a given set of maps, with the best way to read packets that the kernel and
 // our capabilities allow; checks that the object's structs are as big as this side writes them.
+import { release } from "node:os";
 import type { NativeBuffer } from "../runtime/types.ts";
 import { type BpfObject, loadObject, type ObjectPlan } from "./bpf_object.ts";
 import { KernelError } from "./errno.ts";
@@ -128,8 +129,8 @@ function explained(kind: ObjectKind, load: () => BpfObject): BpfObject {
     }
     if (kind === "gate") throw error;
     throw new FenceError(
-      `Judging in the kernel needs Linux 5.15 or later with BTF (/sys/kernel/btf/vmlinux) and CAP_PERFMON: use --mode proxy without --prefilter (${error.message})`,
-      { cause: error },
+      `Judging in the kernel needs Linux 5.15 or later with BTF (/sys/kernel/btf/vmlinux) and CAP_PERFMON, this is ${release()}: use --mode proxy without --prefilter (${error.message})`,
+      { kind: "runtime", cause: error },
     );
   }
 }
