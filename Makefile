@@ -25,7 +25,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch)
 
-.PHONY: help deps bpf build generated test lint lint-format lint-licences lint-c lint-types fmt bench demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test lint lint-format lint-licences lint-c lint-types fmt bench kernels demo clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -70,6 +70,10 @@ fmt: $(modules) ## format all sources
 bench: ttgate $(modules) ## measure side by side with HAProxy and a direct connection
 	$(Q)$(host) test bench
 	$(Q)$(bin)/bun tests/bench/main.ts --docs
+
+kernels: ttgate $(modules) ## try both modes on Linux 5.10 to 6.12 in emulated machines: minutes, x86_64 only
+	$(Q)$(host) test kernels
+	$(Q)tests/kernel/old_kernels.sh
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test
