@@ -71,9 +71,9 @@ bench: ttgate $(modules) ## measure side by side with HAProxy and a direct conne
 	$(Q)$(host) test bench
 	$(Q)$(bin)/bun tests/bench/main.ts --docs
 
-kernels: ttgate $(modules) ## try both modes on Linux 5.10 to 6.12 in emulated machines: minutes, x86_64 only
+kernels: ttgate $(modules) ## try both modes on older kernels in emulated machines: docs/kernels.md
 	$(Q)$(host) test kernels
-	$(Q)tests/kernel/old_kernels.sh
+	$(Q)SOURCES='$(SOURCES)' tests/kernel/old_kernels.sh
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test

@@ -108,8 +108,7 @@ static __always_inline int parse_ipv6_port(struct frame *frame, __u32 offset,
 	frame->place.tcp_offset = offset;
 	if (protocol == IPPROTO_TCP)
 		return near_port(ip + 1, frame->end);
-	/* 64 bits: the verifier of kernel 5.15 forgets a shorter number that is put on the stack.
-	 */
+	/* 64 bits: kernel 5.15 forgets a shorter number that is put on the stack. */
 	for (__u64 i = 0; i < EXTENSION_HEADERS; i++) {
 		struct extension_header header;
 

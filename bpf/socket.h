@@ -100,8 +100,7 @@ struct stream {
 	__u32 next; /* the sequence number of the next one */
 	__u32 window; /* bytes that it would take */
 	__u32 ack_first, ack_last; /* what the peer may acknowledge */
-	/* Jiffies of the end of the handshake, while nothing was received; 0: it is about to end.
-	 */
+	/* Jiffies of the handshake's end, while nothing was received; 0: it is about to end. */
 	__u32 since;
 };
 

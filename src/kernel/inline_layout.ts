@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The structs of bpf/inline.h as bytes. Their sizes are checked against the loaded object's BTF, as those
+// The structs of bpf/inline_maps.h as bytes. Their sizes are checked against the loaded object's BTF, as those
 // of layout.ts are. These maps live as long as the program and are no contract: nobody else writes them.
 import { type Prefix, prefixFromBytes } from "../core/address.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
@@ -12,7 +12,7 @@ export const inlineStructBytes = { inline_settings: 40, inline_event: 104 } as c
 /** SIGNATURES_BYTES of bpf/signatures.h, and the room behind it. */
 export const signaturesBytes = 256 * 1024 + 64;
 
-/** enum inline_outcome of bpf/inline.h, in order. */
+/** enum inline_outcome of bpf/inline_maps.h, in order. */
 export const inlineOutcomes = [
   "passed",
   "undecided",
@@ -30,12 +30,12 @@ export const inlineOutcomes = [
 ] as const;
 export type InlineOutcome = (typeof inlineOutcomes)[number];
 
-/** enum never_ban of bpf/inline.h. */
+/** enum never_ban of bpf/inline_maps.h. */
 export const mayBeBanned = 0;
 export const neverBanned = 1;
 export const neighbourNeverBanned = 2;
 
-/** enum inline_flags of bpf/inline.h. */
+/** enum inline_flags of bpf/inline_maps.h. */
 const dryRunFlag = 1;
 const bounceFlag = 2;
 

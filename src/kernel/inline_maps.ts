@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The maps of bpf/inline.h. None is pinned: a start writes them anew, and the pinned program holds on to
+// The maps of bpf/inline_maps.h. None is pinned: a start writes them anew, and the pinned program holds on to
 // its own as long as it judges.
 
 export const inlineMaps = [

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What older kernels make of ttgate (old_kernels_main.ts): each runs in an emulated machine of its own, whose
-# root is this host's, read-only. The kernels come from the archives of Debian and Ubuntu by an apt that is
-# set up for that alone. Takes some minutes and 1 GB under TMPDIR, which is given back.
-#   old_kernels.sh [RELEASE...]      for instance 5.15; without, all of the table
+# root is this host's, read-only. The kernels are packages of this host's archives and of those that the file
+# SOURCES names, in the form of sources.list; the apt that fetches them is set up for that alone. Takes some
+# minutes and 1 GB under TMPDIR, which is given back.
+#   [SOURCES=FILE] old_kernels.sh [RELEASE...]      for instance 5.15; without, all that the archives have
 set -euo pipefail
 tree="$(realpath "$(dirname "$0")/../..")"
-keys=/usr/share/keyrings
 
-# RELEASE  ARCHIVE  PACKAGE, of which the newest counts
+# RELEASE  DISTRIBUTION  PACKAGE, of which the newest counts
 table='
-5.10 bullseye linux-image-5\.10\.0-[0-9]+-amd64
-5.15 jammy    linux-image-5\.15\.0-[0-9]+-generic
-6.1  bookworm linux-image-6\.1\.0-[0-9]+-amd64
-6.8  jammy    linux-image-6\.8\.0-[0-9]+-generic
-6.12 trixie   linux-image-6\.12\.[0-9]+[+]deb13-amd64
+5.10 Debian-11    linux-image-5\.10\.0-[0-9]+-amd64
+5.15 Ubuntu-22.04 linux-image-5\.15\.0-[0-9]+-generic
+6.1  Debian-12    linux-image-6\.1\.0-[0-9]+-amd64
+6.8  Ubuntu-22.04 linux-image-6\.8\.0-[0-9]+-generic
+6.12 Debian-13    linux-image-6\.12\.[0-9]+[+]deb13-amd64
 '
 # Modules that the guest wants: its root, and what the tests use.
 modules=(9p 9pnet_virtio virtio_pci veth sch_ingress cls_bpf)
@@ -24,20 +24,13 @@ trap 'rm -rf "$work"' EXIT
 chmod 755 "$work" # apt reads and writes as another user
 
 apt() {
-	"$@" -q -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+	"$@" -q -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$work/sources.list" \
 		-o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o Acquire::Languages=none
 }
 
-# The keys of Ubuntu's archive are a package of Debian's.
 open_archives() {
 	mkdir -p "$work"/{lists,cache/archives}/partial
-	local debian="deb [signed-by=$keys/debian-archive-keyring.gpg] http://deb.debian.org"
-	printf '%s main\n' "$debian/debian-security bullseye-security" "$debian/debian bookworm" "$debian/debian trixie" \
-		>"$work/sources.list"
-	apt apt-get update >/dev/null
-	unpack ubuntu-keyring "$work/keys"
-	printf "deb [signed-by=$work/keys$keys/ubuntu-archive-keyring.gpg] http://archive.ubuntu.com/ubuntu %s main\n" \
-		jammy jammy-updates >>"$work/sources.list"
+	cat /etc/apt/sources.list "${SOURCES:-/dev/null}" >"$work/sources.list" 2>/dev/null || true
 	apt apt-get update >/dev/null
 }
 
@@ -110,10 +103,14 @@ try() {
 
 open_archives
 failed=0
-while read -r release archive pattern; do
+while read -r release distribution pattern; do
 	[[ -n "$release" && ($# == 0 || " $* " == *" $release "*) ]] || continue
 	package="$(apt apt-cache search --names-only "^$pattern\$" | awk '{ print $1 }' | sort -V | tail -n 1)"
-	[[ -n "$package" ]] || { echo "Kernel \"$release\": no package \"$pattern\" in $archive" >&2 && failed=1 && continue; }
-	try "$package" || failed=1
+	if [[ -n "$package" ]]; then
+		try "$package" || failed=1
+	else
+		echo "Kernel \"$release\": the archives have no package of $distribution: name one with SOURCES=FILE" >&2
+		[[ $# == 0 ]] || failed=1
+	fi
 done <<<"$table"
 exit "$failed"
