@@ -88,10 +88,11 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
 	store_at(frame, tcp_offset, tcp, sizeof(*tcp));
 }
 
-static __always_inline enum inline_outcome carry_out(const struct segment *segment,
-						     const struct settings *gate,
-						     const struct inline_settings *settings,
-						     __u32 reason, __u64 now_ns)
+/* A function of its own, so that what it keeps on the stack is not below the engine's as well. */
+static __noinline enum inline_outcome carry_out(const struct segment *segment,
+						const struct settings *gate,
+						const struct inline_settings *settings,
+						__u32 reason, __u64 now_ns)
 {
 	enum never_ban never;
 
