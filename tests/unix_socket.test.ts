@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, lstatSync, mkdirSync, statSync, symlinkSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import process from "node:process";
 import { Failure } from "../src/failure.ts";
@@ -59,7 +59,9 @@ describe("a socket's path", () => {
 
   test("is not taken from one that is too busy to answer", async () => {
     await using deaf = new Child(["nc", "-lU", path]);
-    await waitFor("the socket", () => existsSync(path));
+    // The path is there before anybody listens.
+    const listening = new RegExp(`^\\S+ \\S+ \\S+ 00010000 .* ${path}$`, "m");
+    await waitFor("the listener", () => listening.test(readFileSync("/proc/net/unix", "utf8")));
     using _awake = { [Symbol.dispose]: () => deaf.signal("SIGCONT") };
     deaf.signal("SIGSTOP");
     // Beyond its backlog of 5.
