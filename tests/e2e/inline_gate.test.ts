@@ -45,8 +45,10 @@ function start(network: Network, map: BlockMap, ...args: readonly string[]): Pro
 }
 
 function visit(network: Network, from: string, bytes: Uint8Array = request) {
-  const host = from.includes(":") ? network.gateIpv6 : network.gateIpv4;
-  return probeFrom(network.client, { host, port: 5000, from, send: [bytes], waitMs: 600 });
+  const isIpv6 = from.includes(":");
+  const host = isIpv6 ? network.gateIpv6 : network.gateIpv4;
+  // A new pair of interfaces may take a second until one side's IPv6 neighbours answer.
+  return probeFrom(network.client, { host, port: 5000, from, send: [bytes], waitMs: isIpv6 ? 3000 : 600 });
 }
 
 /** Connections to the server in any state, as the kernel lists them: local address, remote address, state. */
