@@ -187,7 +187,7 @@ export const options = {
   },
   reject: {
     value: "reset|silent",
-    help: "how connections of banned sources end: by reset, or silent, without a packet; needs -B (default reset, inline silent)",
+    help: "how connections of banned sources end: by reset, or silent: without a packet, which takes -B (default reset, inline silent)",
     schema: z.enum(["reset", "silent"], `expected "reset" or "silent"`).optional(),
   },
   keep: {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Good clients through inline mode, beside the same server behind an XDP program that does nothing, behind
-// no program, and behind HAProxy that relays: each in a pair of namespaces of its own, in alternating
-// rounds.
+// no program, in turn on one interface; and behind HAProxy that relays. Alternating rounds.
 import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -15,6 +14,7 @@ import { Child, inNamespace, run } from "../harness/child.ts";
 import { BlockMap, RunningGate } from "../harness/gate.ts";
 import { Network } from "../harness/netns.ts";
 import { TempDir } from "../harness/temp_dir.ts";
+import { sleep } from "../harness/wait.ts";
 import { compileBench } from "./bench_object.ts";
 import { haproxyConfig } from "./haproxy.ts";
 import { xdpHasFrags } from "./inline_object.ts";
@@ -26,8 +26,8 @@ const behindHaproxy = 5001;
 const connections = 32;
 const clients = 250;
 /** In each round; short ones that alternate are disturbed alike by what else runs on the host. */
-const turnsPerRound = 3;
-const seconds = 1;
+const turnsPerRound = 6;
+const seconds = 0.5;
 
 const inlineName = "inline";
 const bareName = "XDP_PASS";
@@ -58,12 +58,82 @@ const works: readonly Work[] = [
   { mode: "upload", metric: "bulk to the server", unit: "Gbit/s", figure: gigabits, pinned: true },
 ];
 
-interface Subject extends AsyncDisposable {
-  readonly name: string;
+/** A server and its clients. */
+interface Site {
   readonly network: Network;
   readonly server: Child;
-  /** What stands still while others are measured. */
-  readonly gate: Child | undefined;
+}
+
+/** What stands between them while it is measured. */
+interface Subject extends Site {
+  readonly name: string;
+  /** @returns what takes it away again. */
+  readonly set: () => Promise<AsyncDisposable>;
+}
+
+async function openSite(stack: AsyncDisposableStack, load: Load, port: number): Promise<Site> {
+  const network = stack.use(new Network({ clients }));
+  prepareClients(network);
+  return { network, server: stack.use(await load.serve(port, network.gate, "0.0.0.0")) };
+}
+
+/** On one interface in turn: another pair of namespaces would have other luck with caches and queues. */
+function directSubjects(site: Site, barePath: string): Subject[] {
+  const { network } = site;
+  const setDevice = (...mode: readonly string[]) =>
+    command(inNamespace(network.gate, ["ip", "link", "set", "dev", network.device, ...mode]));
+  return [
+    { ...site, name: inlineName, set: () => setInline(network) },
+    {
+      ...site,
+      name: bareName,
+      async set() {
+        setDevice("xdpdrv", "pinned", barePath);
+        return { [Symbol.asyncDispose]: async () => setDevice("xdpdrv", "off") };
+      },
+    },
+    { ...site, name: noneName, set: async () => new AsyncDisposableStack() },
+  ];
+}
+
+async function setInline(network: Network): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const map = stack.use(new BlockMap());
+  const gate = await startInline(map, network);
+  stack.defer(async () => {
+    await gate.child.stop();
+    await gate[Symbol.asyncDispose]();
+  });
+  const { kernel } = await gate.status();
+  if (kernel.attach !== "native") throw new Error(`Cannot measure inline mode: attached as "${kernel.attach}"`);
+  // The first second of a process is not what it costs.
+  await sleep(1000);
+  const moved = stack.move();
+  return { [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+/** Relays from its own pair of namespaces, behind the bare program. */
+async function haproxySubject(stack: AsyncDisposableStack, { load, directory, barePath }: Parts): Promise<Subject> {
+  const site = await openSite(stack, load, behindHaproxy);
+  const { network } = site;
+  command(inNamespace(network.gate, ["ip", "link", "set", "dev", network.device, "xdpdrv", "pinned", barePath]));
+  const config = haproxyConfig({ host: network.gateIpv4, port: serverPort, upstreamPort: behindHaproxy });
+  const relay = stack.use(
+    new Child(["haproxy", "-db", "-f", directory.write("haproxy.cfg", config)], { namespace: network.gate }),
+  );
+  const { client, gateIpv4 } = network;
+  const attempt = `(: </dev/tcp/${gateIpv4}/${serverPort}) 2>/dev/null`;
+  command(["timeout", "10", ...inNamespace(client, ["bash", "-c", `until ${attempt}; do sleep 0.1; done`])]);
+  relay.signal("SIGSTOP");
+  stack.defer(() => relay.signal("SIGCONT"));
+  return {
+    ...site,
+    name: haproxyName,
+    async set() {
+      relay.signal("SIGCONT");
+      return { [Symbol.asyncDispose]: async () => relay.signal("SIGSTOP") };
+    },
+  };
 }
 
 interface Parts {
@@ -71,36 +141,6 @@ interface Parts {
   readonly directory: TempDir;
   /** A pinned program that passes everything. */
   readonly barePath: string;
-}
-
-async function startSubject(name: string, { load, directory, barePath }: Parts): Promise<Subject> {
-  await using stack = new AsyncDisposableStack();
-  const network = stack.use(new Network({ clients }));
-  prepareClients(network);
-  const server = stack.use(
-    await load.serve(name === haproxyName ? behindHaproxy : serverPort, network.gate, "0.0.0.0"),
-  );
-  let gate: Child | undefined;
-  if (name === inlineName) {
-    const map = stack.use(new BlockMap());
-    const running = stack.use(await startInline(map, network));
-    const { kernel } = await running.status();
-    if (kernel?.attach !== "native") throw new Error(`Cannot measure inline mode: attached as "${kernel?.attach}"`);
-    gate = running.child;
-  } else if (name !== noneName) {
-    command(inNamespace(network.gate, ["ip", "link", "set", "dev", network.device, "xdpdrv", "pinned", barePath]));
-  }
-  if (name === haproxyName) {
-    const config = haproxyConfig({ host: network.gateIpv4, port: serverPort, upstreamPort: behindHaproxy });
-    gate = stack.use(
-      new Child(["haproxy", "-db", "-f", directory.write("haproxy.cfg", config)], { namespace: network.gate }),
-    );
-    const { client, gateIpv4 } = network;
-    const attempt = `(: </dev/tcp/${gateIpv4}/${serverPort}) 2>/dev/null`;
-    command(["timeout", "10", ...inNamespace(client, ["bash", "-c", `until ${attempt}; do sleep 0.1; done`])]);
-  }
-  const owned = stack.move();
-  return { name, network, server, gate, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** The gate in front of a server that listens in the network's gate namespace. */
@@ -137,8 +177,8 @@ function pinBare(libraries: Libraries, directory: TempDir, stack: DisposableStac
   return path;
 }
 
-async function measure(load: Load, work: Work, { name, network, server, gate }: Subject): Promise<LoadResult> {
-  gate?.signal("SIGCONT");
+async function measure(load: Load, work: Work, { name, network, server, set }: Subject): Promise<LoadResult> {
+  await using _set = await set();
   const [serverCpus, cpu] = work.pinned === true ? ["0", 1] : [`0-${availableParallelism() - 1}`, undefined];
   command(["taskset", "-p", "-c", serverCpus, `${server.pid}`]);
   const options = {
@@ -146,7 +186,6 @@ async function measure(load: Load, work: Work, { name, network, server, gate }: 
     ...(cpu === undefined ? {} : { cpu }),
   };
   const result = await load.measure(work.mode, options);
-  gate?.signal("SIGSTOP");
   if (result.failures > 0) throw new Error(`Cannot use the result: ${result.failures} connections to ${name} failed`);
   return result;
 }
@@ -161,14 +200,9 @@ async function runPath({ rounds, say }: BenchOptions): Promise<Report> {
     ({ code }) => code === 0,
     () => false,
   );
-  const names = [inlineName, bareName, noneName, ...(hasHaproxy ? [haproxyName] : [])];
-  const subjects: Subject[] = [];
-  for (const name of names) {
-    const subject = stack.use(await startSubject(name, { load, directory, barePath }));
-    subject.gate?.signal("SIGSTOP");
-    stack.defer(() => subject.gate?.signal("SIGCONT"));
-    subjects.push(subject);
-  }
+  const subjects = directSubjects(await openSite(stack, load, serverPort), barePath);
+  if (hasHaproxy) subjects.push(await haproxySubject(stack, { load, directory, barePath }));
+  const names = subjects.map(({ name }) => name);
 
   const rows = works.map(({ metric, unit, ahead }) => {
     const targets: Target[] = [{ subject: inlineName, reference: bareName, ratio: nearlyAll }];
@@ -194,9 +228,9 @@ async function runPath({ rounds, say }: BenchOptions): Promise<Report> {
     reference: bareName,
     rows,
     method: [
-      `${connections} connections from ${clients} addresses in one namespace to a server in another over a veth pair; packets of 256 random bytes; load generator and server in C, one thread each; a pair of namespaces for each subject`,
-      `medians of ${rounds * turnsPerRound} alternating runs of ${seconds} s, of which the first fifth does not count; in bulk client and server are on a CPU each, otherwise nothing is pinned; gates that are not measured are stopped`,
-      "inline and XDP_PASS differ in nothing but the program: native XDP on the server's interface, loaded for frames in several pieces; no program: the same pair without XDP, for what XDP itself costs on veth",
+      `${connections} connections from ${clients} addresses in one namespace to a server in another over a veth pair; packets of 256 random bytes; load generator and server in C, one thread each; one pair of namespaces, in which the program is changed for each run; HAProxy has a pair of its own`,
+      `medians of ${rounds * turnsPerRound} alternating runs of ${seconds} s, of which the first fifth does not count; in bulk client and server are on a CPU each, otherwise nothing is pinned; HAProxy is stopped while it is not measured`,
+      "inline and XDP_PASS differ in nothing but the program: native XDP on the server's interface, loaded for frames in several pieces; no program: the same without XDP, for what XDP itself costs on veth",
       "HAProxy: one thread, relays in the server's namespace behind XDP_PASS, with the configuration of the section proxy",
     ],
   };
