@@ -59,12 +59,7 @@ static __always_inline int turn_ipv6(const struct frame *frame, __u32 offset)
 __noinline int bounce(struct xdp_md *ctx)
 {
 	struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &(__u32){ 0 });
-	const struct frame frame = {
-		.data = (const void *)(long)ctx->data,
-		.end = (const void *)(long)ctx->data_end,
-		.xdp = ctx,
-		.is_xdp = true,
-	};
+	const struct frame frame = XDP_FRAME(ctx);
 	struct tcp_header tcp = { .offset = sizeof(tcp) / 4 << 4, .flags = TCP_RST };
 	const struct place *place;
 	__u32 ip_bytes;

@@ -43,6 +43,21 @@ struct frame {
 	struct place place; /* what the plain gate does not ask for costs it nothing */
 };
 
+#define XDP_FRAME(ctx)                                                                             \
+	{                                                                                          \
+		.data = (const void *)(long)(ctx)->data,                                           \
+		.end = (const void *)(long)(ctx)->data_end, .xdp = (ctx), .is_xdp = true,          \
+	}
+
+#define SKB_FRAME(socket_buffer)                                                                   \
+	{                                                                                          \
+		.data = (const void *)(long)(socket_buffer)->data,                                 \
+		.end = (const void *)(long)(socket_buffer)->data_end, .skb = (socket_buffer),      \
+	}
+
+/* What is read by pointer: two tags, an IPv6 header and ports, with room to spare. */
+#define PULL_BYTES 128
+
 /* 0, or not when the frame ends before. */
 static __always_inline int load_at(const struct frame *frame, __u32 offset, void *to, __u32 size)
 {

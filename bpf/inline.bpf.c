@@ -10,29 +10,17 @@
 #include "inline.h"
 #include "bounce.h"
 
-/* What is read by pointer: two tags, an IPv6 header and ports, with room to spare. */
-#define PULL_BYTES 128
-
 /* Global, as those in signatures.h: whatever way judge() took to get here. */
 __noinline int inspect_xdp(struct xdp_md *ctx, bool banned)
 {
-	const struct frame frame = {
-		.data = (const void *)(long)ctx->data,
-		.end = (const void *)(long)ctx->data_end,
-		.xdp = ctx,
-		.is_xdp = true,
-	};
+	const struct frame frame = XDP_FRAME(ctx);
 
 	return inspect(&frame, banned);
 }
 
 __noinline int inspect_skb(struct __sk_buff *skb, bool banned)
 {
-	const struct frame frame = {
-		.data = (const void *)(long)skb->data,
-		.end = (const void *)(long)skb->data_end,
-		.skb = skb,
-	};
+	const struct frame frame = SKB_FRAME(skb);
 
 	return inspect(&frame, banned);
 }
@@ -41,12 +29,7 @@ SEC("xdp")
 int gate_xdp(struct xdp_md *ctx)
 {
 	struct clock clock = {};
-	struct frame frame = {
-		.data = (const void *)(long)ctx->data,
-		.end = (const void *)(long)ctx->data_end,
-		.xdp = ctx,
-		.is_xdp = true,
-	};
+	struct frame frame = XDP_FRAME(ctx);
 	enum outcome outcome = judge(&frame, &clock);
 	int action = count(outcome, frame.bytes) ? ACTION_DROP : ACTION_PASS;
 
@@ -64,11 +47,7 @@ int gate_xdp(struct xdp_md *ctx)
 __noinline int judge_skb(struct __sk_buff *skb, bool is_last)
 {
 	struct clock clock = {};
-	struct frame frame = {
-		.data = (const void *)(long)skb->data,
-		.end = (const void *)(long)skb->data_end,
-		.skb = skb,
-	};
+	struct frame frame = SKB_FRAME(skb);
 	enum outcome outcome = judge(&frame, &clock);
 	int action;
 
@@ -109,12 +88,7 @@ int inline_begin(struct xdp_md *ctx __attribute__((unused)))
 SEC("?xdp")
 int sniff_frame(struct xdp_md *ctx)
 {
-	const struct frame frame = {
-		.data = (const void *)(long)ctx->data,
-		.end = (const void *)(long)ctx->data_end,
-		.xdp = ctx,
-		.is_xdp = true,
-	};
+	const struct frame frame = XDP_FRAME(ctx);
 	const __u32 zero = 0;
 	struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &zero);
 	const struct inline_settings *settings = bpf_map_lookup_elem(&ttgate_inline, &zero);

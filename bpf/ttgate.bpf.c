@@ -9,19 +9,11 @@
 #include <bpf/bpf_helpers.h>
 #include "gate.h"
 
-/* What is read by pointer: two tags, an IPv6 header and ports, with room to spare. */
-#define PULL_BYTES 128
-
 /* @now_ns: 0 for the kernel's clock. */
 static __always_inline int xdp(struct xdp_md *ctx, __u64 now_ns)
 {
 	struct clock clock = { .now_ns = now_ns };
-	struct frame frame = {
-		.data = (const void *)(long)ctx->data,
-		.end = (const void *)(long)ctx->data_end,
-		.xdp = ctx,
-		.is_xdp = true,
-	};
+	struct frame frame = XDP_FRAME(ctx);
 	enum outcome outcome = judge(&frame, &clock);
 
 	return count(outcome, frame.bytes) ? XDP_DROP : XDP_PASS;
@@ -31,11 +23,7 @@ static __always_inline int xdp(struct xdp_md *ctx, __u64 now_ns)
 __noinline int judge_skb(struct __sk_buff *skb, __u64 now_ns)
 {
 	struct clock clock = { .now_ns = now_ns };
-	struct frame frame = {
-		.data = (const void *)(long)skb->data,
-		.end = (const void *)(long)skb->data_end,
-		.skb = skb,
-	};
+	struct frame frame = SKB_FRAME(skb);
 
 	return judge(&frame, &clock);
 }

@@ -16,7 +16,7 @@ export const tableVersion = 3;
 /** What the program looks at of a connection; a longer rule is left to user space. */
 export const tablePrefixBytes = 256;
 
-/** The program's place for a table, and the bounds of its loops: bpf/signatures.h. */
+/** The program's place for a table, and the bounds of its loops: bpf/signature_table.h. */
 export const tableLimits = { bytes: 256 * 1024, candidates: 256, steps: 32 } as const;
 
 export const headerBytes = 56;

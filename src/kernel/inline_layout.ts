@@ -9,7 +9,7 @@ const inlineLayout = 1;
 
 export const inlineStructBytes = { inline_settings: 40, inline_event: 104 } as const;
 
-/** SIGNATURES_BYTES of bpf/signatures.h, and the room behind it. */
+/** SIGNATURES_BYTES of bpf/signature_table.h, and the room behind it. */
 export const signaturesBytes = 256 * 1024 + 64;
 
 /** enum inline_outcome of bpf/inline_maps.h, in order. */

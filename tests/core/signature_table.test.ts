@@ -153,14 +153,14 @@ describe("what the program has no room for is refused, with the figure and what 
   });
 });
 
-describe("the encoder and bpf/signatures.h mean the same by", () => {
-  const header = readFileSync(`${import.meta.dirname}/../../bpf/signatures.h`, "utf8");
+describe("the encoder and bpf/signature_table.h mean the same by", () => {
+  const header = readFileSync(`${import.meta.dirname}/../../bpf/signature_table.h`, "utf8");
 
   function defined(name: string): number {
     const value = new RegExp(`^#define ${name} (?:(0x[0-9a-f]+|\\d+)|\\((\\d+) \\* (\\d+)\\))(?:\\s|$)`, "m").exec(
       header,
     );
-    if (value === null) throw new Error(`bpf/signatures.h has no ${name}`);
+    if (value === null) throw new Error(`bpf/signature_table.h has no ${name}`);
     return value[1] === undefined ? Number(value[2]) * Number(value[3]) : Number(value[1]);
   }
 
