@@ -170,8 +170,10 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   let closing: Promise<void> | undefined;
   return {
     reload() {
+      // Both before either: a profile that only one of them takes changes nothing.
+      const next = loadSniffer(config.profile);
       if (table !== undefined) inline?.replaceTable(loadSignatureTable(config.profile));
-      context.sniffer = loadSniffer(config.profile);
+      context.sniffer = next;
       log("info", `Profile ${config.profile} was read again`);
     },
     close() {
@@ -250,6 +252,7 @@ function tick({ sessions, upstreams, sweep, fence, inline, watch, status, bannin
   sweep(now);
   void upstreams.retry(now, upstreamRetryMs);
   fence?.tick(now);
+  // Before the watch finds the entries: it knows no evidence.
   inline?.fetch();
   inline?.tick();
   // Sockets have their turn in between.

@@ -3,8 +3,8 @@
 // how long a ban lasts; fetches what it decided.
 import { isIpv4, type Prefix, prefixFromBytes, requirePrefix } from "../core/address.ts";
 import type { SignatureTable } from "../core/signature_table.ts";
-import type { NativeBuffer } from "../runtime/types.ts";
 import { type BpfMap, openMap, updateAny } from "./bpf_map.ts";
+import { indexKey, readCounter } from "./counters.ts";
 import { check } from "./errno.ts";
 import {
   type InlineEvent,
@@ -21,7 +21,7 @@ import {
   writeInlineSettings,
 } from "./inline_layout.ts";
 import type { InlineMap } from "./inline_maps.ts";
-import { structBytes, sumCounter, writeCidrKey } from "./layout.ts";
+import { structBytes, writeCidrKey } from "./layout.ts";
 import type { Libraries } from "./libraries.ts";
 import { nativeBytes } from "./native_bytes.ts";
 import { runOnce } from "./test_run.ts";
@@ -128,12 +128,7 @@ export class InlineJudge {
   }
 
   count(): void {
-    const key = nativeBytes(4);
-    const counted = inlineOutcomes.map((outcome, index) => {
-      new DataView(key.buffer).setUint32(0, index, true);
-      const value = this.#counters.lookup(key);
-      return [outcome, value === undefined ? 0 : sumCounter(value).packets];
-    });
+    const counted = inlineOutcomes.map((outcome, index) => [outcome, readCounter(this.#counters, index).packets]);
     this.#counts = Object.fromEntries(counted) as Record<InlineOutcome, number>;
   }
 
@@ -160,9 +155,3 @@ export class InlineJudge {
 }
 
 const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as Record<InlineOutcome, number>;
-
-function indexKey(index: number): NativeBuffer {
-  const key = nativeBytes(4);
-  new DataView(key.buffer).setUint32(0, index, true);
-  return key;
-}

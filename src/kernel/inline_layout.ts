@@ -75,7 +75,6 @@ export interface InlineEvent {
   /** Index of a protocol's name in the table of this generation. */
   readonly owner: number;
   readonly generation: number;
-  readonly what: InlineOutcome;
   readonly firstBytes: Uint8Array;
 }
 
@@ -86,7 +85,6 @@ export function readInlineEvent(value: NativeBuffer): InlineEvent {
     sourcePort: view.getUint16(24, true),
     port: view.getUint16(26, true),
     owner: view.getUint16(28, true),
-    what: inlineOutcomes[view.getUint8(30)] ?? "not_banned",
     generation: view.getUint32(32, true),
     firstBytes: Uint8Array.from(value.subarray(40, 40 + view.getUint8(31))),
   };

@@ -8,13 +8,13 @@ import type { NativeBuffer } from "../runtime/types.ts";
 import type { BanStores } from "./ban_stores.ts";
 import type { BpfMap } from "./bpf_map.ts";
 import { unpin } from "./bpffs.ts";
+import { readCounter } from "./counters.ts";
 import type { XdpFenceOptions } from "./fence_options.ts";
 import { tcpFrame } from "./frames.ts";
 import type { GatePrograms } from "./gate_program.ts";
 import type { InterfaceGuard } from "./interface_guard.ts";
-import { type Outcome, type OutcomeCount, outcomes, sumCounter } from "./layout.ts";
+import { type Outcome, type OutcomeCount, outcomes } from "./layout.ts";
 import type { Libraries } from "./libraries.ts";
-import { nativeBytes } from "./native_bytes.ts";
 import type { KernelAnswer, PacketFilter } from "./packet_filter.ts";
 import { prove } from "./proof.ts";
 import type { SettingsMap } from "./settings_map.ts";
@@ -58,10 +58,7 @@ export class OwnFilter implements PacketFilter {
   }
 
   #counted(outcome: Outcome): OutcomeCount {
-    const key = nativeBytes(4);
-    new DataView(key.buffer).setUint32(0, outcomes.indexOf(outcome), true);
-    const value = this.#parts.counters.lookup(key);
-    return value === undefined ? { packets: 0, bytes: 0 } : sumCounter(value);
+    return readCounter(this.#parts.counters, outcomes.indexOf(outcome));
   }
 
   managedBy(): undefined {}

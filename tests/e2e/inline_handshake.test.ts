@@ -27,21 +27,27 @@ async function expectBanned(bed: InlineBed, connection: RawConnection): Promise<
   expect(await bed.socketsOf(connection.name)).toEqual([]);
 }
 
+/** A friend is served, a stranger is not, nor one whose packet comes in two. @returns the first stranger. */
+async function meetEach(bed: InlineBed, next: () => Parameters<InlineBed["clients"]["connect"]>[0], lastAck: boolean) {
+  const friend = await bed.clients.connect(next(), { lastAck });
+  friend.send(...halves(friendly));
+  await bed.sink.got(friend.name, friendly);
+  const stranger = await bed.clients.connect(next(), { lastAck });
+  stranger.send({ bytes: hostile });
+  await expectBanned(bed, stranger);
+  const slow = await bed.clients.connect(next(), { lastAck });
+  slow.send(...halves(hostile));
+  await expectBanned(bed, slow);
+  return stranger;
+}
+
 describe.skipIf(reason !== undefined)("a server that is woken by data only", () => {
   test("gets its friends, and of strangers not even a connection", async () => {
     await using bed = await InlineBed.open({ sink: ["defer"] });
     for (const next of [() => bed.nextIpv4(), () => bed.nextIpv6()]) {
       for (const lastAck of [true, false]) {
-        const friend = await bed.clients.connect(next(), { lastAck });
-        friend.send(...halves(friendly));
-        await bed.sink.got(friend.name, friendly);
-        const stranger = await bed.clients.connect(next(), { lastAck });
-        stranger.send({ bytes: hostile });
-        await expectBanned(bed, stranger);
+        const stranger = await meetEach(bed, next, lastAck);
         expect(bed.sink.of(stranger.name).opened).toBe(0);
-        const slow = await bed.clients.connect(next(), { lastAck });
-        slow.send(...halves(hostile));
-        await expectBanned(bed, slow);
       }
     }
     expect(bed.counts()).toMatchObject({ held: 0, not_banned: 0 });
@@ -53,15 +59,7 @@ describe.skipIf(reason !== undefined)("SYN cookies", () => {
     await using bed = await InlineBed.open({ sysctl: ["net.ipv4.tcp_syncookies=2"] });
     for (const next of [() => bed.nextIpv4(), () => bed.nextIpv6()]) {
       for (const lastAck of [true, false]) {
-        const friend = await bed.clients.connect(next(), { lastAck });
-        friend.send(...halves(friendly));
-        await bed.sink.got(friend.name, friendly);
-        const stranger = await bed.clients.connect(next(), { lastAck });
-        stranger.send({ bytes: hostile });
-        await expectBanned(bed, stranger);
-        const slow = await bed.clients.connect(next(), { lastAck });
-        slow.send(...halves(hostile));
-        await expectBanned(bed, slow);
+        await meetEach(bed, next, lastAck);
         // A cookie that the server never gave out.
         const liar = await bed.clients.connect(next(), { lastAck: false });
         const before = bed.counts();
