@@ -3,15 +3,15 @@
 // the source end, and the log says plainly what was done and why.
 import type { ChangeLine, ChangeResult, LineFailure, Refusal } from "./change.ts";
 import { coversBoth, isIpv4, type Prefix, parsePrefix } from "./core/address.ts";
-import type { Ban, Evidence } from "./core/bans.ts";
+import type { Ban, Evidence } from "./core/bans/bans.ts";
 import { type Client, sourceOf } from "./core/client.ts";
 import type { Counters, LatencyHistogram } from "./core/counters.ts";
 import { formatDuration } from "./core/duration.ts";
-import type { BanRequest, Enforcement } from "./core/enforcement.ts";
-import type { Events } from "./core/events.ts";
-import type { FenceOutcome } from "./core/fence.ts";
-import type { NeverBanEntry } from "./core/never_ban.ts";
-import { refusedByServer, undecidedTooOften } from "./core/strikes.ts";
+import type { BanRequest, Enforcement } from "./core/bans/enforcement.ts";
+import type { Events } from "./core/bans/events.ts";
+import type { FenceOutcome } from "./core/bans/fence.ts";
+import type { NeverBanEntry } from "./core/bans/never_ban.ts";
+import { refusedByServer, undecidedTooOften } from "./core/bans/strikes.ts";
 import { LineLimit, type Log, printable } from "./log.ts";
 import type { Sessions } from "./net/sessions.ts";
 import { manual } from "./open_fence.ts";

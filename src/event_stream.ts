@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `GET /events`: the ring of core/events as server-sent events (WHATWG HTML 9.2). Nothing is queued for a
 // follower: the runtime asks for more when the follower has read, and gets what the ring holds by then.
-import type { Events, GateEvent, Heard } from "./core/events.ts";
+import type { Events, GateEvent, Heard } from "./core/bans/events.ts";
 
 /** What a line of `data:` says: names are a contract. Null where it has no meaning. */
 export type EventView =

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { type Prefix, parsePrefix, prefixFromBytes } from "./core/address.ts";
-import type { NeverBanEntry } from "./core/never_ban.ts";
+import type { NeverBanEntry } from "./core/bans/never_ban.ts";
 
 export interface HostAddress {
   readonly interfaceName: string;

@@ -4,7 +4,7 @@
 import type { Banning } from "./banning.ts";
 import { Client } from "./core/client.ts";
 import type { Counters } from "./core/counters.ts";
-import type { NeverBan } from "./core/never_ban.ts";
+import type { NeverBan } from "./core/bans/never_ban.ts";
 import type { SignatureTable } from "./core/signature_table.ts";
 import type { InlineDecision, InlineJudge } from "./kernel/inline_judge.ts";
 import type { JudgedSnapshot } from "./snapshot.ts";

@@ -2,9 +2,9 @@
 // Keeps the time-out table in step with a kernel map that others write too: entries that stand there
 // from before or that another tool wrote are taken up, those that another tool took out are lifted.
 import { setImmediate } from "node:timers/promises";
-import type { Ban } from "./core/bans.ts";
-import type { Enforcement } from "./core/enforcement.ts";
-import type { Fence, FenceRecord } from "./core/fence.ts";
+import type { Ban } from "./core/bans/bans.ts";
+import type { Enforcement } from "./core/bans/enforcement.ts";
+import type { Fence, FenceRecord } from "./core/bans/fence.ts";
 import type { Log } from "./log.ts";
 
 /** A look-up is a system call of half a microsecond. */

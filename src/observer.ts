@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is done with connections' first bytes beyond the verdict: recorded (--record), counted against
 // sources that stay undecided (a profile's strikes) or on which the server hangs up (--judge upstream).
-import { type Evidence, evidenceBytes } from "./core/bans.ts";
+import { type Evidence, evidenceBytes } from "./core/bans/bans.ts";
 import type { Client } from "./core/client.ts";
-import { Judge } from "./core/judge.ts";
-import { refusedByServer, Strikes, undecidedTooOften } from "./core/strikes.ts";
+import { Judge } from "./core/bans/server_judge.ts";
+import { refusedByServer, Strikes, undecidedTooOften } from "./core/bans/strikes.ts";
 import type { SessionObserver } from "./net/observer.ts";
 import { type Listener, type Overheard, Overhearing } from "./net/overhearing.ts";
 import type { Recorder } from "./recorder.ts";

@@ -5,7 +5,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { formatEndpoint, parsePrefix } from "./core/address.ts";
 import { parseDuration } from "./core/duration.ts";
-import { fewestStrikes } from "./core/strikes.ts";
+import { fewestStrikes } from "./core/bans/strikes.ts";
 
 export interface HostPort {
   readonly host: string;

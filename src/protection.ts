@@ -2,7 +2,7 @@
 // Who can not be banned, by the configuration and by what this host looks like.
 import { lookup } from "node:dns/promises";
 import { parsePrefix, unzoned } from "./core/address.ts";
-import { NeverBan, type NeverBanEntry } from "./core/never_ban.ts";
+import { NeverBan, type NeverBanEntry } from "./core/bans/never_ban.ts";
 import { messageOf } from "./failure.ts";
 import { isLoopback, protectedAddresses, sshPeers } from "./host.ts";
 import type { Log } from "./log.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `GET /status` says, and the words for bans: names are a contract, tools read them.
-import type { Ban } from "./core/bans.ts";
-import type { FenceRecord, FenceStatus } from "./core/fence.ts";
+import type { Ban } from "./core/bans/bans.ts";
+import type { FenceRecord, FenceStatus } from "./core/bans/fence.ts";
 import type { RecorderStatus } from "./recorder.ts";
 
 export interface Snapshot {

@@ -8,7 +8,7 @@ import { prefixLimitBytes, type Recogniser, type Rule, recogniserSchema, ruleSch
 import { boundsOf, canBothMatch, canMatch } from "./signature_bounds.ts";
 import type { Ciphers } from "./signature_cipher.ts";
 import { type Alternative, alternativesOf, type Problem, type SignatureContext } from "./signature_term.ts";
-import { fewestStrikes } from "./strikes.ts";
+import { fewestStrikes } from "./bans/strikes.ts";
 
 /** A sentence for an error. */
 export const serverSpeaksFirst =

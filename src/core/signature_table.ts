@@ -4,7 +4,7 @@
 // docs/signatures.md has the layout as C; tests/core/signature_table.test.ts reads it back.
 import type { Profile } from "./profile.ts";
 import { unknownProtocol } from "./profile_sniffer.ts";
-import { reasonHash } from "./reason.ts";
+import { reasonHash } from "./bans/reason.ts";
 import { type Bounds, boundsOf } from "./signature_bounds.ts";
 import { sizeOf } from "./signature_class.ts";
 import { firstByteLists, pivotOf } from "./signature_program.ts";

@@ -2,7 +2,7 @@
 // How a ban stands in each of the maps: exact sources and ranges in ttgate's own layout, and the
 // documented map of IPv4 addresses, which has room for an expiry and nothing else.
 import { type Prefix, prefixFromBytes } from "../core/address.ts";
-import type { FenceEntry, FenceRecord } from "../core/fence.ts";
+import type { FenceEntry, FenceRecord } from "../core/bans/fence.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import {
   hasHostBits,

@@ -2,7 +2,7 @@
 // The bans that stand in one kernel map. Counts them without walking: every change here looks first, and
 // a finished walk sets right what other tools did meanwhile. Knows codecs, not what reads the map.
 import type { Prefix } from "../core/address.ts";
-import type { FenceEntry, FenceOutcome, FenceRecord } from "../core/fence.ts";
+import type { FenceEntry, FenceOutcome, FenceRecord } from "../core/bans/fence.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import type { BanCodec } from "./ban_codec.ts";
 import { type BpfMap, mapTypes, updateAny, updateOnlyNew } from "./bpf_map.ts";

@@ -3,7 +3,7 @@
 // sources in ttgate's own, ranges in the trie. Keeps in mind which entries of the documented map are
 // ttgate's, since that map has no room to say so.
 import { isIpv4, type Prefix } from "../core/address.ts";
-import type { FenceEntry, FenceOutcome, FenceRecord } from "../core/fence.ts";
+import type { FenceEntry, FenceOutcome, FenceRecord } from "../core/bans/fence.ts";
 import type { BanStore } from "./ban_store.ts";
 
 export interface OwnStores {

@@ -2,7 +2,7 @@
 // Somebody else's program that reads the documented map: ttgate only manages the entries. Tells where
 // that program is attached and notices when it is gone, since then nothing is blocked any more.
 
-import type { AttachMode, FenceInterface } from "../core/fence.ts";
+import type { AttachMode, FenceInterface } from "../core/bans/fence.ts";
 import { closeFd } from "./bpffs.ts";
 import type { OutcomeCount } from "./layout.ts";
 import type { Libraries } from "./libraries.ts";

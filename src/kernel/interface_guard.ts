@@ -2,7 +2,7 @@
 // Our program on one interface: native XDP, else generic XDP, else tc, else nothing, with the reason for
 // each step down. What somebody else attached stays where it is. An interface that comes back, or that
 // somebody took our program off, is guarded again with the next tick.
-import type { FenceInterface } from "../core/fence.ts";
+import type { FenceInterface } from "../core/bans/fence.ts";
 import { type Attachment, type AttachStep, attachLadder } from "./attachment.ts";
 import { FilterAttachment, removeFilter } from "./clsact_filter.ts";
 import { errnoName, KernelError } from "./errno.ts";

@@ -10,7 +10,7 @@ import type {
   FenceOutcome,
   FenceRecord,
   FenceStatus,
-} from "../core/fence.ts";
+} from "../core/bans/fence.ts";
 import type { BanStores } from "./ban_stores.ts";
 import type { InlineJudge } from "./inline_judge.ts";
 import type { PacketFilter } from "./packet_filter.ts";

@@ -3,7 +3,7 @@
 // what it should. Detaches, unpins and forgets on a deliberate stop; leaves everything to the pins
 // otherwise.
 import type { Prefix } from "../core/address.ts";
-import type { FenceInterface, FenceStatus } from "../core/fence.ts";
+import type { FenceInterface, FenceStatus } from "../core/bans/fence.ts";
 import type { NativeBuffer } from "../runtime/types.ts";
 import type { BanStores } from "./ban_stores.ts";
 import type { BpfMap } from "./bpf_map.ts";

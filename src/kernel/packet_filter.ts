@@ -2,7 +2,7 @@
 // Who drops the packets of banned sources: ttgate's own program, or one of somebody else's that was
 // there before and reads the same map. The fence asks both the same questions.
 import type { Prefix } from "../core/address.ts";
-import type { FenceInterface, FenceStatus } from "../core/fence.ts";
+import type { FenceInterface, FenceStatus } from "../core/bans/fence.ts";
 import type { OutcomeCount } from "./layout.ts";
 
 /** What becomes of a packet from a source to the guarded port. */

@@ -2,7 +2,7 @@
 // Whether the live program blocks what it should and nothing else: entries of addresses that nobody has
 // are put into the live maps for a moment, frames from them go through the program.
 import { type Prefix, requirePrefix } from "../core/address.ts";
-import type { FenceEntry } from "../core/fence.ts";
+import type { FenceEntry } from "../core/bans/fence.ts";
 import type { BanStores } from "./ban_stores.ts";
 import { type FrameShape, tcpFrame } from "./frames.ts";
 

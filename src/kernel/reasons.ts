@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names of protocols and the numbers that stand for them in kernel entries. A number is read back as
 // the name that gave it, if this process knows that name.
-import { reasonHash } from "../core/reason.ts";
+import { reasonHash } from "../core/bans/reason.ts";
 
 /** Stands for a reason that the entry does not tell, or tells by a number that no known name gives. */
 export const unknownReason = "unknown";

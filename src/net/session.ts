@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of one connection, from accept to its end: hold the first bytes, sniff, settle, relay. Every
 // way out of sniffing goes through settle().
-import type { Evidence } from "../core/bans.ts";
-import { evidenceBytes } from "../core/bans.ts";
+import type { Evidence } from "../core/bans/bans.ts";
+import { evidenceBytes } from "../core/bans/bans.ts";
 import type { Client } from "../core/client.ts";
 import type { Counters } from "../core/counters.ts";
 import { recordedBytes } from "../core/recording.ts";

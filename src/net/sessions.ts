@@ -3,7 +3,7 @@
 // deadline while they are undecided.
 import { contains, isIpv4, type Prefix } from "../core/address.ts";
 import { type Client, sourceOf } from "../core/client.ts";
-import { Expiry } from "../core/expiry.ts";
+import { Expiry } from "../core/bans/expiry.ts";
 
 export interface LiveSession {
   readonly client: Client;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
 import { requirePrefix } from "../../src/core/address.ts";
-import { reasonHash } from "../../src/core/reason.ts";
+import { reasonHash } from "../../src/core/bans/reason.ts";
 import {
   hasHostBits,
   readBan,

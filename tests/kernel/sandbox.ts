@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type Server } from "node:net";
 import process from "node:process";
 import { type Prefix, parsePrefix } from "../../src/core/address.ts";
-import type { Fence } from "../../src/core/fence.ts";
+import type { Fence } from "../../src/core/bans/fence.ts";
 import { bootClock } from "../../src/kernel/clock.ts";
 import { check } from "../../src/kernel/errno.ts";
 import type { XdpFenceOptions } from "../../src/kernel/fence_options.ts";

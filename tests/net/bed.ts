@@ -4,11 +4,11 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { Banning } from "../../src/banning.ts";
-import { Bans, type Evidence } from "../../src/core/bans.ts";
+import { Bans, type Evidence } from "../../src/core/bans/bans.ts";
 import type { Client } from "../../src/core/client.ts";
 import { type Counters, LatencyHistogram, newCounters } from "../../src/core/counters.ts";
-import { Enforcement } from "../../src/core/enforcement.ts";
-import { NeverBan } from "../../src/core/never_ban.ts";
+import { Enforcement } from "../../src/core/bans/enforcement.ts";
+import { NeverBan } from "../../src/core/bans/never_ban.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
 import { acceptor } from "../../src/net/acceptor.ts";
 import { Sessions } from "../../src/net/sessions.ts";

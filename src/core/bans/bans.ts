@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in
 // step by the gate. Every operation is O(1); ended bans are found without scanning.
-import { contains, isIpv4, type Prefix, widened } from "./address.ts";
-import type { Client } from "./client.ts";
+import { contains, isIpv4, type Prefix, widened } from "../address.ts";
+import type { Client } from "../client.ts";
 import { Expiry } from "./expiry.ts";
 
 /** What a sniffed connection showed. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Expiry } from "../../src/core/expiry.ts";
+import { Expiry } from "../../../src/core/bans/expiry.ts";
 
 /** Holds an Expiry against a map that is looked through from end to end. */
 class Compared {

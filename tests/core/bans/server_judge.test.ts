@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
-import { Judge } from "../../src/core/judge.ts";
-import { Strikes, strikeWindowMs } from "../../src/core/strikes.ts";
+import { Judge } from "../../../src/core/bans/server_judge.ts";
+import { Strikes, strikeWindowMs } from "../../../src/core/bans/strikes.ts";
 
 const minuteMs = 60_000;
 

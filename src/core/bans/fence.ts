@@ -2,7 +2,7 @@
 // The port between the time-out table and whatever blocks sources outside of this process (XDP). The
 // table decides; a fence carries out and says honestly what it did. Times are in milliseconds since
 // boot (CLOCK_BOOTTIME); Infinity is "without an end".
-import type { Prefix } from "./address.ts";
+import type { Prefix } from "../address.ts";
 
 export interface FenceEntry {
   readonly prefix: Prefix;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { contains, requirePrefix } from "../../src/core/address.ts";
-import { type Ban, Bans } from "../../src/core/bans.ts";
-import { Client } from "../../src/core/client.ts";
+import { contains, requirePrefix } from "../../../src/core/address.ts";
+import { type Ban, Bans } from "../../../src/core/bans/bans.ts";
+import { Client } from "../../../src/core/client.ts";
 
 function banOf(text: string, expiresMs: number, sinceMs = 0): Ban {
   const prefix = requirePrefix(text);

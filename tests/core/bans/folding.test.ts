@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
-import { requirePrefix } from "../../src/core/address.ts";
-import { type Ban, Bans } from "../../src/core/bans.ts";
-import type { Fence, FenceEntry } from "../../src/core/fence.ts";
-import { Folding } from "../../src/core/folding.ts";
-import { NeverBan } from "../../src/core/never_ban.ts";
+import { requirePrefix } from "../../../src/core/address.ts";
+import { type Ban, Bans } from "../../../src/core/bans/bans.ts";
+import type { Fence, FenceEntry } from "../../../src/core/bans/fence.ts";
+import { Folding } from "../../../src/core/bans/folding.ts";
+import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 
 /** The map of ranges alone: what Folding writes to. */
 function ranges() {

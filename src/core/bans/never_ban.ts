@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses that no path can ban: the host's own, gateways, upstreams, what the operator allows. Each
 // keeps why it is there, for the log and `ttgate status`.
-import { isIpv4, type Prefix, sameHead } from "./address.ts";
-import type { Client } from "./client.ts";
+import { isIpv4, type Prefix, sameHead } from "../address.ts";
+import type { Client } from "../client.ts";
 
 export interface NeverBanEntry {
   readonly prefix: Prefix;

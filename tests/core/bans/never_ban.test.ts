@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { contains, requirePrefix } from "../../src/core/address.ts";
-import { Client } from "../../src/core/client.ts";
-import { NeverBan } from "../../src/core/never_ban.ts";
+import { contains, requirePrefix } from "../../../src/core/address.ts";
+import { Client } from "../../../src/core/client.ts";
+import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 
 function protecting(...texts: readonly string[]): NeverBan {
   return new NeverBan(texts.map((text) => ({ prefix: requirePrefix(text), why: `test ${text}` })));

@@ -2,7 +2,7 @@
 // What is done when a kernel map is full: where most of 256 neighbours are banned, one prefix in the map
 // of ranges stands for all of them, which frees their places. The table keeps every single ban; a fold
 // is a matter of the kernel only, and lasts no longer than the neighbours are dense.
-import { contains, isIpv4, type Prefix, prefixFromBytes } from "./address.ts";
+import { contains, isIpv4, type Prefix, prefixFromBytes } from "../address.ts";
 import type { Ban, Bans } from "./bans.ts";
 import type { Fence } from "./fence.ts";
 import type { NeverBan } from "./never_ban.ts";

@@ -2,7 +2,7 @@
 // The ring of events, against a model that keeps everything.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Events, type GateEvent } from "../../src/core/events.ts";
+import { Events, type GateEvent } from "../../../src/core/bans/events.ts";
 
 function event(number: number): GateEvent {
   return { type: "upstream", atMs: number, upstream: `u${number}`, reachable: true, error: undefined };
