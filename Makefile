@@ -25,7 +25,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch)
 
-.PHONY: help deps bpf build generated test lint lint-format lint-licences lint-c lint-types fmt bench kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test lint lint-format lint-layers lint-licences lint-c lint-types fmt bench kernels demo clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -41,11 +41,15 @@ test: ttgate $(modules) ## run every test; the last line says how many passed
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts
 
-lint: lint-format lint-licences lint-c lint-types ## format, types under both runtimes, layers, cycles, C style, licences
+lint: lint-format lint-layers lint-licences lint-c lint-types ## format, types under both runtimes, layers, cycles, C style, licences
 
 lint-format: $(modules)
 	$(say) BIOME .
 	$(Q)$(bin)/biome check --error-on-warnings .
+
+lint-layers: $(modules)
+	$(say) LAYERS src
+	$(Q)$(bin)/bun scripts/layers.ts $(sources)
 
 lint-licences:
 	$(say) SPDX .

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The maps of inline mode and what is in them. They live as long as the program, and nobody but
- * ttgate writes them: src/kernel/inline_layout.ts is checked against the sizes below.
+ * ttgate writes them: src/fences/xdp/inline/inline_layout.ts is checked against the sizes below.
  */
 #ifndef TTGATE_INLINE_MAPS_H
 #define TTGATE_INLINE_MAPS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A profile as one block of structs: src/core/signature_table.ts writes it, docs/signatures.md is
+ * A profile as one block of structs: src/core/signature/table.ts writes it, docs/signatures.md is
  * the text to it.
  */
 #ifndef TTGATE_SIGNATURE_TABLE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The engine for signature tables: what a profile says of the first bytes of a connection, the
- * same as src/core/profile_sniffer.ts for a client that may still send.
+ * same as src/core/profile/sniffer.ts for a client that may still send.
  *
  * Global functions, not static: the verifier goes through each of them once instead of for every
  * way to reach it, which is what makes the loops within loops affordable. Kernel 5.12 and later
@@ -59,7 +59,7 @@ static __always_inline __u32 load_u32(const void *from)
 }
 
 /*
- * What a step says, as in src/core/signature_probe.ts: positive, it holds, and the number less
+ * What a step says, as in src/core/signature/probe.ts: positive, it holds, and the number less
  * one is how many bytes decided that; negative, it fails; 0, more bytes decide.
  */
 static __always_inline int holds(int at)

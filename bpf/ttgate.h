@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the XDP program, ttgate and other tools share: the layout of every map.
- * docs/map.md is the text to it; src/kernel/layout.ts is checked against the sizes
+ * docs/map.md is the text to it; src/fences/xdp/maps/layout.ts is checked against the sizes
  * below when the object is loaded. A change of any struct raises TTGATE_LAYOUT.
  */
 #ifndef TTGATE_H

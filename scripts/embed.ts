@@ -7,9 +7,9 @@
 //   embed.ts version COMMIT            > src/generated/version.ts
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { compileRecognisers, writeRecognisers } from "../src/core/compiled_profile.ts";
-import { libraryRecognisers } from "../src/core/profile.ts";
-import type { Ciphers } from "../src/core/signature_cipher.ts";
+import { compileRecognisers, writeRecognisers } from "../src/core/profile/compiled_profile.ts";
+import { libraryRecognisers } from "../src/core/profile/profile.ts";
+import type { Ciphers } from "../src/core/signature/cipher.ts";
 import { librariesFor } from "./libraries.ts";
 
 function moduleText(purpose: string, code: string): string {
@@ -37,7 +37,7 @@ export function recognisersModule(): string {
   const written = writeRecognisers(compileRecognisers(libraryRecognisers(noCiphers)));
   return moduleText(
     "The library of recognisers, compiled.",
-    `import type { WrittenRecognisers } from "../core/compiled_profile.ts";\n\n` +
+    `import type { WrittenRecognisers } from "../core/profile/compiled_profile.ts";\n\n` +
       `export const writtenRecognisers: WrittenRecognisers = ${JSON.stringify(written, undefined, 2)};`,
   );
 }

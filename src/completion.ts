@@ -2,7 +2,7 @@
 // What a shell can complete on ttgate's command line, read off the tables that help is made from. Each
 // shell's own language is in a file of its own.
 import type { Flag } from "./cli.ts";
-import { profileLibrary } from "./core/profile_library.ts";
+import { profileLibrary } from "./core/profile/library.ts";
 
 export interface CommandUsage {
   readonly name: string;

@@ -3,9 +3,9 @@
 // it reaches unix sockets under both runtimes.
 import { type RequestOptions, request } from "node:http";
 import process from "node:process";
+import { formatStatus, parseStatus, type StatusAddress } from "./config/options.ts";
+import { type Instance, runningInstances } from "./daemon/instance.ts";
 import { Failure, messageOf } from "./failure.ts";
-import { type Instance, runningInstances } from "./instance.ts";
-import { formatStatus, parseStatus, type StatusAddress } from "./options.ts";
 
 export interface Reply {
   readonly status: number;

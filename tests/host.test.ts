@@ -2,8 +2,8 @@
 // What a host looks like, asked in a network namespace of the test's own making.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import process from "node:process";
-import { isLoopback, isWildcard } from "../src/host.ts";
-import { connectionLimit, descriptorLimit } from "../src/limits.ts";
+import { isLoopback, isWildcard } from "../src/host/addresses.ts";
+import { connectionLimit, descriptorLimit } from "../src/host/limits.ts";
 import { Loopback } from "./commands/bed.ts";
 import { Child, run } from "./harness/child.ts";
 import { ip, noNamespaces } from "./harness/netns.ts";
@@ -71,7 +71,7 @@ describe.skipIf(reason !== undefined)("a host", () => {
   afterAll(() => loopback[Symbol.dispose]());
 
   async function ask(expression: string): Promise<unknown> {
-    const script = `const host = await import(${JSON.stringify(import.meta.resolve("../src/host.ts"))});
+    const script = `const host = await import(${JSON.stringify(import.meta.resolve("../src/host/addresses.ts"))});
       const plain = (list) => list.map(({ prefix, why }) => [prefix.text, why]);
       console.log(JSON.stringify(${expression}));`;
     const { stdout, stderr } = await run([process.execPath, "-e", script], { namespace: loopback.name });

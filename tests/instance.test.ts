@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import process from "node:process";
-import { announce, ownNetns, runningInstances } from "../src/instance.ts";
+import { announce, ownNetns, runningInstances } from "../src/daemon/instance.ts";
 
 const reason = process.getuid?.() === 0 ? undefined : "the run directory is root's";
 if (reason !== undefined) console.log(`Skipped tests/instance: ${reason}`);

@@ -4,7 +4,7 @@ import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync }
 import { createServer, type Server } from "node:net";
 import process from "node:process";
 import { Failure } from "../src/failure.ts";
-import { forOwnerOnly, freeSocketPath } from "../src/unix_socket.ts";
+import { forOwnerOnly, freeSocketPath } from "../src/host/unix_socket.ts";
 import { Child } from "./harness/child.ts";
 import { TempDir } from "./harness/temp_dir.ts";
 import { waitFor } from "./harness/wait.ts";

@@ -2,11 +2,11 @@
 // `ttgate ban` and `ttgate lift`: change the time-out table of the gate that runs, one source or a list.
 import { createReadStream } from "node:fs";
 import process from "node:process";
-import type { ListResult } from "../change.ts";
 import { type Control, refusal } from "../control.ts";
 import { formatDuration } from "../core/duration.ts";
 import { codeOf, Failure, messageOf } from "../failure.ts";
-import type { BanView } from "../snapshot.ts";
+import type { ListResult } from "../sources/answer.ts";
+import type { BanView } from "../status/snapshot.ts";
 import { type Asking, asking, flagsOf } from "./reading.ts";
 
 const from = { value: "FILE", help: "a list, ADDR|CIDR [DURATION] a line, # begins a comment; - is stdin" };

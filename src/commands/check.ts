@@ -3,10 +3,10 @@
 // before it fell silent.
 import { readFileSync } from "node:fs";
 import { flagHelp, parseCommandLine } from "../cli.ts";
-import { createExplainer } from "../core/explain.ts";
-import { defaultProfileName } from "../core/profile_library.ts";
+import { loadProfile } from "../config/profile.ts";
+import { createExplainer } from "../core/profile/explain.ts";
+import { defaultProfileName } from "../core/profile/library.ts";
 import { Failure, messageOf } from "../failure.ts";
-import { loadProfile } from "../profile.ts";
 
 export const checkFlags = {
   profile: { short: "p", value: "NAME|FILE", help: `expected protocol (default ${defaultProfileName})` },

@@ -3,12 +3,12 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { flagHelp, parseCommandLine } from "../cli.ts";
-import { defaultConfigFile, loadConfig } from "../config.ts";
+import { defaultConfigFile, loadConfig } from "../config/load.ts";
+import { configSchema, formatStatus } from "../config/options.ts";
+import { loadSniffer } from "../config/profile.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
-import { configSchema, formatStatus } from "../options.ts";
-import { loadSniffer } from "../profile.ts";
 import { runFlags } from "./run.ts";
 
 const about = `Usage: ttgate config check [-c FILE]   is the file right, the profile with it?

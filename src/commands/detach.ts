@@ -2,10 +2,10 @@
 // `ttgate detach`: remove program, links and pins that a gate left behind. Needs no gate that runs.
 import { readdirSync } from "node:fs";
 import { flagHelp, parseCommandLine } from "../cli.ts";
+import { runningInstances } from "../daemon/instance.ts";
+import { failureOf } from "../daemon/open_fence.ts";
 import { Failure } from "../failure.ts";
-import { runningInstances } from "../instance.ts";
-import type { Detached } from "../kernel/detach.ts";
-import { failureOf } from "../open_fence.ts";
+import type { Detached } from "../fences/xdp/detach.ts";
 import { currentRuntime } from "../runtime/select.ts";
 
 const about = `Usage: ttgate detach [MAP...] [options]
@@ -35,7 +35,7 @@ export async function detach(args: readonly string[]): Promise<number> {
   if (!force) for (const map of given) refuseInUse(map);
   const maps = given.length > 0 ? given : mapsLeftBehind().filter((map) => force || userOf(map) === undefined);
   const { native } = await currentRuntime();
-  const { detachFence } = await import("../kernel/detach.ts");
+  const { detachFence } = await import("../fences/xdp/detach.ts");
   const results: (Detached & { readonly map: string })[] = [];
   for (const map of maps) {
     try {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate doctor`: is this host ready for the options given, and if not, what to type.
 import { flagHelp, parseCommandLine } from "../cli.ts";
-import { loadConfig } from "../config.ts";
-import { examine, type Finding } from "../doctor.ts";
+import { loadConfig } from "../config/load.ts";
+import { examine, type Finding } from "../daemon/doctor.ts";
 import { currentRuntime } from "../runtime/select.ts";
 import { runFlags } from "./run.ts";
 

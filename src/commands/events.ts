@@ -2,9 +2,9 @@
 // `ttgate events`: what happens, a line each, as it happens.
 import { refusal } from "../control.ts";
 import { formatDuration } from "../core/duration.ts";
-import type { EventView } from "../event_stream.ts";
 import { Failure } from "../failure.ts";
 import { oneLine, printable } from "../log.ts";
+import type { EventView } from "../status/event_stream.ts";
 import { asking, flagsOf } from "./reading.ts";
 
 const shape = {

@@ -2,23 +2,23 @@
 // `ttgate learn`: derives a profile from what clients send and what the server makes of it, looking on
 // between them, or from recordings.
 import process from "node:process";
-import { requireWritable, writeWhole } from "../atomic_file.ts";
 import { flagHelp, parseCommandLine } from "../cli.ts";
-import { loadConfig } from "../config.ts";
+import { loadConfig } from "../config/load.ts";
+import { options } from "../config/options.ts";
+import { ciphers } from "../config/profile.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { formatDuration, parseDuration } from "../core/duration.ts";
-import { type LearnReport, learn as learnFrom, leastSamples } from "../core/learn.ts";
-import type { ProfileSource } from "../core/profile.ts";
+import { type LearnReport, learn as learnFrom, leastSamples } from "../core/learn/learn.ts";
+import type { ProfileSource } from "../core/profile/profile.ts";
 import { Failure } from "../failure.ts";
-import { profileNameOf, profileText, requireProfileName, trialOf } from "../learned_profile.ts";
-import { openLearning } from "../learning.ts";
+import { requireWritable, writeWhole } from "../host/atomic_file.ts";
+import { profileNameOf, profileText, requireProfileName, trialOf } from "../learning/learned_profile.ts";
+import { openLearning } from "../learning/learning.ts";
+import { keptConnections, Sample } from "../learning/sample.ts";
 import { type Log, openLog } from "../log.ts";
-import { options } from "../options.ts";
-import { ciphers } from "../profile.ts";
-import { Recorder } from "../recorder.ts";
-import { readRecordings } from "../recording_file.ts";
+import { Recorder } from "../recording/recorder.ts";
+import { readRecordings } from "../recording/recording_file.ts";
 import { currentRuntime } from "../runtime/select.ts";
-import { keptConnections, Sample } from "../sample.ts";
 import { runFlags } from "./run.ts";
 
 const defaultDuration = "24h";

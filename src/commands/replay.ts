@@ -3,14 +3,14 @@
 // had cut them?
 import process from "node:process";
 import { flagHelp, parseCommandLine } from "../cli.ts";
-import { defaultProfileName } from "../core/profile_library.ts";
-import type { Recording } from "../core/recording.ts";
-import { type Replay, type Ruling, replay as replayOne } from "../core/replay.ts";
+import { loadSniffer } from "../config/profile.ts";
+import type { Recording } from "../core/learn/recording.ts";
+import { type Replay, type Ruling, replay as replayOne } from "../core/learn/replay.ts";
+import { defaultProfileName } from "../core/profile/library.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { printable } from "../log.ts";
-import { loadSniffer } from "../profile.ts";
-import { readRecordings } from "../recording_file.ts";
+import { readRecordings } from "../recording/recording_file.ts";
 
 export const replayFlags = {
   profile: { short: "p", value: "NAME|FILE", help: "the profile to try" },

@@ -2,13 +2,13 @@
 // `ttgate [run]`: load the configuration, open the gate, wait for a signal, close it.
 import process from "node:process";
 import { flagHelp, parseCommandLine } from "../cli.ts";
-import { defaultConfigFile, loadConfig } from "../config.ts";
+import { defaultConfigFile, loadConfig } from "../config/load.ts";
+import { options } from "../config/options.ts";
+import { loadSniffer } from "../config/profile.ts";
+import { type Gate, openGate } from "../daemon/daemon.ts";
 import { Failure, messageOf } from "../failure.ts";
-import { type Gate, openGate } from "../gate.ts";
 import { version } from "../generated/version.ts";
 import { type Log, openLog } from "../log.ts";
-import { options } from "../options.ts";
-import { loadSniffer } from "../profile.ts";
 import { currentRuntime } from "../runtime/select.ts";
 
 export const runFlags = {

@@ -3,7 +3,7 @@
 import { refusal } from "../control.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
-import type { Snapshot } from "../snapshot.ts";
+import type { Snapshot } from "../status/snapshot.ts";
 import { asking, flagsOf } from "./reading.ts";
 
 const shape = { name: "status", operands: "", count: 0, about: "Says what the gate does at the moment." };

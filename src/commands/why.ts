@@ -3,7 +3,7 @@
 import { refusal } from "../control.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
-import type { BanDetails, Why } from "../snapshot.ts";
+import type { BanDetails, Why } from "../status/snapshot.ts";
 import { asking, flagsOf } from "./reading.ts";
 
 const shape = {

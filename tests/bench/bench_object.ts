@@ -4,10 +4,10 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { structBytes } from "../../src/fences/xdp/maps/layout.ts";
 import { openMap } from "../../src/kernel/bpf_map.ts";
 import { type BpfObject, loadObject } from "../../src/kernel/bpf_object.ts";
 import { check } from "../../src/kernel/errno.ts";
-import { structBytes } from "../../src/kernel/layout.ts";
 import type { Libraries } from "../../src/kernel/libraries.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
 import type { NativeBuffer } from "../../src/runtime/types.ts";

@@ -3,8 +3,8 @@
 // done with it. The test run looks sockets up in this process's namespace, so that the segments belong to
 // real connections over loopback (stream.c).
 import { join } from "node:path";
-import { embeddedObject } from "../../src/kernel/gate_program.ts";
-import { type InlineOutcome, inlineOutcomes } from "../../src/kernel/inline_layout.ts";
+import { embeddedObject } from "../../src/fences/xdp/gate_program.ts";
+import { type InlineOutcome, inlineOutcomes } from "../../src/fences/xdp/inline/inline_layout.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import type { NativeBuffer } from "../../src/runtime/types.ts";

@@ -2,16 +2,16 @@
 // The programs that production loads, each in the ways that it has to read packets, and for inline mode
 // with signatures and settings in place.
 
+import { loadSignatureTable } from "../../src/config/profile.ts";
+import type { GateObject } from "../../src/fences/xdp/gate_program.ts";
+import { InlineJudge } from "../../src/fences/xdp/inline/inline_judge.ts";
+import { inlineMaps } from "../../src/fences/xdp/inline/inline_maps.ts";
+import { ownMaps } from "../../src/fences/xdp/maps/map_set.ts";
+import { SettingsMap } from "../../src/fences/xdp/maps/settings_map.ts";
+import { gateTc, gateXdp, inlineBegin } from "../../src/fences/xdp/programs.ts";
 import { openMap } from "../../src/kernel/bpf_map.ts";
 import { type BpfObject, loadObject } from "../../src/kernel/bpf_object.ts";
-import type { GateObject } from "../../src/kernel/gate_program.ts";
-import { InlineJudge } from "../../src/kernel/inline_judge.ts";
-import { inlineMaps } from "../../src/kernel/inline_maps.ts";
 import type { Libraries } from "../../src/kernel/libraries.ts";
-import { ownMaps } from "../../src/kernel/map_set.ts";
-import { gateTc, gateXdp, inlineBegin } from "../../src/kernel/programs.ts";
-import { SettingsMap } from "../../src/kernel/settings_map.ts";
-import { loadSignatureTable } from "../../src/profile.ts";
 
 /** BPF_F_XDP_HAS_FRAGS. */
 export const xdpHasFrags = 1 << 5;

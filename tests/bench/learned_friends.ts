@@ -4,7 +4,7 @@
 // `bun tests/bench/learned_friends.ts [COUNT] [SHAPES] [SAMPLES] [SEED]`; prints one JSON object. Exit code 1
 // when the targets of docs/signatures.md are missed.
 import process from "node:process";
-import { loadSniffer } from "../../src/profile.ts";
+import { loadSniffer } from "../../src/config/profile.ts";
 import { friendShape } from "../vectors/friend_shapes.ts";
 import { learnShape, type Tally, tryFriends } from "../vectors/learned_friends.ts";
 

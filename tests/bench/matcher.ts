@@ -3,9 +3,9 @@
 // engine in the kernel, and how far the verifier goes through the programs that carry it.
 import { heapStats } from "bun:jsc";
 import process from "node:process";
-import { tableOf } from "../../src/core/signature_table.ts";
+import { loadProfile, loadSniffer } from "../../src/config/profile.ts";
+import { tableOf } from "../../src/core/signature/table.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
-import { loadProfile, loadSniffer } from "../../src/profile.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import { loadInline, openEngine } from "../bpf/inline.ts";
 import { verifiedInstructions } from "../bpf/test_run.ts";

@@ -4,7 +4,7 @@
 // client may still send and after it fell silent. Prints one JSON object.
 
 import process from "node:process";
-import { loadSniffer } from "../../src/profile.ts";
+import { loadSniffer } from "../../src/config/profile.ts";
 import { createFriends } from "../vectors/friends.ts";
 
 const [countText = "10000000", profile = "tapetrack", seedText = "1"] = process.argv.slice(2);

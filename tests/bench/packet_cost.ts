@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nanoseconds that the program takes for one packet (BPF_PROG_TEST_RUN), beside the least that any XDP
 // program takes and the least that a look-up in a hash takes.
+
+import { structBytes } from "../../src/fences/xdp/maps/layout.ts";
 import type { BpfObject } from "../../src/kernel/bpf_object.ts";
 import { check } from "../../src/kernel/errno.ts";
-import { structBytes } from "../../src/kernel/layout.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";

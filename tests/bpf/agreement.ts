@@ -8,12 +8,12 @@
 // - On all the rules, the kernel may only miss: it never calls foreign what the matcher accepts, a verdict
 //   with a name that has no rule left out is the same in both, and any other answer of the matcher is one
 //   that a rule left out, or the expectation that it did not look at, explains.
-import { compileProfile } from "../../src/core/compiled_profile.ts";
-import type { Profile } from "../../src/core/profile.ts";
-import { createSniffer } from "../../src/core/profile_sniffer.ts";
-import { boundsOf } from "../../src/core/signature_bounds.ts";
-import { type SignatureTable, tableOf, tablePrefixBytes } from "../../src/core/signature_table.ts";
-import type { Alternative } from "../../src/core/signature_term.ts";
+import { compileProfile } from "../../src/core/profile/compiled_profile.ts";
+import type { Profile } from "../../src/core/profile/profile.ts";
+import { createSniffer } from "../../src/core/profile/sniffer.ts";
+import { boundsOf } from "../../src/core/signature/bounds.ts";
+import { type SignatureTable, tableOf, tablePrefixBytes } from "../../src/core/signature/table.ts";
+import type { Alternative } from "../../src/core/signature/term.ts";
 import type { Sniff } from "../../src/core/sniff.ts";
 import { type Engine, kindOf, ownerOf, verdictForeign, verdictOpen, verdictPass } from "./inline.ts";
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated streams through both engines, for the built-in profiles and for grown ones; the seed of a
 // profile repeats everything that was done with it.
-import type { Profile } from "../../src/core/profile.ts";
-import { loadProfile } from "../../src/profile.ts";
+
+import { loadProfile } from "../../src/config/profile.ts";
+import type { Profile } from "../../src/core/profile/profile.ts";
 import { createRandom } from "../fuzz/mutate.ts";
 import { loadVectors } from "../vectors/vectors.ts";
 import { agreementOf } from "./agreement.ts";

@@ -3,11 +3,11 @@
 // (BPF_PROG_TEST_RUN): in either hook, over either flavour of map, at a time that the test sets.
 import process from "node:process";
 import { isIpv4, type Prefix, requirePrefix } from "../../src/core/address.ts";
+import { embeddedObject } from "../../src/fences/xdp/gate_program.ts";
+import { type OutcomeCount, outcomes, structBytes, sumCounter } from "../../src/fences/xdp/maps/layout.ts";
 import { loadObject } from "../../src/kernel/bpf_object.ts";
 import { closeFd } from "../../src/kernel/bpffs.ts";
 import { check } from "../../src/kernel/errno.ts";
-import { embeddedObject } from "../../src/kernel/gate_program.ts";
-import { type OutcomeCount, outcomes, structBytes, sumCounter } from "../../src/kernel/layout.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
 import { cString, nativeBytes } from "../../src/kernel/native_bytes.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";

@@ -2,12 +2,13 @@
 // Random profiles out of everything that a signature table can hold, and a little that it can not. Built
 // from the recognisers' schema and taken apart by the code of production; not checked for overlaps, since
 // what both expects and refutes shows most of an engine.
-import { type Profile, signatureContext } from "../../src/core/profile.ts";
-import { ruleSchema } from "../../src/core/signature.ts";
-import { boundsOf, canMatch } from "../../src/core/signature_bounds.ts";
-import { byteClassNames } from "../../src/core/signature_class.ts";
-import { type Alternative, alternativesOf } from "../../src/core/signature_term.ts";
-import { ciphers } from "../../src/profile.ts";
+
+import { ciphers } from "../../src/config/profile.ts";
+import { type Profile, signatureContext } from "../../src/core/profile/profile.ts";
+import { boundsOf, canMatch } from "../../src/core/signature/bounds.ts";
+import { byteClassNames } from "../../src/core/signature/class.ts";
+import { ruleSchema } from "../../src/core/signature/signature.ts";
+import { type Alternative, alternativesOf } from "../../src/core/signature/term.ts";
 import { pick, type Random } from "../fuzz/mutate.ts";
 
 /** Few values, so that rules meet. */

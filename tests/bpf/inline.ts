@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The programs of bpf/inline.bpf.c, loaded with maps of their own; and the engine for signature tables by
 // itself: its verdict on bytes (BPF_PROG_TEST_RUN), without an allocation, so that a million is quick.
-import { tableLimits } from "../../src/core/signature_table.ts";
+import { tableLimits } from "../../src/core/signature/table.ts";
+import { inlineMaps } from "../../src/fences/xdp/inline/inline_maps.ts";
+import { ownMaps } from "../../src/fences/xdp/maps/map_set.ts";
 import { bpfObject } from "../../src/generated/inline_object.ts";
 import { type BpfObject, loadObject } from "../../src/kernel/bpf_object.ts";
 import { check } from "../../src/kernel/errno.ts";
-import { inlineMaps } from "../../src/kernel/inline_maps.ts";
 import type { Libraries } from "../../src/kernel/libraries.ts";
-import { ownMaps } from "../../src/kernel/map_set.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
 
 /** How the XDP programs read packets (bpf/frame.h): from kernel 5.18, and before. */

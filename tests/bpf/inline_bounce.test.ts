@@ -2,13 +2,13 @@
 // A packet of somebody banned, turned round by XDP into the RST that a kernel would send for it: byte by
 // byte, by BPF_PROG_TEST_RUN.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { loadSignatureTable } from "../../src/config/profile.ts";
 import { requirePrefix } from "../../src/core/address.ts";
-import { embeddedObject, type GatePrograms, loadGate } from "../../src/kernel/gate_program.ts";
-import { InlineJudge } from "../../src/kernel/inline_judge.ts";
-import { structBytes } from "../../src/kernel/layout.ts";
+import { embeddedObject, type GatePrograms, loadGate } from "../../src/fences/xdp/gate_program.ts";
+import { InlineJudge } from "../../src/fences/xdp/inline/inline_judge.ts";
+import { structBytes } from "../../src/fences/xdp/maps/layout.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
-import { loadSignatureTable } from "../../src/profile.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import {
   ack,

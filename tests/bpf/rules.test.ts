@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every rule of the verdict, positive and negative, in both hooks and over every flavour of map.
 import { describe, expect, test } from "bun:test";
-import { outcomes } from "../../src/kernel/layout.ts";
+import { outcomes } from "../../src/fences/xdp/maps/layout.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
 import type { NativeBuffer } from "../../src/runtime/types.ts";
 import {

@@ -2,10 +2,10 @@
 // The engine in the kernel (bpf/signatures.h) says what the matcher says: of every vector and every prefix
 // of it, of a million generated streams, and at the limits; agreement.ts has what "the same" means.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Profile, parseProfile } from "../../src/core/profile.ts";
-import { tableLimits, tablePrefixBytes } from "../../src/core/signature_table.ts";
+import { ciphers, loadProfile } from "../../src/config/profile.ts";
+import { type Profile, parseProfile } from "../../src/core/profile/profile.ts";
+import { tableLimits, tablePrefixBytes } from "../../src/core/signature/table.ts";
 import { openLibraries } from "../../src/kernel/libraries.ts";
-import { ciphers, loadProfile } from "../../src/profile.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import { bytesOf, loadVectors } from "../vectors/vectors.ts";
 import { type Agreement, agreementOf } from "./agreement.ts";

@@ -2,7 +2,7 @@
 // The commands as they are typed: what they say as text and as JSON, their exit codes, and one line on
 // stderr for whatever is wrong.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { options } from "../../src/options.ts";
+import { options } from "../../src/config/options.ts";
 import { noNamespaces } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { TempDir } from "../harness/temp_dir.ts";

@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { type Recording, recordedBytes, recordingLine } from "../../src/core/recording.ts";
+import { type Recording, recordedBytes, recordingLine } from "../../src/core/learn/recording.ts";
 import { type Completed, run } from "../harness/child.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
 import { TempDir } from "../harness/temp_dir.ts";

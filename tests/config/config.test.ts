@@ -7,9 +7,16 @@ import { z } from "zod";
 import { parseCommandLine } from "../../src/cli.ts";
 import { config as configCommand } from "../../src/commands/config.ts";
 import { runFlags, runHelp } from "../../src/commands/run.ts";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import {
+  type Config,
+  configSchema,
+  type OptionName,
+  options,
+  parseHostPort,
+  parseStatus,
+} from "../../src/config/options.ts";
 import { Failure } from "../../src/failure.ts";
-import { type Config, configSchema, type OptionName, options, parseHostPort, parseStatus } from "../../src/options.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
 const directory = new TempDir();

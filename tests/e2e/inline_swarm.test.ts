@@ -4,9 +4,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import process from "node:process";
-import { loadSignatureTable, loadSniffer } from "../../src/profile.ts";
-import type { BanView } from "../../src/snapshot.ts";
-import { runTable } from "../core/signature_table_reader.ts";
+import { loadSignatureTable, loadSniffer } from "../../src/config/profile.ts";
+import type { BanView } from "../../src/status/snapshot.ts";
+import { runTable } from "../core/signature/table_reader.ts";
 import { Child } from "../harness/child.ts";
 import { notBuilt } from "../harness/gate.ts";
 import { InlineBed, sysctl } from "../harness/inline_bed.ts";

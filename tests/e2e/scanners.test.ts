@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import process from "node:process";
-import { recordingLine } from "../../src/core/recording.ts";
+import { recordingLine } from "../../src/core/learn/recording.ts";
 import { run } from "../harness/child.ts";
 import { notBuilt, RunningGate, ttgate } from "../harness/gate.ts";
 import { Network, noNamespaces } from "../harness/netns.ts";

@@ -2,18 +2,18 @@
 // What must hold of any input: no throw, no hang, no verdict that changes with the cut. Each check
 // returns what the input exercised, so that the fuzzer knows whether it is a new one.
 import { parse as parseToml } from "smol-toml";
-import { compileProfile } from "../../src/core/compiled_profile.ts";
-import { learn } from "../../src/core/learn.ts";
-import { type ProfileSource, parseProfile } from "../../src/core/profile.ts";
-import { profileLibrary } from "../../src/core/profile_library.ts";
-import { createSniffer } from "../../src/core/profile_sniffer.ts";
-import { parseRecording, type Recording, recordingLine } from "../../src/core/recording.ts";
-import { replay } from "../../src/core/replay.ts";
-import { tableOf } from "../../src/core/signature_table.ts";
+import { ciphers, loadSniffer } from "../../src/config/profile.ts";
+import { learn } from "../../src/core/learn/learn.ts";
+import { parseRecording, type Recording, recordingLine } from "../../src/core/learn/recording.ts";
+import { replay } from "../../src/core/learn/replay.ts";
+import { compileProfile } from "../../src/core/profile/compiled_profile.ts";
+import { profileLibrary } from "../../src/core/profile/library.ts";
+import { type ProfileSource, parseProfile } from "../../src/core/profile/profile.ts";
+import { createSniffer } from "../../src/core/profile/sniffer.ts";
+import { tableOf } from "../../src/core/signature/table.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
-import { profileText } from "../../src/learned_profile.ts";
-import { ciphers, loadSniffer } from "../../src/profile.ts";
-import { runTable } from "../core/signature_table_reader.ts";
+import { profileText } from "../../src/learning/learned_profile.ts";
+import { runTable } from "../core/signature/table_reader.ts";
 
 const tapetrack = loadSniffer("tapetrack");
 const opaque = loadSniffer("opaque");

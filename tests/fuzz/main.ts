@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { profileLibrary } from "../../src/core/profile_library.ts";
+import { profileLibrary } from "../../src/core/profile/library.ts";
 import { loadVectors } from "../vectors/vectors.ts";
 import { checkBytes, checkProfile, checkRecordings } from "./checks.ts";
 import { createRandom, grownRule, mutateBytes, mutateJson, pick } from "./mutate.ts";

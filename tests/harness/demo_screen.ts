@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The demo's picture: a screen that is drawn over itself on a terminal, a line a second where the output
 // is piped.
-import type { BanView, Snapshot } from "../../src/snapshot.ts";
+import type { BanView, Snapshot } from "../../src/status/snapshot.ts";
 import type { Attacker } from "./demo_scene.ts";
 import type { ClientReport } from "./standin.ts";
 

@@ -8,7 +8,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import process from "node:process";
-import type { BanDetails, BanView, Snapshot } from "../../src/snapshot.ts";
+import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts";
 import { Child, type Completed, inNamespace, run } from "./child.ts";
 import { TempDir } from "./temp_dir.ts";
 import { Undo } from "./undo.ts";

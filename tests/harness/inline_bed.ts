@@ -2,8 +2,8 @@
 // Inline mode on trial: a network, a server that tells what it gets, the gate, and clients that choose
 // every segment.
 import { readFile } from "node:fs/promises";
-import { type InlineOutcome, inlineOutcomes } from "../../src/kernel/inline_layout.ts";
-import { loadSniffer } from "../../src/profile.ts";
+import { loadSniffer } from "../../src/config/profile.ts";
+import { type InlineOutcome, inlineOutcomes } from "../../src/fences/xdp/inline/inline_layout.ts";
 import { run } from "./child.ts";
 import { BlockMap, bpftool, RunningGate, xdpPrograms } from "./gate.ts";
 import { Network } from "./netns.ts";

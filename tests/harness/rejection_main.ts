@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import process from "node:process";
 import { Client } from "../../src/core/client.ts";
 import { newCounters } from "../../src/core/counters.ts";
-import { Rejection } from "../../src/rejection.ts";
+import { Rejection } from "../../src/gate/rejection.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import { silentEvents } from "../../src/runtime/types.ts";
 import { sleep } from "./wait.ts";

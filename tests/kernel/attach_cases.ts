@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps down from native XDP, each with its reason, and what becomes of somebody else's program.
 import assert from "node:assert/strict";
-import { detachFence } from "../../src/kernel/detach.ts";
+import { detachFence } from "../../src/fences/xdp/detach.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { attachReader, loadReader } from "./other_program.ts";
 import { prefix, Sandbox, shell } from "./sandbox.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `detach` takes away what is ttgate's and only that, whatever state it finds.
 import assert from "node:assert/strict";
-import { detachFence } from "../../src/kernel/detach.ts";
+import { detachFence } from "../../src/fences/xdp/detach.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { loadReader } from "./other_program.ts";
 import { makeDocumentedMap, pins, Sandbox, shell } from "./sandbox.ts";

@@ -17,7 +17,7 @@ import {
   writeCidrKey,
   writeExpiry,
   writeSettings,
-} from "../../src/kernel/layout.ts";
+} from "../../src/fences/xdp/maps/layout.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
 
 test("keys keep address and prefix", () => {

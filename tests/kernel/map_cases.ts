@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Maps by batch calls and without them: the same entries either way.
 import assert from "node:assert/strict";
+import { loadGate } from "../../src/fences/xdp/gate_program.ts";
 import { type BpfMap, openMap } from "../../src/kernel/bpf_map.ts";
 import { closeFd } from "../../src/kernel/bpffs.ts";
 import { KernelError } from "../../src/kernel/errno.ts";
-import { loadGate } from "../../src/kernel/gate_program.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
 import { cString, nativeBytes } from "../../src/kernel/native_bytes.ts";
 import type { KernelCase } from "./kernel_case.ts";

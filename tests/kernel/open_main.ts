@@ -2,8 +2,8 @@
 // Opens a fence on the named map in a process of its own and prints, as JSON, what came of it:
 // `bun open_main.ts MAP INTERFACE`. For tests that need another user or other capabilities.
 import process from "node:process";
+import { openXdpFence } from "../../src/fences/xdp/open.ts";
 import { FenceError } from "../../src/kernel/fence_error.ts";
-import { openXdpFence } from "../../src/kernel/xdp_fence.ts";
 import { currentRuntime } from "../../src/runtime/select.ts";
 
 const [map = "", name = ""] = process.argv.slice(2);

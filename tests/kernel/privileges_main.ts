@@ -3,9 +3,9 @@
 // `privileges_main.ts MAP INTERFACE [USER]`.
 import process from "node:process";
 import { requirePrefix } from "../../src/core/address.ts";
+import { openXdpFence } from "../../src/fences/xdp/open.ts";
 import { bootClock } from "../../src/kernel/clock.ts";
 import { dropPrivileges } from "../../src/kernel/privileges.ts";
-import { openXdpFence } from "../../src/kernel/xdp_fence.ts";
 import { currentRuntime } from "../../src/runtime/select.ts";
 
 const [map = "", name = "", user] = process.argv.slice(2);

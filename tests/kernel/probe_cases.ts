@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `doctor` tells of the kernel, with and without privilege.
 import assert from "node:assert/strict";
-import { kernelVersion, type ProbeFinding, probeKernel } from "../../src/kernel/probe.ts";
+import { kernelVersion, type ProbeFinding, probeKernel } from "../../src/fences/xdp/proof/probe.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { attachReader, loadReader } from "./other_program.ts";
 import { makeDocumentedMap, pins, Sandbox, script, shell } from "./sandbox.ts";

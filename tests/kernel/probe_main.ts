@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prints what the probe finds, as JSON: `probe_main.ts MAP INTERFACE...`.
 import process from "node:process";
-import { probeKernel } from "../../src/kernel/probe.ts";
+import { probeKernel } from "../../src/fences/xdp/proof/probe.ts";
 import { currentRuntime } from "../../src/runtime/select.ts";
 
 const [map = "", ...interfaces] = process.argv.slice(2);

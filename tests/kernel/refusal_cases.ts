@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can not work is refused before anything is touched, with the value, what was found and a remedy.
 import assert from "node:assert/strict";
+import type { XdpFenceOptions } from "../../src/fences/xdp/options.ts";
 import { FenceError } from "../../src/kernel/fence_error.ts";
-import type { XdpFenceOptions } from "../../src/kernel/fence_options.ts";
 import type { Native } from "../../src/runtime/types.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import type { KernelCase } from "./kernel_case.ts";

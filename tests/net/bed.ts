@@ -3,20 +3,20 @@
 // servers. Time is the test's own: deadlines come when it lets them.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { Banning } from "../../src/banning.ts";
+import { loadSniffer } from "../../src/config/profile.ts";
 import { Bans, type Evidence } from "../../src/core/bans/bans.ts";
-import type { Client } from "../../src/core/client.ts";
-import { type Counters, LatencyHistogram, newCounters } from "../../src/core/counters.ts";
 import { Enforcement } from "../../src/core/bans/enforcement.ts";
 import { NeverBan } from "../../src/core/bans/never_ban.ts";
+import type { Client } from "../../src/core/client.ts";
+import { type Counters, LatencyHistogram, newCounters } from "../../src/core/counters.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
-import { acceptor } from "../../src/net/acceptor.ts";
-import { Sessions } from "../../src/net/sessions.ts";
-import { type UpstreamAddress, type UpstreamStatus, Upstreams } from "../../src/net/upstreams.ts";
-import { Observer, type ObserverOptions } from "../../src/observer.ts";
-import { loadSniffer } from "../../src/profile.ts";
+import { acceptor } from "../../src/gate/acceptor.ts";
+import { Observer, type ObserverOptions } from "../../src/gate/observation.ts";
+import { Sessions } from "../../src/gate/sessions.ts";
+import { type UpstreamAddress, type UpstreamStatus, Upstreams } from "../../src/gate/upstreams.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { Listener, Runtime } from "../../src/runtime/types.ts";
+import { Banning } from "../../src/sources/banning.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
 import { patienceMs, sleep } from "../harness/wait.ts";
 

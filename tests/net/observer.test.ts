@@ -2,8 +2,8 @@
 // What is made of connections beyond their first packet: the server's judgement, strikes, recordings.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { parseRecording, type Recording } from "../../src/core/recording.ts";
-import { Recorder } from "../../src/recorder.ts";
+import { parseRecording, type Recording } from "../../src/core/learn/recording.ts";
+import { Recorder } from "../../src/recording/recorder.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { Bed, type BedOptions, friendly, host, type Peer, request, Server, until } from "./bed.ts";
 

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { requirePrefix } from "../../src/core/address.ts";
 import { Client } from "../../src/core/client.ts";
-import { type LiveSession, Sessions } from "../../src/net/sessions.ts";
+import { type LiveSession, Sessions } from "../../src/gate/sessions.ts";
 
 class Noted implements LiveSession {
   readonly client: Client;

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
-import { Upstreams } from "../../src/net/upstreams.ts";
+import { Upstreams } from "../../src/gate/upstreams.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import { Child } from "../harness/child.ts";
 import { freePort } from "../harness/ports.ts";

@@ -3,19 +3,19 @@
 // followers who are slow, many or gone cost nothing.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
-import { Banning } from "../../src/banning.ts";
 import { requirePrefix } from "../../src/core/address.ts";
 import { Bans } from "../../src/core/bans/bans.ts";
-import { Client } from "../../src/core/client.ts";
-import { LatencyHistogram, newCounters } from "../../src/core/counters.ts";
 import { Enforcement } from "../../src/core/bans/enforcement.ts";
 import { Events } from "../../src/core/bans/events.ts";
 import { NeverBan } from "../../src/core/bans/never_ban.ts";
-import { EventStreams } from "../../src/event_stream.ts";
-import { Sessions } from "../../src/net/sessions.ts";
+import { Client } from "../../src/core/client.ts";
+import { LatencyHistogram, newCounters } from "../../src/core/counters.ts";
+import { Sessions } from "../../src/gate/sessions.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { HttpServer } from "../../src/runtime/types.ts";
-import { type StatusSource, statusApp } from "../../src/status.ts";
+import { Banning } from "../../src/sources/banning.ts";
+import { EventStreams } from "../../src/status/event_stream.ts";
+import { type StatusSource, statusApp } from "../../src/status/routes.ts";
 import { waitFor } from "../harness/wait.ts";
 
 const followersLimit = 16;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Learns a profile from some friends of a shape and tries it on many others: what does it make of them,
 // and does it ever say foreign of one that it accepts?
-import { compileProfile } from "../../src/core/compiled_profile.ts";
-import { type LearnReport, learn } from "../../src/core/learn.ts";
-import { type ProfileSource, parseProfile } from "../../src/core/profile.ts";
-import { createSniffer } from "../../src/core/profile_sniffer.ts";
-import type { Recording } from "../../src/core/recording.ts";
+
+import { ciphers } from "../../src/config/profile.ts";
+import { type LearnReport, learn } from "../../src/core/learn/learn.ts";
+import type { Recording } from "../../src/core/learn/recording.ts";
+import { compileProfile } from "../../src/core/profile/compiled_profile.ts";
+import { type ProfileSource, parseProfile } from "../../src/core/profile/profile.ts";
+import { createSniffer } from "../../src/core/profile/sniffer.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
-import { ciphers } from "../../src/profile.ts";
 import type { FriendShape } from "./friend_shapes.ts";
 import type { Friends } from "./friends.ts";
 

@@ -2,9 +2,9 @@
 // Every ban and every lift goes through here, whoever asks: never-ban list, time-out table, kernel, in
 // this order. The table is the truth; the fence (the kernel) holds as much of it as has room.
 import type { Prefix } from "../address.ts";
-import type { Ban, BannedBy, Bans, Evidence } from "./bans.ts";
 import type { Client } from "../client.ts";
 import type { Counters } from "../counters.ts";
+import type { Ban, BannedBy, Bans, Evidence } from "./bans.ts";
 import type { Events, SourceEvent } from "./events.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord } from "./fence.ts";
 import { Folding } from "./folding.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Version control and file transfer, as data.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser } from "../signature/signature.ts";
 
 export const git: Recogniser = {
   name: "git",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Message brokers, as data.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser } from "../signature/signature.ts";
 
 export const mqtt: Recogniser = {
   name: "mqtt",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names, directories, authentication and time, as data.
-import type { Recogniser, Rule } from "../signature.ts";
+import type { Recogniser, Rule } from "../signature/signature.ts";
 
 /** An LDAPMessage (RFC 4511 section 4.1.1) up to its operation: every form of the length, a message id of one byte. */
 const ldapHeads = [

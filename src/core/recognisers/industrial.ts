@@ -2,7 +2,7 @@
 // Control systems, as data. Their headers are short binary numbers, much like anybody's clear header: a
 // rule needs values that no length, version or flag has, or the silence after a packet that is too
 // short for a friend's.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser } from "../signature/signature.ts";
 
 export const modbus: Recogniser = {
   name: "modbus",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Java's protocols and CORBA, as data.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser } from "../signature/signature.ts";
 
 export const javaRmi: Recogniser = {
   name: "java-rmi",

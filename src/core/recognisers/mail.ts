@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first commands of protocols whose servers greet first: clients that do not wait, as data.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser } from "../signature/signature.ts";
 
 export const smtp: Recogniser = {
   name: "smtp",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Peers and games, as data.
-import type { Recogniser, Rule } from "../signature.ts";
+import type { Recogniser, Rule } from "../signature/signature.ts";
 
 export const bittorrent: Recogniser = {
   name: "bittorrent",

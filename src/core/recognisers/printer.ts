@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Printers, as data. IPP is HTTP.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser } from "../signature/signature.ts";
 
 export const lpd: Recogniser = {
   name: "lpd",

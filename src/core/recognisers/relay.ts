@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients that ask for another server, and what relays put in front, as data.
-import type { Recogniser, Rule } from "../signature.ts";
+import type { Recogniser, Rule } from "../signature/signature.ts";
 
 /** A version and 1 to 4 methods. */
 const socks5Greetings = [

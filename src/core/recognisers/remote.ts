@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Remote desktops, terminals, file shares and procedure calls, as data.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser } from "../signature/signature.ts";
 
 export const rdp: Recogniser = {
   name: "rdp",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Encrypted channels, as data: TLS and its ancestors, SSH, tunnels.
-import type { Recogniser, Rule } from "../signature.ts";
+import type { Recogniser, Rule } from "../signature/signature.ts";
 
 /** 16 03 00 to 16 03 04: TLS record type and version. 21.7 bits. */
 const minorVersion: Rule = { kind: "number", at: 2, size: 1, max: 4 };

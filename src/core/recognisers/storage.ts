@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Block storage and backup, as data.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser } from "../signature/signature.ts";
 
 export const iscsi: Recogniser = {
   name: "iscsi",

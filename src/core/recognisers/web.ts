@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP and what is written like it, as data. IPP, UPnP, the Docker and Kubernetes APIs are HTTP.
-import type { Recogniser } from "../signature.ts";
+import type { Recogniser } from "../signature/signature.ts";
 
 /**
  * The methods of the IANA registry (RFC 9110 section 16.1.1) and those of caches and Icecast. The

@@ -3,12 +3,12 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { contains, isIpv4, type Prefix, requirePrefix } from "../../../src/core/address.ts";
 import { type Ban, Bans } from "../../../src/core/bans/bans.ts";
-import { Client } from "../../../src/core/client.ts";
-import { newCounters } from "../../../src/core/counters.ts";
 import { type BanRequest, Enforcement, sweepLimit } from "../../../src/core/bans/enforcement.ts";
 import { Events } from "../../../src/core/bans/events.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../../src/core/bans/fence.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
+import { Client } from "../../../src/core/client.ts";
+import { newCounters } from "../../../src/core/counters.ts";
 
 /** The port's other side in a few lines: three maps of the same room, and a kernel that can refuse. */
 class SmallFence implements Fence {

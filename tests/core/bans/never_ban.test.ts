@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { contains, requirePrefix } from "../../../src/core/address.ts";
-import { Client } from "../../../src/core/client.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
+import { Client } from "../../../src/core/client.ts";
 
 function protecting(...texts: readonly string[]): NeverBan {
   return new NeverBan(texts.map((text) => ({ prefix: requirePrefix(text), why: `test ${text}` })));

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration: defaults, then the file, then flags. Reports every mistake at once, each with the
+// key, the value and what is expected.
+import { existsSync, readFileSync } from "node:fs";
+import { parse as parseToml, TomlError } from "smol-toml";
+import type { z } from "zod";
+import { formatEndpoint } from "../core/address.ts";
+import { Failure, messageOf } from "../failure.ts";
+import { isLoopback, isWildcard } from "../host/addresses.ts";
+import { type Config, configSchema, type HostPort, type OptionName } from "./options.ts";
+
+export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
+
+/** Values as they were typed, by option name. */
+export type RawOptions = Partial<Record<OptionName, unknown>>;
+
+/**
+ * @param flags as typed on the command line; they win over the file.
+ * @param file given with --config; without it the default file is read if it is there.
+ * @throws Failure with every mistake in the file and among the flags.
+ */
+export function loadConfig(flags: RawOptions, file: string | undefined): Config {
+  const path = file ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
+  const fromFile = path === undefined ? {} : readConfigFile(path);
+  const inFile = mistakesIn(fromFile, "").join("; ");
+  const parts = inFile === "" ? [] : [`Cannot use config "${path}": ${inFile}`];
+  parts.push(...mistakesIn(flags, "--"));
+  if (parts.length > 0) throw new Failure(parts.join("; "), { exitCode: 2 });
+  const config = configSchema.parse({ ...fromFile, ...flags });
+  requireSense(config, { ...fromFile, ...flags });
+  // The server is where the clients go.
+  if (config.mode === "inline") return { ...config, upstream: [] };
+  const loop = config.upstream.find((upstream) => reachesItself(config.listen, upstream));
+  if (loop === undefined) return config;
+  const address = formatEndpoint({ address: loop.host, port: loop.port });
+  throw new Failure(`Invalid --upstream "${address}": the gate itself listens there, name the server's own address`, {
+    exitCode: 2,
+  });
+}
+
+/** Where the server is to be found from here: in inline mode where the clients go. */
+export function serversOf({ mode, listen: { host, port }, upstream }: Config): readonly HostPort[] {
+  return mode === "inline" ? [{ host: isWildcard(host) ? "127.0.0.1" : host, port }] : upstream;
+}
+
+/** Whether a program that judges answers the packets of those who are banned with RST. */
+export function bounces({ mode, reject }: Config): boolean {
+  return (reject ?? (mode === "inline" ? "silent" : "reset")) === "reset";
+}
+
+/** What only a relay can do. */
+const proxyOnly = [
+  "upstream",
+  "first-packet",
+  "max-connections",
+  "max-per-source",
+  "prefilter",
+  "judge",
+  "strikes",
+  "record",
+  "record-max",
+] as const;
+
+/** @throws Failure for options that contradict each other. */
+function requireSense(config: Config, given: RawOptions): void {
+  const fail = (message: string) => {
+    throw new Failure(message, { exitCode: 2 });
+  };
+  const hasMap = config["block-map"] !== undefined;
+  if (config.mode === "inline") {
+    if (!hasMap) fail(`Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
+    const senseless = proxyOnly.find((name) => given[name] !== undefined && given[name] !== false);
+    if (senseless !== undefined) {
+      fail(`Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`);
+    }
+  }
+  if (config.mode === "proxy" && config.reject === "silent" && !hasMap) {
+    fail(`Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`);
+  }
+  if (config.prefilter && !hasMap) {
+    fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
+  }
+}
+
+/** Such a gate would relay to itself until it is full. */
+function reachesItself(listen: HostPort, upstream: HostPort): boolean {
+  if (listen.port !== upstream.port) return false;
+  if (isWildcard(upstream.host)) return true;
+  return isWildcard(listen.host) ? isLoopback(upstream.host) : listen.host === upstream.host;
+}
+
+export function readConfigFile(path: string): Record<string, unknown> {
+  let content: string;
+  try {
+    content = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Failure(`Cannot read config "${path}": ${messageOf(error)}`, { exitCode: 2, cause: error });
+  }
+  try {
+    return parseToml(content);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const reason = error.message.split("\n")[0]?.replace("Invalid TOML document: ", "") ?? "";
+    throw new Failure(`Cannot read config "${path}": line ${error.line}, column ${error.column}: ${reason}`, {
+      exitCode: 2,
+      cause: error,
+    });
+  }
+}
+
+/** @param dashes what stands before a key, as its writer typed it. */
+function mistakesIn(raw: Record<string, unknown>, dashes: string): string[] {
+  const result = configSchema.safeParse(raw);
+  return result.success ? [] : result.error.issues.flatMap((issue) => mistakesOf(issue, raw, dashes));
+}
+
+function mistakesOf(issue: z.core.$ZodIssue, raw: Record<string, unknown>, dashes: string): string[] {
+  if (issue.code === "unrecognized_keys") {
+    return [`Unknown key ${issue.keys.map((key) => `"${key}"`).join(", ")}: "ttgate config schema" lists them`];
+  }
+  const key = String(issue.path[0]);
+  const value = raw[key];
+  return closest(issue).map((inner) => {
+    const index = issue.path[1] ?? inner.path[0];
+    const shown = Array.isArray(value) && typeof index === "number" ? value[index] : value;
+    return `Invalid ${dashes}${key} ${typeof shown === "number" ? shown : JSON.stringify(shown)}: ${inner.message}`;
+  });
+}
+
+/** What is wrong by that one of the ways to write a value that this one came closest to. */
+function closest(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const inList = issue.errors.find((way) => way.some(({ code, path }) => code !== "invalid_type" || path.length > 0));
+  return inList ?? issue.errors[0] ?? [issue];
+}

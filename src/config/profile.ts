@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads a profile by name or from a file (.json or .toml). The only place where profiles touch a disk.
+import { readFileSync } from "node:fs";
+import { basename, extname } from "node:path";
+import process from "node:process";
+import { parse as parseToml, TomlError } from "smol-toml";
+import { builtInProfile, compileProfile, readRecognisers } from "../core/profile/compiled_profile.ts";
+import { profileLibrary, serverFirstProtocols } from "../core/profile/library.ts";
+import { type Profile, parseProfile, serverSpeaksFirst } from "../core/profile/profile.ts";
+import { createSniffer } from "../core/profile/sniffer.ts";
+import type { Ciphers } from "../core/signature/cipher.ts";
+import { type SignatureTable, tableOf } from "../core/signature/table.ts";
+import type { Sniffer } from "../core/sniff.ts";
+import { Failure } from "../failure.ts";
+import { writtenRecognisers } from "../generated/recognisers.ts";
+
+/**
+ * @param nameOrFile a built-in profile, or the path of a file: anything with a slash, a dot in it.
+ * @throws Error with every problem of the profile, each with its path, and what to do.
+ */
+export function loadSniffer(nameOrFile: string): Sniffer {
+  const builtIn = profileLibrary.get(nameOrFile);
+  return createSniffer(
+    builtIn === undefined
+      ? compileProfile(loadProfile(nameOrFile))
+      : builtInProfile(builtIn, readRecognisers(writtenRecognisers), ciphers),
+  );
+}
+
+/** The same with its rules at hand, for those who ask why; takes longer. */
+export function loadProfile(nameOrFile: string): Profile {
+  const source = profileLibrary.get(nameOrFile) ?? readSource(nameOrFile);
+  const result = parseProfile(source, basename(nameOrFile, extname(nameOrFile)), ciphers);
+  if (result.kind === "profile") return result.profile;
+  const problems = result.problems.map(({ path, message }) => `${path}: ${message}`);
+  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+  throw new Failure(`Read profile "${nameOrFile}": ${count}: ${problems.join("; ")}`, { exitCode: 2 });
+}
+
+/**
+ * The profile as the kernel judges by it.
+ * @throws Failure when it has rules that only user space can decide, or more of them than fit.
+ */
+export function loadSignatureTable(nameOrFile: string): SignatureTable {
+  const result = tableOf(loadProfile(nameOrFile));
+  if (result.kind === "table") return result.table;
+  const problems = result.problems.map(({ path, message }) => `${path}: ${message}`).join("; ");
+  throw new Failure(`Profile "${nameOrFile}" can not be judged in the kernel: ${problems}`, { exitCode: 2 });
+}
+
+function readSource(nameOrFile: string): unknown {
+  const extension = extname(nameOrFile);
+  if (serverFirstProtocols.has(nameOrFile)) {
+    throw new Failure(`Read profile "${nameOrFile}": ${serverSpeaksFirst}`, { exitCode: 2 });
+  }
+  if (!nameOrFile.includes("/") && extension === "") {
+    const names = [...profileLibrary.keys()].join(", ");
+    throw new Failure(
+      `Read profile "${nameOrFile}": there is no such built-in profile; use one of ${names}, or the path of a .toml or .json file`,
+      { exitCode: 2 },
+    );
+  }
+  if (extension !== ".json" && extension !== ".toml") {
+    throw new Failure(
+      `Read profile "${nameOrFile}": the format is unknown; give the file a name that ends in .toml or .json`,
+      { exitCode: 2 },
+    );
+  }
+  const text = readText(nameOrFile);
+  return extension === ".json" ? parseJsonText(nameOrFile, text) : parseTomlText(nameOrFile, text);
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    const state = {
+      ENOENT: "there is no such file; check the path",
+      EACCES: "it may not be read; check its permissions",
+    }[code];
+    throw new Failure(`Read profile "${path}": ${state ?? String(error)}`, { exitCode: 2, cause: error });
+  }
+}
+
+function parseJsonText(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Failure(`Read profile "${path}": it is not valid JSON: ${reason}; correct it`, {
+      exitCode: 2,
+      cause: error,
+    });
+  }
+}
+
+function parseTomlText(path: string, text: string): unknown {
+  try {
+    return parseToml(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const [reason = ""] = error.message.split("\n");
+    throw new Failure(`Read profile "${path}": line ${error.line}, column ${error.column}: ${reason}; correct it`, {
+      exitCode: 2,
+      cause: error,
+    });
+  }
+}
+
+const keyBytes = 32;
+
+/** The runtime's AES, loaded by the profiles that want it (8 ms). A cipher in ECB mode without padding gives each block at once and can go on for ever. */
+export const ciphers: Ciphers = {
+  open(key) {
+    const { createCipheriv, createDecipheriv } = process.getBuiltinModule("node:crypto");
+    const encryption = createCipheriv("aes-256-ecb", key, null).setAutoPadding(false);
+    const decryption = createDecipheriv("aes-256-ecb", key, null).setAutoPadding(false);
+    return { encrypt: (block) => encryption.update(block), decrypt: (block) => decryption.update(block) };
+  },
+  readKey(file) {
+    let bytes: ReturnType<typeof readFileSync>;
+    try {
+      bytes = readFileSync(file);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+      throw new Error(`The key file "${file}" can not be read (${code}); check its path and permissions`, {
+        cause: error,
+      });
+    }
+    if (bytes.length === keyBytes) return bytes;
+    const text = bytes.toString("latin1").trim();
+    if (/^[0-9a-fA-F]{64}$/.test(text))
+      return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+    throw new Error(
+      `The key file "${file}" has ${bytes.length} bytes; it must hold 32 bytes, or 64 hexadecimal digits`,
+    );
+  },
+};

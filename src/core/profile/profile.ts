@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// A profile: which protocol is expected, what is surely foreign, and what becomes of the rest.
+// Compiles to a sniffer. Everything wrong with a profile is reported at once, each with its path.
+// Knows nothing of files.
+import { z } from "zod";
+import { fewestStrikes } from "../bans/strikes.ts";
+import { boundsOf, canBothMatch, canMatch } from "../signature/bounds.ts";
+import type { Ciphers } from "../signature/cipher.ts";
+import { recognisers as library } from "../signature/recogniser.ts";
+import { prefixLimitBytes, type Recogniser, type Rule, recogniserSchema, ruleSchema } from "../signature/signature.ts";
+import { type Alternative, alternativesOf, type Problem, type SignatureContext } from "../signature/term.ts";
+
+/** A sentence for an error. */
+export const serverSpeaksFirst =
+  "a server that speaks first can not be guarded by a profile, for its clients wait until it does, and the gate connects to it " +
+  "only when the client has said something; put TLS in front of it and use the profile tls";
+
+export const profileSchema = z.strictObject({
+  /** For editors: docs/profile.schema.json. */
+  $schema: z.string().optional(),
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "A name is up to 64 letters, digits, dots, dashes")
+    .optional(),
+  description: z.string().optional(),
+  /** The protocol that the server speaks. Accepted as soon as it is certain and nothing in `foreign` is possible. */
+  expect: ruleSchema,
+  /** Names out of the library, or "all": refuted by these, whatever `expect` says. */
+  foreign: z.union([z.literal("all"), z.array(z.string())]).optional(),
+  /** With "all": names that do not refute, because friends would have to wait until they are ruled out. */
+  tolerate: z.array(z.string()).optional(),
+  /** Recognisers of one's own; they refute as those in `foreign` do, and name. */
+  recognisers: z.array(recogniserSchema).optional(),
+  /** What becomes of that which is neither expected nor known as foreign. Undecided: closed at the deadline, no ban. */
+  default: z.enum(["foreign", "accept", "undecided"]).optional(),
+  /** After so many connections within ten minutes that said something and stayed undecided a source is banned. */
+  strikes: z.int().min(fewestStrikes).max(1000).optional(),
+  /** Who speaks first once the connection is open. Only clients can be judged by their first bytes. */
+  speaksFirst: z
+    .enum(["client", "server"])
+    .refine((who) => who === "client", serverSpeaksFirst)
+    .optional(),
+});
+
+export type ProfileSource = z.infer<typeof profileSchema>;
+
+/** A recogniser taken apart. `refutes`: it overrules `expect`; otherwise it only names. */
+export interface NamedAlternatives {
+  readonly name: string;
+  readonly refutes: boolean;
+  /** Of the profile itself, not of the library. */
+  readonly isOwn: boolean;
+  readonly alternatives: readonly Alternative[];
+}
+
+export interface Profile {
+  readonly name: string;
+  readonly expect: readonly Alternative[];
+  readonly known: readonly NamedAlternatives[];
+  readonly fallback: "foreign" | "accept" | "undecided";
+  readonly undecidedLimit?: number | undefined;
+}
+
+export type ProfileResult =
+  | { readonly kind: "profile"; readonly profile: Profile }
+  | { readonly kind: "invalid"; readonly problems: readonly Problem[] };
+
+/**
+ * @param source what a profile file holds, unchecked.
+ * @param name for a source that does not name itself.
+ */
+export function parseProfile(source: unknown, name: string, ciphers: Ciphers): ProfileResult {
+  const parsed = profileSchema.safeParse(source);
+  if (!parsed.success)
+    return { kind: "invalid", problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, [])) };
+  const context = signatureContext(ciphers);
+  const expect = sound(alternativesOf(parsed.data.expect, "expect", context), "expect", context.problems);
+  const known = knownTo(parsed.data, context);
+  checkOverlaps(expect, known, context.problems);
+  if (context.problems.length > 0) return { kind: "invalid", problems: context.problems };
+  const { strikes: undecidedLimit, default: fallback = "foreign" } = parsed.data;
+  return { kind: "profile", profile: { name: parsed.data.name ?? name, expect, known, fallback, undecidedLimit } };
+}
+
+/** The same for every profile, and the longest part of loading one. */
+let libraryParts: readonly NamedAlternatives[] | undefined;
+
+/** Every recogniser of the library, taken apart: what is compiled when ttgate is built. */
+export function libraryRecognisers(ciphers: Ciphers): readonly NamedAlternatives[] {
+  if (libraryParts !== undefined) return libraryParts;
+  const context = signatureContext(ciphers);
+  const known = library.map((recogniser) => named(recogniser, true, recogniser.name, context));
+  if (context.problems.length === 0) {
+    libraryParts = known;
+    return known;
+  }
+  throw new Error(context.problems.map(({ path, message }) => `${path}: ${message}`).join("; "));
+}
+
+/** Whether a recogniser of the library overrules what is expected. */
+export function isRefuter({ foreign = [], tolerate = [] }: ProfileSource, name: string): boolean {
+  return foreign === "all" ? !tolerate.includes(name) : foreign.includes(name);
+}
+
+export function signatureContext(ciphers: Ciphers): SignatureContext {
+  return {
+    problems: [],
+    protocols: [...rulesByName.keys()],
+    rulesOf: (protocol) => rulesByName.get(protocol),
+    ciphers,
+  };
+}
+
+const rulesByName: ReadonlyMap<string, readonly Rule[]> = new Map(library.map(({ name, rules }) => [name, rules]));
+
+type Issue = z.core.$ZodIssue;
+
+/** A union hides the issues of its branches; those of the branch that came nearest are the useful ones. */
+function problemsOf(issue: Issue, before: readonly PropertyKey[]): Problem[] {
+  const path = [...before, ...issue.path];
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    const nearest = issue.errors.reduce((best, branch) => (depthOf(branch) > depthOf(best) ? branch : best));
+    return nearest.flatMap((inner) => problemsOf(inner, path));
+  }
+  return [{ path: pathText(path), message: issue.message }];
+}
+
+function depthOf(issues: readonly Issue[]): number {
+  return Math.max(0, ...issues.map((issue) => issue.path.length));
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  const text = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`)).join("");
+  return text === "" ? "the file" : text.replace(/^\./, "");
+}
+
+/** Drops combinations that contradict themselves; a rule of which none is left can never match. */
+function sound(alternatives: readonly Alternative[], path: string, problems: Problem[]): Alternative[] {
+  const live = alternatives.filter((alternative) => canMatch(boundsOf(alternative)));
+  const used = new Set(live.flatMap((alternative) => alternative.map((term) => term.path)));
+  const dead = new Set(
+    alternatives.flatMap((alternative) => alternative.map((term) => term.path)).filter((at) => !used.has(at)),
+  );
+  for (const at of dead)
+    problems.push({ path: at, message: "This can never match together with the rest of the rule; change or drop it" });
+  const longest = Math.max(0, ...live.map((alternative) => boundsOf(alternative).horizonBytes));
+  if (longest > prefixLimitBytes) {
+    problems.push({
+      path,
+      message: `The rule may need ${longest} bytes to decide and ${prefixLimitBytes} is the limit; lower its offsets or maxima`,
+    });
+  }
+  return live;
+}
+
+function knownTo(source: ProfileSource, context: SignatureContext): NamedAlternatives[] {
+  const { problems } = context;
+  const own = source.recognisers ?? [];
+  const names = new Set(library.map((recogniser) => recogniser.name));
+  const foreign = source.foreign ?? [];
+  for (const [index, recogniser] of own.entries()) {
+    if (!names.has(recogniser.name)) continue;
+    const message = `The name "${recogniser.name}" is taken by the library; choose another`;
+    problems.push({ path: `recognisers[${index}].name`, message });
+  }
+  const tolerated = source.tolerate ?? [];
+  const listed = { foreign: foreign === "all" ? [] : foreign, tolerate: tolerated };
+  for (const [field, list] of Object.entries(listed)) {
+    for (const [index, name] of list.entries()) {
+      if (names.has(name)) continue;
+      const message = `There is no recogniser "${name}"; known are ${[...names].join(", ")}`;
+      problems.push({ path: `${field}[${index}]`, message });
+    }
+  }
+  return [
+    ...own.map((recogniser, index) => named(recogniser, true, `recognisers[${index}]`, context)),
+    ...libraryRecognisers(context.ciphers).map((part) => ({ ...part, refutes: isRefuter(source, part.name) })),
+  ];
+}
+
+const ownPath = "recognisers[";
+
+function named(recogniser: Recogniser, refutes: boolean, path: string, context: SignatureContext): NamedAlternatives {
+  const alternatives = recogniser.rules.flatMap((rule, index) => {
+    const at = `${path}.rules[${index}]`;
+    return sound(alternativesOf(rule, at, context), at, context.problems);
+  });
+  return { name: recogniser.name, refutes, isOwn: path.startsWith(ownPath), alternatives };
+}
+
+/**
+ * What is expected must not be refuted. An `expect` without a word on the bytes themselves (a length, a
+ * look of randomness) says only what is left when nothing is known, so it overlaps with everything.
+ */
+function checkOverlaps(expect: readonly Alternative[], known: readonly NamedAlternatives[], problems: Problem[]): void {
+  const expected = expect.map(boundsOf).filter((bounds) => bounds.places.size > 0);
+  for (const { name, refutes, alternatives } of known) {
+    if (!refutes) continue;
+    const clash = alternatives.find((alternative) =>
+      expected.some((bounds) => canBothMatch(bounds, boundsOf(alternative))),
+    );
+    if (clash === undefined) continue;
+    const message = `The recogniser "${name}" overlaps with expect, so friends would be refused; drop it from foreign, or make expect narrower`;
+    problems.push({ path: clash[0]?.path ?? name, message });
+  }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
+import { serversOf } from "../config/load.ts";
+import type { Config, HostPort } from "../config/options.ts";
+import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
+import { formatEndpoint } from "../core/address.ts";
+import { codeOf, messageOf } from "../failure.ts";
+import { interfacesOf } from "../host/addresses.ts";
+import { connectionLimit, descriptorLimit } from "../host/limits.ts";
+import { type Runtime, silentEvents } from "../runtime/types.ts";
+
+export interface Finding {
+  readonly name: string;
+  readonly state: "good" | "warning" | "bad";
+  readonly found: string;
+  /** What to type; null when nothing is missing. */
+  readonly remedy: string | null;
+}
+
+export async function examine(config: Config, runtime: Runtime): Promise<Finding[]> {
+  return [
+    ...(await kernelFindings(config, runtime)),
+    // In inline mode the server has it.
+    ...(config.mode === "inline" ? [] : [await portFinding(config, runtime)]),
+    ...(await Promise.all(serversOf(config).map((server) => serverFinding(server, config, runtime)))),
+    profileFinding(config),
+    ...(config.mode === "inline" ? [] : [connectionsFinding(config, runtime)]),
+  ];
+}
+
+/** Without --block-map the kernel is looked at all the same; what is missing there is no obstacle then. */
+async function kernelFindings(config: Config, { native }: Runtime): Promise<Finding[]> {
+  const { probeKernel } = await import("../fences/xdp/proof/probe.ts");
+  const interfaces = config.interface.length > 0 ? config.interface : interfacesOf(config.listen.host);
+  const map = config["block-map"];
+  const findings = await probeKernel({
+    native,
+    map: map ?? "ttgate",
+    interfaces,
+    judges: config.mode === "inline" || config.prefilter,
+  });
+  if (interfaces.length === 0) findings.push(noInterface);
+  if (map !== undefined) return findings;
+  const mild = findings.map((finding) =>
+    finding.state === "bad" ? { ...finding, state: "warning" as const } : finding,
+  );
+  return [noBlockMap, ...mild];
+}
+
+const noBlockMap: Finding = {
+  name: "block map",
+  state: "warning",
+  found: "none is asked for: bans are enforced in user space only",
+  remedy: "add -B map",
+};
+
+const noInterface: Finding = {
+  name: "interface",
+  state: "bad",
+  found: "none carries the listen address",
+  remedy: "ip address; or name one with --interface",
+};
+
+async function portFinding(config: Config, runtime: Runtime): Promise<Finding> {
+  const { host, port } = config.listen;
+  const address = formatEndpoint({ address: host, port });
+  const name = "port";
+  try {
+    const listener = await runtime.listen({ host, port, accept: () => silentEvents });
+    listener.close();
+    return { name, state: "good", found: `${address} is free`, remedy: null };
+  } catch (error) {
+    const remedies: Readonly<Record<string, string>> = {
+      EADDRINUSE: `ss -ltnp 'sport = :${port}'`,
+      EADDRNOTAVAIL: "ip address",
+      EACCES: "run as root, or choose a port above 1023",
+    };
+    const code = codeOf(error) ?? "";
+    const found =
+      code === "EADDRINUSE"
+        ? `${address} is in use (by the gate itself, if it runs)`
+        : `${address}: ${messageOf(error)}`;
+    return { name, state: "bad", found, remedy: remedies[code] ?? "choose another address with --listen" };
+  }
+}
+
+async function serverFinding({ host, port }: HostPort, { mode }: Config, runtime: Runtime): Promise<Finding> {
+  const address = formatEndpoint({ address: host, port });
+  const name = mode === "inline" ? "server" : "upstream";
+  try {
+    (await runtime.connect({ host, port }, silentEvents)).close();
+    return { name, state: "good", found: `${address} answers`, remedy: null };
+  } catch (error) {
+    const option = mode === "inline" ? "--listen" : "--upstream";
+    const remedy = `start the server there, or name it with ${option}; nc -vz ${host} ${port}`;
+    return { name, state: "bad", found: `${address}: ${codeOf(error) ?? messageOf(error)}`, remedy };
+  }
+}
+
+function profileFinding(config: Config): Finding {
+  const name = "profile";
+  try {
+    loadSniffer(config.profile);
+    if (config.mode === "inline" || config.prefilter) loadSignatureTable(config.profile);
+    return { name, state: "good", found: config.profile, remedy: null };
+  } catch (error) {
+    return { name, state: "bad", found: messageOf(error), remedy: "ttgate run --profile tapetrack" };
+  }
+}
+
+function connectionsFinding(config: Config, runtime: Runtime): Finding {
+  const descriptors = descriptorLimit();
+  const possible = connectionLimit(runtime.name, descriptors);
+  const wanted = config["max-connections"] ?? possible;
+  const found = `${wanted} at a time, ${descriptors} open files are allowed`;
+  const name = "connections";
+  if (wanted > possible)
+    return { name, state: "bad", found, remedy: `ulimit -n ${2 * wanted + 1024}, or LimitNOFILE= in the unit` };
+  if (possible < 1000)
+    return { name, state: "warning", found, remedy: "ulimit -n 65536, or LimitNOFILE=65536 in the unit" };
+  return { name, state: "good", found, remedy: null };
+}

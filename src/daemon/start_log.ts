@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the gate says when it is up: what it guards, how, and whom it never bans.
+import { bounces } from "../config/load.ts";
+import type { Config } from "../config/options.ts";
+import { isVirtual } from "../host/addresses.ts";
+import type { Log } from "../log.ts";
+import type { Snapshot } from "../status/snapshot.ts";
+import type { GateStatus } from "./status_source.ts";
+
+export function sayStart(config: Config, status: GateStatus, log: Log): void {
+  const snapshot = status.snapshot();
+  const { kernel } = snapshot;
+  const upstream = snapshot.upstreams.map(({ address }) => address).join(", ");
+  const start =
+    config.mode === "inline"
+      ? `Judging connections to ${snapshot.listen} for ${snapshot.profile} in the kernel`
+      : `Listening on ${snapshot.listen} for ${snapshot.profile}, upstream ${upstream}`;
+  log("info", start, { listen: snapshot.listen });
+  if (kernel.judged !== null && bounces(config)) sayBounces(kernel.interfaces, log);
+  if (config.prefilter) log("info", config["dry-run"] ? "No prefilter in a dry run" : "The kernel judges first");
+  const interfaces = kernel.interfaces.map(
+    ({ name, attach, reason }) => `${name} ${attach}${reason === null ? "" : ` (${reason})`}`,
+  );
+  if (kernel.managedBy !== null)
+    log("info", `Kernel: map ${kernel.map} is read by ${kernel.managedBy}; ttgate manages its entries`);
+  else if (kernel.map !== null)
+    log("info", `Kernel: map ${kernel.map}, XDP on ${interfaces.join(", ") || "no interface"}`);
+  if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody gets to the server");
+  if (config.record !== undefined)
+    log("info", `Recording what clients send first to "${config.record}": it holds their data`);
+  log(
+    "info",
+    `Never banned: ${snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"}`,
+  );
+}
+
+/** Where a program that answers can not, or perhaps not. */
+function sayBounces(interfaces: Snapshot["kernel"]["interfaces"], log: Log): void {
+  for (const { name, attach } of interfaces) {
+    const obstacle =
+      attach === "tc"
+        ? "tc has no way to answer a packet"
+        : attach === "native" && isVirtual(name)
+          ? "it is virtual, and a veth pair takes an answer only if its other end has an XDP program too"
+          : undefined;
+    if (obstacle !== undefined)
+      log("warn", `Interface "${name}": strangers may get silence instead of a reset: ${obstacle}`);
+  }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Somebody else's program that reads the documented map: ttgate only manages the entries. Tells where
+// that program is attached and notices when it is gone, since then nothing is blocked any more.
+
+import type { AttachMode, FenceInterface } from "../../../core/bans/fence.ts";
+import { closeFd } from "../../../kernel/bpffs.ts";
+import type { Libraries } from "../../../kernel/libraries.ts";
+import type { Log } from "../../../kernel/log.ts";
+import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
+import type { OutcomeCount } from "../maps/layout.ts";
+import { describeProgram, isLoaded, type ProgramInfo } from "../programs.ts";
+import type { PacketFilter } from "./packet_filter.ts";
+
+export class ForeignFilter implements PacketFilter {
+  readonly #libraries: Libraries;
+  readonly #mapFd: number;
+  readonly #readers: readonly ProgramInfo[];
+  readonly #description: string;
+  readonly #interfaces: readonly string[];
+  readonly #log: Log;
+  #gone = false;
+
+  /** @param mapFd closed with this. */
+  constructor(
+    libraries: Libraries,
+    mapFd: number,
+    readers: readonly ProgramInfo[],
+    interfaces: readonly string[],
+    log: Log,
+  ) {
+    this.#libraries = libraries;
+    this.#mapFd = mapFd;
+    this.#readers = readers;
+    this.#description = readers.map(({ id }) => describeProgram(libraries, id)).join(", ");
+    this.#interfaces = interfaces;
+    this.#log = log;
+  }
+
+  interfaces(): readonly FenceInterface[] {
+    return this.#interfaces.map((name) => ({ name, ...this.#state(name) }));
+  }
+
+  #state(name: string): { readonly attach: AttachMode; readonly reason: string | undefined } {
+    if (this.#gone) return { attach: "none", reason: `${this.#description} is gone: start ttgate again` };
+    const ifindex = interfaceIndex(this.#libraries, name);
+    if (ifindex === 0) return { attach: "none", reason: "the interface is not there" };
+    const { programId, mode } = queryXdp(this.#libraries, ifindex);
+    if (this.#readers.some(({ id }) => id === programId)) {
+      return { attach: mode, reason: mode === "native" ? undefined : `${this.#description} is attached as ${mode}` };
+    }
+    if (this.#readers.some(({ kind }) => kind !== "XDP")) {
+      return { attach: "tc", reason: `${this.#description} reads the map; where it is attached is not known` };
+    }
+    return { attach: "none", reason: `${this.#description} reads the map and is not attached here` };
+  }
+
+  /** What that program drops, it alone knows. */
+  dropped(): OutcomeCount {
+    return { packets: 0, bytes: 0 };
+  }
+
+  managedBy(): string | undefined {
+    return this.#gone ? undefined : this.#description;
+  }
+
+  proof(): undefined {}
+
+  pins(): readonly string[] {
+    return [];
+  }
+
+  prove(): void {}
+
+  /** Nobody knows what its answers mean: its actions are its own. */
+  ask(): undefined {}
+
+  tick(): void {
+    if (this.#gone || this.#readers.some(({ id }) => isLoaded(this.#libraries, id))) return;
+    this.#gone = true;
+    this.#log("error", `The block map's reader ${this.#description} is gone, nothing is blocked: start ttgate again`);
+  }
+
+  detach(keep: boolean): boolean {
+    return keep;
+  }
+
+  [Symbol.dispose](): void {
+    closeFd(this.#libraries, this.#mapFd);
+  }
+}

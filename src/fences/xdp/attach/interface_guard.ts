@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our program on one interface: native XDP, else generic XDP, else tc, else nothing, with the reason for
+// each step down. What somebody else attached stays where it is. An interface that comes back, or that
+// somebody took our program off, is guarded again with the next tick.
+import type { FenceInterface } from "../../../core/bans/fence.ts";
+import { errnoName, KernelError } from "../../../kernel/errno.ts";
+import type { Libraries } from "../../../kernel/libraries.ts";
+import type { Log } from "../../../kernel/log.ts";
+import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
+import type { GatePrograms } from "../gate_program.ts";
+import { describeProgram, readProgram } from "../programs.ts";
+import { type Attachment, type AttachStep, attachLadder } from "./attachment.ts";
+import { FilterAttachment, removeFilter } from "./clsact_filter.ts";
+import { attachLink, type LinkPlace, takeOverLink } from "./link_attachment.ts";
+
+const ebusy = -16;
+const eexist = -17;
+const interfaceMissing = "the interface is not there";
+
+export interface GuardOptions {
+  readonly libraries: Libraries;
+  readonly programs: GatePrograms;
+  /** What the interface's index is put behind. */
+  readonly pinPrefix: string;
+  /** Names our filters where there are no links. */
+  readonly filterHandle: number;
+  readonly ladder?: readonly AttachStep[] | undefined;
+  readonly log: Log;
+}
+
+export class InterfaceGuard {
+  readonly name: string;
+  readonly #options: GuardOptions;
+  #attachment: Attachment | undefined;
+  #reason: string | undefined;
+
+  constructor(name: string, options: GuardOptions) {
+    this.name = name;
+    this.#options = options;
+  }
+
+  status(): FenceInterface {
+    return { name: this.name, attach: this.#attachment?.mode ?? "none", reason: this.#reason };
+  }
+
+  get pin(): string | undefined {
+    return this.#attachment?.pin;
+  }
+
+  /** The program that judges this interface's packets now, or in words why it is not ours. */
+  live(): { readonly hook: "xdp" | "tc"; readonly programFd: number } | string | undefined {
+    const { libraries, programs } = this.#options;
+    const attachment = this.#attachment;
+    if (attachment === undefined) return undefined;
+    const hook = attachment.mode === "tc" ? "tc" : "xdp";
+    const programFd = hook === "tc" ? programs.tcFd() : programs.xdpFd;
+    const id = attachment.programId();
+    if (id === readProgram(libraries, programFd).id) return { hook, programFd };
+    const found = id === undefined ? "nothing" : describeProgram(libraries, id);
+    return `interface "${this.name}": ${found} is in the place of ttgate's program`;
+  }
+
+  /** @throws FenceError when a pin of somebody else's is in the way. */
+  attach(): void {
+    const { libraries, programs, pinPrefix, filterHandle, log } = this.#options;
+    const ifindex = interfaceIndex(libraries, this.name);
+    if (ifindex === 0) {
+      this.#reason = interfaceMissing;
+      return;
+    }
+    const place = { libraries, programs, interfaceName: this.name, ifindex, pinPath: pinPrefix + ifindex, log };
+    this.#attachment = takeOverLink(place);
+    const mode = this.#attachment?.mode;
+    if (mode === undefined) this.#climbDown(place);
+    else this.#reason = mode === "native" ? undefined : `the process before attached it as ${mode}, taken over from it`;
+    // A filter from an older kernel's start has nothing to do any more once something else is in place.
+    const elsewise = this.#attachment !== undefined && !(this.#attachment instanceof FilterAttachment);
+    if (elsewise) removeFilter(libraries, ifindex, filterHandle);
+  }
+
+  /** @returns true when something changed. */
+  tick(): boolean {
+    const ifindex = interfaceIndex(this.#options.libraries, this.name);
+    if (this.#isSettled(ifindex)) return false;
+    this.release(false);
+    try {
+      this.attach();
+    } catch (error) {
+      this.#reason = error instanceof Error ? error.message : String(error);
+    }
+    const { attach, reason } = this.status();
+    if (attach === "none") this.#options.log("warn", `Interface "${this.name}" is not guarded any more: ${reason}`);
+    else this.#options.log("info", `Interface "${this.name}" is guarded again: ${attach}`);
+    return true;
+  }
+
+  /** An interface that is there and could not be guarded is not tried again each second. */
+  #isSettled(ifindex: number): boolean {
+    if (this.#attachment !== undefined) return ifindex !== 0 && this.#attachment.holds(ifindex);
+    return ifindex === 0 || this.#reason !== interfaceMissing;
+  }
+
+  /** Idempotent. With `keep` the kernel goes on without this process. */
+  release(keep: boolean): void {
+    this.#attachment?.release(keep);
+    this.#attachment = undefined;
+  }
+
+  #climbDown(place: LinkPlace): void {
+    const refusals: string[] = [];
+    let occupied = false;
+    for (const step of this.#options.ladder ?? attachLadder) {
+      // One hook holds one program, whatever the mode.
+      if (occupied && step === "generic") continue;
+      const made = this.#try(place, step);
+      if (typeof made !== "number") {
+        this.#attachment = made;
+        break;
+      }
+      occupied = made === ebusy || made === eexist;
+      refusals.push(this.#refusal(place.ifindex, step, made));
+    }
+    this.#reason = refusals.length === 0 ? undefined : refusals.join("; ");
+    this.#report();
+  }
+
+  #try(place: LinkPlace, step: AttachStep): Attachment | number {
+    const { libraries, programs, filterHandle } = this.#options;
+    try {
+      if (step !== "clsact") return attachLink(place, step);
+      return new FilterAttachment(libraries, place.ifindex, filterHandle, programs.tcFd());
+    } catch (error) {
+      if (error instanceof KernelError) return -error.errno;
+      throw error;
+    }
+  }
+
+  #refusal(ifindex: number, step: AttachStep, result: number): string {
+    const name = errnoName(-result);
+    const isXdp = step === "native" || step === "generic";
+    if (isXdp && (result === ebusy || result === eexist)) {
+      const { libraries } = this.#options;
+      return `no XDP: ${describeProgram(libraries, queryXdp(libraries, ifindex).programId)} is attached there (${name})`;
+    }
+    const why: Readonly<Record<string, string>> = {
+      EOPNOTSUPP: "the driver does not have it",
+      ERANGE: "the interface's MTU is too large for it",
+      EINVAL: step === "tcx" ? "the kernel is older than 6.6" : "the driver refuses it as it is set up now",
+      ENOMEM: "not enough memory or queues",
+      EPERM: "it needs root or CAP_NET_ADMIN and CAP_BPF",
+    };
+    const what = { native: "native XDP", generic: "generic XDP", tcx: "tc link", clsact: "tc filter" }[step];
+    return `no ${what}: ${why[name] ?? "refused"} (${name})`;
+  }
+
+  #report(): void {
+    const { attach, reason } = this.status();
+    const how = attach === "tc" ? "tc" : `${attach} XDP`;
+    const now = attach === "none" ? "blocked in user space only" : `guarded by ${how}`;
+    const because = reason === undefined ? "" : `: ${reason}`;
+    this.#options.log(attach === "native" ? "info" : "warn", `Interface "${this.name}": ${now}${because}`);
+  }
+}

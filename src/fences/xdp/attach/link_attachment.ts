@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our program on an interface by a BPF link: pinned, so that it outlives a crash, and updated in place
+// when the next process takes over. The kernel lets nobody replace what a link holds.
+
+import { closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
+import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
+import { FenceError } from "../../../kernel/fence_error.ts";
+import type { Libraries } from "../../../kernel/libraries.ts";
+import type { Log } from "../../../kernel/log.ts";
+import { nativeBytes } from "../../../kernel/native_bytes.ts";
+import { type LinkInfo, queryXdp, readLinkInfo } from "../../../kernel/xdp_query.ts";
+import type { GatePrograms } from "../gate_program.ts";
+import { describeProgram, gateTc, gateXdp, programById } from "../programs.ts";
+import type { Attachment, AttachStep } from "./attachment.ts";
+
+/** include/uapi/linux/bpf.h, enum bpf_attach_type; linux/if_link.h. */
+const attachXdp = 37;
+const attachTcxIngress = 46;
+const xdpSkbMode = 2;
+const xdpDrvMode = 4;
+
+const eacces = -13;
+const enolink = -67;
+
+export interface LinkPlace {
+  readonly libraries: Libraries;
+  readonly programs: GatePrograms;
+  readonly interfaceName: string;
+  readonly ifindex: number;
+  readonly pinPath: string;
+  readonly log: Log;
+}
+
+export class LinkAttachment implements Attachment {
+  readonly mode: "native" | "generic" | "tc";
+  readonly pin: string | undefined;
+  readonly #libraries: Libraries;
+  readonly #log: Log;
+  readonly #fd: number;
+  #released = false;
+
+  /** @param pinned where; undefined when this user may not pin: then the link ends with the process. */
+  constructor(
+    { libraries, log }: LinkPlace,
+    fd: number,
+    mode: "native" | "generic" | "tc",
+    pinned: string | undefined,
+  ) {
+    this.#libraries = libraries;
+    this.#log = log;
+    this.#fd = fd;
+    this.mode = mode;
+    this.pin = pinned;
+  }
+
+  programId(): number {
+    return readLinkInfo(this.#libraries, this.#fd).programId;
+  }
+
+  holds(ifindex: number): boolean {
+    return readLinkInfo(this.#libraries, this.#fd).ifindex === ifindex;
+  }
+
+  release(keep: boolean): void {
+    if (this.#released) return;
+    this.#released = true;
+    if (!keep) {
+      // At once, also where somebody else holds the link too.
+      this.#libraries.bpf.bpf_link_detach(this.#fd);
+      if (this.pin !== undefined) this.#unpin(this.pin);
+    }
+    closeFd(this.#libraries, this.#fd);
+  }
+
+  #unpin(path: string): void {
+    try {
+      unpin(this.#libraries, path);
+    } catch (error) {
+      this.#log("warn", `${String(error)}: remove it with ttgate detach`);
+    }
+  }
+}
+
+/** @returns -errno when the kernel refuses. */
+export function attachLink(place: LinkPlace, step: Exclude<AttachStep, "clsact">): LinkAttachment | number {
+  const fd = createLink(place, step);
+  if (fd < 0) return fd;
+  const { libraries, pinPath, log, interfaceName } = place;
+  const mode = step === "tcx" ? "tc" : step;
+  try {
+    pin(libraries, fd, pinPath);
+    return new LinkAttachment(place, fd, mode, pinPath);
+  } catch (error) {
+    // As another user than root the directory may be closed by now: better guarded without a pin than not.
+    if (error instanceof KernelError && error.code === "EACCES") {
+      log("warn", `Interface "${interfaceName}": may not pin the link, the guard ends with this process`);
+      return new LinkAttachment(place, fd, mode, undefined);
+    }
+    closeFd(libraries, fd);
+    throw error;
+  }
+}
+
+function createLink({ libraries, programs, ifindex }: LinkPlace, step: Exclude<AttachStep, "clsact">): number {
+  const { bpf } = libraries;
+  if (step === "tcx") return bpf.bpf_link_create(programs.tcFd(), ifindex, attachTcxIngress, null);
+  // struct bpf_link_create_opts {size_t sz; __u32 flags; ...}
+  const options = nativeBytes(64);
+  const view = new DataView(options.buffer);
+  view.setBigUint64(0, 64n, true);
+  view.setUint32(8, step === "native" ? xdpDrvMode : xdpSkbMode, true);
+  return bpf.bpf_link_create(programs.xdpFd, ifindex, attachXdp, options);
+}
+
+/**
+ * The link of the process before us, with our program in the place of its own.
+ * @returns undefined when there is none, or it holds on to an interface that is gone.
+ * @throws FenceError when the pin is somebody else's.
+ */
+export function takeOverLink(place: LinkPlace): LinkAttachment | undefined {
+  const { libraries, pinPath } = place;
+  const found = openPin(libraries, pinPath);
+  if (found === undefined || found === eacces) return undefined;
+  if (typeof found === "number") throw inTheWay(pinPath, `can not be opened (${errnoName(-found)})`);
+  let taken: LinkAttachment | undefined;
+  try {
+    taken = updateLink(place, found);
+    return taken;
+  } finally {
+    if (taken === undefined) found[Symbol.dispose]();
+  }
+}
+
+function inTheWay(path: string, state: string): FenceError {
+  return new FenceError(`Pin "${path}": ${state}: remove it with rm ${path}, or use another map name`);
+}
+
+function updateLink(place: LinkPlace, found: Pin): LinkAttachment | undefined {
+  const { libraries, programs, ifindex, pinPath, interfaceName, log } = place;
+  if (found.kind !== "link") throw inTheWay(pinPath, `is a ${found.kind}, not a link of ttgate`);
+  const link = readLinkInfo(libraries, found.fd);
+  if (link.kind === "other") throw inTheWay(pinPath, "is a link of another kind");
+  requireOurs(place, link);
+  const programFd = link.kind === "xdp" ? programs.xdpFd : programs.tcFd();
+  const result = link.ifindex === 0 ? enolink : libraries.bpf.bpf_link_update(found.fd, programFd, null);
+  if (result === enolink) {
+    unpin(libraries, pinPath);
+    return undefined;
+  }
+  check(`Update the program of interface "${interfaceName}"`, result);
+  const mode = link.kind === "tc" ? "tc" : queryXdp(libraries, ifindex).mode;
+  log("info", `Interface "${interfaceName}": swapped the program in place (${mode})`);
+  return new LinkAttachment(place, found.fd, mode === "none" ? "native" : mode, pinPath);
+}
+
+function requireOurs({ libraries, ifindex, pinPath }: LinkPlace, link: LinkInfo): void {
+  if (link.ifindex === 0) return;
+  const program = programById(libraries, link.programId);
+  if (program !== undefined && program.name !== gateXdp && program.name !== gateTc) {
+    throw inTheWay(pinPath, `is a link of ${describeProgram(libraries, link.programId)}`);
+  }
+  // Interfaces of two namespaces may have the same index.
+  const elsewhere = link.kind === "xdp" && queryXdp(libraries, ifindex).programId !== link.programId;
+  if (link.ifindex !== ifindex || elsewhere) throw inTheWay(pinPath, "is a link in another network namespace");
+}

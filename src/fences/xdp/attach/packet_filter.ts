@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who drops the packets of banned sources: ttgate's own program, or one of somebody else's that was
+// there before and reads the same map. The fence asks both the same questions.
+import type { Prefix } from "../../../core/address.ts";
+import type { FenceInterface, FenceStatus } from "../../../core/bans/fence.ts";
+import type { OutcomeCount } from "../maps/layout.ts";
+
+/** What becomes of a packet from a source to the guarded port. */
+export type KernelAnswer = "drop" | "pass";
+
+export interface PacketFilter extends Disposable {
+  interfaces(): readonly FenceInterface[];
+  dropped(): OutcomeCount;
+  managedBy(): string | undefined;
+  proof(): FenceStatus["proof"];
+  /** The live program's own answer; undefined where there is none to ask. */
+  ask(source: Prefix): KernelAnswer | undefined;
+  /** Paths of everything that ttgate has pinned. */
+  pins(): readonly string[];
+  prove(nowMs: number): void;
+  tick(nowMs: number): void;
+  /**
+   * Stops dropping, unless it is to go on without this process.
+   * @returns true when the entries are to stay: with `keep`, or because another process has taken over.
+   */
+  detach(keep: boolean): boolean;
+  /** Closes the descriptors of maps and programs. */
+  [Symbol.dispose](): void;
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our programs, loaded over a given set of maps, with the best way to read packets that the kernel and
+// our capabilities allow; checks that the object's structs are as big as this side writes them.
+import { release } from "node:os";
+import { type BpfObject, loadObject, type ObjectPlan } from "../../kernel/bpf_object.ts";
+import { KernelError } from "../../kernel/errno.ts";
+import { FenceError } from "../../kernel/fence_error.ts";
+import type { Libraries } from "../../kernel/libraries.ts";
+import type { NativeBuffer } from "../../runtime/types.ts";
+import { inlineStructBytes } from "./inline/inline_layout.ts";
+import { type InlineMap, inlineMaps } from "./inline/inline_maps.ts";
+import { structBytes } from "./maps/layout.ts";
+import type { Flavour, OwnMap } from "./maps/map_set.ts";
+import { ownMaps } from "./maps/map_set.ts";
+import { gateTc, gateXdp, inlineBegin } from "./programs.ts";
+
+/** include/uapi/linux/bpf.h: frames of more than one buffer are judged too. */
+const xdpHasFrags = 1 << 5;
+
+/** What bpf/frame.h asks for, the best first. The helpers for XDP are of kernel 5.18; before, all takes CAP_PERFMON. */
+const waysToRead = [
+  { flags: xdpHasFrags, constants: { multi_buffer: 1, without_perfmon: 0 } },
+  { flags: xdpHasFrags, constants: { multi_buffer: 1, without_perfmon: 1 } },
+  { flags: 0, constants: { multi_buffer: 0, without_perfmon: 0 } },
+] as const;
+/** The flag is not known; the verifier refused. */
+const nextWay: ReadonlySet<string> = new Set(["EINVAL", "EACCES"]);
+
+/** The documented map's name in the object. */
+const ipv4Map = "ipv4_bans";
+
+export interface GateMaps {
+  readonly flavour: Flavour;
+  /** The documented map, where -B names one. */
+  readonly ipv4Fd: number | undefined;
+  /** Of ours, those that are there. */
+  readonly own: Partial<Record<OwnMap, number>>;
+}
+
+/** `gate`: drops who is banned. `inline`: judges first bytes too. */
+export type ObjectKind = "gate" | "inline";
+
+export interface GateObject {
+  readonly kind: ObjectKind;
+  readonly bytes: NativeBuffer;
+}
+
+export async function embeddedObject(kind: ObjectKind): Promise<GateObject> {
+  const { bpfObject } =
+    kind === "gate" ? await import("../../generated/bpf_object.ts") : await import("../../generated/inline_object.ts");
+  return { kind, bytes: Uint8Array.fromBase64(bpfObject) };
+}
+
+export interface GatePrograms extends Disposable {
+  mapFd(name: OwnMap | InlineMap | typeof ipv4Map): number;
+  readonly xdpFd: number;
+  /** Marks the beginning of judging. Of the inline object only. */
+  readonly beginFd: number;
+  /** Loaded when it is first asked for: the verifier takes its time. @throws KernelError */
+  tcFd(): number;
+}
+
+/** @throws FenceError without privilege, KernelError with the verifier's words otherwise. */
+export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps: GateMaps): GatePrograms {
+  const isInline = kind === "inline";
+  const create = isInline ? [...ownMaps, ...inlineMaps] : ownMaps;
+  const ipv4 = maps.ipv4Fd === undefined ? {} : { [ipv4Map]: maps.ipv4Fd };
+  const ipv4ValueSize = maps.flavour.kind === "ipv4" ? maps.flavour.valueBytes : 0;
+  const load = (
+    own: Readonly<Record<string, number>>,
+    programs: ObjectPlan["programs"],
+    constants: ObjectPlan["constants"] = {},
+  ): BpfObject =>
+    loadObject(libraries, bytes, {
+      reuse: { ...own, ...ipv4 },
+      create,
+      programs,
+      constants: { ipv4_value_size: ipv4ValueSize, ...constants },
+    });
+  const xdp = explained(kind, () => {
+    let refusal: unknown;
+    for (const { flags, constants } of waysToRead) {
+      // What the kernel knows of its sockets takes CAP_PERFMON anyway.
+      if (isInline && constants.without_perfmon === 1) continue;
+      try {
+        return load(maps.own, { [gateXdp]: flags, ...(isInline ? { [inlineBegin]: 0 } : {}) }, constants);
+      } catch (error) {
+        if (!(error instanceof KernelError) || !nextWay.has(error.code)) throw error;
+        refusal = error;
+      }
+    }
+    throw refusal;
+  });
+  let tc: BpfObject | undefined;
+  const programs: GatePrograms = {
+    mapFd: (name) => xdp.mapFd(name),
+    xdpFd: xdp.programFd(gateXdp),
+    get beginFd() {
+      return xdp.programFd(inlineBegin);
+    },
+    tcFd() {
+      tc ??= load(Object.fromEntries(create.map((name) => [name, xdp.mapFd(name)])), { [gateTc]: 0 });
+      return tc.programFd(gateTc);
+    },
+    [Symbol.dispose]() {
+      tc?.[Symbol.dispose]();
+      xdp[Symbol.dispose]();
+    },
+  };
+  try {
+    requireSizes(xdp, isInline ? { ...structBytes, ...inlineStructBytes } : structBytes);
+  } catch (error) {
+    programs[Symbol.dispose]();
+    throw error;
+  }
+  return programs;
+}
+
+function explained(kind: ObjectKind, load: () => BpfObject): BpfObject {
+  try {
+    return load();
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    if (error.code === "EPERM") {
+      throw new FenceError(
+        "The kernel block needs root or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root, or without -B",
+        { cause: error },
+      );
+    }
+    if (kind === "gate") throw error;
+    throw new FenceError(
+      `Judging in the kernel needs Linux 5.15 or later with BTF (/sys/kernel/btf/vmlinux) and CAP_PERFMON, this is ${release()}: use --mode proxy without --prefilter (${error.message})`,
+      { kind: "runtime", cause: error },
+    );
+  }
+}
+
+function requireSizes(object: BpfObject, sizes: Readonly<Record<string, number>>): void {
+  for (const [struct, expected] of Object.entries(sizes)) {
+    const found = object.structBytes(struct);
+    if (found !== expected) {
+      throw new Error(
+        `The BPF object's struct ${struct} has ${found} bytes, this ttgate writes ${expected}: build both again with make bpf`,
+      );
+    }
+  }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// User space's part of a program that judges by itself: hands it the signatures, who is never banned and
+// how long a ban lasts; fetches what it decided.
+import { isIpv4, type Prefix, prefixFromBytes, requirePrefix } from "../../../core/address.ts";
+import type { SignatureTable } from "../../../core/signature/table.ts";
+import { type BpfMap, openMap, updateAny } from "../../../kernel/bpf_map.ts";
+import { check } from "../../../kernel/errno.ts";
+import type { Libraries } from "../../../kernel/libraries.ts";
+import { nativeBytes } from "../../../kernel/native_bytes.ts";
+import { indexKey, readCounter } from "../maps/counters.ts";
+import { structBytes, writeCidrKey } from "../maps/layout.ts";
+import { runOnce } from "../proof/test_run.ts";
+import {
+  type InlineEvent,
+  type InlineOutcome,
+  type InlineSettings,
+  inlineOutcomes,
+  inlineStructBytes,
+  mayBeBanned,
+  neighbourNeverBanned,
+  neverBanned,
+  readInlineEvent,
+  readSince,
+  signaturesBytes,
+  writeInlineSettings,
+} from "./inline_layout.ts";
+import type { InlineMap } from "./inline_maps.ts";
+
+const enoent = -2;
+const everyIpv4 = requirePrefix("0.0.0.0/0");
+
+export interface InlineOptions {
+  readonly table: SignatureTable;
+  readonly banMs: number;
+  readonly dryRun: boolean;
+  readonly bounce: boolean;
+  readonly ipv6PrefixBits: number;
+}
+
+/** What the program decided about one connection. */
+export interface InlineDecision extends Omit<InlineEvent, "owner" | "generation"> {
+  readonly protocol: string;
+}
+
+export interface InlinePrograms {
+  mapFd(name: InlineMap): number;
+  readonly beginFd: number;
+}
+
+export class InlineJudge {
+  readonly #libraries: Libraries;
+  readonly #programs: InlinePrograms;
+  readonly #ipv6PrefixBits: number;
+  readonly #settingsMap: BpfMap;
+  readonly #tables: BpfMap;
+  readonly #never: BpfMap;
+  readonly #counters: BpfMap;
+  readonly #event = nativeBytes(inlineStructBytes.inline_event);
+  readonly #protected = new Set<string>();
+  /** By generation of the table. What the program decided by the one before may still be under way. */
+  readonly #protocols: (readonly string[])[] = [];
+  #settings: InlineSettings;
+  #counts: Readonly<Record<InlineOutcome, number>> = zeroCounts;
+
+  constructor(libraries: Libraries, programs: InlinePrograms, options: InlineOptions) {
+    this.#libraries = libraries;
+    this.#programs = programs;
+    this.#ipv6PrefixBits = options.ipv6PrefixBits;
+    this.#settingsMap = openMap(libraries, programs.mapFd("ttgate_inline"));
+    this.#tables = openMap(libraries, programs.mapFd("ttgate_tables"));
+    this.#never = openMap(libraries, programs.mapFd("ttgate_never_ban"));
+    this.#counters = openMap(libraries, programs.mapFd("ttgate_inline_counters"));
+    const { banMs, dryRun, bounce, table } = options;
+    this.#settings = { banMs, dryRun, bounce, since: 0n, table: 0, generation: 0 };
+    this.#putTable(table);
+    // IPv4 lies in ::/64 as well: what is said of that is not said of IPv4.
+    this.#putNever(everyIpv4, mayBeBanned);
+  }
+
+  /**
+   * Judges from now on, by what was set. Connections that are open already are left alone: call it when
+   * the program sees every packet. @throws KernelError
+   */
+  begin(): void {
+    runOnce(this.#libraries, this.#programs.beginFd);
+    const begun = this.#settingsMap.lookup(indexKey(0));
+    this.#write({ since: begun === undefined ? 0n : readSince(begun) });
+  }
+
+  /** From one packet to the next. @throws KernelError */
+  replaceTable(table: SignatureTable): void {
+    this.#settings = { ...this.#settings, generation: this.#settings.generation + 1, table: 1 - this.#settings.table };
+    this.#putTable(table);
+    this.#write({});
+  }
+
+  /** Adds those that are new. @throws KernelError */
+  protect(prefixes: readonly Prefix[]): void {
+    for (const prefix of prefixes) {
+      if (this.#protected.has(prefix.text)) continue;
+      this.#protected.add(prefix.text);
+      const network = isIpv4(prefix) ? prefix : prefixFromBytes(prefix.bytes, this.#ipv6PrefixBits);
+      if (network.bits < prefix.bits && !this.#protected.has(network.text)) {
+        this.#putNever(network, neighbourNeverBanned);
+      }
+      this.#putNever(prefix, neverBanned);
+    }
+  }
+
+  /** What was decided since the last call, at most `limit`. */
+  decisions(limit: number): InlineDecision[] {
+    const { bpf } = this.#libraries;
+    const fd = this.#programs.mapFd("ttgate_events");
+    const found: InlineDecision[] = [];
+    while (found.length < limit) {
+      const result = bpf.bpf_map_lookup_and_delete_elem(fd, null, this.#event);
+      if (result === enoent) break;
+      check("Fetch what the kernel decided", result);
+      const { owner, generation, ...decision } = readInlineEvent(this.#event);
+      found.push({ ...decision, protocol: this.#protocols[generation]?.[owner] ?? "unknown" });
+    }
+    return found;
+  }
+
+  /** Packets by what became of them, as of the last `count()`. */
+  get counts(): Readonly<Record<InlineOutcome, number>> {
+    return this.#counts;
+  }
+
+  count(): void {
+    const counted = inlineOutcomes.map((outcome, index) => [outcome, readCounter(this.#counters, index).packets]);
+    this.#counts = Object.fromEntries(counted) as Record<InlineOutcome, number>;
+  }
+
+  #putTable({ bytes, protocols }: SignatureTable): void {
+    const { table, generation } = this.#settings;
+    const value = nativeBytes(signaturesBytes);
+    value.set(bytes);
+    check("Write the signatures", this.#tables.update(indexKey(table), value, updateAny));
+    this.#protocols[generation] = protocols;
+  }
+
+  #putNever(prefix: Prefix, value: number): void {
+    const key = nativeBytes(structBytes.cidr_key);
+    writeCidrKey(prefix, key, 0);
+    check(`Protect ${prefix.text} from bans in the kernel`, this.#never.update(key, indexKey(value), updateAny));
+  }
+
+  #write(changes: Partial<InlineSettings>): void {
+    this.#settings = { ...this.#settings, ...changes };
+    const value = nativeBytes(inlineStructBytes.inline_settings);
+    writeInlineSettings(this.#settings, value);
+    check("Write the inline settings", this.#settingsMap.update(indexKey(0), value, updateAny));
+  }
+}
+
+const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as Record<InlineOutcome, number>;

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The structs of bpf/inline_maps.h as bytes. Their sizes are checked against the loaded object's BTF, as those
+// of layout.ts are. These maps live as long as the program and are no contract: nobody else writes them.
+import { type Prefix, prefixFromBytes } from "../../../core/address.ts";
+import type { NativeBuffer } from "../../../runtime/types.ts";
+
+const inlineMagic = 0x696e6c6e;
+const inlineLayout = 1;
+
+export const inlineStructBytes = { inline_settings: 40, inline_event: 104 } as const;
+
+/** SIGNATURES_BYTES of bpf/signature_table.h, and the room behind it. */
+export const signaturesBytes = 256 * 1024 + 64;
+
+/** enum inline_outcome of bpf/inline_maps.h, in order. */
+export const inlineOutcomes = [
+  "passed",
+  "undecided",
+  "banned",
+  "spared",
+  "would_ban",
+  "not_banned",
+  "unproven",
+  "no_socket",
+  "older",
+  "held",
+  "reset",
+  "bounced",
+  "event_lost",
+] as const;
+export type InlineOutcome = (typeof inlineOutcomes)[number];
+
+/** enum never_ban of bpf/inline_maps.h. */
+export const mayBeBanned = 0;
+export const neverBanned = 1;
+export const neighbourNeverBanned = 2;
+
+/** enum inline_flags of bpf/inline_maps.h. */
+const dryRunFlag = 1;
+const bounceFlag = 2;
+
+export interface InlineSettings {
+  readonly dryRun: boolean;
+  /** Answers the packets of those who are banned with RST. */
+  readonly bounce: boolean;
+  /** Which of the two tables is valid. */
+  readonly table: number;
+  /** How long a ban lasts. */
+  readonly banMs: number;
+  /** Kernel ticks: connections that were open then are left alone. */
+  readonly since: bigint;
+  /** Of the table, for the names of its owners. */
+  readonly generation: number;
+}
+
+export function writeInlineSettings(settings: InlineSettings, value: NativeBuffer): void {
+  const view = new DataView(value.buffer, value.byteOffset);
+  view.setUint32(0, inlineMagic, true);
+  view.setUint32(4, inlineLayout, true);
+  view.setUint32(8, (settings.dryRun ? dryRunFlag : 0) | (settings.bounce ? bounceFlag : 0), true);
+  view.setUint32(12, settings.table, true);
+  view.setBigUint64(16, BigInt(Math.round(settings.banMs)) * 1_000_000n, true);
+  view.setBigUint64(24, settings.since, true);
+  view.setUint32(32, settings.generation, true);
+}
+
+export function readSince(value: NativeBuffer): bigint {
+  return new DataView(value.buffer, value.byteOffset).getBigUint64(24, true);
+}
+
+export interface InlineEvent {
+  readonly source: Prefix;
+  readonly sourcePort: number;
+  readonly port: number;
+  /** Index of a protocol's name in the table of this generation. */
+  readonly owner: number;
+  readonly generation: number;
+  readonly firstBytes: Uint8Array;
+}
+
+export function readInlineEvent(value: NativeBuffer): InlineEvent {
+  const view = new DataView(value.buffer, value.byteOffset);
+  return {
+    source: prefixFromBytes(value.slice(8, 24)),
+    sourcePort: view.getUint16(24, true),
+    port: view.getUint16(26, true),
+    owner: view.getUint16(28, true),
+    generation: view.getUint32(32, true),
+    firstBytes: Uint8Array.from(value.subarray(40, 40 + view.getUint8(31))),
+  };
+}

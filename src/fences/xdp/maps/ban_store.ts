@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bans that stand in one kernel map. Counts them without walking: every change here looks first, and
+// a finished walk sets right what other tools did meanwhile. Knows codecs, not what reads the map.
+import type { Prefix } from "../../../core/address.ts";
+import type { FenceEntry, FenceOutcome, FenceRecord } from "../../../core/bans/fence.ts";
+import { type BpfMap, mapTypes, updateAny, updateOnlyNew } from "../../../kernel/bpf_map.ts";
+import { errnoName } from "../../../kernel/errno.ts";
+import type { MapSlice } from "../../../kernel/map_batch.ts";
+import { nativeBytes } from "../../../kernel/native_bytes.ts";
+import type { NativeBuffer } from "../../../runtime/types.ts";
+import type { BanCodec } from "./ban_codec.ts";
+
+/** Entries in one system call: half a millisecond, so that a caller can stop in time. */
+const sliceEntries = 512;
+const batchEntries = 4096;
+/** A full trie is read in some 20 ms: not more often than this. */
+const rangesReadMs = 1000;
+/** A list is loaded in many calls: this close together they are one load. */
+const loadPauseMs = 1000;
+/** Fewer entries than these are read before a load, so that not each of a million is looked up. */
+const knownLimit = 4096;
+
+const e2big = -7;
+const enospc = -28;
+
+const enforced: FenceOutcome = { kind: "enforced" };
+const full: FenceOutcome = { kind: "full" };
+
+export class BanStore {
+  /** What the map is called in messages: its path. */
+  readonly name: string;
+  readonly #map: BpfMap;
+  readonly #codec: BanCodec;
+  /** An LRU map: the kernel drops entries by itself to make room. */
+  readonly evicts: boolean;
+  readonly #key: NativeBuffer;
+  readonly #value: NativeBuffer;
+  readonly #keys: NativeBuffer;
+  readonly #values: NativeBuffer;
+  #entries = 0;
+  #sweep: Generator<MapSlice, void, void> | undefined;
+  #swept = 0;
+  /** A walk during which nothing was changed here has counted right. */
+  #changes = 0;
+  #sweptSince = 0;
+  /** Of a trie: the ranges that are in it, since a lookup does not tell a range from a wider one. */
+  #ranges = new Set<string>();
+  #rangesReadMs = Number.NEGATIVE_INFINITY;
+  /** What stood here before a load began; undefined when it is too much to know by heart. */
+  #beforeLoad: ReadonlySet<string> | undefined;
+  #loadedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(name: string, map: BpfMap, codec: BanCodec) {
+    this.name = name;
+    this.#map = map;
+    this.#codec = codec;
+    this.evicts = (mapTypes[map.info.type] ?? "").startsWith("lru");
+    this.#key = nativeBytes(codec.keyBytes);
+    this.#value = nativeBytes(codec.valueBytes);
+    this.#keys = nativeBytes(codec.keyBytes * batchEntries);
+    this.#values = nativeBytes(codec.valueBytes * batchEntries);
+  }
+
+  get capacity(): number {
+    return this.#map.info.maxEntries;
+  }
+
+  get entries(): number {
+    return this.#entries;
+  }
+
+  get isEmpty(): boolean {
+    return this.#map.isEmpty();
+  }
+
+  put(entry: FenceEntry): FenceOutcome {
+    const there = this.#prepare(entry, this.#key, this.#value, 0, false);
+    if (there === "foreign") return enforced;
+    if (there === "absent" && this.#wouldEvict(1)) return full;
+    const result = this.#map.update(this.#key, this.#value, updateAny);
+    if (result === 0 && there === "absent") this.#added(entry.prefix);
+    return this.#outcome(result);
+  }
+
+  putMany(entries: readonly FenceEntry[]): FenceOutcome[] {
+    const outcomes: FenceOutcome[] = [];
+    for (let start = 0; start < entries.length; start += batchEntries) {
+      this.#putBatch(entries.slice(start, start + batchEntries), outcomes);
+    }
+    return outcomes;
+  }
+
+  #putBatch(entries: readonly FenceEntry[], outcomes: FenceOutcome[]): void {
+    // Which entry stands in which place of the batch; the others have their outcome already.
+    const written: number[] = [];
+    const added: (Prefix | undefined)[] = [];
+    let addedCount = 0;
+    const base = outcomes.length;
+    const before = this.#knownBeforeLoad();
+    let index = -1;
+    for (const entry of entries) {
+      index++;
+      const place = written.length;
+      const isNew = before !== undefined && !before.has(entry.prefix.text);
+      const there = this.#prepare(entry, this.#keys, this.#values, place, isNew);
+      const evicting = there === "absent" && this.#wouldEvict(addedCount + 1);
+      outcomes.push(evicting ? full : enforced);
+      if (there === "foreign" || evicting) continue;
+      written.push(index);
+      added.push(there === "absent" ? entry.prefix : undefined);
+      if (there === "absent") addedCount++;
+    }
+    const failures = this.#map.updateMany(this.#keys, this.#values, written.length);
+    for (const [place, result] of failures) {
+      added[place] = undefined;
+      outcomes[base + (written[place] ?? 0)] = this.#outcome(result);
+    }
+    for (const prefix of added) if (prefix !== undefined) this.#added(prefix);
+  }
+
+  /** Writes key and value at a place of the buffers, with the counts of the entry that is there. */
+  #prepare(
+    entry: FenceEntry,
+    keys: NativeBuffer,
+    values: NativeBuffer,
+    place: number,
+    isNew: boolean,
+  ): "absent" | "there" | "foreign" {
+    const { keyBytes, valueBytes } = this.#codec;
+    const keyAt = place * keyBytes;
+    const valueAt = place * valueBytes;
+    this.#codec.writeKey(entry.prefix, keys, keyAt);
+    const found = isNew ? undefined : this.#find(entry.prefix, keys.subarray(keyAt, keyAt + keyBytes));
+    if (found === undefined) values.fill(0, valueAt, valueAt + valueBytes);
+    else values.set(found, valueAt);
+    if (found !== undefined && this.#codec.isForeign(found, 0)) return "foreign";
+    this.#codec.writeValue(entry, values, valueAt);
+    return found === undefined ? "absent" : "there";
+  }
+
+  /**
+   * Only for maps whose entries are all of this layout: in the documented one each has to be looked at.
+   * An entry that comes twice in one load is counted twice until the next sweep has gone round.
+   */
+  #knownBeforeLoad(): ReadonlySet<string> | undefined {
+    if (this.#codec.mayBeForeign) return undefined;
+    const now = performance.now();
+    const goesOn = now - this.#loadedMs < loadPauseMs;
+    this.#loadedMs = now;
+    if (!goesOn) this.#beforeLoad = this.#readPrefixes(knownLimit);
+    return this.#beforeLoad;
+  }
+
+  /** Undefined when there are more. */
+  #readPrefixes(limit: number): Set<string> | undefined {
+    const prefixes = new Set<string>();
+    for (const { keys, count } of this.#map.slices(sliceEntries)) {
+      for (let index = 0; index < count; index++) {
+        prefixes.add(this.#codec.readKey(keys, index * this.#codec.keyBytes).text);
+      }
+      if (prefixes.size > limit) return undefined;
+    }
+    return prefixes;
+  }
+
+  /** A map that evicts never says that it is full: somebody else's ban would end unseen. */
+  #wouldEvict(more: number): boolean {
+    return this.evicts && this.#entries + more > this.capacity;
+  }
+
+  #outcome(result: number): FenceOutcome {
+    if (result >= 0) return enforced;
+    if (result === e2big || result === enospc) return full;
+    return { kind: "failed", message: `Write to map "${this.name}": ${errnoName(-result)}` };
+  }
+
+  /** True when the entry was there and could be taken out; a foreign one stays. */
+  drop(prefix: Prefix): boolean {
+    this.#codec.writeKey(prefix, this.#key, 0);
+    if (this.#holdsForeign(this.#key) || !this.#map.delete(this.#key)) return false;
+    this.#ranges.delete(prefix.text);
+    this.#changed(-1);
+    return true;
+  }
+
+  #holdsForeign(key: NativeBuffer): boolean {
+    if (!this.#codec.mayBeForeign) return false;
+    const found = this.#map.lookup(key);
+    return found !== undefined && this.#codec.isForeign(found, 0);
+  }
+
+  #added(prefix: Prefix): void {
+    if (!this.#codec.exactLookup) this.#ranges.add(prefix.text);
+    this.#changed(1);
+  }
+
+  #changed(by: number): void {
+    this.#entries += by;
+    if (by !== 0) this.#changes++;
+  }
+
+  dropMany(prefixes: readonly Prefix[]): number {
+    const { keyBytes } = this.#codec;
+    let dropped = 0;
+    let filled = 0;
+    const flush = () => {
+      dropped += this.#map.deleteMany(this.#keys, filled);
+      filled = 0;
+    };
+    for (const prefix of prefixes) {
+      const key = this.#keys.subarray(filled * keyBytes, (filled + 1) * keyBytes);
+      this.#codec.writeKey(prefix, key, 0);
+      if (this.#holdsForeign(key)) continue;
+      this.#ranges.delete(prefix.text);
+      if (++filled === batchEntries) flush();
+    }
+    flush();
+    this.#changed(-dropped);
+    return dropped;
+  }
+
+  record(prefix: Prefix): FenceRecord | undefined {
+    this.#codec.writeKey(prefix, this.#key, 0);
+    const found = this.#find(prefix, this.#key);
+    return found === undefined ? undefined : this.#codec.readRecord(prefix, found, 0);
+  }
+
+  /** True when an entry covers the prefix, be it a wider one. */
+  covers(prefix: Prefix): boolean {
+    this.#codec.writeKey(prefix, this.#key, 0);
+    return this.#map.lookup(this.#key) !== undefined;
+  }
+
+  /** The value of this very prefix. What another tool has put into a trie is noticed once a second. */
+  #find(prefix: Prefix, key: NativeBuffer): NativeBuffer | undefined {
+    const found = this.#map.lookup(key);
+    if (found === undefined || this.#codec.exactLookup || this.#ranges.has(prefix.text)) return found;
+    const now = performance.now();
+    if (now - this.#rangesReadMs < rangesReadMs) return undefined;
+    this.#rangesReadMs = now;
+    this.#ranges = this.#readPrefixes(this.capacity) ?? this.#ranges;
+    return this.#ranges.has(prefix.text) ? this.#map.lookup(key) : undefined;
+  }
+
+  *records(): Generator<readonly FenceRecord[], void, void> {
+    const { keyBytes, valueBytes } = this.#codec;
+    let seen = 0;
+    const changes = this.#changes;
+    for (const { keys, values, count } of this.#map.slices(sliceEntries)) {
+      seen += count;
+      yield Array.from({ length: count }, (_, index) =>
+        this.#codec.readRecord(this.#codec.readKey(keys, index * keyBytes), values, index * valueBytes),
+      );
+    }
+    if (this.#changes === changes) this.#entries = seen;
+  }
+
+  /**
+   * Takes out what is over, a slice at a time, and goes round.
+   * @param mayGoOn asked before each slice.
+   * @returns how many were taken out.
+   */
+  sweep(nowMs: number, mayGoOn: () => boolean): number {
+    const { keyBytes, valueBytes } = this.#codec;
+    let ended = 0;
+    if (this.#sweep === undefined) {
+      this.#sweep = this.#map.slices(sliceEntries);
+      this.#swept = 0;
+      this.#sweptSince = this.#changes;
+    }
+    while (mayGoOn()) {
+      const step = this.#sweep.next();
+      if (step.done === true) {
+        if (this.#changes === this.#sweptSince) this.#entries = this.#swept;
+        this.#sweep = undefined;
+        break;
+      }
+      const { keys, values, count } = step.value;
+      let over = 0;
+      for (let index = 0; index < count; index++) {
+        const proper = this.#codec.properKey(keys, index * keyBytes);
+        if (proper !== undefined) this.#move(proper, values, index * valueBytes);
+        else if (this.#codec.readExpiresMs(values, index * valueBytes) > nowMs) continue;
+        this.#keys.set(keys.subarray(index * keyBytes, (index + 1) * keyBytes), over * keyBytes);
+        over++;
+      }
+      const deleted = over === 0 ? 0 : this.#map.deleteMany(this.#keys, over);
+      this.#entries -= deleted;
+      this.#swept += count - deleted;
+      ended += deleted;
+    }
+    return ended;
+  }
+
+  /** Another tool wrote a key that is never looked up: its entry goes where it is found. */
+  #move(key: NativeBuffer, values: NativeBuffer, valueAt: number): void {
+    this.#value.set(values.subarray(valueAt, valueAt + this.#codec.valueBytes));
+    if (this.#map.update(key, this.#value, updateOnlyNew) === 0) this.#changed(1);
+  }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// The structs of bpf/ttgate.h as bytes, and the two value forms of the documented map. Their sizes are
+// checked against the loaded object's BTF and each opened map's geometry before the first use, so that
+// a mirror out of step is an error at start and not a wrong ban. docs/map.md is the text to it.
+import { isIpv4, type Prefix, prefixFromBytes } from "../../../core/address.ts";
+import type { NativeBuffer } from "../../../runtime/types.ts";
+
+export const layoutMagic = 0x74746774;
+export const layoutVersion = 1;
+export const maxPorts = 8;
+
+/** Bytes of each struct, by its name in bpf/ttgate.h. */
+export const structBytes = { ban_key: 16, cidr_key: 20, ban: 40, settings: 56, counter: 16 } as const;
+
+/** enum outcome of bpf/ttgate.h, in order. */
+export const outcomes = ["pass", "drop_ban", "drop_cidr", "pass_expired", "pass_unparsed"] as const;
+export type Outcome = (typeof outcomes)[number];
+
+/** enum ban_flags: without it, another tool wrote the entry. */
+const banByTtgate = 1;
+const nsPerMs = 1e6;
+const two32 = 2 ** 32;
+
+/** A ban as the kernel holds it. */
+export interface BanValue {
+  readonly expiresMs: number;
+  readonly packets: number;
+  readonly bytes: number;
+  readonly lastSeenMs: number | undefined;
+  /** FNV-1a of the protocol's name; 0: not told. */
+  readonly reason: number;
+  readonly byTtgate: boolean;
+}
+
+function readU64(view: DataView, offset: number): number {
+  return view.getUint32(offset + 4, true) * two32 + view.getUint32(offset, true);
+}
+
+/** Times and counts stay under 2^53 ns (104 days) exact, and a few ns beyond: no bigint on this path. */
+function writeU64(view: DataView, offset: number, value: number): void {
+  view.setUint32(offset, value % two32, true);
+  view.setUint32(offset + 4, Math.floor(value / two32), true);
+}
+
+export function writeBanKey(prefix: Prefix, keys: NativeBuffer, offset: number): void {
+  keys.set(prefix.bytes, offset);
+}
+
+export function writeCidrKey(prefix: Prefix, keys: NativeBuffer, offset: number): void {
+  new DataView(keys.buffer, keys.byteOffset).setUint32(offset, prefix.bits, true);
+  keys.set(prefix.bytes, offset + 4);
+}
+
+/** True for an IPv6 key with bits beyond the ban prefix: the program masks them off before it looks. */
+export function hasHostBits(keys: NativeBuffer, offset: number, ipv6Bits: number): boolean {
+  const view = new DataView(keys.buffer, keys.byteOffset);
+  const mapped = view.getUint32(offset + 8) === 0xffff && readU64(view, offset) === 0;
+  if (mapped || ipv6Bits === 128) return false;
+  const partial = ipv6Bits >> 3;
+  if (((keys[offset + partial] ?? 0) & (0xff >> (ipv6Bits & 7))) !== 0) return true;
+  for (let index = partial + 1; index < structBytes.ban_key; index++) if (keys[offset + index] !== 0) return true;
+  return false;
+}
+
+/** An IPv6 key stands for the network of `ipv6Bits`; one with host bits was not written by these rules. */
+export function readBanKey(keys: NativeBuffer, offset: number, ipv6Bits: number): Prefix {
+  const single = prefixFromBytes(keys.subarray(offset, offset + structBytes.ban_key));
+  if (isIpv4(single)) return single;
+  const network = prefixFromBytes(single.bytes, ipv6Bits);
+  return network.bytes.every((byte, index) => byte === single.bytes[index]) ? network : single;
+}
+
+export function readCidrKey(keys: NativeBuffer, offset: number): Prefix {
+  const bits = new DataView(keys.buffer, keys.byteOffset).getUint32(offset, true);
+  return prefixFromBytes(keys.subarray(offset + 4, offset + structBytes.cidr_key), bits);
+}
+
+/** Leaves the counts as they are: a longer ban is still the same ban. */
+export function writeBan(expiresMs: number, reason: number, values: NativeBuffer, offset: number): void {
+  const view = new DataView(values.buffer, values.byteOffset);
+  writeU64(view, offset, Number.isFinite(expiresMs) ? Math.max(1, Math.round(expiresMs * nsPerMs)) : 0);
+  view.setUint32(offset + 24, reason, true);
+  view.setUint32(offset + 28, banByTtgate, true);
+}
+
+/** Nothing but the expiry: sweeps read a million of them. */
+export function readBanExpiresMs(values: NativeBuffer, offset: number): number {
+  const view = new DataView(values.buffer, values.byteOffset);
+  const expiresNs = readU64(view, offset);
+  return expiresNs === 0 ? Number.POSITIVE_INFINITY : expiresNs / nsPerMs;
+}
+
+export function readBan(values: NativeBuffer, offset: number): BanValue {
+  const view = new DataView(values.buffer, values.byteOffset);
+  const lastSeenNs = readU64(view, offset + 32);
+  return {
+    expiresMs: readBanExpiresMs(values, offset),
+    packets: readU64(view, offset + 8),
+    bytes: readU64(view, offset + 16),
+    lastSeenMs: lastSeenNs === 0 ? undefined : lastSeenNs / nsPerMs,
+    reason: view.getUint32(offset + 24, true),
+    byTtgate: (view.getUint32(offset + 28, true) & banByTtgate) !== 0,
+  };
+}
+
+/** Values that people write by hand into the documented map: a ban without an end that is not ours. */
+const handWritten = 1;
+const foreverSeconds = two32 - 1;
+
+/** The documented map's value: 4 bytes of seconds, or 8 of nanoseconds, since boot. Rounded up, never early. */
+export function writeExpiry(expiresMs: number, values: NativeBuffer, offset: number, valueBytes: number): void {
+  const view = new DataView(values.buffer, values.byteOffset);
+  if (valueBytes === 4) {
+    const seconds = Math.max(handWritten + 1, Math.ceil(expiresMs / 1000));
+    view.setUint32(offset, Math.min(seconds, foreverSeconds), true);
+  } else if (Number.isFinite(expiresMs)) {
+    writeU64(view, offset, Math.max(handWritten + 1, Math.ceil(expiresMs * nsPerMs)));
+  } else {
+    view.setBigUint64(offset, 2n ** 64n - 1n, true);
+  }
+}
+
+export function readExpiry(
+  values: NativeBuffer,
+  offset: number,
+  valueBytes: number,
+): { readonly expiresMs: number; readonly foreign: boolean } {
+  const view = new DataView(values.buffer, values.byteOffset);
+  const raw = valueBytes === 4 ? view.getUint32(offset, true) : readU64(view, offset);
+  const foreign = raw <= handWritten;
+  const endless = foreign || raw >= (valueBytes === 4 ? foreverSeconds : 2 ** 63);
+  return { expiresMs: endless ? Number.POSITIVE_INFINITY : raw * (valueBytes === 4 ? 1000 : 1 / nsPerMs), foreign };
+}
+
+export interface Settings {
+  readonly scope: "port" | "host";
+  readonly ipv6PrefixBits: number;
+  readonly cidrEntries: number;
+  readonly ports: readonly number[];
+  readonly heartbeatMs: number;
+  readonly daemonPid: number;
+}
+
+export function writeSettings(settings: Settings, value: NativeBuffer): void {
+  const view = new DataView(value.buffer, value.byteOffset);
+  view.setUint32(0, layoutMagic, true);
+  view.setUint32(4, layoutVersion, true);
+  view.setUint32(8, settings.scope === "host" ? 1 : 0, true);
+  view.setUint32(12, settings.ipv6PrefixBits, true);
+  view.setUint32(16, settings.cidrEntries, true);
+  view.setUint32(20, settings.ports.length, true);
+  for (let index = 0; index < maxPorts; index++) view.setUint16(24 + index * 2, settings.ports[index] ?? 0, true);
+  writeU64(view, 40, Math.round(settings.heartbeatMs * nsPerMs));
+  view.setUint32(48, settings.daemonPid, true);
+  view.setUint32(52, 0, true);
+}
+
+/** All zero: created, and not written yet. */
+export type SettingsFound =
+  | { readonly kind: "empty" }
+  | { readonly kind: "other"; readonly magic: number; readonly layout: number }
+  | { readonly kind: "settings"; readonly settings: Settings };
+
+export function readSettings(value: NativeBuffer): SettingsFound {
+  const view = new DataView(value.buffer, value.byteOffset);
+  const magic = view.getUint32(0, true);
+  const layout = view.getUint32(4, true);
+  if (magic === 0 && layout === 0) return { kind: "empty" };
+  if (magic !== layoutMagic || layout !== layoutVersion) return { kind: "other", magic, layout };
+  const count = Math.min(view.getUint32(20, true), maxPorts);
+  const settings: Settings = {
+    scope: view.getUint32(8, true) === 1 ? "host" : "port",
+    ipv6PrefixBits: view.getUint32(12, true),
+    cidrEntries: view.getUint32(16, true),
+    ports: Array.from({ length: count }, (_, index) => view.getUint16(24 + index * 2, true)),
+    heartbeatMs: readU64(view, 40) / nsPerMs,
+    daemonPid: view.getUint32(48, true),
+  };
+  return { kind: "settings", settings };
+}
+
+export interface OutcomeCount {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** @param value of all CPUs, as a lookup in the per-CPU array gives it. */
+export function sumCounter(value: NativeBuffer): OutcomeCount {
+  const view = new DataView(value.buffer, value.byteOffset);
+  let packets = 0;
+  let bytes = 0;
+  for (let offset = 0; offset + structBytes.counter <= value.byteLength; offset += structBytes.counter) {
+    packets += readU64(view, offset);
+    bytes += readU64(view, offset + 8);
+  }
+  return { packets, bytes };
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel fence is asked to do.
+
+import type { Log } from "../../kernel/log.ts";
+import type { Native } from "../../runtime/types.ts";
+import type { AttachStep } from "./attach/attachment.ts";
+import type { InlineOptions } from "./inline/inline_judge.ts";
+
+export interface XdpFenceOptions {
+  readonly native: Native;
+  /** An absolute path, a bare name under /sys/fs/bpf, or `id:N`. */
+  readonly map: string;
+  readonly interfaces: readonly string[];
+  /** Guarded TCP ports. */
+  readonly ports: readonly number[];
+  readonly scope: "port" | "host";
+  /** What an IPv6 source is masked to. */
+  readonly ipv6PrefixBits: number;
+  /** Of this ttgate, for the log. */
+  readonly version: string;
+  /** Names of protocols that entries from before may stand for; those put later are added. */
+  readonly reasons?: readonly string[];
+  /** Ways to attach, tried in this order; all of them unless given. */
+  readonly ladder?: readonly AttachStep[];
+  /** The program judges first bytes itself. */
+  readonly inline?: Omit<InlineOptions, "ipv6PrefixBits"> | undefined;
+  readonly log: Log;
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of one connection, from accept to its end: hold the first bytes, sniff, settle, relay. Every
+// way out of sniffing goes through settle().
+import type { Evidence } from "../core/bans/bans.ts";
+import { evidenceBytes } from "../core/bans/bans.ts";
+import type { Client } from "../core/client.ts";
+import type { Counters } from "../core/counters.ts";
+import { recordedBytes } from "../core/learn/recording.ts";
+import type { Sniffer } from "../core/sniff.ts";
+import { type Verdict, verdict } from "../core/verdict.ts";
+import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
+import { Relay, type RelayOwner } from "./relay.ts";
+import type { SessionObserver } from "./session_observer.ts";
+import type { LiveSession, Sessions } from "./sessions.ts";
+import type { Upstream, Upstreams } from "./upstreams.ts";
+
+/** What a session needs of the gate. */
+export interface SessionContext {
+  readonly sniffer: Sniffer;
+  readonly dryRun: boolean;
+  readonly firstPacketMs: number;
+  readonly counters: Counters;
+  readonly sessions: Sessions;
+  readonly upstreams: Upstreams;
+  nowMs(): number;
+  /** Ends the connection of a source that is or was to be banned. */
+  reject(socket: TcpSocket, client: Client): void;
+  /**
+   * Table and kernel; when it returns, the source is blocked or the reason why not was logged. In a dry run
+   * the table only.
+   */
+  ban(client: Client, protocol: string, evidence: Evidence): void;
+  /** Where first bytes are recorded or judged further. */
+  readonly observer?: SessionObserver | undefined;
+}
+
+/** Bytes kept for a server that is still being connected to; then the client waits in its own kernel. */
+const heldLimitBytes = 256 * 1024;
+
+/** What a session holds once it is judged. */
+const none: Uint8Array[] = [];
+
+export class Session implements SocketEvents, LiveSession, RelayOwner {
+  readonly client: Client;
+  readonly #context: SessionContext;
+  readonly #socket: TcpSocket;
+  readonly #deadlineMs: number;
+  readonly #isRefused: boolean;
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  #clientEnded = false;
+  #state: "sniffing" | "connecting" | "relaying" | "over" = "sniffing";
+  #relay: Relay | undefined;
+  #upstream: Upstream | undefined;
+
+  /** @param isRefused a dry run lets a source in that it would have refused: that is counted already. */
+  constructor(context: SessionContext, socket: TcpSocket, client: Client, isRefused: boolean) {
+    this.client = client;
+    this.#isRefused = isRefused;
+    this.#context = context;
+    this.#socket = socket;
+    this.#deadlineMs = context.nowMs() + context.firstPacketMs;
+    context.sessions.add(this, this.#deadlineMs);
+  }
+
+  data(bytes: Uint8Array): void {
+    if (this.#state === "over") return;
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    if (this.#state === "sniffing") this.#judge(false);
+    else if (this.#heldBytes > heldLimitBytes) this.#socket.pause();
+  }
+
+  drain(): void {}
+
+  end(): void {
+    this.#clientEnded = true;
+    if (this.#state === "sniffing") this.#judge(true);
+  }
+
+  /** The time for a first packet is over. */
+  deadline(): void {
+    if (this.#state === "sniffing") this.#judge(true);
+  }
+
+  /** The client is gone before it was relayed. */
+  close(): void {
+    if (this.#state === "sniffing") this.#turnedAway(false);
+    if (this.#state === "sniffing" && !this.#isRefused) this.#context.counters.undecided++;
+    if (this.#state !== "over") this.#finish();
+  }
+
+  /** Ends the connection, both legs: its source was banned, or the gate stops. */
+  cut(): void {
+    if (this.#state === "over") return;
+    if (this.#state === "sniffing") this.#context.sessions.decided(this, this.#deadlineMs);
+    const relay = this.#relay;
+    this.#finish();
+    this.#context.reject(this.#socket, this.client);
+    relay?.cut();
+  }
+
+  #judge(ended: boolean): void {
+    const { sniffer, dryRun } = this.#context;
+    const decision = verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
+    if (decision.kind !== "hold") this.#settle(decision);
+  }
+
+  /** The only way out of sniffing. */
+  #settle(decision: Exclude<Verdict, { kind: "hold" }>): void {
+    const { counters, sessions } = this.#context;
+    sessions.decided(this, this.#deadlineMs);
+    switch (decision.kind) {
+      case "relay":
+        if (!this.#isRefused) this.#countWould(decision);
+        this.#state = "connecting";
+        void this.#connect(decision.would === undefined && !this.#isRefused);
+        return;
+      case "ban":
+        counters.foreign++;
+        this.#turnedAway(false);
+        this.#ban(decision.protocol);
+        return;
+      case "close":
+        counters.undecided++;
+        this.#turnedAway(this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
+        this.#finish();
+        this.#socket.close();
+        return;
+      default:
+        decision satisfies never;
+    }
+  }
+
+  /** What would have become of it but for the dry run. */
+  #countWould({ would }: Extract<Verdict, { kind: "relay" }>): void {
+    const { counters } = this.#context;
+    switch (would?.kind) {
+      case undefined:
+        return;
+      case "ban":
+        counters.foreign++;
+        this.#context.ban(this.client, would.protocol, this.#evidence());
+        return;
+      case "close":
+        counters.undecided++;
+        return;
+      default:
+        would satisfies never;
+    }
+  }
+
+  #turnedAway(isSilent: boolean): void {
+    if (this.#heldBytes === 0) return;
+    this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isSilent);
+  }
+
+  /** The ban first, the end second: when the source hears of it, its next packet is dropped already. */
+  #ban(protocol: string): void {
+    const evidence = this.#evidence();
+    this.#finish();
+    this.#context.ban(this.client, protocol, evidence);
+    this.#context.reject(this.#socket, this.client);
+  }
+
+  async #connect(isExpected: boolean): Promise<void> {
+    const { counters, upstreams } = this.#context;
+    const relay = new Relay(this.#socket, this);
+    const listener = this.#context.observer?.relays(this.client, isExpected);
+    const events = listener?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
+    const opened = await upstreams.open(events, this.#context.nowMs());
+    if (opened === undefined) {
+      if (this.#state === "over") return;
+      counters.upstreamFailed++;
+      this.#finish();
+      this.#socket.reset();
+      return;
+    }
+    if (this.#state === "over") {
+      upstreams.release(opened.upstream);
+      opened.socket.reset();
+      return;
+    }
+    this.#upstream = opened.upstream;
+    counters.relayed++;
+    this.#state = "relaying";
+    this.#relay = relay;
+    if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
+    listener?.start(opened.socket, this.#held, this.#clientEnded);
+    relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
+    listener?.join(this.#socket);
+    this.#held = none;
+  }
+
+  relayEnded(): void {
+    if (this.#upstream !== undefined) this.#context.upstreams.release(this.#upstream);
+    this.#context.sessions.remove(this);
+  }
+
+  #finish(): void {
+    this.#state = "over";
+    this.#held = none;
+    this.#context.sessions.decided(this, this.#deadlineMs);
+    this.#context.sessions.remove(this);
+  }
+
+  #firstBytes(limit: number): Uint8Array {
+    const [first, second] = this.#held;
+    if (first === undefined) return new Uint8Array(0);
+    if (second === undefined) return first.length > limit ? first.subarray(0, limit) : first;
+    const joined = new Uint8Array(Math.min(this.#heldBytes, limit));
+    let filled = 0;
+    for (const bytes of this.#held) {
+      joined.set(bytes.subarray(0, joined.length - filled), filled);
+      filled += Math.min(bytes.length, joined.length - filled);
+    }
+    return joined;
+  }
+
+  #evidence(): Evidence {
+    return {
+      firstBytes: Uint8Array.from(this.#firstBytes(evidenceBytes)),
+      clientAddress: this.client.single().text,
+      clientPort: this.client.port,
+      gatePort: this.#socket.local.port,
+    };
+  }
+}

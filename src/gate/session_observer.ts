@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a session tells of its connection's first bytes to whoever records or judges them.
+import type { Client } from "../core/client.ts";
+import type { Listener } from "./tap.ts";
+
+export interface SessionObserver {
+  /**
+   * A connection is going to be relayed. @returns who listens in on its beginning.
+   * @param isExpected false for what only a dry run relays.
+   */
+  relays(client: Client, isExpected: boolean): Listener | undefined;
+  /**
+   * One is not relayed.
+   * @param bytes the first that the client sent; `totalBytes`: how many it sent until then.
+   * @param isSilent the client had all the time it may take, or sent FIN, and it is undecided still.
+   */
+  turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isSilent: boolean): void;
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this host looks like from the network: its interfaces, its addresses, its gateways. Read from the
+// node: modules and /proc; nothing is changed.
+import { existsSync, readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { type Prefix, parsePrefix, prefixFromBytes } from "../core/address.ts";
+import type { NeverBanEntry } from "../core/bans/never_ban.ts";
+
+export interface HostAddress {
+  readonly interfaceName: string;
+  readonly prefix: Prefix;
+  readonly loopback: boolean;
+}
+
+export function hostAddresses(): HostAddress[] {
+  return Object.entries(networkInterfaces()).flatMap(([interfaceName, addresses]) =>
+    (addresses ?? []).flatMap(({ address, internal }) => {
+      const prefix = parsePrefix(address);
+      return prefix === undefined ? [] : [{ interfaceName, prefix, loopback: internal }];
+    }),
+  );
+}
+
+/** No device is behind it, as far as this process sees: veth, bridge, tunnel, loopback. */
+export function isVirtual(interfaceName: string): boolean {
+  return !existsSync(`/sys/class/net/${interfaceName}/device`);
+}
+
+/** The interfaces that carry the listen address; for a wildcard all but loopback. */
+export function interfacesOf(listenHost: string): string[] {
+  const listen = parsePrefix(listenHost)?.text;
+  const wildcard = isWildcard(listenHost);
+  const carrying = hostAddresses().filter(({ prefix, loopback }) => (wildcard ? !loopback : prefix.text === listen));
+  return [...new Set(carrying.map(({ interfaceName }) => interfaceName))];
+}
+
+/**
+ * Addresses that a ban would cut this host off from. Loopback is among them unless the gate listens
+ * there and nowhere else: then every client is on loopback.
+ */
+export function protectedAddresses(listenHost: string): NeverBanEntry[] {
+  const local = isLoopback(listenHost);
+  const own = hostAddresses()
+    .filter(({ loopback }) => !(loopback && local))
+    .map(({ interfaceName, prefix }) => ({ prefix, why: `own address of ${interfaceName}` }));
+  return [...own, ...ipv4Gateways(), ...ipv6Gateways()];
+}
+
+/** A name but `localhost` is none, whatever it begins with. */
+export function isLoopback(host: string): boolean {
+  const address = parsePrefix(host);
+  return host === "localhost" || address?.text === "::1" || address?.text.startsWith("127.") === true;
+}
+
+/** Every address of the host, as `::` takes IPv4 too. */
+export function isWildcard(host: string): boolean {
+  const address = parsePrefix(host)?.text;
+  return address === "::" || address === "0.0.0.0";
+}
+
+/**
+ * Who has an SSH session on this host right now: with --scope host a ban would cut an administrator off.
+ * /proc/net/tcp: local and remote address in hex, host byte order in each 32-bit word; 01 is established.
+ */
+export function sshPeers(): NeverBanEntry[] {
+  return ["/proc/net/tcp", "/proc/net/tcp6"].flatMap(procTable).flatMap(([, local = "", remote = "", state]) => {
+    if (state !== "01" || !local.endsWith(sshPort)) return [];
+    const words = remote.split(":")[0]?.match(/.{8}/g) ?? [];
+    const bytes = words.flatMap((word) => [6, 4, 2, 0].map((at) => Number.parseInt(word.slice(at, at + 2), 16)));
+    const mapped = bytes.length === 4 ? [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes] : bytes;
+    return [{ prefix: prefixFromBytes(Uint8Array.from(mapped)), why: "has an SSH session here" }];
+  });
+}
+
+/** 22. */
+const sshPort = ":0016";
+
+/** /proc/net/route: interface, destination, gateway, ... as little-endian hex. */
+function ipv4Gateways(): NeverBanEntry[] {
+  return procTable("/proc/net/route").flatMap(([name, , gateway]) => {
+    if (gateway === undefined || !/^[0-9A-F]{8}$/.test(gateway) || gateway === "00000000") return [];
+    const octets = [6, 4, 2, 0].map((at) => Number.parseInt(gateway.slice(at, at + 2), 16));
+    const prefix = parsePrefix(octets.join("."));
+    return prefix === undefined ? [] : [{ prefix, why: `gateway of ${name}` }];
+  });
+}
+
+/** /proc/net/ipv6_route: destination, length, source, length, next hop, ..., interface as hex. */
+function ipv6Gateways(): NeverBanEntry[] {
+  return procTable("/proc/net/ipv6_route").flatMap((fields) => {
+    const nextHop = fields[4] ?? "";
+    if (!/^[0-9a-f]{32}$/.test(nextHop) || /^0+$/.test(nextHop)) return [];
+    const bytes = Uint8Array.from({ length: 16 }, (_, at) => Number.parseInt(nextHop.slice(at * 2, at * 2 + 2), 16));
+    return [{ prefix: prefixFromBytes(bytes), why: `gateway of ${fields.at(-1)}` }];
+  });
+}
+
+function procTable(path: string): string[][] {
+  if (!existsSync(path)) return [];
+  return readFileSync(path, "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/));
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes a file whole or not at all, and replaces one that is there only when told to.
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import process from "node:process";
+import { codeOf, Failure, messageOf } from "../failure.ts";
+
+/**
+ * Before the work whose result is to be written, so that it is not done in vain.
+ * @throws Failure when the file is there, or can not be.
+ */
+export function requireWritable(path: string, replace: boolean): void {
+  if (!replace && existsSync(path)) throw isThere(path);
+  try {
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    const remedy = "check the directory and its permissions";
+    throw new Failure(`Write "${path}": ${messageOf(cause)}; ${remedy}`, { exitCode: 2, cause });
+  }
+}
+
+/** @throws Failure when it can not be written; then nothing of it is there. */
+export function writeWhole(path: string, text: string, replace: boolean): void {
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    const fd = openSync(temporary, "wx", 0o644);
+    try {
+      writeFileSync(fd, text);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    // A link, unlike a rename, does not replace what somebody else has put there in the meantime.
+    if (replace) renameSync(temporary, path);
+    else linkSync(temporary, path);
+  } catch (cause) {
+    if (codeOf(cause) === "EEXIST" && existsSync(path)) throw isThere(path);
+    throw new Failure(`Write "${path}": ${messageOf(cause)}; name another file`, { exitCode: 3, cause });
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+function isThere(path: string): Failure {
+  return new Failure(`Write "${path}": it is there already; name another file, or replace it with --force`, {
+    exitCode: 2,
+  });
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// The status endpoint. Reading is open on loopback and on the unix socket; changing needs the unix
+// socket or the bearer token. It serialises what the gate hands it and keeps no state.
+import { Hono } from "hono";
+import { bearerAuth } from "hono/bearer-auth";
+import { HTTPException } from "hono/http-exception";
+import { z } from "zod";
+import { parseBanDuration } from "../core/duration.ts";
+import type { ChangeResult, ListResult } from "../sources/answer.ts";
+import type { OpenedStream } from "./event_stream.ts";
+import { statusPage } from "./page.ts";
+import type { BanDetails, BanView, Snapshot, Why } from "./snapshot.ts";
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why not; empty when ready. */
+  readonly reasons: readonly string[];
+}
+
+/** What the endpoint asks of the gate. */
+export interface StatusSource {
+  snapshot(): Snapshot;
+  readiness(): Promise<Readiness>;
+  metrics(ready: boolean): string;
+  bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] };
+  find(address: string): ChangeResult<BanDetails | undefined>;
+  why(address: string): ChangeResult<Why>;
+  ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
+  follow(lastEventId: string | undefined): OpenedStream;
+  lift(address: string): ChangeResult<readonly string[]>;
+  banList(text: string, forMs: number | undefined, force: boolean): Promise<ListResult>;
+  liftList(text: string): Promise<ListResult>;
+}
+
+export interface StatusAccess {
+  /** Undefined on a unix socket: its file mode decides. */
+  readonly token: string | undefined;
+  /** Whether reading needs the token too. */
+  readonly closed: boolean;
+}
+
+const banRequest = z.strictObject({
+  address: z.string("expected an address or CIDR"),
+  for: z.string('expected a duration such as 1h, or "ever"').optional(),
+  force: z.boolean("expected true or false").optional(),
+});
+
+/** The page talks to where it came from and nobody else. */
+const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+
+/** nginx would gather a page of events before it passes them on. */
+const streamHeaders = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store",
+  "x-accel-buffering": "no",
+};
+
+/** The relay stands still while they are put together: 10,000 take some 30 ms. */
+const bansAtOnce = 10_000;
+/** A page of bans; more is asked for by `limit`. */
+const bansShown = 1000;
+
+export function statusApp(source: StatusSource, access: StatusAccess): Hono {
+  const app = new Hono();
+  if (access.token !== undefined) {
+    const guard = bearerAuth({ token: access.token });
+    app.use(async (context, next) => {
+      const reading = context.req.method === "GET" || context.req.method === "HEAD";
+      return reading && !access.closed ? next() : guard(context, next);
+    });
+  }
+  app.get("/", (context) => context.html(statusPage, 200, { "content-security-policy": pagePolicy }));
+  app.get("/healthz", (context) => context.json({ alive: true }));
+  app.get("/readyz", async (context) => {
+    const readiness = await source.readiness();
+    return context.json(readiness, readiness.ready ? 200 : 503);
+  });
+  app.get("/status", (context) => context.json(source.snapshot()));
+  app.get("/metrics", async (context) => {
+    const { ready } = await source.readiness();
+    return context.body(source.metrics(ready), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
+  });
+  app.get("/bans", (context) => {
+    const limit = context.req.query("limit") ?? `${bansShown}`;
+    if (!/^\d{1,5}$/.test(limit) || Number(limit) > bansAtOnce) {
+      const error = `Invalid limit "${limit}": expected a whole number, at most ${bansAtOnce}`;
+      return context.json({ error }, 400);
+    }
+    return context.json(source.bans(Number(limit)));
+  });
+  app.get("/bans/:address{.+}", (context) => {
+    const address = context.req.param("address");
+    const found = source.find(address);
+    if (found.kind !== "done") return context.json({ error: found.message }, 400);
+    if (found.value === undefined) return context.json({ error: `Not banned: "${address}"` }, 404);
+    return context.json(found.value);
+  });
+  app.get("/why/:address{.+}", (context) => {
+    const why = source.why(context.req.param("address"));
+    return why.kind !== "done" ? context.json({ error: why.message }, 400) : context.json(why.value);
+  });
+  app.get("/events", (context) => {
+    // Hono asks for the reply to GET and throws its body away: nobody would end the stream.
+    if (context.req.method === "HEAD") return context.body(null, 200, streamHeaders);
+    const opened = source.follow(context.req.header("last-event-id"));
+    switch (opened.kind) {
+      case "open":
+        return context.body(opened.stream, 200, streamHeaders);
+      case "busy":
+        return context.json({ error: opened.message }, 503, { "retry-after": String(opened.retryAfterSeconds) });
+      case "invalid":
+        return context.json({ error: opened.message }, 400);
+      default:
+        return opened satisfies never;
+    }
+  });
+  app.post("/bans", async (context) => {
+    const body = banRequest.safeParse(await context.req.json().catch(() => undefined));
+    if (!body.success) return context.json({ error: bodyMistake(body.error) }, 400);
+    const { address, for: duration, force } = body.data;
+    const forMs = duration === undefined ? undefined : parseBanDuration(duration);
+    if (duration !== undefined && forMs === undefined) {
+      return context.json({ error: badDuration(duration) }, 400);
+    }
+    const result = source.ban(address, forMs, force ?? false);
+    if (result.kind === "done") return context.json(result.value, 201);
+    return context.json({ error: result.message }, result.kind === "invalid" ? 400 : 409);
+  });
+  app.post("/bans/list", async (context) => {
+    const duration = context.req.query("for");
+    const forMs = duration === undefined ? undefined : parseBanDuration(duration);
+    if (duration !== undefined && forMs === undefined) return context.json({ error: badDuration(duration) }, 400);
+    const force = context.req.query("force") === "true";
+    return context.json(await source.banList(await context.req.text(), forMs, force));
+  });
+  app.post("/lifts/list", async (context) => context.json(await source.liftList(await context.req.text())));
+  app.delete("/bans/:address{.+}", (context) => {
+    const result = source.lift(context.req.param("address"));
+    if (result.kind === "done") return context.json({ lifted: result.value });
+    return context.json({ error: result.message }, result.kind === "invalid" ? 400 : 404);
+  });
+  app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));
+  app.onError((error, context) =>
+    error instanceof HTTPException
+      ? context.json({ error: "Not allowed: changing needs the gate's token" }, error.status)
+      : context.json({ error: error.message }, 500),
+  );
+  return app;
+}
+
+function badDuration(duration: string): string {
+  return `Invalid duration "${duration}": expected such as 30s, 10m, 1h30m or ever`;
+}
+
+function bodyMistake(error: z.ZodError): string {
+  const mistakes = error.issues.map(({ path, message }) =>
+    path.length === 0 ? message : `${path.join(".")}: ${message}`,
+  );
+  return `Invalid body: ${mistakes.join("; ")}; expected {"address": "192.0.2.1", "for": "1h"}`;
+}

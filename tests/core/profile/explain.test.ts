@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "bun:test";
+import { loadProfile, loadSniffer } from "../../../src/config/profile.ts";
+import { createExplainer } from "../../../src/core/profile/explain.ts";
+import { loadVectors } from "../../vectors/vectors.ts";
+
+describe.each(["tapetrack", "ssh", "http"])("%s", (profile) => {
+  const explain = createExplainer(loadProfile(profile));
+  const sniffer = loadSniffer(profile);
+
+  test("explains each vector by a rule of its protocol, at the byte that decides", () => {
+    for (const { name, bytes } of loadVectors()) {
+      const { verdict, protocol, rule, byte, reason } = explain(bytes);
+      const whole = sniffer.sniff(bytes, true);
+      expect<unknown>([name, verdict, protocol]).toEqual([
+        name,
+        whole.kind === "more" ? "undecided" : whole.kind,
+        whole.kind === "foreign" ? whole.protocol : null,
+      ]);
+      expect(reason.length).toBeGreaterThan(10);
+      if (protocol !== null && protocol !== "unknown") expect(rule).toStartWith(`${protocol}.rules[`);
+      const before = byte ?? bytes.length + 1;
+      expect([name, sniffer.sniff(bytes.subarray(0, before - 1), false).kind]).toEqual([name, "more"]);
+      if (byte !== null) expect([name, sniffer.sniff(bytes.subarray(0, byte), false)]).toEqual([name, whole]);
+    }
+  });
+});

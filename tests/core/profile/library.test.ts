@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each built-in profile against all vectors: its own protocol gets in, every other is foreign by name.
+import { describe, expect, test } from "bun:test";
+import { loadSniffer } from "../../../src/config/profile.ts";
+import { profileLibrary, serverFirstProtocols } from "../../../src/core/profile/library.ts";
+import { loadVectors } from "../../vectors/vectors.ts";
+
+const vectors = loadVectors();
+
+/** What a profile accepts of the vectors: protocols, less those vectors that its server could not use. */
+const accepted: Readonly<Record<string, { protocols: readonly string[]; except: RegExp }>> = {
+  tapetrack: { protocols: ["wireguard"], except: /^$/ },
+  opaque: { protocols: ["wireguard"], except: /^$/ },
+  tls: { protocols: ["tls"], except: /alert|SSL 2|SSLv23|sslscan/ },
+  ssh: { protocols: ["ssh"], except: /version 1/ },
+  http: { protocols: ["http", "http2"], except: /response|no version|lower case/ },
+  rdp: { protocols: ["rdp"], except: /^$/ },
+  mqtt: { protocols: ["mqtt"], except: /^$/ },
+  postgres: { protocols: ["postgres"], except: /^$/ },
+  redis: { protocols: ["redis"], except: /worms/ },
+  minecraft: { protocols: ["minecraft"], except: /^$/ },
+  modbus: { protocols: ["modbus"], except: /^$/ },
+};
+
+test("every profile is here", () => {
+  expect(Object.keys(accepted)).toEqual([...profileLibrary.keys()]);
+});
+
+describe.each(Object.entries(accepted))("%s", (name, { protocols, except }) => {
+  const sniffer = loadSniffer(name);
+
+  test("accepts its own protocol and nothing else", () => {
+    const wrong = vectors.flatMap((vector) => {
+      const isOwn = protocols.includes(vector.protocol) && !except.test(vector.name);
+      const isAccepted = sniffer.sniff(vector.bytes, true).kind === "accept";
+      return isOwn === isAccepted
+        ? []
+        : [`${vector.protocol}: ${vector.name}: ${isAccepted ? "accepted" : "not accepted"}`];
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("names what is foreign", () => {
+    const wrong = vectors.flatMap((vector) => {
+      const verdict = sniffer.sniff(vector.bytes, true);
+      if (verdict.kind !== "foreign" || verdict.protocol === vector.protocol) return [];
+      return [`${vector.protocol}: ${vector.name}: ${verdict.protocol}`];
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test("says of every cut what it says of the whole", () => {
+    for (const { bytes, ...vector } of vectors) {
+      const whole = sniffer.sniff(bytes, true);
+      for (let length = 0; length <= bytes.length; length++) {
+        const verdict = sniffer.sniff(bytes.subarray(0, length), false);
+        if (verdict.kind !== "more")
+          expect<unknown>([vector.name, length, verdict]).toEqual([vector.name, length, whole]);
+      }
+    }
+  });
+});
+
+test.each([...serverFirstProtocols])("%s is refused, with the reason", (name) => {
+  expect(() => loadSniffer(name)).toThrow("a server that speaks first can not be guarded");
+});

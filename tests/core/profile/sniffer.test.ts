@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { loadSniffer } from "../../../src/config/profile.ts";
+import { profileLibrary } from "../../../src/core/profile/library.ts";
+import { recognisers } from "../../../src/core/signature/recogniser.ts";
+import type { Sniff } from "../../../src/core/sniff.ts";
+import { createFriends } from "../../vectors/friends.ts";
+import { bytesOf, loadVectors } from "../../vectors/vectors.ts";
+
+const vectors = loadVectors();
+const tapetrack = loadSniffer("tapetrack");
+
+/** Feeds every prefix; what was said once must be said to the end. */
+function verdictOfAllCuts(bytes: Uint8Array): { final: Sniff; decidedAt: number } {
+  const whole = tapetrack.sniff(bytes, true);
+  let decidedAt = bytes.length + 1;
+  for (let length = bytes.length; length >= 0; length--) {
+    const verdict = tapetrack.sniff(bytes.slice(0, length), false);
+    if (verdict.kind === "more") continue;
+    expect<unknown>({ length, ...verdict }).toEqual({ length, ...whole });
+    expect(decidedAt - length).toBe(1);
+    decidedAt = length;
+  }
+  return { final: whole, decidedAt };
+}
+
+/** What the profile tolerates, because friends would have to wait; other profiles know it (profile_library.test.ts). */
+const tolerated = new Set(profileLibrary.get("tapetrack")?.tolerate);
+
+describe("strangers", () => {
+  const judged = vectors.filter((vector) => !tolerated.has(vector.protocol));
+  test.each(judged.map((vector) => [`${vector.protocol}: ${vector.name}`, vector] as const))("%s", (_, vector) => {
+    expect(tapetrack.sniff(vector.bytes, vector.ended)).toEqual({ kind: "foreign", protocol: vector.protocol });
+    const { final } = verdictOfAllCuts(vector.bytes);
+    expect(final).toEqual({ kind: "foreign", protocol: vector.protocol });
+  });
+
+  test("every recogniser has vectors", () => {
+    const covered = new Set(vectors.map((vector) => vector.protocol));
+    expect(recognisers.map(({ name }) => name).filter((name) => !covered.has(name))).toEqual([]);
+  });
+});
+
+describe("friends", () => {
+  const header = (text: string) =>
+    new Uint8Array([...bytesOf(text, undefined), ...bytesOf(undefined, "8f03c1e277a05b19d4ee0c6f92ab3d58")]);
+
+  test.each(["", "TT01", "tapetrack", "TapeTrack v1.0.0", "hello"])("ciphertext after %p", (magic) => {
+    expect(verdictOfAllCuts(header(magic)).final).toEqual({ kind: "accept" });
+  });
+
+  test("16 ASCII bytes and then ciphertext that begins like text", () => {
+    const bytes = new Uint8Array([...bytesOf("TapeTrack v1.0.0abcdefghijk", undefined), 0x93, 0x00, 0x41, 0x7f, 0x80]);
+    expect(tapetrack.sniff(bytes, false)).toEqual({ kind: "accept" });
+  });
+
+  test("500,000 random first packets: all accepted, nearly all of them at once", () => {
+    const friends = createFriends(20_260_101);
+    let waiting = 0;
+    for (let count = 0; count < 500_000; count++) {
+      const bytes = friends.next();
+      if (tapetrack.sniff(bytes, false).kind === "accept") continue;
+      waiting++;
+      const verdict = tapetrack.sniff(bytes, true);
+      if (verdict.kind === "accept") continue;
+      const head = Array.from(bytes.subarray(0, 48), (byte) => byte.toString(16).padStart(2, "0")).join("");
+      throw new Error(`${verdict.kind}: ${head}`);
+    }
+    // A short packet behind a header that RADIUS or Minecraft begins with waits for the deadline.
+    expect(waiting).toBeLessThan(20);
+  });
+});
+
+describe("what proves nothing", () => {
+  test.each([
+    ["nothing at all", ""],
+    ["15 bytes", "8f03c1e277a05b19d4ee0c6f92ab3d"],
+    ["a magic without its packet", "54543031"],
+  ])("%s stays open", (_, hex) => {
+    expect(tapetrack.sniff(bytesOf(undefined, hex), false)).toEqual({ kind: "more" });
+    expect(tapetrack.sniff(bytesOf(undefined, hex), true)).toEqual({ kind: "more" });
+  });
+});
+
+describe("cuts", () => {
+  const piece = fc.oneof(
+    fc.uint8Array({ maxLength: 40 }),
+    fc.constantFrom(...vectors).chain(({ bytes }) => fc.nat(bytes.length).map((end) => bytes.slice(0, end))),
+    fc.stringMatching(/^[ -~\r\n]{0,40}$/).map((text) => bytesOf(text, undefined)),
+  );
+  const stream = fc
+    .array(piece, { maxLength: 3 })
+    .map((pieces) => Uint8Array.from(pieces.flatMap((bytes) => [...bytes])));
+
+  test("every cut of any stream gets the verdict of the whole", () => {
+    fc.assert(
+      fc.property(stream, (bytes) => void verdictOfAllCuts(bytes)),
+      { numRuns: 1500 },
+    );
+  });
+
+  test("no verdict needs more than prefixBytes", () => {
+    fc.assert(
+      fc.property(stream, fc.uint8Array({ minLength: 400, maxLength: 500 }), (head, tail) => {
+        const bytes = Uint8Array.from([...head, ...tail]);
+        expect(tapetrack.sniff(bytes.slice(0, tapetrack.prefixBytes), true)).toEqual(tapetrack.sniff(bytes, true));
+        expect(tapetrack.sniff(bytes.slice(0, tapetrack.prefixBytes), false)).toEqual(tapetrack.sniff(bytes, true));
+      }),
+    );
+  });
+});
