@@ -3,7 +3,6 @@
 import { readdirSync } from "node:fs";
 import { flagHelp, parseCommandLine } from "../cli.ts";
 import { runningInstances } from "../daemon/instance.ts";
-import { failureOf } from "../daemon/open_fence.ts";
 import { Failure } from "../failure.ts";
 import type { Detached } from "../fences/xdp/detach.ts";
 import { currentRuntime } from "../runtime/select.ts";
@@ -38,11 +37,7 @@ export async function detach(args: readonly string[]): Promise<number> {
   const { detachFence } = await import("../fences/xdp/detach.ts");
   const results: (Detached & { readonly map: string })[] = [];
   for (const map of maps) {
-    try {
-      results.push({ map, ...(await detachFence(native, map)) });
-    } catch (error) {
-      throw failureOf(error);
-    }
+    results.push({ map, ...(await detachFence(native, map)) });
   }
   console.log(flags["json"] === true ? JSON.stringify(results) : rendered(results));
   // Without a name, what is not ttgate's was only looked at.

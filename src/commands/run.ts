@@ -4,8 +4,7 @@ import process from "node:process";
 import { flagHelp, parseCommandLine } from "../cli.ts";
 import { defaultConfigFile, loadConfig } from "../config/load.ts";
 import { options } from "../config/options.ts";
-import { loadSniffer } from "../config/profile.ts";
-import { type Gate, openGate } from "../daemon/daemon.ts";
+import { type Daemon, openDaemon } from "../daemon/daemon.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { version } from "../generated/version.ts";
 import { type Log, openLog } from "../log.ts";
@@ -44,16 +43,16 @@ export async function run(args: readonly string[]): Promise<number> {
     throw new Failure(`Unknown command "${positionals[0]}": see "ttgate --help"`, { exitCode: 2 });
   }
   const { config: file, help: _help, ...given } = flags;
-  const config = loadConfig(given, typeof file === "string" ? file : undefined);
-  const sniffer = loadSniffer(config.profile);
+  const readConfig = () => loadConfig(given, typeof file === "string" ? file : undefined);
+  const config = readConfig();
   const log = openLog(config.log);
   const stop = stopSignal();
   const runtime = await currentRuntime();
-  const gate = await openGate({ config, sniffer, runtime, version, log });
-  if (hangupReloads) process.on("SIGHUP", () => reload(gate, log));
+  const daemon = await openDaemon({ config, readConfig, runtime, version, log });
+  if (hangupReloads) process.on("SIGHUP", () => reload(daemon, log));
   const signal = await stop;
   log("info", `Stopping on ${signal}`);
-  await gate.close();
+  await daemon.close();
   return 0;
 }
 
@@ -64,10 +63,10 @@ function stopSignal(): Promise<string> {
   });
 }
 
-function reload(gate: Gate, log: Log): void {
+function reload(daemon: Daemon, log: Log): void {
   try {
-    gate.reload();
+    daemon.reload();
   } catch (error) {
-    log("error", `Cannot reload: ${messageOf(error)}; the profile from before goes on`);
+    log("error", `Cannot reload: ${messageOf(error)}; the configuration from before goes on`);
   }
 }

@@ -3,7 +3,7 @@
 // `bun open_main.ts MAP INTERFACE`. For tests that need another user or other capabilities.
 import process from "node:process";
 import { openXdpFence } from "../../src/fences/xdp/open.ts";
-import { FenceError } from "../../src/kernel/fence_error.ts";
+import { Failure } from "../../src/failure.ts";
 import { currentRuntime } from "../../src/runtime/select.ts";
 
 const [map = "", name = ""] = process.argv.slice(2);
@@ -22,6 +22,6 @@ try {
   console.log(JSON.stringify({ status: fence.status() }));
   fence.close(false);
 } catch (error) {
-  const kind = error instanceof FenceError ? error.kind : "other";
+  const kind = error instanceof Failure ? error.kind : "other";
   console.log(JSON.stringify({ kind, message: error instanceof Error ? error.message : String(error) }));
 }

@@ -2,7 +2,7 @@
 // What can not work is refused before anything is touched, with the value, what was found and a remedy.
 import assert from "node:assert/strict";
 import type { XdpFenceOptions } from "../../src/fences/xdp/options.ts";
-import { FenceError } from "../../src/kernel/fence_error.ts";
+import { Failure } from "../../src/failure.ts";
 import type { Native } from "../../src/runtime/types.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import type { KernelCase } from "./kernel_case.ts";
@@ -13,7 +13,7 @@ import { bpffs, pins, Sandbox, script, shell } from "./sandbox.ts";
 async function refused(sandbox: Sandbox, changes: Partial<XdpFenceOptions>, expected: RegExp): Promise<void> {
   const before = pins(sandbox.map);
   await assert.rejects(sandbox.open(changes), (error) => {
-    assert.ok(error instanceof FenceError, String(error));
+    assert.ok(error instanceof Failure, String(error));
     assert.equal(error.kind, "configuration");
     assert.match(error.message, expected);
     assert.doesNotMatch(error.message, /\n/);
@@ -147,7 +147,7 @@ export const refusalCases: readonly KernelCase[] = [
       shell("bpftool", "map", "update", "pinned", settings, "key", "0", "0", "0", "0", "value", ...bytes);
       const { map } = sandbox;
       await assert.rejects(sandbox.open(), (error) => {
-        assert.ok(error instanceof FenceError);
+        assert.ok(error instanceof Failure);
         assert.match(
           error.message,
           new RegExp(`layout is version 2, this ttgate knows version 1.*ttgate detach -B .*${map}`),

@@ -10,7 +10,7 @@ import { type Prefix, parsePrefix } from "../../src/core/address.ts";
 import type { Fence } from "../../src/core/bans/fence.ts";
 import { openXdpFence } from "../../src/fences/xdp/open.ts";
 import type { XdpFenceOptions } from "../../src/fences/xdp/options.ts";
-import type { KernelFence } from "../../src/fences/xdp/xdp_fence.ts";
+import type { XdpFence } from "../../src/fences/xdp/xdp_fence.ts";
 import { bootClock } from "../../src/kernel/clock.ts";
 import { check } from "../../src/kernel/errno.ts";
 import { cString } from "../../src/kernel/native_bytes.ts";
@@ -100,7 +100,7 @@ export class Sandbox implements AsyncDisposable {
     this.#undo.push(step);
   }
 
-  async open(changes: Partial<XdpFenceOptions> = {}): Promise<KernelFence> {
+  async open(changes: Partial<XdpFenceOptions> = {}): Promise<XdpFence> {
     const fence = await openXdpFence({
       native: this.native,
       map: this.map,
