@@ -5,13 +5,8 @@ import { differencesOf } from "../config/difference.ts";
 import { type Config, formatStatus } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { formatEndpoint } from "../core/address.ts";
-import { Bans } from "../core/bans/bans.ts";
-import { Enforcement } from "../core/bans/enforcement.ts";
 import { Events } from "../core/bans/events.ts";
-import { NeverBan } from "../core/bans/never_ban.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
-import type { Client } from "../core/client.ts";
-import { LatencyHistogram, newBanCounters } from "../core/counters.ts";
 import { Failure, messageOf } from "../failure.ts";
 import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
 import type { Desk } from "../gate/desk.ts";
@@ -20,14 +15,11 @@ import { bootClock } from "../kernel/clock.ts";
 import type { Log, LogForm } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
 import type { Runtime } from "../runtime/types.ts";
-import { ClientBans } from "../sources/client_bans.ts";
 import { KernelJudge } from "../sources/kernel_judge.ts";
 import { MapWatch } from "../sources/map_watch.ts";
-import { Operator } from "../sources/operator.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
-import { BanEvents } from "./ban_events.ts";
-import { BanLog } from "./ban_log.ts";
+import { BanDesk } from "./ban_desk.ts";
 import { announce } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { Protection } from "./protection.ts";
@@ -82,15 +74,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const kernelJudges = isInline || (config.prefilter && !dryRun);
   const table = kernelJudges ? loadSignatureTable(config.profile) : undefined;
 
-  const counters = newBanCounters();
-  const latency = new LatencyHistogram();
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
   const eventStreams = new EventStreams(events, nowMs);
-  const banLog = new BanLog(log, dryRun);
-  const banEvents = new BanEvents(events, dryRun);
   const protection = new Protection(config, log);
-  const neverBan = new NeverBan(protection.entries(nowMs()));
 
   await using opened = new AsyncDisposableStack();
   const recorder =
@@ -100,11 +87,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => recorder?.close());
   step("recording opened");
 
-  // The gate is made before the fence: where another one has the port, its block must go on.
+  // The desk comes with the fence, and the fence last: where another gate has the port, its block must go on.
   const desk: Desk = {
-    refuses: (client) => enforcement.refuses(client, nowMs()),
-    ban: (client, offence) => clientBans.ban(client, offence),
-    isFenced: (client) => isFenced(client),
+    refuses: (client) => banDesk.refuses(client),
+    ban: (client, offence) => banDesk.ban(client, offence),
+    isFenced: (client) => banDesk.isFenced(client),
   };
   const gate = new Gate({
     ...{ config, sniffer, runtime, desk, log, recorder, nowMs },
@@ -120,47 +107,35 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
-  // A dry run fills the table, and neither the kernel nor whoever follows takes it for bans.
-  const bans = new Bans(config["max-bans"], config["ipv6-prefix"]);
-  const enforcement = new Enforcement(bans, neverBan, dryRun ? undefined : fence, counters);
-  for (const follower of [gate, banEvents, banLog]) enforcement.follow(follower);
-  const clientBans = new ClientBans({
-    ...{ enforcement, nowMs, dryRun, latency, timeoutMs: () => config.timeout },
-    spared: (spared) => {
-      gate.counters.spared++;
-      banEvents.spared(spared, nowMs());
-      banLog.spared(spared);
-    },
-  });
-  const operator = new Operator({
-    ...{ enforcement, nowMs, timeoutMs: () => config.timeout },
+  const banDesk = new BanDesk({
+    ...{ dryRun, fence, events, log, nowMs, timeoutMs: () => config.timeout },
+    maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
+    neverBan: protection.entries(nowMs()),
   });
+  banDesk.follow(gate);
+  const { enforcement } = banDesk;
   const kernelJudge =
     fence?.judge === undefined
       ? undefined
       : new KernelJudge({
-          ...{ judge: fence.judge, clientBans, neverBan, counters: gate.counters, alone: isInline },
+          ...{ judge: fence.judge, neverBan: enforcement.neverBan, counters: gate.counters, alone: isInline },
           ipv6Bits: config["ipv6-prefix"],
+          ban: (client, offence) => banDesk.ban(client, offence),
         });
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
 
   const ticker = new Ticker(log, nowMs);
   const readiness = new Readiness({ gate, kernelJudge, ticker, nowMs });
   const status = new DaemonStatus({
-    ...{ version, counters, latency, gate, enforcement, operator, readiness, fence, kernelJudge, recorder, nowMs },
+    ...{ version, gate, desk: banDesk, readiness, fence, kernelJudge, recorder, nowMs },
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
     reload,
   });
 
-  function isFenced(client: Client): boolean {
-    const places = status.fence?.places ?? [];
-    const isBlocking = status.fence?.managedBy !== undefined || places.some(({ attach }) => attach !== "none");
-    return isBlocking && enforcement.isFenced(client, nowMs());
-  }
-
+  if (fence !== undefined) lookAt(fence);
   if (isInline) requireGuarded(fence);
   else await gate.listen();
   opened.defer(() => gate.close());
@@ -181,7 +156,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   keep = config.keep;
   sayStart(config, status.snapshot(), log);
   await watch?.adoptAll();
-  banLog.started();
+  banDesk.log.started();
   step("bans of the map taken up");
 
   const isServing = () => readiness.phase === "serving";
@@ -194,11 +169,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
   ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => protection.resolve() });
-  ticker.add({ name: "log", everyMs: tickMs, run: () => banLog.flush() });
+  ticker.add({ name: "log", everyMs: tickMs, run: () => banDesk.log.flush() });
   if (fence !== undefined) {
     ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config)) });
     ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
-    ticker.add({ name: "fence status", everyMs: tickMs, run: () => setFence(fence) });
+    ticker.add({ name: "fence status", everyMs: tickMs, run: () => lookAt(fence) });
   }
   if (kernelJudge !== undefined) {
     ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => kernelJudge.fetch() });
@@ -210,8 +185,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   void gate.upstreams.probe(nowMs(), 0);
   void protection.resolve();
 
-  function setFence(from: XdpFence): void {
+  function lookAt(from: XdpFence): void {
     status.fence = from.status();
+    const { managedBy, places } = status.fence;
+    banDesk.isFenceUp = managedBy !== undefined || places.some(({ attach }) => attach !== "none");
   }
 
   /** All that can go wrong goes wrong before anything is changed. */

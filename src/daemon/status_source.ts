@@ -4,16 +4,14 @@ import process from "node:process";
 import type { Config } from "../config/options.ts";
 import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
-import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { Fence, FenceStatus } from "../core/bans/fence.ts";
 import { Client } from "../core/client.ts";
-import type { BanCounters, LatencyHistogram } from "../core/counters.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
-import { notAnAddress, type Operator } from "../sources/operator.ts";
+import { notAnAddress } from "../sources/operator.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import { renderMetrics } from "../status/metrics.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
@@ -27,17 +25,15 @@ import {
   type Snapshot,
   type Why,
 } from "../status/snapshot.ts";
+import type { BanDesk } from "./ban_desk.ts";
 import type { Readiness } from "./readiness.ts";
 
 export interface StatusParts {
   readonly config: () => Config;
   readonly version: string;
   readonly runtime: string;
-  readonly counters: BanCounters;
-  readonly latency: LatencyHistogram;
   readonly gate: Gate;
-  readonly enforcement: Enforcement;
-  readonly operator: Operator;
+  readonly desk: BanDesk;
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
   readonly kernelJudge: KernelJudge | undefined;
@@ -60,7 +56,8 @@ export class DaemonStatus implements StatusSource {
   }
 
   snapshot(): Snapshot {
-    const { counters, gate, enforcement, kernelJudge } = this.#parts;
+    const { gate, kernelJudge } = this.#parts;
+    const { counters, enforcement } = this.#parts.desk;
     const config = this.#parts.config();
     const { full, failed } = { full: counters.kernelFull, failed: counters.kernelFailed };
     return {
@@ -99,11 +96,11 @@ export class DaemonStatus implements StatusSource {
   }
 
   metrics(ready: boolean): string {
-    return renderMetrics(this.snapshot(), this.#parts.latency, ready);
+    return renderMetrics(this.snapshot(), this.#parts.desk.latency, ready);
   }
 
   bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] } {
-    const { enforcement } = this.#parts;
+    const { enforcement } = this.#parts.desk;
     const shown = enforcement.bans.all().take(limit);
     return { total: enforcement.bans.size, bans: [...shown.map((ban) => this.#view(ban))] };
   }
@@ -119,7 +116,8 @@ export class DaemonStatus implements StatusSource {
   }
 
   why(address: string): ChangeResult<Why> {
-    const { enforcement, operator, fence, gate } = this.#parts;
+    const { fence, gate } = this.#parts;
+    const { enforcement, operator } = this.#parts.desk;
     const source = operator.prefixOf(address);
     const single = parsePrefix(address);
     if (source === undefined || single === undefined) return notAnAddress(address);
@@ -139,7 +137,7 @@ export class DaemonStatus implements StatusSource {
   }
 
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
-    const result = this.#parts.operator.ban(address, forMs, force);
+    const result = this.#parts.desk.operator.ban(address, forMs, force);
     return result.kind !== "done" ? result : { kind: "done", value: this.#view(result.value) };
   }
 
@@ -148,15 +146,15 @@ export class DaemonStatus implements StatusSource {
   }
 
   lift(address: string): ChangeResult<readonly string[]> {
-    return this.#parts.operator.lift(address);
+    return this.#parts.desk.operator.lift(address);
   }
 
   banList(text: string, options: ListOptions): Promise<ListResult> {
-    return banList(this.#parts.operator, text, options);
+    return banList(this.#parts.desk.operator, text, options);
   }
 
   liftList(text: string): Promise<ListResult> {
-    return liftList(this.#parts.operator, text);
+    return liftList(this.#parts.desk.operator, text);
   }
 
   reload(): ReloadAnswer {
@@ -165,7 +163,8 @@ export class DaemonStatus implements StatusSource {
 
   /** Of an address the ban that its client would meet; of a range the ban that covers all of it. */
   #banOf(prefix: Prefix, nowMs: number): Ban | undefined {
-    const { config, enforcement } = this.#parts;
+    const { config, desk } = this.#parts;
+    const { enforcement } = desk;
     if (prefix.bits < 128) return enforcement.bans.covering(prefix, nowMs);
     return enforcement.bans.find(new Client(prefix.text, 0, config()["ipv6-prefix"]), nowMs);
   }

@@ -7,11 +7,11 @@ import type { Offence } from "../sources/client_bans.ts";
 export interface Desk {
   /** True when the client's source is banned. */
   refuses(client: Client): boolean;
-  /** When it returns, the source is refused, or why not was logged. */
-  ban(client: Client, offence: Offence): void;
+  /** When it returns, the source is refused, or spared and why was logged. */
+  ban(client: Client, offence: Offence): "banned" | "spared";
   /** True when nothing that the client sends arrives any more: a fence drops it. */
   isFenced(client: Client): boolean;
 }
 
 /** Lets everybody in. */
-export const openDesk: Desk = { refuses: () => false, ban() {}, isFenced: () => false };
+export const openDesk: Desk = { refuses: () => false, ban: () => "spared", isFenced: () => false };

@@ -79,9 +79,11 @@ export class Gate implements BanFollower {
         ? new Observer({
             recorder: parts.recorder,
             limits: strikeLimits(config, sniffer),
-            gatePort: config.listen.port,
+            gatePort: () => this.port ?? config.listen.port,
             nowMs,
-            ban: (client, offence) => desk.ban(client, offence),
+            ban: (client, offence) => {
+              if (desk.ban(client, offence) === "spared") this.counters.spared++;
+            },
           })
         : undefined;
     this.#observer = own;
@@ -102,6 +104,11 @@ export class Gate implements BanFollower {
 
   get config(): GateConfig {
     return this.#config;
+  }
+
+  /** The port that it listens on; undefined when it does not. */
+  get port(): number | undefined {
+    return this.#listener?.local.port;
   }
 
   get maxConnections(): number {

@@ -21,7 +21,7 @@ export interface StrikeLimits {
 export interface ObserverOptions {
   readonly recorder: Recorder | undefined;
   readonly limits: StrikeLimits;
-  readonly gatePort: number;
+  gatePort(): number;
   nowMs(): number;
   ban(client: Client, offence: Offence): void;
 }
@@ -91,7 +91,7 @@ export class Observer implements SessionObserver {
       firstBytes: bytes.slice(0, evidenceBytes),
       clientAddress: client.single().text,
       clientPort: client.port,
-      gatePort: this.#options.gatePort,
+      gatePort: this.#options.gatePort(),
     };
     this.#options.ban(client, { origin, reason, evidence });
   }

@@ -160,7 +160,8 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   }
 
   #accuse(protocol: string, evidence: Evidence): void {
-    this.#context.desk.ban(this.client, { origin: "sniffer", reason: protocol, evidence });
+    const { desk, counters } = this.#context;
+    if (desk.ban(this.client, { origin: "sniffer", reason: protocol, evidence }) === "spared") counters.spared++;
   }
 
   async #connect(isExpected: boolean): Promise<void> {

@@ -43,16 +43,16 @@ export class ClientBans {
   }
 
   /** When it returns, the source is refused, by the fence too if it has room. */
-  ban(client: Client, offence: Offence): void {
+  ban(client: Client, offence: Offence): "banned" | "spared" {
     const { enforcement, nowMs, latency, dryRun } = this.#options;
     const target = enforcement.neverBan.bannable(client);
     if ("conflict" in target) {
       this.#options.spared({ source: client.sourceText, offence, protectedBy: target.conflict });
-      return;
+      return "spared";
     }
     const now = nowMs();
     // In a dry run it would not have come so far.
-    if (dryRun && enforcement.refuses(client, now)) return;
+    if (dryRun && enforcement.refuses(client, now)) return "banned";
     const decidedMs = performance.now();
     const result = enforcement.ban(
       { prefix: target.prefix, ...offence, untilMs: now + this.#options.timeoutMs() },
@@ -61,5 +61,6 @@ export class ClientBans {
     if (result.kind === "banned" && result.fence?.kind === "enforced") {
       latency.observe((performance.now() - decidedMs) / 1000);
     }
+    return result.kind;
   }
 }

@@ -7,7 +7,7 @@ import type { ConnectionCounters } from "../core/counters.ts";
 import type { SignatureTable } from "../core/signature/table.ts";
 import type { InlineDecision, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
-import type { ClientBans } from "./client_bans.ts";
+import type { Offence } from "./client_bans.ts";
 
 /** A flood of decisions does not hold up what else there is to do. */
 const decisionsAtOnce = 500;
@@ -17,7 +17,7 @@ const blindAfter = 10;
 
 export interface KernelJudgeParts {
   readonly judge: InlineJudge;
-  readonly clientBans: ClientBans;
+  ban(client: Client, offence: Offence): "banned" | "spared";
   readonly neverBan: NeverBan;
   readonly counters: ConnectionCounters;
   readonly ipv6Bits: number;
@@ -79,10 +79,11 @@ export class KernelJudge {
   }
 
   #settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {
-    const { clientBans, counters, ipv6Bits, alone } = this.#parts;
+    const { counters, ipv6Bits, alone } = this.#parts;
     const client = new Client(source.text, sourcePort, ipv6Bits);
     const evidence = { firstBytes, clientAddress: source.text, clientPort: sourcePort, gatePort: port };
     if (!alone) counters.foreign++;
-    clientBans.ban(client, { origin: "kernel", reason: protocol, evidence });
+    const result = this.#parts.ban(client, { origin: "kernel", reason: protocol, evidence });
+    if (result === "spared") counters.spared++;
   }
 }

@@ -27,9 +27,9 @@ export const proofCases: readonly KernelCase[] = [
           }
           if (ipv6PrefixBits === 48) attachReader(sandbox, loadReader(sandbox, undefined));
           const fence = await sandbox.open({ scope, ipv6PrefixBits });
-          const { proof, droppedPackets, droppedBytes, entries, attach } = fence.status();
+          const { proof, droppedPackets, droppedBytes, entries, weakest } = fence.status();
           assert.deepEqual([proof?.passed, proof?.failure], [true, undefined]);
-          assert.equal(attach, ipv6PrefixBits === 48 ? "tc" : "native");
+          assert.equal(weakest?.attach, ipv6PrefixBits === 48 ? "tc" : "native");
           assert.deepEqual([droppedPackets, droppedBytes, entries], [0, 0, 0]);
           assert.deepEqual([...fence.records()].flat(), []);
         }

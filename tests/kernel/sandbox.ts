@@ -109,6 +109,7 @@ export class Sandbox implements AsyncDisposable {
       scope: "port",
       ipv6PrefixBits: 64,
       version: "0.0.1",
+      nowMs: this.nowMs,
       reasons: ["HTTP"],
       log: (level, message) => this.log.push(`${level} ${message}`),
       ...changes,
@@ -118,7 +119,12 @@ export class Sandbox implements AsyncDisposable {
   }
 
   ban(fence: Fence, source: string, forMs = 60_000): void {
-    const outcome = fence.put({ prefix: prefix(source), expiresMs: this.nowMs() + forMs, reason: "HTTP" });
+    const outcome = fence.put({
+      prefix: prefix(source),
+      expiresMs: this.nowMs() + forMs,
+      reason: "HTTP",
+      origin: "sniffer",
+    });
     if (outcome.kind !== "enforced") throw new Error(`Ban of ${source}: ${JSON.stringify(outcome)}`);
   }
 
