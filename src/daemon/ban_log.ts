@@ -79,7 +79,10 @@ export class BanLog implements BanFollower {
   #banned(changes: readonly Change<"ban">[]): void {
     const [first] = changes;
     if (first === undefined) return;
-    if (changes.length === 1) return this.#ban(first);
+    if (changes.length === 1) {
+      this.#ban(first);
+      return;
+    }
     const held = changes.filter(({ fence }) => fence?.kind === "enforced").length;
     const inKernel = first.fence === undefined ? "" : `; ${held} of them blocked in the kernel`;
     this.#lines.line("info", () => [

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon: what exists once for each process. Makes the parts, joins them, and takes them down in reverse
 // order, also when a start fails half-way. What each part does is decided in its own file.
+import { setImmediate } from "node:timers/promises";
 import { differencesOf } from "../config/difference.ts";
 import { type Config, formatStatus } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { Events } from "../core/bans/events.ts";
+import type { Fence } from "../core/bans/fence.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
 import { Failure, messageOf } from "../failure.ts";
-import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
+import { FenceGroup } from "../fences/fence_group.ts";
 import type { Desk } from "../gate/desk.ts";
 import { Gate } from "../gate/gate.ts";
 import { bootClock } from "../kernel/clock.ts";
@@ -60,6 +62,7 @@ const watchMs = 250;
 /** Interfaces, addresses and routes that come and go are to be seen within a second. */
 const hostMs = 500;
 const resolveMs = 30_000;
+const renewMs = 1000;
 
 /** @throws Failure; then nothing of it is left. */
 export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
@@ -72,7 +75,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const token = statusToken();
   const sniffer = loadSniffer(config.profile);
   const kernelJudges = isInline || (config.prefilter && !dryRun);
-  const table = kernelJudges ? loadSignatureTable(config.profile) : undefined;
+  let table = kernelJudges ? loadSignatureTable(config.profile) : undefined;
 
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
@@ -102,8 +105,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("port found free");
 
   const protocols = [...sniffer.protocols, refusedByServer, undecidedTooOften];
-  const fence = await openFence(config, { runtime, version, table, protocols, nowMs, onStep: step, log });
-  let keep = config.keep || fence?.stoodBefore === true;
+  const xdp = await openFence(config, { runtime, version, table, protocols, nowMs, onStep: step, log });
+  const fence = xdp === undefined ? undefined : new FenceGroup(xdp);
+  let keep = config.keep || xdp?.stoodBefore === true;
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
@@ -116,10 +120,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   banDesk.follow(gate);
   const { enforcement } = banDesk;
   const kernelJudge =
-    fence?.judge === undefined
+    xdp?.judge === undefined
       ? undefined
       : new KernelJudge({
-          ...{ judge: fence.judge, neverBan: enforcement.neverBan, counters: gate.counters, alone: isInline },
+          ...{ judge: () => xdp.judge, neverBan: enforcement.neverBan, counters: gate.counters, alone: isInline },
           ipv6Bits: config["ipv6-prefix"],
           ban: (client, offence) => banDesk.ban(client, offence),
         });
@@ -149,7 +153,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("status endpoint opened");
   opened.defer(announceInstance({ config, version, token, log }));
   step("instance announced");
-  await giveUpPrivileges(config, fence, { runtime, log });
+  await giveUpPrivileges(config, xdp, { runtime, log });
   if (!isInline && config.reject === "silent" && !dryRun) await gate.beSilent();
   step("privileges given up");
 
@@ -173,6 +177,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   if (fence !== undefined) {
     ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config)) });
     ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
+    ticker.add({ name: "replacing frozen maps", everyMs: renewMs, run: (now) => renewFence(now) });
     ticker.add({ name: "fence status", everyMs: tickMs, run: () => lookAt(fence) });
   }
   if (kernelJudge !== undefined) {
@@ -185,7 +190,18 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   void gate.upstreams.probe(nowMs(), 0);
   void protection.resolve();
 
-  function lookAt(from: XdpFence): void {
+  async function renewFence(now: number): Promise<void> {
+    if (xdp?.renew(now) !== true) return;
+    log("warn", "The block map was frozen by another tool: replaced, and filled from the table");
+    // Until it is full again, what is not in it was not taken out by anybody.
+    watch?.pause();
+    kernelJudge?.begin();
+    if (table !== undefined) kernelJudge?.change({ table, banMs: config.timeout });
+    for (const _ of enforcement.refill(nowMs)) await setImmediate();
+    watch?.resume();
+  }
+
+  function lookAt(from: Fence): void {
     status.fence = from.status();
     const { managedBy, places } = status.fence;
     banDesk.isFenceUp = managedBy !== undefined || places.some(({ attach }) => attach !== "none");
@@ -198,6 +214,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     const nextSniffer = loadSniffer(differences.config.profile);
     const nextTable = table === undefined ? undefined : loadSignatureTable(differences.config.profile);
     kernelJudge?.change({ banMs: next.timeout, ...(nextTable === undefined ? {} : { table: nextTable }) });
+    table = nextTable;
     config = differences.config;
     keep = config.keep;
     log.form = config.log;
@@ -233,7 +250,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 }
 
 /** Nobody but the kernel judges in inline mode. @throws Failure when it does so nowhere. */
-function requireGuarded(fence: XdpFence | undefined): void {
+function requireGuarded(fence: Fence | undefined): void {
   const places = fence?.status().places;
   if (places === undefined || places.some(({ attach }) => attach !== "none")) return;
   const reasons = places.map(({ name, reason }) => `${name}: ${reason}`).join("; ");

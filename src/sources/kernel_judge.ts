@@ -5,7 +5,7 @@ import type { NeverBan } from "../core/bans/never_ban.ts";
 import { Client } from "../core/client.ts";
 import type { ConnectionCounters } from "../core/counters.ts";
 import type { SignatureTable } from "../core/signature/table.ts";
-import type { InlineDecision, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
+import { type InlineDecision, type InlineJudge, zeroCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import type { Offence } from "./client_bans.ts";
 
@@ -16,7 +16,8 @@ const decisionsAtOnce = 500;
 const blindAfter = 10;
 
 export interface KernelJudgeParts {
-  readonly judge: InlineJudge;
+  /** The one that is in place now. */
+  readonly judge: () => InlineJudge | undefined;
   ban(client: Client, offence: Offence): "banned" | "spared";
   readonly neverBan: NeverBan;
   readonly counters: ConnectionCounters;
@@ -35,26 +36,26 @@ export class KernelJudge {
   /** When the program is in place. @throws KernelError */
   begin(): void {
     this.#protect();
-    this.#parts.judge.begin();
+    this.#parts.judge()?.begin();
   }
 
   /** From one packet to the next. @throws KernelError */
   change(changes: { readonly table?: SignatureTable; readonly banMs?: number }): void {
-    this.#parts.judge.change(changes);
+    this.#parts.judge()?.change(changes);
   }
 
   /** Often: a ban is to be seen within 100 ms. */
   fetch(): void {
-    for (const decision of this.#parts.judge.decisions(decisionsAtOnce)) this.#settle(decision);
+    for (const decision of this.#parts.judge()?.decisions(decisionsAtOnce) ?? []) this.#settle(decision);
   }
 
   /** Twice a second. */
   tick(): void {
     const { judge, counters, alone } = this.#parts;
     this.#protect();
-    judge.count();
+    judge()?.count();
     if (!alone) return;
-    const { passed, undecided, banned, spared, would_ban, not_banned } = judge.counts;
+    const { passed, undecided, banned, spared, would_ban, not_banned } = this.counts;
     counters.foreign = banned + spared + would_ban + not_banned;
     counters.relayed = passed;
     counters.undecided = undecided;
@@ -63,7 +64,7 @@ export class KernelJudge {
 
   /** Packets by what became of them, as of the last tick. */
   get counts(): Readonly<Record<InlineOutcome, number>> {
-    return this.#parts.judge.counts;
+    return this.#parts.judge()?.counts ?? zeroCounts;
   }
 
   /** The program is in place and sees nothing that it could judge: why, and what to do. */
@@ -75,7 +76,7 @@ export class KernelJudge {
   }
 
   #protect(): void {
-    this.#parts.judge.protect(this.#parts.neverBan.entries().map(({ prefix }) => prefix));
+    this.#parts.judge()?.protect(this.#parts.neverBan.entries().map(({ prefix }) => prefix));
   }
 
   #settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {

@@ -21,6 +21,7 @@ export class MapWatch {
   readonly #nowMs: () => number;
   #walk: Generator<readonly FenceRecord[], void, void> | undefined;
   #check: Iterator<Ban> | undefined;
+  #isPaused = false;
   /** Entries of addresses that are never banned, told of already. */
   readonly #told = new Set<string>();
 
@@ -41,12 +42,23 @@ export class MapWatch {
     return adopted;
   }
 
+  /** Looks at nothing until `resume`. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#walk = undefined;
+    this.#check = undefined;
+  }
+
   /** Goes on looking on either side, where it stopped the last time; once round at most. */
   async step(): Promise<void> {
     const endMs = performance.now() + stepMs;
     let isWalked = false;
     let isChecked = false;
-    while (!(isWalked && isChecked)) {
+    while (!this.#isPaused && !(isWalked && isChecked)) {
       isWalked ||= this.#takeUp();
       isChecked ||= this.#letGo();
       if (performance.now() >= endMs) return;

@@ -54,6 +54,8 @@ export interface BanFollower {
 
 /** Ended bans taken out in one go: with their kernel entries half a millisecond. */
 export const sweepLimit = 250;
+/** By batch calls about 2 ms. */
+const refilledAtOnce = 1000;
 /** The kernel ends an entry by its own clock, which is read to 10 ms here and may hold whole seconds there. */
 const clockToleranceMs = 1100;
 
@@ -231,6 +233,21 @@ export class Enforcement {
   /** Writes a ban into the fence once more. */
   renew(ban: Ban, nowMs: number): void {
     this.#enforce(ban, nowMs);
+  }
+
+  /** The fence is empty: writes every ban anew, a slice between two turns of the caller. */
+  *refill(nowMs: () => number): Generator<void, void, void> {
+    const fence = this.#fence;
+    if (fence === undefined) return;
+    const all = this.bans.all();
+    for (let slice = [...all.take(refilledAtOnce)]; slice.length > 0; slice = [...all.take(refilledAtOnce)]) {
+      this.#enforceMany(
+        slice.map((ban) => ({ ban })),
+        fence,
+        nowMs(),
+      );
+      yield;
+    }
   }
 
   /** Bans that are over leave the table and the fence. @returns how many; `sweepLimit`: there are more. */

@@ -4,12 +4,12 @@
 
 import { Failure } from "../../failure.ts";
 import { openMap } from "../../kernel/bpf_map.ts";
-import { closeFd, parseMapPlace, prepareDirectory } from "../../kernel/bpffs.ts";
+import { closeFd, type MapPlace, parseMapPlace, prepareDirectory } from "../../kernel/bpffs.ts";
 import { type Libraries, openLibraries } from "../../kernel/libraries.ts";
 import { interfaceIndex } from "../../kernel/xdp_query.ts";
 import type { Log } from "../../log.ts";
 import { ForeignFilter } from "./attach/foreign_filter.ts";
-import { embeddedObject } from "./gate_program.ts";
+import { embeddedObject, type GateObject } from "./gate_program.ts";
 import { ipv4Codec } from "./maps/ban_codec.ts";
 import { BanStore } from "./maps/ban_store.ts";
 import { BanStores } from "./maps/ban_stores.ts";
@@ -18,7 +18,7 @@ import { type NamedMap, openNamedMap } from "./maps/map_set.ts";
 import type { XdpFenceOptions } from "./options.ts";
 import { openOwnFence } from "./own_fence.ts";
 import { otherReaders, type ProgramInfo } from "./programs.ts";
-import { XdpFence } from "./xdp_fence.ts";
+import { XdpFence, type XdpFenceParts } from "./xdp_fence.ts";
 
 /** @throws Failure when it can not work as asked, KernelError when the kernel refuses what should work. */
 export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> {
@@ -29,6 +29,12 @@ export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> 
   const object = await embeddedObject(options.inline === undefined ? "gate" : "inline");
   const libraries = await openLibraries(options.native);
   requireInterfaces(libraries, options.interfaces);
+  const open = (interfaces: readonly string[]) => openAt(libraries, { ...options, interfaces }, place, object);
+  return new XdpFence({ ...open(options.interfaces), reopen: open });
+}
+
+/** Over the maps that are there now; those that are not are made. */
+function openAt(libraries: Libraries, options: XdpFenceOptions, place: MapPlace, object: GateObject): XdpFenceParts {
   prepareDirectory(libraries, place.path, (message) => options.log("info", message));
   const named = openNamedMap(libraries, place);
   const readers = named === undefined ? [] : foreignReaders(libraries, named, options.log);
@@ -68,11 +74,11 @@ function openForeignFence(
   libraries: Libraries,
   options: XdpFenceOptions,
   { named, readers }: { named: NamedMap; readers: readonly ProgramInfo[] },
-): XdpFence {
+): XdpFenceParts {
   const codec = ipv4Codec(named.info.valueBytes === 4 ? 4 : 8);
   const stores = new BanStores(new BanStore(named.name, openMap(libraries, named.fd), codec), undefined);
   stores.adopt(options.nowMs());
   const filter = new ForeignFilter(libraries, named.fd, readers, options.interfaces, options.log);
   options.log("info", `Block map "${options.map}": ${filter.managedBy()} reads it, ttgate manages its entries only`);
-  return new XdpFence({ options, stores, filter, stoodBefore: true });
+  return { options, stores, filter, stoodBefore: true };
 }

@@ -22,7 +22,7 @@ import { linkSuffix, type NamedMap, openSiblings, ownMaps, pinPaths } from "./ma
 import { Reasons } from "./maps/reasons.ts";
 import { aliveMs, SettingsMap } from "./maps/settings_map.ts";
 import type { XdpFenceOptions } from "./options.ts";
-import { XdpFence } from "./xdp_fence.ts";
+import type { XdpFenceParts } from "./xdp_fence.ts";
 
 export interface OwnFenceParts {
   /** What every pin's name begins with. */
@@ -31,7 +31,7 @@ export interface OwnFenceParts {
   readonly object: GateObject;
 }
 
-export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, parts: OwnFenceParts): XdpFence {
+export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, parts: OwnFenceParts): XdpFenceParts {
   const { base, named } = parts;
   const step = options.onStep ?? (() => {});
   const kind = named?.flavour.kind ?? "own";
@@ -84,7 +84,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
   undo.move();
   const layout = kind === "own" ? "own layout" : "IPv4 map";
   options.log("info", `ttgate ${options.version}: bans are in "${options.map}" (${layout})`);
-  return new XdpFence({ options, stores, filter, stoodBefore: !fresh, judge });
+  return { options, stores, filter, stoodBefore: !fresh, judge };
 }
 
 /** The maps as bans are written to them, with the settings of this start. @throws Failure when they are in use. */

@@ -21,10 +21,16 @@ export interface XdpFenceParts {
   readonly stoodBefore: boolean;
   /** Of a program that judges by itself. */
   readonly judge?: InlineJudge | undefined;
+  /** Opens all of it once more, over the maps that are pinned then. */
+  readonly reopen?: (interfaces: readonly string[]) => XdpFenceParts;
 }
 
+/** A map that was frozen is not replaced before this: time to see it in /readyz, and not in a tool's midst. */
+const renewAfterMs = 5000;
+
 export class XdpFence implements Fence {
-  readonly #parts: XdpFenceParts;
+  #parts: XdpFenceParts;
+  #lostSinceMs: number | undefined;
   /** Why entries could not be taken out of a map, when last tried. */
   #dropRefusal: string | undefined;
   #closed = false;
@@ -136,6 +142,26 @@ export class XdpFence implements Fence {
     filter.tick(nowMs);
     const endMs = performance.now() + sweepMs;
     stores.sweep(nowMs, () => performance.now() < endMs);
+  }
+
+  /**
+   * Replaces maps that no ban can be written into any more, with the program updated in place.
+   * @returns true when it did: they are empty, and the caller fills them again.
+   * @throws Failure when that cannot be done; what there is goes on.
+   */
+  renew(nowMs: number): boolean {
+    const { filter, reopen } = this.#parts;
+    const lost = filter.lostPins();
+    if (lost.length === 0 || reopen === undefined) {
+      this.#lostSinceMs = undefined;
+      return false;
+    }
+    this.#lostSinceMs ??= nowMs;
+    if (nowMs - this.#lostSinceMs < renewAfterMs) return false;
+    filter.unpin(lost);
+    this.#parts = { ...reopen(filter.places().map(({ name }) => name)), reopen };
+    filter.abandon();
+    return true;
   }
 
   close(keep: boolean): void {

@@ -88,6 +88,16 @@ export class ForeignFilter implements PacketFilter {
     this.#log("error", `The block map's reader ${this.#description} is gone, nothing is blocked: start ttgate again`);
   }
 
+  lostPins(): readonly string[] {
+    return [];
+  }
+
+  unpin(): void {}
+
+  abandon(): void {
+    this[Symbol.dispose]();
+  }
+
   detach(keep: boolean): boolean {
     return keep;
   }

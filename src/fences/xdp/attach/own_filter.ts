@@ -170,6 +170,19 @@ export class OwnFilter implements PacketFilter {
     return [];
   }
 
+  lostPins(): readonly string[] {
+    return this.#parts.pins.filter((path) => this.#parts.integrity.frozen.includes(path));
+  }
+
+  unpin(paths: readonly string[]): void {
+    for (const path of paths) this.#unpin(path);
+  }
+
+  abandon(): void {
+    for (const guard of this.#guards) guard.release(true);
+    this[Symbol.dispose]();
+  }
+
   detach(keep: boolean, nowMs: number): boolean {
     const { settings, pins } = this.#parts;
     const ours = settings.owner(nowMs) !== "other";

@@ -29,6 +29,11 @@ export interface PacketFilter extends Disposable {
    * @returns true when the entries are to stay: with `keep`, or because another process has taken over.
    */
   detach(keep: boolean, nowMs: number): boolean;
+  /** Pins of ttgate's own maps that no entry can be written to any more. */
+  lostPins(): readonly string[];
+  unpin(paths: readonly string[]): void;
+  /** Another one has taken links and maps over: closes the descriptors, and touches nothing else. */
+  abandon(): void;
   /** Closes the descriptors of maps and programs. */
   [Symbol.dispose](): void;
 }

@@ -168,4 +168,7 @@ export class InlineJudge {
   }
 }
 
-const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as Record<InlineOutcome, number>;
+export const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as Record<
+  InlineOutcome,
+  number
+>;

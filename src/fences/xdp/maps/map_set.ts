@@ -7,7 +7,6 @@ import { Failure } from "../../../failure.ts";
 import { isFrozen, type MapInfo, mapTypes, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
 import { closeFd, type MapPlace, openPin } from "../../../kernel/bpffs.ts";
 import { errnoName } from "../../../kernel/errno.ts";
-import { readText } from "../../../kernel/files.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { layoutVersion, outcomes, readSettings, structBytes } from "./layout.ts";
