@@ -205,7 +205,7 @@ describe.skipIf(reason !== undefined)("learn", () => {
         const visited = { host: network.gateIpv4, port: 5000, from: stranger, send, waitMs: 5000 };
         expect(["ended", "reset"]).toContain((await probeFrom(network.client, visited)).outcome);
       }
-      expect(await gate.banned(stranger)).toMatchObject({ protocol: "refused", by: "sniffer" });
+      expect(await gate.banned(stranger)).toMatchObject({ protocol: "refused", by: "server" });
 
       for (let restart = 0; restart < 3; restart++) {
         await judge.stop();

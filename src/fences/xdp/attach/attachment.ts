@@ -31,6 +31,8 @@ export interface Attachment {
   programId(): number | undefined;
   /** False when it is gone from the interface that has this index now. */
   holds(ifindex: number): boolean;
+  /** Puts a pin back that was removed. @throws KernelError */
+  repin(): void;
   /** Idempotent. With `keep` the kernel goes on without this process, where it can. */
   release(keep: boolean): void;
 }

@@ -80,7 +80,10 @@ export class InterfaceGuard {
   /** @returns true when something changed. */
   tick(): boolean {
     const ifindex = interfaceIndex(this.#options.libraries, this.name);
-    if (this.#isSettled(ifindex)) return false;
+    if (this.#isSettled(ifindex)) {
+      this.#attachment?.repin();
+      return false;
+    }
     this.release(false);
     try {
       this.attach();

@@ -5,6 +5,7 @@
 import { Failure } from "../../../failure.ts";
 import { closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
 import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
+import { access } from "../../../kernel/files.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { type LinkInfo, queryXdp, readLinkInfo } from "../../../kernel/xdp_query.ts";
@@ -20,6 +21,7 @@ const xdpSkbMode = 2;
 const xdpDrvMode = 4;
 
 const eacces = -13;
+const enoent = -2;
 const enolink = -67;
 
 export interface LinkPlace {
@@ -59,6 +61,12 @@ export class LinkAttachment implements Attachment {
 
   holds(ifindex: number): boolean {
     return readLinkInfo(this.#libraries, this.#fd).ifindex === ifindex;
+  }
+
+  repin(): void {
+    if (this.pin === undefined || access(this.#libraries.libc, this.pin) !== enoent) return;
+    pin(this.#libraries, this.#fd, this.pin);
+    this.#log("warn", `Pin "${this.pin}" was removed by another tool: put back`);
   }
 
   release(keep: boolean): void {

@@ -149,8 +149,17 @@ export class OwnFilter implements PacketFilter {
       this.#faults = ["Another gate has taken the block map over: bans made here are no longer in the kernel"];
       return;
     }
-    this.#faults = [...integrity.check(), ...this.#writeSettings(owner, nowMs)];
-    const changed = this.#guards.filter((guard) => guard.tick()).length > 0;
+    const faults = [...integrity.check(), ...this.#writeSettings(owner, nowMs)];
+    let changed = false;
+    for (const guard of this.#guards) {
+      try {
+        changed = guard.tick() || changed;
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+        faults.push(`Interface "${guard.name}": ${error.message}`);
+      }
+    }
+    this.#faults = faults;
     const isDue = nowMs - (this.#proof?.atMs ?? nowMs) >= proofMs;
     if (changed || owner === "overwritten" || isDue) this.prove(nowMs);
   }
