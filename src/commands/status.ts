@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate status`: what the gate does at the moment.
-import { refusal } from "../control.ts";
+// `ttgate status`: what the gate is doing now.
+import type { Command } from "../cli/command.ts";
+import { refusal } from "../cli/daemon_client.ts";
+import { daemonCommand } from "../cli/daemon_command.ts";
 import { formatDuration } from "../core/duration.ts";
-import { Failure } from "../failure.ts";
 import type { Snapshot } from "../status/snapshot.ts";
-import { asking, flagsOf } from "./reading.ts";
 
-const shape = { name: "status", operands: "", count: 0, about: "Says what the gate does at the moment." };
-
-export const statusFlags = flagsOf(shape);
-
-export async function status(args: readonly string[]): Promise<number> {
-  const call = asking(args, shape);
-  if (call === undefined) return 0;
-  const reply = await call.control.ask("GET", "/status");
-  if (reply.status !== 200) throw new Failure(refusal(reply), { exitCode: 3 });
-  const snapshot = reply.body as Snapshot;
-  console.log(call.json ? JSON.stringify(snapshot) : rendered(snapshot));
-  return 0;
-}
+export const status: Command = daemonCommand({
+  name: "status",
+  about: "what the gate is doing now",
+  description: "Shows what the gate is doing now.",
+  async run({ daemon, json }, { stdout }) {
+    const reply = await daemon.ask("GET", "/status");
+    if (reply.status !== 200) throw refusal(reply, 3);
+    const snapshot = reply.body as Snapshot;
+    stdout.line(json ? JSON.stringify(snapshot) : rendered(snapshot));
+    return 0;
+  },
+});
 
 function rendered(snapshot: Snapshot): string {
   const { connections, bans, kernel } = snapshot;
