@@ -7,6 +7,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { misplaced } from "../../scripts/layers.ts";
 
 const project = mkdtempSync(join(tmpdir(), "ttgate-lint-"));
 const biome = join(process.cwd(), "node_modules/.bin/biome");
@@ -20,11 +21,11 @@ beforeAll(() => {
     "core/a",
     "core/deep/a",
     "kernel/a",
-    "net/a",
+    "gate/a",
     "commands/a",
     "generated/a",
-    "gate",
-    "cli",
+    "cli/a",
+    "log",
     "main",
   ]) {
     place(`src/${name}.ts`, "export const x = 1;\n");
@@ -62,75 +63,102 @@ function importing(path: string): string {
   return `import { x } from "${path}";\nexport const y = x;\n`;
 }
 
+/** All ways to import. */
+function formsOf(path: string): string[] {
+  return [
+    importing(path),
+    `export const y = await import("${path}");\n`,
+    `export { x } from "${path}";\n`,
+    `import type { X } from "${path}";\nexport type Y = X;\n`,
+  ];
+}
+
 const allowed: readonly [file: string, path: string][] = [
   ["src/core/probe.ts", "./a.ts"],
   ["src/core/probe.ts", "./deep/a.ts"],
   ["src/core/probe.ts", "zod"],
   ["src/core/deep/probe.ts", "../a.ts"],
-  ["src/fences/xdp/proof/probe.ts", "../core/a.ts"],
-  ["src/fences/xdp/proof/probe.ts", "../generated/a.ts"],
-  ["src/fences/xdp/proof/probe.ts", "../runtime/types.ts"],
+  ["src/fences/xdp/proof/probe.ts", "../../../core/a.ts"],
+  ["src/fences/xdp/proof/probe.ts", "../../../generated/a.ts"],
+  ["src/fences/xdp/proof/probe.ts", "../../../kernel/a.ts"],
+  ["src/fences/xdp/proof/probe.ts", "../../../runtime/types.ts"],
   ["src/fences/xdp/proof/probe.ts", "node:fs"],
-  ["src/net/probe.ts", "../core/a.ts"],
-  ["src/net/probe.ts", "../runtime/types.ts"],
+  ["src/gate/probe.ts", "../core/a.ts"],
+  ["src/gate/probe.ts", "../runtime/types.ts"],
+  ["src/gate/probe.ts", "../log.ts"],
   ["src/runtime/probe.ts", "./types.ts"],
   ["src/runtime/bun_probe.ts", "bun:ffi"],
-  ["src/probe.ts", "./net/a.ts"],
-  ["src/probe.ts", "hono"],
-  ["src/commands/probe.ts", "../gate.ts"],
-  ["src/commands/probe.ts", "../cli.ts"],
+  ["src/daemon/probe.ts", "../gate/a.ts"],
+  ["src/status/probe.ts", "hono"],
+  ["src/cli/probe.ts", "../core/a.ts"],
+  ["src/cli/deep/probe.ts", "../a.ts"],
+  ["src/commands/probe.ts", "../gate/a.ts"],
+  ["src/commands/probe.ts", "../cli/a.ts"],
   ["src/main.ts", "./commands/a.ts"],
-  ["src/main.ts", "./cli.ts"],
-  ["tests/probe.ts", "../src/net/a.ts"],
+  ["src/main.ts", "./cli/a.ts"],
+  ["tests/probe.ts", "../src/gate/a.ts"],
   ["scripts/probe.ts", "../src/core/a.ts"],
 ];
 
-const forbidden: readonly [file: string, path: string][] = [
+/** What scripts/layers.ts refuses: a room below names one above, or what is in no room. */
+const upward: readonly [file: string, path: string][] = [
   ["src/core/probe.ts", "../kernel/a.ts"],
-  ["src/core/probe.ts", "../net/a.ts"],
+  ["src/core/probe.ts", "../gate/a.ts"],
   ["src/core/probe.ts", "../runtime/types.ts"],
-  ["src/core/probe.ts", "../gate.ts"],
-  ["src/core/probe.ts", "./../gate.ts"],
+  ["src/core/probe.ts", "../log.ts"],
+  ["src/core/probe.ts", "./../gate/a.ts"],
+  ["src/core/deep/probe.ts", "../../gate/a.ts"],
+  ["src/core/deep/probe.ts", "../../nowhere/a.ts"],
+  ["src/fences/xdp/proof/probe.ts", "../../../gate/a.ts"],
+  ["src/fences/xdp/proof/probe.ts", "../../../main.ts"],
+  ["src/gate/probe.ts", "../commands/a.ts"],
+  ["src/gate/probe.ts", "../cli/a.ts"],
+  ["src/daemon/probe.ts", "../cli/a.ts"],
+  ["src/runtime/probe.ts", "../kernel/a.ts"],
+  ["src/cli/probe.ts", "../commands/a.ts"],
+  ["src/cli/deep/probe.ts", "../../commands/a.ts"],
+  ["src/cli/probe.ts", "../main.ts"],
+  ["src/commands/probe.ts", "../main.ts"],
+  ["src/commands/probe.ts", "../../tests/a.ts"],
+  ["src/main.ts", "../tests/a.ts"],
+  ["src/log.ts", "./core/a.ts"],
+  ["src/nowhere/probe.ts", "../core/a.ts"],
+];
+
+/** What biome's rules refuse: which modules from outside a room may name. */
+const forbidden: readonly [file: string, path: string][] = [
   ["src/core/probe.ts", "node:fs"],
   ["src/core/probe.ts", "hono"],
   ["src/core/probe.ts", "bun:ffi"],
-  ["src/core/deep/probe.ts", "../../gate.ts"],
-  ["src/fences/xdp/proof/probe.ts", "../net/a.ts"],
-  ["src/fences/xdp/proof/probe.ts", "../runtime/bun.ts"],
-  ["src/fences/xdp/proof/probe.ts", "../runtime/select.ts"],
-  ["src/fences/xdp/proof/probe.ts", "../gate.ts"],
+  ["src/fences/xdp/proof/probe.ts", "../../../runtime/bun.ts"],
   ["src/fences/xdp/proof/probe.ts", "bun:ffi"],
-  ["src/net/probe.ts", "../kernel/a.ts"],
-  ["src/net/probe.ts", "../runtime/deno.ts"],
-  ["src/net/probe.ts", "../commands/a.ts"],
-  ["src/net/probe.ts", "hono"],
+  ["src/gate/probe.ts", "../runtime/deno.ts"],
   ["src/runtime/probe.ts", "../core/a.ts"],
   ["src/runtime/probe.ts", "bun:ffi"],
   ["src/runtime/deno_probe.ts", "bun:ffi"],
   ["src/runtime/bun_probe.ts", "../core/a.ts"],
-  ["src/probe.ts", "./commands/a.ts"],
-  ["src/probe.ts", "./main.ts"],
-  ["src/probe.ts", "./runtime/bun.ts"],
-  ["src/probe.ts", "../tests/a.ts"],
-  ["src/commands/probe.ts", "../main.ts"],
-  ["src/commands/probe.ts", "../../tests/a.ts"],
-  ["src/main.ts", "../tests/a.ts"],
+  ["src/cli/probe.ts", "node:process"],
+  ["src/cli/probe.ts", "../runtime/bun.ts"],
+  ["src/commands/probe.ts", "node:process"],
+  ["src/commands/probe.ts", "bun:ffi"],
   ["src/main.ts", "./runtime/bun.ts"],
   ["scripts/probe.ts", "../tests/a.ts"],
 ];
 
 for (const [file, path] of allowed) {
-  test(`${file} may import ${path}`, () => expect(broken(file, importing(path))).toEqual([[]]));
+  test(`${file} may import ${path}`, () => {
+    expect(broken(file, importing(path))).toEqual([[]]);
+    if (file.startsWith("src/")) for (const form of formsOf(path)) expect(misplaced(file, form)).toEqual([]);
+  });
+}
+for (const [file, path] of upward) {
+  test(`${file} may not import ${path}`, () => {
+    for (const form of formsOf(path)) expect(misplaced(file, form)).toHaveLength(1);
+  });
 }
 for (const [file, path] of forbidden) {
   test(`${file} may not import ${path}`, () => {
-    const forms = [
-      importing(path),
-      `export const y = await import("${path}");\n`,
-      `export { x } from "${path}";\n`,
-      `import type { X } from "${path}";\nexport type Y = X;\n`,
-    ];
-    for (const rules of broken(file, ...forms)) expect(rules).toContain("noRestrictedImports");
+    for (const rules of broken(file, ...formsOf(path))) expect(rules).toContain("noRestrictedImports");
   });
 }
 
@@ -147,10 +175,10 @@ const rules: readonly [file: string, rule: string, source: string][] = [
   ["src/runtime/bun_probe.ts", "noRestrictedGlobals", "export const y = Deno.version;\n"],
   ["src/runtime/deno_probe.ts", "noRestrictedGlobals", "export const y = Bun.version;\n"],
   ["src/probe.ts", "plugin", "export const y = globalThis.Bun;\n"],
-  ["src/core/probe.ts", "plugin", 'export type Y = import("../gate.ts").X;\n'],
+  ["src/core/probe.ts", "plugin", 'export type Y = import("../gate/a.ts").X;\n'],
   ["src/probe.ts", "noProcessGlobal", "export const y = process.pid;\n"],
   ["src/probe.ts", "useNodejsImportProtocol", 'import { pid } from "process";\nexport const y = pid;\n'],
-  ["src/probe.ts", "useImportExtensions", 'import { x } from "./gate";\nexport const y = x;\n'],
+  ["src/probe.ts", "useImportExtensions", 'import { x } from "./log";\nexport const y = x;\n'],
   ["src/probe.ts", "noUndeclaredDependencies", 'import { x } from "left-pad";\nexport const y = x;\n'],
   ["src/probe.ts", "noExplicitAny", "export const y: any = 1;\n"],
   ["src/probe.ts", "noDefaultExport", "export default 1;\n"],
@@ -160,6 +188,8 @@ const rules: readonly [file: string, rule: string, source: string][] = [
   ["src/probe.ts", "noNonNullAssertion", "export const y = [1].at(0)!;\n"],
   ["src/probe.ts", "noUnusedVariables", "const y = 1;\n"],
   ["src/probe.ts", "noConsole", "console.log(1);\n"],
+  ["src/cli/probe.ts", "noConsole", "console.log(1);\n"],
+  ["src/commands/probe.ts", "noConsole", "console.log(1);\n"],
   ["src/probe.ts", "noFloatingPromises", "async function f(): Promise<void> {}\nf();\n"],
   ["src/probe.ts", "noTsIgnore", "// @ts-ignore\nexport const y = 1;\n"],
   ["src/camelCase.ts", "useFilenamingConvention", "export const y = 1;\n"],

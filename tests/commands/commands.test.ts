@@ -222,7 +222,7 @@ describe.skipIf(reason !== undefined)("commands", () => {
     const file = directory.write("ttgate.toml", 'timeout = "1h"\n');
     expect(await text("config", "show", "-c", file)).toContain('timeout = "1h"\n');
     expect(await json("config", "show", "-c", file, "-t", "2h")).toMatchObject({ timeout: "2h" });
-    expect(await text("config", "check", "-c", file)).toBe(`${file} is right\n`);
+    expect(await text("config", "check", "-c", file)).toBe(`${file} is valid\n`);
     expect(await json("config", "check", "-c", file)).toEqual({ valid: true, file });
     expect(await json("config", "schema")).toMatchObject({
       type: "object",
