@@ -48,14 +48,14 @@ function rendered(snapshot: Snapshot): string {
   return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
 }
 
-/** What the kernel made of first bytes; what is zero is left out. */
+/** What the kernel did on first bytes; most counts are left out while they are zero. */
 function judged({ judged }: Snapshot["kernel"]): (readonly [string, string])[] {
   if (judged === null) return [];
   const words: Readonly<Record<string, string>> = {
     wouldBan: "would be banned",
     notBanned: "left to user space",
     noSocket: "without a connection",
-    eventsLost: "not told of",
+    eventsLost: "not reported",
   };
   const told = Object.entries(judged)
     .filter(([outcome, count]) => count > 0 || outcome === "passed" || outcome === "banned")
@@ -81,8 +81,8 @@ function kernelText(kernel: Snapshot["kernel"]): string {
   return `${interfaces.join(", ") || `no interface: ${kernel.reason}`}, ${room}${proof}`;
 }
 
-/** Said only when the kernel's map is full. */
+/** Shown only when the kernel's map is full. */
 function pressure({ userSpaceOnly, folds }: Snapshot["bans"]): (readonly [string, string])[] {
   if (userSpaceOnly === 0 && folds === 0) return [];
-  return [["map full", `${userSpaceOnly} bans in user space only, ${folds} prefixes stand for dense neighbours`]];
+  return [["map full", `${userSpaceOnly} bans in user space only, ${folds} prefixes that cover dense neighbours`]];
 }

@@ -28,7 +28,7 @@ function rendered({ address, source, ban, neverBanned, kernel, connections }: Wh
   if (ban !== null) lines.push(...evidenceText(ban));
   if (neverBanned !== null) lines.push(`never banned: ${neverBanned.prefix} (${neverBanned.why})`);
   if (kernel.fold !== null)
-    lines.push(`folded:   the map is full, ${kernel.fold} stands for its neighbours, most of whom are banned`);
+    lines.push(`folded:   the map is full, so ${kernel.fold} blocks its neighbours too, most of which are banned`);
   lines.push(`kernel:   ${kernelText(ban, kernel.answer)}`);
   if (connections > 0) lines.push(`open now: ${connections} connections`);
   return lines;

@@ -119,7 +119,16 @@ describe("why", () => {
 
   test("shows the evidence", async () => {
     const evidence = { client: "192.0.2.1", port: 5000, firstBytesHex: "474554", firstBytesText: "GET" };
-    const ban = { ...manual, protocol: "http", by: "sniffer", packets: 4, bytes: 240, evidence, lastSeen: "then" };
+    const ban = {
+      ...manual,
+      protocol: "http",
+      by: "sniffer",
+      packets: 4,
+      bytes: 240,
+      evidence,
+      lastSeen: "then",
+      claims: [],
+    };
     daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban }];
     const lines = await text("why", "192.0.2.1");
     for (const part of ["for another 1h: it spoke http", "192.0.2.1 to port 5000", "474554"])
