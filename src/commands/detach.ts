@@ -45,14 +45,9 @@ export const detach: Command = {
 async function detachAll(maps: readonly string[]): Promise<(Detached & { readonly map: string })[]> {
   const { native } = await currentRuntime();
   const { detachFence } = await import("../fences/xdp/detach.ts");
-  const { failureOf } = await import("../daemon/open_fence.ts");
   const results: (Detached & { readonly map: string })[] = [];
   for (const map of maps) {
-    try {
-      results.push({ map, ...(await detachFence(native, map)) });
-    } catch (error) {
-      throw failureOf(error);
-    }
+    results.push({ map, ...(await detachFence(native, map)) });
   }
   return results;
 }

@@ -158,13 +158,13 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
   const { openLearning } = await import("../learning/learning.ts");
   const learning = await openLearning({
     ...{ config, runtime, log },
-    heard: (overheard) => {
+    seen: (exchange) => {
       if (isOver) return;
-      sample.add(overheard.recording);
-      recorder?.record(overheard.recording);
-      if (overheard.spokeFirst) spokeFirst++;
+      sample.add(exchange.recording);
+      recorder?.record(exchange.recording);
+      if (exchange.spokeFirst) spokeFirst++;
       const { accepted } = sample.counts;
-      if (overheard.recording.server === "accepted" && accepted === leastSamples)
+      if (exchange.recording.server === "accepted" && accepted === leastSamples)
         log("info", `The server accepted ${accepted} connections: enough for a profile; more make it surer`);
       if (accepted >= wanted) enough.resolve(`the server accepted ${accepted} connections`);
     },

@@ -5,8 +5,7 @@ import { type Command, helpText } from "../cli/command.ts";
 import type { CommandLine } from "../cli/command_line.ts";
 import { configFlags } from "../cli/config_flags.ts";
 import { loadConfig } from "../config/load.ts";
-import { loadSniffer } from "../config/profile.ts";
-import type { Gate } from "../daemon/daemon.ts";
+import type { Daemon } from "../daemon/daemon.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { version } from "../generated/version.ts";
 import { type Log, openLog } from "../log.ts";
@@ -35,17 +34,17 @@ async function guard({ flags, positionals }: CommandLine): Promise<number> {
     throw new Failure(`Unknown command "${positionals[0]}": see "ttgate --help"`, { exitCode: 2 });
   }
   const { config: file, help: _help, ...given } = flags;
-  const config = loadConfig(given, typeof file === "string" ? file : undefined);
-  const sniffer = loadSniffer(config.profile);
+  const readConfig = () => loadConfig(given, typeof file === "string" ? file : undefined);
+  const config = readConfig();
   const log = openLog(config.log);
   const stop = stopSignal();
   const runtime = await currentRuntime();
-  const { openGate } = await import("../daemon/daemon.ts");
-  const gate = await openGate({ config, sniffer, runtime, version, log });
-  if (hangupReloads) process.on("SIGHUP", () => reload(gate, log));
+  const { openDaemon } = await import("../daemon/daemon.ts");
+  const daemon = await openDaemon({ config, readConfig, runtime, version, log });
+  if (hangupReloads) process.on("SIGHUP", () => reload(daemon, log));
   const signal = await stop;
   log("info", `Stopping on ${signal}`);
-  await gate.close();
+  await daemon.close();
   return 0;
 }
 
@@ -56,10 +55,10 @@ function stopSignal(): Promise<string> {
   });
 }
 
-function reload(gate: Gate, log: Log): void {
+function reload(daemon: Daemon, log: Log): void {
   try {
-    gate.reload();
+    daemon.reload();
   } catch (error) {
-    log("error", `Cannot reload: ${messageOf(error)}; the profile from before goes on`);
+    log("error", `Cannot reload: ${messageOf(error)}; the configuration from before goes on`);
   }
 }

@@ -25,7 +25,7 @@ export const why: Command = daemonCommand({
 function rendered({ address, source, ban, neverBanned, kernel, connections }: Why): string[] {
   const lines = [ban === null ? `${address} is not banned` : `${address} is banned${banText(ban)}`];
   if (source !== address) lines.push(`source:   ${source}`);
-  if (ban !== null) lines.push(...evidenceText(ban));
+  if (ban !== null) lines.push(...evidenceText(ban), ...claimsText(ban));
   if (neverBanned !== null) lines.push(`never banned: ${neverBanned.prefix} (${neverBanned.why})`);
   if (kernel.fold !== null)
     lines.push(`folded:   the map is full, so ${kernel.fold} blocks its neighbours too, most of which are banned`);
@@ -36,13 +36,28 @@ function rendered({ address, source, ban, neverBanned, kernel, connections }: Wh
 
 function banText({ remainingSeconds, source, protocol, by }: BanDetails): string {
   const left = remainingSeconds === null ? "without an end" : `for another ${formatDuration(remainingSeconds * 1000)}`;
-  const reasons = {
+  return ` (${source}) ${left}: ${reasonOf(by, protocol)}`;
+}
+
+function reasonOf(origin: string, protocol: string): string {
+  const reasons: Readonly<Record<string, string>> = {
     sniffer: `it spoke ${protocol}`,
+    kernel: `it spoke ${protocol}, seen by the kernel program`,
+    strikes: "it stayed undecided again and again",
+    server: "the server hung up on it again and again",
     operator: "by command",
-    map: `taken up from the map (${protocol})`,
+    map: `another tool wrote it into the map (${protocol})`,
     foreign: "another tool's entry in the map",
   };
-  return ` (${source}) ${left}: ${reasons[by]}`;
+  return reasons[origin] ?? (origin.startsWith("list:") ? `on the list ${origin.slice(5)}` : `by ${origin}`);
+}
+
+/** Where more than one wants it banned, each with its end. */
+function claimsText({ claims }: BanDetails): string[] {
+  if (claims.length < 2) return [];
+  return claims.map(
+    ({ origin, protocol, until }) => `claim:    ${reasonOf(origin, protocol)}, until ${until ?? "it is lifted"}`,
+  );
 }
 
 function evidenceText({ since, evidence }: BanDetails): string[] {

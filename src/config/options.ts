@@ -23,6 +23,8 @@ export interface OptionDefinition<T> {
   readonly value?: string;
   readonly repeats?: boolean;
   readonly help: string;
+  /** A gate that runs takes another value over, with "kill -HUP" or "ttgate reload". */
+  readonly reloads?: boolean;
   readonly schema: z.ZodType<T>;
 }
 
@@ -125,6 +127,7 @@ export const options = {
     value: "HOST:PORT",
     repeats: true,
     help: "the server behind the gate; the first one that answers is used (default 127.0.0.1:5001)",
+    reloads: true,
     schema: several(text("HOST:PORT, such as 127.0.0.1:5001 or [::1]:5001", parseHostPort), 1).default([
       { host: "127.0.0.1", port: 5001 },
     ]),
@@ -143,12 +146,14 @@ export const options = {
     short: "p",
     value: "NAME|FILE",
     help: "the expected protocol (default tapetrack)",
+    reloads: true,
     schema: name("a profile's name or file").default("tapetrack"),
   },
   timeout: {
     short: "t",
     value: "DURATION",
     help: "how long a ban lasts (default 10m)",
+    reloads: true,
     schema: duration.default(600_000),
   },
   interface: {
@@ -163,11 +168,13 @@ export const options = {
     value: "CIDR",
     repeats: true,
     help: "never ban these; added to the computed never-ban list",
+    reloads: true,
     schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
   },
   "never-ban": {
     value: "auto|none",
     help: "auto: never ban own addresses, gateways, upstreams and, with --scope host, SSH peers; or none (default auto)",
+    reloads: true,
     schema: z.enum(["auto", "none"], `expected "auto" or "none"`).default("auto"),
   },
   scope: {
@@ -192,6 +199,7 @@ export const options = {
   },
   keep: {
     help: "leave the kernel block in place when ttgate stops; every ban still ends on time",
+    reloads: true,
     schema: z.boolean(`expected true or false`).default(false),
   },
   user: {
@@ -202,16 +210,19 @@ export const options = {
   "first-packet": {
     value: "DURATION",
     help: "time limit for the first packet; then the client is closed, not banned (default 10s)",
+    reloads: true,
     schema: duration.default(10_000),
   },
   "max-connections": {
     value: "N",
     help: "connections at a time; when full, the one undecided longest is closed (default: from the open-files limit)",
+    reloads: true,
     schema: whole(1, 1_000_000).optional(),
   },
   "max-per-source": {
     value: "N",
     help: "connections at a time from one source, 0 for no limit (default 0)",
+    reloads: true,
     schema: whole(0, 1_000_000).default(0),
   },
   "max-bans": {
@@ -227,11 +238,13 @@ export const options = {
   judge: {
     value: "none|upstream",
     help: "upstream: ban a source when the server hangs up on it without a byte, --strikes times (default none)",
+    reloads: true,
     schema: z.enum(["none", "upstream"], `expected "none" or "upstream"`).default("none"),
   },
   strikes: {
     value: "N",
     help: "with --judge upstream: how many hang-ups within ten minutes lead to a ban, at least 3 (default 5)",
+    reloads: true,
     schema: whole(fewestStrikes, 1000).default(5),
   },
   record: {
@@ -247,6 +260,7 @@ export const options = {
   log: {
     value: "text|json",
     help: "form of the log on stderr (default text)",
+    reloads: true,
     schema: z.enum(["text", "json"], `expected "text" or "json"`).default("text"),
   },
 } as const satisfies Record<string, OptionDefinition<unknown>>;

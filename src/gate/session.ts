@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of one connection, from accept to its end: hold the first bytes, sniff, settle, relay. Every
 // way out of sniffing goes through settle().
-import type { Evidence } from "../core/bans/bans.ts";
-import { evidenceBytes } from "../core/bans/bans.ts";
+import { type Evidence, evidenceBytes } from "../core/bans/claim.ts";
 import type { Client } from "../core/client.ts";
-import type { Counters } from "../core/counters.ts";
+import type { ConnectionCounters } from "../core/counters.ts";
 import { recordedBytes } from "../core/learn/recording.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
+import type { Desk } from "./desk.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
@@ -19,19 +19,15 @@ export interface SessionContext {
   readonly sniffer: Sniffer;
   readonly dryRun: boolean;
   readonly firstPacketMs: number;
-  readonly counters: Counters;
+  readonly counters: ConnectionCounters;
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
+  readonly desk: Desk;
   nowMs(): number;
   /** Ends the connection of a source that is or was to be banned. */
   reject(socket: TcpSocket, client: Client): void;
-  /**
-   * Table and kernel; when it returns, the source is blocked or the reason why not was logged. In a dry run
-   * the table only.
-   */
-  ban(client: Client, protocol: string, evidence: Evidence): void;
   /** Where first bytes are recorded or judged further. */
-  readonly observer?: SessionObserver | undefined;
+  readonly observer: SessionObserver | undefined;
 }
 
 /** Bytes kept for a server that is still being connected to; then the client waits in its own kernel. */
@@ -140,7 +136,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
         return;
       case "ban":
         counters.foreign++;
-        this.#context.ban(this.client, would.protocol, this.#evidence());
+        this.#accuse(would.protocol, this.#evidence());
         return;
       case "close":
         counters.undecided++;
@@ -159,15 +155,20 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   #ban(protocol: string): void {
     const evidence = this.#evidence();
     this.#finish();
-    this.#context.ban(this.client, protocol, evidence);
+    this.#accuse(protocol, evidence);
     this.#context.reject(this.#socket, this.client);
+  }
+
+  #accuse(protocol: string, evidence: Evidence): void {
+    const { desk, counters } = this.#context;
+    if (desk.ban(this.client, { origin: "sniffer", reason: protocol, evidence }) === "spared") counters.spared++;
   }
 
   async #connect(isExpected: boolean): Promise<void> {
     const { counters, upstreams } = this.#context;
     const relay = new Relay(this.#socket, this);
-    const listener = this.#context.observer?.relays(this.client, isExpected);
-    const events = listener?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
+    const tap = this.#context.observer?.relays(this.client, isExpected);
+    const events = tap?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
     const opened = await upstreams.open(events, this.#context.nowMs());
     if (opened === undefined) {
       if (this.#state === "over") return;
@@ -186,9 +187,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#state = "relaying";
     this.#relay = relay;
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
-    listener?.start(opened.socket, this.#held, this.#clientEnded);
+    tap?.start(opened.socket, this.#held, this.#clientEnded);
     relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
-    listener?.join(this.#socket);
+    tap?.join(this.#socket);
     this.#held = none;
   }
 

@@ -71,7 +71,7 @@ describe("a stranger", () => {
     stranger.send(`GET /\u001b[2J\r\n${"x".repeat(200)}`);
     await until("a reset", () => stranger.wasReset);
     const [ban] = bed.bans.all();
-    expect(ban).toMatchObject({ protocol: "http", by: "sniffer", prefix: { text: "127.3.0.1" } });
+    expect(ban).toMatchObject({ reason: "http", origin: "sniffer", prefix: { text: "127.3.0.1" } });
     expect(ban?.evidence).toMatchObject({
       clientAddress: "127.3.0.1",
       clientPort,

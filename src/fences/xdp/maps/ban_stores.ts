@@ -38,6 +38,15 @@ export class BanStores {
     return main;
   }
 
+  /** The documented map has room for an expiry and nothing else. */
+  get counts(): boolean {
+    return this.#ipv4 === undefined;
+  }
+
+  get holdsRanges(): boolean {
+    return this.#own !== undefined;
+  }
+
   get #all(): readonly BanStore[] {
     return [this.#ipv4, this.#own?.exact, this.#own?.cidr].filter((store) => store !== undefined);
   }
@@ -112,7 +121,7 @@ export class BanStores {
     this.#tellRanges();
     this.#ipv4?.sweep(nowMs, () => true);
     for (const records of this.#ipv4?.records() ?? []) {
-      for (const { prefix, foreign } of records) if (!foreign) this.#ours.add(prefix.text);
+      for (const { prefix, origin } of records) if (origin !== "foreign") this.#ours.add(prefix.text);
     }
   }
 
