@@ -122,7 +122,7 @@ describe.skipIf(reason !== undefined)("learn", () => {
     expect(statSync(directory.file("seen")).mode & 0o777).toBe(0o600);
     const same = await command("replay", "seen", "--profile", "site.toml");
     expect([same.code, same.stderr]).toEqual([0, ""]);
-    expect(same.stdout).toContain("Of those that the server accepted site.toml turns away none");
+    expect(same.stdout).toContain("Of those that the server accepted, site.toml rejects none");
     const web = await command("replay", "seen", "--profile", "http", "--against", "site.toml", "--json");
     expect([web.code, web.stderr]).toEqual([1, ""]);
     const lines = web.stdout
