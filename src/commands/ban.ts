@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate ban`: bans a source, or a list of them.
+import { basename } from "node:path";
 import { listFlag, sendList } from "../cli/ban_list.ts";
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
@@ -23,6 +24,7 @@ export const ban: Command = daemonCommand({
     if (typeof from === "string") {
       const query = new URLSearchParams({
         force: String(force),
+        name: listName(from),
         ...(typeof duration === "string" ? { for: duration } : {}),
       });
       return sendList({ ...call, file: from, path: `/bans/list?${query}`, done: "Banned" }, env);
@@ -30,8 +32,22 @@ export const ban: Command = daemonCommand({
     const reply = await call.daemon.ask("POST", "/bans", { address: call.positionals[0], for: duration, force });
     if (reply.status !== 201) throw refusal(reply);
     const view = reply.body as BanView;
-    const left = view.remainingSeconds === null ? "ever" : formatDuration(view.remainingSeconds * 1000);
-    env.stdout.line(call.json ? JSON.stringify(view) : `Banned ${view.source} for ${left}`);
+    env.stdout.line(call.json ? JSON.stringify(view) : rendered(view));
     return 0;
   },
 });
+
+/** Where somebody else wants the source banned for longer, that is how long it is. */
+function rendered({ source, remainingSeconds, by }: BanView): string {
+  const left = remainingSeconds === null ? "ever" : formatDuration(remainingSeconds * 1000);
+  return `Banned ${source} for ${left}${by === "operator" ? "" : ` (by ${by})`}`;
+}
+
+/** The name that its bans go by: that of the file. */
+function listName(file: string): string {
+  return file === "-"
+    ? "stdin"
+    : basename(file)
+        .replaceAll(/[^A-Za-z0-9._-]/g, "-")
+        .slice(0, 64);
+}

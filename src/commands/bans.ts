@@ -23,9 +23,15 @@ export const bans: Command = daemonCommand({
 
 function rendered(bans: readonly BanView[], total: number): string {
   if (total === 0) return "Nobody is banned";
-  const rows = bans.map(({ source, protocol, by, remainingSeconds, packets }) => {
+  const rows = bans.map(({ source, protocol, claims, remainingSeconds, packets }) => {
     const left = remainingSeconds === null ? "ever" : formatDuration(remainingSeconds * 1000);
-    return [source, protocol, by, left, packets === null ? "-" : String(packets)];
+    return [
+      source,
+      protocol,
+      claims.map(({ origin }) => origin).join(","),
+      left,
+      packets === null ? "-" : String(packets),
+    ];
   });
   const table = [["SOURCE", "PROTOCOL", "BY", "LEFT", "DROPPED"], ...rows];
   const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));

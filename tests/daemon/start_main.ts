@@ -3,7 +3,7 @@
 // which steps were done and what is left in the process: `bun start_main.ts NUMBER -- OPTIONS...`.
 import { createServer } from "node:net";
 import process from "node:process";
-import { parseCommandLine } from "../../src/cli.ts";
+import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { options } from "../../src/config/options.ts";
 import { openDaemon } from "../../src/daemon/daemon.ts";
