@@ -16,10 +16,12 @@ afterEach(() => daemon[Symbol.asyncDispose]());
 const manual = {
   ...{ source: "192.0.2.1", protocol: "manual", by: "operator", since: "2026-01-01T00:00:00Z" },
   ...{ until: "2026-01-01T01:00:00Z", remainingSeconds: 3600, packets: null, bytes: null },
+  claims: [{ origin: "operator" }],
 };
 const forEver = {
   ...manual,
   ...{ source: "2001:db8::/64", protocol: "http", by: "sniffer", until: null, remainingSeconds: null, packets: 12 },
+  claims: [{ origin: "sniffer" }, { origin: "list:drop" }],
 };
 
 async function text(...args: readonly string[]): Promise<string> {
@@ -37,9 +39,9 @@ describe("bans", () => {
     daemon.answers["GET /bans"] = [200, { total: 2, bans: [manual, forEver] }];
     expect(await text("bans")).toBe(
       [
-        "SOURCE         PROTOCOL  BY        LEFT  DROPPED",
-        "192.0.2.1      manual    operator  1h    -",
-        "2001:db8::/64  http      sniffer   ever  12",
+        "SOURCE         PROTOCOL  BY                 LEFT  DROPPED",
+        "192.0.2.1      manual    operator           1h    -",
+        "2001:db8::/64  http      sniffer,list:drop  ever  12",
         "",
       ].join("\n"),
     );
@@ -62,7 +64,7 @@ describe("ban and lift", () => {
     expect(await text("lift", "192.0.2.0/24")).toBe("Lifted 192.0.2.1, 192.0.2.2\n");
     expect(daemon.requests.map(({ body }) => body)).toEqual(['{"address":"192.0.2.7","for":"1h","force":true}', ""]);
     daemon.answers["POST /bans"] = [201, forEver];
-    expect(await text("ban", "2001:db8::1")).toBe("Banned 2001:db8::/64 for ever\n");
+    expect(await text("ban", "2001:db8::1")).toBe("Banned 2001:db8::/64 for ever (by sniffer)\n");
   });
 
   test("send a long list in batches of whole lines, count on through them, and show progress", async () => {
@@ -71,7 +73,7 @@ describe("ban and lift", () => {
       (_, number) => `10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`,
     );
     const batches: string[] = [];
-    daemon.answers["POST /bans/list?force=false&for=1h"] = ({ body }) => {
+    daemon.answers["POST /bans/list?force=false&name=stdin&for=1h"] = ({ body }) => {
       batches.push(body);
       return [200, { done: body.trimEnd().split("\n").length - 1, failed: 1, failures: [{ line: 2, message: "No" }] }];
     };

@@ -96,7 +96,7 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
     const seen = await waitFor("five bans", async () => (await gate.bans()).length === 5 && (await gate.bans()));
     expect((await visits).map(({ outcome }) => outcome)).toEqual(Array.from({ length: 5 }, () => "open"));
     expect(seen.map(({ protocol, by }) => [protocol, by])).toEqual(
-      Array.from({ length: 5 }, () => ["http", "sniffer"]),
+      Array.from({ length: 5 }, () => ["http", "kernel"]),
     );
     const source = network.clientIpv4(2);
     expect((await gate.ban(source))?.evidence).toMatchObject({
@@ -170,7 +170,7 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
 
     directory.write("site.toml", 'expect = { kind = "nonsense" }\n');
     gate.child.signal("SIGHUP");
-    await gate.child.said(/Cannot reload: [^\n]*site\.toml[^\n]*; the profile from before goes on/);
+    await gate.child.said(/Cannot reload: [^\n]*site\.toml[^\n]*; the configuration from before goes on/);
     await visit(network, network.clientIpv4(4), greeting);
     expect(await gate.ban(network.clientIpv4(4))).toBeUndefined();
 
@@ -215,7 +215,7 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
     const [program] = xdpPrograms(network.gate, network.device);
     expect(program).toBeDefined();
     const next = stack.use(await start(network, map));
-    expect(await next.banned(source)).toMatchObject({ protocol: "http", by: "map" });
+    expect(await next.banned(source)).toMatchObject({ protocol: "http", by: "kernel" });
     expect(xdpPrograms(network.gate, network.device)).not.toEqual([program]);
     await visit(network, network.clientIpv4(3));
     await next.banned(network.clientIpv4(3));
