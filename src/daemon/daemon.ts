@@ -10,9 +10,9 @@ import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
 import { Failure, messageOf } from "../failure.ts";
-import { FenceGroup } from "../fences/fence_group.ts";
-import type { Desk } from "../gate/desk.ts";
+import { joined } from "../fences/fence_group.ts";
 import { Gate } from "../gate/gate.ts";
+import { requireFree } from "../gate/listener.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log, LogForm } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
@@ -21,7 +21,7 @@ import { KernelJudge } from "../sources/kernel_judge.ts";
 import { MapWatch } from "../sources/map_watch.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
-import { BanDesk } from "./ban_desk.ts";
+import { DaemonBans } from "./bans.ts";
 import { announce } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { Protection } from "./protection.ts";
@@ -90,49 +90,43 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => recorder?.close());
   step("recording opened");
 
-  // The desk comes with the fence, and the fence last: where another gate has the port, its block must go on.
-  const desk: Desk = {
-    refuses: (client) => banDesk.refuses(client),
-    ban: (client, offence) => banDesk.ban(client, offence),
-    isFenced: (client) => banDesk.isFenced(client),
-  };
-  const gate = new Gate({
-    ...{ config, sniffer, runtime, desk, log, recorder, nowMs },
-    upstreamChanged: ({ address, reachable, error }) =>
-      events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
-  });
-  if (!isInline) await gate.requireFree();
+  if (!isInline) await requireFree(runtime, config.listen);
   step("port found free");
 
   const protocols = [...sniffer.protocols, refusedByServer, undecidedTooOften];
   const xdp = await openFence(config, { runtime, version, table, protocols, nowMs, onStep: step, log });
-  const fence = xdp === undefined ? undefined : new FenceGroup(xdp);
+  const fence = xdp === undefined ? undefined : joined([xdp]);
   let keep = config.keep || xdp?.stoodBefore === true;
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
-  const banDesk = new BanDesk({
+  const bans = new DaemonBans({
     ...{ dryRun, fence, events, log, nowMs, timeoutMs: () => config.timeout },
     maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
   });
-  banDesk.follow(gate);
-  const { enforcement } = banDesk;
+  const { enforcement, desk } = bans;
+  const gate = new Gate({
+    ...{ config, sniffer, runtime, desk, log, recorder, nowMs },
+    upstreamChanged: ({ address, reachable, error }) =>
+      events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
+  });
+  enforcement.follow(gate);
   const kernelJudge =
     xdp?.judge === undefined
       ? undefined
       : new KernelJudge({
           ...{ judge: () => xdp.judge, neverBan: enforcement.neverBan, counters: gate.counters, alone: isInline },
           ipv6Bits: config["ipv6-prefix"],
-          ban: (client, offence) => banDesk.ban(client, offence),
+          ban: (client, offence) => desk.ban(client, offence),
         });
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
 
   const ticker = new Ticker(log, nowMs);
   const readiness = new Readiness({ gate, kernelJudge, ticker, nowMs });
   const status = new DaemonStatus({
-    ...{ version, gate, desk: banDesk, readiness, fence, kernelJudge, recorder, nowMs },
+    ...{ version, gate, bans, readiness, fence, kernelJudge, recorder, nowMs },
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
@@ -160,7 +154,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   keep = config.keep;
   sayStart(config, status.snapshot(), log);
   await watch?.adoptAll();
-  banDesk.log.started();
+  bans.log.started();
   step("bans of the map taken up");
 
   const isServing = () => readiness.phase === "serving";
@@ -173,7 +167,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
   ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => protection.resolve() });
-  ticker.add({ name: "log", everyMs: tickMs, run: () => banDesk.log.flush() });
+  ticker.add({ name: "log", everyMs: tickMs, run: () => bans.log.flush() });
   if (fence !== undefined) {
     ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config)) });
     ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
@@ -204,7 +198,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   function lookAt(from: Fence): void {
     status.fence = from.status();
     const { managedBy, places } = status.fence;
-    banDesk.isFenceUp = managedBy !== undefined || places.some(({ attach }) => attach !== "none");
+    bans.isFenceUp = managedBy !== undefined || places.some(({ attach }) => attach !== "none");
   }
 
   /** All that can go wrong goes wrong before anything is changed. */

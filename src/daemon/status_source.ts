@@ -25,7 +25,7 @@ import {
   type Snapshot,
   type Why,
 } from "../status/snapshot.ts";
-import type { BanDesk } from "./ban_desk.ts";
+import type { DaemonBans } from "./bans.ts";
 import type { Readiness } from "./readiness.ts";
 
 export interface StatusParts {
@@ -33,7 +33,7 @@ export interface StatusParts {
   readonly version: string;
   readonly runtime: string;
   readonly gate: Gate;
-  readonly desk: BanDesk;
+  readonly bans: DaemonBans;
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
   readonly kernelJudge: KernelJudge | undefined;
@@ -57,7 +57,7 @@ export class DaemonStatus implements StatusSource {
 
   snapshot(): Snapshot {
     const { gate, kernelJudge } = this.#parts;
-    const { counters, enforcement } = this.#parts.desk;
+    const { counters, enforcement } = this.#parts.bans;
     const config = this.#parts.config();
     const { full, failed } = { full: counters.kernelFull, failed: counters.kernelFailed };
     return {
@@ -96,11 +96,11 @@ export class DaemonStatus implements StatusSource {
   }
 
   metrics(ready: boolean): string {
-    return renderMetrics(this.snapshot(), this.#parts.desk.latency, ready);
+    return renderMetrics(this.snapshot(), this.#parts.bans.latency, ready);
   }
 
   bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] } {
-    const { enforcement } = this.#parts.desk;
+    const { enforcement } = this.#parts.bans;
     const shown = enforcement.bans.all().take(limit);
     return { total: enforcement.bans.size, bans: [...shown.map((ban) => this.#view(ban))] };
   }
@@ -117,7 +117,7 @@ export class DaemonStatus implements StatusSource {
 
   why(address: string): ChangeResult<Why> {
     const { fence, gate } = this.#parts;
-    const { enforcement, operator } = this.#parts.desk;
+    const { enforcement, operator } = this.#parts.bans;
     const source = operator.prefixOf(address);
     const single = parsePrefix(address);
     if (source === undefined || single === undefined) return notAnAddress(address);
@@ -137,7 +137,7 @@ export class DaemonStatus implements StatusSource {
   }
 
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
-    const result = this.#parts.desk.operator.ban(address, forMs, force);
+    const result = this.#parts.bans.operator.ban(address, forMs, force);
     return result.kind !== "done" ? result : { kind: "done", value: this.#view(result.value) };
   }
 
@@ -146,15 +146,15 @@ export class DaemonStatus implements StatusSource {
   }
 
   lift(address: string): ChangeResult<readonly string[]> {
-    return this.#parts.desk.operator.lift(address);
+    return this.#parts.bans.operator.lift(address);
   }
 
   banList(text: string, options: ListOptions): Promise<ListResult> {
-    return banList(this.#parts.desk.operator, text, options);
+    return banList(this.#parts.bans.operator, text, options);
   }
 
   liftList(text: string): Promise<ListResult> {
-    return liftList(this.#parts.desk.operator, text);
+    return liftList(this.#parts.bans.operator, text);
   }
 
   reload(): ReloadAnswer {
@@ -163,8 +163,8 @@ export class DaemonStatus implements StatusSource {
 
   /** Of an address the ban that its client would meet; of a range the ban that covers all of it. */
   #banOf(prefix: Prefix, nowMs: number): Ban | undefined {
-    const { config, desk } = this.#parts;
-    const { enforcement } = desk;
+    const { config, bans } = this.#parts;
+    const { enforcement } = bans;
     if (prefix.bits < 128) return enforcement.bans.covering(prefix, nowMs);
     return enforcement.bans.find(new Client(prefix.text, 0, config()["ipv6-prefix"]), nowMs);
   }

@@ -4,11 +4,16 @@
 import type { Prefix } from "../core/address.ts";
 import type { Fence, FenceEntry, FenceOutcome, FencePlace, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 
-export class FenceGroup implements Fence {
+/** @returns the fence itself where there is one only. */
+export function joined([first, ...others]: readonly [Fence, ...Fence[]]): Fence {
+  return others.length === 0 ? first : new FenceGroup(first, others);
+}
+
+class FenceGroup implements Fence {
   readonly #first: Fence;
   readonly #others: readonly Fence[];
 
-  constructor(first: Fence, ...others: readonly Fence[]) {
+  constructor(first: Fence, others: readonly Fence[]) {
     this.#first = first;
     this.#others = others;
   }
@@ -48,7 +53,6 @@ export class FenceGroup implements Fence {
 
   status(): FenceStatus {
     const first = this.#first.status();
-    if (this.#others.length === 0) return first;
     const others = this.#others.map((other) => other.status());
     const all = [first, ...others];
     const places = bestPlaces(all.flatMap((status) => status.places));

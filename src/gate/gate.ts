@@ -4,7 +4,7 @@
 // and the gate only watches its server.
 import type { Config } from "../config/options.ts";
 import { serversOf } from "../config/servers.ts";
-import { formatEndpoint, type Prefix } from "../core/address.ts";
+import type { Prefix } from "../core/address.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
@@ -12,10 +12,10 @@ import type { Sniffer } from "../core/sniff.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import type { Log } from "../log.ts";
 import type { Recorder } from "../recording/recorder.ts";
-import { type Listener, type Runtime, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
+import type { Desk } from "../sources/desk.ts";
 import { type AcceptorContext, acceptor } from "./acceptor.ts";
-import type { Desk } from "./desk.ts";
-import { cannotListen } from "./listen_error.ts";
+import { openListener } from "./listener.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
 import { Rejection } from "./rejection.ts";
 import type { SessionObserver } from "./session_observer.ts";
@@ -115,21 +115,9 @@ export class Gate implements BanFollower {
     return this.#context.maxConnections;
   }
 
-  /**
-   * Before anything is changed in the kernel: where another gate has the port, its block must go on.
-   * @throws Failure when the port cannot be had.
-   */
-  async requireFree(): Promise<void> {
-    const listener = await this.#open((socket) => {
-      socket.reset();
-      return silentEvents;
-    });
-    listener.close();
-  }
-
   /** @throws Failure when the port cannot be had. */
   async listen(): Promise<void> {
-    this.#listener = await this.#open(acceptor(this.#context));
+    this.#listener = await openListener(this.#parts.runtime, this.#config.listen, acceptor(this.#context));
   }
 
   /** From now on connections of banned sources end without a packet. */
@@ -181,15 +169,6 @@ export class Gate implements BanFollower {
     const { dryRun, desk } = this.#context;
     if (dryRun) return;
     this.counters.cut += this.sessions.cutWhere((client) => desk.refuses(client));
-  }
-
-  async #open(accept: (socket: TcpSocket) => ReturnType<ReturnType<typeof acceptor>>): Promise<Listener> {
-    const { host, port } = this.#config.listen;
-    try {
-      return await this.#parts.runtime.listen({ host, port, accept });
-    } catch (error) {
-      throw cannotListen("--listen", formatEndpoint({ address: host, port }), error);
-    }
   }
 
   #upstreamChanged(status: UpstreamStatus): void {

@@ -6,7 +6,7 @@ import { ServerStrikes } from "../core/bans/server_strikes.ts";
 import { refusedByServer, Strikes, undecidedTooOften } from "../core/bans/strikes.ts";
 import type { Client } from "../core/client.ts";
 import type { Recorder } from "../recording/recorder.ts";
-import type { Offence } from "../sources/client_bans.ts";
+import type { Offence } from "../sources/desk.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { type Exchange, type Tap, Taps } from "./tap.ts";
 

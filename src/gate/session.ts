@@ -8,7 +8,7 @@ import { recordedBytes } from "../core/learn/recording.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
-import type { Desk } from "./desk.ts";
+import type { Desk, Offence } from "../sources/desk.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
@@ -63,7 +63,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     if (this.#state === "over") return;
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
-    if (this.#state === "sniffing") this.#judge(false);
+    if (this.#state === "sniffing") this.#settle(this.#judge(false));
     else if (this.#heldBytes > heldLimitBytes) this.#socket.pause();
   }
 
@@ -71,12 +71,12 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
 
   end(): void {
     this.#clientEnded = true;
-    if (this.#state === "sniffing") this.#judge(true);
+    if (this.#state === "sniffing") this.#settle(this.#judge(true));
   }
 
   /** The time for a first packet is over. */
   deadline(): void {
-    if (this.#state === "sniffing") this.#judge(true);
+    if (this.#state === "sniffing") this.#settle(this.#judge(true));
   }
 
   /** The client is gone before it was relayed. */
@@ -96,15 +96,15 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     relay?.cut();
   }
 
-  #judge(ended: boolean): void {
+  #judge(ended: boolean): Verdict {
     const { sniffer, dryRun } = this.#context;
-    const decision = verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
-    if (decision.kind !== "hold") this.#settle(decision);
+    return verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
   }
 
   /** The only way out of sniffing. */
-  #settle(decision: Exclude<Verdict, { kind: "hold" }>): void {
-    const { counters, sessions } = this.#context;
+  #settle(decision: Verdict): void {
+    if (decision.kind === "hold") return;
+    const { counters, sessions, desk } = this.#context;
     sessions.decided(this, this.#deadlineMs);
     switch (decision.kind) {
       case "relay":
@@ -115,7 +115,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
       case "ban":
         counters.foreign++;
         this.#turnedAway(false);
-        this.#ban(decision.protocol);
+        // The ban first, the end second: when the source hears of it, its next packet is dropped already.
+        if (desk.ban(this.client, this.#endedFor(decision.protocol)) === "spared") counters.spared++;
+        this.#context.reject(this.#socket, this.client);
         return;
       case "close":
         counters.undecided++;
@@ -130,13 +132,13 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
 
   /** What would have become of it but for the dry run. */
   #countWould({ would }: Extract<Verdict, { kind: "relay" }>): void {
-    const { counters } = this.#context;
+    const { counters, desk } = this.#context;
     switch (would?.kind) {
       case undefined:
         return;
       case "ban":
         counters.foreign++;
-        this.#accuse(would.protocol, this.#evidence());
+        desk.ban(this.client, { origin: "sniffer", reason: would.protocol, evidence: this.#evidence() });
         return;
       case "close":
         counters.undecided++;
@@ -151,17 +153,11 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isSilent);
   }
 
-  /** The ban first, the end second: when the source hears of it, its next packet is dropped already. */
-  #ban(protocol: string): void {
+  /** The offence of a client that spoke another protocol; its session is over. */
+  #endedFor(protocol: string): Offence {
     const evidence = this.#evidence();
     this.#finish();
-    this.#accuse(protocol, evidence);
-    this.#context.reject(this.#socket, this.client);
-  }
-
-  #accuse(protocol: string, evidence: Evidence): void {
-    const { desk, counters } = this.#context;
-    if (desk.ban(this.client, { origin: "sniffer", reason: protocol, evidence }) === "spared") counters.spared++;
+    return { origin: "sniffer", reason: protocol, evidence };
   }
 
   async #connect(isExpected: boolean): Promise<void> {

@@ -3,12 +3,12 @@
 // together with what the server made of it.
 import type { Config } from "../config/options.ts";
 import type { Sniffer } from "../core/sniff.ts";
-import { openDesk } from "../gate/desk.ts";
 import { Gate } from "../gate/gate.ts";
 import { type Exchange, Taps } from "../gate/tap.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
+import { openDesk } from "../sources/desk.ts";
 
 export interface LearningOptions {
   readonly config: Config;

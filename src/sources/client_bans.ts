@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bans of clients by what their own connection showed, whoever judged it: the sniffer, strikes, the kernel's
-// judge, the server. Finds what of the source may be banned, and tells who is spared.
+// The desk of every gate: bans of clients by what their own connection showed, whoever judged it (the sniffer,
+// strikes, the kernel's judge, the server). Finds what of the source may be banned, and tells who is spared.
 
-import type { Evidence, Origin } from "../core/bans/claim.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import type { Client } from "../core/client.ts";
 import type { LatencyHistogram } from "../core/counters.ts";
-
-/** Why a client is to be banned. */
-export interface Offence {
-  readonly origin: Extract<Origin, "sniffer" | "strikes" | "kernel" | "server">;
-  /** The protocol spoken, or what stands in its place. */
-  readonly reason: string;
-  readonly evidence: Evidence;
-}
+import type { Desk, Offence } from "./desk.ts";
 
 /** A client that would be banned but for the never-ban list. */
 export interface Spared {
@@ -32,17 +24,28 @@ export interface ClientBansOptions {
   readonly dryRun: boolean;
   /** From verdict to map entry. */
   readonly latency: LatencyHistogram;
+  /** Whether a fence holds somewhere. */
+  readonly isFenceUp: () => boolean;
   spared(spared: Spared): void;
 }
 
-export class ClientBans {
+export class ClientBans implements Desk {
   readonly #options: ClientBansOptions;
 
   constructor(options: ClientBansOptions) {
     this.#options = options;
   }
 
-  /** When it returns, the source is refused, by the fence too if it has room. */
+  refuses(client: Client): boolean {
+    const { enforcement, nowMs } = this.#options;
+    return enforcement.refuses(client, nowMs());
+  }
+
+  isFenced(client: Client): boolean {
+    const { enforcement, nowMs, isFenceUp } = this.#options;
+    return isFenceUp() && enforcement.isFenced(client, nowMs());
+  }
+
   ban(client: Client, offence: Offence): "banned" | "spared" {
     const { enforcement, nowMs, latency, dryRun } = this.#options;
     const target = enforcement.neverBan.bannable(client);

@@ -7,7 +7,7 @@ import type { ConnectionCounters } from "../core/counters.ts";
 import type { SignatureTable } from "../core/signature/table.ts";
 import { type InlineDecision, type InlineJudge, zeroCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
-import type { Offence } from "./client_bans.ts";
+import type { Offence } from "./desk.ts";
 
 /** A flood of decisions does not hold up what else there is to do. */
 const decisionsAtOnce = 500;

@@ -95,9 +95,7 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
     const visits = Promise.all([2, 3, 4, 5, 6].map((number) => visit(network, network.clientIpv4(number))));
     const seen = await waitFor("five bans", async () => (await gate.bans()).length === 5 && (await gate.bans()));
     expect((await visits).map(({ outcome }) => outcome)).toEqual(Array.from({ length: 5 }, () => "open"));
-    expect(seen.map(({ protocol, by }) => [protocol, by])).toEqual(
-      Array.from({ length: 5 }, () => ["http", "kernel"]),
-    );
+    expect(seen.map(({ protocol, by }) => [protocol, by])).toEqual(Array.from({ length: 5 }, () => ["http", "kernel"]));
     const source = network.clientIpv4(2);
     expect((await gate.ban(source))?.evidence).toMatchObject({
       client: source,

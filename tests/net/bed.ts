@@ -7,9 +7,10 @@ import { configSchema } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
 import type { Bans } from "../../src/core/bans/bans.ts";
 import { Events } from "../../src/core/bans/events.ts";
+import type { Fence } from "../../src/core/bans/fence.ts";
 import type { BanCounters, ConnectionCounters } from "../../src/core/counters.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
-import { BanDesk } from "../../src/daemon/ban_desk.ts";
+import { DaemonBans } from "../../src/daemon/bans.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import type { StrikeLimits } from "../../src/gate/observer.ts";
 import type { Sessions } from "../../src/gate/sessions.ts";
@@ -155,12 +156,13 @@ export interface BedOptions {
   readonly sniffer?: Sniffer;
   /** What becomes of first packets beyond their verdict; strikes are not counted without it. */
   readonly observer?: Partial<StrikeLimits> & { readonly recorder?: Recorder };
+  readonly fence?: Fence;
 }
 
 /** A gate as the daemon makes it, before a desk of its own without a kernel. */
 export class Bed implements AsyncDisposable {
   readonly gate: Gate;
-  readonly desk: BanDesk;
+  readonly daemonBans: DaemonBans;
   readonly changes: UpstreamStatus[] = [];
   readonly log: string[] = [];
   readonly #clients: Peer[] = [];
@@ -169,8 +171,8 @@ export class Bed implements AsyncDisposable {
   private constructor(options: BedOptions) {
     const nowMs = () => this.nowMs();
     const dryRun = options.dryRun ?? false;
-    this.desk = new BanDesk({
-      ...{ dryRun, nowMs, maxBans: 10_000, ipv6Bits: 64, neverBan: [], fence: undefined },
+    this.daemonBans = new DaemonBans({
+      ...{ dryRun, nowMs, maxBans: 10_000, ipv6Bits: 64, neverBan: [], fence: options.fence },
       events: new Events(16, 0),
       timeoutMs: () => 60_000,
       log: (_level, message) => {
@@ -195,11 +197,11 @@ export class Bed implements AsyncDisposable {
       sniffer: { ...sniffer, undecidedLimit: observer?.undecided },
       runtime: { ...runtime, connect: options.connect?.(runtime.connect) ?? runtime.connect },
       desk: {
-        refuses: (client) => this.desk.refuses(client),
-        isFenced: (client) => this.desk.isFenced(client),
+        refuses: (client) => this.daemonBans.desk.refuses(client),
+        isFenced: (client) => this.daemonBans.desk.isFenced(client),
         ban: (client, offence) => {
           options.onBan?.();
-          return this.desk.ban(client, offence);
+          return this.daemonBans.desk.ban(client, offence);
         },
       },
       recorder: observer?.recorder,
@@ -207,7 +209,7 @@ export class Bed implements AsyncDisposable {
       nowMs,
       upstreamChanged: (status) => this.changes.push(status),
     });
-    this.desk.follow(this.gate);
+    this.daemonBans.enforcement.follow(this.gate);
   }
 
   static async open(options: BedOptions): Promise<Bed> {
@@ -217,7 +219,7 @@ export class Bed implements AsyncDisposable {
   }
 
   get counters(): ConnectionCounters & BanCounters {
-    return { ...this.gate.counters, ...this.desk.counters };
+    return { ...this.gate.counters, ...this.daemonBans.counters };
   }
 
   get sessions(): Sessions {
@@ -229,7 +231,7 @@ export class Bed implements AsyncDisposable {
   }
 
   get bans(): Bans {
-    return this.desk.enforcement.bans;
+    return this.daemonBans.enforcement.bans;
   }
 
   get port(): number {

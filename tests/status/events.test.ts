@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { requirePrefix } from "../../src/core/address.ts";
 import { Events } from "../../src/core/bans/events.ts";
 import { Client } from "../../src/core/client.ts";
-import { BanDesk } from "../../src/daemon/ban_desk.ts";
+import { DaemonBans } from "../../src/daemon/bans.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { HttpServer } from "../../src/runtime/types.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
@@ -24,8 +24,8 @@ const evidence = {
 let clock: { nowMs: number };
 let events: Events;
 let streams: EventStreams;
-let desk: BanDesk;
-let dryRun: BanDesk;
+let bans: DaemonBans;
+let dryRun: DaemonBans;
 let server: HttpServer;
 let url: string;
 
@@ -37,8 +37,8 @@ beforeEach(async () => {
     ...{ maxBans: 3, ipv6Bits: 64, timeoutMs: () => 60_000, fence: undefined, events, nowMs, log: () => {} },
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   };
-  desk = new BanDesk({ ...options, dryRun: false });
-  dryRun = new BanDesk({ ...options, dryRun: true });
+  bans = new DaemonBans({ ...options, dryRun: false });
+  dryRun = new DaemonBans({ ...options, dryRun: true });
   streams = new EventStreams(events, nowMs);
   const source = { follow: (id: string | undefined) => streams.open(id) } as StatusSource;
   const app = statusApp(source, { token: "t", closed: false });
@@ -94,13 +94,13 @@ class Following implements AsyncDisposable {
 }
 
 function ban(number: number): void {
-  desk.operator.ban(`192.0.2.${number}`, undefined, false);
+  bans.operator.ban(`192.0.2.${number}`, undefined, false);
 }
 
 describe("what is told", () => {
   test("a ban by the sniffer, with all that belongs to it, and its end", async () => {
     await using following = await Following.open();
-    desk.ban(new Client("192.0.2.1", 4711, 64), { origin: "sniffer", reason: "http", evidence });
+    bans.desk.ban(new Client("192.0.2.1", 4711, 64), { origin: "sniffer", reason: "http", evidence });
     const [told] = await following.first(1);
     expect(told).toEqual({
       type: "ban",
@@ -114,19 +114,19 @@ describe("what is told", () => {
     });
     expect(Math.abs(Date.now() - Date.parse(String(told?.["at"])))).toBeLessThan(5000);
     clock.nowMs += 60_000;
-    desk.enforcement.sweep(clock.nowMs);
+    bans.enforcement.sweep(clock.nowMs);
     const [, end] = await following.first(2);
     expect(end).toMatchObject({ type: "end", source: "192.0.2.1", by: "time", seconds: 0, kernel: null });
   });
 
   test("each kind of thing that happens", async () => {
     await using following = await Following.open();
-    desk.operator.ban("192.0.2.1", Number.POSITIVE_INFINITY, false);
-    desk.operator.lift("192.0.2.1");
-    desk.ban(new Client("198.51.100.7", 1, 64), { origin: "sniffer", reason: "tls", evidence });
-    dryRun.ban(new Client("2001:db8::1", 1, 64), { origin: "sniffer", reason: "ssh", evidence });
+    bans.operator.ban("192.0.2.1", Number.POSITIVE_INFINITY, false);
+    bans.operator.lift("192.0.2.1");
+    bans.desk.ban(new Client("198.51.100.7", 1, 64), { origin: "sniffer", reason: "tls", evidence });
+    dryRun.desk.ban(new Client("2001:db8::1", 1, 64), { origin: "sniffer", reason: "ssh", evidence });
     const lines = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "2001:db8::/48"];
-    desk.operator.banSlice(
+    bans.operator.banSlice(
       lines.map((text, index) => ({ number: index + 1, text, forMs: 1000 * (index + 1) })),
       "operator",
       false,
@@ -134,7 +134,7 @@ describe("what is told", () => {
     );
     ban(9);
     const record = { packets: 0, bytes: 0, lastSeenMs: undefined, origin: "map", reason: "manual" } as const;
-    desk.enforcement.adopt(
+    bans.enforcement.adopt(
       [{ ...record, prefix: requirePrefix("192.0.2.2"), expiresMs: clock.nowMs + 500 }],
       clock.nowMs,
     );
@@ -185,10 +185,10 @@ describe("a follower", () => {
     for (let number = 1; number <= 3; number++) ban(number);
     await using again = await Following.open({ "last-event-id": "7001" });
     expect((await again.first(2)).map(({ source }) => source)).toEqual(["192.0.2.2", "192.0.2.3"]);
-    desk.operator.lift("192.0.2.1");
+    bans.operator.lift("192.0.2.1");
     expect((await again.first(3)).map(({ type }) => type)).toEqual(["ban", "ban", "lift"]);
     await using fromNow = await Following.open();
-    desk.operator.lift("192.0.2.2");
+    bans.operator.lift("192.0.2.2");
     expect((await fromNow.first(1)).map(({ type }) => type)).toEqual(["lift"]);
   });
 

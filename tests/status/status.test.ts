@@ -9,7 +9,7 @@ import { requirePrefix } from "../../src/core/address.ts";
 import type { Ban } from "../../src/core/bans/claim.ts";
 import { Events } from "../../src/core/bans/events.ts";
 import { Client } from "../../src/core/client.ts";
-import { BanDesk } from "../../src/daemon/ban_desk.ts";
+import { DaemonBans } from "../../src/daemon/bans.ts";
 import { Readiness } from "../../src/daemon/readiness.ts";
 import { DaemonStatus } from "../../src/daemon/status_source.ts";
 import { Ticker } from "../../src/daemon/ticker.ts";
@@ -30,25 +30,26 @@ function partsOf(config: Config) {
   const nowMs = () => clock.nowMs;
   const log = () => {};
   const events = new Events(1024, 0);
-  const desk = new BanDesk({
+  const bans = new DaemonBans({
     ...{ maxBans: 1000, ipv6Bits: 64, dryRun: false, fence: undefined, events, log, nowMs },
     timeoutMs: () => config.timeout,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   });
   const sniffer = { profile: "test", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) as const };
+  const { desk } = bans;
   const gate = new Gate({ config: { ...config, "max-connections": 77 }, sniffer, runtime, desk, log, nowMs });
   const ticker = new Ticker(log, nowMs);
   const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
-    ...{ gate, desk, readiness, nowMs, fence: undefined, kernelJudge: undefined, recorder: undefined },
+    ...{ gate, bans, readiness, nowMs, fence: undefined, kernelJudge: undefined, recorder: undefined },
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
     events: new EventStreams(events, nowMs),
     reload: () => ({ applied: [], waiting: [] }),
   });
-  const { enforcement, counters, latency, operator } = desk;
+  const { enforcement, counters, latency, operator } = bans;
   const ban = (text: string, forMs?: number) => operator.ban(text, forMs, false);
   return { status, clock, counters, latency, enforcement, desk, gate, readiness, ban };
 }

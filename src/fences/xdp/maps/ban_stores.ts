@@ -60,7 +60,12 @@ export class BanStores {
   }
 
   put(entry: FenceEntry): FenceOutcome {
-    return this.putMany([entry])[0] ?? this.#noPlace(entry.prefix);
+    const store = this.storeOf(entry.prefix);
+    if (store === undefined) return this.#noPlace(entry.prefix);
+    const outcome = store.put(entry);
+    if (outcome.kind !== "enforced") return outcome;
+    if (store === this.#ipv4) this.#ours.add(entry.prefix.text);
+    return store === this.#own?.cidr ? this.#tellRanges() : outcome;
   }
 
   putMany(entries: readonly FenceEntry[]): FenceOutcome[] {
@@ -75,7 +80,7 @@ export class BanStores {
   }
 
   #putInto(store: BanStore, entries: readonly FenceEntry[]): readonly FenceOutcome[] {
-    const results = entries.length === 1 ? entries.map((entry) => store.put(entry)) : store.putMany(entries);
+    const results = store.putMany(entries);
     if (store === this.#own?.cidr) {
       const told = this.#tellRanges();
       return results.map((outcome) => (outcome.kind === "enforced" ? told : outcome));
