@@ -3,20 +3,19 @@
 import { readdirSync } from "node:fs";
 import { type Command, helpFlag, helpText, jsonFlag } from "../cli/command.ts";
 import type { Env } from "../cli/env.ts";
-import { runningInstances } from "../daemon/instance.ts";
-import { Failure } from "../failure.ts";
-import type { Detached } from "../fences/xdp/detach.ts";
+import { codeOf, Failure, messageOf } from "../failure.ts";
+import type { Detached, Heartbeat } from "../fences/xdp/detach.ts";
 import { currentRuntime } from "../runtime/select.ts";
 
 const head = `Usage: ttgate detach [MAP...] [options]
 
 Removes what ttgate left in the kernel after a crash or --keep: its program, links, pins and maps. Without MAP,
-everything of ttgate under /sys/fs/bpf that no running gate uses. A map that ttgate did not create stays, and so
+everything of ttgate under /sys/fs/bpf that no gate uses: one whose last sign of life is older than a minute. A map that ttgate did not create stays, and so
 does any other program.`;
 
 const flags = {
   "block-map": { short: "B", value: "MAP", repeats: true, help: "the same as MAP" },
-  force: { help: "also remove what a running gate uses" },
+  force: { help: "also remove what gave a sign of life within the last minute" },
   json: jsonFlag,
   help: helpFlag,
 } as const;
@@ -33,47 +32,51 @@ export const detach: Command = {
   async run({ flags, positionals }, env) {
     const given = [...positionals, ...((flags["block-map"] ?? []) as readonly string[])];
     const force = flags["force"] === true;
-    if (!force) for (const map of given) refuseInUse(map, env);
-    const maps = given.length > 0 ? given : mapsLeftBehind(env).filter((map) => force || !userOf(map, env));
-    const results = await detachAll(maps);
+    const { native } = await currentRuntime();
+    const { detachFence, livingGate } = await import("../fences/xdp/detach.ts");
+    const maps = given.length > 0 ? given : mapsLeftBehind(env);
+    const results: (Detached & { readonly map: string })[] = [];
+    for (const map of maps) {
+      const gate = force ? undefined : await livingGate(native, map);
+      if (gate !== undefined && given.length > 0) throw inUse(map, gate);
+      const left = gate === undefined ? undefined : [{ path: map, why: `stays: ${signOfLife(gate)}` }];
+      results.push({
+        map,
+        ...(left === undefined ? await detachFence(native, map) : { removed: [], endedEntries: 0, left }),
+      });
+    }
     env.stdout.line(flags["json"] === true ? JSON.stringify(results) : rendered(results));
+    const missing = results.filter(
+      ({ removed, endedEntries, left }) => removed.length + endedEntries + left.length === 0,
+    );
+    if (given.length > 0 && missing.length > 0) {
+      env.stderr.line(`ttgate: Nothing of ttgate goes by the name ${missing.map(({ map }) => `"${map}"`).join(", ")}`);
+    }
     // Without a name, what is not ttgate's was only looked at.
-    return given.length > 0 && results.some(({ left }) => left.length > 0) ? 1 : 0;
+    const isBad = missing.length > 0 || results.some(({ left }) => left.length > 0);
+    return given.length > 0 && isBad ? 1 : 0;
   },
 };
-
-async function detachAll(maps: readonly string[]): Promise<(Detached & { readonly map: string })[]> {
-  const { native } = await currentRuntime();
-  const { detachFence } = await import("../fences/xdp/detach.ts");
-  const results: (Detached & { readonly map: string })[] = [];
-  for (const map of maps) {
-    results.push({ map, ...(await detachFence(native, map)) });
-  }
-  return results;
-}
 
 function mapsLeftBehind({ bpffs }: Env): string[] {
   let names: string[];
   try {
     names = readdirSync(bpffs);
-  } catch {
-    return [];
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    const remedy = "run as root, or name the map";
+    throw new Failure(`Cannot look under "${bpffs}": ${messageOf(error)}; ${remedy}`, { exitCode: 3, cause: error });
   }
   return [...new Set(names.flatMap((name) => siblings.exec(name)?.[1] ?? []))];
 }
 
-/** @returns the pid of the gate that uses it. */
-function userOf(map: string, { bpffs, runDirectory }: Env): number | undefined {
-  const path = (name: string) => (name.startsWith("/") ? name : `${bpffs}/${name}`);
-  return runningInstances(runDirectory).find(({ blockMap }) => blockMap !== undefined && path(blockMap) === path(map))
-    ?.pid;
+function signOfLife({ pid, secondsAgo }: Heartbeat): string {
+  return `the gate with pid ${pid} is using it, its last sign of life is ${Math.round(secondsAgo)} s old`;
 }
 
-function refuseInUse(map: string, env: Env): void {
-  const pid = userOf(map, env);
-  if (pid === undefined) return;
-  const remedy = `stop it first (kill ${pid}), or add --force`;
-  throw new Failure(`Cannot detach "${map}": the gate with pid ${pid} is using it; ${remedy}`, { exitCode: 3 });
+function inUse(map: string, gate: Heartbeat): Failure {
+  const remedy = "stop that gate; after a crash wait a minute, or add --force";
+  return new Failure(`Cannot detach "${map}": ${signOfLife(gate)}; ${remedy}`, { exitCode: 3 });
 }
 
 function rendered(results: readonly Detached[]): string {

@@ -11,6 +11,7 @@ import type { Fence } from "../core/bans/fence.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { joined } from "../fences/fence_group.ts";
+import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { Gate } from "../gate/gate.ts";
 import { requireFree } from "../gate/listener.ts";
 import { bootClock } from "../kernel/clock.ts";
@@ -61,7 +62,7 @@ const tickMs = 500;
 const watchMs = 250;
 /** Interfaces, addresses and routes that come and go are to be seen within a second. */
 const hostMs = 500;
-const resolveMs = 30_000;
+const resolveMs = 5000;
 const renewMs = 1000;
 
 /** @throws Failure; then nothing of it is left. */
@@ -134,8 +135,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
 
   if (fence !== undefined) lookAt(fence);
-  if (isInline) requireGuarded(fence);
-  else await gate.listen();
+  if (!isInline) await gate.listen();
+  else if (fence !== undefined) requireGuarded(fence, log);
   opened.defer(() => gate.close());
   step("listening");
   kernelJudge?.begin();
@@ -168,6 +169,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => protection.resolve() });
   ticker.add({ name: "log", everyMs: tickMs, run: () => bans.log.flush() });
+  if (!isInline) ticker.add({ name: "listener", everyMs: hostMs, run: () => gate.listen() });
   if (fence !== undefined) {
     ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config)) });
     ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
@@ -243,13 +245,22 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   };
 }
 
-/** Nobody but the kernel judges in inline mode. @throws Failure when it does so nowhere. */
-function requireGuarded(fence: Fence | undefined): void {
-  const places = fence?.status().places;
-  if (places === undefined || places.some(({ attach }) => attach !== "none")) return;
-  const reasons = places.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
-  const why = reasons === "" ? "no interface carries the listen address, name one with --interface" : reasons;
-  throw new Failure(`Inline mode judges on no interface: ${why}; or use --mode proxy`, { exitCode: 3 });
+/**
+ * Nobody but the kernel judges in inline mode. An interface that is not there yet is waited for.
+ * @throws Failure when those that are there cannot be judged on.
+ */
+function requireGuarded(fence: Fence, log: Log): void {
+  const { places } = fence.status();
+  if (places.some(({ attach }) => attach !== "none")) return;
+  const refused = places.filter(({ reason }) => reason !== interfaceMissing);
+  if (refused.length === 0) {
+    const what =
+      places.length === 0 ? "an interface that carries the listen address" : places.map(({ name }) => name).join(", ");
+    log("warn", `Inline mode judges nobody yet: waiting for ${what}`);
+    return;
+  }
+  const reasons = refused.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
+  throw new Failure(`Inline mode judges on no interface: ${reasons}; or use --mode proxy`, { exitCode: 3 });
 }
 
 interface Announcement {

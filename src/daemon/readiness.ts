@@ -42,6 +42,8 @@ export class Readiness {
 
   #phaseReasons(): readonly string[] {
     if (this.phase === "stopping") return ["Stopping"];
+    const { isWaiting, config } = this.#parts.gate;
+    if (isWaiting) return [`Not listening: no interface has the address ${config.listen.host} yet`];
     return this.phase === "starting" ? ["Not listening yet"] : [];
   }
 

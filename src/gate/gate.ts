@@ -4,7 +4,7 @@
 // and the gate only watches its server.
 import type { Config } from "../config/options.ts";
 import { serversOf } from "../config/servers.ts";
-import type { Prefix } from "../core/address.ts";
+import { formatEndpoint, type Prefix } from "../core/address.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
@@ -65,6 +65,8 @@ export class Gate implements BanFollower {
   readonly #rejection: Rejection;
   readonly #observer: Observer | undefined;
   #config: GateConfig;
+  /** No interface has the listen address. */
+  isWaiting = false;
   #listener: Listener | undefined;
 
   constructor(parts: GateParts) {
@@ -115,9 +117,26 @@ export class Gate implements BanFollower {
     return this.#context.maxConnections;
   }
 
-  /** @throws Failure when the port cannot be had. */
+  /**
+   * Listens, or waits for an address that no interface has yet: then it is to be called again.
+   * @throws Failure when the port cannot be had.
+   */
   async listen(): Promise<void> {
-    this.#listener = await openListener(this.#parts.runtime, this.#config.listen, acceptor(this.#context));
+    if (this.#listener !== undefined) return;
+    const { runtime, log } = this.#parts;
+    const { host, port } = this.#config.listen;
+    const address = formatEndpoint({ address: host, port });
+    const opened = await openListener(runtime, { host, port }, acceptor(this.#context));
+    if (opened.kind === "waiting") {
+      if (!this.isWaiting) log("warn", `Cannot listen on ${address}: no interface has this address; waiting for it`);
+      this.isWaiting = true;
+      return;
+    }
+    if (opened.host !== host)
+      log("warn", `This kernel has no IPv6: listening on ${opened.host}:${port} instead of ${address}`);
+    if (this.isWaiting) log("info", `Listening on ${address} now`);
+    this.isWaiting = false;
+    this.#listener = opened.listener;
   }
 
   /** From now on connections of banned sources end without a packet. */

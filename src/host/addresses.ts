@@ -31,7 +31,13 @@ export function interfacesOf(listenHost: string): string[] {
   const listen = parsePrefix(listenHost)?.text;
   const wildcard = isWildcard(listenHost);
   const carrying = hostAddresses().filter(({ prefix, loopback }) => (wildcard ? !loopback : prefix.text === listen));
-  return [...new Set(carrying.map(({ interfaceName }) => interfaceName))];
+  return lowerFirst([...new Set(carrying.map(({ interfaceName }) => interfaceName))]);
+}
+
+/** A port of a bridge or bond takes an XDP program only while the device above it has none. */
+function lowerFirst(names: readonly string[]): string[] {
+  const isPort = (name: string) => existsSync(`/sys/class/net/${name}/master`);
+  return [...names.filter(isPort), ...names.filter((name) => !isPort(name))];
 }
 
 /**

@@ -110,6 +110,7 @@ export class Sandbox implements AsyncDisposable {
       ipv6PrefixBits: 64,
       version: "0.0.1",
       nowMs: this.nowMs,
+      patienceMs: 0,
       reasons: ["HTTP"],
       log: (level, message) => this.log.push(`${level} ${message}`),
       ...changes,

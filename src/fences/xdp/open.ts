@@ -6,7 +6,6 @@ import { Failure } from "../../failure.ts";
 import { openMap } from "../../kernel/bpf_map.ts";
 import { closeFd, type MapPlace, parseMapPlace, prepareDirectory } from "../../kernel/bpffs.ts";
 import { type Libraries, openLibraries } from "../../kernel/libraries.ts";
-import { interfaceIndex } from "../../kernel/xdp_query.ts";
 import type { Log } from "../../log.ts";
 import { ForeignFilter } from "./attach/foreign_filter.ts";
 import { embeddedObject, type GateObject } from "./gate_program.ts";
@@ -14,7 +13,8 @@ import { ipv4Codec } from "./maps/ban_codec.ts";
 import { BanStore } from "./maps/ban_store.ts";
 import { BanStores } from "./maps/ban_stores.ts";
 import { maxPorts } from "./maps/layout.ts";
-import { type NamedMap, openNamedMap } from "./maps/map_set.ts";
+import { type NamedMap, openNamedMap, pinPaths } from "./maps/map_set.ts";
+import { requireUnused } from "./occupant.ts";
 import type { XdpFenceOptions } from "./options.ts";
 import { openOwnFence } from "./own_fence.ts";
 import { otherReaders, type ProgramInfo } from "./programs.ts";
@@ -28,7 +28,7 @@ export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> 
   }
   const object = await embeddedObject(options.inline === undefined ? "gate" : "inline");
   const libraries = await openLibraries(options.native);
-  requireInterfaces(libraries, options.interfaces);
+  await requireUnused(libraries, pinPaths(place.path, "own").ttgate_settings, options);
   const open = (interfaces: readonly string[]) => openAt(libraries, { ...options, interfaces }, place, object);
   return new XdpFence({ ...open(options.interfaces), reopen: open });
 }
@@ -50,13 +50,6 @@ function openAt(libraries: Libraries, options: XdpFenceOptions, place: MapPlace,
   } finally {
     // libbpf holds a descriptor of its own.
     if (named !== undefined) closeFd(libraries, named.fd);
-  }
-}
-
-function requireInterfaces(libraries: Libraries, names: readonly string[]): void {
-  for (const name of names) {
-    if (interfaceIndex(libraries, name) !== 0) continue;
-    throw new Failure(`Interface "${name}": there is none of this name: see ip -brief link`);
   }
 }
 

@@ -26,6 +26,8 @@ export interface XdpFenceOptions {
   readonly inline?: Omit<InlineOptions, "ipv6PrefixBits"> | undefined;
   /** Milliseconds since boot. */
   readonly nowMs: () => number;
+  /** How long a gate before that may be alive is watched for a sign of life. */
+  readonly patienceMs?: number;
   /** Called with the name of each step of opening when it is done. */
   readonly onStep?: (name: string) => void;
   readonly log: Log;

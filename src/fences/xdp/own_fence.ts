@@ -2,12 +2,10 @@
 // Puts ttgate's own fence together: maps that are pinned already or new ones, the program over them,
 // settings, pins, interfaces. What was made is taken back when a later step fails, so that a start that
 // fails leaves the host as it was.
-import process from "node:process";
 import { isIpv4 } from "../../core/address.ts";
-import { Failure } from "../../failure.ts";
 import { openMap } from "../../kernel/bpf_map.ts";
 import { closeFd, pin, unpin } from "../../kernel/bpffs.ts";
-import { access, readText } from "../../kernel/files.ts";
+import { access } from "../../kernel/files.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
 import type { Log } from "../../log.ts";
 import { InterfaceGuard } from "./attach/interface_guard.ts";
@@ -20,7 +18,7 @@ import { BanStores } from "./maps/ban_stores.ts";
 import { Integrity } from "./maps/integrity.ts";
 import { linkSuffix, type NamedMap, openSiblings, ownMaps, pinPaths } from "./maps/map_set.ts";
 import { Reasons } from "./maps/reasons.ts";
-import { aliveMs, SettingsMap } from "./maps/settings_map.ts";
+import { SettingsMap } from "./maps/settings_map.ts";
 import type { XdpFenceOptions } from "./options.ts";
 import type { XdpFenceParts } from "./xdp_fence.ts";
 
@@ -40,7 +38,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
   step("kernel program loaded");
   const fresh = pinNew(libraries, programs, parts, undo);
   step("maps pinned");
-  const { settings, stores } = openStores(libraries, programs, options, { ...parts, fresh });
+  const { settings, stores } = openStores(libraries, programs, options, parts);
   step("settings written");
   const judge =
     options.inline === undefined
@@ -87,12 +85,12 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
   return { options, stores, filter, stoodBefore: !fresh, judge };
 }
 
-/** The maps as bans are written to them, with the settings of this start. @throws Failure when they are in use. */
+/** The maps as bans are written to them, with the settings of this start. */
 function openStores(
   libraries: Libraries,
   programs: GatePrograms,
   options: XdpFenceOptions,
-  { base, named, fresh }: OwnFenceParts & { readonly fresh: boolean },
+  { base, named }: OwnFenceParts,
 ): { readonly settings: SettingsMap; readonly stores: BanStores } {
   const { ipv6PrefixBits, scope, ports } = options;
   const nowMs = options.nowMs();
@@ -102,9 +100,6 @@ function openStores(
   const settings = new SettingsMap(map("ttgate_settings"), { scope, ipv6PrefixBits, ports, heartbeatMs: nowMs });
   const found = settings.read();
   const before = found.kind === "settings" ? found.settings : undefined;
-  if (before !== undefined && !fresh && nowMs - before.heartbeatMs < aliveMs) {
-    refuseInUse(libraries, options.map, before.daemonPid);
-  }
   const reasons = new Reasons(options.reasons ?? []);
   const ipv4 =
     named !== undefined && flavour.kind === "ipv4"
@@ -123,15 +118,6 @@ function openStores(
     regroup(new BanStore(paths.ttgate_bans, map("ttgate_bans"), codec), stores, options.log);
   }
   return { settings, stores };
-}
-
-/** Two gates over one set would change each other's ports and take each other's program off. */
-function refuseInUse({ libc }: Libraries, map: string, pid: number): void {
-  if (pid === 0 || pid === process.pid || access(libc, `/proc/${pid}/stat`) !== 0) return;
-  const state = /\) (\S)/.exec(readText(libc, `/proc/${pid}/stat`))?.[1];
-  // Dead, and not fetched by its parent yet.
-  if (state === "Z" || state === "X") return;
-  throw new Failure(`Block map "${map}": the gate with pid ${pid} is using it: stop it first, or name another map`);
 }
 
 /** The program over the maps that are there; those that are not are made. */

@@ -9,6 +9,9 @@ export type AttachMode = "native" | "generic" | "tc" | "none";
 /** From the strongest to the weakest. */
 const modes: readonly AttachMode[] = ["native", "generic", "tc", "none"];
 
+/** The reason of a place whose interface is waited for. */
+export const interfaceMissing = "the interface is not there";
+
 export interface GuardedPlace extends FencePlace {
   readonly attach: AttachMode;
 }
@@ -33,6 +36,8 @@ export interface Attachment {
   holds(ifindex: number): boolean;
   /** Puts a pin back that was removed. @throws KernelError */
   repin(): void;
+  /** Makes room for the pin of another attachment; this one goes on until `release`. */
+  dropPin(): void;
   /** Idempotent. With `keep` the kernel goes on without this process, where it can. */
   release(keep: boolean): void;
 }

@@ -81,6 +81,8 @@ export class FilterAttachment implements Attachment {
   /** Nothing is pinned: a filter stays by itself. */
   repin(): void {}
 
+  dropPin(): void {}
+
   programId(): number | undefined {
     return filterProgram(this.#libraries.bpf, this.#ifindex, this.#handle);
   }

@@ -36,6 +36,7 @@ export interface LinkPlace {
 export class LinkAttachment implements Attachment {
   readonly mode: "native" | "generic" | "tc";
   readonly pin: string | undefined;
+  #isPinDropped = false;
   readonly #libraries: Libraries;
   readonly #log: Log;
   readonly #fd: number;
@@ -66,7 +67,13 @@ export class LinkAttachment implements Attachment {
   repin(): void {
     if (this.pin === undefined || access(this.#libraries.libc, this.pin) !== enoent) return;
     pin(this.#libraries, this.#fd, this.pin);
-    this.#log("warn", `Pin "${this.pin}" was removed by another tool: put back`);
+    if (!this.#isPinDropped) this.#log("warn", `Pin "${this.pin}" was removed by another tool: put back`);
+    this.#isPinDropped = false;
+  }
+
+  dropPin(): void {
+    if (this.pin !== undefined) this.#unpin(this.pin);
+    this.#isPinDropped = true;
   }
 
   release(keep: boolean): void {
@@ -75,7 +82,7 @@ export class LinkAttachment implements Attachment {
     if (!keep) {
       // At once, also where somebody else holds the link too.
       this.#libraries.bpf.bpf_link_detach(this.#fd);
-      if (this.pin !== undefined) this.#unpin(this.pin);
+      if (this.pin !== undefined && !this.#isPinDropped) this.#unpin(this.pin);
     }
     closeFd(this.#libraries, this.#fd);
   }

@@ -153,7 +153,7 @@ export class OwnFilter implements PacketFilter {
     let changed = false;
     for (const guard of this.#guards) {
       try {
-        changed = guard.tick() || changed;
+        changed = guard.tick(nowMs) || changed;
       } catch (error) {
         if (!(error instanceof KernelError)) throw error;
         faults.push(`Interface "${guard.name}": ${error.message}`);
