@@ -22,8 +22,9 @@ export async function openListener(
     return { kind: "listening", listener: await runtime.listen({ host, port, accept }), host };
   } catch (error) {
     const code = codeOf(error);
-    // With ipv6.disable=1 on the kernel's command line there are no IPv6 sockets at all.
-    if (code === "EAFNOSUPPORT" && host !== ipv4Wildcard && isWildcard(host)) {
+    // With ipv6.disable=1 on the kernel's command line there are no IPv6 sockets at all; Bun gives no code then.
+    const isUnsupported = code === undefined || code === "EAFNOSUPPORT";
+    if (isUnsupported && host !== ipv4Wildcard && isWildcard(host)) {
       return openListener(runtime, { host: ipv4Wildcard, port }, accept);
     }
     if (code === "EADDRNOTAVAIL") return { kind: "waiting" };
