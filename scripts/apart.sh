@@ -27,8 +27,8 @@ for directory in /run/ttgate /run/netns /etc/ttgate; do
 	fi
 	mount -t tmpfs -o mode=755 tmpfs "$directory"
 done
-# Others may pass through, as a gate that gives up root has to; they see nothing and make nothing.
-mount -t bpf -o mode=711 bpf "$bpffs"
+# The mode that systemd gives it, whatever it has on this host.
+mount -t bpf -o mode=700 bpf "$bpffs"
 ip link set lo up
 
 TTGATE_APART=yes exec "$@"

@@ -73,7 +73,7 @@ function failuresOf({ runner, files, cases, exitCode, ended }: Run, strict: bool
     if (!reported.has(file)) failures.push(`${file}: no test of it was run by ${runner}`);
   }
   if (exitCode !== 0 && failures.length === 0) {
-    failures.push(`${runner}: ended with ${exitCode}, but its report names no failure`);
+    failures.push(`${[...files, runner].join(", ")}: ended with ${exitCode}, but the report names no failure`);
   }
   return failures;
 }

@@ -22,7 +22,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const directory = reports[lane];
   // A part of the tests leaves the summary of all of them as it is.
   const summary = wanted.length > 0 ? undefined : join(directory, "summary");
-  mkdirSync(directory, { recursive: true });
+  for (const path of new Set([directory, reports.everyday])) mkdirSync(path, { recursive: true });
   if (summary !== undefined) rmSync(summary, { force: true });
   const durations = new Durations("build/test/durations.json");
   using runner = new Runner({ directory });
@@ -62,7 +62,16 @@ function report(run: Run, file: string, durationMs: number, log: string): void {
   if (failed || process.env["V"] === "1") process.stdout.write(`\n${readFileSync(log, "utf8")}`);
   else for (const [line] of readFileSync(log, "utf8").matchAll(/^Skipped.*$/gm)) process.stdout.write(`${line}\n`);
   const verdict = failed ? "FAILED" : "ok";
-  process.stdout.write(`  ${verdict.padEnd(6)} ${file}: ${closingLine(totals)} (${(durationMs / 1000).toFixed(1)} s)\n`);
+  process.stdout.write(
+    `  ${verdict.padEnd(6)} ${file}: ${closingLine(totals)} (${(durationMs / 1000).toFixed(1)} s)\n`,
+  );
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
+if (import.meta.main) {
+  try {
+    process.exitCode = await main(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    process.exitCode = 1;
+  }
+}

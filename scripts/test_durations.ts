@@ -21,8 +21,7 @@ export class Durations {
   }
 
   longestFirst(files: readonly string[]): string[] {
-    const of = (file: string) =>
-      this.#byFile.get(file) ?? (kernelFolders.test(file) ? guessMs.kernel : guessMs.other);
+    const of = (file: string) => this.#byFile.get(file) ?? (kernelFolders.test(file) ? guessMs.kernel : guessMs.other);
     return files.toSorted((a, b) => of(b) - of(a));
   }
 

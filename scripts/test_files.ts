@@ -32,7 +32,8 @@ export function selected(names: readonly string[]): string[] {
     const found = isDirectory
       ? globSync(patterns.map((pattern) => pattern.replace(/^tests/, path)))
       : globSync(patterns).filter((file) => file === path);
-    if (found.length === 0) throw new Error(`Test "${name}": no test file, name one such as tests/core/verdict.test.ts`);
+    if (found.length === 0)
+      throw new Error(`Test "${name}": no test file, name one such as tests/core/verdict.test.ts`);
     return found;
   });
   return [...new Set(files)].sort();

@@ -11,6 +11,8 @@ import { parseReport, type Run } from "./junit.ts";
 import { isDeno } from "./test_files.ts";
 
 export interface RunnerOptions {
+  /** Where the test files are named from; this process's own directory if not given. */
+  readonly cwd?: string;
   /** For reports and logs. */
   readonly directory: string;
   /** How long a file may take: the longest needs 60 s alone, and another load makes it several times that. */
@@ -33,11 +35,12 @@ export class Runner implements Disposable {
   /** Why tests cannot be kept apart from this host; undefined when they are. */
   readonly whyNotApart: string | undefined = reasonNotApart();
   readonly #options: Required<RunnerOptions>;
-  readonly #temporary = mkdtempSync(join(tmpdir(), "ttgate-test-"));
+  readonly #temporary = mkdtempSync(join(tmpdir(), "ttgt-"));
   readonly #running = new Set<ChildProcess>();
+  #started = 0;
 
   constructor(options: RunnerOptions) {
-    this.#options = { limitMs: 240_000, graceMs: 10_000, ...options };
+    this.#options = { cwd: process.cwd(), limitMs: 240_000, graceMs: 10_000, ...options };
     for (const name of ["reports", "logs"]) mkdirSync(join(options.directory, name), { recursive: true });
     // A gate that gives up root still has to reach what was made for it.
     chmodSync(this.#temporary, 0o755);
@@ -48,11 +51,11 @@ export class Runner implements Disposable {
   async run(file: string): Promise<FileResult> {
     const { directory } = this.#options;
     const name = file.replaceAll("/", "+");
-    const report = join(directory, "reports", `${name}.xml`);
+    const report = resolve(directory, "reports", `${name}.xml`);
     const log = join(directory, "logs", `${name}.log`);
     rmSync(report, { force: true });
     const startMs = performance.now();
-    const { exitCode, ended } = await this.#spawn(this.#command(file, report), name, log);
+    const { exitCode, ended } = await this.#spawn(this.#command(file, report), log);
     const cases = ended === undefined && existsSync(report) ? parseReport(readFileSync(report, "utf8")) : [];
     const runner = isDeno(file) ? "deno test" : "bun test";
     const run = { runner, files: [file], cases, exitCode, ...(ended === undefined ? {} : { ended }) };
@@ -66,13 +69,15 @@ export class Runner implements Disposable {
     return this.whyNotApart === undefined ? [apart, ...test] : test;
   }
 
-  async #spawn(argv: readonly string[], name: string, log: string): Promise<{ exitCode: number; ended?: string }> {
+  async #spawn(argv: readonly string[], log: string): Promise<{ exitCode: number; ended?: string }> {
     const [program = "", ...args] = argv;
-    const temporary = join(this.#temporary, name);
+    // Short: the path of a unix socket has 107 bytes.
+    const temporary = join(this.#temporary, `${++this.#started}`);
     mkdirSync(temporary);
     const output = openSync(log, "w");
     const child = spawn(program, args, {
       stdio: ["ignore", output, output],
+      cwd: this.#options.cwd,
       detached: true,
       env: { ...process.env, TMPDIR: temporary },
     });

@@ -24,13 +24,13 @@ export const bpffs = "/sys/fs/bpf";
 export const guardedPort = 5000;
 export const otherPort = 5001;
 
-/** Runs a program and expects it to work. */
 /** The map that operators make: IPv4 addresses, seconds. */
 export function makeDocumentedMap(path: string): void {
   const geometry = "type hash key 4 value 4 entries 8 name t";
   shell("bpftool", "map", "create", path, ...geometry.split(" "));
 }
 
+/** Runs a program and expects it to work. */
 export function shell(...argv: readonly string[]): string {
   const [program = "", ...args] = argv;
   const result = spawnSync(program, args, { encoding: "utf8" });
