@@ -15,7 +15,8 @@ const directories = "/run/ttgate /run/netns /etc/ttgate";
 
 /** Makes a host by `before`, and shows there what `inside` says apart from it and `after` says afterwards. */
 async function onHost(before: string, inside: string, after = "true") {
-  const script = `${before}\n"$0" bash -ec '${inside}'\n${after}`;
+  const empty = `for directory in ${directories}; do mount -t tmpfs tmpfs "$directory"; done`;
+  const script = `${empty}\n${before}\n"$0" bash -ec '${inside}'\n${after}`;
   const fresh = ["unshare", "--mount", "--net", "--propagation", "private", "--"];
   const { code, stdout, stderr } = await run([...fresh, "bash", "-euc", script, apart]);
   return { code, lines: stdout.trim().split("\n"), stderr };
