@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Start and stop: how soon it listens, what it weighs, and what it leaves behind.
+// Runs alone: it measures how soon a gate listens.
 
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
