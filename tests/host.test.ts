@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import process from "node:process";
-import { isLoopback, isWildcard } from "../src/host/addresses.ts";
+import { isLoopback, isWildcard } from "../src/core/address.ts";
 import { connectionLimit, descriptorLimit } from "../src/host/limits.ts";
 import { Loopback } from "./commands/bed.ts";
 import { Child, run } from "./harness/child.ts";

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of one connection, from accept to its end: hold the first bytes, sniff, settle, relay. Every
 // way out of sniffing goes through settle().
-import type { Evidence } from "../core/bans/bans.ts";
-import { evidenceBytes } from "../core/bans/bans.ts";
+import { type Evidence, evidenceBytes } from "../core/bans/claim.ts";
 import type { Client } from "../core/client.ts";
-import type { Counters } from "../core/counters.ts";
+import type { ConnectionCounters } from "../core/counters.ts";
 import { recordedBytes } from "../core/learn/recording.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
+import type { Desk, Offence } from "../sources/desk.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
@@ -19,19 +19,15 @@ export interface SessionContext {
   readonly sniffer: Sniffer;
   readonly dryRun: boolean;
   readonly firstPacketMs: number;
-  readonly counters: Counters;
+  readonly counters: ConnectionCounters;
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
+  readonly desk: Desk;
   nowMs(): number;
   /** Ends the connection of a source that is or was to be banned. */
   reject(socket: TcpSocket, client: Client): void;
-  /**
-   * Table and kernel; when it returns, the source is blocked or the reason why not was logged. In a dry run
-   * the table only.
-   */
-  ban(client: Client, protocol: string, evidence: Evidence): void;
   /** Where first bytes are recorded or judged further. */
-  readonly observer?: SessionObserver | undefined;
+  readonly observer: SessionObserver | undefined;
 }
 
 /** Bytes kept for a server that is still being connected to; then the client waits in its own kernel. */
@@ -67,7 +63,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     if (this.#state === "over") return;
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
-    if (this.#state === "sniffing") this.#judge(false);
+    if (this.#state === "sniffing") this.#settle(this.#judge(false));
     else if (this.#heldBytes > heldLimitBytes) this.#socket.pause();
   }
 
@@ -75,12 +71,12 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
 
   end(): void {
     this.#clientEnded = true;
-    if (this.#state === "sniffing") this.#judge(true);
+    if (this.#state === "sniffing") this.#settle(this.#judge(true));
   }
 
   /** The time for a first packet is over. */
   deadline(): void {
-    if (this.#state === "sniffing") this.#judge(true);
+    if (this.#state === "sniffing") this.#settle(this.#judge(true));
   }
 
   /** The client is gone before it was relayed. */
@@ -100,15 +96,15 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     relay?.cut();
   }
 
-  #judge(ended: boolean): void {
+  #judge(ended: boolean): Verdict {
     const { sniffer, dryRun } = this.#context;
-    const decision = verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
-    if (decision.kind !== "hold") this.#settle(decision);
+    return verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
   }
 
   /** The only way out of sniffing. */
-  #settle(decision: Exclude<Verdict, { kind: "hold" }>): void {
-    const { counters, sessions } = this.#context;
+  #settle(decision: Verdict): void {
+    if (decision.kind === "hold") return;
+    const { counters, sessions, desk } = this.#context;
     sessions.decided(this, this.#deadlineMs);
     switch (decision.kind) {
       case "relay":
@@ -119,7 +115,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
       case "ban":
         counters.foreign++;
         this.#turnedAway(false);
-        this.#ban(decision.protocol);
+        // The ban first, the end second: when the source hears of it, its next packet is dropped already.
+        if (desk.ban(this.client, this.#endedFor(decision.protocol)) === "spared") counters.spared++;
+        this.#context.reject(this.#socket, this.client);
         return;
       case "close":
         counters.undecided++;
@@ -134,13 +132,13 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
 
   /** What would have become of it but for the dry run. */
   #countWould({ would }: Extract<Verdict, { kind: "relay" }>): void {
-    const { counters } = this.#context;
+    const { counters, desk } = this.#context;
     switch (would?.kind) {
       case undefined:
         return;
       case "ban":
         counters.foreign++;
-        this.#context.ban(this.client, would.protocol, this.#evidence());
+        desk.ban(this.client, { origin: "sniffer", reason: would.protocol, evidence: this.#evidence() });
         return;
       case "close":
         counters.undecided++;
@@ -155,19 +153,18 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isSilent);
   }
 
-  /** The ban first, the end second: when the source hears of it, its next packet is dropped already. */
-  #ban(protocol: string): void {
+  /** The offence of a client that spoke another protocol; its session is over. */
+  #endedFor(protocol: string): Offence {
     const evidence = this.#evidence();
     this.#finish();
-    this.#context.ban(this.client, protocol, evidence);
-    this.#context.reject(this.#socket, this.client);
+    return { origin: "sniffer", reason: protocol, evidence };
   }
 
   async #connect(isExpected: boolean): Promise<void> {
     const { counters, upstreams } = this.#context;
     const relay = new Relay(this.#socket, this);
-    const listener = this.#context.observer?.relays(this.client, isExpected);
-    const events = listener?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
+    const tap = this.#context.observer?.relays(this.client, isExpected);
+    const events = tap?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
     const opened = await upstreams.open(events, this.#context.nowMs());
     if (opened === undefined) {
       if (this.#state === "over") return;
@@ -186,9 +183,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#state = "relaying";
     this.#relay = relay;
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
-    listener?.start(opened.socket, this.#held, this.#clientEnded);
+    tap?.start(opened.socket, this.#held, this.#clientEnded);
     relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
-    listener?.join(this.#socket);
+    tap?.join(this.#socket);
     this.#held = none;
   }
 

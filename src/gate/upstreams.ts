@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers behind the gate, in order of preference: the first that answers gets the connection. What
 // was last seen of each is kept for readiness.
+import { formatEndpoint } from "../core/address.ts";
 import { type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 
 export interface UpstreamAddress {
@@ -43,7 +44,7 @@ interface Attempt {
 }
 
 export class Upstreams {
-  readonly #upstreams: readonly Upstream[];
+  #upstreams: readonly Upstream[];
   readonly #connect: Runtime["connect"];
   readonly #changed: (status: UpstreamStatus) => void;
   readonly #attempts = new Set<Attempt>();
@@ -58,16 +59,16 @@ export class Upstreams {
   ) {
     this.#connect = connect;
     this.#changed = changed;
-    this.#upstreams = addresses.map(({ host, port }) => ({
-      host,
-      port,
-      text: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
-      reachable: undefined,
-      error: undefined,
-      active: 0,
-      lastTriedMs: Number.NEGATIVE_INFINITY,
-      unanswered: 0,
-    }));
+    this.#upstreams = addresses.map(newUpstream);
+  }
+
+  /** From the next connection on. What is known of those that stay is kept. */
+  replace(addresses: readonly UpstreamAddress[]): void {
+    this.#upstreams = addresses.map((address) => {
+      return (
+        this.#upstreams.find(({ host, port }) => host === address.host && port === address.port) ?? newUpstream(address)
+      );
+    });
   }
 
   /** @returns the connection and whom to `release` when it is over; undefined when no upstream answers. */
@@ -182,6 +183,19 @@ export class Upstreams {
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return "code" in error && typeof error.code === "string" ? error.code : error.message;
+}
+
+function newUpstream({ host, port }: UpstreamAddress): Upstream {
+  return {
+    host,
+    port,
+    text: formatEndpoint({ address: host, port }),
+    reachable: undefined,
+    error: undefined,
+    active: 0,
+    lastTriedMs: Number.NEGATIVE_INFINITY,
+    unanswered: 0,
+  };
 }
 
 function statusOf({ text, reachable, error, active }: Upstream): UpstreamStatus {

@@ -3,7 +3,7 @@
 // node: modules and /proc; nothing is changed.
 import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import { type Prefix, parsePrefix, prefixFromBytes } from "../core/address.ts";
+import { isLoopback, isWildcard, type Prefix, parsePrefix, prefixFromBytes } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 
 export interface HostAddress {
@@ -44,18 +44,6 @@ export function protectedAddresses(listenHost: string): NeverBanEntry[] {
     .filter(({ loopback }) => !(loopback && local))
     .map(({ interfaceName, prefix }) => ({ prefix, why: `own address of ${interfaceName}` }));
   return [...own, ...ipv4Gateways(), ...ipv6Gateways()];
-}
-
-/** A name but `localhost` is none, whatever it begins with. */
-export function isLoopback(host: string): boolean {
-  const address = parsePrefix(host);
-  return host === "localhost" || address?.text === "::1" || address?.text.startsWith("127.") === true;
-}
-
-/** Every address of the host, as `::` takes IPv4 too. */
-export function isWildcard(host: string): boolean {
-  const address = parsePrefix(host)?.text;
-  return address === "::" || address === "0.0.0.0";
 }
 
 /**

@@ -94,9 +94,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
     const visits = Promise.all([2, 3, 4, 5, 6].map((number) => visit(network, network.clientIpv4(number))));
     const seen = await waitFor("five bans", async () => (await gate.bans()).length === 5 && (await gate.bans()));
     expect((await visits).map(({ outcome }) => outcome)).toEqual(Array.from({ length: 5 }, () => "open"));
-    expect(seen.map(({ protocol, by }) => [protocol, by])).toEqual(
-      Array.from({ length: 5 }, () => ["http", "sniffer"]),
-    );
+    expect(seen.map(({ protocol, by }) => [protocol, by])).toEqual(Array.from({ length: 5 }, () => ["http", "kernel"]));
     const source = network.clientIpv4(2);
     expect((await gate.ban(source))?.evidence).toMatchObject({
       client: source,
@@ -169,7 +167,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
 
     directory.write("site.toml", 'expect = { kind = "nonsense" }\n');
     gate.child.signal("SIGHUP");
-    await gate.child.said(/Cannot reload: [^\n]*site\.toml[^\n]*; the profile from before goes on/);
+    await gate.child.said(/Cannot reload: [^\n]*site\.toml[^\n]*; the configuration from before goes on/);
     await visit(network, network.clientIpv4(4), greeting);
     expect(await gate.ban(network.clientIpv4(4))).toBeUndefined();
 
@@ -214,7 +212,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
     const [program] = xdpPrograms(network.gate, network.device);
     expect(program).toBeDefined();
     const next = stack.use(await start(network, map));
-    expect(await next.banned(source)).toMatchObject({ protocol: "http", by: "map" });
+    expect(await next.banned(source)).toMatchObject({ protocol: "http", by: "kernel" });
     expect(xdpPrograms(network.gate, network.device)).not.toEqual([program]);
     await visit(network, network.clientIpv4(3));
     await next.banned(network.clientIpv4(3));

@@ -121,7 +121,7 @@ describeWith("namespaces", "executable")("learn", () => {
     expect(statSync(directory.file("seen")).mode & 0o777).toBe(0o600);
     const same = await command("replay", "seen", "--profile", "site.toml");
     expect([same.code, same.stderr]).toEqual([0, ""]);
-    expect(same.stdout).toContain("Of those that the server accepted site.toml turns away none");
+    expect(same.stdout).toContain("Of those that the server accepted, site.toml rejects none");
     const web = await command("replay", "seen", "--profile", "http", "--against", "site.toml", "--json");
     expect([web.code, web.stderr]).toEqual([1, ""]);
     const lines = web.stdout
@@ -204,7 +204,7 @@ describeWith("namespaces", "executable")("learn", () => {
         const visited = { host: network.gateIpv4, port: 5000, from: stranger, send, waitMs: 5000 };
         expect(["ended", "reset"]).toContain((await probeFrom(network.client, visited)).outcome);
       }
-      expect(await gate.banned(stranger)).toMatchObject({ protocol: "refused", by: "sniffer" });
+      expect(await gate.banned(stranger)).toMatchObject({ protocol: "refused", by: "server" });
 
       for (let restart = 0; restart < 3; restart++) {
         await judge.stop();

@@ -131,7 +131,7 @@ describeWith("namespaces", "executable")("whatever happens to the daemon", () =>
 
     const second = await start();
     const adopted = await second.banned(banned);
-    expect(adopted.by).toBe("map");
+    expect(adopted).toMatchObject({ by: "sniffer", protocol: "http" });
     expect(Math.abs(new Date(adopted.until ?? 0).getTime() - until)).toBeLessThan(1000);
     const { kernel, bans } = await second.until("the adopted entry", (status) => status.kernel.entries === 1);
     expect(kernel).toMatchObject({ attach: "native", failed: 0 });
@@ -161,7 +161,7 @@ describeWith("namespaces", "executable")("whatever happens to the daemon", () =>
     expect(await first.child.stop()).toMatchObject({ code: 0 });
     const second = await start({ executable: otherVersion(directory) });
     expect((await second.status()).version).toBe(version.replace("0.1.0+", "0.1.9+"));
-    expect(await second.ban(banned)).toMatchObject({ by: "map" });
+    expect(await second.ban(banned)).toMatchObject({ by: "sniffer" });
     const after = attached(network);
     expect(after.link).toBe(before.link);
     expect(after.program).not.toBe(before.program);

@@ -11,7 +11,7 @@ import { type Prefix, parsePrefix } from "../../src/core/address.ts";
 import type { Fence } from "../../src/core/bans/fence.ts";
 import { openXdpFence } from "../../src/fences/xdp/open.ts";
 import type { XdpFenceOptions } from "../../src/fences/xdp/options.ts";
-import type { KernelFence } from "../../src/fences/xdp/xdp_fence.ts";
+import type { XdpFence } from "../../src/fences/xdp/xdp_fence.ts";
 import { bootClock } from "../../src/kernel/clock.ts";
 import { check } from "../../src/kernel/errno.ts";
 import { cString } from "../../src/kernel/native_bytes.ts";
@@ -118,7 +118,7 @@ export class Sandbox implements AsyncDisposable {
     this.#undo.push(step);
   }
 
-  async open(changes: Partial<XdpFenceOptions> = {}): Promise<KernelFence> {
+  async open(changes: Partial<XdpFenceOptions> = {}): Promise<XdpFence> {
     const fence = await openXdpFence({
       native: this.native,
       map: this.map,
@@ -127,6 +127,7 @@ export class Sandbox implements AsyncDisposable {
       scope: "port",
       ipv6PrefixBits: 64,
       version: "0.0.1",
+      nowMs: this.nowMs,
       reasons: ["HTTP"],
       log: (level, message) => this.log.push(`${level} ${message}`),
       ...changes,
@@ -136,7 +137,12 @@ export class Sandbox implements AsyncDisposable {
   }
 
   ban(fence: Fence, source: string, forMs = 60_000): void {
-    const outcome = fence.put({ prefix: prefix(source), expiresMs: this.nowMs() + forMs, reason: "HTTP" });
+    const outcome = fence.put({
+      prefix: prefix(source),
+      expiresMs: this.nowMs() + forMs,
+      reason: "HTTP",
+      origin: "sniffer",
+    });
     if (outcome.kind !== "enforced") throw new Error(`Ban of ${source}: ${JSON.stringify(outcome)}`);
   }
 

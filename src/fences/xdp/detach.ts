@@ -31,7 +31,7 @@ export interface Detached {
 
 type Verdict = { readonly kind: "link" | "map" } | { readonly kind: "left"; readonly why: string };
 
-/** @throws FenceError for a value that can name no map. */
+/** @throws Failure for a value that can name no map. */
 export async function detachFence(native: Native, map: string): Promise<Detached> {
   const place = parseMapPlace(map);
   const libraries = await openLibraries(native);

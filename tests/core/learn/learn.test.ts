@@ -45,9 +45,9 @@ function framed(body: Uint8Array): Uint8Array {
 }
 
 const strangers = loadVectors().map(({ bytes }) => refused(bytes));
-const scans: Uint8Array[] = JSON.parse(readFileSync(`${import.meta.dirname}/../vectors/probes/nmap.json`, "utf8")).map(
-  (hex: string) => bytesOf(undefined, hex),
-);
+const scans: Uint8Array[] = JSON.parse(
+  readFileSync(`${import.meta.dirname}/../../vectors/probes/nmap.json`, "utf8"),
+).map((hex: string) => bytesOf(undefined, hex));
 
 function learned(recordings: readonly Recording[]) {
   const result = learn(recordings, "site", ciphers);

@@ -2,14 +2,13 @@
 // Our program on one interface: native XDP, else generic XDP, else tc, else nothing, with the reason for
 // each step down. What somebody else attached stays where it is. An interface that comes back, or that
 // somebody took our program off, is guarded again with the next tick.
-import type { FenceInterface } from "../../../core/bans/fence.ts";
 import { errnoName, KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
-import type { Log } from "../../../kernel/log.ts";
 import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
+import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
 import { describeProgram, readProgram } from "../programs.ts";
-import { type Attachment, type AttachStep, attachLadder } from "./attachment.ts";
+import { type Attachment, type AttachStep, attachLadder, type GuardedPlace } from "./attachment.ts";
 import { FilterAttachment, removeFilter } from "./clsact_filter.ts";
 import { attachLink, type LinkPlace, takeOverLink } from "./link_attachment.ts";
 
@@ -39,7 +38,7 @@ export class InterfaceGuard {
     this.#options = options;
   }
 
-  status(): FenceInterface {
+  status(): GuardedPlace {
     return { name: this.name, attach: this.#attachment?.mode ?? "none", reason: this.#reason };
   }
 
@@ -60,7 +59,7 @@ export class InterfaceGuard {
     return `interface "${this.name}": ${found} is in the place of ttgate's program`;
   }
 
-  /** @throws FenceError when a pin of somebody else's is in the way. */
+  /** @throws Failure when a pin of somebody else's is in the way. */
   attach(): void {
     const { libraries, programs, pinPrefix, filterHandle, log } = this.#options;
     const ifindex = interfaceIndex(libraries, this.name);
@@ -81,7 +80,10 @@ export class InterfaceGuard {
   /** @returns true when something changed. */
   tick(): boolean {
     const ifindex = interfaceIndex(this.#options.libraries, this.name);
-    if (this.#isSettled(ifindex)) return false;
+    if (this.#isSettled(ifindex)) {
+      this.#attachment?.repin();
+      return false;
+    }
     this.release(false);
     try {
       this.attach();
