@@ -46,7 +46,7 @@ export function script(name: string, ...args: readonly string[]): string[] {
   return [process.execPath, ...run, path, ...args];
 }
 
-const root = resolve(import.meta.dirname, "../..");
+const root = resolve(new URL("../..", import.meta.url).pathname);
 const openClone = "/run/ttgate/clone";
 
 /** Shows the clone ($0) to everybody, also from under a directory that is its owner's alone, and runs "$@" as nobody. */
