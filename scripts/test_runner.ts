@@ -56,7 +56,9 @@ export class Runner implements Disposable {
     rmSync(report, { force: true });
     const startMs = performance.now();
     const { exitCode, ended } = await this.#spawn(this.#command(file, report), log);
-    const cases = ended === undefined && existsSync(report) ? parseReport(readFileSync(report, "utf8")) : [];
+    const reported = ended === undefined && existsSync(report) ? parseReport(readFileSync(report, "utf8")) : [];
+    // In the report the name is seen from wherever the test went.
+    const cases = reported.map((testCase) => ({ ...testCase, file }));
     const runner = isDeno(file) ? "deno test" : "bun test";
     const run = { runner, files: [file], cases, exitCode, ...(ended === undefined ? {} : { ended }) };
     return { run, durationMs: performance.now() - startMs, log };

@@ -59,6 +59,11 @@ test("a process that ends too early has failed once", async () => {
   expect(totals.failures).toEqual(["tests/ends.test.ts: no test of it was run by bun test"]);
 });
 
+test("one that goes into another directory keeps its name", async () => {
+  const { totals } = await runFile("moves.test.ts", `${passing}process.chdir("/");\n`);
+  expect([closingLine(totals), totals.failures]).toEqual(["2 passed, 0 failed", []]);
+});
+
 test("the others are counted as if it had not been there", async () => {
   const { run: good } = await runFile("good.test.ts", passing);
   const { run: bad } = await runFile("bad.test.ts", `${passing}test("c", () => { throw 1; });\n`);
