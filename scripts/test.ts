@@ -9,15 +9,18 @@ import { join } from "node:path";
 import process from "node:process";
 import { closingLine, type Run, sum } from "./junit.ts";
 import { Durations } from "./test_durations.ts";
-import { filesOf, type Lane, laneOf, selected } from "./test_files.ts";
+import { filesOf, laneOf, selected } from "./test_files.ts";
 import { Runner } from "./test_runner.ts";
 
 /** What is left of a run: the summary, a report and a log for each file, and how long each one took. */
 const reports = { everyday: "build/test", systems: "build/test-systems" } as const;
 
+/** For one file; the longest of them needs 60 s alone, and another load makes it several times that. */
+const limitMs = { everyday: 240_000, systems: 600_000 } as const;
+
 async function main(argv: readonly string[]): Promise<number> {
   const wanted = argv.filter((word) => word !== "--systems");
-  const lane: Lane = argv.includes("--systems") ? "systems" : "everyday";
+  const lane: keyof typeof reports = argv.includes("--systems") ? "systems" : "everyday";
   const files = wanted.length > 0 ? selected(wanted) : filesOf(lane);
   const directory = reports[lane];
   // A part of the tests leaves the summary of all of them as it is.
@@ -25,7 +28,7 @@ async function main(argv: readonly string[]): Promise<number> {
   for (const path of new Set([directory, reports.everyday])) mkdirSync(path, { recursive: true });
   if (summary !== undefined) rmSync(summary, { force: true });
   const durations = new Durations("build/test/durations.json");
-  using runner = new Runner({ directory });
+  using runner = new Runner({ directory, limitMs: limitMs[lane] });
   if (runner.whyNotApart !== undefined) process.stdout.write(`Not apart from this host: ${runner.whyNotApart}\n`);
   const runs = await runAll(runner, files, durations);
   durations.save();

@@ -15,8 +15,8 @@ export interface RunnerOptions {
   readonly cwd?: string;
   /** For reports and logs. */
   readonly directory: string;
-  /** How long a file may take: the longest needs 60 s alone, and another load makes it several times that. */
-  readonly limitMs?: number;
+  /** How long a file may take. */
+  readonly limitMs: number;
   /** From SIGTERM to SIGKILL. */
   readonly graceMs?: number;
 }
@@ -40,7 +40,7 @@ export class Runner implements Disposable {
   #started = 0;
 
   constructor(options: RunnerOptions) {
-    this.#options = { cwd: process.cwd(), limitMs: 240_000, graceMs: 10_000, ...options };
+    this.#options = { cwd: process.cwd(), graceMs: 10_000, ...options };
     for (const name of ["reports", "logs"]) mkdirSync(join(options.directory, name), { recursive: true });
     // A gate that gives up root still has to reach what was made for it.
     chmodSync(this.#temporary, 0o755);
