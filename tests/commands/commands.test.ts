@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The commands as they are typed, as processes beside a gate that runs: what they say as text and as JSON,
 // their exit codes, and one line on stderr for whatever is wrong. Without a process: program.test.ts.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { noNamespaces } from "../harness/netns.ts";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { describeWith } from "../harness/needs.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
 import { type Gate, Loopback } from "./bed.ts";
 
-const reason = noNamespaces();
-if (reason !== undefined) console.log(`Skipped tests/commands: ${reason}`);
-
 setDefaultTimeout(20_000);
 
-describe.skipIf(reason !== undefined)("commands", () => {
+describeWith("namespaces")("commands", () => {
   let stack: AsyncDisposableStack;
   let loopback: Loopback;
   let gate: Gate;

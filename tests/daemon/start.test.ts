@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // A start that fails leaves the host as it was, whichever step it fails after.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { run } from "../harness/child.ts";
 import { BlockMap, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { TempDir } from "../harness/temp_dir.ts";
-
-const reason = noNamespaces();
-if (reason !== undefined) console.log(`Skipped tests/daemon/start: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -22,7 +21,7 @@ interface Outcome {
   readonly isFree: boolean;
 }
 
-describe.skipIf(reason !== undefined)("a start", () => {
+describeWith("namespaces")("a start", () => {
   test.each(["proxy", "inline"] as const)("in %s mode that fails after any step leaves nothing", async (mode) => {
     using network = new Network();
     using directory = new TempDir();

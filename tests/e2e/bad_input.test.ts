@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whatever is wrong with what the user typed or with the host: one line on stderr that names the value
 // and the remedy, and exit code 2 or 3.
+
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createServer, type Server } from "node:net";
 import { run } from "../harness/child.ts";
-import { BlockMap, bpftool, notBuilt, RunningGate, ttgate } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, bpftool, RunningGate, ttgate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { freePort } from "../harness/ports.ts";
 import { TempDir } from "../harness/temp_dir.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/bad_input: ${reason}`);
 
 setDefaultTimeout(30_000);
 
@@ -61,7 +60,7 @@ const typed: readonly Mistake[] = [
   { name: "a gate that does not run", args: ["status", "-s", "127.0.0.1:1"], code: 3, says: ['"127.0.0.1:1"'] },
 ];
 
-describe.skipIf(reason !== undefined)("bad input", () => {
+describeWith("namespaces", "executable")("bad input", () => {
   let network: Network;
 
   beforeAll(() => {

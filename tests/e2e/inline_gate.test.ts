@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inline mode as an administrator meets it: the server keeps its port, strangers are out before their first
 // byte, and everything is told as in proxy mode. Segments by segments is tests/e2e/inline_stream.test.ts.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { run } from "../harness/child.ts";
-import { BlockMap, notBuilt, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { strangers } from "../harness/strangers.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/inline_gate: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -57,7 +56,7 @@ async function connectionsOf(network: Network): Promise<string[]> {
   return stdout.split("\n").filter((line) => / [0-9A-F]+:1388 [0-9A-F]+:(?!0000)/.test(line));
 }
 
-describe.skipIf(reason !== undefined)("inline mode", () => {
+describeWith("namespaces", "executable")("inline mode", () => {
   test("real clients of other protocols are banned and named, real friends are served, on IPv4 and IPv6", async () => {
     await using scene = await stage();
     const { network, gate, server } = scene;
@@ -243,7 +242,7 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("inline mode that can not work", () => {
+describeWith("namespaces", "executable")("inline mode that can not work", () => {
   test("a server that is not there makes it not ready, and so it is told; it guards all the same", async () => {
     using network = new Network();
     using map = new BlockMap();

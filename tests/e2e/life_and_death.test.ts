@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Crash, restart, upgrade, stop: all the while a banned source and a good one send, to sockets that
 // listen beside the gate. Nothing of the one may arrive, and everything of the other must.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, readFileSync } from "node:fs";
 import { run } from "../harness/child.ts";
-import { BlockMap, bpftool, executable, notBuilt, RunningGate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, bpftool, executable, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { startServer } from "../harness/standin.ts";
 import { listenForStreams, type Received, type Sent, type Stream, sendStream } from "../harness/stream.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/life_and_death: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -115,7 +114,7 @@ function otherVersion(directory: TempDir): string {
   return path;
 }
 
-describe.skipIf(reason !== undefined)("whatever happens to the daemon", () => {
+describeWith("namespaces", "executable")("whatever happens to the daemon", () => {
   test("kill -9 neither lifts a ban nor loses a packet, and the next start takes the ban up", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, map, banned, start, ban, streams } = await stage(stack);

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What other tools do to the kernel's objects while the gate runs: a ban written into the map is a ban, and
 // what keeps the gate from its promise is put right or said in /readyz.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
 import { parsePrefix } from "../../src/core/address.ts";
-import { BlockMap, bpftool, notBuilt, RunningGate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, bpftool, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/other_hands: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -41,7 +40,7 @@ function silentFrom(network: Network, from: string) {
   return probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 400 });
 }
 
-describe.skipIf(reason !== undefined)("another tool", () => {
+describeWith("namespaces", "executable")("another tool", () => {
   test("that writes a friend's address into the map cuts its relays within a second, and is told", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, map, gate } = await scene(stack);

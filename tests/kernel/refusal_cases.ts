@@ -7,7 +7,7 @@ import type { Native } from "../../src/runtime/types.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { loadReader } from "./other_program.ts";
-import { bpffs, pins, Sandbox, script, shell } from "./sandbox.ts";
+import { bpffs, pins, runAsNobody, Sandbox, script, shell } from "./sandbox.ts";
 
 /** Refused as a configuration error, and nothing is left behind. */
 async function refused(sandbox: Sandbox, changes: Partial<XdpFenceOptions>, expected: RegExp): Promise<void> {
@@ -186,7 +186,7 @@ export const refusalCases: readonly KernelCase[] = [
         message:
           "The kernel block needs root or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root, or without -B",
       });
-      const other = shell("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", ...open);
+      const other = runAsNobody("open_main.ts", sandbox.map, sandbox.network.device);
       const { exitCode, message } = JSON.parse(other) as { readonly exitCode: number; readonly message: string };
       assert.equal(exitCode, 2);
       assert.match(message, /can not be opened \(EACCES\): run as root, or as the user who may/);
