@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // A host that changes after the start: interfaces, addresses, gateways and names that come, go and move. What
 // the gate promises at the start it keeps, or /readyz says why not.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
 import { attachForeign } from "../harness/foreign_xdp.ts";
-import { BlockMap, executable, notBuilt, RunningGate, ttgate } from "../harness/gate.ts";
-import { ip, Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, executable, RunningGate, ttgate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startServer } from "../harness/standin.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/host_changes: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -44,7 +42,7 @@ async function reasons(gate: RunningGate): Promise<readonly string[]> {
   return ((await reply.json()) as { reasons: readonly string[] }).reasons;
 }
 
-describe.skipIf(reason !== undefined)("an interface", () => {
+describeWith("namespaces", "executable")("an interface", () => {
   test.each(["proxy", "inline"] as const)(
     "that comes after the start is guarded within a second (%s)",
     async (mode) => {
@@ -153,7 +151,7 @@ describe.skipIf(reason !== undefined)("an interface", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("who is never banned", () => {
+describeWith("namespaces", "executable")("who is never banned", () => {
   test.each(["port", "host"] as const)(
     "follows addresses and gateways; a ban on one ends, saying so (%s)",
     async (scope) => {
@@ -188,7 +186,7 @@ describe.skipIf(reason !== undefined)("who is never banned", () => {
   );
 });
 
-describe.skipIf(reason !== undefined)("a listen address", () => {
+describeWith("namespaces", "executable")("a listen address", () => {
   test("that no interface has yet is waited for", async () => {
     await using stack = new AsyncDisposableStack();
     const network = stack.use(new Network());
@@ -226,7 +224,7 @@ describe.skipIf(reason !== undefined)("a listen address", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("an upstream's name", () => {
+describeWith("namespaces", "executable")("an upstream's name", () => {
   test("that moves is followed with the first refused connection", async () => {
     await using stack = new AsyncDisposableStack();
     const network = stack.use(new Network());
