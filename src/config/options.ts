@@ -213,6 +213,12 @@ export const options = {
     reloads: true,
     schema: duration.default(10_000),
   },
+  "greeting-pause": {
+    value: "DURATION",
+    help: "with a server that speaks first: how long a client must be silent before the server is connected (default 300ms)",
+    reloads: true,
+    schema: duration.default(300),
+  },
   "max-connections": {
     value: "N",
     help: "connections at a time; when full, the one undecided longest is closed (default: from the open-files limit)",

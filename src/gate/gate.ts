@@ -32,6 +32,7 @@ export type GateConfig = Pick<
   | "dry-run"
   | "reject"
   | "first-packet"
+  | "greeting-pause"
   | "max-connections"
   | "max-per-source"
   | "ipv6-prefix"
@@ -207,9 +208,10 @@ const fewBans = 32;
 function limitsOf(
   config: GateConfig,
   runtime: Runtime,
-): Pick<AcceptorContext, "firstPacketMs" | "maxConnections" | "maxConnectionsPerSource"> {
+): Pick<AcceptorContext, "firstPacketMs" | "greetingPauseMs" | "maxConnections" | "maxConnectionsPerSource"> {
   return {
     firstPacketMs: config["first-packet"],
+    greetingPauseMs: config["greeting-pause"],
     maxConnections: config["max-connections"] ?? connectionLimit(runtime.name, descriptorLimit()),
     maxConnectionsPerSource: config["max-per-source"],
   };
