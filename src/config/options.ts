@@ -202,6 +202,15 @@ export const options = {
     reloads: true,
     schema: z.boolean(`expected true or false`).default(false),
   },
+  state: {
+    value: "DIR",
+    help: "keep bans here over restarts (default: STATE_DIRECTORY, or /var/lib/ttgate if it is there)",
+    schema: name("a directory").optional(),
+  },
+  forget: {
+    help: "forget all bans when ttgate stops, also those of earlier runs",
+    schema: z.boolean(`expected true or false`).default(false),
+  },
   user: {
     value: "NAME",
     help: "run as this user once everything is attached; requires a start as root",

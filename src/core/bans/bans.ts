@@ -50,6 +50,11 @@ export class Bans {
     return prefix.bits === (isIpv4(prefix) ? 128 : this.#ipv6Bits);
   }
 
+  /** The ban of exactly this prefix, by its canonical text. */
+  byText(text: string): Ban | undefined {
+    return this.#byText.get(text);
+  }
+
   /** The ban of exactly this prefix. */
   get(prefix: Prefix): Ban | undefined {
     return this.#byText.get(prefix.text);
