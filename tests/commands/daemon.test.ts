@@ -94,7 +94,8 @@ describe("ban and lift", () => {
 
   test.each([
     [400, 2],
-    [409, 3],
+    [404, 1],
+    [409, 1],
     [500, 3],
   ])("answer %d with exit code %d and the daemon's own words", async (status, code) => {
     daemon.answers["POST /bans"] = [status, { error: "No room: lift some" }];
