@@ -3,6 +3,7 @@
 // it reaches unix sockets under both runtimes.
 import { type RequestOptions, request } from "node:http";
 import { formatStatus, parseStatus, type StatusAddress } from "../config/options.ts";
+import { isWildcard } from "../core/address.ts";
 import { runningInstances } from "../daemon/instance.ts";
 import { Failure, type FailureCode, messageOf } from "../failure.ts";
 import type { Env } from "./env.ts";
@@ -61,7 +62,7 @@ function clientOf(address: StatusAddress, token: string | undefined): DaemonClie
       : { host: address.kind === "tcp" ? address.host : "", port: address.kind === "tcp" ? address.port : 0 };
   const text = formatStatus(address);
   const credentials: Readonly<Record<string, string>> = {
-    host: "ttgate",
+    host: address.kind === "tcp" && !isWildcard(address.host) ? text : "localhost",
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
   };
   return {
