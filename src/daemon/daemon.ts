@@ -168,7 +168,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
   ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => protection.resolve() });
-  ticker.add({ name: "log", everyMs: tickMs, run: () => bans.log.flush() });
+  ticker.add({ name: "log", everyMs: tickMs, run: (now) => bans.log.flush(now) });
   if (!isInline) ticker.add({ name: "listener", everyMs: hostMs, run: () => gate.listen() });
   if (fence !== undefined) {
     ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config)) });

@@ -25,6 +25,7 @@ export interface StatusSource {
   snapshot(): Snapshot;
   readiness(): Promise<ReadinessAnswer>;
   metrics(ready: boolean): string;
+  /** The newest first. */
   bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] };
   find(address: string): ChangeResult<BanDetails | undefined>;
   why(address: string): ChangeResult<Why>;
