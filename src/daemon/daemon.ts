@@ -136,7 +136,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   kernelJudge?.begin();
   step("kernel judge begun");
   readiness.phase = "serving";
-  const server = await serveStatus(runtime, config.status, token, status);
+  const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status);
   opened.defer(() => server?.close());
   opened.defer(() => eventStreams.close());
   step("status endpoint opened");

@@ -51,7 +51,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({ name: "ended bans", everyMs: tickMs, run: () => sweepBans(enforcement, nowMs, isServing) });
   ticker.add({ name: "upstreams", everyMs: tickMs, run: (now) => gate.retryUpstreams(now) });
   ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => protection.resolve() });
-  ticker.add({ name: "log", everyMs: tickMs, run: () => bans.log.flush() });
+  ticker.add({ name: "log", everyMs: tickMs, run: (now) => bans.log.flush(now) });
   ticker.add({
     name: "never-ban list",
     everyMs: hostMs,

@@ -101,8 +101,7 @@ export class DaemonStatus implements StatusSource {
 
   bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] } {
     const { enforcement } = this.#parts.bans;
-    const shown = enforcement.bans.all().take(limit);
-    return { total: enforcement.bans.size, bans: [...shown.map((ban) => this.#view(ban))] };
+    return { total: enforcement.bans.size, bans: enforcement.bans.newest(limit).map((ban) => this.#view(ban)) };
   }
 
   find(address: string): ChangeResult<BanDetails | undefined> {
