@@ -22,7 +22,7 @@ test("make install and make uninstall", async () => {
   expect(statSync(unit).mode & 0o7777).toBe(0o644);
   expect(readFileSync(executable).equals(readFileSync("ttgate"))).toBe(true);
   expect((await run([executable, "version"])).stdout).toStartWith("ttgate ");
-  expect(readFileSync(unit, "utf8")).toContain("\nExecStart=/opt/gate/sbin/ttgate run\n");
+  expect(readFileSync(unit, "utf8")).toContain("\nExecStart=/opt/gate/sbin/ttgate run --keep\n");
 
   await make("uninstall", root.path);
   expect(readdirSync(root.path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())).toEqual(
