@@ -12,7 +12,27 @@ import type { Engine } from "./inline.ts";
 import { createStreams } from "./streams.ts";
 
 /** Those that a table can hold and that clients speak first to. */
-export const inlineProfiles = ["tapetrack", "opaque", "ssh", "tls", "rdp", "mqtt", "redis", "minecraft", "modbus"];
+export const inlineProfiles = [
+  "tapetrack",
+  "opaque",
+  "ssh",
+  "tls",
+  "http",
+  "grpc",
+  "rdp",
+  "mqtt",
+  "amqp",
+  "kafka",
+  "redis",
+  "mongodb",
+  "ldap",
+  "dns",
+  "sip",
+  "socks",
+  "openvpn",
+  "minecraft",
+  "modbus",
+];
 
 /** Grows a profile for so many. */
 export const streamsOfGrown = 400;
