@@ -6,13 +6,25 @@ export const thrift: Recogniser = {
   name: "thrift",
   description: "Thrift: a call, framed or not, binary and compact protocol specification",
   rules: [
-    // Version 1, call or one-way, a name below 256 bytes. 31 + 24 bits.
-    { kind: "bytes", hex: ["80 01 00 01 00 00 00", "80 01 00 04 00 00 00"] },
-    // In a frame below 2^24 bytes. 8 + 31 + 24 bits.
     {
-      kind: "bytes",
-      hex: ["00 00 00 00 80 01 00 01 00 00 00", "00 00 00 00 80 01 00 04 00 00 00"],
-      mask: "ff 00 00 00 ff ff ff ff ff ff ff",
+      // Version 1, call or one-way, a name below 256 bytes, of which two. 31 + 24 + 4 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: ["80 01 00 01 00 00 00", "80 01 00 04 00 00 00"] },
+        { kind: "run", at: 8, class: "alnum", also: "2e 3a 5f", min: 2 },
+      ],
+    },
+    {
+      // In a frame below 2^24 bytes. 8 + 31 + 24 + 4 bits.
+      kind: "all",
+      rules: [
+        {
+          kind: "bytes",
+          hex: ["00 00 00 00 80 01 00 01 00 00 00", "00 00 00 00 80 01 00 04 00 00 00"],
+          mask: "ff 00 00 00 ff ff ff ff ff ff ff",
+        },
+        { kind: "run", at: 12, class: "alnum", also: "2e 3a 5f", min: 2 },
+      ],
     },
     {
       // Compact: version 1 and a call, a sequence below 128, a name of 8 bytes and more. 16 + 1 + 2 + 16 bits.
@@ -119,13 +131,22 @@ export const erlang: Recogniser = {
   name: "erlang",
   description: "Erlang distribution: a node's name, distribution protocol section 13.2, and the port mapper",
   rules: [
-    // Tag n, version 5 or 6, no flags above 2^24. 8 + 8 + 14 + 8 bits.
-    { kind: "bytes", hex: ["00 00 6e 00 05 00", "00 00 6e 00 06 00"], mask: "ff 00 ff ff ff ff" },
-    // Tag N, flags below 2^40, a name below 256 bytes. 8 + 8 + 24 + 8 bits.
     {
-      kind: "bytes",
-      hex: "00 00 4e 00 00 00 00 00 00 00 00 00 00 00 00 00",
-      mask: "ff 00 ff ff ff ff 00 00 00 00 00 00 00 00 00 ff",
+      // Tag n, version 5 or 6, no flags above 2^24; a name and its host. 8 + 8 + 15 + 8 + 9 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: ["00 00 6e 00 05 00", "00 00 6e 00 06 00"], mask: "ff 00 ff ff ff ff" },
+        { kind: "run", at: 9, class: "alnum", also: "2d 2e 5f", min: 1, max: 100, until: "40" },
+      ],
+    },
+    {
+      // Tag N, flags below 2^40, a name below 256 bytes. 8 + 8 + 24 + 8 + 9 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "00 00 4e 00 00 00", mask: "ff 00 ff ff ff ff" },
+        { kind: "bytes", at: 15, hex: "00" },
+        { kind: "run", at: 17, class: "alnum", also: "2d 2e 5f", min: 1, max: 100, until: "40" },
+      ],
     },
     // Registers a node: visible or hidden, TCP, versions 5 and 6. 8 + 8 + 8 + 24 bits.
     { kind: "bytes", hex: "00 00 78 00 00 48 00 00 04 00 04", mask: "ff 00 ff 00 00 fa ff ff fc ff fc" },

@@ -6,8 +6,9 @@ export const whatsapp: Recogniser = {
   name: "whatsapp",
   description: "WhatsApp: the edge-routing header, and the version header of the Noise pipes and before",
   rules: [
+    // The edge's routing, a message with fields 1 and 2: 48 + 16 bits.
+    { kind: "bytes", hex: "45 44 00 01 00 00 00 08 00 08", mask: "ff ff ff ff ff ff 00 ff 00 ff" },
     // 48 bits.
-    { kind: "bytes", hex: "45 44 00 01 00 00" },
     { kind: "bytes", hex: "57 41 01 05 00 00" },
     {
       // Version 4 to 7, a dictionary up to 3, a length below 65,536, a client hello and its key of 32 bytes.

@@ -248,8 +248,14 @@ export const drda: Recogniser = {
 export const bolt: Recogniser = {
   name: "bolt",
   description: "Neo4j: the magic of Bolt's handshake, Bolt protocol specification",
-  // 32 bits.
-  rules: [{ kind: "bytes", hex: "60 60 b0 17" }],
+  // And three of four versions, below 2^24 each: 32 + 24 bits.
+  rules: [
+    {
+      kind: "bytes",
+      hex: "60 60 b0 17 00 00 00 00 00 00 00 00 00",
+      mask: "ff ff ff ff ff 00 00 00 ff 00 00 00 ff",
+    },
+  ],
 };
 
 export const mysql: Recogniser = {

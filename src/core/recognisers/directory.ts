@@ -208,6 +208,24 @@ export const radius: Recogniser = {
         { kind: "number", at: 2, size: 2, endian: "big", min: 38, max: 4096 },
         { kind: "bytes", at: 20, hex: "50 12" },
         { kind: "bytes", at: 2, hex: "00", mask: "f0" },
+        {
+          // And another attribute of a fixed length: NAS address or port, service, kind of accounting. 16 bits.
+          kind: "any",
+          rules: [
+            { kind: "bytes", at: 38, hex: ["04 06", "05 06 00", "06 06 00", "28 06 00", "3d 06 00"] },
+            {
+              // Or a user's or NAS's name, RFC 2865 sections 5.1 and 5.32: 8 + 2 + 4 bits.
+              kind: "all",
+              rules: [
+                { kind: "bytes", at: 38, hex: ["01", "1f", "20"] },
+                { kind: "number", at: 39, size: 1, min: 5, max: 66 },
+                { kind: "run", at: 40, class: "visible", min: 3 },
+              ],
+            },
+            // Or nothing, in a server status request: 5 + 12 bits.
+            { kind: "bytes", hex: "0c 00 00 26", mask: "ff 00 ff ff" },
+          ],
+        },
       ],
     },
     {

@@ -8,16 +8,8 @@ export const file: Recogniser = {
   description: "A file: archives, compressed data, images, documents, programs",
   rules: [
     {
-      // gzip, RFC 1952 section 2.3, of a stream: no flags, no time, the extra flags 0, 2, 4 or 6, a system that
-      // there is. 24 + 40 + 6 + 4 bits. With a time it could be a header of somebody else and ciphertext.
-      kind: "all",
-      rules: [
-        { kind: "bytes", hex: "1f 8b 08 00 00 00 00 00 00", mask: "ff ff ff ff ff ff ff ff f9" },
-        { kind: "number", at: 9, size: 1, max: 13 },
-      ],
-    },
-    {
-      // Of a file: with its name, of 3 bytes and more. 32 + 6 + 4 + 4 + 8 bits.
+      // gzip, RFC 1952 section 2.3, of a file with a name of 3 bytes and more: 32 + 6 + 4 + 4 + 8 bits. Without
+      // one it is 10 bytes that may be somebody's header, and then ciphertext for all that can be told.
       kind: "all",
       rules: [
         { kind: "bytes", hex: "1f 8b 08 08" },
@@ -34,7 +26,6 @@ export const file: Recogniser = {
         "fd 37 7a 58 5a 00", // xz file format section 2.1.1.1
         "37 7a bc af 27 1c", // 7-Zip format
         "52 61 72 21 1a 07", // RAR
-        "50 4b 03 04", // zip, APPNOTE section 4.3.7
         "89 50 4e 47", // PNG section 5.2
         "7f 45 4c 46", // ELF
         "d0 cf 11 e0", // MS-CFB section 2.2
@@ -44,6 +35,8 @@ export const file: Recogniser = {
         "4d 5a 90 00 03 00 00 00", // PE, as every linker begins it
       ],
     },
+    // zip, APPNOTE section 4.3.7: the upper bytes of the version and of the method are 0. 32 + 16 bits.
+    { kind: "bytes", hex: "50 4b 03 04 00 00 00 00 00 00", mask: "ff ff ff ff 00 ff 00 00 00 ff" },
     // bzip2: the magic, a level, and the first block's magic. 24 + 4.8 + 48 bits.
     {
       kind: "all",

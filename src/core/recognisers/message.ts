@@ -36,13 +36,16 @@ export const smpp: Recogniser = {
   description: "SMPP: a bind request, SMPP 3.4 section 4.1",
   rules: [
     {
-      // A length below 256, one of three commands, status 0, a sequence below 65,536. 24 + 30 + 32 + 16 bits.
+      // A length below 256, one of three commands, status 0, a sequence below 65,536: 24 + 30 + 32 + 16 bits. Then
+      // a system's id, a password and a type, each with its end: 3 * 7.3 bits beyond any header.
       kind: "all",
       rules: [
         { kind: "bytes", hex: "00 00 00" },
         { kind: "bytes", at: 4, hex: ["00 00 00 01", "00 00 00 02", "00 00 00 09"] },
         { kind: "bytes", at: 8, hex: "00 00 00 00 00 00" },
-        { kind: "run", at: 16, class: "text", also: "00", min: 2 },
+        { kind: "run", at: 16, class: "visible", min: 0, max: 15, until: "00" },
+        { kind: "run", class: "visible", min: 0, max: 8, until: "00", after: true },
+        { kind: "run", class: "visible", min: 0, max: 12, until: "00", after: true },
       ],
     },
   ],
@@ -79,5 +82,16 @@ export const h323: Recogniser = {
         { kind: "bytes", at: 9, hex: ["04", "a1"] },
       ],
     },
+  ],
+};
+
+export const z3950: Recogniser = {
+  name: "z3950",
+  description: "Z39.50, which libraries search by: an initialise request, ISO 23950 section 4.1",
+  // Tag 20 and a length; protocol versions of two bytes with up to 7 unused bits; options. 8 + 16 + 5 + 8 bits.
+  rules: [
+    { kind: "bytes", hex: "b4 00 83 02 00 00 84", mask: "ff 80 ff ff f8 00 ff" },
+    { kind: "bytes", hex: "b4 81 00 83 02 00 00 84", mask: "ff ff 00 ff ff f8 00 ff" },
+    { kind: "bytes", hex: "b4 82 00 00 83 02 00 00 84", mask: "ff ff 00 00 ff ff f8 00 ff" },
   ],
 };

@@ -7,12 +7,20 @@ export const hislip: Recogniser = {
   description: "HiSLIP: initialise and asynchronous initialise, IVI-6.1 section 6.1",
   rules: [
     {
-      // HS, the message, no control code but the overlap flag; a payload below 256 bytes. 24 + 7 + 56 bits.
+      // HS, initialise, no control code but the overlap flag; version 1 or 2; a payload below 256 bytes.
+      // 24 + 7 + 14 + 56 bits.
       kind: "all",
       rules: [
-        { kind: "bytes", hex: ["48 53 00 00", "48 53 11 00"], mask: "ff ff ff fe" },
+        { kind: "bytes", hex: "48 53 00 00", mask: "ff ff ff fe" },
+        { kind: "bytes", at: 4, hex: ["01 00", "02 00"] },
         { kind: "bytes", at: 8, hex: "00 00 00 00 00 00 00" },
       ],
+    },
+    // Asynchronous initialise, which has no payload: 24 + 64 bits.
+    {
+      kind: "bytes",
+      hex: "48 53 11 00 00 00 00 00 00 00 00 00 00 00 00 00",
+      mask: "ff ff ff 00 00 00 00 00 ff ff ff ff ff ff ff ff",
     },
   ],
 };
@@ -45,8 +53,16 @@ export const fins: Recogniser = {
 export const hartIp: Recogniser = {
   name: "hart-ip",
   description: "HART-IP: a session initiate request, FieldComm TS20085",
-  // Version 1, a request, message 0, status 0; 13 bytes; a primary or secondary master. 32 + 16 + 7 bits.
-  rules: [{ kind: "bytes", hex: "01 00 00 00 00 00 00 0d 00", mask: "ff ff ff ff 00 00 ff ff fe" }],
+  rules: [
+    {
+      // Version 1, a request, message 0, status 0; 13 bytes and silence, no friend's packet.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "01 00 00 00 00 00 00 0d 00", mask: "ff ff ff ff 00 00 ff ff fe" },
+        { kind: "length", max: 13 },
+      ],
+    },
+  ],
 };
 
 export const synchrophasor: Recogniser = {

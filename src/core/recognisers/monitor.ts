@@ -58,6 +58,18 @@ export const beats: Recogniser = {
 export const elasticsearch: Recogniser = {
   name: "elasticsearch",
   description: "Elasticsearch: the transport between nodes, a message or a ping",
-  // ES and a size below 65,536, or -1 of a ping: 32 and 48 bits.
-  rules: [{ kind: "bytes", hex: ["45 53 00 00", "45 53 ff ff ff ff"] }],
+  rules: [
+    // A ping has -1 in the size's place: 48 bits.
+    { kind: "bytes", hex: "45 53 ff ff ff ff" },
+    {
+      // ES, a size below 65,536, any request, a status below 16, a version below 2^24; the upper half of what
+      // comes next is 0, whether a length or a count. 32 + 4 + 8 + 16 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "45 53 00 00" },
+        { kind: "bytes", at: 14, hex: "00 00", mask: "f0 ff" },
+        { kind: "bytes", at: 19, hex: "00 00" },
+      ],
+    },
+  ],
 };

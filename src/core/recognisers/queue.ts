@@ -59,12 +59,19 @@ export const pulsar: Recogniser = {
 export const rabbitmqStream: Recogniser = {
   name: "rabbitmq-stream",
   description: "RabbitMQ streams: PeerProperties, stream protocol specification",
-  // A size below 65,536, key 17, version 1, a correlation below 65,536, fewer than 256 properties. 16 + 32 + 16 + 24 bits.
   rules: [
     {
-      kind: "bytes",
-      hex: "00 00 00 00 00 11 00 01 00 00 00 00 00 00 00",
-      mask: "ff ff 00 00 ff ff ff ff ff ff 00 00 ff ff ff",
+      // A size below 65,536, key 17, version 1, a correlation below 65,536, fewer than 256 properties; the
+      // first one's name. 16 + 32 + 16 + 24 + 8 + 6 bits.
+      kind: "all",
+      rules: [
+        {
+          kind: "bytes",
+          hex: "00 00 00 00 00 11 00 01 00 00 00 00 00 00 00 00 00",
+          mask: "ff ff 00 00 ff ff ff ff ff ff 00 00 ff ff ff 00 ff",
+        },
+        { kind: "run", at: 18, class: "letter", also: "5f", min: 3 },
+      ],
     },
   ],
 };
@@ -86,6 +93,22 @@ export const gearman: Recogniser = {
 export const nsq: Recogniser = {
   name: "nsq",
   description: "NSQ: the magic of protocol version 2, TCP protocol specification",
-  // 32 bits.
-  rules: [{ kind: "text", text: "  V2" }],
+  rules: [
+    {
+      // And a command: 32 + 10 bits.
+      kind: "all",
+      rules: [
+        { kind: "text", text: "  V2" },
+        { kind: "run", at: 4, class: "upper", min: 3 },
+      ],
+    },
+    {
+      // Or silence: 4 bytes, no friend's packet.
+      kind: "all",
+      rules: [
+        { kind: "text", text: "  V2" },
+        { kind: "length", max: 4 },
+      ],
+    },
+  ],
 };

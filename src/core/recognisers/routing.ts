@@ -39,12 +39,14 @@ export const openflow: Recogniser = {
   description: "OpenFlow: a hello, OpenFlow switch specification section 7.5.1",
   rules: [
     {
-      // Version 1 to 6, type 0, 16 bytes, a bitmap of versions. 5 + 24 + 32 bits.
+      // Version 1 to 6, type 0, 16 bytes, a bitmap of versions, and silence: no friend's packet, whose 16
+      // bytes would come after a header. 5 + 24 + 32 bits.
       kind: "all",
       rules: [
         { kind: "number", size: 1, min: 1, max: 6 },
         { kind: "bytes", at: 1, hex: "00 00 10" },
         { kind: "bytes", at: 8, hex: "00 01 00 08" },
+        { kind: "length", max: 16 },
       ],
     },
     {

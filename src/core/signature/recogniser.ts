@@ -24,7 +24,7 @@ import { file } from "../recognisers/file.ts";
 import { bacnet, dnp3, enip, iec104, modbus, opcua, s7comm } from "../recognisers/industrial.ts";
 import { ajp, giop, javaObjects, javaRmi, weblogic } from "../recognisers/java.ts";
 import { ftp, ftpOrPop3, imap, irc, pop3, smtp } from "../recognisers/mail.ts";
-import { dicom, fix, h323, hl7, skinny, smpp } from "../recognisers/message.ts";
+import { dicom, fix, h323, hl7, skinny, smpp, z3950 } from "../recognisers/message.ts";
 import { ads, dlms, fins, hartIp, hislip, synchrophasor, veederRoot } from "../recognisers/meter.ts";
 import { beats, elasticsearch, nrpe, zabbix } from "../recognisers/monitor.ts";
 import { bitcoin, bittorrent, edonkey, minecraft, worldOfWarcraft } from "../recognisers/peer.ts";
@@ -169,6 +169,7 @@ export const recognisers: readonly Recogniser[] = [
   hl7,
   skinny,
   smpp,
+  z3950,
   bgp,
   ldp,
   openflow,
