@@ -256,7 +256,7 @@ describe.skipIf(reason !== undefined)("inline mode that can not work", () => {
   });
 
   test.each([
-    ["a profile that needs user space", ["-p", "http"], 2, 'Profile "http" can not be judged in the kernel: '],
+    ["a profile that needs user space", ["-p", "postgres"], 2, 'Profile "postgres" can not be judged in the kernel: '],
     ["an interface that is not there", ["-i", "nosuch0"], 2, '"nosuch0"'],
     ["no map", [], 2, "--block-map"],
   ] as const)("%s is refused, with the remedy", async (name, args, code, says) => {
