@@ -37,7 +37,7 @@ test.skipIf(systemd === null)("systemd finds no fault with the unit", async () =
   using root = new TempDir();
   await make("install", root.path);
   const unit = readFileSync(root.file("opt/gate/lib/systemd/system/ttgate.service"), "utf8");
-  const path = root.write("ttgate.service", unit.replace("/opt/gate", `${root.path}/opt/gate`));
+  const path = root.write("ttgate.service", unit.replaceAll("/opt/gate", `${root.path}/opt/gate`));
   const { code, stdout, stderr } = await run(["systemd-analyze", "verify", "--man=no", path]);
   expect(`${stdout}${stderr}`).toBe("");
   expect(code).toBe(0);
