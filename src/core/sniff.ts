@@ -2,6 +2,8 @@
 // What the sniffer says of the first bytes of a connection. The verdict of a prefix never depends on
 // how TCP cut it: `more` until the answer can not change any more.
 
+import type { BetEvidence } from "./ciphertext/bets.ts";
+
 export type Sniff =
   | { readonly kind: "accept" }
   | { readonly kind: "foreign"; readonly protocol: string }
@@ -21,4 +23,6 @@ export interface Sniffer {
    * @param ended the client sends nothing more (FIN, or silent until the deadline).
    */
   sniff(bytes: Uint8Array, ended: boolean): Sniff;
+  /** The bet that a foreign client lost, where one said so and no recogniser: who won it, and how. */
+  evidence(bytes: Uint8Array): BetEvidence | undefined;
 }

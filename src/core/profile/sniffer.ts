@@ -4,8 +4,10 @@
 // that hold, the one that was certain with the fewest bytes gives the name, so that it does not depend
 // on how TCP cut them. No allocation.
 
+import { type BetEvidence, type Bets, mostBetBytes } from "../ciphertext/bets.ts";
+import { expertNames } from "../ciphertext/score_table.ts";
 import { createMatcher } from "../signature/matcher.ts";
-import { holds, type Outcome, open } from "../signature/probe.ts";
+import { fails, holds, type Outcome, open } from "../signature/probe.ts";
 import { startCells } from "../signature/program.ts";
 import type { Sniff, Sniffer } from "../sniff.ts";
 import type { CompiledProfile } from "./compiled_profile.ts";
@@ -25,16 +27,22 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
   const more: Sniff = { kind: "more" };
   const unknown: Sniff = { kind: "foreign", protocol: unknownProtocol };
 
-  /** Positive: as expected; negative: not; 0: open. */
-  function expectation(bytes: Uint8Array, length: number, ended: boolean): number {
+  const bets = expected.probes.flatMap((probe) => probe.bets ?? []);
+  const isBet = bets.length > 0 && profile.fallback === "foreign";
+  const betVerdicts = expertNames.map((protocol): Sniff => ({ kind: "foreign", protocol }));
+
+  /** As an outcome: what is expected fails when all of it does. */
+  function expectation(bytes: Uint8Array, length: number, ended: boolean): Outcome {
     let isOpen = false;
+    let latest = fails(0);
     const candidates = expected.byFirstByte[bytes[0] ?? 0] ?? none;
     for (let index = 0; index < candidates.length; index++) {
       const outcome = matchExpected(candidates[index] ?? 0, bytes, length, ended);
       if (outcome > 0) return outcome;
-      if (outcome === 0) isOpen = true;
+      if (outcome === open) isOpen = true;
+      else if (outcome < latest) latest = outcome;
     }
-    return isOpen ? 0 : -1;
+    return isOpen ? open : latest;
   }
 
   // What the last scan found; owners of -1 are nobody.
@@ -80,24 +88,71 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     }
   }
 
+  /** What is expected says so as long as the client may still send. */
+  let expectedYet: Outcome = open;
+  let lost: Outcome = open;
+
+  /** The first of the bets that is lost, where all that is expected fails; the outcome is left in `lost`. */
+  function lostBet(bytes: Uint8Array, length: number): Bets | undefined {
+    if (!isBet) return undefined;
+    expectedYet = expectation(bytes, length, false);
+    if (expectedYet >= 0) return undefined;
+    lost = Number.MIN_SAFE_INTEGER;
+    let first: Bets | undefined;
+    for (const bet of bets) {
+      const at = bet.lostAt(bytes, length);
+      if (at === 0 || fails(at) <= lost) continue;
+      lost = fails(at);
+      first = bet;
+    }
+    if (expectedYet < lost) lost = expectedYet;
+    return first;
+  }
+
+  /** That it is a stranger is certain; for a while a recogniser that is still possible may give the name. */
+  function stranger(bet: Bets, bytes: Uint8Array, length: number, ended: boolean): Sniff {
+    const latest = Math.max(-lost, holds(mostBetBytes));
+    if (refuter >= 0 && refutedAt <= latest) return verdicts[refuter] ?? unknown;
+    if (namer >= 0 && namedAt <= latest) return verdicts[namer] ?? unknown;
+    if (canBeNamed && !ended && length < mostBetBytes) return more;
+    return betVerdicts[bet.winner(bytes, length)] ?? unknown;
+  }
+
+  function unrefuted(bytes: Uint8Array, length: number, ended: boolean): Sniff {
+    const yet = isBet ? expectedYet : expectation(bytes, length, false);
+    if (yet > 0 || (ended && expectation(bytes, length, true) > 0)) return accept;
+    // Too few bytes of what is expected are no evidence against the client: only bytes are.
+    if (profile.fallback === "undecided" || yet === open) return more;
+    if (profile.fallback === "accept") return accept;
+    if (namer >= 0) return verdicts[namer] ?? unknown;
+    return canBeNamed ? more : unknown;
+  }
+
   function sniff(bytes: Uint8Array, ended: boolean): Sniff {
     const length = Math.min(bytes.length, prefixBytes);
     // That nothing came at all says nothing of a protocol.
     if (length === 0) return more;
     const isEnd = ended && bytes.length <= prefixBytes;
     scan(bytes, length, isEnd);
+    const bet = refuter < 0 || refutedAt > earliestLoss ? lostBet(bytes, length) : undefined;
+    if (bet !== undefined) return stranger(bet, bytes, length, isEnd);
     if (refuter >= 0) return verdicts[refuter] ?? unknown;
-    if (canBeRefuted) return more;
-    if (expectation(bytes, length, isEnd) > 0) return accept;
-    // Too few bytes of what is expected are no evidence against the client: only bytes are.
-    if (profile.fallback === "undecided" || expectation(bytes, length, false) === 0) return more;
-    if (profile.fallback === "accept") return accept;
-    if (namer >= 0) return verdicts[namer] ?? unknown;
-    return canBeNamed ? more : unknown;
+    return canBeRefuted ? more : unrefuted(bytes, length, isEnd);
   }
 
-  const protocols = [...names, unknownProtocol];
-  return { profile: profile.name, protocols, prefixBytes, undecidedLimit: profile.undecidedLimit, sniff };
+  function evidence(bytes: Uint8Array): BetEvidence | undefined {
+    return lostBet(bytes, Math.min(bytes.length, prefixBytes))?.evidence(bytes, bytes.length);
+  }
+
+  const protocols = [
+    ...names,
+    ...expertNames.filter((name) => bets.length > 0 && !names.includes(name)),
+    unknownProtocol,
+  ];
+  return { profile: profile.name, protocols, prefixBytes, undecidedLimit: profile.undecidedLimit, sniff, evidence };
 }
+
+/** No bet is lost with fewer bytes than the least evidence takes at eight bits a byte. */
+const earliestLoss = holds(3);
 
 const none = new Int32Array(0);
