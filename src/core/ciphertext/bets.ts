@@ -26,6 +26,9 @@ export interface BetEvidence {
 }
 
 export interface Bets {
+  readonly options: BetOptions;
+  /** What judge() last said of a lost bet: the byte, counted from 1; 0: it was not lost. Whoever asks clears it. */
+  loss: number;
   /**
    * @returns positive: with so many bytes uniform beats every expert; negative: with so many it is certain that
    * this is no ciphertext; 0: neither.
@@ -56,15 +59,21 @@ export function banLimit(banBits: number): number {
   return Math.ceil(scoreUnits * (banBits + Math.log2(laneNames.length)));
 }
 
-export function createBets({ header, shortest, banBits, acceptBits }: BetOptions): Bets {
+/** The sign of a lane comes up where a sum gets to the limit, and goes down where it is below what uniform allows. */
+export function laneStarts({ banBits, acceptBits }: BetOptions): { betStart: number; uniformStart: number } {
+  return { betStart: 0x8000 - banLimit(banBits), uniformStart: 0x8000 + Math.ceil(acceptBits * scoreUnits) - 1 };
+}
+
+export function createBets(options: BetOptions): Bets {
+  const { header, shortest } = options;
   const table = scoreTable();
   const { asLast, asBefore, blockOf } = table;
   const writing = pairsOf(table.writing);
   const [steps1, steps2, steps4, steps8] = stepWords(table.steps);
-  const limit = banLimit(banBits);
-  // The sign of a lane comes up where a sum gets to the limit, and goes down where it is below what uniform allows.
-  const betStart = pair(0x8000 - limit);
-  const uniformStart = pair(0x8000 + Math.ceil(acceptBits * scoreUnits) - 1);
+  const limit = banLimit(options.banBits);
+  const starts = laneStarts(options);
+  const betStart = pair(starts.betStart);
+  const uniformStart = pair(starts.uniformStart);
 
   let sums0 = 0;
   let sums1 = 0;
@@ -152,6 +161,7 @@ export function createBets({ header, shortest, banBits, acceptBits }: BetOptions
 
   function judge(bytes: Uint8Array, length: number): number {
     const lost = lostAt(bytes, length);
+    self.loss = lost;
     if (lost > 0) return -lost;
     if (length < shortest) return 0;
     // The sums of the bet, seen from the other side.
@@ -164,7 +174,9 @@ export function createBets({ header, shortest, banBits, acceptBits }: BetOptions
     return 0;
   }
 
-  return {
+  const self: Bets = {
+    options,
+    loss: 0,
     judge,
     isUniform,
     lostAt,
@@ -179,6 +191,7 @@ export function createBets({ header, shortest, banBits, acceptBits }: BetOptions
       return { expert: laneNames[lane] ?? "", bits: ((sums[lane] ?? 0) - 0x8000 + limit) / scoreUnits, byte };
     },
   };
+  return self;
 }
 
 /** What is before the first byte counts as zeros. */

@@ -7,7 +7,7 @@
 import { type BetEvidence, type Bets, mostBetBytes } from "../ciphertext/bets.ts";
 import { expertNames } from "../ciphertext/score_table.ts";
 import { createMatcher } from "../signature/matcher.ts";
-import { fails, holds, type Outcome, open } from "../signature/probe.ts";
+import { holds, type Outcome, open } from "../signature/probe.ts";
 import { startCells } from "../signature/program.ts";
 import type { Sniff, Sniffer } from "../sniff.ts";
 import type { CompiledProfile } from "./compiled_profile.ts";
@@ -28,21 +28,43 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
   const unknown: Sniff = { kind: "foreign", protocol: unknownProtocol };
 
   const bets = expected.probes.flatMap((probe) => probe.bets ?? []);
-  const isBet = bets.length > 0 && profile.fallback === "foreign";
+  const isBet = bets.length > 0 && profile.fallback === "foreign" && expected.horizonBytes <= mostBetBytes;
   const betVerdicts = expertNames.map((protocol): Sniff => ({ kind: "foreign", protocol }));
 
-  /** As an outcome: what is expected fails when all of it does. */
+  /** What is expected says so as long as the client may still send. */
+  let expectedYet: Outcome = open;
+  /** Of those that what is expected lost, the one that took the fewest bytes. */
+  let lostBet: Bets | undefined;
+  let lostAt = 0;
+
+  /** Positive: as expected; negative: not; 0: open. */
   function expectation(bytes: Uint8Array, length: number, ended: boolean): Outcome {
     let isOpen = false;
-    let latest = fails(0);
+    lostBet = undefined;
     const candidates = expected.byFirstByte[bytes[0] ?? 0] ?? none;
     for (let index = 0; index < candidates.length; index++) {
+      for (const bet of bets) bet.loss = 0;
       const outcome = matchExpected(candidates[index] ?? 0, bytes, length, ended);
       if (outcome > 0) return outcome;
       if (outcome === open) isOpen = true;
-      else if (outcome < latest) latest = outcome;
+      else noteLoss();
     }
-    return isOpen ? open : latest;
+    return isOpen ? open : -1;
+  }
+
+  function noteLoss(): void {
+    for (const bet of bets) {
+      if (bet.loss === 0 || (lostBet !== undefined && bet.loss >= lostAt)) continue;
+      lostBet = bet;
+      lostAt = bet.loss;
+    }
+  }
+
+  /** It is no ciphertext, where that is what is expected; which bet says so is left in `lostBet`. */
+  function isLost(bytes: Uint8Array, length: number): boolean {
+    if (!isBet) return false;
+    expectedYet = expectation(bytes, length, false);
+    return expectedYet < 0 && lostBet !== undefined;
   }
 
   // What the last scan found; owners of -1 are nobody.
@@ -88,34 +110,12 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     }
   }
 
-  /** What is expected says so as long as the client may still send. */
-  let expectedYet: Outcome = open;
-  let lost: Outcome = open;
-
-  /** The first of the bets that is lost, where all that is expected fails; the outcome is left in `lost`. */
-  function lostBet(bytes: Uint8Array, length: number): Bets | undefined {
-    if (!isBet) return undefined;
-    expectedYet = expectation(bytes, length, false);
-    if (expectedYet >= 0) return undefined;
-    lost = Number.MIN_SAFE_INTEGER;
-    let first: Bets | undefined;
-    for (const bet of bets) {
-      const at = bet.lostAt(bytes, length);
-      if (at === 0 || fails(at) <= lost) continue;
-      lost = fails(at);
-      first = bet;
-    }
-    if (expectedYet < lost) lost = expectedYet;
-    return first;
-  }
-
   /** That it is a stranger is certain; for a while a recogniser that is still possible may give the name. */
-  function stranger(bet: Bets, bytes: Uint8Array, length: number, ended: boolean): Sniff {
-    const latest = Math.max(-lost, holds(mostBetBytes));
-    if (refuter >= 0 && refutedAt <= latest) return verdicts[refuter] ?? unknown;
-    if (namer >= 0 && namedAt <= latest) return verdicts[namer] ?? unknown;
+  function stranger(bytes: Uint8Array, length: number, ended: boolean): Sniff {
+    if (refuter >= 0 && refutedAt <= latestName) return verdicts[refuter] ?? unknown;
+    if (namer >= 0 && namedAt <= latestName) return verdicts[namer] ?? unknown;
     if (canBeNamed && !ended && length < mostBetBytes) return more;
-    return betVerdicts[bet.winner(bytes, length)] ?? unknown;
+    return betVerdicts[lostBet?.winner(bytes, length) ?? -1] ?? unknown;
   }
 
   function unrefuted(bytes: Uint8Array, length: number, ended: boolean): Sniff {
@@ -134,14 +134,14 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     if (length === 0) return more;
     const isEnd = ended && bytes.length <= prefixBytes;
     scan(bytes, length, isEnd);
-    const bet = refuter < 0 || refutedAt > earliestLoss ? lostBet(bytes, length) : undefined;
-    if (bet !== undefined) return stranger(bet, bytes, length, isEnd);
+    if ((refuter < 0 || refutedAt > earliestLoss) && isLost(bytes, length)) return stranger(bytes, length, isEnd);
     if (refuter >= 0) return verdicts[refuter] ?? unknown;
     return canBeRefuted ? more : unrefuted(bytes, length, isEnd);
   }
 
   function evidence(bytes: Uint8Array): BetEvidence | undefined {
-    return lostBet(bytes, Math.min(bytes.length, prefixBytes))?.evidence(bytes, bytes.length);
+    const isStranger = isLost(bytes, Math.min(bytes.length, prefixBytes));
+    return isStranger ? lostBet?.evidence(bytes, bytes.length) : undefined;
   }
 
   const protocols = [
@@ -154,5 +154,7 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
 
 /** No bet is lost with fewer bytes than the least evidence takes at eight bits a byte. */
 const earliestLoss = holds(3);
+
+const latestName = holds(mostBetBytes);
 
 const none = new Int32Array(0);

@@ -93,6 +93,10 @@ function expand(rule: Rule, path: string, negated: boolean, context: SignatureCo
       });
       return [];
     }
+    case "ciphertext":
+      if (!negated) return testsOf(rule, path, context).map((test) => [termOf(rule, test, negated, path)]);
+      context.problems.push({ path, message: "What is no ciphertext has no rule; drop not, or write what is foreign" });
+      return [];
     default: {
       const terms = testsOf(rule, path, context).map((test) => [termOf(rule, test, negated, path)]);
       // A list of texts or of byte strings is `any`; several tests of one length are `all`.

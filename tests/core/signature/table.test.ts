@@ -204,6 +204,7 @@ describe("the encoder and bpf/signature_table.h mean the same by", () => {
       STEP_NUMBER: tables.kindNumber,
       STEP_LENGTH: tables.kindLength,
       STEP_BLOCKS: tables.kindBlocks,
+      STEP_CIPHERTEXT: tables.kindCiphertext,
     });
     expect(enumeration("step_flags")).toEqual({
       STEP_NEGATED: tables.flagNegated,
