@@ -24,10 +24,10 @@
 	do {                                                                                       \
 		const __u8 *here = (bytes) + ((at) & (PREFIX_BYTES - 1));                          \
 		__u32 byte = here[8], last = here[7], before = here[6];                            \
-		__u32 block = block_of_context[(context_as_last[last] |                            \
-						context_as_before[before]) &                       \
-					       (sizeof(block_of_context) - 1)] &                   \
-			      (EXPERT_BLOCKS - 1);                                                 \
+		__u32 block =                                                                      \
+			block_of_context[(context_as_last[last] | context_as_before[before]) &     \
+					 (sizeof(block_of_context) - 1)] &                         \
+			(EXPERT_BLOCKS - 1);                                                       \
 		const __u64 *row = &writing_scores[(block << 8 | byte) * 2];                       \
                                                                                                    \
 		first += row[0];                                                                   \
@@ -93,7 +93,8 @@ __noinline int add_up(struct match *match, __u32 from, __u32 to)
 	return 0;
 }
 
-/* Whether uniform beats every expert, from the header's end on, which the sums are of, or any byte before. */
+/* Whether uniform beats every expert, from the header's end on, which the sums are of, or any byte
+ * before. */
 __noinline int beats_all(struct match *match, __u32 header)
 {
 	__u64 first, second, third, at = header;
