@@ -47,6 +47,13 @@ const sets = {
   /** CJK and Hangul. */
   ideograph: [[0xe3, 0xed]],
   high: [[0x80, 0xff]],
+  /** Sequences, and what a context numbers: X.690. */
+  ber: [
+    [0x30, 0x31],
+    [0x60, 0x61],
+    [0x80, 0x85],
+    [0xa0, 0xa5],
+  ],
 } as const satisfies Readonly<Record<string, Ranges>>;
 
 export type ByteKind = keyof typeof sets;

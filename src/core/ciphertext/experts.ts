@@ -100,6 +100,10 @@ const records: WritingExpert = {
     { last: ["upper"], next: { upper: 0.36, frequent: 0.2, printable: 0.18, zero: 0.08, control: 0.07 } },
     { last: ["digit", "mark", "blank"], next: { digit: 0.2, frequent: 0.2, printable: 0.3, zero: 0.1, control: 0.1 } },
     { last: ["ones"], next: { ones: 0.45, zero: 0.2, small: 0.07, printable: 0.04 } },
+    {
+      last: ["follow"],
+      next: { frequent: 0.2, printable: 0.26, zero: 0.14, small: 0.12, control: 0.05, follow: 0.12, ones: 0.01 },
+    },
     { next: { zero: 0.25, small: 0.12, control: 0.06, printable: 0.12, high: 0.25, ones: 0.02 } },
   ],
 };
@@ -125,7 +129,7 @@ const scripts: WritingExpert = {
     { last: ["follow"], before: ["lead"], next: { follow: 0.9, space: 0.01 } },
     {
       last: ["follow"],
-      next: { script: 0.42, lead: 0.1, ideograph: 0.22, lead3: 0.04, space: 0.08, mark: 0.06, frequent: 0.03 },
+      next: { script: 0.42, lead: 0.1, ideograph: 0.19, lead3: 0.08, space: 0.08, mark: 0.06, frequent: 0.03 },
     },
     {
       last: ["blank", "mark"],
@@ -155,17 +159,16 @@ const wide: WritingExpert = {
 const tags: WritingExpert = {
   kind: "writing",
   name: "binary",
-  cases: [{ next: { zero: 0.14, one: 0.05, small: 0.3, control: 0.14, low: 0.18, ones: 0.02, printable: 0.06 } }],
+  cases: [
+    { next: { zero: 0.13, one: 0.05, small: 0.29, control: 0.12, ber: 0.16, low: 0.12, ones: 0.02, printable: 0.06 } },
+  ],
 };
 
-/** ASCII of any kind, and what is nearly that: packed letters, control sequences. */
-const ascii: WritingExpert = {
+/** Base64, identifiers and keys: letters and digits without a word among them. */
+const letters: WritingExpert = {
   kind: "writing",
-  name: "binary",
-  cases: [
-    { last: ["follow", "lead", "ones"], next: { zero: 0.15, low: 0.25, printable: 0.3 } },
-    { next: { zero: 0.09, low: 0.27, printable: 0.5, control: 0.05 } },
-  ],
+  name: "text",
+  cases: [{ next: { upper: 0.37, lower: 0.37, digit: 0.17, mark: 0.07 } }],
 };
 
 const again: StepExpert = { kind: "step", name: "pattern", distance: 1, same: 0.42, next: 0.28, near: 0.1 };
@@ -174,6 +177,6 @@ const words: StepExpert = { kind: "step", name: "pattern", distance: 4, same: 0.
 const doubles: StepExpert = { kind: "step", name: "pattern", distance: 8, same: 0.55, next: 0.05, near: 0.15 };
 
 /** In the order that gives the name where two are certain with the same byte. */
-export const writingExperts: readonly WritingExpert[] = [writing, scripts, wide, records, numbers, digits, tags, ascii];
+export const writingExperts: readonly WritingExpert[] = [writing, scripts, wide, records, numbers, digits, tags, letters];
 export const stepExperts: readonly StepExpert[] = [again, pairs, words, doubles];
 export const experts: readonly Expert[] = [...writingExperts, ...stepExperts];

@@ -6,7 +6,7 @@ import { fails, holds, open, type Probe } from "./probe.ts";
 import type { CiphertextRule } from "./signature.ts";
 
 /** What a rule says when it says nothing: a friend of TapeTrack's, and odds of one in a thousand million. */
-export const ciphertextDefaults: BetOptions = { header: 16, shortest: 44, banBits: 30, acceptBits: 1 };
+export const ciphertextDefaults: BetOptions = { header: 16, shortest: 44, banBits: 30, acceptBits: 3 };
 
 export function betOptionsOf({ header, shortest, banBits, acceptBits }: CiphertextRule): BetOptions {
   return {
