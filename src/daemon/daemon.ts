@@ -33,6 +33,7 @@ import { type HttpServer, type Listener, type Runtime, silentEvents, type TcpSoc
 import { Banning } from "../sources/banning.ts";
 import { InlineWatch } from "../sources/kernel_judge.ts";
 import { MapWatch } from "../sources/map_watch.ts";
+import { Stalled } from "../sources/stalled.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import { statusApp } from "../status/routes.ts";
 import { announce } from "./instance.ts";
@@ -103,6 +104,18 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
       : new InlineWatch({
           ...{ judge: fence.judge, banning, neverBan, counters, alone: isInline },
           ipv6Bits: config["ipv6-prefix"],
+          sniffer: () => context.sniffer,
+        });
+  const stalled =
+    fence?.judge === undefined || !isInline
+      ? undefined
+      : new Stalled({
+          connections: fence.judge,
+          ipv6Bits: config["ipv6-prefix"],
+          firstPacketMs: config["first-packet"],
+          sniffer: () => context.sniffer,
+          ban,
+          strike: (client, bytes) => observer?.turnedAway(client, bytes, bytes.length, true),
         });
   const status = new GateStatus({
     ...{
@@ -161,7 +174,7 @@ export async function openGate({ config, sniffer, runtime, version, log }: GateO
   sayStart(config, status, log);
   await watch?.adoptAll();
   const sweep = sweeper(enforcement, status);
-  const parts = { sessions, upstreams, sweep, fence, inline, watch, status, banning, observer, nowMs };
+  const parts = { sessions, upstreams, sweep, fence, inline, watch, status, banning, observer, stalled, nowMs };
   const timers = [setInterval(() => attempt(() => tick(parts), log), tickMs)];
   if (inline !== undefined) timers.push(setInterval(() => attempt(() => inline.fetch(), log), fetchMs));
   void upstreams.probe(nowMs(), 0);
@@ -233,6 +246,7 @@ interface TickParts {
   readonly status: GateStatus;
   readonly banning: Banning;
   readonly observer: Observer | undefined;
+  readonly stalled: Stalled | undefined;
   readonly nowMs: () => number;
 }
 
@@ -245,7 +259,8 @@ function attempt(work: () => void, log: Log): void {
   }
 }
 
-function tick({ sessions, upstreams, sweep, fence, inline, watch, status, banning, observer, nowMs }: TickParts): void {
+function tick(parts: TickParts): void {
+  const { sessions, upstreams, sweep, fence, inline, watch, status, banning, observer, stalled, nowMs } = parts;
   const now = nowMs();
   sessions.expire(now);
   observer?.tick();
@@ -255,6 +270,7 @@ function tick({ sessions, upstreams, sweep, fence, inline, watch, status, bannin
   // Before the watch finds the entries: it knows no evidence.
   inline?.fetch();
   inline?.tick();
+  stalled?.tick(now);
   // Sockets have their turn in between.
   setImmediate(() => {
     if (!status.draining) watch?.step();

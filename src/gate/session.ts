@@ -218,11 +218,13 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   }
 
   #evidence(): Evidence {
+    const { sniffer } = this.#context;
     return {
       firstBytes: Uint8Array.from(this.#firstBytes(evidenceBytes)),
       clientAddress: this.client.single().text,
       clientPort: this.client.port,
       gatePort: this.#socket.local.port,
+      bet: sniffer.evidence(this.#firstBytes(sniffer.prefixBytes)),
     };
   }
 }

@@ -6,6 +6,7 @@ import type { NeverBan } from "../core/bans/never_ban.ts";
 import { Client } from "../core/client.ts";
 import type { Counters } from "../core/counters.ts";
 import type { SignatureTable } from "../core/signature/table.ts";
+import type { Sniffer } from "../core/sniff.ts";
 import type { InlineDecision, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
 import type { JudgedSnapshot } from "../status/snapshot.ts";
 import type { Banning } from "./banning.ts";
@@ -22,6 +23,8 @@ export interface InlineParts {
   readonly neverBan: NeverBan;
   readonly counters: Counters;
   readonly ipv6Bits: number;
+  /** Says of what the kernel tells which bet was lost. */
+  sniffer(): Sniffer;
   /** The kernel alone judges; otherwise it counts what never reached the gate. */
   readonly alone: boolean;
 }
@@ -81,9 +84,10 @@ export class InlineWatch {
   }
 
   #settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {
-    const { banning, counters, ipv6Bits, alone } = this.#parts;
+    const { banning, counters, ipv6Bits, alone, sniffer } = this.#parts;
     const client = new Client(source.text, sourcePort, ipv6Bits);
-    const evidence = { firstBytes, clientAddress: source.text, clientPort: sourcePort, gatePort: port };
+    const bet = sniffer().evidence(firstBytes);
+    const evidence = { firstBytes, clientAddress: source.text, clientPort: sourcePort, gatePort: port, bet };
     if (!alone) counters.foreign++;
     banning.client(client, protocol, evidence);
   }

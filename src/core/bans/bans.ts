@@ -2,6 +2,7 @@
 // The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in
 // step by the gate. Every operation is O(1); ended bans are found without scanning.
 import { contains, isIpv4, type Prefix, widened } from "../address.ts";
+import type { BetEvidence } from "../ciphertext/bets.ts";
 import type { Client } from "../client.ts";
 import { Expiry } from "./expiry.ts";
 
@@ -12,6 +13,8 @@ export interface Evidence {
   readonly clientAddress: string;
   readonly clientPort: number;
   readonly gatePort: number;
+  /** The bet that the first packet lost, where it was that and no recogniser that told the stranger. */
+  readonly bet?: BetEvidence | undefined;
 }
 
 /**

@@ -171,12 +171,21 @@ const letters: WritingExpert = {
   cases: [{ next: { upper: 0.37, lower: 0.37, digit: 0.17, mark: 0.07 } }],
 };
 
-const again: StepExpert = { kind: "step", name: "pattern", distance: 1, same: 0.42, next: 0.28, near: 0.1 };
-const pairs: StepExpert = { kind: "step", name: "pattern", distance: 2, same: 0.5, next: 0.05, near: 0.25 };
-const words: StepExpert = { kind: "step", name: "pattern", distance: 4, same: 0.5, next: 0.07, near: 0.2 };
-const doubles: StepExpert = { kind: "step", name: "pattern", distance: 8, same: 0.55, next: 0.05, near: 0.15 };
+const again: StepExpert = { kind: "step", name: "pattern", distance: 1, same: 0.38, next: 0.23, near: 0.1 };
+const pairs: StepExpert = { kind: "step", name: "pattern", distance: 2, same: 0.42, next: 0.05, near: 0.15 };
+const words: StepExpert = { kind: "step", name: "pattern", distance: 4, same: 0.42, next: 0.06, near: 0.12 };
+const doubles: StepExpert = { kind: "step", name: "pattern", distance: 8, same: 0.38, next: 0.03, near: 0.09 };
 
 /** In the order that gives the name where two are certain with the same byte. */
-export const writingExperts: readonly WritingExpert[] = [writing, scripts, wide, records, numbers, digits, tags, letters];
+export const writingExperts: readonly WritingExpert[] = [
+  writing,
+  scripts,
+  wide,
+  records,
+  numbers,
+  digits,
+  tags,
+  letters,
+];
 export const stepExperts: readonly StepExpert[] = [again, pairs, words, doubles];
 export const experts: readonly Expert[] = [...writingExperts, ...stepExperts];
