@@ -25,6 +25,7 @@ before it fell silent; - is standard input. Prints one JSON object a line:
   rule      where the rule that decided stands in the profile or in the library, or null
   byte      the byte that decided, counted from 1; null when it was the silence after the last
   reason    the rule in words
+  evidence  where no recogniser knew the stranger: the expert that told it, the bits of evidence, the byte
 
 Options:
 ${flagHelp(checkFlags)}

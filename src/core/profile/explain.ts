@@ -22,7 +22,7 @@ export interface Explanation {
   /** The rule in words. */
   readonly reason: string;
   /** Where no recogniser knows a stranger: the expert that won its bet. */
-  readonly evidence: BetEvidence | null;
+  readonly evidence?: BetEvidence | undefined;
 }
 
 /** @returns what the profile says of everything that a client sent before it fell silent. */
@@ -38,7 +38,6 @@ export function createExplainer(profile: Profile): (bytes: Uint8Array) => Explan
         rule: null,
         byte: null,
         reason: "neither expected nor known as foreign",
-        evidence: null,
       };
     }
     const length = decidingLength(sniffer.sniff, bytes);
@@ -55,7 +54,7 @@ export function createExplainer(profile: Profile): (bytes: Uint8Array) => Explan
       rule: decider !== undefined ? rulePath(decider) : evidence === undefined ? "default" : "expect",
       byte: ended ? null : length,
       reason: evidence === undefined ? reasonOf(sniffed, decider, ended) : betWords(evidence),
-      evidence: evidence ?? null,
+      evidence,
     };
   };
 }

@@ -18,8 +18,8 @@ describe.each(["tapetrack", "ssh", "http"])("%s", (profile) => {
         whole.kind === "foreign" ? whole.protocol : null,
       ]);
       expect(reason.length).toBeGreaterThan(10);
-      expect(evidence === null || evidence.expert === protocol).toBe(true);
-      if (evidence !== null) expect(rule).toBe("expect");
+      expect(evidence === undefined || evidence.expert === protocol).toBe(true);
+      if (evidence !== undefined) expect(rule).toBe("expect");
       else if (protocol !== null && protocol !== "unknown") expect(rule).toStartWith(`${protocol}.rules[`);
       const before = byte ?? bytes.length + 1;
       expect([name, sniffer.sniff(bytes.subarray(0, before - 1), false).kind]).toEqual([name, "more"]);
