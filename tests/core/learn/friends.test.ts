@@ -12,9 +12,9 @@ import { bytesOf, loadVectors } from "../../vectors/vectors.ts";
 
 setDefaultTimeout(60_000);
 
-const probes = (JSON.parse(readFileSync(`${import.meta.dirname}/../vectors/probes/nmap.json`, "utf8")) as string[]).map(
-  (hex) => bytesOf(undefined, hex),
-);
+const probes = (
+  JSON.parse(readFileSync(`${import.meta.dirname}/../../vectors/probes/nmap.json`, "utf8")) as string[]
+).map((hex) => bytesOf(undefined, hex));
 const shapes = Array.from({ length: 40 }, (_, number) => friendShape(number));
 const vectors = loadVectors();
 const refused = vectors.map(({ bytes }) => recordingOf(bytes, "refused"));

@@ -45,9 +45,9 @@ function framed(body: Uint8Array): Uint8Array {
 }
 
 const strangers = loadVectors().map(({ bytes }) => refused(bytes));
-const scans: Uint8Array[] = JSON.parse(readFileSync(`${import.meta.dirname}/../vectors/probes/nmap.json`, "utf8")).map(
-  (hex: string) => bytesOf(undefined, hex),
-);
+const scans: Uint8Array[] = JSON.parse(
+  readFileSync(`${import.meta.dirname}/../../vectors/probes/nmap.json`, "utf8"),
+).map((hex: string) => bytesOf(undefined, hex));
 
 function learned(recordings: readonly Recording[]) {
   const result = learn(recordings, "site", ciphers);
@@ -66,7 +66,13 @@ describe("a header of magic, version and length", () => {
     expect(report.findings.join("\n")).toContain("The 32-bit big-endian number at 6 is the packet's length less 10");
     expect(report.findings.join("\n")).toContain("From byte 10 on the bytes look random");
     expect(report.findings.join("\n")).toContain("whole blocks of 16");
-    expect(profile).toMatchObject({ name: "site", expect: { kind: "all" } });
+    expect(profile).toMatchObject({
+      name: "site",
+      expect: {
+        kind: "all",
+        rules: [{ kind: "bytes" }, { kind: "number" }, { kind: "ciphertext", header: 10, shortest: 44 }],
+      },
+    });
     expect(report).toMatchObject({ samples: 60, wrongly: 0, relayed: 0, refused: strangers.length });
   });
 
