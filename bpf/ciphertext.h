@@ -19,24 +19,54 @@
 #define CLEAR_BYTES 16 /* a header has no more */
 #define LATER_TRIAL 64
 
-/* Of a byte the scores of all experts, by the bytes before it. */
-#define ADD_SCORES(bytes, at)                                                                      \
-	do {                                                                                       \
-		const __u8 *here = (bytes) + ((at) & (PREFIX_BYTES - 1));                          \
-		__u32 byte = here[8], last = here[7], before = here[6];                            \
-		__u32 block =                                                                      \
-			block_of_context[(context_as_last[last] | context_as_before[before]) &     \
-					 (sizeof(block_of_context) - 1)] &                         \
-			(EXPERT_BLOCKS - 1);                                                       \
-		const __u64 *row = &writing_scores[(block << 8 | byte) * 2];                       \
-                                                                                                   \
-		first += row[0];                                                                   \
-		second += row[1];                                                                  \
-		third += step_scores[(byte - last) & 255];                                         \
-		third += step_scores[256 + ((byte - before) & 255)];                               \
-		third += step_scores[512 + ((byte - here[4]) & 255)];                              \
-		third += step_scores[768 + ((byte - here[0]) & 255)];                              \
-	} while (0)
+/* Four experts in each. */
+struct sums {
+	__u64 first, second, third;
+};
+
+static __always_inline bool has_sign(const struct sums *sums)
+{
+	return (sums->first | sums->second | sums->third) & LANE_SIGNS;
+}
+
+static __always_inline struct sums load_sums(const struct match *match)
+{
+	return (struct sums){ match->sums[0], match->sums[1], match->sums[2] };
+}
+
+static __always_inline void store_sums(struct match *match, const struct sums *sums)
+{
+	match->sums[0] = sums->first;
+	match->sums[1] = sums->second;
+	match->sums[2] = sums->third;
+}
+
+/* What experts of steps give for a difference, kept in 64 bits: of 32 a kernel 5.15 knows no
+ * bounds. */
+static __always_inline __u64 step_score(__u64 distance, __u64 byte, __u64 other)
+{
+	__u64 difference = byte - other;
+
+	asm volatile("" : "+r"(difference));
+	return step_scores[distance + (difference & 255)];
+}
+
+/* Adds the scores of the byte at a place, given those before it. */
+static __always_inline void add_scores(struct sums *sums, const struct match *match, __u64 at)
+{
+	const __u8 *here = match->before + (at & (PREFIX_BYTES - 1));
+	__u64 byte = here[8], last = here[7], before = here[6];
+	__u64 context = context_as_last[last] | context_as_before[before];
+	__u64 block = block_of_context[context & (sizeof(block_of_context) - 1)];
+	const __u64 *row = &writing_scores[((block & (EXPERT_BLOCKS - 1)) << 8 | byte) * 2];
+
+	sums->first += row[0];
+	sums->second += row[1];
+	sums->third += step_score(0, byte, last);
+	sums->third += step_score(256, byte, before);
+	sums->third += step_score(512, byte, here[4]);
+	sums->third += step_score(768, byte, here[0]);
+}
 
 /*
  * Each loop in a global function of its own, which the verifier goes through once: it would follow
@@ -47,70 +77,67 @@
 __noinline int bet(const struct signatures *table, struct match *match, __u32 step_at)
 {
 	const struct signature_step *step;
-	__u64 first, second, third, at, end;
+	struct sums sums;
+	__u64 at, end;
 
 	if (!table || !match)
 		return 0;
 	step = table_at(table, step_at);
 	at = step->at;
 	end = step->count < match->length ? step->count : match->length;
-	first = second = third = LANES((__u64)step->bet.start);
+	sums.first = sums.second = sums.third = LANES((__u64)step->bet.start);
 	for (__u64 i = 0; i < BET_BYTES; i++) {
 		if (at >= end)
 			break;
-		ADD_SCORES(match->before, at);
+		add_scores(&sums, match, at);
 		at++;
-		if ((first | second | third) & LANE_SIGNS) {
+		if (has_sign(&sums)) {
 			match->lost_at = at;
 			break;
 		}
 	}
-	match->sums[0] = first;
-	match->sums[1] = second;
-	match->sums[2] = third;
+	store_sums(match, &sums);
 	return -(int)match->lost_at;
 }
 
 /* Adds the scores of the bytes from..to). */
 __noinline int add_up(struct match *match, __u32 from, __u32 to)
 {
-	__u64 first, second, third, at = from, end = to;
+	struct sums sums;
+	__u64 at = from, end = to;
 
 	if (!match)
 		return 0;
-	first = match->sums[0];
-	second = match->sums[1];
-	third = match->sums[2];
+	sums = load_sums(match);
 	for (__u64 i = 0; i < BET_BYTES; i++) {
 		if (at >= end)
 			break;
-		ADD_SCORES(match->before, at);
+		add_scores(&sums, match, at);
 		at++;
 	}
-	match->sums[0] = first;
-	match->sums[1] = second;
-	match->sums[2] = third;
+	store_sums(match, &sums);
 	return 0;
 }
 
-/* Whether uniform beats every expert, from the header's end on, which the sums are of, or any byte
- * before. */
+/*
+ * Whether uniform beats every expert, from the header's end on, which the sums are of, or from any
+ * byte before.
+ */
 __noinline int beats_all(struct match *match, __u32 header)
 {
-	__u64 first, second, third, at = header;
+	struct sums sums;
+	__u64 at = header;
 
 	if (!match)
 		return false;
-	first = match->sums[0];
-	second = match->sums[1];
-	third = match->sums[2];
+	sums = load_sums(match);
 	for (__u64 i = 0; i <= CLEAR_BYTES; i++) {
-		if (!((first | second | third) & LANE_SIGNS))
+		if (!has_sign(&sums))
 			return true;
 		if (!at)
 			break;
 		at--;
-		ADD_SCORES(match->before, at);
+		add_scores(&sums, match, at);
 	}
 	return false;
 }
