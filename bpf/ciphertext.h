@@ -41,14 +41,10 @@ static __always_inline void store_sums(struct match *match, const struct sums *s
 	match->sums[2] = sums->third;
 }
 
-/* What experts of steps give for a difference, kept in 64 bits: of 32 a kernel 5.15 knows no
- * bounds. */
+/* What the expert of a step gives for a difference. */
 static __always_inline __u64 step_score(__u64 distance, __u64 byte, __u64 other)
 {
-	__u64 difference = byte - other;
-
-	asm volatile("" : "+r"(difference));
-	return step_scores[distance + (difference & 255)];
+	return step_scores[distance + ((byte - other) & 255)];
 }
 
 /* Adds the scores of the byte at a place, given those before it. */
@@ -58,10 +54,13 @@ static __always_inline void add_scores(struct sums *sums, const struct match *ma
 	__u64 byte = here[8], last = here[7], before = here[6];
 	__u64 context = context_as_last[last] | context_as_before[before];
 	__u64 block = block_of_context[context & (sizeof(block_of_context) - 1)];
-	const __u64 *row = &writing_scores[((block & (EXPERT_BLOCKS - 1)) << 8 | byte) * 2];
+	__u64 row = (block & (EXPERT_BLOCKS - 1)) * 512;
 
-	sums->first += row[0];
-	sums->second += row[1];
+	/* A sum: of what is or'ed kernels up to 6.1 know no bounds, and clang makes it that. */
+	asm volatile("" : "+r"(row));
+	row += byte * 2;
+	sums->first += writing_scores[row];
+	sums->second += writing_scores[row + 1];
 	sums->third += step_score(0, byte, last);
 	sums->third += step_score(256, byte, before);
 	sums->third += step_score(512, byte, here[4]);

@@ -7,7 +7,8 @@ import type { BetEvidence } from "./ciphertext/bets.ts";
 export type Sniff =
   | { readonly kind: "accept" }
   | { readonly kind: "foreign"; readonly protocol: string }
-  | { readonly kind: "more" };
+  /** `isLast`: no byte that may come decides. */
+  | { readonly kind: "more"; readonly isLast?: true };
 
 export interface Sniffer {
   /** The profile's name. */
@@ -24,5 +25,5 @@ export interface Sniffer {
    */
   sniff(bytes: Uint8Array, ended: boolean): Sniff;
   /** The bet that a foreign client lost, where one said so and no recogniser: who won it, and how. */
-  evidence(bytes: Uint8Array): BetEvidence | undefined;
+  evidence?(bytes: Uint8Array): BetEvidence | undefined;
 }

@@ -123,7 +123,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
         return;
       case "close":
         counters.undecided++;
-        this.#turnedAway(this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
+        this.#turnedAway(decision.isStrike === true || this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
         this.#finish();
         this.#socket.close();
         return;
@@ -224,7 +224,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
       clientAddress: this.client.single().text,
       clientPort: this.client.port,
       gatePort: this.#socket.local.port,
-      bet: sniffer.evidence(this.#firstBytes(sniffer.prefixBytes)),
+      bet: sniffer.evidence?.(this.#firstBytes(sniffer.prefixBytes)),
     };
   }
 }

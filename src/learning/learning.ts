@@ -34,13 +34,7 @@ const silenceMs = 500;
 const tickMs = 250;
 
 /** Everybody is welcome, from the first byte on. */
-const everybody: Sniffer = {
-  profile: "everybody",
-  protocols: [],
-  prefixBytes: 0,
-  sniff: () => ({ kind: "accept" }),
-  evidence: () => undefined,
-};
+const everybody: Sniffer = { profile: "everybody", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) };
 
 /** @throws Failure when the port can not be had. */
 export async function openLearning({ config, runtime, log, heard }: LearningOptions): Promise<Learning> {

@@ -86,7 +86,7 @@ export class InlineWatch {
   #settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {
     const { banning, counters, ipv6Bits, alone, sniffer } = this.#parts;
     const client = new Client(source.text, sourcePort, ipv6Bits);
-    const bet = sniffer().evidence(firstBytes);
+    const bet = sniffer().evidence?.(firstBytes);
     const evidence = { firstBytes, clientAddress: source.text, clientPort: sourcePort, gatePort: port, bet };
     if (!alone) counters.foreign++;
     banning.client(client, protocol, evidence);

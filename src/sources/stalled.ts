@@ -79,7 +79,7 @@ export class Stalled {
           clientAddress: source.text,
           clientPort: sourcePort,
           gatePort: port,
-          bet: judge.evidence(firstBytes),
+          bet: judge.evidence?.(firstBytes),
         });
         return;
       case "more":

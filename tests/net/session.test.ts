@@ -299,7 +299,6 @@ describe("limits", () => {
         prefixBytes: 64,
         protocols: [],
         sniff: (bytes, ended) => ({ kind: ended && bytes.length > 0 ? "accept" : "more" }),
-        evidence: () => undefined,
       },
     });
     const clients: Peer[] = [];

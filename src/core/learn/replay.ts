@@ -52,7 +52,7 @@ export function rulingOf(sniffer: Sniffer, recording: Recording): Ruling {
       );
   }
   const verdict = final.kind === "more" ? "undecided" : final.kind;
-  const bet = verdict === "foreign" ? sniffer.evidence(bytes) : undefined;
+  const bet = verdict === "foreign" ? sniffer.evidence?.(bytes) : undefined;
   const evidence = bet?.expert === nameOf(final) ? bet : undefined;
   return { verdict, protocol: nameOf(final), byte, ...(evidence === undefined ? {} : { evidence }) };
 }

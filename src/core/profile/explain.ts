@@ -47,7 +47,7 @@ export function createExplainer(profile: Profile): (bytes: Uint8Array) => Explan
     const candidates =
       protocol === null ? profile.expect : (profile.known.find(({ name }) => name === protocol)?.alternatives ?? []);
     const decider = firstToHold(candidates, prefix, ended);
-    const evidence = decider === undefined ? sniffer.evidence(prefix) : undefined;
+    const evidence = decider === undefined ? sniffer.evidence?.(prefix) : undefined;
     return {
       verdict: sniffed.kind,
       protocol,

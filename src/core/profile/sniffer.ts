@@ -25,6 +25,7 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
   const verdicts = names.map((protocol): Sniff => ({ kind: "foreign", protocol }));
   const accept: Sniff = { kind: "accept" };
   const more: Sniff = { kind: "more" };
+  const last: Sniff = { kind: "more", isLast: true };
   const unknown: Sniff = { kind: "foreign", protocol: unknownProtocol };
 
   const bets = expected.probes.flatMap((probe) => probe.bets ?? []);
@@ -122,6 +123,7 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     const yet = isBet ? expectedYet : expectation(bytes, length, false);
     if (yet > 0 || (ended && expectation(bytes, length, true) > 0)) return accept;
     // Too few bytes of what is expected are no evidence against the client: only bytes are.
+    if (isBet && yet === open && length >= mostBetBytes && !canBeNamed) return last;
     if (profile.fallback === "undecided" || yet === open) return more;
     if (profile.fallback === "accept") return accept;
     if (namer >= 0) return verdicts[namer] ?? unknown;

@@ -5,7 +5,7 @@ import { loadSniffer } from "../../../src/config/profile.ts";
 import { profileLibrary } from "../../../src/core/profile/library.ts";
 import { recognisers } from "../../../src/core/signature/recogniser.ts";
 import type { Sniff } from "../../../src/core/sniff.ts";
-import { createFriends } from "../../vectors/friends.ts";
+import { createFriends, createRandom } from "../../vectors/friends.ts";
 import { bytesOf, loadVectors } from "../../vectors/vectors.ts";
 
 const vectors = loadVectors();
@@ -87,6 +87,23 @@ describe("what proves nothing", () => {
     expect(tapetrack.sniff(bytesOf(undefined, hex), false)).toEqual({ kind: "more" });
     expect(tapetrack.sniff(bytesOf(undefined, hex), true)).toEqual({ kind: "more" });
   });
+});
+
+test("who is neither with 96 bytes is told from who may still say more", () => {
+  // Letters among random bytes: more of them than a friend has, fewer than make certain.
+  const random = createRandom(4);
+  let found = 0;
+  for (let count = 0; count < 4000; count++) {
+    const bytes = Uint8Array.from({ length: 120 }, () =>
+      random() % 100 < 38 ? 0x61 + (random() % 26) : random() & 255,
+    );
+    if (tapetrack.sniff(bytes, true).kind !== "more") continue;
+    found++;
+    expect(tapetrack.sniff(bytes, false)).toEqual({ kind: "more", isLast: true });
+    expect(tapetrack.sniff(bytes.subarray(0, 96), false)).toEqual({ kind: "more", isLast: true });
+    expect(tapetrack.sniff(bytes.subarray(0, 95), false)).toEqual({ kind: "more" });
+  }
+  expect(found).toBeGreaterThan(20);
 });
 
 describe("cuts", () => {

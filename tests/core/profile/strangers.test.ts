@@ -64,7 +64,7 @@ describe("packets of 32 bytes and more from specifications", () => {
 test("a stranger's evidence says who knew it, by how much, and from which byte on", () => {
   for (const { name, bytes } of structured) {
     const verdict = bare.sniff(bytes, false);
-    const found = bare.evidence(bytes);
+    const found = bare.evidence?.(bytes);
     expect([name, found?.expert]).toEqual([name, verdict.kind === "foreign" ? verdict.protocol : undefined]);
     if (found === undefined) continue;
     expect(found.bits).toBeGreaterThanOrEqual(33.5);
