@@ -25,10 +25,10 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test lint lint-format lint-layers lint-licences lint-c lint-types fmt bench kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench kernels demo clean install uninstall FORCE
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 deps: $(modules) ## install what is missing on this host to build and to test
 	$(Q)$(host) build lint test
@@ -37,9 +37,13 @@ bpf: ttgate ## build the BPF object and ./ttgate, the executable that carries it
 
 build: bpf ## the same as bpf
 
-test: ttgate $(modules) ## run every test; the last line says how many passed
+test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the last line says how many passed
 	$(Q)$(host) test
-	$(Q)$(bin)/bun scripts/test.ts
+	$(Q)$(bin)/bun scripts/test.ts $(T)
+
+test-systems: ttgate $(modules) ## run the tests that need real servers, scanners, systemd or emulation
+	$(Q)$(host) test
+	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 
 lint: lint-format lint-layers lint-licences lint-c lint-types ## format, types under both runtimes, layers, cycles, C style, licences
 

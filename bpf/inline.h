@@ -41,7 +41,7 @@ static __always_inline long ban(const struct segment *segment, const struct sett
 	struct ban entry = {
 		.expires_ns = expires_ns,
 		.reason = reason,
-		.flags = BAN_BY_TTGATE,
+		.flags = BAN_BY_TTGATE | ORIGIN_KERNEL << BAN_ORIGIN_SHIFT,
 	};
 	struct source key = segment->ends.source;
 

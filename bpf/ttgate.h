@@ -28,6 +28,21 @@ struct cidr_key {
 
 enum ban_flags {
 	BAN_BY_TTGATE = 1 << 0, /* ttgate wrote it; without it, another tool did */
+	BAN_ORIGIN_SHIFT = 8, /* bits 8 to 15: enum ban_origin */
+};
+
+/* Who asked ttgate for the ban, so that it is known again after a crash. */
+enum ban_origin {
+	ORIGIN_MAP, /* another tool, or not told */
+	ORIGIN_SNIFFER,
+	ORIGIN_STRIKES,
+	ORIGIN_KERNEL,
+	ORIGIN_OPERATOR,
+	ORIGIN_LIST,
+	ORIGIN_SERVER,
+	ORIGIN_CROWDSEC,
+	ORIGIN_FAIL2BAN,
+	ORIGIN_GATE,
 };
 
 /* An entry of all zero bytes is a ban without an end: the easiest thing to write by hand. */

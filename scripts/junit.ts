@@ -15,6 +15,8 @@ export interface Run {
   readonly files: readonly string[];
   readonly cases: readonly TestCase[];
   readonly exitCode: number;
+  /** How the process ended when not by itself: then its report says nothing, and each file failed once. */
+  readonly ended?: string;
 }
 
 export interface Totals {
@@ -25,7 +27,7 @@ export interface Totals {
 }
 
 /** Where a skip would hide that the kernel was not tested. */
-const kernelFolders = /^tests\/(bpf|kernel|e2e)\//;
+export const kernelFolders = /^tests\/(bpf|kernel|e2e|systems)\//;
 
 const caseTag = /<testcase((?:\s+[\w-]+="[^"]*")*)\s*(?:\/>|>([\s\S]*?)<\/testcase>)/g;
 
@@ -57,7 +59,8 @@ function mustRun(file: string, strict: boolean): boolean {
   return strict && kernelFolders.test(file);
 }
 
-function failuresOf({ runner, files, cases, exitCode }: Run, strict: boolean): string[] {
+function failuresOf({ runner, files, cases, exitCode, ended }: Run, strict: boolean): string[] {
+  if (ended !== undefined) return files.map((file) => `${file}: ${ended}`);
   const failures: string[] = [];
   for (const { name, file, outcome } of cases) {
     if (outcome === "failed") failures.push(`${file}: ${name}`);
@@ -70,7 +73,7 @@ function failuresOf({ runner, files, cases, exitCode }: Run, strict: boolean): s
     if (!reported.has(file)) failures.push(`${file}: no test of it was run by ${runner}`);
   }
   if (exitCode !== 0 && failures.length === 0) {
-    failures.push(`${runner}: ended with ${exitCode}, but its report names no failure`);
+    failures.push(`${[...files, runner].join(", ")}: ended with ${exitCode}, but the report names no failure`);
   }
   return failures;
 }

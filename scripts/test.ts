@@ -1,45 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs every test under its runtime and prints one closing line, also into build/test/summary:
-// *.test.ts under Bun, *_test.ts (the socket contract) under Deno.
-import { spawnSync } from "node:child_process";
-import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+// Runs test files, each in a process of its own and apart from this host, as many at once as there are
+// processors; prints what failed and one closing line, which also goes into the report directory:
+//   test.ts [--systems] [FILE|DIRECTORY...]
+// *.test.ts run under Bun, *_test.ts under Deno.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
-import { closingLine, parseReport, type Run, sum } from "./junit.ts";
+import { closingLine, type Run, sum } from "./junit.ts";
+import { Durations } from "./test_durations.ts";
+import { filesOf, laneOf, selected } from "./test_files.ts";
+import { Runner } from "./test_runner.ts";
 
-const reports = "build/test";
-/** Ends a runner that hangs: together with make lint a run stays under ten minutes. */
-const runnerLimitMs = 8 * 60_000;
+/** What is left of a run: the summary, a report and a log for each file, and how long each one took. */
+const reports = { everyday: "build/test", systems: "build/test-systems" } as const;
 
-function run(runner: string, files: readonly string[], command: readonly string[], report: string): Run {
-  const [program = "", ...argv] = command;
-  rmSync(report, { force: true });
-  const { status, signal, error } = spawnSync(program, argv, {
-    stdio: ["ignore", "inherit", "inherit"],
-    timeout: runnerLimitMs,
-    killSignal: "SIGKILL",
-  });
-  if (status === null) process.stderr.write(`Running ${runner}: ended by ${signal ?? error?.message}\n`);
-  const cases = existsSync(report) ? parseReport(readFileSync(report, "utf8")) : [];
-  return { runner, files, cases, exitCode: status ?? 1 };
-}
+/** For one file; the longest of them needs 60 s alone, and another load makes it several times that. */
+const limitMs = { everyday: 240_000, systems: 600_000 } as const;
 
-function main(): number {
-  mkdirSync(reports, { recursive: true });
-  const bunReport = `${reports}/bun.xml`;
-  const denoReport = `${reports}/deno.xml`;
-  const bunFiles = globSync("tests/**/*.test.ts").sort();
-  const denoFiles = globSync("tests/**/*_test.ts").sort();
-  const bun = [process.execPath, "test", "--timeout=20000", "--reporter=junit", `--reporter-outfile=${bunReport}`];
-  const deno = ["node_modules/.bin/deno", "task", "--quiet", "test", `--junit-path=${denoReport}`, ...denoFiles];
-  const runs = [
-    ...(bunFiles.length > 0 ? [run("bun test", bunFiles, bun, bunReport)] : []),
-    ...(denoFiles.length > 0 ? [run("deno test", denoFiles, deno, denoReport)] : []),
-  ];
+async function main(argv: readonly string[]): Promise<number> {
+  const wanted = argv.filter((word) => word !== "--systems");
+  const lane: keyof typeof reports = argv.includes("--systems") ? "systems" : "everyday";
+  const files = wanted.length > 0 ? selected(wanted) : filesOf(lane);
+  const directory = reports[lane];
+  // A part of the tests leaves the summary of all of them as it is.
+  const summary = wanted.length > 0 ? undefined : join(directory, "summary");
+  for (const path of new Set([directory, reports.everyday])) mkdirSync(path, { recursive: true });
+  if (summary !== undefined) rmSync(summary, { force: true });
+  const durations = new Durations("build/test/durations.json");
+  using runner = new Runner({ directory, limitMs: limitMs[lane] });
+  if (runner.whyNotApart !== undefined) process.stdout.write(`Not apart from this host: ${runner.whyNotApart}\n`);
+  const runs = await runAll(runner, files, durations);
+  durations.save();
   const totals = sum(runs, process.env["CI"] === "true");
-  const lines = [...totals.failures.map((failure) => `Failed: ${failure}`), closingLine(totals)];
-  writeFileSync(`${reports}/summary`, `${lines.at(-1)}\n`);
-  process.stdout.write(`\n${lines.join("\n")}\n`);
+  const closing = closingLine(totals);
+  if (summary !== undefined) writeFileSync(summary, `${closing}\n`);
+  process.stdout.write(`\n${[...totals.failures.map((failure) => `Failed: ${failure}`), closing].join("\n")}\n`);
   return totals.failures.length > 0 ? 1 : 0;
 }
 
-if (import.meta.main) process.exitCode = main();
+/** Those that measure time come last, one after the other. */
+async function runAll(runner: Runner, files: readonly string[], durations: Durations): Promise<Run[]> {
+  const runs: Run[] = [];
+  const work = async (queue: string[]): Promise<void> => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      const { run, durationMs, log } = await runner.run(file);
+      runs.push(run);
+      durations.set(file, durationMs);
+      report(run, file, durationMs, log);
+    }
+  };
+  const alone = files.filter((file) => laneOf(file) === "alone");
+  const together = durations.longestFirst(files.filter((file) => laneOf(file) !== "alone"));
+  const jobs = Math.max(1, Number(process.env["TTGATE_TEST_JOBS"] ?? availableParallelism()));
+  await Promise.all(Array.from({ length: jobs }, () => work(together)));
+  await work(alone);
+  return runs;
+}
+
+/** One line for a file that passed, everything that it said for one that failed. */
+function report(run: Run, file: string, durationMs: number, log: string): void {
+  const totals = sum([run], process.env["CI"] === "true");
+  const failed = totals.failures.length > 0;
+  if (failed || process.env["V"] === "1") process.stdout.write(`\n${readFileSync(log, "utf8")}`);
+  else for (const [line] of readFileSync(log, "utf8").matchAll(/^Skipped.*$/gm)) process.stdout.write(`${line}\n`);
+  const verdict = failed ? "FAILED" : "ok";
+  process.stdout.write(
+    `  ${verdict.padEnd(6)} ${file}: ${closingLine(totals)} (${(durationMs / 1000).toFixed(1)} s)\n`,
+  );
+}
+
+if (import.meta.main) {
+  try {
+    process.exitCode = await main(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -7,10 +7,11 @@ export type FailureCode = 2 | 3;
 export class Failure extends Error {
   readonly exitCode: FailureCode;
 
-  constructor(message: string, options: { readonly exitCode: FailureCode; readonly cause?: unknown }) {
+  /** Without an exit code: what was asked for cannot work as it is. */
+  constructor(message: string, options: { readonly exitCode?: FailureCode; readonly cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "Failure";
-    this.exitCode = options.exitCode;
+    this.exitCode = options.exitCode ?? 2;
   }
 }
 

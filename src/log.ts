@@ -7,14 +7,20 @@ export type LogLevel = "info" | "warn" | "error";
 
 export type Log = (level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
-/** @param form text: `TIME LEVEL message`; json: the same with the fields, one object a line. */
-export function openLog(form: "text" | "json"): Log {
-  return (level, message, fields) => {
+/** text: `TIME LEVEL message`; json: the same with the fields, one object a line. */
+export type LogForm = "text" | "json";
+
+/** @returns the log; its form may be changed while it is in use. */
+export function openLog(form: LogForm): Log & { form: LogForm } {
+  const log = (level: LogLevel, message: string, fields?: Readonly<Record<string, unknown>>) => {
     const head = { time: new Date().toISOString(), level, message };
     // No field takes the place of what every line has.
-    const line = form === "json" ? JSON.stringify({ ...head, ...fields, ...head }) : Object.values(head).join(" ");
+    const isJson = switchable.form === "json";
+    const line = isJson ? JSON.stringify({ ...head, ...fields, ...head }) : Object.values(head).join(" ");
     process.stderr.write(`${oneLine(line)}\n`);
   };
+  const switchable = Object.assign(log, { form });
+  return switchable;
 }
 
 /** What would break the line, drive a terminal or turn the reading direction becomes visible: `\u001b`. */

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a host looks like, asked in a network namespace of the test's own making.
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import process from "node:process";
-import { isLoopback, isWildcard } from "../src/host/addresses.ts";
+import { isLoopback, isWildcard } from "../src/core/address.ts";
 import { connectionLimit, descriptorLimit } from "../src/host/limits.ts";
 import { Loopback } from "./commands/bed.ts";
 import { Child, run } from "./harness/child.ts";
-import { ip, noNamespaces } from "./harness/netns.ts";
+import { describeWith } from "./harness/needs.ts";
+import { ip } from "./harness/netns.ts";
 
 test.each([
   ["127.0.0.1", true],
@@ -50,10 +52,7 @@ describe("the limit of connections", () => {
   });
 });
 
-const reason = noNamespaces();
-if (reason !== undefined) console.log(`Skipped in tests/host: ${reason}`);
-
-describe.skipIf(reason !== undefined)("a host", () => {
+describeWith("namespaces")("a host", () => {
   let loopback: Loopback;
 
   beforeAll(() => {

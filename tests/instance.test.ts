@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files by which commands find the gate that runs.
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+
+import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { announce, ownNetns, runningInstances } from "../src/daemon/instance.ts";
-
-const reason = process.getuid?.() === 0 ? undefined : "the run directory is root's";
-if (reason !== undefined) console.log(`Skipped tests/instance: ${reason}`);
+import { describeWith } from "./harness/needs.ts";
 
 const told = { version: "1.2.3", listen: "127.0.0.1:5", status: "off", token: "secret" };
 const own = `/run/ttgate/${process.pid}.json`;
 const other = `/run/ttgate/${process.pid}-other.json`;
 
-describe.skipIf(reason !== undefined)("a gate that is announced", () => {
+describeWith("apart")("a gate that is announced", () => {
   let takeBack: () => void;
 
   beforeEach(() => {

@@ -1,38 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate bans`: who is out, why, and for how long.
-import { refusal } from "../control.ts";
+// `ttgate bans`: who is banned, why, and for how long.
+import type { Command } from "../cli/command.ts";
+import { refusal } from "../cli/daemon_client.ts";
+import { daemonCommand } from "../cli/daemon_command.ts";
 import { formatDuration } from "../core/duration.ts";
-import { Failure } from "../failure.ts";
 import type { BanView } from "../status/snapshot.ts";
-import { asking, flagsOf } from "./reading.ts";
 
-const shape = {
+export const bans: Command = daemonCommand({
   name: "bans",
-  operands: "",
-  count: 0,
-  about: "Lists the time-out table: source, protocol, time left, packets dropped in the kernel.",
+  about: "who is banned, why, and for how long",
+  description: "Lists the bans: source, protocol, origin, time left, packets that the kernel dropped.",
   flags: { limit: { short: "n", value: "N", help: "show at most N, up to 10000 (default 1000)" } },
-};
-
-export const bansFlags = flagsOf(shape);
-
-export async function bans(args: readonly string[]): Promise<number> {
-  const call = asking(args, shape);
-  if (call === undefined) return 0;
-  const limit = call.flags["limit"];
-  const query = typeof limit === "string" ? `?limit=${encodeURIComponent(limit)}` : "";
-  const reply = await call.control.ask("GET", `/bans${query}`);
-  if (reply.status !== 200) throw new Failure(refusal(reply), { exitCode: reply.status === 400 ? 2 : 3 });
-  const { total, bans: shown } = reply.body as { total: number; bans: readonly BanView[] };
-  console.log(call.json ? JSON.stringify({ total, bans: shown }) : rendered(shown, total));
-  return 0;
-}
+  async run({ daemon, flags: { limit }, json }, { stdout }) {
+    const query = typeof limit === "string" ? `?limit=${encodeURIComponent(limit)}` : "";
+    const reply = await daemon.ask("GET", `/bans${query}`);
+    if (reply.status !== 200) throw refusal(reply);
+    const { total, bans: shown } = reply.body as { total: number; bans: readonly BanView[] };
+    stdout.line(json ? JSON.stringify({ total, bans: shown }) : rendered(shown, total));
+    return 0;
+  },
+});
 
 function rendered(bans: readonly BanView[], total: number): string {
   if (total === 0) return "Nobody is banned";
-  const rows = bans.map(({ source, protocol, by, remainingSeconds, packets }) => {
+  const rows = bans.map(({ source, protocol, claims, remainingSeconds, packets }) => {
     const left = remainingSeconds === null ? "ever" : formatDuration(remainingSeconds * 1000);
-    return [source, protocol, by, left, packets === null ? "-" : String(packets)];
+    return [
+      source,
+      protocol,
+      claims.map(({ origin }) => origin).join(","),
+      left,
+      packets === null ? "-" : String(packets),
+    ];
   });
   const table = [["SOURCE", "PROTOCOL", "BY", "LEFT", "DROPPED"], ...rows];
   const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));

@@ -1,36 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate check`: what would these first bytes get? Each file holds everything that a client sent
+// `ttgate check`: what verdict would these first bytes get? Each file holds everything that a client sent
 // before it fell silent.
 import { readFileSync } from "node:fs";
-import { flagHelp, parseCommandLine } from "../cli.ts";
+import { type Command, helpFlag, helpText } from "../cli/command.ts";
+import type { Env } from "../cli/env.ts";
 import { loadProfile } from "../config/profile.ts";
 import { createExplainer } from "../core/profile/explain.ts";
 import { defaultProfileName } from "../core/profile/library.ts";
 import { Failure, messageOf } from "../failure.ts";
 
-export const checkFlags = {
+const flags = {
   profile: { short: "p", value: "NAME|FILE", help: `expected protocol (default ${defaultProfileName})` },
-  json: { help: "the output is JSON anyway" },
-  help: { short: "h", help: "this text" },
+  json: { help: "the output is always JSON" },
+  help: helpFlag,
 } as const;
 
-const help = `Usage: ttgate check [options] FILE...
+const head = `Usage: ttgate check [options] FILE...
 
 Says what the gate would do with a client, and why. Each FILE holds everything that the client sent
-before it fell silent; - is standard input. Prints one JSON object a line:
+before it fell silent; - is standard input. Prints one JSON object on each line:
 
   file
   verdict   accept, foreign or undecided
   protocol  the name of what is foreign, or null
   rule      where the rule that decided stands in the profile or in the library, or null
-  byte      the byte that decided, counted from 1; null when it was the silence after the last
+  byte      the byte that decided, counted from 1; null when the silence after the last byte did
   reason    the rule in words
-  evidence  where no recogniser knew the stranger: the expert that told it, the bits of evidence, the byte
+  evidence  where no recogniser knew the stranger: the expert that told it, the bits of evidence, the byte`;
 
-Options:
-${flagHelp(checkFlags)}
-
-Exit codes:
+const exitCodes = `Exit codes:
   0  no file is foreign
   1  at least one file is foreign
   2  wrong usage, or a profile that is not valid
@@ -38,33 +36,38 @@ Exit codes:
 
 const exitForeign = 1;
 
-/** @returns the exit code. */
-export async function check(args: readonly string[]): Promise<number> {
-  const { flags, positionals: files } = parseCommandLine(args, checkFlags, "check ");
-  if (flags["help"] === true) {
-    console.log(help);
-    return 0;
-  }
-  if (files.length === 0) {
-    const remedy = "name at least one, or - for standard input";
-    throw new Failure(`Check first bytes: no FILE is given; ${remedy}`, { exitCode: 2 });
-  }
-  const profile = flags["profile"];
-  const explain = createExplainer(loadProfile(typeof profile === "string" ? profile : defaultProfileName));
-  let exitCode = 0;
-  for (const file of files) {
-    const explanation = explain(readFirstBytes(file));
-    console.log(JSON.stringify({ file, ...explanation }));
-    if (explanation.verdict === "foreign") exitCode = exitForeign;
-  }
-  return exitCode;
-}
+export const check: Command = {
+  name: "check",
+  usage: "FILE...",
+  about: "what verdict would these first bytes get?",
+  flags,
+  help: helpText(head, flags, exitCodes),
+  async run({ flags: { profile }, positionals: files }, env) {
+    if (files.length === 0) {
+      const remedy = "name at least one, or - for standard input";
+      throw new Failure(`Check first bytes: no FILE is given; ${remedy}`, { exitCode: 2 });
+    }
+    const explain = createExplainer(loadProfile(typeof profile === "string" ? profile : defaultProfileName));
+    let exitCode = 0;
+    for (const file of files) {
+      const explanation = explain(await readFirstBytes(file, env));
+      env.stdout.line(JSON.stringify({ file, ...explanation }));
+      if (explanation.verdict === "foreign") exitCode = exitForeign;
+    }
+    return exitCode;
+  },
+};
 
-function readFirstBytes(file: string): Uint8Array {
+async function readFirstBytes(file: string, { stdin }: Env): Promise<Uint8Array> {
   try {
-    return readFileSync(file === "-" ? 0 : file);
+    return file === "-" ? await wholeOf(stdin()) : readFileSync(file);
   } catch (cause) {
     const remedy = "check the path and its permissions";
     throw new Failure(`Read "${file}": ${messageOf(cause)}; ${remedy}`, { exitCode: 3, cause });
   }
+}
+
+async function wholeOf(input: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks = await Array.fromAsync(input);
+  return new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
 }

@@ -1,56 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate config check|schema|show`: look at the configuration without running anything.
+// `ttgate config check|schema|show`: looks at the configuration and runs nothing.
 import { existsSync } from "node:fs";
 import { z } from "zod";
-import { flagHelp, parseCommandLine } from "../cli.ts";
+import { type Command, helpText, jsonFlag } from "../cli/command.ts";
+import { configFlags } from "../cli/config_flags.ts";
 import { defaultConfigFile, loadConfig } from "../config/load.ts";
-import { configSchema, formatStatus } from "../config/options.ts";
+import { type Config, configSchema, formatStatus } from "../config/options.ts";
 import { loadSniffer } from "../config/profile.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
-import { runFlags } from "./run.ts";
 
-const about = `Usage: ttgate config check [-c FILE]   is the file right, the profile with it?
-       ttgate config show  [-c FILE] [options]   what the gate would run by
-       ttgate config schema   JSON Schema of the file
+const head = `Usage: ttgate config check [-c FILE]             is the file valid, and its profile too?
+       ttgate config show  [-c FILE] [options]   the configuration that the gate would use
+       ttgate config schema                      JSON Schema of the file
 
 Keys of the file (TOML, default ${defaultConfigFile}) are the long options.`;
 
-export const configFlags = { ...runFlags, json: { help: "print JSON" } } as const;
+const flags = { ...configFlags, json: jsonFlag } as const;
 
-export async function config(args: readonly string[]): Promise<number> {
-  const { flags, positionals } = parseCommandLine(args, configFlags, "config ");
-  const { config: file, json, help, ...given } = flags;
-  const path = typeof file === "string" ? file : undefined;
-  if (help === true) {
-    console.log(`${about}\n\nOptions:\n${flagHelp(configFlags)}`);
-    return 0;
-  }
-  const [verb, ...others] = positionals;
-  if (others.length > 0) {
-    throw new Failure(`Unknown operand "${others.join(" ")}": see "ttgate config --help"`, { exitCode: 2 });
-  }
-  switch (verb) {
-    case "check": {
-      loadSniffer(loadConfig(given, path).profile);
-      const read = path ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
-      const text = read === undefined ? `There is no ${defaultConfigFile}: the defaults are right` : `${read} is right`;
-      console.log(json === true ? JSON.stringify({ valid: true, file: read ?? null }) : text);
-      return 0;
+export const config: Command = {
+  name: "config",
+  usage: "check|schema|show",
+  about: "check or show the configuration",
+  flags,
+  help: helpText(head, flags),
+  async run({ flags: { config: file, json, help: _help, ...given }, positionals }, { stdout }) {
+    const path = typeof file === "string" ? file : undefined;
+    const [verb, ...others] = positionals;
+    if (others.length > 0) {
+      throw new Failure(`Unknown operand "${others.join(" ")}": see "ttgate config --help"`, { exitCode: 2 });
     }
-    case "show":
-      console.log(shown(loadConfig(given, path), json === true));
-      return 0;
-    case "schema":
-      console.log(JSON.stringify(z.toJSONSchema(configSchema, { io: "input" }), undefined, 2));
-      return 0;
-    default:
-      throw new Failure(`Unknown "config ${verb ?? ""}": expected check, show or schema`, { exitCode: 2 });
-  }
-}
+    switch (verb) {
+      case "check": {
+        loadSniffer(loadConfig(given, path).profile);
+        const read = path ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
+        const text =
+          read === undefined ? `There is no ${defaultConfigFile}: the defaults are valid` : `${read} is valid`;
+        stdout.line(json === true ? JSON.stringify({ valid: true, file: read ?? null }) : text);
+        return 0;
+      }
+      case "show":
+        stdout.line(rendered(loadConfig(given, path), json === true));
+        return 0;
+      case "schema":
+        stdout.line(JSON.stringify(z.toJSONSchema(configSchema, { io: "input" }), undefined, 2));
+        return 0;
+      default:
+        throw new Failure(`Unknown "config ${verb ?? ""}": expected check, show or schema`, { exitCode: 2 });
+    }
+  },
+};
 
-function shown(loaded: ReturnType<typeof loadConfig>, json: boolean): string {
+function rendered(loaded: Config, json: boolean): string {
   const written: Record<string, unknown> = {
     ...loaded,
     listen: formatEndpoint({ address: loaded.listen.host, port: loaded.listen.port }),

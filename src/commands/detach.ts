@@ -1,80 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate detach`: remove program, links and pins that a gate left behind. Needs no gate that runs.
+// `ttgate detach`: removes the program, links and pins that a gate left behind. Needs no running gate.
 import { readdirSync } from "node:fs";
-import { flagHelp, parseCommandLine } from "../cli.ts";
-import { runningInstances } from "../daemon/instance.ts";
-import { failureOf } from "../daemon/open_fence.ts";
-import { Failure } from "../failure.ts";
-import type { Detached } from "../fences/xdp/detach.ts";
+import { type Command, helpFlag, helpText, jsonFlag } from "../cli/command.ts";
+import type { Env } from "../cli/env.ts";
+import { codeOf, Failure, messageOf } from "../failure.ts";
+import type { Detached, Heartbeat } from "../fences/xdp/detach.ts";
 import { currentRuntime } from "../runtime/select.ts";
 
-const about = `Usage: ttgate detach [MAP...] [options]
+const head = `Usage: ttgate detach [MAP...] [options]
 
-Removes what ttgate left in the kernel, after a crash or --keep: its program, links, pins and maps. Without MAP
-everything of ttgate under /sys/fs/bpf that no gate is using. A map that ttgate did not make stays; so does anybody else's program.`;
+Removes what ttgate left in the kernel after a crash or --keep: its program, links, pins and maps. Without MAP,
+everything of ttgate under /sys/fs/bpf that no gate uses: one whose last sign of life is older than a minute. A map that ttgate did not create stays, and so
+does any other program.`;
 
-export const detachFlags = {
+const flags = {
   "block-map": { short: "B", value: "MAP", repeats: true, help: "the same as MAP" },
-  force: { help: "also what a gate that runs is using" },
-  json: { help: "print JSON" },
-  help: { short: "h", help: "this text" },
+  force: { help: "also remove what gave a sign of life within the last minute" },
+  json: jsonFlag,
+  help: helpFlag,
 } as const;
 
-const bpffs = "/sys/fs/bpf";
 /** What the pins beside a map are called: docs/map.md. */
 const siblings = /^(.+)_(link_\d+|settings|counters|cidr|v6)$/;
 
-export async function detach(args: readonly string[]): Promise<number> {
-  const { flags, positionals } = parseCommandLine(args, detachFlags, "detach ");
-  if (flags["help"] === true) {
-    console.log(`${about}\n\nOptions:\n${flagHelp(detachFlags)}`);
-    return 0;
-  }
-  const given = [...positionals, ...((flags["block-map"] ?? []) as readonly string[])];
-  const force = flags["force"] === true;
-  if (!force) for (const map of given) refuseInUse(map);
-  const maps = given.length > 0 ? given : mapsLeftBehind().filter((map) => force || userOf(map) === undefined);
-  const { native } = await currentRuntime();
-  const { detachFence } = await import("../fences/xdp/detach.ts");
-  const results: (Detached & { readonly map: string })[] = [];
-  for (const map of maps) {
-    try {
-      results.push({ map, ...(await detachFence(native, map)) });
-    } catch (error) {
-      throw failureOf(error);
+export const detach: Command = {
+  name: "detach",
+  usage: "[MAP...]",
+  about: "remove the program and pins that were left behind",
+  flags,
+  help: helpText(head, flags),
+  async run({ flags, positionals }, env) {
+    const given = [...positionals, ...((flags["block-map"] ?? []) as readonly string[])];
+    const force = flags["force"] === true;
+    const { native } = await currentRuntime();
+    const { detachFence, livingGate } = await import("../fences/xdp/detach.ts");
+    const maps = given.length > 0 ? given : mapsLeftBehind(env);
+    const results: (Detached & { readonly map: string })[] = [];
+    for (const map of maps) {
+      const gate = force ? undefined : await livingGate(native, map);
+      if (gate !== undefined && given.length > 0) throw inUse(map, gate);
+      const left = gate === undefined ? undefined : [{ path: map, why: `stays: ${signOfLife(gate)}` }];
+      results.push({
+        map,
+        ...(left === undefined ? await detachFence(native, map) : { removed: [], endedEntries: 0, left }),
+      });
     }
-  }
-  console.log(flags["json"] === true ? JSON.stringify(results) : rendered(results));
-  // Without a name, what is not ttgate's was only looked at.
-  return given.length > 0 && results.some(({ left }) => left.length > 0) ? 1 : 0;
-}
+    env.stdout.line(flags["json"] === true ? JSON.stringify(results) : rendered(results));
+    const missing = results.filter(
+      ({ removed, endedEntries, left }) => removed.length + endedEntries + left.length === 0,
+    );
+    if (given.length > 0 && missing.length > 0) {
+      env.stderr.line(`ttgate: Nothing of ttgate goes by the name ${missing.map(({ map }) => `"${map}"`).join(", ")}`);
+    }
+    // Without a name, what is not ttgate's was only looked at.
+    const isBad = missing.length > 0 || results.some(({ left }) => left.length > 0);
+    return given.length > 0 && isBad ? 1 : 0;
+  },
+};
 
-function mapsLeftBehind(): string[] {
+function mapsLeftBehind({ bpffs }: Env): string[] {
   let names: string[];
   try {
     names = readdirSync(bpffs);
-  } catch {
-    return [];
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    const remedy = "run as root, or name the map";
+    throw new Failure(`Cannot look under "${bpffs}": ${messageOf(error)}; ${remedy}`, { exitCode: 3, cause: error });
   }
   return [...new Set(names.flatMap((name) => siblings.exec(name)?.[1] ?? []))];
 }
 
-function userOf(map: string): number | undefined {
-  const path = (name: string) => (name.startsWith("/") ? name : `${bpffs}/${name}`);
-  return runningInstances().find(({ blockMap }) => blockMap !== undefined && path(blockMap) === path(map))?.pid;
+function signOfLife({ pid, secondsAgo }: Heartbeat): string {
+  return `the gate with pid ${pid} is using it, its last sign of life is ${Math.round(secondsAgo)} s old`;
 }
 
-function refuseInUse(map: string): void {
-  const pid = userOf(map);
-  if (pid === undefined) return;
-  const remedy = `stop it first (kill ${pid}), or say --force`;
-  throw new Failure(`Cannot detach "${map}": the gate with pid ${pid} is using it; ${remedy}`, { exitCode: 3 });
+function inUse(map: string, gate: Heartbeat): Failure {
+  const remedy = "stop that gate; after a crash wait a minute, or add --force";
+  return new Failure(`Cannot detach "${map}": ${signOfLife(gate)}; ${remedy}`, { exitCode: 3 });
 }
 
 function rendered(results: readonly Detached[]): string {
   const lines = results.flatMap(({ removed, endedEntries, left }) => [
     ...removed.map(({ kind, path }) => `Removed ${kind} ${path}`),
-    ...(endedEntries > 0 ? [`Removed ${endedEntries} entries that were over`] : []),
+    ...(endedEntries > 0 ? [`Removed ${endedEntries} entries whose time was over`] : []),
     ...left.map(({ path, why }) => `Left ${path}: it ${why}`),
   ]);
   return lines.length === 0 ? "Nothing of ttgate was left behind" : lines.join("\n");

@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate doctor`: is this host ready for the options given, and if not, what to type.
-import { flagHelp, parseCommandLine } from "../cli.ts";
+// `ttgate doctor`: is this host ready for the given options? If not, what to type.
+import { type Command, helpText, jsonFlag } from "../cli/command.ts";
+import { configFlags } from "../cli/config_flags.ts";
 import { loadConfig } from "../config/load.ts";
-import { examine, type Finding } from "../daemon/doctor.ts";
+import type { Finding } from "../daemon/doctor.ts";
 import { currentRuntime } from "../runtime/select.ts";
-import { runFlags } from "./run.ts";
 
-const about = `Usage: ttgate doctor [options]
+const head = `Usage: ttgate doctor [options]
 
-Looks at this host as "ttgate run" with the same options would need it, changes nothing, and says for
-each thing that is missing what to type. Exit code 1 when something is.`;
+Checks whether this host is ready for "ttgate run" with the same options. Changes nothing. For each thing that
+is missing, it says what to type. The exit code is 1 when anything is missing.`;
 
 const marks: Readonly<Record<Finding["state"], string>> = { good: "ok  ", warning: "warn", bad: "BAD " };
 
-export const doctorFlags = { ...runFlags, json: { help: "print JSON" } } as const;
+const flags = { ...configFlags, json: jsonFlag } as const;
 
-export async function doctor(args: readonly string[]): Promise<number> {
-  const { flags } = parseCommandLine(args, doctorFlags, "doctor ");
-  const { config: file, json, help, ...given } = flags;
-  if (help === true) {
-    console.log(`${about}\n\nOptions:\n${flagHelp(doctorFlags)}`);
-    return 0;
-  }
-  const config = loadConfig(given, typeof file === "string" ? file : undefined);
-  const findings = await examine(config, await currentRuntime());
-  const ready = findings.every(({ state }) => state !== "bad");
-  console.log(json === true ? JSON.stringify({ ready, findings }) : rendered(findings, ready));
-  return ready ? 0 : 1;
-}
+export const doctor: Command = {
+  name: "doctor",
+  usage: "",
+  about: "is this host ready? If not, what to type",
+  flags,
+  help: helpText(head, flags),
+  async run({ flags: { config: file, json, help: _help, ...given } }, { stdout }) {
+    const config = loadConfig(given, typeof file === "string" ? file : undefined);
+    const { examine } = await import("../daemon/doctor.ts");
+    const findings = await examine(config, await currentRuntime());
+    const ready = findings.every(({ state }) => state !== "bad");
+    stdout.line(json === true ? JSON.stringify({ ready, findings }) : rendered(findings, ready));
+    return ready ? 0 : 1;
+  },
+};
 
 function rendered(findings: readonly Finding[], ready: boolean): string {
   const lines = findings.flatMap(({ state, name, found, remedy }) => {

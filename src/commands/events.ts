@@ -1,37 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate events`: what happens, a line each, as it happens.
-import { refusal } from "../control.ts";
+import type { Command } from "../cli/command.ts";
+import { refusal } from "../cli/daemon_client.ts";
+import { daemonCommand } from "../cli/daemon_command.ts";
 import { formatDuration } from "../core/duration.ts";
-import { Failure } from "../failure.ts";
 import { oneLine, printable } from "../log.ts";
 import type { EventView } from "../status/event_stream.ts";
-import { asking, flagsOf } from "./reading.ts";
 
-const shape = {
+export const events: Command = daemonCommand({
   name: "events",
-  operands: "",
-  count: 0,
-  about: "Follows what happens: bans, lifts, ends of bans, who was spared, upstreams that come and go. Ctrl-C ends it.",
-};
-
-export const eventsFlags = flagsOf(shape);
-
-export async function events(args: readonly string[]): Promise<number> {
-  const call = asking(args, shape);
-  if (call === undefined) return 0;
-  let name = "";
-  const refused = await call.control.follow("/events", (line) => {
-    if (line === "") name = "";
-    else if (line.startsWith("event: ")) name = line.slice("event: ".length);
-    else if (line.startsWith("data: ")) {
-      const data = line.slice("data: ".length);
-      if (!call.json) console.log(oneLine(rendered(name, data)));
-      else console.log(name === "lost" ? JSON.stringify({ type: name, ...JSON.parse(data) }) : data);
-    }
-  });
-  if (refused !== undefined) throw new Failure(refusal(refused), { exitCode: 3 });
-  return 0;
-}
+  about: "bans, lifts and other events as they happen",
+  description:
+    "Follows what happens: bans, lifts, bans that end, sources that were spared, upstreams that come and go. Ctrl-C ends it.",
+  async run({ daemon, json }, { stdout }) {
+    let name = "";
+    const refused = await daemon.follow("/events", (line) => {
+      if (line === "") name = "";
+      else if (line.startsWith("event: ")) name = line.slice("event: ".length);
+      else if (line.startsWith("data: ")) {
+        const data = line.slice("data: ".length);
+        if (!json) stdout.line(oneLine(rendered(name, data)));
+        else stdout.line(name === "lost" ? JSON.stringify({ type: name, ...JSON.parse(data) }) : data);
+      }
+    });
+    if (refused !== undefined) throw refusal(refused, 3);
+    return 0;
+  },
+});
 
 function rendered(name: string, data: string): string {
   if (name === "lost") return `... ${(JSON.parse(data) as { count: number }).count} more, too many to show`;

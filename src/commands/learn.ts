@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate learn`: derives a profile from what clients send and what the server makes of it, looking on
+// `ttgate learn`: derives a profile from what clients send and what the server makes of it, observing
 // between them, or from recordings.
 import process from "node:process";
-import { flagHelp, parseCommandLine } from "../cli.ts";
+import { type Command, helpFlag, helpText, jsonFlag } from "../cli/command.ts";
+import type { CommandLine } from "../cli/command_line.ts";
+import { configFlags } from "../cli/config_flags.ts";
+import type { Env } from "../cli/env.ts";
 import { loadConfig } from "../config/load.ts";
 import { options } from "../config/options.ts";
 import { ciphers } from "../config/profile.ts";
@@ -13,59 +16,58 @@ import type { ProfileSource } from "../core/profile/profile.ts";
 import { Failure } from "../failure.ts";
 import { requireWritable, writeWhole } from "../host/atomic_file.ts";
 import { profileNameOf, profileText, requireProfileName, trialOf } from "../learning/learned_profile.ts";
-import { openLearning } from "../learning/learning.ts";
 import { keptConnections, Sample } from "../learning/sample.ts";
 import { type Log, openLog } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
 import { readRecordings } from "../recording/recording_file.ts";
 import { currentRuntime } from "../runtime/select.ts";
-import { runFlags } from "./run.ts";
 
 const defaultDuration = "24h";
 
-export const learnFlags = {
+const flags = {
   output: { short: "o", value: "FILE", help: "where the profile goes: FILE.toml or FILE.json" },
-  force: { help: "replace FILE when it is there" },
+  force: { help: "replace FILE if it exists" },
   upstream: options.upstream,
   listen: options.listen,
-  for: { value: "DURATION", help: `look on for so long (default ${defaultDuration}, without --connections)` },
-  connections: { value: "N", help: "look on until the server has accepted so many connections" },
-  record: { value: "FILE", help: "also append what was seen to FILE; it holds clients' data" },
+  for: { value: "DURATION", help: `how long to observe (default ${defaultDuration}, without --connections)` },
+  connections: { value: "N", help: "observe until the server has accepted N connections" },
+  record: { value: "FILE", help: "also append what was observed to FILE; it holds clients' data" },
   "record-max": options["record-max"],
-  config: { ...runFlags.config, help: "listen, upstream and limits are taken from it; flags win" },
-  json: { help: "print JSON" },
-  help: { short: "h", help: "this text" },
+  config: { ...configFlags.config, help: "listen, upstream and limits are taken from it; flags win" },
+  json: jsonFlag,
+  help: helpFlag,
 } as const;
 
-const help = `Usage: ttgate learn [options] -o FILE
+const head = `Usage: ttgate learn [options] -o FILE
        ttgate learn [options] -o FILE RECORDING...
 
 Stands between clients and server as "ttgate run" does, but relays everybody and bans nobody. Of each
-connection it keeps the first bytes and what the server made of them: it answered and stayed, or it hung
-up without a byte. From these it derives a profile that accepts every connection that the server accepted
-(at least ${leastSamples}), and says in words what it found. Ctrl-C or SIGTERM ends it early, and the profile is
-derived from what there is. At most ${keptConnections} connections of each kind are kept in memory, drawn evenly.
+connection it keeps the first bytes and how the server reacted: it answered and stayed, or it hung up
+without sending a byte. From these it derives a profile that accepts every connection that the server
+accepted (at least ${leastSamples}), and explains what it found. Ctrl-C or SIGTERM ends it early; the profile is then
+derived from what there is. At most ${keptConnections} connections of each kind are kept in memory, sampled evenly.
 
-With RECORDINGs (--record of "ttgate run" or of this command; - is standard input) it learns from these.
+With RECORDINGs (--record of "ttgate run" or of this command; - is standard input) it learns from these.`;
 
-Options:
-${flagHelp(learnFlags)}
-
-Exit codes:
+const exitCodes = `Exit codes:
   0  the profile is written
   1  nothing could be learned, or a line of a recording is not valid
-  2  wrong usage, or FILE is there
+  2  wrong usage, or FILE exists
   3  a runtime error`;
 
 const exitNothing = 1;
 
+export const learn: Command = {
+  name: "learn",
+  usage: "-o FILE",
+  about: "derive a profile from real traffic or recordings",
+  flags,
+  help: helpText(head, flags, exitCodes),
+  run: learnProfile,
+};
+
 /** @returns the exit code. */
-export async function learn(args: readonly string[]): Promise<number> {
-  const { flags, positionals: files } = parseCommandLine(args, learnFlags, "learn ");
-  if (flags["help"] === true) {
-    console.log(help);
-    return 0;
-  }
+async function learnProfile({ flags, positionals: files }: CommandLine, env: Env): Promise<number> {
   const output = flags["output"];
   if (typeof output !== "string" || output === "") {
     throw new Failure('Learn a profile: no file is given; say -o FILE.toml, see "ttgate learn --help"', {
@@ -76,12 +78,12 @@ export async function learn(args: readonly string[]): Promise<number> {
   requireProfileName(output);
   requireWritable(output, replace);
   const sample = new Sample();
-  const invalid = files.length > 0 ? await readAll(files, flags, sample) : await lookOn(flags, sample);
+  const invalid = files.length > 0 ? await readAll(files, flags, sample, env) : await lookOn(flags, sample);
   const result = learnFrom(sample.recordings(), profileNameOf(output), ciphers);
   const json = flags["json"] === true;
   if (result.kind === "nothing") {
-    if (json) console.log(JSON.stringify({ learned: false, reason: result.message, ...sample.counts, invalid }));
-    process.stderr.write(`ttgate: Learn a profile: ${result.message}\n`);
+    if (json) env.stdout.line(JSON.stringify({ learned: false, reason: result.message, ...sample.counts, invalid }));
+    env.stderr.line(`ttgate: Learn a profile: ${result.message}`);
     return exitNothing;
   }
   const { profile, report } = result;
@@ -90,10 +92,10 @@ export async function learn(args: readonly string[]): Promise<number> {
     writeWhole(output, text, replace);
   } catch (error) {
     // What took a day must not be lost to a full disk.
-    process.stdout.write(text);
+    env.stdout.line(text.trimEnd());
     throw error;
   }
-  console.log(json ? asJson(output, profile, report, sample) : inWords(output, report, sample));
+  env.stdout.line(json ? asJson(output, profile, report, sample) : inWords(output, report, sample));
   return invalid > 0 ? exitNothing : 0;
 }
 
@@ -103,19 +105,19 @@ function asJson(file: string, profile: ProfileSource, report: LearnReport, sampl
 
 function inWords(file: string, report: LearnReport, sample: Sample): string {
   const { accepted, unknown, silent } = sample.counts;
-  const thinned = sample.isThinned ? ", drawn evenly from all" : "";
+  const thinned = sample.isThinned ? ", sampled evenly from all" : "";
   return [
     `Learned from ${report.samples} of ${accepted} connections that the server accepted${thinned}:`,
     ...[...report.findings, ...trialOf(report)].map((line) => `  ${line}`),
-    `Not used: ${unknown} of which the server said nothing either way, ${silent} that sent nothing`,
+    `Not used: ${unknown} without a clear reaction of the server, ${silent} that sent nothing`,
     `Wrote "${file}"; "ttgate run --dry-run -p ${file}" tries it and bans nobody`,
   ].join("\n");
 }
 
-type Flags = ReturnType<typeof parseCommandLine>["flags"];
+type Flags = CommandLine["flags"];
 
-/** @returns how many lines were no recording. */
-async function readAll(files: readonly string[], flags: Flags, sample: Sample): Promise<number> {
+/** @returns how many lines were not a recording. */
+async function readAll(files: readonly string[], flags: Flags, sample: Sample, env: Env): Promise<number> {
   const live = ["upstream", "listen", "for", "connections", "record", "record-max", "config"].find(
     (name) => flags[name] !== undefined,
   );
@@ -125,13 +127,13 @@ async function readAll(files: readonly string[], flags: Flags, sample: Sample): 
   }
   let invalid = 0;
   for (const file of files) {
-    for await (const line of readRecordings(file)) {
+    for await (const line of readRecordings(file, env.stdin)) {
       if (line.kind === "recording") {
         sample.add(line.recording);
         continue;
       }
       invalid++;
-      process.stderr.write(`${file}:${line.line}: ${line.message}\n`);
+      env.stderr.line(`${file}:${line.line}: ${line.message}`);
     }
   }
   return invalid;
@@ -153,15 +155,16 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
   let isOver = false;
   let spokeFirst = 0;
   const runtime = await currentRuntime();
+  const { openLearning } = await import("../learning/learning.ts");
   const learning = await openLearning({
     ...{ config, runtime, log },
-    heard: (overheard) => {
+    seen: (exchange) => {
       if (isOver) return;
-      sample.add(overheard.recording);
-      recorder?.record(overheard.recording);
-      if (overheard.spokeFirst) spokeFirst++;
+      sample.add(exchange.recording);
+      recorder?.record(exchange.recording);
+      if (exchange.spokeFirst) spokeFirst++;
       const { accepted } = sample.counts;
-      if (overheard.recording.server === "accepted" && accepted === leastSamples)
+      if (exchange.recording.server === "accepted" && accepted === leastSamples)
         log("info", `The server accepted ${accepted} connections: enough for a profile; more make it surer`);
       if (accepted >= wanted) enough.resolve(`the server accepted ${accepted} connections`);
     },

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate replay`: which recorded connections would another profile have judged otherwise, however TCP
-// had cut them?
-import process from "node:process";
-import { flagHelp, parseCommandLine } from "../cli.ts";
+// `ttgate replay`: which recorded connections would another profile judge differently? However TCP had cut
+// them, the verdict must be the same.
+import { type Command, helpFlag, helpText } from "../cli/command.ts";
+import type { Env } from "../cli/env.ts";
 import { loadSniffer } from "../config/profile.ts";
 import type { Recording } from "../core/learn/recording.ts";
 import { type Replay, type Ruling, replay as replayOne } from "../core/learn/replay.ts";
@@ -12,26 +12,23 @@ import { Failure, messageOf } from "../failure.ts";
 import { printable } from "../log.ts";
 import { readRecordings } from "../recording/recording_file.ts";
 
-export const replayFlags = {
+const flags = {
   profile: { short: "p", value: "NAME|FILE", help: "the profile to try" },
   against: { value: "NAME|FILE", help: `the profile to compare it with (default ${defaultProfileName})` },
-  json: { help: "print JSON: one object for each changed connection, the sum last" },
-  help: { short: "h", help: "this text" },
+  json: { help: "print JSON: one object for each changed connection, the totals last" },
+  help: helpFlag,
 } as const;
 
-const help = `Usage: ttgate replay RECORDING... --profile NEW [--against OLD]
+const head = `Usage: ttgate replay RECORDING... --profile NEW [--against OLD]
 
-Judges recorded connections by two profiles, after every byte, and shows those whose verdict or name
-changes. RECORDING was made by --record of "ttgate run" or "ttgate learn"; - is standard input.
+Judges recorded connections by two profiles, after every byte, and shows those whose verdict or protocol
+changes. RECORDING was made with --record of "ttgate run" or "ttgate learn"; - is standard input.`;
 
-Options:
-${flagHelp(replayFlags)}
-
-Exit codes:
-  0  NEW accepts whatever the server accepted
-  1  NEW turns away connections that the server accepted, or a line is no recording
+const exitCodes = `Exit codes:
+  0  NEW accepts everything that the server accepted
+  1  NEW rejects connections that the server accepted, or a line is not a recording
   2  wrong usage, or a profile that is not valid
-  3  a recording could not be read, or a verdict depended on the cut`;
+  3  a recording could not be read, or a verdict depended on how the bytes were cut`;
 
 interface Sum {
   connections: number;
@@ -41,55 +38,57 @@ interface Sum {
   /** Of those on which the server hung up, how many NEW accepts. */
   relayed: number;
   invalid: number;
-  /** Verdicts that depended on the cut: a defect of ttgate. */
+  /** Verdicts that depended on how the bytes were cut: a defect of ttgate. */
   defects: number;
 }
 
-/** @returns the exit code. */
-export async function replay(args: readonly string[]): Promise<number> {
-  const { flags, positionals: files } = parseCommandLine(args, replayFlags, "replay ");
-  if (flags["help"] === true) {
-    console.log(help);
-    return 0;
-  }
-  const { profile, against = defaultProfileName } = flags;
-  if (files.length === 0 || typeof profile !== "string") {
-    const missing = files.length === 0 ? "no RECORDING is given" : "no --profile is given";
-    throw new Failure(`Replay a recording: ${missing}; see "ttgate replay --help"`, { exitCode: 2 });
-  }
-  const before = loadSniffer(String(against));
-  const after = loadSniffer(profile);
-  const json = flags["json"] === true;
-  const sum: Sum = { connections: 0, changed: 0, wrongly: 0, relayed: 0, invalid: 0, defects: 0 };
-  for (const file of files) {
-    for await (const line of readRecordings(file)) {
-      const where = `${file}:${line.line}`;
-      if (line.kind === "invalid") {
-        sum.invalid++;
-        process.stderr.write(`${where}: ${line.message}\n`);
-      } else one(line.recording, { before, after, where, json }, sum);
+export const replay: Command = {
+  name: "replay",
+  usage: "RECORDING -p NEW",
+  about: "how would another profile have judged recorded connections?",
+  flags,
+  help: helpText(head, flags, exitCodes),
+  async run({ flags, positionals: files }, env) {
+    const { profile, against = defaultProfileName } = flags;
+    if (files.length === 0 || typeof profile !== "string") {
+      const missing = files.length === 0 ? "no RECORDING is given" : "no --profile is given";
+      throw new Failure(`Replay a recording: ${missing}; see "ttgate replay --help"`, { exitCode: 2 });
     }
-  }
-  console.log(json ? JSON.stringify({ sum }) : sumText(sum, String(against), profile));
-  if (sum.defects > 0) return 3;
-  return sum.wrongly > 0 || sum.invalid > 0 ? 1 : 0;
-}
+    const before = loadSniffer(String(against));
+    const after = loadSniffer(profile);
+    const json = flags["json"] === true;
+    const sum: Sum = { connections: 0, changed: 0, wrongly: 0, relayed: 0, invalid: 0, defects: 0 };
+    for (const file of files) {
+      for await (const line of readRecordings(file, env.stdin)) {
+        const where = `${file}:${line.line}`;
+        if (line.kind === "invalid") {
+          sum.invalid++;
+          env.stderr.line(`${where}: ${line.message}`);
+        } else replayRecording(line.recording, { before, after, where, json, env }, sum);
+      }
+    }
+    env.stdout.line(json ? JSON.stringify({ sum }) : sumText(sum, String(against), profile));
+    if (sum.defects > 0) return 3;
+    return sum.wrongly > 0 || sum.invalid > 0 ? 1 : 0;
+  },
+};
 
 interface Trial {
   readonly before: Sniffer;
   readonly after: Sniffer;
   readonly where: string;
   readonly json: boolean;
+  readonly env: Env;
 }
 
-function one(recording: Recording, { before, after, where, json }: Trial, sum: Sum): void {
+function replayRecording(recording: Recording, { before, after, where, json, env }: Trial, sum: Sum): void {
   sum.connections++;
   let result: Replay;
   try {
     result = replayOne(recording, before, after);
   } catch (error) {
     sum.defects++;
-    process.stderr.write(`${where}: ${messageOf(error)}\n`);
+    env.stderr.line(`${where}: ${messageOf(error)}`);
     return;
   }
   const isAccepted = result.after.verdict === "accept";
@@ -98,9 +97,9 @@ function one(recording: Recording, { before, after, where, json }: Trial, sum: S
   if (!result.changed) return;
   sum.changed++;
   const at = new Date(recording.atMs).toISOString();
-  if (json) console.log(JSON.stringify({ where, at, ...result, hex: recording.bytes.subarray(0, 64).toHex() }));
+  if (json) env.stdout.line(JSON.stringify({ where, at, ...result, hex: recording.bytes.subarray(0, 64).toHex() }));
   else
-    console.log(
+    env.stdout.line(
       `${where}: ${rulingText(result.before)} becomes ${rulingText(result.after)}; ${serverTexts[recording.server]}; "${printable(recording.bytes)}"`,
     );
 }
@@ -108,7 +107,7 @@ function one(recording: Recording, { before, after, where, json }: Trial, sum: S
 const serverTexts = {
   accepted: "the server accepted it",
   refused: "the server hung up on it",
-  unknown: "the server said nothing of it",
+  unknown: "the server's reaction is unknown",
 } as const;
 
 function rulingText({ verdict, protocol, byte, evidence }: Ruling): string {
@@ -120,9 +119,9 @@ function rulingText({ verdict, protocol, byte, evidence }: Ruling): string {
 function sumText(sum: Sum, old: string, fresh: string): string {
   const { connections, changed, wrongly, relayed, invalid } = sum;
   return [
-    `${connections} connections: ${changed} change their verdict from ${old} to ${fresh}`,
-    `Of those that the server accepted ${fresh} turns away ${wrongly === 0 ? "none" : wrongly}`,
-    `Of those on which the server hung up ${fresh} accepts ${relayed === 0 ? "none" : relayed}`,
-    ...(invalid > 0 ? [`${invalid} lines are no recordings`] : []),
+    `${connections} connections: the verdict on ${changed} changes from ${old} to ${fresh}`,
+    `Of those that the server accepted, ${fresh} rejects ${wrongly === 0 ? "none" : wrongly}`,
+    `Of those on which the server hung up, ${fresh} accepts ${relayed === 0 ? "none" : relayed}`,
+    ...(invalid > 0 ? [`${invalid} lines are not recordings`] : []),
   ].join("\n");
 }

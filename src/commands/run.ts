@@ -1,59 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate [run]`: load the configuration, open the gate, wait for a signal, close it.
 import process from "node:process";
-import { flagHelp, parseCommandLine } from "../cli.ts";
-import { defaultConfigFile, loadConfig } from "../config/load.ts";
-import { options } from "../config/options.ts";
-import { loadSniffer } from "../config/profile.ts";
-import { type Gate, openGate } from "../daemon/daemon.ts";
+import { type Command, helpText } from "../cli/command.ts";
+import type { CommandLine } from "../cli/command_line.ts";
+import { configFlags } from "../cli/config_flags.ts";
+import { loadConfig } from "../config/load.ts";
+import type { Daemon } from "../daemon/daemon.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { version } from "../generated/version.ts";
 import { type Log, openLog } from "../log.ts";
 import { currentRuntime } from "../runtime/select.ts";
 
-export const runFlags = {
-  ...options,
-  config: {
-    short: "c",
-    value: "FILE",
-    help: `every option above as a key; flags win, --no-NAME unsets a switch (default ${defaultConfigFile})`,
-  },
-  help: { short: "h", help: "this text" },
-} as const;
+const head = `Usage: ttgate [run] [options]
 
-export const runHelp = `Usage: ttgate [run] [options]
-
-Accepts connections, throws out sources that speak another protocol than the expected one, keeps them
-out for a time, and relays everybody else to the server. With -B the kernel drops their packets.
-
-Options:
-${flagHelp(runFlags)}
-`;
+Accepts connections, relays clients that speak the expected protocol to the server, and bans all other sources
+for a time. With -B the kernel drops the packets of banned sources.`;
 
 /** On a terminal it says that the terminal is gone. */
 const hangupReloads = !process.stdin.isTTY;
 
+export const run: Command = {
+  name: "run",
+  usage: "[options]",
+  about: "guard a port (default)",
+  flags: configFlags,
+  help: helpText(head, configFlags),
+  run: guard,
+};
+
 /** Runs until SIGINT or SIGTERM. */
-export async function run(args: readonly string[]): Promise<number> {
-  const { flags, positionals } = parseCommandLine(args, runFlags, "");
-  if (flags["help"] === true) {
-    console.log(runHelp.trimEnd());
-    return 0;
-  }
+async function guard({ flags, positionals }: CommandLine): Promise<number> {
   if (positionals[0] !== undefined) {
     throw new Failure(`Unknown command "${positionals[0]}": see "ttgate --help"`, { exitCode: 2 });
   }
   const { config: file, help: _help, ...given } = flags;
-  const config = loadConfig(given, typeof file === "string" ? file : undefined);
-  const sniffer = loadSniffer(config.profile);
+  const readConfig = () => loadConfig(given, typeof file === "string" ? file : undefined);
+  const config = readConfig();
   const log = openLog(config.log);
   const stop = stopSignal();
   const runtime = await currentRuntime();
-  const gate = await openGate({ config, sniffer, runtime, version, log });
-  if (hangupReloads) process.on("SIGHUP", () => reload(gate, log));
+  const { openDaemon } = await import("../daemon/daemon.ts");
+  const daemon = await openDaemon({ config, readConfig, runtime, version, log });
+  if (hangupReloads) process.on("SIGHUP", () => reload(daemon, log));
   const signal = await stop;
   log("info", `Stopping on ${signal}`);
-  await gate.close();
+  await daemon.close();
   return 0;
 }
 
@@ -64,10 +55,10 @@ function stopSignal(): Promise<string> {
   });
 }
 
-function reload(gate: Gate, log: Log): void {
+function reload(daemon: Daemon, log: Log): void {
   try {
-    gate.reload();
+    daemon.reload();
   } catch (error) {
-    log("error", `Cannot reload: ${messageOf(error)}; the profile from before goes on`);
+    log("error", `Cannot reload: ${messageOf(error)}; the configuration from before goes on`);
   }
 }

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate status`: what the gate does at the moment.
-import { refusal } from "../control.ts";
+// `ttgate status`: what the gate is doing now.
+import type { Command } from "../cli/command.ts";
+import { refusal } from "../cli/daemon_client.ts";
+import { daemonCommand } from "../cli/daemon_command.ts";
 import { formatDuration } from "../core/duration.ts";
-import { Failure } from "../failure.ts";
 import type { Snapshot } from "../status/snapshot.ts";
-import { asking, flagsOf } from "./reading.ts";
 
-const shape = { name: "status", operands: "", count: 0, about: "Says what the gate does at the moment." };
-
-export const statusFlags = flagsOf(shape);
-
-export async function status(args: readonly string[]): Promise<number> {
-  const call = asking(args, shape);
-  if (call === undefined) return 0;
-  const reply = await call.control.ask("GET", "/status");
-  if (reply.status !== 200) throw new Failure(refusal(reply), { exitCode: 3 });
-  const snapshot = reply.body as Snapshot;
-  console.log(call.json ? JSON.stringify(snapshot) : rendered(snapshot));
-  return 0;
-}
+export const status: Command = daemonCommand({
+  name: "status",
+  about: "what the gate is doing now",
+  description: "Shows what the gate is doing now.",
+  async run({ daemon, json }, { stdout }) {
+    const reply = await daemon.ask("GET", "/status");
+    if (reply.status !== 200) throw refusal(reply, 3);
+    const snapshot = reply.body as Snapshot;
+    stdout.line(json ? JSON.stringify(snapshot) : rendered(snapshot));
+    return 0;
+  },
+});
 
 function rendered(snapshot: Snapshot): string {
   const { connections, bans, kernel } = snapshot;
@@ -49,14 +48,14 @@ function rendered(snapshot: Snapshot): string {
   return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
 }
 
-/** What the kernel made of first bytes; what is zero is left out. */
+/** What the kernel did on first bytes; most counts are left out while they are zero. */
 function judged({ judged }: Snapshot["kernel"]): (readonly [string, string])[] {
   if (judged === null) return [];
   const words: Readonly<Record<string, string>> = {
     wouldBan: "would be banned",
     notBanned: "left to user space",
     noSocket: "without a connection",
-    eventsLost: "not told of",
+    eventsLost: "not reported",
   };
   const told = Object.entries(judged)
     .filter(([outcome, count]) => count > 0 || outcome === "passed" || outcome === "banned")
@@ -82,8 +81,8 @@ function kernelText(kernel: Snapshot["kernel"]): string {
   return `${interfaces.join(", ") || `no interface: ${kernel.reason}`}, ${room}${proof}`;
 }
 
-/** Said only when the kernel's map is full. */
+/** Shown only when the kernel's map is full. */
 function pressure({ userSpaceOnly, folds }: Snapshot["bans"]): (readonly [string, string])[] {
   if (userSpaceOnly === 0 && folds === 0) return [];
-  return [["map full", `${userSpaceOnly} bans in user space only, ${folds} prefixes stand for dense neighbours`]];
+  return [["map full", `${userSpaceOnly} bans in user space only, ${folds} prefixes that cover dense neighbours`]];
 }

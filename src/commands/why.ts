@@ -1,37 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate why`: all that is known of an address: table, evidence, kernel counters, the live program.
-import { refusal } from "../control.ts";
+// `ttgate why`: everything known about an address: its ban, the evidence, kernel counters, and what the
+// live program does with it.
+import type { Command } from "../cli/command.ts";
+import { refusal } from "../cli/daemon_client.ts";
+import { daemonCommand } from "../cli/daemon_command.ts";
 import { formatDuration } from "../core/duration.ts";
-import { Failure } from "../failure.ts";
 import type { BanDetails, Why } from "../status/snapshot.ts";
-import { asking, flagsOf } from "./reading.ts";
 
-const shape = {
+export const why: Command = daemonCommand({
   name: "why",
-  operands: "ADDR|CIDR",
-  count: 1,
-  about: "Says all that is known of an address: ban, evidence, kernel counters, and the live program's own answer.",
-};
-
-export const whyFlags = flagsOf(shape);
-
-export async function why(args: readonly string[]): Promise<number> {
-  const call = asking(args, shape);
-  if (call === undefined) return 0;
-  const reply = await call.control.ask("GET", `/why/${encodeURIComponent(call.positionals[0] ?? "")}`);
-  if (reply.status !== 200) throw new Failure(refusal(reply), { exitCode: reply.status === 400 ? 2 : 3 });
-  const found = reply.body as Why;
-  console.log(call.json ? JSON.stringify(found) : rendered(found).join("\n"));
-  return 0;
-}
+  operand: "ADDR|CIDR",
+  about: "everything known about an address, and what the kernel does with it",
+  description:
+    "Shows everything known about an address: its ban, the evidence, kernel counters, and the live program's own answer.",
+  async run({ daemon, positionals, json }, { stdout }) {
+    const reply = await daemon.ask("GET", `/why/${encodeURIComponent(positionals[0] ?? "")}`);
+    if (reply.status !== 200) throw refusal(reply);
+    const found = reply.body as Why;
+    stdout.line(json ? JSON.stringify(found) : rendered(found).join("\n"));
+    return 0;
+  },
+});
 
 function rendered({ address, source, ban, neverBanned, kernel, connections }: Why): string[] {
   const lines = [ban === null ? `${address} is not banned` : `${address} is banned${banText(ban)}`];
   if (source !== address) lines.push(`source:   ${source}`);
-  if (ban !== null) lines.push(...evidenceText(ban));
+  if (ban !== null) lines.push(...evidenceText(ban), ...claimsText(ban));
   if (neverBanned !== null) lines.push(`never banned: ${neverBanned.prefix} (${neverBanned.why})`);
   if (kernel.fold !== null)
-    lines.push(`folded:   the map is full, ${kernel.fold} stands for its neighbours, most of whom are banned`);
+    lines.push(`folded:   the map is full, so ${kernel.fold} blocks its neighbours too, most of which are banned`);
   lines.push(`kernel:   ${kernelText(ban, kernel.answer)}`);
   if (connections > 0) lines.push(`open now: ${connections} connections`);
   return lines;
@@ -39,13 +36,28 @@ function rendered({ address, source, ban, neverBanned, kernel, connections }: Wh
 
 function banText({ remainingSeconds, source, protocol, by }: BanDetails): string {
   const left = remainingSeconds === null ? "without an end" : `for another ${formatDuration(remainingSeconds * 1000)}`;
-  const reasons = {
+  return ` (${source}) ${left}: ${reasonOf(by, protocol)}`;
+}
+
+function reasonOf(origin: string, protocol: string): string {
+  const reasons: Readonly<Record<string, string>> = {
     sniffer: `it spoke ${protocol}`,
+    kernel: `it spoke ${protocol}, seen by the kernel program`,
+    strikes: "it stayed undecided again and again",
+    server: "the server hung up on it again and again",
     operator: "by command",
-    map: `taken up from the map (${protocol})`,
+    map: `another tool wrote it into the map (${protocol})`,
     foreign: "another tool's entry in the map",
   };
-  return ` (${source}) ${left}: ${reasons[by]}`;
+  return reasons[origin] ?? (origin.startsWith("list:") ? `on the list ${origin.slice(5)}` : `by ${origin}`);
+}
+
+/** Where more than one wants it banned, each with its end. */
+function claimsText({ claims }: BanDetails): string[] {
+  if (claims.length < 2) return [];
+  return claims.map(
+    ({ origin, protocol, until }) => `claim:    ${reasonOf(origin, protocol)}, until ${until ?? "it is lifted"}`,
+  );
 }
 
 function evidenceText({ since, evidence }: BanDetails): string[] {

@@ -4,9 +4,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
 import type { z } from "zod";
-import { formatEndpoint } from "../core/address.ts";
+import { formatEndpoint, isLoopback, isWildcard } from "../core/address.ts";
 import { Failure, messageOf } from "../failure.ts";
-import { isLoopback, isWildcard } from "../host/addresses.ts";
 import { type Config, configSchema, type HostPort, type OptionName } from "./options.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
@@ -38,20 +37,11 @@ export function loadConfig(flags: RawOptions, file: string | undefined): Config 
   });
 }
 
-/** Where the server is to be found from here: in inline mode where the clients go. */
-export function serversOf({ mode, listen: { host, port }, upstream }: Config): readonly HostPort[] {
-  return mode === "inline" ? [{ host: isWildcard(host) ? "127.0.0.1" : host, port }] : upstream;
-}
-
-/** Whether a program that judges answers the packets of those who are banned with RST. */
-export function bounces({ mode, reject }: Config): boolean {
-  return (reject ?? (mode === "inline" ? "silent" : "reset")) === "reset";
-}
-
 /** What only a relay can do. */
 const proxyOnly = [
   "upstream",
   "first-packet",
+  "greeting-pause",
   "max-connections",
   "max-per-source",
   "prefilter",

@@ -23,6 +23,8 @@ export interface OptionDefinition<T> {
   readonly value?: string;
   readonly repeats?: boolean;
   readonly help: string;
+  /** A gate that runs takes another value over, with "kill -HUP" or "ttgate reload". */
+  readonly reloads?: boolean;
   readonly schema: z.ZodType<T>;
 }
 
@@ -111,7 +113,7 @@ export const options = {
   listen: {
     short: "l",
     value: "[HOST:]PORT",
-    help: "where clients connect; [::] takes IPv4 too (default [::]:5000)",
+    help: "where clients connect; [::] accepts IPv4 too (default [::]:5000)",
     schema: text(
       "[HOST:]PORT with an IP address and a port from 1 to 65535, such as 5000 or [::]:5000",
       parseListen,
@@ -124,7 +126,8 @@ export const options = {
     short: "u",
     value: "HOST:PORT",
     repeats: true,
-    help: "the server behind the gate; the first that answers is used (default 127.0.0.1:5001)",
+    help: "the server behind the gate; the first one that answers is used (default 127.0.0.1:5001)",
+    reloads: true,
     schema: several(text("HOST:PORT, such as 127.0.0.1:5001 or [::1]:5001", parseHostPort), 1).default([
       { host: "127.0.0.1", port: 5001 },
     ]),
@@ -136,38 +139,42 @@ export const options = {
     schema: z.enum(["proxy", "inline"], `expected "proxy" or "inline"`).default("proxy"),
   },
   prefilter: {
-    help: "with --mode proxy and -B: the kernel judges first bytes too, before they wake the gate",
+    help: "with --mode proxy and -B: the kernel judges first bytes too, before they reach the gate",
     schema: z.boolean(`expected true or false`).default(false),
   },
   profile: {
     short: "p",
     value: "NAME|FILE",
-    help: "the protocol that is expected (default tapetrack)",
+    help: "the expected protocol (default tapetrack)",
+    reloads: true,
     schema: name("a profile's name or file").default("tapetrack"),
   },
   timeout: {
     short: "t",
     value: "DURATION",
-    help: "how long a source stays in the time-out table (default 10m)",
+    help: "how long a ban lasts (default 10m)",
+    reloads: true,
     schema: duration.default(600_000),
   },
   interface: {
     short: "i",
     value: "NAME",
     repeats: true,
-    help: "where XDP attaches (default: those that carry the listen address)",
+    help: "where XDP attaches (default: the interfaces that carry the listen address)",
     schema: several(name("an interface's name")).default([]),
   },
   allow: {
     short: "a",
     value: "CIDR",
     repeats: true,
-    help: "never ban these; added to the computed never-ban set",
+    help: "never ban these; added to the computed never-ban list",
+    reloads: true,
     schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
   },
   "never-ban": {
     value: "auto|none",
-    help: "auto: own addresses, gateways, upstreams and, with --scope host, SSH peers can not be banned; none (default auto)",
+    help: "auto: never ban own addresses, gateways, upstreams and, with --scope host, SSH peers; or none (default auto)",
+    reloads: true,
     schema: z.enum(["auto", "none"], `expected "auto" or "none"`).default("auto"),
   },
   scope: {
@@ -182,41 +189,51 @@ export const options = {
     schema: text("HOST:PORT, unix:/PATH or off", parseStatus).default({ kind: "tcp", host: "127.0.0.1", port: 9500 }),
   },
   "dry-run": {
-    help: "relay everybody, ban nobody, count what would have become of them",
+    help: "relay everybody and ban nobody; count who would have been banned",
     schema: z.boolean(`expected true or false`).default(false),
   },
   reject: {
     value: "reset|silent",
-    help: "how connections of banned sources end: by reset, or silent: without a packet, which takes -B (default reset, inline silent)",
+    help: "how connections of banned sources end: reset, or silent: no packet at all, requires -B (default reset, inline silent)",
     schema: z.enum(["reset", "silent"], `expected "reset" or "silent"`).optional(),
   },
   keep: {
     help: "leave the kernel block in place when ttgate stops; every ban still ends on time",
+    reloads: true,
     schema: z.boolean(`expected true or false`).default(false),
   },
   user: {
     value: "NAME",
-    help: "run as this user once everything is attached; started as root",
+    help: "run as this user once everything is attached; requires a start as root",
     schema: name("a user's name").optional(),
   },
   "first-packet": {
     value: "DURATION",
-    help: "how long a client may take to say enough; then it is closed, not banned (default 10s)",
+    help: "time limit for the first packet; then the client is closed, not banned (default 10s)",
+    reloads: true,
     schema: duration.default(10_000),
+  },
+  "greeting-pause": {
+    value: "DURATION",
+    help: "with a server that speaks first: how long a client must be silent before the server is connected (default 300ms)",
+    reloads: true,
+    schema: duration.default(300),
   },
   "max-connections": {
     value: "N",
-    help: "connections at a time; the longest undecided makes room (default: from the open-files limit)",
+    help: "connections at a time; when full, the one undecided longest is closed (default: from the open-files limit)",
+    reloads: true,
     schema: whole(1, 1_000_000).optional(),
   },
   "max-per-source": {
     value: "N",
     help: "connections at a time from one source, 0 for no limit (default 0)",
+    reloads: true,
     schema: whole(0, 1_000_000).default(0),
   },
   "max-bans": {
     value: "N",
-    help: "sources in the time-out table; the one that ends soonest makes room (default 1048576)",
+    help: "bans at a time; when full, the one that ends soonest makes room (default 1048576)",
     schema: whole(1, 16_777_216).default(1_048_576),
   },
   "ipv6-prefix": {
@@ -226,27 +243,30 @@ export const options = {
   },
   judge: {
     value: "none|upstream",
-    help: "upstream: ban a source on which the server hangs up without a byte, --strikes times (default none)",
+    help: "upstream: ban a source when the server hangs up on it without a byte, --strikes times (default none)",
+    reloads: true,
     schema: z.enum(["none", "upstream"], `expected "none" or "upstream"`).default("none"),
   },
   strikes: {
     value: "N",
-    help: "with --judge upstream: so many hang-ups within ten minutes, at least 3 (default 5)",
+    help: "with --judge upstream: how many hang-ups within ten minutes lead to a ban, at least 3 (default 5)",
+    reloads: true,
     schema: whole(fewestStrikes, 1000).default(5),
   },
   record: {
     value: "FILE",
-    help: "append what clients send first to FILE, for learn and replay; it holds clients' data",
+    help: "append the first bytes of clients to FILE, for learn and replay; it holds clients' data",
     schema: name("a file").optional(),
   },
   "record-max": {
     value: "MIB",
-    help: "recording ends when FILE has this many MiB (default 64)",
+    help: "stop recording when FILE has this many MiB (default 64)",
     schema: whole(1, 1_048_576).default(64),
   },
   log: {
     value: "text|json",
     help: "form of the log on stderr (default text)",
+    reloads: true,
     schema: z.enum(["text", "json"], `expected "text" or "json"`).default("text"),
   },
 } as const satisfies Record<string, OptionDefinition<unknown>>;

@@ -168,3 +168,15 @@ function ipv4Number(text: string): number {
   }
   return octets === 4 ? address : -1;
 }
+
+/** A name but `localhost` is none, whatever it begins with. */
+export function isLoopback(host: string): boolean {
+  const address = parsePrefix(host);
+  return host === "localhost" || address?.text === "::1" || address?.text.startsWith("127.") === true;
+}
+
+/** Every address of the host, as `::` takes IPv4 too. */
+export function isWildcard(host: string): boolean {
+  const address = parsePrefix(host)?.text;
+  return address === "::" || address === "0.0.0.0";
+}

@@ -2,7 +2,8 @@
 // What was counted since the start. Written by one place each, read by the status snapshot. A dry run
 // counts what would have become of a connection, and as relayed what was.
 
-export interface Counters {
+/** Of one gate. */
+export interface ConnectionCounters {
   accepted: number;
   relayed: number;
   refusedBanned: number;
@@ -18,6 +19,10 @@ export interface Counters {
   notSilenced: number;
   /** Live connections reset because their source was banned. */
   cut: number;
+}
+
+/** Of the time-out table. */
+export interface BanCounters {
   bansTotal: number;
   readonly bansByProtocol: Map<string, number>;
   /** Bans the full kernel map could not take; user space enforces them. */
@@ -25,7 +30,7 @@ export interface Counters {
   kernelFailed: number;
 }
 
-export function newCounters(): Counters {
+export function newConnectionCounters(): ConnectionCounters {
   return {
     accepted: 0,
     relayed: 0,
@@ -38,11 +43,11 @@ export function newCounters(): Counters {
     silenced: 0,
     notSilenced: 0,
     cut: 0,
-    bansTotal: 0,
-    bansByProtocol: new Map(),
-    kernelFull: 0,
-    kernelFailed: 0,
   };
+}
+
+export function newBanCounters(): BanCounters {
+  return { bansTotal: 0, bansByProtocol: new Map(), kernelFull: 0, kernelFailed: 0 };
 }
 
 /** Upper bounds in seconds: the target is 1 ms, so that is where the resolution is. */

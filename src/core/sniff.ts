@@ -17,6 +17,8 @@ export interface Sniffer {
   readonly protocols: readonly string[];
   /** No verdict needs more bytes than this; it is computed from the rules. */
   readonly prefixBytes: number;
+  /** Who says the first word on a connection: the client unless said otherwise. */
+  readonly speaksFirst?: "client" | "server" | undefined;
   /** A source that stays undecided so often within ten minutes is banned; undefined: none is. */
   readonly undecidedLimit?: number | undefined;
   /**

@@ -7,10 +7,10 @@ export type Verdict =
   /** Not decided yet: wait for more bytes. */
   | { readonly kind: "hold" }
   /** The expected protocol, or a dry run: on to the server. */
-  | { readonly kind: "relay"; readonly would: Rejection | undefined }
-  | Rejection;
+  | { readonly kind: "relay"; readonly would: TurnAway | undefined }
+  | TurnAway;
 
-export type Rejection =
+export type TurnAway =
   /** Another protocol: out, and into the time-out table. */
   | { readonly kind: "ban"; readonly protocol: string }
   /** Silent, slow or gone before it said enough: out, but that is no evidence against the source. */
@@ -28,15 +28,15 @@ export function verdict(sniff: Sniff, { ended, dryRun }: Circumstances): Verdict
     case "accept":
       return { kind: "relay", would: undefined };
     case "foreign":
-      return rejection({ kind: "ban", protocol: sniff.protocol }, dryRun);
+      return turnAway({ kind: "ban", protocol: sniff.protocol }, dryRun);
     case "more":
-      if (sniff.isLast === true) return rejection({ kind: "close", isStrike: true }, dryRun);
-      return ended ? rejection({ kind: "close" }, dryRun) : { kind: "hold" };
+      if (sniff.isLast === true) return turnAway({ kind: "close", isStrike: true }, dryRun);
+      return ended ? turnAway({ kind: "close" }, dryRun) : { kind: "hold" };
     default:
       return sniff satisfies never;
   }
 }
 
-function rejection(would: Rejection, dryRun: boolean): Verdict {
+function turnAway(would: TurnAway, dryRun: boolean): Verdict {
   return dryRun ? { kind: "relay", would } : would;
 }

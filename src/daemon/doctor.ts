@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
-import { serversOf } from "../config/load.ts";
 import type { Config, HostPort } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
+import { serversOf } from "../config/servers.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { codeOf, messageOf } from "../failure.ts";
 import { interfacesOf } from "../host/addresses.ts";

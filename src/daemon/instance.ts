@@ -5,6 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSy
 import { join } from "node:path";
 import process from "node:process";
 import { z } from "zod";
+import { runDirectory } from "../host/run_directory.ts";
 
 const schema = z.object({
   pid: z.number(),
@@ -23,8 +24,7 @@ const schema = z.object({
 export type Instance = z.infer<typeof schema>;
 
 function directory(): string {
-  const runtime = process.env["XDG_RUNTIME_DIR"];
-  return process.getuid?.() === 0 || runtime === undefined ? "/run/ttgate" : join(runtime, "ttgate");
+  return runDirectory(process.env, process.getuid?.());
 }
 
 function startTicks(pid: number): string | undefined {
@@ -67,15 +67,15 @@ export function announce(instance: Omit<Instance, "pid" | "startTicks" | "netns"
 }
 
 /** Gates of this network namespace that are alive; files of dead ones are removed. */
-export function runningInstances(): Instance[] {
+export function runningInstances(from = directory()): Instance[] {
   let names: string[];
   try {
-    names = readdirSync(directory()).filter((name) => name.endsWith(".json"));
+    names = readdirSync(from).filter((name) => name.endsWith(".json"));
   } catch {
     return [];
   }
   return names.flatMap((name) => {
-    const instance = readInstance(join(directory(), name));
+    const instance = readInstance(join(from, name));
     return instance !== undefined && instance.netns === ownNetns() ? [instance] : [];
   });
 }

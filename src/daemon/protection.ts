@@ -1,43 +1,82 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who can not be banned, by the configuration and by what this host looks like.
+// Who is never banned: by the configuration, and by what this host looks like now. Looked at again and
+// again, because addresses, gateways and names change while the gate runs.
 import { lookup } from "node:dns/promises";
 import type { Config } from "../config/options.ts";
-import { parsePrefix, unzoned } from "../core/address.ts";
-import { NeverBan, type NeverBanEntry } from "../core/bans/never_ban.ts";
+import { isLoopback, parsePrefix, unzoned } from "../core/address.ts";
+import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { messageOf } from "../failure.ts";
-import { isLoopback, protectedAddresses, sshPeers } from "../host/addresses.ts";
+import { protectedAddresses, sshPeers } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
 
-/** What is known at start: before the first entry of a map is taken up. */
-export function neverBanOf(config: Config): NeverBan {
-  const automatic = config["never-ban"] === "auto" ? protectedAddresses(config.listen.host) : [];
-  const administrators = config["never-ban"] === "auto" && config.scope === "host" ? sshPeers() : [];
-  const allowed = config.allow.map((prefix) => ({ prefix, why: "--allow" }));
-  return new NeverBan([...allowed, ...automatic, ...administrators, ...upstreamAddresses(config)]);
-}
+type ProtectionConfig = Pick<Config, "never-ban" | "listen" | "scope" | "allow" | "upstream">;
 
-/** Those that need no look-up are protected before the first entry of a map is taken up. */
-function upstreamAddresses(config: Config): NeverBanEntry[] {
-  if (config["never-ban"] === "none") return [];
-  return config.upstream.flatMap(({ host }) => protectedUpstream(config, host, host) ?? []);
-}
+/** The kernel's list of all connections may be long: it is not read each second. */
+const administratorsMs = 10_000;
 
-function protectedUpstream(config: Config, host: string, address: string): NeverBanEntry | undefined {
-  const prefix = parsePrefix(unzoned(address));
-  const local = isLoopback(address) && isLoopback(config.listen.host);
-  return prefix === undefined || local ? undefined : { prefix, why: `upstream ${host}` };
-}
+export class Protection {
+  #config: ProtectionConfig;
+  readonly #log: Log;
+  /** Addresses of upstreams that are names, as they were last resolved. */
+  readonly #resolved = new Map<string, readonly string[]>();
+  readonly #unresolved = new Set<string>();
+  #administrators: readonly NeverBanEntry[] = [];
+  #administratorsMs = Number.NEGATIVE_INFINITY;
 
-/** A name may take a while or not resolve at all: the gate does not wait for it. */
-export async function protectUpstreams(config: Config, neverBan: NeverBan, log: Log): Promise<void> {
-  for (const { host } of config.upstream) {
-    try {
-      for (const { address } of await lookup(host, { all: true })) {
-        const entry = protectedUpstream(config, host, address);
-        if (entry !== undefined) neverBan.add(entry);
-      }
-    } catch (error) {
-      log("warn", `Cannot resolve upstream "${host}": ${messageOf(error)}; check the name or give an address`);
+  constructor(config: ProtectionConfig, log: Log) {
+    this.#config = config;
+    this.#log = log;
+  }
+
+  reconfigure(config: ProtectionConfig): void {
+    this.#config = config;
+  }
+
+  /** Everybody who is protected at the moment; names as far as they were resolved. */
+  entries(nowMs: number): readonly NeverBanEntry[] {
+    const { allow, listen, upstream } = this.#config;
+    const allowed = allow.map((prefix) => ({ prefix, why: "--allow" }));
+    if (this.#config["never-ban"] !== "auto") return allowed;
+    const upstreams = upstream.flatMap(({ host }) =>
+      [host, ...(this.#resolved.get(host) ?? [])].flatMap((address) => this.#upstream(host, address) ?? []),
+    );
+    return [...allowed, ...protectedAddresses(listen.host), ...this.#sshPeers(nowMs), ...upstreams];
+  }
+
+  /** With --scope host a ban would cut an administrator off. */
+  #sshPeers(nowMs: number): readonly NeverBanEntry[] {
+    if (this.#config.scope !== "host") return [];
+    if (nowMs - this.#administratorsMs >= administratorsMs) {
+      this.#administrators = sshPeers();
+      this.#administratorsMs = nowMs;
     }
+    return this.#administrators;
+  }
+
+  /** A name may take a while or not resolve at all: nobody waits for it. */
+  async resolve(): Promise<void> {
+    if (this.#config["never-ban"] !== "auto") return;
+    const names = this.#config.upstream.filter(({ host }) => parsePrefix(unzoned(host)) === undefined);
+    for (const { host } of names) {
+      try {
+        const found = await lookup(host, { all: true });
+        this.#resolved.set(
+          host,
+          found.map(({ address }) => address),
+        );
+        this.#unresolved.delete(host);
+      } catch (error) {
+        // What it was before goes on being protected.
+        if (this.#unresolved.has(host)) continue;
+        this.#unresolved.add(host);
+        this.#log("warn", `Cannot resolve upstream "${host}": ${messageOf(error)}; check the name or give an address`);
+      }
+    }
+  }
+
+  #upstream(host: string, address: string): NeverBanEntry | undefined {
+    const prefix = parsePrefix(unzoned(address));
+    const local = isLoopback(address) && isLoopback(this.#config.listen.host);
+    return prefix === undefined || local ? undefined : { prefix, why: `upstream ${host}` };
   }
 }

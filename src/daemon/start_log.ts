@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the gate says when it is up: what it guards, how, and whom it never bans.
-import { bounces } from "../config/load.ts";
 import type { Config } from "../config/options.ts";
+import { bounces } from "../config/servers.ts";
 import { isVirtual } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
 import type { Snapshot } from "../status/snapshot.ts";
-import type { GateStatus } from "./status_source.ts";
 
-export function sayStart(config: Config, status: GateStatus, log: Log): void {
-  const snapshot = status.snapshot();
+export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
   const { kernel } = snapshot;
   const upstream = snapshot.upstreams.map(({ address }) => address).join(", ");
   const start =

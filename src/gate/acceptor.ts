@@ -10,8 +10,6 @@ export interface AcceptorContext extends SessionContext {
   readonly maxConnections: number;
   /** 0: no limit. */
   readonly maxConnectionsPerSource: number;
-  /** True when the client's source is in the time-out table and its time-out is running. */
-  refuses(client: Client): boolean;
 }
 
 export function acceptor(context: AcceptorContext): (socket: TcpSocket) => SocketEvents {
@@ -25,7 +23,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
       return silentEvents;
     }
     const client = new Client(address, port, context.ipv6Bits);
-    const isRefused = context.refuses(client);
+    const isRefused = context.desk.refuses(client);
     if (isRefused) counters.refusedBanned++;
     if (isRefused && !context.dryRun) {
       context.reject(socket, client);

@@ -5,7 +5,7 @@
 // missing, as for a source that is spared, the connection is reset. Over an interface that is not guarded
 // silence lasts until the source sends something.
 import type { Client } from "../core/client.ts";
-import type { Counters } from "../core/counters.ts";
+import type { ConnectionCounters } from "../core/counters.ts";
 import { messageOf } from "../failure.ts";
 import type { Log } from "../log.ts";
 import { type Runtime, silentEvents, type TcpSocket } from "../runtime/types.ts";
@@ -17,14 +17,14 @@ const noDescriptor = "the runtime gives no descriptor of the socket";
 const needed = "it takes CAP_NET_ADMIN";
 
 export class Rejection {
-  readonly #counters: Counters;
+  readonly #counters: ConnectionCounters;
   readonly #log: Log;
   readonly #blocked: (client: Client) => boolean;
   #mute: Mute | undefined;
   #told = false;
 
   /** @param blocked whether the kernel drops what the client sends. */
-  constructor(counters: Counters, log: Log, blocked: (client: Client) => boolean) {
+  constructor(counters: ConnectionCounters, log: Log, blocked: (client: Client) => boolean) {
     this.#counters = counters;
     this.#log = log;
     this.#blocked = blocked;

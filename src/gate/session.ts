@@ -1,41 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of one connection, from accept to its end: hold the first bytes, sniff, settle, relay. Every
 // way out of sniffing goes through settle().
-import type { Evidence } from "../core/bans/bans.ts";
-import { evidenceBytes } from "../core/bans/bans.ts";
+import { type Evidence, evidenceBytes } from "../core/bans/claim.ts";
 import type { Client } from "../core/client.ts";
-import type { Counters } from "../core/counters.ts";
+import type { ConnectionCounters } from "../core/counters.ts";
 import { recordedBytes } from "../core/learn/recording.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
+import type { Desk, Offence } from "../sources/desk.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
-import type { Upstream, Upstreams } from "./upstreams.ts";
+import type { OpenedUpstream, Upstream, Upstreams } from "./upstreams.ts";
 
 /** What a session needs of the gate. */
 export interface SessionContext {
   readonly sniffer: Sniffer;
   readonly dryRun: boolean;
   readonly firstPacketMs: number;
-  readonly counters: Counters;
+  /** How long a client may be silent before a server that speaks first is asked to. */
+  readonly greetingPauseMs: number;
+  readonly counters: ConnectionCounters;
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
+  readonly desk: Desk;
   nowMs(): number;
   /** Ends the connection of a source that is or was to be banned. */
   reject(socket: TcpSocket, client: Client): void;
-  /**
-   * Table and kernel; when it returns, the source is blocked or the reason why not was logged. In a dry run
-   * the table only.
-   */
-  ban(client: Client, protocol: string, evidence: Evidence): void;
   /** Where first bytes are recorded or judged further. */
-  readonly observer?: SessionObserver | undefined;
+  readonly observer: SessionObserver | undefined;
 }
 
 /** Bytes kept for a server that is still being connected to; then the client waits in its own kernel. */
 const heldLimitBytes = 256 * 1024;
+
+/** A server that speaks first is connected to before its client is judged. */
+interface Greeting {
+  readonly relay: Relay;
+  readonly opening: Promise<OpenedUpstream | undefined>;
+}
 
 /** What a session holds once it is judged. */
 const none: Uint8Array[] = [];
@@ -52,6 +56,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   #state: "sniffing" | "connecting" | "relaying" | "over" = "sniffing";
   #relay: Relay | undefined;
   #upstream: Upstream | undefined;
+  /** The connection for a server that speaks first; until the client is judged. */
+  #greeting: Greeting | undefined;
+  #greetingTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param isRefused a dry run lets a source in that it would have refused: that is counted already. */
   constructor(context: SessionContext, socket: TcpSocket, client: Client, isRefused: boolean) {
@@ -61,26 +68,32 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#socket = socket;
     this.#deadlineMs = context.nowMs() + context.firstPacketMs;
     context.sessions.add(this, this.#deadlineMs);
+    // A scanner that speaks at once costs the server no connection.
+    if (context.sniffer.speaksFirst === "server") {
+      this.#greetingTimer = setTimeout(() => this.#greet(), context.greetingPauseMs);
+    }
   }
 
   data(bytes: Uint8Array): void {
     if (this.#state === "over") return;
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
-    if (this.#state === "sniffing") this.#judge(false);
+    if (this.#state === "sniffing") this.#settle(this.#judge(false));
     else if (this.#heldBytes > heldLimitBytes) this.#socket.pause();
   }
 
-  drain(): void {}
+  drain(): void {
+    this.#greeting?.relay.clientDrained();
+  }
 
   end(): void {
     this.#clientEnded = true;
-    if (this.#state === "sniffing") this.#judge(true);
+    if (this.#state === "sniffing") this.#settle(this.#judge(true));
   }
 
   /** The time for a first packet is over. */
   deadline(): void {
-    if (this.#state === "sniffing") this.#judge(true);
+    if (this.#state === "sniffing") this.#settle(this.#judge(true));
   }
 
   /** The client is gone before it was relayed. */
@@ -100,15 +113,15 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     relay?.cut();
   }
 
-  #judge(ended: boolean): void {
+  #judge(ended: boolean): Verdict {
     const { sniffer, dryRun } = this.#context;
-    const decision = verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
-    if (decision.kind !== "hold") this.#settle(decision);
+    return verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
   }
 
   /** The only way out of sniffing. */
-  #settle(decision: Exclude<Verdict, { kind: "hold" }>): void {
-    const { counters, sessions } = this.#context;
+  #settle(decision: Verdict): void {
+    if (decision.kind === "hold") return;
+    const { counters, sessions, desk } = this.#context;
     sessions.decided(this, this.#deadlineMs);
     switch (decision.kind) {
       case "relay":
@@ -119,7 +132,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
       case "ban":
         counters.foreign++;
         this.#turnedAway(false);
-        this.#ban(decision.protocol);
+        // The ban first, the end second: when the source hears of it, its next packet is dropped already.
+        if (desk.ban(this.client, this.#endedFor(decision.protocol)) === "spared") counters.spared++;
+        this.#context.reject(this.#socket, this.client);
         return;
       case "close":
         counters.undecided++;
@@ -134,13 +149,13 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
 
   /** What would have become of it but for the dry run. */
   #countWould({ would }: Extract<Verdict, { kind: "relay" }>): void {
-    const { counters } = this.#context;
+    const { counters, desk } = this.#context;
     switch (would?.kind) {
       case undefined:
         return;
       case "ban":
         counters.foreign++;
-        this.#context.ban(this.client, would.protocol, this.#evidence());
+        desk.ban(this.client, { origin: "sniffer", reason: would.protocol, evidence: this.#evidence() });
         return;
       case "close":
         counters.undecided++;
@@ -155,40 +170,60 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isSilent);
   }
 
-  /** The ban first, the end second: when the source hears of it, its next packet is dropped already. */
-  #ban(protocol: string): void {
+  /** The offence of a client that spoke another protocol; its session is over. */
+  #endedFor(protocol: string): Offence {
     const evidence = this.#evidence();
     this.#finish();
-    this.#context.ban(this.client, protocol, evidence);
-    this.#context.reject(this.#socket, this.client);
+    return { origin: "sniffer", reason: protocol, evidence };
+  }
+
+  /** The client waits for the server to speak. */
+  #greet(): void {
+    if (this.#state !== "sniffing" || this.#heldBytes > 0) return;
+    const relay = new Relay(this.#socket, this);
+    const opening = this.#context.upstreams.open(relay.serverEvents, this.#context.nowMs());
+    const greeting: Greeting = { relay, opening };
+    this.#greeting = greeting;
+    void opening.then((opened) => {
+      if (this.#greeting !== greeting) return;
+      if (opened !== undefined) relay.greet(opened.socket);
+      else if (this.#state === "sniffing") this.#settleWithoutUpstream();
+    });
+  }
+
+  #settleWithoutUpstream(): void {
+    if (this.#state === "over") return;
+    this.#context.counters.upstreamFailed++;
+    this.#finish();
+    this.#socket.reset();
   }
 
   async #connect(isExpected: boolean): Promise<void> {
     const { counters, upstreams } = this.#context;
-    const relay = new Relay(this.#socket, this);
-    const listener = this.#context.observer?.relays(this.client, isExpected);
-    const events = listener?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
-    const opened = await upstreams.open(events, this.#context.nowMs());
+    const greeting = this.#greeting;
+    const relay = greeting?.relay ?? new Relay(this.#socket, this);
+    // What a server makes of a client is not told by what it says before it knows the client.
+    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, isExpected) : undefined;
+    const events = tap?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
+    const opened = await (greeting?.opening ?? upstreams.open(events, this.#context.nowMs()));
     if (opened === undefined) {
-      if (this.#state === "over") return;
-      counters.upstreamFailed++;
-      this.#finish();
-      this.#socket.reset();
+      this.#settleWithoutUpstream();
       return;
     }
     if (this.#state === "over") {
-      upstreams.release(opened.upstream);
-      opened.socket.reset();
+      // A greeting that is over was dismissed with the session.
+      if (greeting === undefined) this.#dismiss(opened);
       return;
     }
+    this.#greeting = undefined;
     this.#upstream = opened.upstream;
     counters.relayed++;
     this.#state = "relaying";
     this.#relay = relay;
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
-    listener?.start(opened.socket, this.#held, this.#clientEnded);
+    tap?.start(opened.socket, this.#held, this.#clientEnded);
     relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
-    listener?.join(this.#socket);
+    tap?.join(this.#socket);
     this.#held = none;
   }
 
@@ -199,9 +234,19 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
 
   #finish(): void {
     this.#state = "over";
+    clearTimeout(this.#greetingTimer);
+    void this.#greeting?.opening.then((opened) => this.#dismiss(opened));
+    this.#greeting = undefined;
     this.#held = none;
     this.#context.sessions.decided(this, this.#deadlineMs);
     this.#context.sessions.remove(this);
+  }
+
+  /** The client is gone or was turned away after the server was asked to greet it. */
+  #dismiss(opened: OpenedUpstream | undefined): void {
+    if (opened === undefined) return;
+    this.#context.upstreams.release(opened.upstream);
+    opened.socket.reset();
   }
 
   #firstBytes(limit: number): Uint8Array {

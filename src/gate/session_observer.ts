@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a session tells of its connection's first bytes to whoever records or judges them.
 import type { Client } from "../core/client.ts";
-import type { Listener } from "./tap.ts";
+import type { Tap } from "./tap.ts";
 
 export interface SessionObserver {
   /**
-   * A connection is going to be relayed. @returns who listens in on its beginning.
+   * A connection is going to be relayed. @returns the tap on its beginning.
    * @param isExpected false for what only a dry run relays.
    */
-  relays(client: Client, isExpected: boolean): Listener | undefined;
+  relays(client: Client, isExpected: boolean): Tap | undefined;
   /**
    * One is not relayed.
    * @param bytes the first that the client sent; `totalBytes`: how many it sent until then.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Listens in on the beginning of relayed connections, for those who want to know what the server made of
-// a client. Stands between a socket and its leg of the relay and steps aside as soon as that is known.
+// Taps: they watch the beginning of relayed connections, for those who want to know what the server made of
+// a client. A tap stands between a socket and its leg of the relay and is removed as soon as that is known.
 import type { Client } from "../core/client.ts";
 import type { Recording, ServerVerdict } from "../core/learn/recording.ts";
 import { stayMs, Witness } from "../core/learn/witness.ts";
 import { type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 
-export interface Overheard {
+/** The beginning of a connection, and what the server made of it. */
+export interface Exchange {
   readonly client: Client;
   /** False for what only a dry run relays. */
   readonly isExpected: boolean;
@@ -17,77 +18,77 @@ export interface Overheard {
   readonly answeredMs: number | undefined;
 }
 
-/** All the connections that are listened in on. */
-export class Overhearing {
+/** The taps on all connections of a gate. */
+export class Taps {
   readonly #nowMs: () => number;
-  readonly #heard: (overheard: Overheard) => void;
+  readonly #report: (exchange: Exchange) => void;
   /** Servers that answered and may yet hang up, in the order of their answers. */
-  readonly #staying = new Set<Listener>();
+  readonly #staying = new Set<Tap>();
 
-  /** @param heard called once for each connection, when nothing more is to be learned from it. */
-  constructor(nowMs: () => number, heard: (overheard: Overheard) => void) {
+  /** @param report called once for each connection, when nothing more is to be learned from it. */
+  constructor(nowMs: () => number, report: (exchange: Exchange) => void) {
     this.#nowMs = nowMs;
-    this.#heard = heard;
+    this.#report = report;
   }
 
   /** @param atMs when the client came, milliseconds since 1970. */
-  listen(client: Client, isExpected: boolean, atMs: number): Listener {
-    return new Listener(client, isExpected, atMs, this);
+  open(client: Client, isExpected: boolean, atMs: number): Tap {
+    return new Tap(client, isExpected, atMs, this);
   }
 
   /** To be called every second or so. */
   tick(): void {
     const nowMs = this.#nowMs();
-    for (const listener of this.#staying) if (!listener.hasStayed(nowMs)) return;
+    for (const tap of this.#staying) if (!tap.hasStayed(nowMs)) return;
   }
 
   nowMs(): number {
     return this.#nowMs();
   }
 
-  answered(listener: Listener): void {
-    this.#staying.add(listener);
+  answered(tap: Tap): void {
+    this.#staying.add(tap);
   }
 
-  done(listener: Listener, overheard: Overheard): void {
-    this.#staying.delete(listener);
-    this.#heard(overheard);
+  done(tap: Tap, exchange: Exchange): void {
+    this.#staying.delete(tap);
+    this.#report(exchange);
   }
 }
 
 /** One connection. */
-export class Listener {
+export class Tap {
   readonly #client: Client;
   readonly #isExpected: boolean;
-  readonly #owner: Overhearing;
+  readonly #owner: Taps;
   readonly #witness: Witness;
-  readonly #clientEar: Ear;
-  readonly #serverEar: Ear;
+  readonly #clientSide: TapSide;
+  readonly #serverSide: TapSide;
   #isSettled = false;
   #verdict: ServerVerdict = "unknown";
 
-  constructor(client: Client, isExpected: boolean, atMs: number, owner: Overhearing) {
+  constructor(client: Client, isExpected: boolean, atMs: number, owner: Taps) {
     this.#client = client;
     this.#isExpected = isExpected;
     this.#owner = owner;
     this.#witness = new Witness(atMs);
-    this.#clientEar = new Ear(this, {
+    this.#clientSide = new TapSide(this, {
       data: (bytes) => this.#sent(bytes),
       end: () => this.#witness.clientEnded(),
       // A reset, which may be ours.
       close: () => "unknown",
     });
-    this.#serverEar = new Ear(this, {
+    this.#serverSide = new TapSide(this, {
       data: () => this.#answered(),
       end: () => this.#witness.serverEnded(),
       close: () => this.#witness.serverEnded(),
     });
   }
 
-  /** Who hears the server in place of `inner`, from before its connection stands. */
+  /** What hears the server in place of `inner`, from before its connection stands. */
   serverEvents(inner: SocketEvents): SocketEvents {
-    this.#serverEar.inner = inner;
-    return this.#serverEar;
+    this.#serverSide.inner = inner;
+    return this.#serverSide;
   }
 
   /**
@@ -95,7 +96,7 @@ export class Listener {
    * @param held what the client sent until now.
    */
   start(server: TcpSocket, held: readonly Uint8Array[], clientEnded: boolean): void {
-    this.#serverEar.socket = server;
+    this.#serverSide.socket = server;
     for (const bytes of held) this.#witness.sent(bytes);
     if (clientEnded) this.#witness.clientEnded();
   }
@@ -103,9 +104,9 @@ export class Listener {
   /** The relay has taken the client's events. */
   join(client: TcpSocket): void {
     if (this.#isSettled) return;
-    this.#clientEar.inner = client.events;
-    this.#clientEar.socket = client;
-    client.events = this.#clientEar;
+    this.#clientSide.inner = client.events;
+    this.#clientSide.socket = client;
+    client.events = this.#clientSide;
   }
 
   /** False while the server may yet hang up on its answer. */
@@ -124,8 +125,8 @@ export class Listener {
   }
 
   report(): void {
-    this.#clientEar.stepAside();
-    this.#serverEar.stepAside();
+    this.#clientSide.remove();
+    this.#serverSide.remove();
     const { spokeFirst, answeredMs } = this.#witness;
     this.#owner.done(this, {
       ...{ client: this.#client, isExpected: this.#isExpected, spokeFirst, answeredMs },
@@ -157,21 +158,21 @@ interface Notes {
  * One side. What happened is noted before the relay hears of it, since that may end the other side too, and
  * reported after it, since that may end this connection.
  */
-class Ear implements SocketEvents {
+class TapSide implements SocketEvents {
   inner: SocketEvents = silentEvents;
   socket: TcpSocket | undefined;
-  readonly #listener: Listener;
+  readonly #tap: Tap;
   readonly #notes: Notes;
 
-  constructor(listener: Listener, notes: Notes) {
-    this.#listener = listener;
+  constructor(tap: Tap, notes: Notes) {
+    this.#tap = tap;
     this.#notes = notes;
   }
 
   data(bytes: Uint8Array): void {
-    const isOver = this.#listener.settle(this.#notes.data(bytes));
+    const isOver = this.#tap.settle(this.#notes.data(bytes));
     this.inner.data(bytes);
-    if (isOver) this.#listener.report();
+    if (isOver) this.#tap.report();
   }
 
   drain(): void {
@@ -179,18 +180,18 @@ class Ear implements SocketEvents {
   }
 
   end(): void {
-    const isOver = this.#listener.settle(this.#notes.end());
+    const isOver = this.#tap.settle(this.#notes.end());
     this.inner.end();
-    if (isOver) this.#listener.report();
+    if (isOver) this.#tap.report();
   }
 
   close(error: Error | undefined): void {
-    const isOver = this.#listener.settle(this.#notes.close());
+    const isOver = this.#tap.settle(this.#notes.close());
     this.inner.close(error);
-    if (isOver) this.#listener.report();
+    if (isOver) this.#tap.report();
   }
 
-  stepAside(): void {
+  remove(): void {
     if (this.socket?.events === this) this.socket.events = this.inner;
   }
 }

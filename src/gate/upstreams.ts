@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers behind the gate, in order of preference: the first that answers gets the connection. What
 // was last seen of each is kept for readiness.
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { formatEndpoint } from "../core/address.ts";
 import { type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 
 export interface UpstreamAddress {
@@ -23,6 +26,8 @@ export interface Upstream extends UpstreamAddress {
   error: string | undefined;
   active: number;
   lastTriedMs: number;
+  /** Where a name led when last asked; a name whose address refuses is asked again. */
+  dialled: string | undefined;
   /** Connects without an answer yet, also those that nobody waits for any more. */
   unanswered: number;
 }
@@ -36,6 +41,13 @@ const unansweredLimit = 256;
 /** A server on the same site answers in milliseconds; 3 s covers one lost SYN (RFC 6298: 1 s, then 2 s). */
 const connectTimeoutMs = 3500;
 
+/** A connection to one of the servers. */
+export interface OpenedUpstream {
+  readonly socket: TcpSocket;
+  /** To be released when the connection is over. */
+  readonly upstream: Upstream;
+}
+
 /** A connect that is under way. */
 interface Attempt {
   readonly endsMs: number;
@@ -43,38 +55,41 @@ interface Attempt {
 }
 
 export class Upstreams {
-  readonly #upstreams: readonly Upstream[];
+  #upstreams: readonly Upstream[];
   readonly #connect: Runtime["connect"];
+  readonly #resolve: (name: string) => Promise<readonly string[]>;
   readonly #changed: (status: UpstreamStatus) => void;
   readonly #attempts = new Set<Attempt>();
   /** One for all attempts: thousands of connects a second would spend their time on timers. */
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param changed called when an upstream comes or goes. */
+  /**
+   * @param changed called when an upstream comes or goes.
+   * @param resolve where a name leads now; nothing when it leads nowhere.
+   */
   constructor(
     addresses: readonly UpstreamAddress[],
     connect: Runtime["connect"],
     changed: (status: UpstreamStatus) => void,
+    resolve = addressesOf,
   ) {
     this.#connect = connect;
+    this.#resolve = resolve;
     this.#changed = changed;
-    this.#upstreams = addresses.map(({ host, port }) => ({
-      host,
-      port,
-      text: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
-      reachable: undefined,
-      error: undefined,
-      active: 0,
-      lastTriedMs: Number.NEGATIVE_INFINITY,
-      unanswered: 0,
-    }));
+    this.#upstreams = addresses.map(newUpstream);
+  }
+
+  /** From the next connection on. What is known of those that stay is kept. */
+  replace(addresses: readonly UpstreamAddress[]): void {
+    this.#upstreams = addresses.map((address) => {
+      return (
+        this.#upstreams.find(({ host, port }) => host === address.host && port === address.port) ?? newUpstream(address)
+      );
+    });
   }
 
   /** @returns the connection and whom to `release` when it is over; undefined when no upstream answers. */
-  async open(
-    events: SocketEvents,
-    nowMs: number,
-  ): Promise<{ readonly socket: TcpSocket; readonly upstream: Upstream } | undefined> {
+  async open(events: SocketEvents, nowMs: number): Promise<OpenedUpstream | undefined> {
     for (const upstream of this.#inOrder()) {
       if (upstream.reachable === false && upstream.unanswered >= unansweredLimit) continue;
       const socket = await this.#try(upstream, events, nowMs);
@@ -123,23 +138,45 @@ export class Upstreams {
 
   async #try(upstream: Upstream, events: SocketEvents, nowMs: number): Promise<TcpSocket | undefined> {
     upstream.lastTriedMs = nowMs;
+    const { dialled, host } = upstream;
+    let failure: unknown;
     try {
-      const socket = await this.#attempt(upstream, events);
-      this.#saw(upstream, true, undefined);
-      return socket;
+      if (dialled !== undefined)
+        return this.#reached(upstream, dialled, await this.#attempt(upstream, dialled, events));
     } catch (error) {
-      this.#saw(upstream, false, reasonOf(error));
-      return undefined;
+      failure = error;
     }
+    for (const address of dialled === host ? [] : await this.#elsewhere(upstream)) {
+      try {
+        return this.#reached(upstream, address, await this.#attempt(upstream, address, events));
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    this.#saw(upstream, false, reasonOf(failure));
+    return undefined;
   }
 
-  #attempt(upstream: Upstream, events: SocketEvents): Promise<TcpSocket> {
+  #reached(upstream: Upstream, address: string, socket: TcpSocket): TcpSocket {
+    upstream.dialled = address;
+    this.#saw(upstream, true, undefined);
+    return socket;
+  }
+
+  /** Where a name leads now, beside the address that was dialled. */
+  async #elsewhere({ host, dialled }: Upstream): Promise<readonly string[]> {
+    const found = await this.#resolve(host);
+    // A name that does not resolve is dialled as it is: the runtime says what is wrong with it.
+    return found.length === 0 ? [host] : found.filter((address) => address !== dialled);
+  }
+
+  #attempt(upstream: Upstream, address: string, events: SocketEvents): Promise<TcpSocket> {
     return new Promise((resolve, reject) => {
       const attempt: Attempt = { endsMs: performance.now() + connectTimeoutMs, reject };
       this.#attempts.add(attempt);
       this.#watch(connectTimeoutMs);
       upstream.unanswered++;
-      this.#connect(upstream, events).then(
+      this.#connect({ host: address, port: upstream.port }, events).then(
         (socket) => {
           upstream.unanswered--;
           if (this.#attempts.delete(attempt)) resolve(socket);
@@ -178,10 +215,33 @@ export class Upstreams {
   }
 }
 
+/** Not from a cache: the name may lead elsewhere by now. */
+async function addressesOf(name: string): Promise<readonly string[]> {
+  try {
+    return (await lookup(name, { all: true })).map(({ address }) => address);
+  } catch {
+    return [];
+  }
+}
+
 /** `ECONNREFUSED` says more than Bun's "Failed to connect". */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return "code" in error && typeof error.code === "string" ? error.code : error.message;
+}
+
+function newUpstream({ host, port }: UpstreamAddress): Upstream {
+  return {
+    host,
+    port,
+    text: formatEndpoint({ address: host, port }),
+    reachable: undefined,
+    error: undefined,
+    active: 0,
+    lastTriedMs: Number.NEGATIVE_INFINITY,
+    dialled: isIP(host) > 0 ? host : undefined,
+    unanswered: 0,
+  };
 }
 
 function statusOf({ text, reachable, error, active }: Upstream): UpstreamStatus {

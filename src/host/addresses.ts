@@ -3,7 +3,7 @@
 // node: modules and /proc; nothing is changed.
 import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import { type Prefix, parsePrefix, prefixFromBytes } from "../core/address.ts";
+import { isLoopback, isWildcard, type Prefix, parsePrefix, prefixFromBytes } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 
 export interface HostAddress {
@@ -31,7 +31,13 @@ export function interfacesOf(listenHost: string): string[] {
   const listen = parsePrefix(listenHost)?.text;
   const wildcard = isWildcard(listenHost);
   const carrying = hostAddresses().filter(({ prefix, loopback }) => (wildcard ? !loopback : prefix.text === listen));
-  return [...new Set(carrying.map(({ interfaceName }) => interfaceName))];
+  return lowerFirst([...new Set(carrying.map(({ interfaceName }) => interfaceName))]);
+}
+
+/** A port of a bridge or bond takes an XDP program only while the device above it has none. */
+function lowerFirst(names: readonly string[]): string[] {
+  const isPort = (name: string) => existsSync(`/sys/class/net/${name}/master`);
+  return [...names.filter(isPort), ...names.filter((name) => !isPort(name))];
 }
 
 /**
@@ -44,18 +50,6 @@ export function protectedAddresses(listenHost: string): NeverBanEntry[] {
     .filter(({ loopback }) => !(loopback && local))
     .map(({ interfaceName, prefix }) => ({ prefix, why: `own address of ${interfaceName}` }));
   return [...own, ...ipv4Gateways(), ...ipv6Gateways()];
-}
-
-/** A name but `localhost` is none, whatever it begins with. */
-export function isLoopback(host: string): boolean {
-  const address = parsePrefix(host);
-  return host === "localhost" || address?.text === "::1" || address?.text.startsWith("127.") === true;
-}
-
-/** Every address of the host, as `::` takes IPv4 too. */
-export function isWildcard(host: string): boolean {
-  const address = parsePrefix(host)?.text;
-  return address === "::" || address === "0.0.0.0";
 }
 
 /**

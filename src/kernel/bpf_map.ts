@@ -3,6 +3,7 @@
 // the first use, since a value of another size overwrites memory.
 import type { NativeBuffer } from "../runtime/types.ts";
 import { check } from "./errno.ts";
+import { readText } from "./files.ts";
 import type { Libraries } from "./libraries.ts";
 import { type BatchedMap, batchSlices, deleteBatches, keySlices, type MapSlice, updateBatches } from "./map_batch.ts";
 import { nativeBytes } from "./native_bytes.ts";
@@ -74,6 +75,15 @@ export function readMapInfo({ bpf }: Libraries, fd: number): MapInfo {
     flags: view.getUint32(20, true),
     name: new TextDecoder().decode(name.subarray(0, name.indexOf(0))),
   };
+}
+
+/** True when no process can write to it any more; where the kernel cannot be asked, a write will tell. */
+export function isFrozen({ libc }: Libraries, fd: number): boolean {
+  try {
+    return /^frozen:\s*1$/m.test(readText(libc, `/proc/self/fdinfo/${fd}`));
+  } catch {
+    return false;
+  }
 }
 
 /** The caller keeps the descriptor and closes it. */

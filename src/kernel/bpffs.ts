@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bpf file system: where a name given with -B lies, mounting it when it is not, pins that are made,
 // opened and removed. A pin is a name for a map, a program or a link; which one is asked of the kernel.
+
+import { Failure } from "../failure.ts";
 import { check, errnoName } from "./errno.ts";
-import { FenceError } from "./fence_error.ts";
 import { access, fileSystemType, readLink, unlink } from "./files.ts";
 import type { Libraries } from "./libraries.ts";
 import { cString } from "./native_bytes.ts";
@@ -22,9 +23,9 @@ export type MapPlace =
   /** A loaded map without a name of its own; `path` is what its siblings' names begin with. */
   | { readonly kind: "id"; readonly id: number; readonly path: string };
 
-/** @throws FenceError for a value that can name no map. */
+/** @throws Failure for a value that can name no map. */
 export function parseMapPlace(map: string): MapPlace {
-  const wrong = (state: string): FenceError => new FenceError(`Block map "${map}": ${state}`);
+  const wrong = (state: string): Failure => new Failure(`Block map "${map}": ${state}`);
   if (map.startsWith("id:")) {
     if (!/^id:[1-9][0-9]{0,9}$/.test(map) || Number(map.slice(3)) > 0xffffffff) {
       throw wrong('not an id: use "id:" and the number that "bpftool map" shows');
@@ -49,7 +50,7 @@ export function parseMapPlace(map: string): MapPlace {
 
 /**
  * Makes sure that the path's directory is on a bpf file system; mounts the usual one when it is not there.
- * @throws FenceError when it is not and can not be.
+ * @throws Failure when it is not and can not be.
  */
 export function prepareDirectory({ libc }: Libraries, path: string, log: (message: string) => void): void {
   const directory = path.slice(0, path.lastIndexOf("/")) || "/";
@@ -60,15 +61,13 @@ export function prepareDirectory({ libc }: Libraries, path: string, log: (messag
   }
   const type = fileSystemType(libc, directory);
   if (type === enoent) {
-    throw new FenceError(`Block map "${path}": there is no directory ${directory}: make it with mkdir -p ${directory}`);
+    throw new Failure(`Block map "${path}": there is no directory ${directory}: make it with mkdir -p ${directory}`);
   }
   if (type < 0) {
-    throw new FenceError(`Block map "${path}": ${directory} can not be read: ${errnoName(-type)}`);
+    throw new Failure(`Block map "${path}": ${directory} can not be read: ${errnoName(-type)}`);
   }
   if (type !== bpfFsMagic) {
-    throw new FenceError(
-      `Block map "${path}": ${directory} is not on a bpf file system: use a path under ${bpffsRoot}`,
-    );
+    throw new Failure(`Block map "${path}": ${directory} is not on a bpf file system: use a path under ${bpffsRoot}`);
   }
 }
 
@@ -81,7 +80,7 @@ function mountBpffs(libc: Libraries["libc"]): void {
     result === enoent
       ? "this kernel has no bpf file system: it needs CONFIG_BPF_SYSCALL"
       : `run once as root: mount -t bpf bpf ${bpffsRoot}`;
-  throw new FenceError(
+  throw new Failure(
     `The bpf file system is not mounted at "${bpffsRoot}" and can not be (${errnoName(-result)}): ${remedy}`,
   );
 }
@@ -114,14 +113,14 @@ export function kindOf({ libc }: Libraries, fd: number): PinKind {
   return /bpf[-_]link/.test(target) ? "link" : "other";
 }
 
-/** @throws FenceError on a read-only file system, KernelError otherwise. */
+/** @throws Failure on a read-only file system, KernelError otherwise. */
 export function pin({ bpf }: Libraries, fd: number, path: string): void {
   const result = bpf.bpf_obj_pin(fd, cString(path));
   if (result === erofs) throw readOnlyBpffs(path);
   check(`Pin "${path}"`, result);
 }
 
-/** @returns false when it was not there. @throws FenceError on a read-only file system. */
+/** @returns false when it was not there. @throws Failure on a read-only file system. */
 export function unpin({ libc }: Libraries, path: string): boolean {
   const result = unlink(libc, path);
   if (result === enoent) return false;
@@ -130,8 +129,6 @@ export function unpin({ libc }: Libraries, path: string): boolean {
   return true;
 }
 
-function readOnlyBpffs(path: string): FenceError {
-  return new FenceError(
-    `Pin "${path}": the bpf file system is mounted read-only: run mount -o remount,rw ${bpffsRoot}`,
-  );
+function readOnlyBpffs(path: string): Failure {
+  return new Failure(`Pin "${path}": the bpf file system is mounted read-only: run mount -o remount,rw ${bpffsRoot}`);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one check that every native return goes through, and the names of the error numbers that bpf,
 // mount and the capability calls return. libbpf (1.0 and later) and these wrappers return -errno.
+import { Failure } from "../failure.ts";
 
 const names: Readonly<Record<number, string>> = {
   1: "EPERM",
@@ -56,14 +57,14 @@ export function errnoName(errno: number): string {
 }
 
 /** An operation that the kernel or libbpf refused. `code` as in node: (`EPERM`). */
-export class KernelError extends Error {
+export class KernelError extends Failure {
   readonly operation: string;
   readonly errno: number;
   readonly code: string;
 
   constructor(operation: string, errno: number, hint = "") {
     const code = errnoName(errno);
-    super(`${operation}: ${code}${hint === "" ? "" : `, ${hint}`}`);
+    super(`${operation}: ${code}${hint === "" ? "" : `, ${hint}`}`, { exitCode: 3 });
     this.name = "KernelError";
     this.operation = operation;
     this.errno = errno;

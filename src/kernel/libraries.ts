@@ -2,9 +2,10 @@
 // libbpf and the two libraries that it needs, carried by the executable and loaded out of memory: no
 // temporary files, nothing to install. They find one another by SONAME among what is loaded already.
 // Nothing is opened before the first call, so that help and unit tests need no native library.
+
+import { Failure } from "../failure.ts";
 import type { Native } from "../runtime/types.ts";
 import { check } from "./errno.ts";
-import { FenceError } from "./fence_error.ts";
 import { type LibbpfCalls, libbpfSymbols } from "./libbpf.ts";
 import { type Libc, openLibc } from "./libc.ts";
 import { cString } from "./native_bytes.ts";
@@ -29,7 +30,7 @@ export function openLibraries(native: Native): Promise<Libraries> {
   opened ??= open(native).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const remedy = "run a build for this host, under a unit without MemoryDenyWriteExecute=";
-    throw new FenceError(`Cannot load libbpf: ${reason}: ${remedy}`, { kind: "runtime", cause });
+    throw new Failure(`Cannot load libbpf: ${reason}: ${remedy}`, { exitCode: 3, cause });
   });
   return opened;
 }

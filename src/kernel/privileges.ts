@@ -3,9 +3,10 @@
 // that writing maps, putting an interface back under guard and the proof take. The C library changes the
 // user of all threads at once; capabilities belong to each thread, and only the calling one's can be
 // changed here. With another user the others lose theirs by that; without, `otherThreads` tells.
+
+import { Failure } from "../failure.ts";
 import type { Native } from "../runtime/types.ts";
 import { check } from "./errno.ts";
-import { FenceError } from "./fence_error.ts";
 import { listDirectory, readText } from "./files.ts";
 import type { Libc } from "./libc.ts";
 import { openLibraries } from "./libraries.ts";
@@ -55,7 +56,7 @@ export interface Privileges {
   readonly otherThreads: boolean;
 }
 
-/** @throws FenceError for a user who does not exist or may not be become, KernelError otherwise. */
+/** @throws Failure for a user who does not exist or may not be become, KernelError otherwise. */
 export async function dropPrivileges({ native, user, pins = [] }: PrivilegeOptions): Promise<Privileges> {
   const { libc } = await openLibraries(native);
   const keep = capabilitiesInUse.reduce((set, name) => set | (1n << BigInt(capabilityNumbers[name])), 0n);
@@ -74,7 +75,7 @@ export async function dropPrivileges({ native, user, pins = [] }: PrivilegeOptio
 function becomeUser(libc: Libc, native: Native, user: string, pins: readonly string[]): void {
   const name = cString(user);
   const entry = libc.calls.getpwnam(name);
-  if (entry === 0n) throw new FenceError(`User "${user}": there is none of this name: useradd --system ${user}`);
+  if (entry === 0n) throw new Failure(`User "${user}": there is none of this name: useradd --system ${user}`);
   // struct passwd {char *name; char *password; uid_t uid; gid_t gid; ...}
   const ids = new DataView(native.read(entry, 24).buffer);
   const [uid, gid] = [ids.getUint32(16, true), ids.getUint32(20, true)];
@@ -91,7 +92,7 @@ function becomeUser(libc: Libc, native: Native, user: string, pins: readonly str
   ];
   for (const [step, run] of steps) {
     if (libc.result(run()) >= 0) continue;
-    throw new FenceError(`User "${user}": could not ${step}: start as root, or without --user`);
+    throw new Failure(`User "${user}": could not ${step}: start as root, or without --user`);
   }
 }
 

@@ -1,31 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// A gate that only looks on: it relays everybody, bans nobody, and hands out what each client sent first
+// The gate at another desk: it relays everybody, bans nobody, and hands out what each client sent first
 // together with what the server made of it.
-
 import type { Config } from "../config/options.ts";
-import { formatEndpoint } from "../core/address.ts";
-import { newCounters } from "../core/counters.ts";
 import type { Sniffer } from "../core/sniff.ts";
-import { acceptor } from "../gate/acceptor.ts";
-import { cannotListen } from "../gate/listen_error.ts";
-import { Sessions } from "../gate/sessions.ts";
-import { type Overheard, Overhearing } from "../gate/tap.ts";
-import { Upstreams } from "../gate/upstreams.ts";
-import { connectionLimit, descriptorLimit } from "../host/limits.ts";
+import { Gate } from "../gate/gate.ts";
+import { type Exchange, Taps } from "../gate/tap.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
+import { openDesk } from "../sources/desk.ts";
 
 export interface LearningOptions {
   readonly config: Config;
   readonly runtime: Runtime;
   readonly log: Log;
   /** Once for each connection that was relayed. */
-  heard(overheard: Overheard): void;
+  seen(exchange: Exchange): void;
 }
 
 export interface Learning {
-  /** Stops accepting and ends what is open. What was not heard of yet says nothing. */
+  /** Stops accepting and ends what is open. What was not seen yet says nothing. */
   close(): void;
 }
 
@@ -36,41 +30,26 @@ const tickMs = 250;
 /** Everybody is welcome, from the first byte on. */
 const everybody: Sniffer = { profile: "everybody", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) };
 
-/** @throws Failure when the port can not be had. */
-export async function openLearning({ config, runtime, log, heard }: LearningOptions): Promise<Learning> {
+/** @throws Failure when the port cannot be had. */
+export async function openLearning({ config, runtime, log, seen }: LearningOptions): Promise<Learning> {
   const nowMs = bootClock();
-  const sessions = new Sessions(config["ipv6-prefix"]);
-  const upstreams = new Upstreams(config.upstream, runtime.connect, ({ address, reachable, error }) => {
-    if (reachable === true) log("info", `Upstream ${address} is reachable`);
-    else log("warn", `Upstream ${address} is not reachable: ${error}; clients are reset until it is`);
+  const taps = new Taps(nowMs, seen);
+  const gate = new Gate({
+    config: { ...config, "dry-run": false, "first-packet": silenceMs },
+    ...{ sniffer: everybody, runtime, log, nowMs, desk: openDesk },
+    observer: { relays: (client) => taps.open(client, true, Date.now()), turnedAway() {} },
   });
-  const overhearing = new Overhearing(nowMs, heard);
-  const accept = acceptor({
-    ...{ sniffer: everybody, counters: newCounters(), sessions, upstreams, nowMs },
-    dryRun: false,
-    firstPacketMs: silenceMs,
-    ipv6Bits: config["ipv6-prefix"],
-    maxConnections: config["max-connections"] ?? connectionLimit(runtime.name, descriptorLimit()),
-    maxConnectionsPerSource: config["max-per-source"],
-    refuses: () => false,
-    ban: () => {},
-    reject: (socket) => socket.reset(),
-    observer: { relays: (client) => overhearing.listen(client, true, Date.now()), turnedAway: () => {} },
-  });
-  const { host, port } = config.listen;
-  const listener = await runtime.listen({ host, port, accept }).catch((error: unknown) => {
-    throw cannotListen("--listen", formatEndpoint({ address: host, port }), error);
-  });
+  await gate.listen();
   const timer = setInterval(() => {
-    sessions.expire(nowMs());
-    overhearing.tick();
+    gate.tick(nowMs());
+    taps.tick();
   }, tickMs);
-  void upstreams.probe(nowMs(), 0);
+  void gate.upstreams.probe(nowMs(), 0);
   return {
     close() {
       clearInterval(timer);
-      listener.close();
-      sessions.cutAll();
+      gate.close();
+      gate.sessions.cutAll();
     },
   };
 }

@@ -2,7 +2,7 @@
 // Reads recordings, line by line and in bounded memory however long the file or a line of it is. A line
 // that is no recording is told with its number; all others count.
 import { createReadStream } from "node:fs";
-import process from "node:process";
+import type { Readable } from "node:stream";
 import { parseRecording, type Recording, recordedBytes } from "../core/learn/recording.ts";
 import { codeOf, Failure, messageOf } from "../failure.ts";
 
@@ -15,11 +15,12 @@ const lineLimitCharacters = recordedBytes * 2 + 1024;
 
 /**
  * @param file a path, or - for standard input.
+ * @param stdin asked for only then.
  * @throws Failure when it can not be read.
  */
-export async function* readRecordings(file: string): AsyncGenerator<RecordedLine> {
+export async function* readRecordings(file: string, stdin: () => Readable): AsyncGenerator<RecordedLine> {
   let number = 0;
-  for await (const line of linesOf(file)) {
+  for await (const line of linesOf(file, stdin)) {
     number++;
     if (line.length > lineLimitCharacters) {
       const message = `It is longer than ${lineLimitCharacters} characters, which no recording is`;
@@ -31,8 +32,8 @@ export async function* readRecordings(file: string): AsyncGenerator<RecordedLine
 }
 
 /** Of a line that is too long only so much that this shows. */
-async function* linesOf(file: string): AsyncGenerator<string> {
-  const input = file === "-" ? process.stdin : createReadStream(file);
+async function* linesOf(file: string, stdin: () => Readable): AsyncGenerator<string> {
+  const input = file === "-" ? stdin() : createReadStream(file);
   input.setEncoding("utf8");
   let rest = "";
   try {

@@ -2,25 +2,31 @@
 // Lists of bans or lifts, `ADDR|CIDR [DURATION]` a line, # begins a comment. Done a slice at a time, so
 // that the relay goes on in between; what is wrong in a line is told and does not stop the others.
 import { setImmediate } from "node:timers/promises";
+import type { Origin } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
 import type { ChangeLine, LineFailure, ListResult } from "./answer.ts";
-import type { Banning } from "./banning.ts";
+import type { Operator } from "./operator.ts";
 
 /** With the kernel's part about 2 ms. */
 const sliceLines = 1000;
 const failuresTold = 20;
 
-export function banList(
-  banning: Banning,
-  text: string,
-  forMs: number | undefined,
-  force: boolean,
-): Promise<ListResult> {
-  return inSlices(text, forMs, (slice, failures) => banning.operatorSlice(slice, force, failures));
+export interface ListOptions {
+  /** How long a line's ban lasts that says nothing of it; undefined: the gate's time-out. */
+  readonly forMs: number | undefined;
+  /** Also what is wider than an operator is allowed without it. */
+  readonly force: boolean;
+  /** What the list is called; undefined: its bans count as the operator's own. */
+  readonly name: string | undefined;
 }
 
-export function liftList(banning: Banning, text: string): Promise<ListResult> {
-  return inSlices(text, undefined, (slice, failures) => banning.liftSlice(slice, failures));
+export function banList(operator: Operator, text: string, { forMs, force, name }: ListOptions): Promise<ListResult> {
+  const origin: Origin = name === undefined ? "operator" : `list:${name}`;
+  return inSlices(text, forMs, (slice, failures) => operator.banSlice(slice, origin, force, failures));
+}
+
+export function liftList(operator: Operator, text: string): Promise<ListResult> {
+  return inSlices(text, undefined, (slice, failures) => operator.liftSlice(slice, failures));
 }
 
 async function inSlices(

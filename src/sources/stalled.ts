@@ -2,10 +2,11 @@
 // Connections that the kernel judges and that ended or stalled before their first bytes were enough: judged
 // here as the gate judges who falls silent, since the kernel never learns of silence. A stranger is banned, and
 // who said too little has a strike, but for sources with a connection that passed.
-import { type Evidence, evidenceBytes } from "../core/bans/bans.ts";
+import { evidenceBytes } from "../core/bans/claim.ts";
 import { Client } from "../core/client.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import type { InlineUndecided } from "../fences/xdp/inline/inline_layout.ts";
+import type { Offence } from "./desk.ts";
 
 /** What the kernel knows: InlineJudge. */
 export interface UndecidedConnections {
@@ -14,12 +15,13 @@ export interface UndecidedConnections {
 }
 
 export interface StalledOptions {
-  readonly connections: UndecidedConnections;
+  /** The judge that is in place now. */
+  readonly connections: () => UndecidedConnections | undefined;
   readonly ipv6Bits: number;
   /** How long a client may take for its first packet. */
   readonly firstPacketMs: number;
   sniffer(): Sniffer;
-  ban(client: Client, protocol: string, evidence: Evidence): void;
+  ban(client: Client, offence: Offence): void;
   /** It fell silent, and what it said decides nothing. */
   strike(client: Client, bytes: Uint8Array): void;
 }
@@ -48,7 +50,7 @@ export class Stalled {
     if (nowMs - this.#sweptMs < sweepEveryMs) return;
     this.#sweptMs = nowMs;
     const seen = new Map<string, Seen>();
-    for (const connection of this.#options.connections.undecided()) {
+    for (const connection of this.#options.connections()?.undecided() ?? []) {
       if (!connection.passed) seen.set(connection.id, this.#look(connection, nowMs));
     }
     this.#seen = seen;
@@ -74,16 +76,20 @@ export class Stalled {
       case "accept":
         return;
       case "foreign":
-        ban(client, sniffed.protocol, {
-          firstBytes: firstBytes.slice(0, evidenceBytes),
-          clientAddress: source.text,
-          clientPort: sourcePort,
-          gatePort: port,
-          bet: judge.evidence?.(firstBytes),
+        ban(client, {
+          origin: "sniffer",
+          reason: sniffed.protocol,
+          evidence: {
+            firstBytes: firstBytes.slice(0, evidenceBytes),
+            clientAddress: source.text,
+            clientPort: sourcePort,
+            gatePort: port,
+            bet: judge.evidence?.(firstBytes),
+          },
         });
         return;
       case "more":
-        if (!connections.isWelcome(source)) strike(client, firstBytes);
+        if (connections()?.isWelcome(source) === false) strike(client, firstBytes);
         return;
       default:
         sniffed satisfies never;

@@ -1,27 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-// The snapshot as Prometheus reads it (text format 0.0.4): base units, `_total` for counters.
+// The snapshot as Prometheus reads it (text format 0.0.4): base units, `_total` for counters. The table says
+// what there is: names, types and labels are a contract.
 import type { LatencyHistogram } from "../core/counters.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
 
-export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, ready: boolean): string {
-  const { connections, bans, kernel } = snapshot;
-  const one = (value: number): readonly Sample[] => [[{}, value]];
-  const of = (key: string, values: Readonly<Record<string, number>>): readonly Sample[] =>
-    Object.entries(values).map(([label, value]) => [{ [key]: label }, value]);
-  return [
-    metric("gauge", "ttgate_info", "Version and mode.", [
-      [{ version: snapshot.version, mode: snapshot.mode, profile: snapshot.profile }, 1],
-    ]),
-    metric("gauge", "ttgate_uptime_seconds", "Time since the start.", one(snapshot.uptimeSeconds)),
-    metric("gauge", "ttgate_ready", "1 when /readyz says 200.", one(Number(ready))),
-    metric("counter", "ttgate_connections_accepted_total", "Connections accepted.", one(connections.accepted)),
-    metric(
-      "counter",
-      "ttgate_connections_total",
-      "What became of the accepted connections.",
-      of("outcome", {
+interface Metric {
+  readonly type: "gauge" | "counter";
+  readonly name: string;
+  readonly help: string;
+  /** A number has no labels. Null where there is no such metric: it is left out then. */
+  readonly read: (snapshot: Snapshot, ready: boolean) => number | readonly Sample[] | null;
+}
+
+const metrics: readonly Metric[] = [
+  {
+    type: "gauge",
+    name: "ttgate_info",
+    help: "Version and mode.",
+    read: ({ version, mode, profile }) => [[{ version, mode, profile }, 1]],
+  },
+  {
+    type: "gauge",
+    name: "ttgate_uptime_seconds",
+    help: "Time since the start.",
+    read: (snapshot) => snapshot.uptimeSeconds,
+  },
+  {
+    type: "gauge",
+    name: "ttgate_ready",
+    help: "1 when /readyz says 200.",
+    read: (_snapshot, ready) => Number(ready),
+  },
+  {
+    type: "counter",
+    name: "ttgate_connections_accepted_total",
+    help: "Connections accepted.",
+    read: ({ connections }) => connections.accepted,
+  },
+  {
+    type: "counter",
+    name: "ttgate_connections_total",
+    help: "What became of the accepted connections.",
+    read: ({ connections }) =>
+      labelled("outcome", {
         relayed: connections.relayed,
         refused_banned: connections.refusedBanned,
         refused_full: connections.refusedFull,
@@ -29,93 +52,170 @@ export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, rea
         undecided: connections.undecided,
         upstream_failed: connections.upstreamFailed,
       }),
-    ),
-    metric("counter", "ttgate_connections_cut_total", "Live connections reset by a ban.", one(connections.cut)),
-    metric(
-      "counter",
-      "ttgate_connections_silenced_total",
-      "Connections of banned sources that ended without a packet.",
-      one(connections.silenced),
-    ),
-    metric(
-      "counter",
-      "ttgate_connections_not_silenced_total",
-      "Connections reset although --reject silent was asked for.",
-      one(connections.notSilenced),
-    ),
-    metric("counter", "ttgate_spared_total", "Foreign connections of never-ban sources.", one(connections.spared)),
-    metric("gauge", "ttgate_connections_active", "Connections open now.", one(connections.active)),
-    metric("gauge", "ttgate_bans_active", "Sources in the time-out table.", one(bans.active)),
-    metric("gauge", "ttgate_bans_user_space_only", "Bans the kernel could not take.", one(bans.userSpaceOnly)),
-    metric("gauge", "ttgate_bans_folds", "Prefixes that stand for dense neighbours.", one(bans.folds)),
-    metric("counter", "ttgate_bans_total", "Bans by protocol.", of("protocol", bans.byProtocol)),
-    metric(
-      "gauge",
-      "ttgate_upstream_reachable",
-      "1 when the last attempt to connect succeeded.",
-      snapshot.upstreams.map(({ address, reachable }) => [{ upstream: address }, Number(reachable === true)]),
-    ),
-    metric(
-      "gauge",
-      "ttgate_upstream_connections",
-      "Connections open to an upstream.",
-      snapshot.upstreams.map(({ address, active }) => [{ upstream: address }, active]),
-    ),
-    metric(
-      "gauge",
-      "ttgate_kernel_attach",
-      "How each interface is guarded.",
-      kernel.interfaces.map(({ name, attach }) => [{ interface: name, attach }, 1]),
-    ),
-    metric("counter", "ttgate_kernel_dropped_packets_total", "Packets that XDP dropped.", one(kernel.droppedPackets)),
-    metric("counter", "ttgate_kernel_dropped_bytes_total", "Bytes that XDP dropped.", one(kernel.droppedBytes)),
-    metric("gauge", "ttgate_kernel_map_entries", "Entries in the ban map.", one(kernel.entries)),
-    metric("gauge", "ttgate_kernel_map_capacity", "Room in the ban map.", one(kernel.capacity)),
-    metric("counter", "ttgate_kernel_map_full_total", "Bans that found the map full.", one(kernel.full)),
-    ...judged(kernel),
-    metric("counter", "ttgate_kernel_errors_total", "Bans that the kernel refused.", one(kernel.failed)),
-    ...recordingMetrics(snapshot.recording),
-    histogram("ttgate_ban_latency_seconds", "From verdict to map entry.", latency),
-  ].join("");
+  },
+  {
+    type: "counter",
+    name: "ttgate_connections_cut_total",
+    help: "Live connections reset by a ban.",
+    read: ({ connections }) => connections.cut,
+  },
+  {
+    type: "counter",
+    name: "ttgate_connections_silenced_total",
+    help: "Connections of banned sources that ended without a packet.",
+    read: ({ connections }) => connections.silenced,
+  },
+  {
+    type: "counter",
+    name: "ttgate_connections_not_silenced_total",
+    help: "Connections reset although --reject silent was asked for.",
+    read: ({ connections }) => connections.notSilenced,
+  },
+  {
+    type: "counter",
+    name: "ttgate_spared_total",
+    help: "Foreign connections of never-ban sources.",
+    read: ({ connections }) => connections.spared,
+  },
+  {
+    type: "gauge",
+    name: "ttgate_connections_active",
+    help: "Connections open now.",
+    read: ({ connections }) => connections.active,
+  },
+  {
+    type: "gauge",
+    name: "ttgate_bans_active",
+    help: "Sources in the time-out table.",
+    read: ({ bans }) => bans.active,
+  },
+  {
+    type: "gauge",
+    name: "ttgate_bans_user_space_only",
+    help: "Bans the kernel could not take.",
+    read: ({ bans }) => bans.userSpaceOnly,
+  },
+  {
+    type: "gauge",
+    name: "ttgate_bans_folds",
+    help: "Prefixes that stand for dense neighbours.",
+    read: ({ bans }) => bans.folds,
+  },
+  {
+    type: "counter",
+    name: "ttgate_bans_total",
+    help: "Bans by protocol.",
+    read: ({ bans }) => labelled("protocol", bans.byProtocol),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_upstream_reachable",
+    help: "1 when the last attempt to connect succeeded.",
+    read: ({ upstreams }) =>
+      upstreams.map(({ address, reachable }) => [{ upstream: address }, Number(reachable === true)]),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_upstream_connections",
+    help: "Connections open to an upstream.",
+    read: ({ upstreams }) => upstreams.map(({ address, active }) => [{ upstream: address }, active]),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_kernel_attach",
+    help: "How each interface is guarded.",
+    read: ({ kernel }) => kernel.interfaces.map(({ name, attach }) => [{ interface: name, attach }, 1]),
+  },
+  {
+    type: "counter",
+    name: "ttgate_kernel_dropped_packets_total",
+    help: "Packets that XDP dropped.",
+    read: ({ kernel }) => kernel.droppedPackets,
+  },
+  {
+    type: "counter",
+    name: "ttgate_kernel_dropped_bytes_total",
+    help: "Bytes that XDP dropped.",
+    read: ({ kernel }) => kernel.droppedBytes,
+  },
+  {
+    type: "gauge",
+    name: "ttgate_kernel_map_entries",
+    help: "Entries in the ban map.",
+    read: ({ kernel }) => kernel.entries,
+  },
+  {
+    type: "gauge",
+    name: "ttgate_kernel_map_capacity",
+    help: "Room in the ban map.",
+    read: ({ kernel }) => kernel.capacity,
+  },
+  {
+    type: "counter",
+    name: "ttgate_kernel_map_full_total",
+    help: "Bans that found the map full.",
+    read: ({ kernel }) => kernel.full,
+  },
+  {
+    type: "counter",
+    name: "ttgate_kernel_judged_packets_total",
+    help: "Packets that the program judged by their first bytes.",
+    read: ({ kernel: { judged } }) =>
+      // Only where the kernel judges.
+      judged && Object.entries(judged).map(([outcome, count]): Sample => [{ outcome: snakeCase(outcome) }, count]),
+  },
+  {
+    type: "counter",
+    name: "ttgate_kernel_errors_total",
+    help: "Bans that the kernel refused.",
+    read: ({ kernel }) => kernel.failed,
+  },
+  {
+    type: "counter",
+    name: "ttgate_recorded_connections_total",
+    help: "Connections recorded.",
+    read: ({ recording }) => recording?.connections ?? null,
+  },
+  {
+    type: "counter",
+    name: "ttgate_unrecorded_connections_total",
+    help: "Connections not recorded.",
+    read: ({ recording }) => recording?.dropped ?? null,
+  },
+  {
+    type: "gauge",
+    name: "ttgate_recording_ended",
+    help: "1 when nothing more is recorded.",
+    read: ({ recording }) => recording && Number(recording.ended !== null),
+  },
+];
+
+export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, ready: boolean): string {
+  const families = metrics.map(({ type, name, help, read }) => {
+    const value = read(snapshot, ready);
+    if (value === null) return "";
+    const samples: readonly Sample[] = typeof value === "number" ? [[{}, value]] : value;
+    return head(type, name, help) + samples.map(([labels, count]) => `${name}${labelText(labels)} ${count}\n`).join("");
+  });
+  return families.join("") + histogram("ttgate_ban_latency_seconds", "From verdict to map entry.", latency);
 }
 
-/** Only where the kernel judges. */
-function judged({ judged }: Snapshot["kernel"]): readonly string[] {
-  if (judged === null) return [];
-  const samples = Object.entries(judged).map(([outcome, count]): Sample => [{ outcome: snakeCase(outcome) }, count]);
-  const help = "Packets that the program judged by their first bytes.";
-  return [metric("counter", "ttgate_kernel_judged_packets_total", help, samples)];
+function labelled(label: string, values: Readonly<Record<string, number>>): readonly Sample[] {
+  return Object.entries(values).map(([value, count]) => [{ [label]: value }, count]);
 }
 
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** Only with --record. */
-function recordingMetrics(recording: Snapshot["recording"]): readonly string[] {
-  if (recording === null) return [];
-  const one = (value: number): readonly Sample[] => [[{}, value]];
-  return [
-    metric("counter", "ttgate_recorded_connections_total", "Connections recorded.", one(recording.connections)),
-    metric("counter", "ttgate_unrecorded_connections_total", "Connections not recorded.", one(recording.dropped)),
-    metric(
-      "gauge",
-      "ttgate_recording_ended",
-      "1 when nothing more is recorded.",
-      one(Number(recording.ended !== null)),
-    ),
-  ];
-}
-
-function metric(type: "gauge" | "counter", name: string, help: string, samples: readonly Sample[]): string {
-  const lines = samples.map(([labels, value]) => `${name}${labelText(labels)} ${value}\n`);
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+function head(type: string, name: string, help: string): string {
+  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
 }
 
 function histogram(name: string, help: string, latency: LatencyHistogram): string {
   const lines = latency.buckets().map(({ boundSeconds, count }) => `${name}_bucket{le="${boundSeconds}"} ${count}\n`);
   const total = `${name}_bucket{le="+Inf"} ${latency.count}\n${name}_sum ${latency.sumSeconds}\n${name}_count ${latency.count}\n`;
-  return `# HELP ${name} ${help}\n# TYPE ${name} histogram\n${lines.join("")}${total}`;
+  return head("histogram", name, help) + lines.join("") + total;
 }
 
 function labelText(labels: Readonly<Record<string, string>>): string {

@@ -6,12 +6,14 @@ import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import { parseBanDuration } from "../core/duration.ts";
+import { Failure } from "../failure.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
+import type { ListOptions } from "../sources/list.ts";
 import type { OpenedStream } from "./event_stream.ts";
 import { statusPage } from "./page.ts";
 import type { BanDetails, BanView, Snapshot, Why } from "./snapshot.ts";
 
-export interface Readiness {
+export interface ReadinessAnswer {
   readonly ready: boolean;
   /** Why not; empty when ready. */
   readonly reasons: readonly string[];
@@ -20,7 +22,7 @@ export interface Readiness {
 /** What the endpoint asks of the gate. */
 export interface StatusSource {
   snapshot(): Snapshot;
-  readiness(): Promise<Readiness>;
+  readiness(): Promise<ReadinessAnswer>;
   metrics(ready: boolean): string;
   bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] };
   find(address: string): ChangeResult<BanDetails | undefined>;
@@ -28,8 +30,23 @@ export interface StatusSource {
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
   follow(lastEventId: string | undefined): OpenedStream;
   lift(address: string): ChangeResult<readonly string[]>;
-  banList(text: string, forMs: number | undefined, force: boolean): Promise<ListResult>;
+  banList(text: string, options: ListOptions): Promise<ListResult>;
   liftList(text: string): Promise<ListResult>;
+  /** @throws Failure when the configuration is not valid; nothing changes then. */
+  reload(): ReloadAnswer;
+}
+
+/** One option that the configuration gives another value now. */
+export interface ReloadedOption {
+  readonly option: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** What a reload took over, and what waits for a restart. */
+export interface ReloadAnswer {
+  readonly applied: readonly ReloadedOption[];
+  readonly waiting: readonly ReloadedOption[];
 }
 
 export interface StatusAccess {
@@ -44,6 +61,9 @@ const banRequest = z.strictObject({
   for: z.string('expected a duration such as 1h, or "ever"').optional(),
   force: z.boolean("expected true or false").optional(),
 });
+
+/** Of a list of bans: it becomes part of an origin. */
+const listName = /^[A-Za-z0-9._-]{1,64}$/;
 
 /** The page talks to where it came from and nobody else. */
 const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
@@ -131,7 +151,19 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const forMs = duration === undefined ? undefined : parseBanDuration(duration);
     if (duration !== undefined && forMs === undefined) return context.json({ error: badDuration(duration) }, 400);
     const force = context.req.query("force") === "true";
-    return context.json(await source.banList(await context.req.text(), forMs, force));
+    const name = context.req.query("name");
+    if (name !== undefined && !listName.test(name)) {
+      return context.json({ error: `Invalid name "${name}": expected at most 64 letters, digits and . _ -` }, 400);
+    }
+    return context.json(await source.banList(await context.req.text(), { forMs, force, name }));
+  });
+  app.post("/reload", (context) => {
+    try {
+      return context.json(source.reload());
+    } catch (error) {
+      if (error instanceof Failure) return context.json({ error: error.message }, 422);
+      throw error;
+    }
   });
   app.post("/lifts/list", async (context) => context.json(await source.liftList(await context.req.text())));
   app.delete("/bans/:address{.+}", (context) => {

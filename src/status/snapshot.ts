@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `GET /status` says, and the words for bans: names are a contract, tools read them.
-import type { Ban } from "../core/bans/bans.ts";
+import { type Ban, type Claim, claimsOf, type Evidence } from "../core/bans/claim.ts";
 import type { FenceRecord, FenceStatus } from "../core/bans/fence.ts";
+import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
+import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
 
 export interface Snapshot {
@@ -53,9 +55,12 @@ export interface Snapshot {
 }
 
 export interface KernelSnapshot {
-  readonly attach: FenceStatus["attach"];
+  /** native, generic, tc or none: the weakest of the interfaces. */
+  readonly attach: string;
   readonly reason: string | null;
   readonly interfaces: readonly { readonly name: string; readonly attach: string; readonly reason: string | null }[];
+  /** Guarded TCP ports; "all" with --scope host. */
+  readonly ports: readonly number[] | "all";
   readonly map: string | null;
   readonly managedBy: string | null;
   readonly droppedPackets: number;
@@ -101,7 +106,7 @@ export interface JudgedSnapshot {
 export interface BanView {
   readonly source: string;
   readonly protocol: string;
-  readonly by: Ban["by"];
+  readonly by: Claim["origin"];
   /** RFC 3339. */
   readonly since: string;
   /** RFC 3339; null is without an end. */
@@ -110,15 +115,30 @@ export interface BanView {
   /** What the kernel dropped of it; null without a kernel entry. */
   readonly packets: number | null;
   readonly bytes: number | null;
+  /** Everybody who wants the source banned; what stands above is of the first one, whose claim ends last. */
+  readonly claims: readonly ClaimView[];
+}
+
+export interface ClaimView {
+  readonly origin: Claim["origin"];
+  readonly protocol: string;
+  /** RFC 3339. */
+  readonly since: string;
+  /** RFC 3339; null is without an end. */
+  readonly until: string | null;
+  readonly evidence: EvidenceView | null;
+}
+
+export interface EvidenceView {
+  readonly client: string;
+  readonly port: number;
+  readonly firstBytesHex: string;
+  readonly firstBytesText: string;
 }
 
 export interface BanDetails extends BanView {
-  readonly evidence: {
-    readonly client: string;
-    readonly port: number;
-    readonly firstBytesHex: string;
-    readonly firstBytesText: string;
-  } | null;
+  /** Of the claim that ends last of those that have some. */
+  readonly evidence: EvidenceView | null;
   readonly lastSeen: string | null;
 }
 
@@ -148,6 +168,7 @@ export function kernelSnapshot(
       attach: "none",
       reason: "no block map was asked for (--block-map)",
       interfaces: [],
+      ports: [],
       map: null,
       managedBy: null,
       droppedPackets: 0,
@@ -162,9 +183,10 @@ export function kernelSnapshot(
   }
   const { proof } = status;
   return {
-    attach: status.attach,
-    reason: status.reason ?? null,
-    interfaces: status.interfaces.map(({ name, attach, reason }) => ({ name, attach, reason: reason ?? null })),
+    attach: status.weakest?.attach ?? "none",
+    reason: status.weakest === undefined ? "no interface was given" : (status.weakest.reason ?? null),
+    ports: status.ports,
+    interfaces: status.places.map(({ name, attach, reason }) => ({ name, attach, reason: reason ?? null })),
     map: status.map ?? null,
     managedBy: status.managedBy ?? null,
     droppedPackets: status.droppedPackets,
@@ -178,16 +200,65 @@ export function kernelSnapshot(
   };
 }
 
-export function banView(ban: Ban, record: FenceRecord | undefined, nowMs: number, wallMs: number): BanView {
-  const endless = ban.expiresMs === Number.POSITIVE_INFINITY;
+/** Packets by what became of them, as the kernel's judge counts them. */
+export function judgedSnapshot(counted: Readonly<Record<InlineOutcome, number>>): JudgedSnapshot {
+  const { would_ban, not_banned, no_socket, event_lost, ...counts } = counted;
+  return { ...counts, wouldBan: would_ban, notBanned: not_banned, noSocket: no_socket, eventsLost: event_lost };
+}
+
+/** The same moment by two clocks: since boot, and since 1970. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
+export function banView(ban: Ban, record: FenceRecord | undefined, moment: Moment): BanView {
+  const { nowMs } = moment;
   return {
     source: ban.prefix.text,
-    protocol: ban.protocol,
-    by: ban.by,
-    since: new Date(wallMs - nowMs + ban.sinceMs).toISOString(),
-    until: endless ? null : new Date(wallMs - nowMs + ban.expiresMs).toISOString(),
-    remainingSeconds: endless ? null : Math.max(0, (ban.expiresMs - nowMs) / 1000),
+    protocol: ban.reason,
+    by: ban.origin,
+    since: timeOf(ban.sinceMs, moment) ?? "",
+    until: timeOf(ban.untilMs, moment),
+    remainingSeconds: Number.isFinite(ban.untilMs) ? Math.max(0, (ban.untilMs - nowMs) / 1000) : null,
     packets: record?.packets ?? null,
     bytes: record?.bytes ?? null,
+    claims: claimsOf(ban, nowMs).map((claim) => claimView(claim, moment)),
   };
+}
+
+export function banDetails(ban: Ban, record: FenceRecord | undefined, moment: Moment): BanDetails {
+  const evidence = claimsOf(ban, moment.nowMs).find((claim) => claim.evidence !== undefined)?.evidence;
+  const lastSeenMs = record?.lastSeenMs;
+  return {
+    ...banView(ban, record, moment),
+    lastSeen: lastSeenMs === undefined ? null : timeOf(lastSeenMs, moment),
+    evidence: evidenceView(evidence),
+  };
+}
+
+function claimView({ origin, reason, sinceMs, untilMs, evidence }: Claim, moment: Moment): ClaimView {
+  return {
+    origin,
+    protocol: reason,
+    since: timeOf(sinceMs, moment) ?? "",
+    until: timeOf(untilMs, moment),
+    evidence: evidenceView(evidence),
+  };
+}
+
+function evidenceView(evidence: Evidence | undefined): EvidenceView | null {
+  if (evidence === undefined) return null;
+  const { clientAddress, gatePort, firstBytes } = evidence;
+  return {
+    client: clientAddress,
+    port: gatePort,
+    firstBytesHex: firstBytes.toHex(),
+    firstBytesText: printable(firstBytes, firstBytes.length),
+  };
+}
+
+/** RFC 3339; null for what is without an end. @param atMs milliseconds since boot. */
+function timeOf(atMs: number, { nowMs, wallMs }: Moment): string | null {
+  return Number.isFinite(atMs) ? new Date(wallMs - nowMs + atMs).toISOString() : null;
 }

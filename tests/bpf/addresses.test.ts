@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which sources an entry stands for: IPv4 and its mapped form, IPv6 cut to the ban prefix, CIDR bans.
-import { describe, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { prefixFromBytes, requirePrefix } from "../../src/core/address.ts";
 import type { NativeBuffer } from "../../src/runtime/types.ts";
-import { type Gate, guardedPort, noKernel, nowNs, openGate, secondNs, ways } from "./gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { type Gate, guardedPort, nowNs, openGate, secondNs, ways } from "./gate.ts";
 import { ethernet, ipv4, ipv6, packet, tcp } from "./packet.ts";
 
 const guarded = tcp({ destinationPort: guardedPort });
@@ -18,7 +20,7 @@ function flipped(address: string, bit: number): string {
   return prefixFromBytes(bytes).text;
 }
 
-describe.skipIf(noKernel !== undefined).each(ways)("%s", (way) => {
+describeWith("root").each(ways)("%s", (way) => {
   test("IPv4 is kept as v4-mapped IPv6", async () => {
     using gate = await openGate({ way });
     gate.ban("::ffff:203.0.113.9");
@@ -77,7 +79,7 @@ const cidrs: readonly (readonly [address: string, bits: readonly number[]])[] = 
   ["2001:db8:aaaa:5555:aaaa:5555:aaaa:5555", [1, 16, 29, 32, 48, 56, 63, 64, 65, 96, 127, 128]],
 ];
 
-describe.skipIf(noKernel !== undefined).each(ways)("CIDR bans, %s", (way) => {
+describeWith("root").each(ways)("CIDR bans, %s", (way) => {
   for (const [address, lengths] of cidrs) {
     for (const length of lengths) {
       test(`${address}/${length} covers what it should and nothing beside`, async () => {

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is counted: packets and bytes by outcome and by ban, every byte of a frame and none that its
 // headers only claim, with CAP_PERFMON's pointer arithmetic or without.
-import { describe, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
-import { type Gate, guardedPort, noKernel, nowNs, openGate, secondNs, ways } from "./gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { type Gate, guardedPort, nowNs, openGate, secondNs, ways } from "./gate.ts";
 import { etherArp, ethernet, ipv4, ipv6, packet, payload, resized, tcp, udp, vlan } from "./packet.ts";
 import { runProgram } from "./test_run.ts";
 
 const guarded = tcp({ destinationPort: guardedPort });
 const from4 = (source: string) => packet(ethernet(), ipv4({ source }), guarded);
 
-describe.skipIf(noKernel !== undefined).each(ways)("%s", (way) => {
+describeWith("root").each(ways)("%s", (way) => {
   test("a ban counts its own packets and bytes, and when the last one came", async () => {
     using gate = await openGate({ way });
     gate.ban("203.0.113.9", nowNs + secondNs);
@@ -97,7 +99,7 @@ describe.skipIf(noKernel !== undefined).each(ways)("%s", (way) => {
   });
 });
 
-describe.skipIf(noKernel !== undefined)("bytes of a frame", () => {
+describeWith("root")("bytes of a frame", () => {
   for (const way of ways) {
     const counted = (gate: Gate, frame: Parameters<Gate["drops"]>[0]) => {
       const before = gate.counters();

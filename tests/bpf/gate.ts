@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program of bpf/ttgate.bpf.c, loaded with maps of its own and run on frames by the kernel
 // (BPF_PROG_TEST_RUN): in either hook, over either flavour of map, at a time that the test sets.
-import process from "node:process";
 import { isIpv4, type Prefix, requirePrefix } from "../../src/core/address.ts";
 import { embeddedObject } from "../../src/fences/xdp/gate_program.ts";
 import { type OutcomeCount, outcomes, structBytes, sumCounter } from "../../src/fences/xdp/maps/layout.ts";
@@ -66,9 +65,6 @@ export interface Gate extends Disposable {
   /** The only outcome that was counted for the frame, which agrees with what became of it. */
   outcome(frame: NativeBuffer): (typeof outcomes)[number];
 }
-
-/** Why the kernel cannot be asked here; undefined when it can. */
-export const noKernel: string | undefined = process.getuid?.() === 0 ? undefined : "needs root";
 
 const xdpHasFrags = 1 << 5;
 const mapTypeHash = 1;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A packet of somebody banned, turned round by XDP into the RST that a kernel would send for it: byte by
 // byte, by BPF_PROG_TEST_RUN.
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { loadSignatureTable } from "../../src/config/profile.ts";
 import { requirePrefix } from "../../src/core/address.ts";
 import { embeddedObject, type GatePrograms, loadGate } from "../../src/fences/xdp/gate_program.ts";
@@ -10,6 +11,7 @@ import { structBytes } from "../../src/fences/xdp/maps/layout.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
+import { describeWith } from "../harness/needs.ts";
 import {
   ack,
   type Ends,
@@ -21,7 +23,6 @@ import {
   tcpFrame,
   type Wrapping,
 } from "../harness/tcp_frame.ts";
-import { noKernel } from "./gate.ts";
 import { runProgram } from "./test_run.ts";
 
 const xdpDrop = 1;
@@ -33,7 +34,7 @@ const macs = { sourceMac: Uint8Array.of(2, 0, 0, 0, 0, 2), destinationMac: Uint8
 const ipv4: Ends = { ...macs, ...ports, source: "203.0.113.9", destination: "198.51.100.1" };
 const ipv6: Ends = { ...macs, ...ports, source: "2001:db8::7", destination: "2001:db8:ffff::1" };
 
-describe.skipIf(noKernel !== undefined)(`bounced packets${noKernel === undefined ? "" : ` (${noKernel})`}`, () => {
+describeWith("root")("bounced packets", () => {
   let libraries: Libraries;
   let programs: GatePrograms;
 

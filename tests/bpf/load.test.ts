@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel makes of the programs that production loads: how far the verifier has to go, which
 // capabilities it wants, and what they do by the real clock.
-import { describe, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
-import { guardedPort, noKernel, openGate, secondNs, ways } from "./gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { guardedPort, openGate, secondNs, ways } from "./gate.ts";
 import { loadInline, readings } from "./inline.ts";
 import { ethernet, ipv4, ipv6, packet, tcp } from "./packet.ts";
 import { verifiedInstructions } from "./test_run.ts";
@@ -27,7 +29,7 @@ function bootNs(): bigint {
   return BigInt(Math.round(seconds * 100)) * (secondNs / 100n);
 }
 
-describe.skipIf(noKernel !== undefined)("loading", () => {
+describeWith("root")("loading", () => {
   for (const way of ways) {
     for (const flavour of ["own", "seconds", "nanoseconds"] as const) {
       test(`the verifier goes through few instructions: ${way}, ${flavour} map`, async () => {
@@ -67,7 +69,7 @@ describe.skipIf(noKernel !== undefined)("loading", () => {
   });
 });
 
-describe.skipIf(noKernel !== undefined)("the kernel's clock", () => {
+describeWith("root")("the kernel's clock", () => {
   for (const way of ways) {
     for (const flavour of ["own", "seconds", "nanoseconds"] as const) {
       test(`decides when a ban ends: ${way}, ${flavour} map`, async () => {

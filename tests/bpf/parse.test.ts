@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whatever a TCP segment may be wrapped in on its way: tags, options, fragments, extension headers; and
 // frames that are cut off or lie about themselves. The source is banned throughout.
-import { describe, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import type { NativeBuffer } from "../../src/runtime/types.ts";
-import { type Gate, guardedPort, noKernel, openGate, otherPort, type Way, ways } from "./gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { type Gate, guardedPort, openGate, otherPort, type Way, ways } from "./gate.ts";
 import {
   authentication,
   destinationOptions,
@@ -95,7 +97,7 @@ const wrappings: Readonly<Record<string, (inner: Layer) => NativeBuffer>> = {
 };
 
 for (const way of ways) {
-  describe.skipIf(noKernel !== undefined)(way, () => {
+  describeWith("root")(way, () => {
     for (const [name, wrap] of Object.entries(wrappings)) {
       test(`${name}: the banned source is dropped at the guarded port, and there only`, async () => {
         using gate = await banned(way);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // tc on packets that do not lie together: a real pair of interfaces, and a sender whose packets have
 // nothing but the Ethernet header in their first piece.
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +13,8 @@ import { cString } from "../../src/kernel/native_bytes.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import type { NativeBuffer } from "../../src/runtime/types.ts";
 import { inNamespace } from "../harness/child.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { Undo } from "../harness/undo.ts";
 import { type Gate, guardedPort, openGate, otherPort } from "./gate.ts";
@@ -47,9 +49,7 @@ function shell(argv: readonly string[], input: Uint8Array = new Uint8Array()): v
   if (result.status !== 0) throw new Error(`Cannot run "${argv.join(" ")}": ${result.stderr || result.error}`);
 }
 
-const reason = noNamespaces();
-
-describe.skipIf(reason !== undefined)(`tc packets in pieces${reason === undefined ? "" : ` (${reason})`}`, () => {
+describeWith("namespaces")("tc packets in pieces", () => {
   const undo = new Undo();
   let network: Network;
   let gate: Gate;

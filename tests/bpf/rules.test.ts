@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every rule of the verdict, positive and negative, in both hooks and over every flavour of map.
-import { describe, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { outcomes } from "../../src/fences/xdp/maps/layout.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
 import type { NativeBuffer } from "../../src/runtime/types.ts";
-import {
-  type Gate,
-  guardedPort,
-  type MapFlavour,
-  noKernel,
-  nowNs,
-  openGate,
-  otherPort,
-  secondNs,
-  ways,
-} from "./gate.ts";
+import { describeWith, testWith } from "../harness/needs.ts";
+import { type Gate, guardedPort, type MapFlavour, nowNs, openGate, otherPort, secondNs, ways } from "./gate.ts";
 import { etherArp, ethernet, icmpv6, ipv4, ipv6, type Layer, packet, payload, tcp, udp } from "./packet.ts";
 
 const guarded = tcp({ destinationPort: guardedPort });
@@ -166,7 +158,7 @@ const flavours: readonly MapFlavour[] = ["own", "seconds", "nanoseconds"];
 
 for (const way of ways) {
   for (const flavour of flavours) {
-    describe.skipIf(noKernel !== undefined)(`${way}, ${flavour} map`, () => {
+    describeWith("root")(`${way}, ${flavour} map`, () => {
       for (const family of families) {
         for (const rule of rules) {
           test(`${family.name}: ${rule.name}`, async () => {
@@ -179,7 +171,7 @@ for (const way of ways) {
   }
 }
 
-describe.skipIf(noKernel !== undefined)("the documented map", () => {
+describeWith("root")("the documented map", () => {
   for (const way of ways) {
     for (const flavour of ["seconds", "nanoseconds"] as const) {
       const valueBytes = flavour === "seconds" ? 4 : 8;
@@ -216,7 +208,7 @@ describe.skipIf(noKernel !== undefined)("the documented map", () => {
   }
 });
 
-test.skipIf(noKernel !== undefined)("the outcomes of the map are those of the layout", async () => {
+testWith("root")("the outcomes of the map are those of the layout", async () => {
   using gate = await openGate();
   expect(Object.keys(gate.counters())).toEqual([...outcomes]);
 });

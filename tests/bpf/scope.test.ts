@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A ban of the whole host: all that a source sends, but for what a link needs to live.
-import { describe, expect, test } from "bun:test";
-import { type Gate, guardedPort, noKernel, openGate, otherPort, type Way, ways } from "./gate.ts";
+
+import { expect, test } from "bun:test";
+import { describeWith } from "../harness/needs.ts";
+import { type Gate, guardedPort, openGate, otherPort, type Way, ways } from "./gate.ts";
 import {
   ethernet,
   extension,
@@ -29,7 +31,7 @@ async function hostBanned(way: Way): Promise<Gate> {
   return gate;
 }
 
-describe.skipIf(noKernel !== undefined).each(ways)("%s", (way) => {
+describeWith("root").each(ways)("%s", (way) => {
   test("every packet of the source is dropped, of others none", async () => {
     using gate = await hostBanned(way);
     const contents = [

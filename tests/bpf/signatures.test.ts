@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine in the kernel (bpf/signatures.h) says what the matcher says: of every vector and every prefix
 // of it, of a million generated streams, and at the limits; agreement.ts has what "the same" means.
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ciphers, loadProfile } from "../../src/config/profile.ts";
 import { type Profile, parseProfile } from "../../src/core/profile/profile.ts";
 import { tableLimits, tablePrefixBytes } from "../../src/core/signature/table.ts";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
+import { describeWith } from "../harness/needs.ts";
 import { bytesOf, loadVectors } from "../vectors/vectors.ts";
 import { type Agreement, agreementOf } from "./agreement.ts";
 import { compareBuiltIn, compareGrown, emptyTally, inlineProfiles, streamsOfGrown } from "./agreement_run.ts";
-import { noKernel } from "./gate.ts";
 import { type Engine, kindOf, openEngine, ownerOf, readings, verdictForeign } from "./inline.ts";
 
 const libraries = await openLibraries(native);
@@ -28,7 +29,7 @@ function agreement(profile: Profile, reading: string): Agreement {
   return result;
 }
 
-describe.skipIf(noKernel !== undefined)("the engine in the kernel", () => {
+describeWith("root")("the engine in the kernel", () => {
   beforeAll(() => {
     for (const reading of readings) engines.set(reading, openEngine(libraries, reading));
   });

@@ -8,11 +8,11 @@ import { run } from "../harness/child.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
 /** .ci/run over a make that does as told for each target. */
-async function ci(lint: string, tests: string) {
+async function ci(lint: string, tests: string, systems = summary("1 passed, 0 failed", 0)) {
   using clone = new TempDir();
   for (const name of [".ci", "bin"]) mkdirSync(clone.file(name));
   cpSync(".ci/run", clone.file(".ci/run"));
-  const cases = `lint) ${lint} ;;\ntest) mkdir -p build/test; ${tests} ;;`;
+  const cases = `lint) ${lint} ;;\ntest) ${tests} ;;\ntest-systems) ${systems} ;;`;
   const fake = clone.write("bin/make", `#!/bin/bash\necho "$1 CI=$CI"\ncase "$1" in\n${cases}\nesac\n`);
   chmodSync(fake, 0o755);
   const path = `${clone.file("bin")}:${process.env["PATH"]}`;
@@ -20,24 +20,40 @@ async function ci(lint: string, tests: string) {
   return { code, lines: `${stdout}${stderr}`.trim().split("\n"), last: stdout.trimEnd().split("\n").at(-1) };
 }
 
+/** Of a run of tests that ends with this line and this exit code. */
 function summary(line: string, code: number): string {
-  return `echo "${line}" >build/test/summary; echo "${line}"; echo "make: Error ${code}" >&2; exit ${code}`;
+  return `mkdir -p build/$1; echo "${line}" >build/$1/summary; echo "${line}"; echo "make: Error ${code}" >&2; exit ${code}`;
 }
 
-test("lint, then the tests, whose line is the last", async () => {
+test("lint, then the tests, then those with other systems; the sum is the last line", async () => {
   const { code, lines, last } = await ci("true", summary("5 passed, 0 failed", 0));
-  expect(lines.slice(0, 2)).toEqual(["lint CI=true", "test CI=true"]);
-  expect({ code, last }).toEqual({ code: 0, last: "5 passed, 0 failed" });
+  const targets = lines.filter((line) => line.endsWith("CI=true"));
+  expect(targets).toEqual(["lint CI=true", "test CI=true", "test-systems CI=true"]);
+  expect({ code, last }).toEqual({ code: 0, last: "6 passed, 0 failed" });
 });
 
-test("a failing test is the last line and the exit code", async () => {
-  const { code, last } = await ci("true", summary("5 passed, 1 failed", 2));
-  expect({ code, last }).toEqual({ code: 2, last: "5 passed, 1 failed" });
+test("what was skipped is added as well", async () => {
+  const tests = summary("5 passed, 0 failed, 3 skipped", 0);
+  expect(await ci("true", tests)).toMatchObject({ code: 0, last: "6 passed, 0 failed, 3 skipped" });
+  expect(await ci("true", tests, tests)).toMatchObject({ code: 0, last: "10 passed, 0 failed, 6 skipped" });
+});
+
+test("a failing test is in the last line and the exit code, in whichever run, and the other one is made", async () => {
+  const bad = summary("5 passed, 1 failed", 2);
+  expect(await ci("true", bad)).toMatchObject({ code: 2, last: "6 passed, 1 failed" });
+  expect(await ci("true", summary("7 passed, 0 failed", 0), bad)).toMatchObject({
+    code: 2,
+    last: "12 passed, 1 failed",
+  });
 });
 
 test("a test run that ends without a summary fails", async () => {
-  const { code, last } = await ci("true", "exit 2");
-  expect({ code, last }).toEqual({ code: 2, last: "test CI=true" });
+  expect(await ci("true", "exit 2")).toMatchObject({ code: 2, last: "1 passed, 1 failed" });
+  expect(await ci("true", summary("5 passed, 0 failed", 0), "exit 3")).toMatchObject({
+    code: 3,
+    last: "5 passed, 1 failed",
+  });
+  expect(await ci("true", "true")).toMatchObject({ code: 1, last: "1 passed, 1 failed" });
 });
 
 test("nothing is tested when lint fails", async () => {
@@ -52,7 +68,19 @@ test("standard input is not read", async () => {
 
 test("make lists its targets", async () => {
   const { stdout } = await run(["make"]);
-  for (const target of ["deps", "bpf", "build", "test", "lint", "fmt", "bench", "demo", "clean", "install"]) {
+  for (const target of [
+    "deps",
+    "bpf",
+    "build",
+    "test",
+    "test-systems",
+    "lint",
+    "fmt",
+    "bench",
+    "demo",
+    "clean",
+    "install",
+  ]) {
     expect(stdout).toMatch(new RegExp(`^  make ${target} +\\S`, "m"));
   }
 });

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What make does about programs that the host does not have: installs them by apt-get as root, says so,
 // and names them elsewhere. apt-get is a stand-in that puts the program where the real one would.
+
 import { expect, test } from "bun:test";
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
-import process from "node:process";
 import { type Completed, run } from "../harness/child.ts";
+import { testWith } from "../harness/needs.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
 /** A host with the script, its tools and no others, where nobody may read whatever the clone's mode is. */
@@ -71,7 +72,7 @@ test("without apt-get it names what is missing and stops", async () => {
   });
 });
 
-test.skipIf(process.getuid?.() !== 0)("not being root, it names what is missing and stops", async () => {
+testWith("root")("not being root, it names what is missing and stops", async () => {
   using host = bareHost();
   addApt(host, "false");
   const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];

@@ -1,49 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import process from "node:process";
+import { run } from "../harness/child.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+import { commandLine } from "./bed.ts";
+import { ttgate } from "./fake_env.ts";
 
-// The command runs in a process of its own: standard input and the exit code are its contract too.
-const program = join(import.meta.dirname, "../../src/main.ts");
-let directory = "";
+const home = process.cwd();
+let directory: TempDir;
 
 beforeAll(() => {
-  directory = mkdtempSync(join(tmpdir(), "ttgate-check-"));
-  writeFileSync(join(directory, "get"), "GET / HTTP/1.0\r\n\r\n");
-  writeFileSync(join(directory, "hi"), "hi\n");
-  writeFileSync(join(directory, "short"), Uint8Array.of(0x93, 0x01));
-  writeFileSync(
-    join(directory, "friend"),
+  directory = new TempDir();
+  directory.write("get", "GET / HTTP/1.0\r\n\r\n");
+  directory.write("hi", "hi\n");
+  directory.write("short", Uint8Array.of(0x93, 0x01));
+  directory.write(
+    "friend",
     Uint8Array.from({ length: 48 }, (_, index) => (index * 149 + 131) % 256),
   );
-  writeFileSync(join(directory, "mine.toml"), '[expect]\nkind = "text"\ntext = "TT01"\n');
-  writeFileSync(join(directory, "mine.json"), '{"expect": {"kind": "text", "text": "hi"}}');
-  writeFileSync(join(directory, "wrong.toml"), 'colour = "red"\n[expect]\nkind = "bytes"\nhex = "1"\n');
-  writeFileSync(join(directory, "broken.toml"), "expect = \n");
-  writeFileSync(join(directory, "broken.json"), "{");
+  directory.write("mine.toml", '[expect]\nkind = "text"\ntext = "TT01"\n');
+  directory.write("mine.json", '{"expect": {"kind": "text", "text": "hi"}}');
+  directory.write("wrong.toml", 'colour = "red"\n[expect]\nkind = "bytes"\nhex = "1"\n');
+  directory.write("broken.toml", "expect = \n");
+  directory.write("broken.json", "{");
+  process.chdir(directory.path);
 });
 
-afterAll(() => rmSync(directory, { recursive: true }));
+afterAll(() => {
+  process.chdir(home);
+  directory[Symbol.dispose]();
+});
 
 async function check(args: readonly string[], input = "") {
-  const child = Bun.spawn([process.execPath, program, "check", ...args], {
-    cwd: directory,
-    stdin: new Blob([input]),
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, error] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  return {
-    code: await child.exited,
-    lines: out
-      .trim()
-      .split("\n")
-      .filter(Boolean)
-      .map((line) => JSON.parse(line)),
-    error,
-  };
+  const { code, stdout, stderr } = await ttgate(["check", ...args], { input });
+  const lines = stdout.trim().split("\n").filter(Boolean);
+  return { code, lines: lines.map((line) => JSON.parse(line)), error: stderr };
 }
 
 describe("check", () => {
@@ -102,10 +93,11 @@ describe("check", () => {
     ]);
   });
 
-  test("reads standard input", async () => {
-    expect((await check(["--json", "-"], "SSH-2.0-x\r\n")).lines).toMatchObject([
-      { file: "-", verdict: "foreign", protocol: "ssh" },
-    ]);
+  test("reads standard input, in a process too", async () => {
+    const foreign = { file: "-", verdict: "foreign", protocol: "ssh" };
+    expect((await check(["--json", "-"], "SSH-2.0-x\r\n")).lines).toMatchObject([foreign]);
+    const { code, stdout, stderr } = await run(commandLine(["check", "-"]), { input: "SSH-2.0-x\r\n" });
+    expect([code, stderr, JSON.parse(stdout)]).toEqual([1, "", expect.objectContaining(foreign)]);
   });
 
   test("reads a profile from TOML or JSON", async () => {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate learn` from recordings and `ttgate replay`: what they say of good and bad files, and what they
-// leave behind. With sockets: tests/e2e/learn.test.ts.
+// leave behind. With sockets, as a process: tests/e2e/learn.test.ts.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import process from "node:process";
 import { type Recording, recordedBytes, recordingLine } from "../../src/core/learn/recording.ts";
-import { type Completed, run } from "../harness/child.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
 import { TempDir } from "../harness/temp_dir.ts";
-import { commandLine } from "./bed.ts";
+import { type Answered, ttgate as answer } from "./fake_env.ts";
 
 setDefaultTimeout(20_000);
 
@@ -21,6 +21,7 @@ const bad = [
   `"${"x".repeat(recordedBytes * 3)}"`,
   '{"atMs":9e15,"hex":"","totalBytes":0,"server":"unknown"}',
 ];
+const home = process.cwd();
 let directory: TempDir;
 
 beforeAll(() => {
@@ -29,16 +30,20 @@ beforeAll(() => {
   directory.write("mixed", [...good.slice(0, 20), ...bad, ...good.slice(20), line(get, "refused")].join("\n"));
   directory.write("few", good.slice(0, 29).join("\n"));
   mkdirSync(directory.file("a directory"));
+  process.chdir(directory.path);
 });
 
-afterAll(() => directory[Symbol.dispose]());
+afterAll(() => {
+  process.chdir(home);
+  directory[Symbol.dispose]();
+});
 
 function line(bytes: Uint8Array, server: Recording["server"]): string {
   return recordingLine({ atMs: 1.8e12, bytes: Uint8Array.from(bytes), totalBytes: bytes.length, server });
 }
 
-function ttgate(args: readonly string[], input = ""): Promise<Completed> {
-  return run(commandLine(args), { cwd: directory.path, input });
+function ttgate(args: readonly string[], input = ""): Promise<Answered> {
+  return answer(args, { input });
 }
 
 test("bad lines are told with their numbers, and take no other line with them", async () => {
@@ -51,8 +56,8 @@ test("bad lines are told with their numbers, and take no other line with them", 
   ]);
   expect(existsSync(directory.file("mixed.toml"))).toBe(true);
   const replayed = await ttgate(["replay", "mixed", "-p", "mixed.toml"]);
-  expect([replayed.code, replayed.stdout]).toEqual([1, expect.stringContaining("4 lines are no recordings")]);
-  expect(replayed.stdout).toStartWith("41 connections: 0 change their verdict from tapetrack to mixed.toml\n");
+  expect([replayed.code, replayed.stdout]).toEqual([1, expect.stringContaining("4 lines are not recordings")]);
+  expect(replayed.stdout).toStartWith("41 connections: the verdict on 0 changes from tapetrack to mixed.toml\n");
 });
 
 test("standard input is a recording too", async () => {
@@ -73,9 +78,9 @@ test("replay shows who would be judged otherwise, and fails when the server had 
     /^good:1: accept at byte 44 becomes foreign \(unknown\) at byte \d+; the server accepted it; "/,
   );
   expect(lines.slice(40)).toEqual([
-    "40 connections: 40 change their verdict from tapetrack to http",
-    "Of those that the server accepted http turns away 40",
-    "Of those on which the server hung up http accepts none",
+    "40 connections: the verdict on 40 changes from tapetrack to http",
+    "Of those that the server accepted, http rejects 40",
+    "Of those on which the server hung up, http accepts none",
   ]);
   const improved = await ttgate(["replay", "-", "-p", "tapetrack", "--against", "http"], line(get, "refused"));
   expect([improved.code, improved.stdout]).toEqual([

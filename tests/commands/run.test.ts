@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // A gate's start and end as a process: what it leaves behind, whom it lets find it, what it takes away.
+
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, lstatSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { Child } from "../harness/child.ts";
-import { noNamespaces } from "../harness/netns.ts";
+import { describeWith } from "../harness/needs.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { commandLine, type Gate, Loopback } from "./bed.ts";
 
-const reason = noNamespaces();
-if (reason !== undefined) console.log(`Skipped tests/commands/run: ${reason}`);
-
 setDefaultTimeout(20_000);
 
-describe.skipIf(reason !== undefined)("a gate", () => {
+describeWith("namespaces")("a gate", () => {
   let loopback: Loopback;
 
   beforeAll(() => {

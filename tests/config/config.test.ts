@@ -4,9 +4,9 @@ import { afterAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
-import { parseCommandLine } from "../../src/cli.ts";
-import { config as configCommand } from "../../src/commands/config.ts";
-import { runFlags, runHelp } from "../../src/commands/run.ts";
+import { parseCommandLine } from "../../src/cli/command_line.ts";
+import { configFlags } from "../../src/cli/config_flags.ts";
+import { run } from "../../src/commands/run.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import {
   type Config,
@@ -17,6 +17,7 @@ import {
   parseStatus,
 } from "../../src/config/options.ts";
 import { Failure } from "../../src/failure.ts";
+import { ttgate } from "../commands/fake_env.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
 const directory = new TempDir();
@@ -26,7 +27,7 @@ const empty = directory.write("empty.toml", "");
 
 /** As `ttgate ARGS` reads it, without a look at the host's own file. */
 function byFlags(...args: readonly string[]): Config {
-  const { flags } = parseCommandLine(args, runFlags, "");
+  const { flags } = parseCommandLine(args, configFlags, "");
   const { config: file = empty, ...given } = flags;
   return loadConfig(given, String(file));
 }
@@ -423,26 +424,20 @@ describe("what is made from the table of options", () => {
   });
 
   test("the help has a line for every option, with its short flag and its value", () => {
-    const lines = runHelp.split("\n");
-    for (const [name, definition] of Object.entries<{ short?: string; value?: string; help: string }>(runFlags)) {
+    const lines = run.help.split("\n");
+    for (const [name, definition] of Object.entries<{ short?: string; value?: string; help: string }>(configFlags)) {
       const { short, value, help } = definition;
       const line = lines.find((text) => text.includes(`--${name}${value === undefined ? " " : ` ${value}`}`));
       expect([name, line?.endsWith(help)]).toEqual([name, true]);
       expect([name, line?.startsWith(short === undefined ? "      --" : `  -${short}, --`)]).toEqual([name, true]);
     }
-    expect(runHelp).not.toContain("undefined");
+    expect(run.help).not.toContain("undefined");
   });
 
   async function show(...args: readonly string[]): Promise<string> {
-    const said: unknown[] = [];
-    const { log } = console;
-    console.log = (text: unknown) => void said.push(text);
-    try {
-      expect(await configCommand(["show", "-c", empty, ...args])).toBe(0);
-    } finally {
-      console.log = log;
-    }
-    return said.join("\n");
+    const { code, stdout, stderr } = await ttgate(["config", "show", "-c", empty, ...args]);
+    expect([code, stderr]).toEqual([0, ""]);
+    return stdout;
   }
 
   test.each<[readonly string[]]>([

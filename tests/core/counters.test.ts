@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { LatencyHistogram, newCounters } from "../../src/core/counters.ts";
+import { LatencyHistogram, newBanCounters } from "../../src/core/counters.ts";
 
 test("counters start at nothing and are one's own", () => {
-  const [one, other] = [newCounters(), newCounters()];
+  const [one, other] = [newBanCounters(), newBanCounters()];
   const { bansByProtocol, ...numbers } = one;
   expect(Object.values(numbers).every((value) => value === 0)).toBe(true);
-  one.accepted++;
+  one.bansTotal++;
   bansByProtocol.set("http", 1);
-  expect([other.accepted, other.bansByProtocol.size]).toEqual([0, 0]);
+  expect([other.bansTotal, other.bansByProtocol.size]).toEqual([0, 0]);
 });
 
 describe("the histogram", () => {

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the gate has to put its program somewhere else, or put it back: what is told is what is done.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../harness/child.ts";
 import { attachForeign } from "../harness/foreign_xdp.ts";
-import { BlockMap, notBuilt, RunningGate, xdpPrograms } from "../harness/gate.ts";
-import { ip, Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startServer } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/attach: ${reason}`);
 
 setDefaultTimeout(30_000);
 
@@ -20,7 +19,7 @@ async function speakHttp(network: Network, gate: RunningGate, from: string): Pro
   await gate.banned(from);
 }
 
-describe.skipIf(reason !== undefined)("the way to the packets", () => {
+describeWith("namespaces", "executable")("the way to the packets", () => {
   test("somebody else's XDP program stays; the gate blocks beside it and says so", async () => {
     using network = new Network();
     using map = new BlockMap();

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The commands beside the gate: what they say, as text and as JSON, and their exit codes.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Child, run } from "../harness/child.ts";
-import { BlockMap, notBuilt, RunningGate, ttgate } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startServer } from "../harness/standin.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/commands: ${reason}`);
-
 setDefaultTimeout(30_000);
 
-describe.skipIf(reason !== undefined)("commands", () => {
+describeWith("namespaces", "executable")("commands", () => {
   let stack: AsyncDisposableStack;
   let network: Network;
   let map: BlockMap;

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The same gate from its sources under Deno: relay, ban, kernel block, expiry, clean stop.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../harness/child.ts";
-import { BlockMap, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 
-const [deno = ""] = ttgate([], "deno");
-const reason = noNamespaces() ?? (existsSync(deno) ? undefined : `"${deno}" is not there: run make deps`);
-if (reason !== undefined) console.log(`Skipped tests/e2e/deno: ${reason}`);
-
 setDefaultTimeout(60_000);
 
-describe.skipIf(reason !== undefined)("ttgate under Deno", () => {
+describeWith("namespaces", "deno")("ttgate under Deno", () => {
   test("relays friends, bans strangers in the kernel, lets them in again, and leaves nothing behind", async () => {
     using network = new Network();
     using map = new BlockMap();

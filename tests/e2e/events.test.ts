@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // GET /events and `ttgate events` of a real gate: bans as they happen, on the unix socket and over TCP, a
 // list of bans that outruns every follower, and a stop that waits for none of them.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
 import { Child, run } from "../harness/child.ts";
 import { BlockMap, executable, RunningGate, ttgate } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces();
-if (reason !== undefined) console.log(`Skipped tests/e2e/events: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -25,7 +24,7 @@ function toldBy(follower: Child): Told[] {
   return lines.map((line) => JSON.parse(line) as Told);
 }
 
-describe.skipIf(reason !== undefined).each(["executable", "deno"] as const)("the events of a gate (%s)", (form) => {
+describeWith("namespaces").each(["executable", "deno"] as const)("the events of a gate (%s)", (form) => {
   test("are told as they happen, over the unix socket and over TCP", async () => {
     using network = new Network();
     using map = new BlockMap();

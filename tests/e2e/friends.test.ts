@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What must never be turned away, and what is turned away without being banned: on loopback, with the
 // peers in this process.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { createConnection, createServer, type Socket } from "node:net";
-import { notBuilt, RunningGate } from "../harness/gate.ts";
+import { RunningGate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
 import { freePort } from "../harness/ports.ts";
 import { probe } from "../harness/probe.ts";
 import { serveTapeTrack, TapeTrackClient, type TapeTrackServer } from "../harness/tapetrack.ts";
 import { seal, type WireVariant } from "../harness/tapetrack_wire.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
-
-const reason = notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/friends: ${reason}`);
 
 setDefaultTimeout(30_000);
 
@@ -32,7 +31,7 @@ function bytewise(bytes: Uint8Array): Uint8Array[] {
   return Array.from(bytes, (byte) => Uint8Array.of(byte));
 }
 
-describe.skipIf(reason !== undefined)("a gate on loopback", () => {
+describeWith("executable")("a gate on loopback", () => {
   let stack: AsyncDisposableStack;
   let server: TapeTrackServer;
   let gate: RunningGate;
@@ -120,7 +119,7 @@ describe.skipIf(reason !== undefined)("a gate on loopback", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("the other circumstances", () => {
+describeWith("executable")("the other circumstances", () => {
   test.each<WireVariant>(["bare", "length"])("both forms of the wire pass, here: %s", async (variant) => {
     await using server = await serveTapeTrack({ variant });
     const { gate, port } = await gateBefore(server.port, "--never-ban", "none");
@@ -183,7 +182,7 @@ describe.skipIf(reason !== undefined)("the other circumstances", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("half-close", () => {
+describeWith("executable")("half-close", () => {
   const large = 3_000_000;
 
   interface Peer {

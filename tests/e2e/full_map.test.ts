@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // More banned sources than the kernel's map has room for: user space goes on enforcing, nobody banned
 // gets in, nobody good is hurt, and the status says so.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { BlockMap, bpftool, notBuilt, RunningGate } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { BlockMap, bpftool, RunningGate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { ownNetwork, swarm } from "../harness/swarm.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/full_map: ${reason}`);
 
 setDefaultTimeout(180_000);
 
@@ -17,7 +16,7 @@ const sources = 20_000;
 /** Apart, so that no prefix holds two of them without holding strangers. */
 const step = 3;
 
-describe.skipIf(reason !== undefined)("a full map", () => {
+describeWith("namespaces", "executable")("a full map", () => {
   test.each([
     ["the documented map", ["key", "4", "value", "4", "entries", "1024"], 1024],
     ["ttgate's own map, made small", ["key", "16", "value", "40", "entries", "512", "flags", "1"], 512],

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inline mode as an administrator meets it: the server keeps its port, strangers are out before their first
 // byte, and everything is told as in proxy mode. Segments by segments is tests/e2e/inline_stream.test.ts.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { run } from "../harness/child.ts";
-import { BlockMap, notBuilt, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { strangers } from "../harness/strangers.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/inline_gate: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -57,7 +56,7 @@ async function connectionsOf(network: Network): Promise<string[]> {
   return stdout.split("\n").filter((line) => / [0-9A-F]+:1388 [0-9A-F]+:(?!0000)/.test(line));
 }
 
-describe.skipIf(reason !== undefined)("inline mode", () => {
+describeWith("namespaces", "executable")("inline mode", () => {
   test("real clients of other protocols are banned and named, real friends are served, on IPv4 and IPv6", async () => {
     await using scene = await stage();
     const { network, gate, server } = scene;
@@ -95,9 +94,7 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
     const visits = Promise.all([2, 3, 4, 5, 6].map((number) => visit(network, network.clientIpv4(number))));
     const seen = await waitFor("five bans", async () => (await gate.bans()).length === 5 && (await gate.bans()));
     expect((await visits).map(({ outcome }) => outcome)).toEqual(Array.from({ length: 5 }, () => "open"));
-    expect(seen.map(({ protocol, by }) => [protocol, by])).toEqual(
-      Array.from({ length: 5 }, () => ["http", "sniffer"]),
-    );
+    expect(seen.map(({ protocol, by }) => [protocol, by])).toEqual(Array.from({ length: 5 }, () => ["http", "kernel"]));
     const source = network.clientIpv4(2);
     expect((await gate.ban(source))?.evidence).toMatchObject({
       client: source,
@@ -170,7 +167,7 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
 
     directory.write("site.toml", 'expect = { kind = "nonsense" }\n');
     gate.child.signal("SIGHUP");
-    await gate.child.said(/Cannot reload: [^\n]*site\.toml[^\n]*; the profile from before goes on/);
+    await gate.child.said(/Cannot reload: [^\n]*site\.toml[^\n]*; the configuration from before goes on/);
     await visit(network, network.clientIpv4(4), greeting);
     expect(await gate.ban(network.clientIpv4(4))).toBeUndefined();
 
@@ -215,7 +212,7 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
     const [program] = xdpPrograms(network.gate, network.device);
     expect(program).toBeDefined();
     const next = stack.use(await start(network, map));
-    expect(await next.banned(source)).toMatchObject({ protocol: "http", by: "map" });
+    expect(await next.banned(source)).toMatchObject({ protocol: "http", by: "kernel" });
     expect(xdpPrograms(network.gate, network.device)).not.toEqual([program]);
     await visit(network, network.clientIpv4(3));
     await next.banned(network.clientIpv4(3));
@@ -245,7 +242,7 @@ describe.skipIf(reason !== undefined)("inline mode", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("inline mode that can not work", () => {
+describeWith("namespaces", "executable")("inline mode that can not work", () => {
   test("a server that is not there makes it not ready, and so it is told; it guards all the same", async () => {
     using network = new Network();
     using map = new BlockMap();
@@ -259,14 +256,12 @@ describe.skipIf(reason !== undefined)("inline mode that can not work", () => {
 
   test.each([
     ["a profile that needs user space", ["-p", "http"], 2, 'Profile "http" can not be judged in the kernel: '],
-    ["an interface that is not there", ["-i", "nosuch0"], 2, '"nosuch0"'],
     ["no map", [], 2, "--block-map"],
   ] as const)("%s is refused, with the remedy", async (name, args, code, says) => {
     using network = new Network();
     using map = new BlockMap();
     const block = name === "no map" ? [] : ["-B", map.name];
-    const on = name === "an interface that is not there" ? [] : ["-i", network.device];
-    const argv = ttgate(["-m", "inline", "-s", "off", ...block, ...on, ...args]);
+    const argv = ttgate(["-m", "inline", "-s", "off", ...block, "-i", network.device, ...args]);
     const result = await run(argv, { namespace: network.gate });
     expect([result.code, result.stdout]).toEqual([code, ""]);
     expect(result.stderr.trimEnd().split("\n").at(-1)).toContain(says);

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inline mode where the handshake is not the usual one: TCP Fast Open, SYN cookies, a server that waits for
 // data, MPTCP.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { notBuilt } from "../harness/gate.ts";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
-import { noNamespaces } from "../harness/netns.ts";
+import { describeWith } from "../harness/needs.ts";
 import { RawConnection, type SegmentOptions } from "../harness/raw_tcp.ts";
 import { joined, optionOf } from "../harness/tcp_frame.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/inline_handshake: ${reason}`);
 
 setDefaultTimeout(30_000);
 
@@ -41,7 +38,7 @@ async function meetEach(bed: InlineBed, next: () => Parameters<InlineBed["client
   return stranger;
 }
 
-describe.skipIf(reason !== undefined)("a server that is woken by data only", () => {
+describeWith("namespaces", "executable")("a server that is woken by data only", () => {
   test("gets its friends, and of strangers not even a connection", async () => {
     await using bed = await InlineBed.open({ sink: ["defer"] });
     for (const next of [() => bed.nextIpv4(), () => bed.nextIpv6()]) {
@@ -54,7 +51,7 @@ describe.skipIf(reason !== undefined)("a server that is woken by data only", () 
   });
 });
 
-describe.skipIf(reason !== undefined)("SYN cookies", () => {
+describeWith("namespaces", "executable")("SYN cookies", () => {
   test("prove as much as a handshake that is remembered", async () => {
     await using bed = await InlineBed.open({ sysctl: ["net.ipv4.tcp_syncookies=2"] });
     for (const next of [() => bed.nextIpv4(), () => bed.nextIpv6()]) {
@@ -73,7 +70,7 @@ describe.skipIf(reason !== undefined)("SYN cookies", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("data on the SYN", () => {
+describeWith("namespaces", "executable")("data on the SYN", () => {
   test("of a server without TCP Fast Open counts for nothing", async () => {
     await using bed = await InlineBed.open();
     const friend = await bed.clients.connect(bed.nextIpv4(), { synBytes: friendly });
@@ -136,7 +133,7 @@ describe.skipIf(reason !== undefined)("data on the SYN", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("MPTCP", () => {
+describeWith("namespaces", "executable")("MPTCP", () => {
   /** RFC 8684 3.1, version 1, without checksums. */
   const key = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
   const capable = Uint8Array.of(30, 4, 0x01, 0x01);

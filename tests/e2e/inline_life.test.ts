@@ -2,23 +2,20 @@
 // Inline mode over the life of connections: those from before the gate, those of a source that is banned in
 // the meantime, several segments before the kernel has taken the first; and in a dry run, with never-banned
 // neighbours and by tc.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { attachForeign } from "../harness/foreign_xdp.ts";
-import { notBuilt } from "../harness/gate.ts";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
-import { noNamespaces } from "../harness/netns.ts";
+import { describeWith } from "../harness/needs.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { RawConnection } from "../harness/raw_tcp.ts";
 import { ack, fin, joined, readTcp, rst, syn } from "../harness/tcp_frame.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/inline_life: ${reason}`);
 
 setDefaultTimeout(30_000);
 
 const xdpPass = 2;
 
-describe.skipIf(reason !== undefined)("connections from before the gate", () => {
+describeWith("namespaces", "executable")("connections from before the gate", () => {
   test("are left alone, also by the next gate; later ones are judged", async () => {
     const idle: RawConnection[] = [];
     const begun: RawConnection[] = [];
@@ -53,7 +50,7 @@ describe.skipIf(reason !== undefined)("connections from before the gate", () => 
   });
 });
 
-describe.skipIf(reason !== undefined)("a source that is banned", () => {
+describeWith("namespaces", "executable")("a source that is banned", () => {
   let bed: InlineBed;
 
   beforeAll(async () => {
@@ -139,7 +136,7 @@ describe.skipIf(reason !== undefined)("a source that is banned", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("who may not be banned", () => {
+describeWith("namespaces", "executable")("who may not be banned", () => {
   test("is reset, and told; so are neighbours in the IPv6 network that a ban would cover", async () => {
     const allowed = ["10.77.2.1", "fd77:0:1002::2"];
     await using bed = await InlineBed.open({ gate: allowed.flatMap((address) => ["--allow", address]) });
@@ -164,7 +161,7 @@ describe.skipIf(reason !== undefined)("who may not be banned", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("a dry run", () => {
+describeWith("namespaces", "executable")("a dry run", () => {
   test("judges and counts; every byte arrives", async () => {
     await using bed = await InlineBed.open({
       ...{ gate: ["--dry-run"], sink: ["fastopen"], sysctl: ["net.ipv4.tcp_fastopen=0x203"] },
@@ -189,7 +186,7 @@ describe.skipIf(reason !== undefined)("a dry run", () => {
   });
 });
 
-describe.skipIf(reason !== undefined)("where XDP can not be", () => {
+describeWith("namespaces", "executable")("where XDP can not be", () => {
   test("tc judges as well", async () => {
     await using bed = await InlineBed.open({ before: ({ network, map }) => attachForeign(network, map) });
     expect((await bed.gate.status()).kernel.attach).toBe("tc");

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inline mode finds a connection's first bytes by the kernel's own socket, however TCP carries them: a
 // friend's bytes all arrive, a stranger is banned and the server is rid of it.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { notBuilt } from "../harness/gate.ts";
+
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { friendly, hostile, InlineBed, requireVerdicts } from "../harness/inline_bed.ts";
-import { noNamespaces } from "../harness/netns.ts";
+import { describeWith } from "../harness/needs.ts";
 import type { ConnectOptions, RawConnection, SegmentOptions } from "../harness/raw_tcp.ts";
 import { ack, fin, psh, urg } from "../harness/tcp_frame.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/inline_position: ${reason}`);
 
 setDefaultTimeout(30_000);
 
@@ -132,7 +129,7 @@ const deliveries: readonly Delivery[] = [
   { name: "behind a priority tag", segments: (bytes) => [{ bytes, vlans: [0] }] },
 ];
 
-describe.skipIf(reason !== undefined)("the first bytes", () => {
+describeWith("namespaces", "executable")("the first bytes", () => {
   let bed: InlineBed;
 
   beforeAll(async () => {

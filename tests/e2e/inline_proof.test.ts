@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inline mode bans nobody but who is proven to have said it: what anybody on the internet can send in
 // somebody else's name leaves that somebody alone.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { notBuilt } from "../harness/gate.ts";
+
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
-import { noNamespaces } from "../harness/netns.ts";
+import { describeWith } from "../harness/needs.ts";
 import { RawConnection, type SegmentOptions } from "../harness/raw_tcp.ts";
 import { ack, fin, psh, rst, syn } from "../harness/tcp_frame.ts";
 import { waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/inline_proof: ${reason}`);
 
 setDefaultTimeout(30_000);
 
@@ -36,7 +33,7 @@ const forgeries: Readonly<Record<string, (friend: RawConnection) => SegmentOptio
   "a wrong checksum": () => ({ bytes, wrongChecksum: true }),
 };
 
-describe.skipIf(reason !== undefined)("forged segments", () => {
+describeWith("namespaces", "executable")("forged segments", () => {
   let bed: InlineBed;
 
   beforeAll(async () => {

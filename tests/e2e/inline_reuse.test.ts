@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inline mode remembers which connections are past their first bytes (bpf/judged.h). The next connection
 // between the same two ports is another one, and is judged like any.
-import { expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout } from "bun:test";
 import process from "node:process";
 import { Child } from "../harness/child.ts";
-import { BlockMap, notBuilt, RunningGate } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/inline_reuse: ${reason}`);
+import { BlockMap, RunningGate } from "../harness/gate.ts";
+import { testWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 
 setDefaultTimeout(60_000);
 
@@ -38,7 +37,7 @@ function clientProgram(host: string, from: string): string {
     }`;
 }
 
-test.skipIf(reason !== undefined)("a stranger from a friend's address and port is judged", async () => {
+testWith("namespaces", "executable")("a stranger from a friend's address and port is judged", async () => {
   using network = new Network();
   using map = new BlockMap();
   const source = network.clientIpv4(3);

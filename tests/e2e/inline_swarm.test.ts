@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Thousands of real connections whose first packet the kernel cuts anywhere, judged by inline mode: friends
 // lose nothing and wait for nothing; of strangers the kernel says what user space would.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import process from "node:process";
 import { loadSignatureTable, loadSniffer } from "../../src/config/profile.ts";
 import type { BanView } from "../../src/status/snapshot.ts";
 import { runTable } from "../core/signature/table_reader.ts";
 import { Child } from "../harness/child.ts";
-import { notBuilt } from "../harness/gate.ts";
 import { InlineBed, sysctl } from "../harness/inline_bed.ts";
-import { ip, noNamespaces } from "../harness/netns.ts";
+import { describeWith } from "../harness/needs.ts";
+import { ip } from "../harness/netns.ts";
 import { waitFor } from "../harness/wait.ts";
 import { createFriends } from "../vectors/friends.ts";
 import { loadVectors } from "../vectors/vectors.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/inline_swarm: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -52,7 +50,7 @@ interface Visit {
   readonly pieces: readonly string[];
 }
 
-describe.skipIf(reason !== undefined)(`${connections} connections`, () => {
+describeWith("namespaces", "executable")(`${connections} connections`, () => {
   let bed: InlineBed;
 
   /** Addresses without number, half of them IPv4, each IPv6 one in a /64 of its own. */

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate learn` between the stand-in server and its clients, friends and strangers; the profile it writes
 // at work; --record and replay; --judge upstream.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { Child, type Completed, run } from "../harness/child.ts";
-import { notBuilt, RunningGate, ttgate } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { RunningGate, ttgate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { type StandInServer, startClient, startServer } from "../harness/standin.ts";
 import { strangers } from "../harness/strangers.ts";
@@ -14,14 +16,11 @@ import { seal } from "../harness/tapetrack_wire.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
 
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/learn: ${reason}`);
-
 setDefaultTimeout(60_000);
 
 const packet = seal(new TextEncoder().encode("volume 7 ".repeat(30)), "length");
 
-describe.skipIf(reason !== undefined)("learn", () => {
+describeWith("namespaces", "executable")("learn", () => {
   let stack: AsyncDisposableStack;
   let network: Network;
   let directory: TempDir;
@@ -122,7 +121,7 @@ describe.skipIf(reason !== undefined)("learn", () => {
     expect(statSync(directory.file("seen")).mode & 0o777).toBe(0o600);
     const same = await command("replay", "seen", "--profile", "site.toml");
     expect([same.code, same.stderr]).toEqual([0, ""]);
-    expect(same.stdout).toContain("Of those that the server accepted site.toml turns away none");
+    expect(same.stdout).toContain("Of those that the server accepted, site.toml rejects none");
     const web = await command("replay", "seen", "--profile", "http", "--against", "site.toml", "--json");
     expect([web.code, web.stderr]).toEqual([1, ""]);
     const lines = web.stdout
@@ -205,7 +204,7 @@ describe.skipIf(reason !== undefined)("learn", () => {
         const visited = { host: network.gateIpv4, port: 5000, from: stranger, send, waitMs: 5000 };
         expect(["ended", "reset"]).toContain((await probeFrom(network.client, visited)).outcome);
       }
-      expect(await gate.banned(stranger)).toMatchObject({ protocol: "refused", by: "sniffer" });
+      expect(await gate.banned(stranger)).toMatchObject({ protocol: "refused", by: "server" });
 
       for (let restart = 0; restart < 3; restart++) {
         await judge.stop();

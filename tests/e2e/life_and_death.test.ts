@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Crash, restart, upgrade, stop: all the while a banned source and a good one send, to sockets that
 // listen beside the gate. Nothing of the one may arrive, and everything of the other must.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, readFileSync } from "node:fs";
 import { run } from "../harness/child.ts";
-import { BlockMap, bpftool, executable, notBuilt, RunningGate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, bpftool, executable, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { startServer } from "../harness/standin.ts";
 import { listenForStreams, type Received, type Sent, type Stream, sendStream } from "../harness/stream.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/life_and_death: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -115,7 +114,7 @@ function otherVersion(directory: TempDir): string {
   return path;
 }
 
-describe.skipIf(reason !== undefined)("whatever happens to the daemon", () => {
+describeWith("namespaces", "executable")("whatever happens to the daemon", () => {
   test("kill -9 neither lifts a ban nor loses a packet, and the next start takes the ban up", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, map, banned, start, ban, streams } = await stage(stack);
@@ -132,7 +131,7 @@ describe.skipIf(reason !== undefined)("whatever happens to the daemon", () => {
 
     const second = await start();
     const adopted = await second.banned(banned);
-    expect(adopted.by).toBe("map");
+    expect(adopted).toMatchObject({ by: "sniffer", protocol: "http" });
     expect(Math.abs(new Date(adopted.until ?? 0).getTime() - until)).toBeLessThan(1000);
     const { kernel, bans } = await second.until("the adopted entry", (status) => status.kernel.entries === 1);
     expect(kernel).toMatchObject({ attach: "native", failed: 0 });
@@ -162,7 +161,7 @@ describe.skipIf(reason !== undefined)("whatever happens to the daemon", () => {
     expect(await first.child.stop()).toMatchObject({ code: 0 });
     const second = await start({ executable: otherVersion(directory) });
     expect((await second.status()).version).toBe(version.replace("0.1.0+", "0.1.9+"));
-    expect(await second.ban(banned)).toMatchObject({ by: "map" });
+    expect(await second.ban(banned)).toMatchObject({ by: "sniffer" });
     const after = attached(network);
     expect(after.link).toBe(before.link);
     expect(after.program).not.toBe(before.program);

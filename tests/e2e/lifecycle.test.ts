@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Start and stop: how soon it listens, what it weighs, and what it leaves behind.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+// Runs alone: it measures how soon a gate listens.
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { run } from "../harness/child.ts";
-import { BlockMap, notBuilt, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/lifecycle: ${reason}`);
 
 setDefaultTimeout(30_000);
 
@@ -34,7 +34,7 @@ function waitedMs(pid: number): number {
 const idleLimit = 70;
 const listenLimitMs = 200;
 
-describe.skipIf(reason !== undefined)("a gate with -B", () => {
+describeWith("namespaces", "executable")("a gate with -B", () => {
   test(`listens within ${listenLimitMs} ms of exec, and stays below ${idleLimit} MiB`, async () => {
     using network = new Network();
     const durations: number[] = [];

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contract of -B, seen with bpftool from outside: key and value bytes, entries of other tools, and
 // what is left when the gate stops.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { run } from "../harness/child.ts";
-import { BlockMap, bpftool, notBuilt, RunningGate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, bpftool, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startServer } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/map: ${reason}`);
 
 setDefaultTimeout(30_000);
 
@@ -59,7 +58,7 @@ function createDocumentedMap(map: BlockMap, ...geometry: readonly string[]): voi
   bpftool(["map", "create", map.path, "type", "hash", "key", "4", ...geometry, "name", "tapetrack_block_map"]);
 }
 
-describe.skipIf(reason !== undefined)("the documented map, made with bpftool", () => {
+describeWith("namespaces", "executable")("the documented map, made with bpftool", () => {
   test("has the address in network byte order and the expiry in seconds since boot", async () => {
     await using stack = new AsyncDisposableStack();
     const map = stack.use(new BlockMap());
@@ -124,7 +123,7 @@ describe.skipIf(reason !== undefined)("the documented map, made with bpftool", (
   });
 });
 
-describe.skipIf(reason !== undefined)("ttgate's own map", () => {
+describeWith("namespaces", "executable")("ttgate's own map", () => {
   test("has v4-mapped addresses and /64 networks as keys", async () => {
     await using stack = new AsyncDisposableStack();
     const map = stack.use(new BlockMap());

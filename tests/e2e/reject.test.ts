@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // --reject on the wire, seen from the stranger's side: silent is no FIN and no RST, also for what the
 // stranger goes on sending; reset is exactly one RST.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { Capture, type Segment } from "../harness/capture.ts";
 import { Child } from "../harness/child.ts";
-import { BlockMap, type Form, notBuilt, RunningGate, ttgate } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, type Form, RunningGate, ttgate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
-
-const [deno = ""] = ttgate([], "deno");
-const reason = noNamespaces() ?? notBuilt() ?? (existsSync(deno) ? undefined : `"${deno}" is not there: run make deps`);
-if (reason !== undefined) console.log(`Skipped tests/e2e/reject: ${reason}`);
 
 setDefaultTimeout(60_000);
 
@@ -57,7 +54,11 @@ async function caughtUp({ network, capture }: Scene): Promise<void> {
 
 const ends = (segments: readonly Segment[]) => segments.filter(({ flags }) => /[FR]/.test(flags));
 
-describe.skipIf(reason !== undefined)("--reject", () => {
+describeWith(
+  "namespaces",
+  "executable",
+  "deno",
+)("--reject", () => {
   test.each(["executable", "deno"] as const)("silent sends nothing any more (%s)", async (form) => {
     await using here = await scene(form, "--reject", "silent");
     const { network, gate, capture } = here;

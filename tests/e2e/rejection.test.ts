@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Silence is the kernel's to grant: without CAP_NET_ADMIN connections are reset, which is counted, and said
 // once at the start.
-import { expect, test } from "bun:test";
+
+import { expect } from "bun:test";
 import { join } from "node:path";
 import process from "node:process";
 import { run } from "../harness/child.ts";
-
-const root = process.getuid?.() === 0;
-if (!root) console.log("Skipped tests/e2e/rejection: TCP_REPAIR needs root");
+import { testWith } from "../harness/needs.ts";
 
 const script = join(import.meta.dirname, "../harness/rejection_main.ts");
 
@@ -17,14 +16,14 @@ async function rejected(...before: readonly string[]): Promise<unknown> {
   return JSON.parse(stdout);
 }
 
-test.skipIf(!root)("with the capability the peer hears nothing", async () => {
+testWith("root")("with the capability the peer hears nothing", async () => {
   expect(await rejected()).toEqual({
     ...{ silenced: 2, notSilenced: 0, atStart: 0, log: [] },
     peers: ["nothing", "nothing"],
   });
 });
 
-test.skipIf(!root)("without it the peer is reset, and that is told once", async () => {
+testWith("root")("without it the peer is reset, and that is told once", async () => {
   const message =
     "Cannot end a connection silently: TCP_REPAIR: EPERM, it takes CAP_NET_ADMIN; one that can not be is reset";
   expect(await rejected("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")).toEqual({

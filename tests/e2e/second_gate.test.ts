@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A second gate started by mistake, and a start that fails late: the block that stands goes on.
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { type Completed, run } from "../harness/child.ts";
-import { BlockMap, notBuilt, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
-import { probeFrom } from "../harness/probe.ts";
 
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/second_gate: ${reason}`);
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { type Completed, run } from "../harness/child.ts";
+import { BlockMap, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
+import { probeFrom } from "../harness/probe.ts";
 
 setDefaultTimeout(30_000);
 
@@ -29,7 +28,7 @@ async function scene(stack: AsyncDisposableStack) {
   return { network, map, gate, second, stands };
 }
 
-describe.skipIf(reason !== undefined)("the block that stands goes on", () => {
+describeWith("namespaces", "executable")("the block that stands goes on", () => {
   test("when a second gate finds the port taken", async () => {
     await using stack = new AsyncDisposableStack();
     const { second, stands } = await scene(stack);

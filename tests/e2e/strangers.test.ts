@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real clients of other protocols: each is banned on its first bytes, its next packets are dropped in
 // the kernel, the good client notices nothing, and the ban ends by itself.
+
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../harness/child.ts";
-import { BlockMap, notBuilt, RunningGate, xdpPrograms } from "../harness/gate.ts";
-import { Network, noNamespaces } from "../harness/netns.ts";
+import { BlockMap, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { type StandInClient, type StandInServer, startClient, startServer } from "../harness/standin.ts";
 import { strangers } from "../harness/strangers.ts";
-
-const reason = noNamespaces() ?? notBuilt();
-if (reason !== undefined) console.log(`Skipped tests/e2e/strangers: ${reason}`);
 
 setDefaultTimeout(30_000);
 
 const timeoutSeconds = 6;
 
-describe.skipIf(reason !== undefined)("a gate with the kernel block", () => {
+describeWith("namespaces", "executable")("a gate with the kernel block", () => {
   let stack: AsyncDisposableStack;
   let network: Network;
   let map: BlockMap;

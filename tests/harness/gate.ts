@@ -81,7 +81,7 @@ export class RunningGate implements AsyncDisposable {
     });
     const gate = new RunningGate(child, directory, namespace);
     try {
-      await child.said(/Listening on|Judging connections/, 20_000);
+      await child.said(/Listening on|Judging connections|waiting for/, 20_000);
     } catch (error) {
       await gate[Symbol.asyncDispose]();
       throw error;

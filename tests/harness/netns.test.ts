@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe, expect, test } from "bun:test";
+
+import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { Child, run } from "./child.ts";
-import { Network, noNamespaces } from "./netns.ts";
+import { describeWith } from "./needs.ts";
+import { Network } from "./netns.ts";
 import { probeFrom } from "./probe.ts";
 import { startServer } from "./standin.ts";
 import { waitFor } from "./wait.ts";
-
-const reason = noNamespaces();
-if (reason !== undefined) console.log(`Skipped tests/harness/netns: ${reason}`);
 
 function namespaces(network: { gate: string; client: string }): string[] {
   return readdirSync("/run/netns").filter((name) => name === network.gate || name === network.client);
 }
 
-describe.skipIf(reason !== undefined)("a throwaway network", () => {
+describeWith("namespaces")("a throwaway network", () => {
   test("joins two namespaces over IPv4 and IPv6, from each client address", async () => {
     using network = new Network({ clients: 2 });
     await using server = await startServer(network.gate, "--host", "::", "--port", "5000");

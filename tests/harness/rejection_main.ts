@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import process from "node:process";
 import { Client } from "../../src/core/client.ts";
-import { newCounters } from "../../src/core/counters.ts";
+import { newConnectionCounters } from "../../src/core/counters.ts";
 import { Rejection } from "../../src/gate/rejection.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import { silentEvents } from "../../src/runtime/types.ts";
@@ -14,7 +14,7 @@ import { sleep } from "./wait.ts";
 /** A reset on loopback is there before the next turn of the event loop. */
 const settledMs = 200;
 
-const counters = newCounters();
+const counters = newConnectionCounters();
 const log: string[] = [];
 const rejection = new Rejection(
   counters,

@@ -13,10 +13,10 @@ export const attachCases: readonly KernelCase[] = [
       await using sandbox = new Sandbox(native);
       const fence = await sandbox.open({ interfaces: ["lo", sandbox.network.device] });
       const status = fence.status();
-      assert.equal(status.attach, "generic");
-      assert.match(status.reason ?? "", /no native XDP: the driver does not have it \(EOPNOTSUPP\)/);
+      assert.equal(status.weakest?.attach, "generic");
+      assert.match(status.weakest?.reason ?? "", /no native XDP: the driver does not have it \(EOPNOTSUPP\)/);
       assert.deepEqual(
-        status.interfaces.map(({ name, attach }) => [name, attach]),
+        status.places.map(({ name, attach }) => [name, attach]),
         [
           ["lo", "generic"],
           [sandbox.network.device, "native"],
@@ -36,8 +36,8 @@ export const attachCases: readonly KernelCase[] = [
       const holder = /prog\/xdp id (\d+)/.exec(shell("ip", "link", "show", "dev", sandbox.network.device))?.[1];
       const fence = await sandbox.open();
       const status = fence.status();
-      assert.equal(status.attach, "tc");
-      assert.equal(status.reason, `no XDP: program "reader" (id ${holder}) is attached there (EBUSY)`);
+      assert.equal(status.weakest?.attach, "tc");
+      assert.equal(status.weakest?.reason, `no XDP: program "reader" (id ${holder}) is attached there (EBUSY)`);
       sandbox.ban(fence, "10.77.1.1");
       sandbox.ban(fence, "fd77:0:1::/64");
       assert.equal(await sandbox.connects("10.77.1.1"), false);
@@ -47,7 +47,7 @@ export const attachCases: readonly KernelCase[] = [
       fence.close(true);
       assert.equal(await sandbox.connects("10.77.1.1"), false);
       const second = await sandbox.open();
-      assert.equal(second.status().attach, "tc");
+      assert.equal(second.status().weakest?.attach, "tc");
       second.close(false);
       assert.equal(await sandbox.connects("10.77.1.1"), true);
       assert.match(shell("ip", "link", "show", "dev", sandbox.network.device), new RegExp(`prog/xdp id ${holder}`));
@@ -63,12 +63,12 @@ export const attachCases: readonly KernelCase[] = [
       sandbox.ban(fence, "10.77.1.1");
       network.cut();
       fence.tick(sandbox.nowMs());
-      assert.equal(fence.status().attach, "none");
-      assert.equal(fence.status().reason, "the interface is not there");
+      assert.equal(fence.status().weakest?.attach, "none");
+      assert.equal(fence.status().weakest?.reason, "the interface is not there");
       fence.tick(sandbox.nowMs());
       network.join();
       fence.tick(sandbox.nowMs());
-      assert.deepEqual([fence.status().attach, fence.status().reason], ["native", undefined]);
+      assert.deepEqual([fence.status().weakest?.attach, fence.status().weakest?.reason], ["native", undefined]);
       assert.equal(fence.status().proof?.passed, true);
       assert.equal(await sandbox.connects("10.77.1.1"), false);
       assert.equal(await sandbox.connects("10.77.1.2"), true);
@@ -83,7 +83,7 @@ export const attachCases: readonly KernelCase[] = [
       assert.doesNotMatch(shell("ip", "link", "show", "dev", sandbox.network.device), /xdp/);
       fence.tick(sandbox.nowMs());
       assert.match(shell("ip", "link", "show", "dev", sandbox.network.device), /xdp/);
-      assert.equal(fence.status().attach, "native");
+      assert.equal(fence.status().weakest?.attach, "native");
     },
   },
   {
@@ -94,7 +94,7 @@ export const attachCases: readonly KernelCase[] = [
       const { device } = sandbox.network;
       const filters = (): string => shell("tc", "filter", "show", "dev", device, "ingress");
       const first = await sandbox.open({ ladder: ["clsact"] });
-      assert.deepEqual([first.status().attach, first.status().proof?.passed], ["tc", true]);
+      assert.deepEqual([first.status().weakest?.attach, first.status().proof?.passed], ["tc", true]);
       sandbox.ban(first, "10.77.1.1");
       assert.equal(await sandbox.connects("10.77.1.1"), false);
       assert.equal(await sandbox.connects("10.77.1.2"), true);
@@ -125,7 +125,7 @@ export const attachCases: readonly KernelCase[] = [
       const first = await sandbox.open({ ladder: ["clsact"] });
       first.close(true);
       const second = await sandbox.open();
-      assert.equal(second.status().attach, "native");
+      assert.equal(second.status().weakest?.attach, "native");
       assert.doesNotMatch(shell("tc", "filter", "show", "dev", sandbox.network.device, "ingress"), /gate_tc/);
     },
   },
@@ -135,8 +135,11 @@ export const attachCases: readonly KernelCase[] = [
       await using sandbox = new Sandbox(native);
       attachReader(sandbox, loadReader(sandbox, undefined));
       const fence = await sandbox.open({ ladder: ["native", "generic"] });
-      assert.equal(fence.status().attach, "none");
-      assert.match(fence.status().reason ?? "", /^no XDP: program "reader" \(id \d+\) is attached there \(EBUSY\)$/);
+      assert.equal(fence.status().weakest?.attach, "none");
+      assert.match(
+        fence.status().weakest?.reason ?? "",
+        /^no XDP: program "reader" \(id \d+\) is attached there \(EBUSY\)$/,
+      );
       assert.equal(fence.status().proof, undefined);
       assert.equal(fence.ask(prefix("10.77.1.1")), undefined);
       sandbox.ban(fence, "10.77.1.1");

@@ -80,7 +80,7 @@ export const documentedMapCases: readonly KernelCase[] = [
       for (const client of [1, 2]) assert.equal(await sandbox.connects(sandbox.network.clientIpv4(client)), false);
       assert.equal(await sandbox.connects(sandbox.network.clientIpv4(3)), true);
       const record = fence.record(prefix("10.77.1.1"));
-      assert.equal(record?.foreign, true);
+      assert.equal(record?.origin, "foreign");
       assert.equal(record?.expiresMs, Number.POSITIVE_INFINITY);
       sandbox.ban(fence, "10.77.1.1", 1000);
       assert.equal(fence.drop(prefix("10.77.1.1")), false);
@@ -125,7 +125,12 @@ export const documentedMapCases: readonly KernelCase[] = [
       assert.equal(await sandbox.connects("10.77.1.1"), false);
       while (sandbox.nowMs() < expiresMs + 20) shell("sleep", "0.05");
       assert.equal(await sandbox.connects("10.77.1.1"), true);
-      const endless = { prefix: prefix("10.77.1.2"), expiresMs: Number.POSITIVE_INFINITY, reason: "manual" };
+      const endless = {
+        prefix: prefix("10.77.1.2"),
+        expiresMs: Number.POSITIVE_INFINITY,
+        reason: "manual",
+        origin: "sniffer" as const,
+      };
       assert.equal(fence.put(endless).kind, "enforced");
       assert.equal(fence.record(endless.prefix)?.expiresMs, Number.POSITIVE_INFINITY);
       assert.equal(await sandbox.connects("10.77.1.2"), false);
@@ -142,6 +147,7 @@ export const documentedMapCases: readonly KernelCase[] = [
           prefix: prefix(`192.0.2.${index % 250}`.replace("192.0.2", index < 250 ? "192.0.2" : "198.51.100")),
           expiresMs: sandbox.nowMs() + 60_000,
           reason: "HTTP",
+          origin: "sniffer" as const,
         }));
         const outcomes = fence.putMany(entries);
         const enforced = outcomes.filter(({ kind }) => kind === "enforced").length;
@@ -184,21 +190,26 @@ export const documentedMapCases: readonly KernelCase[] = [
       const fence = await sandbox.open();
       const status = fence.status();
       assert.match(status.managedBy ?? "", /^program "reader" \(id \d+\)$/);
-      assert.equal(status.attach, "native");
+      assert.equal(status.weakest?.attach, "native");
       sandbox.ban(fence, "10.77.1.1");
       assert.equal(await sandbox.connects("10.77.1.1"), false);
-      const outcome = fence.put({ prefix: prefix("fd77:0:1::/64"), expiresMs: sandbox.nowMs() + 1000, reason: "HTTP" });
+      const outcome = fence.put({
+        prefix: prefix("fd77:0:1::/64"),
+        expiresMs: sandbox.nowMs() + 1000,
+        reason: "HTTP",
+        origin: "sniffer" as const,
+      });
       assert.equal(outcome.kind, "failed");
       assert.match(outcome.kind === "failed" ? outcome.message : "", /single IPv4 addresses only.*"fd77:0:1::\/64"/);
       assert.equal(shell("bpftool", "net", "show", "dev", sandbox.network.device), before);
       assert.deepEqual(pins(sandbox.map), [sandbox.map, `${sandbox.map}_reader`]);
       // The reader goes: nothing is blocked any more, and status says so.
       shell("ip", "link", "set", "dev", sandbox.network.device, "xdp", "off");
-      assert.match(fence.status().reason ?? "", /reads the map and is not attached here/);
+      assert.match(fence.status().weakest?.reason ?? "", /reads the map and is not attached here/);
       shell("rm", reader);
       fence.tick(sandbox.nowMs());
       assert.equal(fence.status().managedBy, undefined);
-      assert.match(fence.status().reason ?? "", /is gone/);
+      assert.match(fence.status().weakest?.reason ?? "", /is gone/);
       fence.close(false);
       assert.deepEqual(dump(sandbox.path), []);
     },

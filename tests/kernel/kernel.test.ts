@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { test } from "bun:test";
+// The cases under Bun.
 import { native } from "../../src/runtime/bun_ffi.ts";
-import { noNamespaces } from "../harness/netns.ts";
+import { testWith } from "../harness/needs.ts";
 import { kernelCases } from "./kernel_cases.ts";
 
-const reason = noNamespaces();
-for (const { name, run } of kernelCases) {
-  if (reason === undefined) test(name, async () => await run(native), 30_000);
-  else test.skip(`${name} (${reason})`, () => {});
-}
+const kernelTest = testWith("namespaces");
+for (const { name, run } of kernelCases) kernelTest(name, async () => await run(native), 30_000);

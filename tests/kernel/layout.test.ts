@@ -53,7 +53,7 @@ test("a ban keeps its times to the nanosecond and what it counted", () => {
   const view = new DataView(value.buffer);
   view.setBigUint64(8, 7n, true);
   view.setBigUint64(16, 2n ** 40n, true);
-  writeBan(123_456_789.000_001, reasonHash("HTTP"), value, 0);
+  writeBan({ expiresMs: 123_456_789.000_001, reason: reasonHash("HTTP"), origin: 4 }, value, 0);
   expect(view.getBigUint64(0, true)).toBe(123_456_789_000_001n);
   expect(readBan(value, 0)).toEqual({
     expiresMs: 123_456_789.000_001,
@@ -61,12 +61,12 @@ test("a ban keeps its times to the nanosecond and what it counted", () => {
     bytes: 2 ** 40,
     lastSeenMs: undefined,
     reason: reasonHash("HTTP"),
-    byTtgate: true,
+    origin: 4,
   });
-  writeBan(Number.POSITIVE_INFINITY, 0, value, 0);
+  writeBan({ expiresMs: Number.POSITIVE_INFINITY, reason: 0, origin: 0 }, value, 0);
   expect(view.getBigUint64(0, true)).toBe(0n);
   expect(readBan(value, 0).expiresMs).toBe(Number.POSITIVE_INFINITY);
-  writeBan(-5, 0, value, 0);
+  writeBan({ expiresMs: -5, reason: 0, origin: 0 }, value, 0);
   expect(readBan(value, 0).expiresMs).toBeLessThan(1);
 });
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Giving privileges up leaves a fence that works. In a process of its own: there is no way back.
 import assert from "node:assert/strict";
+import { TempDir } from "../harness/temp_dir.ts";
 import type { KernelCase } from "./kernel_case.ts";
-import { bpffs, pins, Sandbox, script, shell } from "./sandbox.ts";
+import { pins, Sandbox, script, shell } from "./sandbox.ts";
 
 const inUse = ["CAP_NET_ADMIN", "CAP_PERFMON", "CAP_BPF"];
 const works = { put: "enforced", many: ["enforced", "enforced"], dropped: true, proof: true, attach: "native" };
@@ -22,19 +23,22 @@ export const privilegesCases: readonly KernelCase[] = [
   {
     name: "privileges: another user bans, lifts and proves, with no capability left in any other thread",
     async run(native) {
+      // /sys/fs/bpf is closed to others.
+      using directory = new TempDir();
       await using sandbox = new Sandbox(native);
-      shell("mkdir", sandbox.path);
-      shell("chown", "nobody", sandbox.path);
-      const map = `${sandbox.path}/map`;
-      // The way to the directory; /sys/fs/bpf itself may be closed to others.
-      const mode = shell("stat", "-c", "%a", bpffs).trim();
-      sandbox.defer(() => shell("chmod", mode, bpffs));
-      shell("chmod", "o+x", bpffs);
+      shell("chmod", "711", directory.path);
+      const own = directory.file("bpf");
+      shell("mkdir", own);
+      shell("mount", "-t", "bpf", "-o", "mode=711", "bpf", own);
+      sandbox.defer(() => shell("umount", own));
+      shell("mkdir", `${own}/ttgate`);
+      shell("chown", "nobody", `${own}/ttgate`);
+      const map = `${own}/ttgate/map`;
       const result = JSON.parse(shell(...script("privileges_main.ts", map, sandbox.network.device, "nobody")));
       assert.deepEqual(result.works, works, JSON.stringify(result));
       assert.deepEqual(result.privileges, { userId: 65_534, capabilities: inUse, otherThreads: false });
       assert.deepEqual(result.log, []);
-      assert.equal(shell("ls", sandbox.path), "");
+      assert.equal(shell("ls", `${own}/ttgate`), "");
       assert.doesNotMatch(shell("ip", "link", "show", "dev", sandbox.network.device), /xdp/);
     },
   },

@@ -21,23 +21,29 @@ try {
     scope: "port",
     ipv6PrefixBits: 64,
     version: "0.0.1",
+    nowMs,
     log: (level, message) => log.push(`${level} ${message}`),
   });
   const privileges = await dropPrivileges({ native, pins: fence.pins, ...(user === undefined ? {} : { user }) });
-  const entry = { prefix: requirePrefix("192.0.2.1"), expiresMs: nowMs() + 60_000, reason: "manual" };
+  const entry = {
+    prefix: requirePrefix("192.0.2.1"),
+    expiresMs: nowMs() + 60_000,
+    reason: "manual",
+    origin: "operator",
+  } as const;
   const put = fence.put(entry).kind;
   const many = fence.putMany(
     ["192.0.2.0/28", "2001:db8::/64"].map((text) => ({ ...entry, prefix: requirePrefix(text) })),
   );
   fence.tick(nowMs());
   fence.prove(nowMs());
-  const { proof, attach } = fence.status();
+  const { proof, weakest } = fence.status();
   const works = {
     put,
     many: many.map(({ kind }) => kind),
     dropped: fence.drop(entry.prefix),
     proof: proof?.passed,
-    attach,
+    attach: weakest?.attach,
   };
   fence.close(false);
   console.log(JSON.stringify({ privileges, works, log: log.filter((line) => !line.startsWith("info")) }));

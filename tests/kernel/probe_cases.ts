@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { kernelVersion, type ProbeFinding, probeKernel } from "../../src/fences/xdp/proof/probe.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { attachReader, loadReader } from "./other_program.ts";
-import { makeDocumentedMap, pins, Sandbox, script, shell } from "./sandbox.ts";
+import { makeDocumentedMap, pins, runAsNobody, Sandbox, shell } from "./sandbox.ts";
 
 function lines(findings: readonly ProbeFinding[], name: string): string[] {
   return findings.filter((finding) => finding.name === name).map(({ state, found }) => `${state} ${found}`);
@@ -55,9 +55,8 @@ export const probeCases: readonly KernelCase[] = [
     name: "probe: without privilege it names what is missing and does not fail",
     async run(native) {
       await using sandbox = new Sandbox(native);
-      const probe = script("probe_main.ts", sandbox.map, sandbox.network.device);
-      const drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
-      const findings = JSON.parse(shell(...drop, ...probe)) as ProbeFinding[];
+      const probed = runAsNobody("probe_main.ts", sandbox.map, sandbox.network.device);
+      const findings = JSON.parse(probed) as ProbeFinding[];
       assert.deepEqual(lines(findings, "privilege"), ["bad missing: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"]);
       assert.match(lines(findings, "program").join(), /^bad The kernel block needs root or the capabilities/);
       assert.match(lines(findings, "map").join(), /^bad .*EACCES/);

@@ -5,12 +5,13 @@
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createServer, type Server } from "node:net";
+import { resolve } from "node:path";
 import process from "node:process";
 import { type Prefix, parsePrefix } from "../../src/core/address.ts";
 import type { Fence } from "../../src/core/bans/fence.ts";
 import { openXdpFence } from "../../src/fences/xdp/open.ts";
 import type { XdpFenceOptions } from "../../src/fences/xdp/options.ts";
-import type { KernelFence } from "../../src/fences/xdp/xdp_fence.ts";
+import type { XdpFence } from "../../src/fences/xdp/xdp_fence.ts";
 import { bootClock } from "../../src/kernel/clock.ts";
 import { check } from "../../src/kernel/errno.ts";
 import { cString } from "../../src/kernel/native_bytes.ts";
@@ -24,13 +25,13 @@ export const bpffs = "/sys/fs/bpf";
 export const guardedPort = 5000;
 export const otherPort = 5001;
 
-/** Runs a program and expects it to work. */
 /** The map that operators make: IPv4 addresses, seconds. */
 export function makeDocumentedMap(path: string): void {
   const geometry = "type hash key 4 value 4 entries 8 name t";
   shell("bpftool", "map", "create", path, ...geometry.split(" "));
 }
 
+/** Runs a program and expects it to work. */
 export function shell(...argv: readonly string[]): string {
   const [program = "", ...args] = argv;
   const result = spawnSync(program, args, { encoding: "utf8" });
@@ -43,6 +44,23 @@ export function script(name: string, ...args: readonly string[]): string[] {
   const path = new URL(name, import.meta.url).pathname;
   const run = process.versions["deno"] === undefined ? [] : ["run", "--no-check", "--allow-all"];
   return [process.execPath, ...run, path, ...args];
+}
+
+const root = resolve(new URL("../..", import.meta.url).pathname);
+const openClone = "/run/ttgate/clone";
+
+/** Shows the clone ($0) to everybody, also from under a directory that is its owner's alone, and runs "$@" as nobody. */
+const asNobody = `
+  mount -t tmpfs -o mode=755 tmpfs /run/ttgate
+  mkdir /run/ttgate/upper /run/ttgate/work ${openClone}
+  mount -t overlay overlay -o "lowerdir=$0,upperdir=/run/ttgate/upper,workdir=/run/ttgate/work" ${openClone}
+  cd ${openClone}
+  exec setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"`;
+
+/** Runs a script of this directory as a user without any privilege. @returns what it printed. */
+export function runAsNobody(name: string, ...args: readonly string[]): string {
+  const command = script(name, ...args).map((word) => word.replace(root, openClone));
+  return shell("unshare", "--mount", "--propagation", "private", "--", "bash", "-euc", asNobody, root, ...command);
 }
 
 /** Names in the bpf file system that begin so. */
@@ -100,7 +118,7 @@ export class Sandbox implements AsyncDisposable {
     this.#undo.push(step);
   }
 
-  async open(changes: Partial<XdpFenceOptions> = {}): Promise<KernelFence> {
+  async open(changes: Partial<XdpFenceOptions> = {}): Promise<XdpFence> {
     const fence = await openXdpFence({
       native: this.native,
       map: this.map,
@@ -109,6 +127,8 @@ export class Sandbox implements AsyncDisposable {
       scope: "port",
       ipv6PrefixBits: 64,
       version: "0.0.1",
+      nowMs: this.nowMs,
+      patienceMs: 0,
       reasons: ["HTTP"],
       log: (level, message) => this.log.push(`${level} ${message}`),
       ...changes,
@@ -118,7 +138,12 @@ export class Sandbox implements AsyncDisposable {
   }
 
   ban(fence: Fence, source: string, forMs = 60_000): void {
-    const outcome = fence.put({ prefix: prefix(source), expiresMs: this.nowMs() + forMs, reason: "HTTP" });
+    const outcome = fence.put({
+      prefix: prefix(source),
+      expiresMs: this.nowMs() + forMs,
+      reason: "HTTP",
+      origin: "sniffer",
+    });
     if (outcome.kind !== "enforced") throw new Error(`Ban of ${source}: ${JSON.stringify(outcome)}`);
   }
 

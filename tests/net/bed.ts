@@ -3,20 +3,21 @@
 // servers. Time is the test's own: deadlines come when it lets them.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
+import { configSchema } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
-import { Bans, type Evidence } from "../../src/core/bans/bans.ts";
-import { Enforcement } from "../../src/core/bans/enforcement.ts";
-import { NeverBan } from "../../src/core/bans/never_ban.ts";
-import type { Client } from "../../src/core/client.ts";
-import { type Counters, LatencyHistogram, newCounters } from "../../src/core/counters.ts";
+import type { Bans } from "../../src/core/bans/bans.ts";
+import { Events } from "../../src/core/bans/events.ts";
+import type { Fence } from "../../src/core/bans/fence.ts";
+import type { BanCounters, ConnectionCounters } from "../../src/core/counters.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
-import { acceptor } from "../../src/gate/acceptor.ts";
-import { Observer, type ObserverOptions } from "../../src/gate/observation.ts";
-import { Sessions } from "../../src/gate/sessions.ts";
-import { type UpstreamAddress, type UpstreamStatus, Upstreams } from "../../src/gate/upstreams.ts";
+import { DaemonBans } from "../../src/daemon/bans.ts";
+import { Gate } from "../../src/gate/gate.ts";
+import type { StrikeLimits } from "../../src/gate/observer.ts";
+import type { Sessions } from "../../src/gate/sessions.ts";
+import type { UpstreamAddress, UpstreamStatus, Upstreams } from "../../src/gate/upstreams.ts";
+import type { Recorder } from "../../src/recording/recorder.ts";
 import { runtime } from "../../src/runtime/bun.ts";
-import type { Listener, Runtime } from "../../src/runtime/types.ts";
-import { Banning } from "../../src/sources/banning.ts";
+import type { Runtime } from "../../src/runtime/types.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
 import { patienceMs, sleep } from "../harness/wait.ts";
 
@@ -153,70 +154,88 @@ export interface BedOptions {
   readonly onLog?: () => void;
   /** Instead of the TapeTrack profile's. */
   readonly sniffer?: Sniffer;
-  /** Who judges beyond the first packet. */
-  readonly observer?: Pick<ObserverOptions, "recorder" | "refusedLimit" | "undecidedLimit"> | undefined;
+  /** What becomes of first packets beyond their verdict; strikes are not counted without it. */
+  readonly observer?: Partial<StrikeLimits> & { readonly recorder?: Recorder };
+  readonly fence?: Fence;
 }
 
+/** A gate as the daemon makes it, before a desk of its own without a kernel. */
 export class Bed implements AsyncDisposable {
-  readonly counters: Counters = newCounters();
-  readonly sessions = new Sessions(64);
-  readonly bans = new Bans(10_000, 64);
-  readonly upstreams: Upstreams;
+  readonly gate: Gate;
+  readonly daemonBans: DaemonBans;
   readonly changes: UpstreamStatus[] = [];
   readonly log: string[] = [];
   readonly #clients: Peer[] = [];
-  #listener: Listener | undefined;
-  #observer: Observer | undefined;
   #skewMs = 0;
 
   private constructor(options: BedOptions) {
-    const connectUpstream = options.connect?.(runtime.connect) ?? runtime.connect;
-    this.upstreams = new Upstreams(options.upstreams, connectUpstream, (status) => {
-      this.changes.push(status);
-      this.#observer?.upstreamChanged(status.reachable === true);
+    const nowMs = () => this.nowMs();
+    const dryRun = options.dryRun ?? false;
+    this.daemonBans = new DaemonBans({
+      ...{ dryRun, nowMs, maxBans: 10_000, ipv6Bits: 64, neverBan: [], fence: options.fence },
+      events: new Events(16, 0),
+      timeoutMs: () => 60_000,
+      log: (_level, message) => {
+        this.log.push(message);
+        options.onLog?.();
+      },
     });
+    const { observer } = options;
+    const sniffer = options.sniffer ?? loadSniffer("tapetrack");
+    this.gate = new Gate({
+      config: {
+        ...configSchema.parse({}),
+        listen: { host: options.listenHost ?? host, port: 0 },
+        upstream: [...options.upstreams],
+        "dry-run": dryRun,
+        "first-packet": options.firstPacketMs ?? 10_000,
+        "max-connections": options.maxConnections ?? 100_000,
+        "max-per-source": options.maxPerSource ?? 0,
+        judge: observer?.refused === undefined ? "none" : "upstream",
+        strikes: observer?.refused ?? 5,
+      },
+      sniffer: { ...sniffer, undecidedLimit: observer?.undecided },
+      runtime: { ...runtime, connect: options.connect?.(runtime.connect) ?? runtime.connect },
+      desk: {
+        refuses: (client) => this.daemonBans.desk.refuses(client),
+        isFenced: (client) => this.daemonBans.desk.isFenced(client),
+        ban: (client, offence) => {
+          options.onBan?.();
+          return this.daemonBans.desk.ban(client, offence);
+        },
+      },
+      recorder: observer?.recorder,
+      log: () => {},
+      nowMs,
+      upstreamChanged: (status) => this.changes.push(status),
+    });
+    this.daemonBans.enforcement.follow(this.gate);
   }
 
   static async open(options: BedOptions): Promise<Bed> {
     const bed = new Bed(options);
-    const { counters, sessions, upstreams } = bed;
-    const nowMs = () => bed.nowMs();
-    const enforcement = new Enforcement(bed.bans, new NeverBan(), undefined, counters);
-    const log = (_level: string, message: string) => {
-      bed.log.push(message);
-      options.onLog?.();
-    };
-    const banning = new Banning(enforcement, sessions, counters, log, {
-      ...{ timeoutMs: 60_000, ipv6Bits: 64, nowMs, dryRun: options.dryRun ?? false },
-      latency: new LatencyHistogram(),
-    });
-    const ban = (client: Client, protocol: string, evidence: Evidence) => {
-      options.onBan?.();
-      banning.client(client, protocol, evidence);
-    };
-    if (options.observer !== undefined)
-      bed.#observer = new Observer({ ...options.observer, gatePort: 5000, nowMs, ban });
-    bed.#listener = await runtime.listen({
-      host: options.listenHost ?? host,
-      port: 0,
-      accept: acceptor({
-        ...{ counters, sessions, upstreams, nowMs },
-        sniffer: options.sniffer ?? loadSniffer("tapetrack"),
-        dryRun: options.dryRun ?? false,
-        firstPacketMs: options.firstPacketMs ?? 10_000,
-        ipv6Bits: 64,
-        maxConnections: options.maxConnections ?? 100_000,
-        maxConnectionsPerSource: options.maxPerSource ?? 0,
-        reject: (socket) => socket.reset(),
-        refuses: (client) => enforcement.refuses(client, nowMs()),
-        ...{ ban, observer: bed.#observer },
-      }),
-    });
+    await bed.gate.listen();
     return bed;
   }
 
+  get counters(): ConnectionCounters & BanCounters {
+    return { ...this.gate.counters, ...this.daemonBans.counters };
+  }
+
+  get sessions(): Sessions {
+    return this.gate.sessions;
+  }
+
+  get upstreams(): Upstreams {
+    return this.gate.upstreams;
+  }
+
+  get bans(): Bans {
+    return this.daemonBans.enforcement.bans;
+  }
+
   get port(): number {
-    return this.#listener?.local.port ?? 0;
+    return this.gate.port ?? 0;
   }
 
   nowMs(): number {
@@ -226,8 +245,7 @@ export class Bed implements AsyncDisposable {
   /** Lets time go by and the deadlines come. */
   pass(ms: number): void {
     this.#skewMs += ms;
-    this.sessions.expire(this.nowMs());
-    this.#observer?.tick();
+    this.gate.tick(this.nowMs());
   }
 
   /** A connection from an address of the loopback network. */
@@ -253,7 +271,7 @@ export class Bed implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { socket } of this.#clients) socket.destroy();
     this.sessions.cutAll();
-    this.#listener?.close();
+    this.gate.close();
     await until("the end of all sessions", () => this.sessions.size === 0);
   }
 }

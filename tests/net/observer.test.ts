@@ -31,7 +31,7 @@ async function welcome(bed: Bed, from: string): Promise<void> {
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
 describe("--judge upstream", () => {
-  const judge: BedOptions["observer"] = { recorder: undefined, refusedLimit: 3, undecidedLimit: undefined };
+  const judge: NonNullable<BedOptions["observer"]> = { refused: 3 };
 
   /** A gate that has seen the server welcome somebody. */
   async function settled(server: Server): Promise<Bed> {
@@ -54,9 +54,9 @@ describe("--judge upstream", () => {
       await bed.idle();
     }
     const [ban] = bed.bans.all();
-    expect(ban).toMatchObject({ protocol: "refused", prefix: { text: "127.3.0.2" } });
+    expect(ban).toMatchObject({ reason: "refused", origin: "server", prefix: { text: "127.3.0.2" } });
     expect(hex(ban?.evidence?.firstBytes ?? new Uint8Array(0))).toBe(hex(bad).slice(0, 128));
-    expect(bed.log.at(-1)).toContain("the server hung up on it again and again at port 5000");
+    expect(bed.log.at(-1)).toContain(`the server hung up on it again and again at port ${bed.port}`);
     expect([bed.bans.size, bed.counters.foreign]).toEqual([1, 0]);
   });
 
@@ -97,7 +97,7 @@ describe("--judge upstream", () => {
 });
 
 describe("a profile's strikes", () => {
-  const strikes: BedOptions["observer"] = { recorder: undefined, refusedLimit: undefined, undecidedLimit: 3 };
+  const strikes: NonNullable<BedOptions["observer"]> = { undecided: 3 };
 
   async function undecided(bed: Bed, from: string, bytes: Uint8Array): Promise<void> {
     const client = await bed.accepted(from);
@@ -114,7 +114,7 @@ describe("a profile's strikes", () => {
       await undecided(bed, "127.3.0.2", Uint8Array.of(0x93, visit));
     }
     const [ban] = bed.bans.all();
-    expect(ban).toMatchObject({ protocol: "undecided", prefix: { text: "127.3.0.2" } });
+    expect(ban).toMatchObject({ reason: "undecided", origin: "strikes", prefix: { text: "127.3.0.2" } });
     expect([...(ban?.evidence?.firstBytes ?? [])]).toEqual([0x93, 2]);
   });
 
@@ -164,7 +164,7 @@ test("a recording holds every connection that said something, and what the serve
   const bad = friendly("bad");
   await using server = await judging(bad);
   const recorder = new Recorder({ file, limitBytes: 1_000_000, log: () => {} });
-  const observer = { recorder, refusedLimit: undefined, undecidedLimit: undefined };
+  const observer = { recorder };
   await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], observer });
   const good = friendly("good");
   for (const [index, bytes] of [good, bad, request, Uint8Array.of(0x93)].entries()) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
-import process from "node:process";
 import { parseRecording, type Recording } from "../../src/core/learn/recording.ts";
 import { Recorder } from "../../src/recording/recorder.ts";
+import { testWith } from "../harness/needs.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { Undo } from "../harness/undo.ts";
 import { until } from "./bed.ts";
@@ -79,7 +80,7 @@ describe("is told once, and goes on, when the file", () => {
     expect(recorder.status()).toMatchObject({ connections: 0, dropped: 2 });
   });
 
-  test.skipIf(process.getuid?.() !== 0)("system is full", async () => {
+  testWith("root")("system is full", async () => {
     using undo = new Undo();
     const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=16k", "tmpfs", directory.path]);
     expect(mounted.status).toBe(0);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a connection up to the relay, and every way in which it ends before.
+
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import type { Fence } from "../../src/core/bans/fence.ts";
 import { freePort } from "../harness/ports.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
 import {
@@ -71,7 +73,7 @@ describe("a stranger", () => {
     stranger.send(`GET /\u001b[2J\r\n${"x".repeat(200)}`);
     await until("a reset", () => stranger.wasReset);
     const [ban] = bed.bans.all();
-    expect(ban).toMatchObject({ protocol: "http", by: "sniffer", prefix: { text: "127.3.0.1" } });
+    expect(ban).toMatchObject({ reason: "http", origin: "sniffer", prefix: { text: "127.3.0.1" } });
     expect(ban?.evidence).toMatchObject({
       clientAddress: "127.3.0.1",
       clientPort,
@@ -432,4 +434,25 @@ test("five thousand that come and break off leave nothing behind", async () => {
   expect(relayed + undecided).toBeLessThanOrEqual(5001);
   expect(bed.upstreams.status()).toMatchObject([{ active: 0, reachable: true }]);
   expect(bed.bans.size).toBe(0);
+});
+
+test("from the first bytes to the fence it is few steps, each in its place", async () => {
+  await using server = await Server.open();
+  let stack = "";
+  const fence = {
+    mapOf: () => "map",
+    put() {
+      stack = new Error("here").stack ?? "";
+      return { kind: "enforced" };
+    },
+    dropMany: () => 0,
+  } as unknown as Fence;
+  await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], fence });
+  const stranger = await bed.accepted();
+  stranger.send(request);
+  await until("a ban", () => stack !== "");
+  const frames = stack.split("\n").filter((line) => line.includes("/src/"));
+  const files = new Set(frames.map((line) => /src\/[\w/]+\.ts/.exec(line)?.[0]));
+  // Behind this fence are four more of each: the XDP fence, its maps, one of them, the system call.
+  expect([frames.length <= 6, files.size <= 6, frames]).toEqual([true, true, frames]);
 });

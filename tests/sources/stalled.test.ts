@@ -23,13 +23,13 @@ function bed(): Bed {
   const welcome = new Set<string>();
   const told: string[] = [];
   const stalled = new Stalled({
-    connections: { undecided: () => open, isWelcome: ({ text }) => welcome.has(text) },
+    connections: () => ({ undecided: () => open, isWelcome: ({ text }) => welcome.has(text) }),
     ipv6Bits: 64,
     firstPacketMs,
     sniffer: () => sniffer,
-    ban: (client, protocol, { firstBytes, clientPort, gatePort, bet }) =>
+    ban: (client, { reason, evidence }) =>
       void told.push(
-        `ban ${client.sourceText} ${protocol} ${firstBytes.length} ${clientPort}>${gatePort} ${bet?.expert ?? "-"}`,
+        `ban ${client.sourceText} ${reason} ${evidence?.firstBytes.length} ${evidence?.clientPort}>${evidence?.gatePort} ${evidence?.bet?.expert ?? "-"}`,
       ),
     strike: (client, bytes) => void told.push(`strike ${client.sourceText} ${bytes.length}`),
   });

@@ -4,16 +4,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { requirePrefix } from "../../src/core/address.ts";
-import { Bans } from "../../src/core/bans/bans.ts";
-import { Enforcement } from "../../src/core/bans/enforcement.ts";
 import { Events } from "../../src/core/bans/events.ts";
-import { NeverBan } from "../../src/core/bans/never_ban.ts";
 import { Client } from "../../src/core/client.ts";
-import { LatencyHistogram, newCounters } from "../../src/core/counters.ts";
-import { Sessions } from "../../src/gate/sessions.ts";
+import { DaemonBans } from "../../src/daemon/bans.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { HttpServer } from "../../src/runtime/types.ts";
-import { Banning } from "../../src/sources/banning.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
 import { type StatusSource, statusApp } from "../../src/status/routes.ts";
 import { waitFor } from "../harness/wait.ts";
@@ -29,23 +24,21 @@ const evidence = {
 let clock: { nowMs: number };
 let events: Events;
 let streams: EventStreams;
-let enforcement: Enforcement;
-let banning: Banning;
-let dryRun: Banning;
+let bans: DaemonBans;
+let dryRun: DaemonBans;
 let server: HttpServer;
 let url: string;
 
 beforeEach(async () => {
   clock = { nowMs: 1_000_000 };
   const nowMs = () => clock.nowMs;
-  const counters = newCounters();
   events = new Events(1024, 7000);
-  const neverBan = new NeverBan([{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }]);
-  enforcement = new Enforcement(new Bans(3, 64), neverBan, undefined, counters, events);
-  const options = { timeoutMs: 60_000, ipv6Bits: 64, nowMs, latency: new LatencyHistogram(), events };
-  banning = new Banning(enforcement, new Sessions(64), counters, () => {}, options);
-  const nobody = new Enforcement(new Bans(3, 64), neverBan, undefined, counters);
-  dryRun = new Banning(nobody, new Sessions(64), counters, () => {}, { ...options, dryRun: true });
+  const options = {
+    ...{ maxBans: 3, ipv6Bits: 64, timeoutMs: () => 60_000, fence: undefined, events, nowMs, log: () => {} },
+    neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
+  };
+  bans = new DaemonBans({ ...options, dryRun: false });
+  dryRun = new DaemonBans({ ...options, dryRun: true });
   streams = new EventStreams(events, nowMs);
   const source = { follow: (id: string | undefined) => streams.open(id) } as StatusSource;
   const app = statusApp(source, { token: "t", closed: false });
@@ -101,13 +94,13 @@ class Following implements AsyncDisposable {
 }
 
 function ban(number: number): void {
-  banning.operator(`192.0.2.${number}`);
+  bans.operator.ban(`192.0.2.${number}`, undefined, false);
 }
 
 describe("what is told", () => {
   test("a ban by the sniffer, with all that belongs to it, and its end", async () => {
     await using following = await Following.open();
-    banning.client(new Client("192.0.2.1", 4711, 64), "http", evidence);
+    bans.desk.ban(new Client("192.0.2.1", 4711, 64), { origin: "sniffer", reason: "http", evidence });
     const [told] = await following.first(1);
     expect(told).toEqual({
       type: "ban",
@@ -121,26 +114,30 @@ describe("what is told", () => {
     });
     expect(Math.abs(Date.now() - Date.parse(String(told?.["at"])))).toBeLessThan(5000);
     clock.nowMs += 60_000;
-    enforcement.sweep(clock.nowMs);
+    bans.enforcement.sweep(clock.nowMs);
     const [, end] = await following.first(2);
     expect(end).toMatchObject({ type: "end", source: "192.0.2.1", by: "time", seconds: 0, kernel: null });
   });
 
   test("each kind of thing that happens", async () => {
     await using following = await Following.open();
-    banning.operator("192.0.2.1", Number.POSITIVE_INFINITY);
-    banning.lift("192.0.2.1");
-    banning.client(new Client("198.51.100.7", 1, 64), "tls", evidence);
-    dryRun.client(new Client("2001:db8::1", 1, 64), "ssh", evidence);
+    bans.operator.ban("192.0.2.1", Number.POSITIVE_INFINITY, false);
+    bans.operator.lift("192.0.2.1");
+    bans.desk.ban(new Client("198.51.100.7", 1, 64), { origin: "sniffer", reason: "tls", evidence });
+    dryRun.desk.ban(new Client("2001:db8::1", 1, 64), { origin: "sniffer", reason: "ssh", evidence });
     const lines = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "2001:db8::/48"];
-    banning.operatorSlice(
+    bans.operator.banSlice(
       lines.map((text, index) => ({ number: index + 1, text, forMs: 1000 * (index + 1) })),
+      "operator",
       false,
       [],
     );
-    banning.operator("192.0.2.9");
-    const record = { packets: 0, bytes: 0, lastSeenMs: undefined, foreign: false, reason: "manual" };
-    enforcement.adopt({ ...record, prefix: requirePrefix("192.0.2.2"), expiresMs: clock.nowMs + 500 }, clock.nowMs);
+    ban(9);
+    const record = { packets: 0, bytes: 0, lastSeenMs: undefined, origin: "map", reason: "manual" } as const;
+    bans.enforcement.adopt(
+      [{ ...record, prefix: requirePrefix("192.0.2.2"), expiresMs: clock.nowMs + 500 }],
+      clock.nowMs,
+    );
     events.publish({ type: "upstream", atMs: 0, upstream: "a:1", reachable: false, error: "ECONNREFUSED" });
     const told = await following.first(11);
     const brief = ({ type, source, by, seconds, upstream }: Record<string, unknown>) =>
@@ -188,10 +185,10 @@ describe("a follower", () => {
     for (let number = 1; number <= 3; number++) ban(number);
     await using again = await Following.open({ "last-event-id": "7001" });
     expect((await again.first(2)).map(({ source }) => source)).toEqual(["192.0.2.2", "192.0.2.3"]);
-    banning.lift("192.0.2.1");
+    bans.operator.lift("192.0.2.1");
     expect((await again.first(3)).map(({ type }) => type)).toEqual(["ban", "ban", "lift"]);
     await using fromNow = await Following.open();
-    banning.lift("192.0.2.2");
+    bans.operator.lift("192.0.2.2");
     expect((await fromNow.first(1)).map(({ type }) => type)).toEqual(["lift"]);
   });
 

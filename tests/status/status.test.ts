@@ -6,17 +6,15 @@ import fc from "fast-check";
 import type { Hono } from "hono";
 import { type Config, configSchema } from "../../src/config/options.ts";
 import { requirePrefix } from "../../src/core/address.ts";
-import { type Ban, Bans } from "../../src/core/bans/bans.ts";
-import { Enforcement } from "../../src/core/bans/enforcement.ts";
+import type { Ban } from "../../src/core/bans/claim.ts";
 import { Events } from "../../src/core/bans/events.ts";
-import { NeverBan } from "../../src/core/bans/never_ban.ts";
 import { Client } from "../../src/core/client.ts";
-import { LatencyHistogram, newCounters } from "../../src/core/counters.ts";
-import { GateStatus } from "../../src/daemon/status_source.ts";
-import { Sessions } from "../../src/gate/sessions.ts";
-import { Upstreams } from "../../src/gate/upstreams.ts";
+import { DaemonBans } from "../../src/daemon/bans.ts";
+import { Readiness } from "../../src/daemon/readiness.ts";
+import { DaemonStatus } from "../../src/daemon/status_source.ts";
+import { Ticker } from "../../src/daemon/ticker.ts";
+import { Gate } from "../../src/gate/gate.ts";
 import { runtime } from "../../src/runtime/bun.ts";
-import { Banning } from "../../src/sources/banning.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
 import { type StatusAccess, statusApp } from "../../src/status/routes.ts";
 import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts";
@@ -26,30 +24,34 @@ import { parsePrometheus } from "./prometheus.ts";
 
 const onUnixSocket: StatusAccess = { token: undefined, closed: false };
 
-/** A gate's parts around a clock of the test's own. */
+/** A daemon's parts around a clock of the test's own. */
 function partsOf(config: Config) {
   const clock = { nowMs: 1_000_000 };
   const nowMs = () => clock.nowMs;
-  const counters = newCounters();
-  const latency = new LatencyHistogram();
-  const sessions = new Sessions(64);
-  const neverBan = new NeverBan([{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }]);
-  const enforcement = new Enforcement(new Bans(1000, 64), neverBan, undefined, counters);
-  const options = { timeoutMs: config.timeout, ipv6Bits: 64, nowMs, latency };
-  const banning = new Banning(enforcement, sessions, counters, () => {}, options);
-  const upstreams = new Upstreams(config.upstream, runtime.connect, () => {});
-  const status = new GateStatus({
-    ...{ config, counters, latency, sessions, upstreams, enforcement, banning, nowMs },
+  const log = () => {};
+  const events = new Events(1024, 0);
+  const bans = new DaemonBans({
+    ...{ maxBans: 1000, ipv6Bits: 64, dryRun: false, fence: undefined, events, log, nowMs },
+    timeoutMs: () => config.timeout,
+    neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
+  });
+  const sniffer = { profile: "test", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) as const };
+  const { desk } = bans;
+  const gate = new Gate({ config: { ...config, "max-connections": 77 }, sniffer, runtime, desk, log, nowMs });
+  const ticker = new Ticker(log, nowMs);
+  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, nowMs });
+  readiness.phase = "serving";
+  const status = new DaemonStatus({
+    ...{ gate, bans, readiness, nowMs, fence: undefined, kernelJudge: undefined, recorder: undefined },
+    config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    fence: undefined,
-    inline: undefined,
-    recorder: undefined,
-    maxConnections: 77,
-    events: new EventStreams(new Events(1024, 0), nowMs),
+    events: new EventStreams(events, nowMs),
+    reload: () => ({ applied: [], waiting: [] }),
   });
-  status.listening = true;
-  return { status, clock, counters, latency, banning, enforcement };
+  const { enforcement, counters, latency, operator } = bans;
+  const ban = (text: string, forMs?: number) => operator.ban(text, forMs, false);
+  return { status, clock, counters, latency, enforcement, desk, gate, readiness, ban };
 }
 
 let parts: ReturnType<typeof partsOf>;
@@ -82,7 +84,7 @@ function sniffed(address: string, said: string): void {
   const firstBytes = new TextEncoder().encode(said);
   const client = new Client(address, 4711, 64);
   const evidence = { firstBytes, clientAddress: address, clientPort: 4711, gatePort: 5000 };
-  parts.banning.client(client, "http", evidence);
+  parts.desk.ban(client, { origin: "sniffer", reason: "http", evidence });
 }
 
 function sources(): string[] {
@@ -97,7 +99,7 @@ describe("reading", () => {
   test("/readyz is red, with each reason, until everything stands", async () => {
     const port = await freePort();
     open(onUnixSocket, { upstream: [`127.0.0.1:${port}`] });
-    parts.status.listening = false;
+    parts.readiness.phase = "starting";
     const red = await ask("/readyz");
     expect(red.status).toBe(503);
     expect(red.body.ready).toBe(false);
@@ -105,12 +107,12 @@ describe("reading", () => {
       "Not listening yet",
       `No upstream is reachable: 127.0.0.1:${port} (ECONNREFUSED)`,
     ]);
-    parts.status.listening = true;
+    parts.readiness.phase = "serving";
     await using _server = await serveTapeTrack({ port });
     expect((await ask("/readyz")).status).toBe(503);
     parts.clock.nowMs += 5000;
     expect(await ask("/readyz")).toMatchObject({ status: 200, body: { ready: true, reasons: [] } });
-    parts.status.draining = true;
+    parts.readiness.phase = "stopping";
     expect(await ask("/readyz")).toMatchObject({ status: 503, body: { ready: false, reasons: ["Stopping"] } });
     expect((await ask("/healthz")).status).toBe(200);
   });
@@ -118,10 +120,12 @@ describe("reading", () => {
   test("/readyz tells of a kernel that does not do what was promised", async () => {
     await using server = await serveTapeTrack({});
     open(onUnixSocket, { upstream: [`127.0.0.1:${server.port}`] });
-    const kernel = {
-      attach: "native",
-      reason: undefined,
-      interfaces: [],
+    const fence = {
+      fence: "xdp",
+      capabilities: { counts: true, ranges: true, asks: true },
+      places: [],
+      weakest: undefined,
+      ports: [5000],
       map: "/sys/fs/bpf/m",
       droppedPackets: 0,
       droppedBytes: 0,
@@ -130,13 +134,12 @@ describe("reading", () => {
       managedBy: undefined,
       proof: { passed: true, failure: undefined, atMs: 0 },
       evicts: false,
+      faults: [],
     } as const;
-    parts.status.kernel = kernel;
+    parts.status.fence = fence;
     expect((await ask("/readyz")).status).toBe(200);
-    parts.status.kernel = { ...kernel, proof: { passed: false, failure: "a banned VLAN frame passed", atMs: 0 } };
-    expect((await ask("/readyz")).body.reasons).toEqual([expect.stringContaining("a banned VLAN frame passed")]);
-    parts.status.kernel = { ...kernel, attach: "none", reason: "no interface is up" };
-    expect((await ask("/readyz")).body.reasons).toEqual([expect.stringContaining("no interface is up")]);
+    parts.status.fence = { ...fence, faults: ["A banned VLAN frame passed", "No interface is up"] };
+    expect((await ask("/readyz")).body.reasons).toEqual(["A banned VLAN frame passed", "No interface is up"]);
   });
 
   test("/status has every field of the contract", async () => {
@@ -238,7 +241,7 @@ describe("reading", () => {
 
 describe("/bans", () => {
   beforeEach(() => {
-    for (let number = 0; number < 5; number++) parts.banning.operator(`192.0.2.${number}`, 60_000);
+    for (let number = 0; number < 5; number++) parts.ban(`192.0.2.${number}`, 60_000);
   });
 
   test("lists what there is, with the total", async () => {
@@ -274,7 +277,7 @@ describe("/bans", () => {
   );
 
   test("a ban without an end has none in its row", async () => {
-    parts.banning.operator("203.0.113.9", Number.POSITIVE_INFINITY);
+    parts.ban("203.0.113.9", Number.POSITIVE_INFINITY);
     const { body } = await ask("/bans/203.0.113.9");
     expect(body).toMatchObject({ until: null, remainingSeconds: null });
   });
@@ -311,12 +314,12 @@ describe("/bans/ADDR", () => {
     ["2001:DB8:0::/64", "2001:db8::/64"],
     ["2001:db8:0:1::7", "2001:db8:0:1::7"],
   ])("%s is covered by the ban of %s", async (path, source) => {
-    for (const text of ["192.0.2.0/24", "2001:db8::/64", "2001:db8:0:1::7/128"]) parts.banning.operator(text);
+    for (const text of ["192.0.2.0/24", "2001:db8::/64", "2001:db8:0:1::7/128"]) parts.ban(text);
     expect(await ask(`/bans/${path}`)).toMatchObject({ status: 200, body: { source } });
   });
 
   test.each(["192.0.2.1", "192.0.2.0%2F24", "2001:db8::1", "2001:db8:0:1::8"])("%s is not banned", async (path) => {
-    parts.banning.operator("2001:db8:0:1::7/128");
+    parts.ban("2001:db8:0:1::7/128");
     expect(await ask(`/bans/${path}`)).toMatchObject({
       status: 404,
       body: { error: expect.stringMatching(/^Not banned/) },
@@ -527,7 +530,7 @@ describe("who may", () => {
 
   function opened(access: StatusAccess): void {
     open(access);
-    parts.banning.operator("192.0.2.1");
+    parts.ban("192.0.2.1");
   }
 
   test.each(wrong)("on loopback without the token (%j) reads and changes nothing", async (headers) => {

@@ -2,43 +2,9 @@
 // The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in
 // step by the gate. Every operation is O(1); ended bans are found without scanning.
 import { contains, isIpv4, type Prefix, widened } from "../address.ts";
-import type { BetEvidence } from "../ciphertext/bets.ts";
 import type { Client } from "../client.ts";
+import type { Ban } from "./claim.ts";
 import { Expiry } from "./expiry.ts";
-
-/** What a sniffed connection showed. */
-export interface Evidence {
-  /** At most `evidenceBytes` of the first packet. */
-  readonly firstBytes: Uint8Array;
-  readonly clientAddress: string;
-  readonly clientPort: number;
-  readonly gatePort: number;
-  /** The bet that the first packet lost, where it was that and no recogniser that told the stranger. */
-  readonly bet?: BetEvidence | undefined;
-}
-
-/**
- * `sniffer`: spoke another protocol. `operator`: a command. `map`: found in the kernel map, from before
- * or by another tool. `foreign`: the same without an end in the documented map, not ttgate's to take out.
- */
-export type BannedBy = "sniffer" | "operator" | "map" | "foreign";
-
-export interface Ban {
-  readonly prefix: Prefix;
-  /** The protocol spoken, or "manual". */
-  readonly protocol: string;
-  readonly by: BannedBy;
-  /** Milliseconds since boot. */
-  readonly sinceMs: number;
-  /** Milliseconds since boot; Infinity is without an end. */
-  readonly expiresMs: number;
-  readonly evidence: Evidence | undefined;
-  /** The kernel map that holds it; undefined: user space alone. Changed by `Bans.stand` only. */
-  standsIn?: string | undefined;
-}
-
-/** Enough to recognise a request line or a TLS hello by eye. */
-export const evidenceBytes = 64;
 
 /** The bans that stand in one map. */
 interface Standing {
@@ -71,10 +37,10 @@ export class Bans {
   /** The ban that covers a client and is still running. */
   find(client: Client, nowMs: number): Ban | undefined {
     const exact = this.#byText.get(client.sourceText);
-    if (exact !== undefined && exact.expiresMs > nowMs) return exact;
+    if (exact !== undefined && exact.untilMs > nowMs) return exact;
     for (const bits of this.#ranges.keys()) {
       const range = this.#around(client.single(), bits);
-      if (range !== undefined && range.expiresMs > nowMs) return range;
+      if (range !== undefined && range.untilMs > nowMs) return range;
     }
     return undefined;
   }
@@ -92,11 +58,11 @@ export class Bans {
   /** The ban of a prefix or of the closest range around it, if it is running. */
   covering(prefix: Prefix, nowMs: number): Ban | undefined {
     const exact = this.get(prefix);
-    if (exact !== undefined && exact.expiresMs > nowMs) return exact;
+    if (exact !== undefined && exact.untilMs > nowMs) return exact;
     const lengths = [...this.#ranges.keys(), this.#ipv6Bits].filter((bits) => bits < prefix.bits).sort((a, b) => b - a);
     for (const bits of lengths) {
       const range = this.#around(prefix, bits);
-      if (range !== undefined && range.expiresMs > nowMs) return range;
+      if (range !== undefined && range.untilMs > nowMs) return range;
     }
     return undefined;
   }
@@ -149,7 +115,7 @@ export class Bans {
     let first: Ban | undefined;
     for (const { expiry } of this.#standing.values()) {
       const ban = expiry.soonest();
-      if (ban !== undefined && (first === undefined || ban.expiresMs < first.expiresMs)) first = ban;
+      if (ban !== undefined && (first === undefined || ban.untilMs < first.untilMs)) first = ban;
     }
     return first;
   }
@@ -200,14 +166,14 @@ export class Bans {
       standing = { expiry: new Expiry(), count: 0 };
       this.#standing.set(ban.standsIn, standing);
     }
-    standing.expiry.add(ban, ban.expiresMs);
+    standing.expiry.add(ban, ban.untilMs);
     standing.count++;
   }
 
   #strike(ban: Ban): void {
     const standing = this.#standing.get(ban.standsIn);
     if (standing === undefined) return;
-    standing.expiry.remove(ban, ban.expiresMs);
+    standing.expiry.remove(ban, ban.untilMs);
     standing.count--;
   }
 

@@ -1,30 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every ban and every lift goes through here, whoever asks: never-ban list, time-out table, kernel, in
-// this order. The table is the truth; the fence (the kernel) holds as much of it as has room.
+// The one door for bans. Every claim and every lift goes through here, whoever asks: never-ban list, table,
+// fence, in this order; then whoever follows is told: connections are cut, events and log lines made. The
+// table is the truth; the fence holds as much of it as has room.
 import type { Prefix } from "../address.ts";
 import type { Client } from "../client.ts";
-import type { Counters } from "../counters.ts";
-import type { Ban, BannedBy, Bans, Evidence } from "./bans.ts";
-import type { Events, SourceEvent } from "./events.ts";
+import type { BanCounters } from "../counters.ts";
+import type { Bans } from "./bans.ts";
+import { type Ban, type Claim, type Evidence, type Origin, withClaim, withoutClaim } from "./claim.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord } from "./fence.ts";
 import { Folding } from "./folding.ts";
 import type { NeverBan, NeverBanEntry } from "./never_ban.ts";
 
 export interface BanRequest {
   readonly prefix: Prefix;
-  readonly protocol: string;
-  readonly by: BannedBy;
-  readonly forMs: number;
-  readonly evidence: Evidence | undefined;
+  readonly reason: string;
+  readonly origin: Origin;
+  /** Milliseconds since boot. */
+  readonly untilMs: number;
+  readonly evidence?: Evidence | undefined;
 }
 
 export type BanResult =
-  /** `kernel` is undefined without a fence. */
-  | { readonly kind: "banned"; readonly ban: Ban; readonly kernel: FenceOutcome | undefined }
+  /** `fence` is undefined without one. `isChanged`: false when the origin's own earlier claim ends no sooner. */
+  | {
+      readonly kind: "banned";
+      readonly ban: Ban;
+      readonly fence: FenceOutcome | undefined;
+      readonly isChanged: boolean;
+    }
   | { readonly kind: "spared"; readonly conflict: NeverBanEntry };
+
+/** What became of the table, told when the fence has had it too. */
+export type BanChange =
+  /** `isAdopted`: found in the fence, not asked for. */
+  | {
+      readonly kind: "ban";
+      readonly atMs: number;
+      readonly ban: Ban;
+      readonly claim: Claim;
+      readonly isAdopted: boolean;
+      readonly fence: FenceOutcome | undefined;
+    }
+  /** One claim ended by its origin's word; others hold. */
+  | { readonly kind: "release"; readonly atMs: number; readonly ban: Ban; readonly by: Origin }
+  | { readonly kind: "lift"; readonly atMs: number; readonly ban: Ban; readonly by: Origin }
+  /** Its time is over, it had to make room in a full table, or its source is never banned from now on. */
+  | { readonly kind: "end"; readonly atMs: number; readonly ban: Ban; readonly by: "time" | "room" | NeverBanEntry };
+
+export interface BanFollower {
+  /** What changed together is told together, in order. */
+  bansChanged(changes: readonly BanChange[]): void;
+}
 
 /** Ended bans taken out in one go: with their kernel entries half a millisecond. */
 export const sweepLimit = 250;
+/** By batch calls about 2 ms. */
+const refilledAtOnce = 1000;
 /** The kernel ends an entry by its own clock, which is read to 10 ms here and may hold whole seconds there. */
 const clockToleranceMs = 1100;
 
@@ -32,17 +63,23 @@ export class Enforcement {
   readonly bans: Bans;
   readonly neverBan: NeverBan;
   readonly #fence: Fence | undefined;
-  readonly #counters: Counters;
+  readonly #counters: BanCounters;
   readonly #folding: Folding | undefined;
-  readonly #events: Events | undefined;
+  readonly #followers: BanFollower[] = [];
+  /** Bans that ended while something else was done; told together with it. */
+  #pending: BanChange[] = [];
 
-  constructor(bans: Bans, neverBan: NeverBan, fence: Fence | undefined, counters: Counters, events?: Events) {
-    this.#events = events;
+  constructor(bans: Bans, neverBan: NeverBan, fence: Fence | undefined, counters: BanCounters) {
     this.bans = bans;
     this.neverBan = neverBan;
     this.#fence = fence;
     this.#counters = counters;
     this.#folding = fence === undefined ? undefined : new Folding(bans, neverBan, fence);
+  }
+
+  /** Told of every change from now on, in the order of joining. */
+  follow(follower: BanFollower): void {
+    this.#followers.push(follower);
   }
 
   /** Prefixes that stand in the kernel for their dense neighbours. */
@@ -63,70 +100,101 @@ export class Enforcement {
   ban(request: BanRequest, nowMs: number): BanResult {
     const conflict = this.neverBan.conflict(request.prefix);
     if (conflict !== undefined) return { kind: "spared", conflict };
-    const ban = this.#record(request, nowMs);
-    const kernel = this.#enforce(ban, nowMs);
-    this.#tell("ban", ban, ban.by, nowMs, kernel?.kind);
-    return { kind: "banned", ban, kernel };
+    const claim = claimOf(request, nowMs);
+    const ban = this.#claim(request.prefix, claim, nowMs);
+    if (ban === undefined) return this.#unchanged(request.prefix);
+    const fence = this.#enforce(ban, nowMs);
+    this.#count(claim);
+    this.#tell({ kind: "ban", atMs: nowMs, ban, claim, isAdopted: false, fence });
+    return { kind: "banned", ban, fence, isChanged: true };
   }
 
-  /** Like `ban` for many, by batch calls. One result for each request; of equal prefixes the last stays. */
+  /** Like `ban` for many, by batch calls. One result for each request. */
   banMany(requests: readonly BanRequest[], nowMs: number): BanResult[] {
     const sizeBefore = this.bans.size;
+    const made: { readonly ban: Ban; readonly claim: Claim }[] = [];
     const results = requests.map((request): BanResult => {
       const conflict = this.neverBan.conflict(request.prefix);
       if (conflict !== undefined) return { kind: "spared", conflict };
-      return { kind: "banned", ban: this.#record(request, nowMs), kernel: undefined };
+      const claim = claimOf(request, nowMs);
+      const ban = this.#claim(request.prefix, claim, nowMs);
+      if (ban === undefined) return this.#unchanged(request.prefix);
+      this.#count(claim);
+      made.push({ ban, claim });
+      return { kind: "banned", ban, fence: undefined, isChanged: true };
     });
-    const made: Ban[] = [];
-    for (const result of results) if (result.kind === "banned") made.push(result.ban);
     // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
     const allNew = this.bans.size === sizeBefore + made.length;
-    const kept = allNew ? made : made.filter((ban) => this.bans.get(ban.prefix) === ban);
-    const refused = this.#fence === undefined ? undefined : this.#enforceMany(kept, this.#fence, nowMs);
-    for (const ban of kept) this.#tell("ban", ban, ban.by, nowMs, refused && (refused.get(ban) ?? "enforced"));
+    const kept = allNew ? made : made.filter(({ ban }) => this.bans.get(ban.prefix) === ban);
+    const outcomes = this.#fence === undefined ? undefined : this.#enforceMany(kept, this.#fence, nowMs);
+    const enforced: FenceOutcome = { kind: "enforced" };
+    for (const { ban, claim } of kept) {
+      const fence = outcomes && (outcomes.get(ban) ?? enforced);
+      this.#pending.push({ kind: "ban", atMs: nowMs, ban, claim, isAdopted: false, fence });
+    }
+    this.#tell();
     return results;
   }
 
-  /** @returns what the kernel did with those that it did not take at once. */
-  #enforceMany(kept: readonly Ban[], fence: Fence, nowMs: number): Map<Ban, FenceOutcome["kind"]> {
-    const single = kept.filter((ban) => !this.#standsInFold(ban));
-    const outcomes = fence.putMany(single.map(entryOf));
-    const refused: { readonly ban: Ban; readonly outcome: FenceOutcome }[] = [];
-    for (let index = 0; index < single.length; index++) {
-      const ban = single[index];
-      const outcome = outcomes[index];
-      if (ban === undefined || outcome?.kind === "enforced") continue;
-      this.bans.stand(ban, undefined);
-      refused.push({ ban, outcome: outcome ?? { kind: "full" } });
-    }
-    return new Map(refused.map(({ ban, outcome }) => [ban, this.#settle(ban, outcome, nowMs).kind]));
+  /**
+   * Takes up entries that stand in the fence already, with the time that they have left: from before the
+   * start, or written by another tool. Where the table's own end is later, the entry is put right.
+   * @returns one result for each.
+   */
+  adopt(records: readonly FenceRecord[], nowMs: number): BanResult[] {
+    const results = records.map((record) => this.#adopt(record, nowMs));
+    this.#tell();
+    return results;
   }
 
-  /** Takes up an entry that stands in the kernel already, with the time that it has left. */
-  adopt(record: FenceRecord, nowMs: number): BanResult {
-    const { prefix, expiresMs } = record;
+  #adopt(record: FenceRecord, nowMs: number): BanResult {
+    const { prefix, expiresMs, origin, reason } = record;
     const conflict = this.neverBan.conflict(prefix);
     if (conflict !== undefined) return { kind: "spared", conflict };
-    const by = record.foreign ? "foreign" : "map";
-    const standsIn = this.#fence?.mapOf(prefix);
-    const ban: Ban = { prefix, protocol: record.reason, by, evidence: undefined, sinceMs: nowMs, expiresMs, standsIn };
-    this.#insert(ban, nowMs);
-    this.#tell("ban", ban, by, nowMs, "enforced");
-    return { kind: "banned", ban, kernel: { kind: "enforced" } };
+    const claim: Claim = { origin, reason, sinceMs: nowMs, untilMs: expiresMs, evidence: undefined };
+    const made = this.#claim(prefix, claim, nowMs);
+    const ban = made ?? this.bans.get(prefix);
+    if (ban === undefined) return this.#unchanged(prefix);
+    const fence: FenceOutcome | undefined =
+      ban.untilMs === expiresMs ? { kind: "enforced" } : this.#enforce(ban, nowMs);
+    if (made !== undefined) this.#pending.push({ kind: "ban", atMs: nowMs, ban, claim, isAdopted: true, fence });
+    return { kind: "banned", ban, fence, isChanged: made !== undefined };
   }
 
   /**
-   * Ends the bans of prefixes and of everything inside them, but for foreign ones: their entries are not
-   * ttgate's to take out. @returns the bans that ended.
+   * Ends claims on prefixes and on everything inside them.
+   * @param origin whose claims; undefined: an operator ends all but foreign ones, whose entries are not
+   * ttgate's to take out.
+   * @returns the bans that ended.
    */
-  lift(prefixes: readonly Prefix[], nowMs: number): Ban[] {
-    const found = prefixes.flatMap((prefix) => this.bans.removeWithin(prefix));
-    const lifted = found.filter(({ by }) => by !== "foreign");
-    if (lifted.length < found.length) for (const ban of found) if (ban.by === "foreign") this.bans.add(ban);
-    this.#release(lifted);
-    for (const ban of lifted) this.#tell("lift", ban, "operator", nowMs);
+  lift(prefixes: readonly Prefix[], nowMs: number, origin?: Origin): Ban[] {
+    const lifted: Ban[] = [];
+    const by = origin ?? "operator";
+    for (const ban of prefixes.flatMap((prefix) => this.bans.removeWithin(prefix))) {
+      const left = origin === undefined ? foreignPart(ban, nowMs) : withoutClaim(ban, origin, nowMs);
+      if (left === undefined) lifted.push(ban);
+      else if (left === ban) this.bans.add(ban);
+      else this.#release(left, by, nowMs);
+    }
+    this.#drop(lifted);
+    for (const ban of lifted) this.#pending.push({ kind: "lift", atMs: nowMs, ban, by });
     for (const prefix of prefixes) this.#unfold(prefix, nowMs);
+    this.#tell();
     return lifted;
+  }
+
+  /** Who is never banned from now on. Bans that stand against it end. */
+  protect(entries: readonly NeverBanEntry[], nowMs: number): void {
+    if (!this.neverBan.replace(entries)) return;
+    for (const ban of this.bans.all()) {
+      const conflict = this.neverBan.conflict(ban.prefix);
+      if (conflict === undefined || ban.origin === "foreign") continue;
+      this.bans.remove(ban.prefix);
+      this.#drop([ban]);
+      this.#unfold(ban.prefix, nowMs);
+      this.#pending.push({ kind: "end", atMs: nowMs, ban, by: conflict });
+    }
+    this.#tell();
   }
 
   /**
@@ -141,65 +209,102 @@ export class Enforcement {
     return true;
   }
 
-  /** True when the kernel's map holds a running ban of the client: nothing that it sends arrives any more. */
-  blocksInKernel(client: Client, nowMs: number): boolean {
+  /** True when the fence holds a running ban of the client: nothing that it sends arrives any more. */
+  isFenced(client: Client, nowMs: number): boolean {
     return this.bans.find(client, nowMs)?.standsIn !== undefined;
   }
 
-  /** A ban whose kernel entry is gone although it should stand there: another tool took it out. */
+  /** A ban whose entry is gone although it should stand there: another tool took it out. */
   vanished(ban: Ban, nowMs: number): boolean {
-    if (this.#fence === undefined || ban.expiresMs <= nowMs + clockToleranceMs) return false;
+    if (this.#fence === undefined || ban.untilMs <= nowMs + clockToleranceMs) return false;
     const stands = ban.standsIn !== undefined && ban.standsIn !== inFold;
     return stands && this.#fence.record(ban.prefix) === undefined;
   }
 
-  /** Its entry is gone: so is the ban. */
-  letGo(ban: Ban, nowMs: number): void {
-    this.bans.remove(ban.prefix);
-    this.#tell("lift", ban, "map", nowMs);
+  /** Their entries were taken out by another tool: so are the bans. */
+  letGo(bans: readonly Ban[], nowMs: number): void {
+    for (const ban of bans) {
+      this.bans.remove(ban.prefix);
+      this.#pending.push({ kind: "lift", atMs: nowMs, ban, by: "map" });
+    }
+    this.#tell();
   }
 
-  /** Writes a ban into the kernel once more. */
+  /** Writes a ban into the fence once more. */
   renew(ban: Ban, nowMs: number): void {
     this.#enforce(ban, nowMs);
   }
 
-  /** Bans that are over leave the table and the kernel. @returns how many; `sweepLimit`: there are more. */
+  /** The fence is empty: writes every ban anew, a slice between two turns of the caller. */
+  *refill(nowMs: () => number): Generator<void, void, void> {
+    const fence = this.#fence;
+    if (fence === undefined) return;
+    const all = this.bans.all();
+    for (let slice = [...all.take(refilledAtOnce)]; slice.length > 0; slice = [...all.take(refilledAtOnce)]) {
+      this.#enforceMany(
+        slice.map((ban) => ({ ban })),
+        fence,
+        nowMs(),
+      );
+      yield;
+    }
+  }
+
+  /** Bans that are over leave the table and the fence. @returns how many; `sweepLimit`: there are more. */
   sweep(nowMs: number): number {
     const ended = this.bans.due(nowMs, sweepLimit);
-    if (ended.length > 0) this.#release(ended);
-    for (const ban of ended) this.#tell("end", ban, "time", nowMs);
+    if (ended.length > 0) this.#drop(ended);
+    for (const ban of ended) this.#pending.push({ kind: "end", atMs: nowMs, ban, by: "time" });
     for (const ban of this.#folding?.tick(nowMs) ?? []) this.#enforce(ban, nowMs);
+    this.#tell();
     return ended.length;
   }
 
-  #record({ prefix, protocol, by, forMs, evidence }: BanRequest, nowMs: number): Ban {
-    // Taken to stand in the kernel: nearly all will, and what does not is told by the fence.
-    const standsIn = this.#fence?.mapOf(prefix);
-    const ban: Ban = { prefix, protocol, by, evidence, sinceMs: nowMs, expiresMs: nowMs + forMs, standsIn };
+  /** @returns undefined when it changes nothing. */
+  #claim(prefix: Prefix, claim: Claim, nowMs: number): Ban | undefined {
+    const before = this.bans.get(prefix);
+    const ban = withClaim(before, prefix, claim, nowMs);
+    if (ban === before) return undefined;
+    // Taken to stand in the fence: nearly all will, and what does not is told by the fence.
+    ban.standsIn = this.#fence?.mapOf(prefix);
     this.#insert(ban, nowMs);
     if (this.foldOf(prefix)?.text === prefix.text) this.#unfold(prefix, nowMs);
-    this.#counters.bansTotal++;
-    this.#counters.bansByProtocol.set(protocol, (this.#counters.bansByProtocol.get(protocol) ?? 0) + 1);
     return ban;
+  }
+
+  #unchanged(prefix: Prefix): BanResult {
+    const ban = this.bans.get(prefix);
+    if (ban === undefined) throw new Error(`Ban of ${prefix.text}: it is not in the table`);
+    const fence: FenceOutcome | undefined =
+      this.#fence === undefined ? undefined : { kind: ban.standsIn === undefined ? "full" : "enforced" };
+    return { kind: "banned", ban, fence, isChanged: false };
   }
 
   #insert(ban: Ban, nowMs: number): void {
     const evicted = this.bans.add(ban);
     if (evicted === undefined) return;
-    this.#release([evicted]);
-    this.#tell("end", evicted, "room", nowMs);
+    this.#drop([evicted]);
+    this.#pending.push({ kind: "end", atMs: nowMs, ban: evicted, by: "room" });
   }
 
-  #tell(
-    type: "ban" | "lift" | "end",
-    { prefix, protocol, evidence, expiresMs }: Ban,
-    by: SourceEvent["by"],
-    atMs: number,
-    kernel?: SourceEvent["kernel"],
-  ): void {
-    const leftMs = Math.max(0, expiresMs - atMs);
-    this.#events?.publish({ type, atMs, source: prefix.text, protocol, evidence, leftMs, by, kernel });
+  /** A ban goes on without one of its claims, perhaps to an earlier end. */
+  #release(left: Ban, by: Origin, nowMs: number): void {
+    left.standsIn = this.#fence?.mapOf(left.prefix);
+    this.bans.add(left);
+    this.#enforce(left, nowMs);
+    this.#pending.push({ kind: "release", atMs: nowMs, ban: left, by });
+  }
+
+  #count({ reason }: Claim): void {
+    this.#counters.bansTotal++;
+    this.#counters.bansByProtocol.set(reason, (this.#counters.bansByProtocol.get(reason) ?? 0) + 1);
+  }
+
+  #tell(...last: readonly BanChange[]): void {
+    const changes = this.#pending.length === 0 ? last : [...this.#pending, ...last];
+    if (changes.length === 0) return;
+    this.#pending = [];
+    for (const follower of this.#followers) follower.bansChanged(changes);
   }
 
   #enforce(ban: Ban, nowMs: number): FenceOutcome | undefined {
@@ -210,6 +315,21 @@ export class Enforcement {
     return this.#settle(ban, outcome, nowMs);
   }
 
+  /** @returns what the fence did with those that it did not take at once. */
+  #enforceMany(kept: readonly { readonly ban: Ban }[], fence: Fence, nowMs: number): Map<Ban, FenceOutcome> {
+    const single = kept.map(({ ban }) => ban).filter((ban) => !this.#standsInFold(ban));
+    const outcomes = fence.putMany(single.map(entryOf));
+    const refused: { readonly ban: Ban; readonly outcome: FenceOutcome }[] = [];
+    for (let index = 0; index < single.length; index++) {
+      const ban = single[index];
+      const outcome = outcomes[index];
+      if (ban === undefined || outcome?.kind === "enforced") continue;
+      this.bans.stand(ban, undefined);
+      refused.push({ ban, outcome: outcome ?? { kind: "full" } });
+    }
+    return new Map(refused.map(({ ban, outcome }) => [ban, this.#settle(ban, outcome, nowMs)]));
+  }
+
   /** True, and noted, when a fold blocks the source. */
   #standsInFold(ban: Ban): boolean {
     if (this.foldOf(ban.prefix) === undefined) return false;
@@ -217,7 +337,7 @@ export class Enforcement {
     return true;
   }
 
-  /** What became of a ban in the kernel. In a full map its neighbours are folded, or the soonest goes. */
+  /** What became of a ban in the fence. In a full map its neighbours are folded, or the soonest goes. */
   #settle(ban: Ban, first: FenceOutcome, nowMs: number): FenceOutcome {
     if (this.#standsInFold(ban)) return { kind: "enforced" };
     if (first.kind === "full" && this.#fold(ban, nowMs)) return { kind: "enforced" };
@@ -244,12 +364,12 @@ export class Enforcement {
   /** False when everything in the map ends later than this ban. */
   #makeRoom(ban: Ban): boolean {
     const victim = this.bans.soonestIn(this.#fence?.mapOf(ban.prefix) ?? "");
-    if (victim === undefined || victim.expiresMs >= ban.expiresMs) return false;
+    if (victim === undefined || victim.untilMs >= ban.untilMs) return false;
     this.bans.stand(victim, undefined);
     return this.#fence?.drop(victim.prefix) === true;
   }
 
-  #release(bans: readonly Ban[]): void {
+  #drop(bans: readonly Ban[]): void {
     this.#fence?.dropMany(bans.map(({ prefix }) => prefix));
   }
 }
@@ -257,6 +377,17 @@ export class Enforcement {
 /** In place of a map's name: a prefix in the map of ranges stands for the ban and its neighbours. */
 const inFold = "fold";
 
-function entryOf({ prefix, expiresMs, protocol }: Ban): FenceEntry {
-  return { prefix, expiresMs, reason: protocol };
+function claimOf({ reason, origin, untilMs, evidence }: BanRequest, nowMs: number): Claim {
+  return { origin, reason, sinceMs: nowMs, untilMs, evidence };
+}
+
+function entryOf({ prefix, untilMs, reason, origin }: Ban): FenceEntry {
+  return { prefix, expiresMs: untilMs, reason, origin };
+}
+
+/** What an operator's lift leaves of a ban. */
+function foreignPart(ban: Ban, nowMs: number): Ban | undefined {
+  const foreign = [ban, ...ban.others].find(({ origin }) => origin === "foreign");
+  if (foreign === ban && ban.others.length === 0) return ban;
+  return foreign === undefined ? undefined : withClaim(undefined, ban.prefix, foreign, nowMs);
 }

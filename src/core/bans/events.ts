@@ -2,10 +2,10 @@
 // What happens to sources and upstreams, numbered, the newest kept for whoever follows. A follower is a
 // number of his own in this one ring: memory does not grow with followers or with their slowness, and who
 // falls behind by more than the ring is told how many passed him by.
-import type { BannedBy, Evidence } from "./bans.ts";
+import type { Evidence, Origin } from "./claim.ts";
 
 /**
- * `ban`, `lift`: somebody's doing. `end`: its time is over, or it had to make room. `would-ban`: a dry run met
+ * `ban`, `lift`: by the origin named in `by`. `end`: its time is over, or it had to make room. `would-ban`: a dry run met
  * what it would have banned. `spared`: foreign, but never banned.
  */
 export type SourceEventType = "ban" | "lift" | "end" | "would-ban" | "spared";
@@ -19,8 +19,8 @@ export interface SourceEvent {
   readonly evidence: Evidence | undefined;
   /** Until the ban ends: all of its time, or what a lift or an early end left; Infinity is without an end. */
   readonly leftMs: number | undefined;
-  /** Who or what did it; `time` and `room` end bans. */
-  readonly by: BannedBy | "time" | "room";
+  /** Who or what did it; `time`, `room` and `never-ban` end bans. */
+  readonly by: Origin | "time" | "room" | "never-ban";
   /** What became of a ban in the kernel; undefined without a kernel block, and for what is no ban. */
   readonly kernel: "enforced" | "full" | "failed" | undefined;
 }

@@ -1,58 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-// The port between the time-out table and whatever blocks sources outside of this process (XDP). The
-// table decides; a fence carries out and says honestly what it did. Times are in milliseconds since
-// boot (CLOCK_BOOTTIME); Infinity is "without an end".
+// The port between the time-out table and whatever blocks sources outside of this process. The table
+// decides; a fence carries out, says honestly what it did, and where it holds. Knows no fence by name.
+// Times are in milliseconds since boot (CLOCK_BOOTTIME); Infinity is "without an end".
 import type { Prefix } from "../address.ts";
+import type { Origin } from "./claim.ts";
 
 export interface FenceEntry {
   readonly prefix: Prefix;
   readonly expiresMs: number;
-  /** Protocol name, or "manual". */
+  /** Protocol name, or what stands in its place. */
   readonly reason: string;
+  /** Of the ban's leading claim. */
+  readonly origin: Origin;
 }
 
-/** An entry as it stands in the kernel, whoever wrote it. */
-export interface FenceRecord extends FenceEntry {
+/** An entry as it stands in the fence, whoever wrote it. */
+export interface FenceRecord extends Omit<FenceEntry, "origin"> {
+  /** `map` for another tool's entry, and where the fence does not keep who wrote it. */
+  readonly origin: Origin;
   readonly packets: number;
   readonly bytes: number;
-  /** Undefined where the map does not keep it, or nothing was dropped yet. */
+  /** Undefined where the fence does not keep it, or nothing was dropped yet. */
   readonly lastSeenMs: number | undefined;
-  /** Written by hand in a way that ttgate must leave alone (value 0 or 1 in a map with 4-byte keys). */
-  readonly foreign: boolean;
 }
 
-/** `full`: the table has to make room first. `failed`: the kernel said no; the text says why. */
+/** `full`: the table has to make room first. `failed`: the fence said no; the text says why. */
 export type FenceOutcome =
   | { readonly kind: "enforced" }
   | { readonly kind: "full" }
   | { readonly kind: "failed"; readonly message: string };
 
-export interface FenceInterface {
+/** One place through which packets come. */
+export interface FencePlace {
+  /** An interface. */
   readonly name: string;
-  readonly attach: AttachMode;
-  /** Why it is not native; undefined when it is. */
+  /** How the fence holds there, in its own words; "none" where it does not. */
+  readonly attach: string;
+  /** Why it is not the best that the fence can do; undefined when it is. */
   readonly reason: string | undefined;
 }
 
-export type AttachMode = "native" | "generic" | "tc" | "none";
+export interface FenceCapabilities {
+  /** Counts what it drops, for each entry. */
+  readonly counts: boolean;
+  /** Holds ranges besides single sources. */
+  readonly ranges: boolean;
+  /** `ask` answers. */
+  readonly asks: boolean;
+}
 
-/** What the kernel does, not what was asked for. */
+/** What the fence does, not what was asked for. */
 export interface FenceStatus {
-  /** The weakest of the interfaces. */
-  readonly attach: AttachMode;
-  readonly reason: string | undefined;
-  readonly interfaces: readonly FenceInterface[];
+  /** The kind of fence. */
+  readonly fence: string;
+  readonly capabilities: FenceCapabilities;
+  readonly places: readonly FencePlace[];
+  /** The place where it holds worst; undefined without one. */
+  readonly weakest: FencePlace | undefined;
+  /** Guarded TCP ports; "all" where a ban blocks every packet of a source. */
+  readonly ports: readonly number[] | "all";
+  /** What holds the entries. */
   readonly map: string | undefined;
   readonly droppedPackets: number;
   readonly droppedBytes: number;
   readonly entries: number;
   readonly capacity: number;
-  /** An LRU map: the kernel may drop an entry by itself to make room. */
+  /** The fence may drop an entry by itself to make room. */
   readonly evicts: boolean;
-  /** Whoever else's program reads the map, so that ttgate only manages entries. */
+  /** Whoever else enforces the entries, so that ttgate only manages them. */
   readonly managedBy: string | undefined;
   /** Result of the last proof by synthetic packets; undefined when none ran. */
   readonly proof: { readonly passed: boolean; readonly failure: string | undefined; readonly atMs: number } | undefined;
+  /** What keeps it from its promise at the moment, a sentence each. */
+  readonly faults: readonly string[];
 }
 
 export interface Fence {
@@ -60,7 +80,7 @@ export interface Fence {
   mapOf(prefix: Prefix): string;
   /** Adds an entry, or changes the expiry of one that is there. */
   put(entry: FenceEntry): FenceOutcome;
-  /** Like `put` for many, by batch calls where the kernel has them. One outcome for each entry. */
+  /** Like `put` for many, by batch calls where there are some. One outcome for each entry. */
   putMany(entries: readonly FenceEntry[]): readonly FenceOutcome[];
   /** True when the entry was there. */
   drop(prefix: Prefix): boolean;
@@ -69,10 +89,12 @@ export interface Fence {
   records(): Generator<readonly FenceRecord[], void, void>;
   record(prefix: Prefix): FenceRecord | undefined;
   status(): FenceStatus;
-  /** The live program's own answer for a packet of this address; undefined where none can be asked. */
+  /** The fence's own answer for a packet of this address; undefined where none can be asked. */
   ask(address: Prefix): "drop" | "pass" | undefined;
-  /** Once a second: heartbeat, interfaces that came and went, counters. */
+  /** Holds at these places from now on, and at no others. */
+  cover(places: readonly string[]): void;
+  /** About once a second: sign of life, places that came and went, entries that are over. */
   tick(nowMs: number): void;
-  /** Idempotent. With `keep`, program, link and entries stay in the kernel. */
+  /** Idempotent. With `keep` it goes on blocking without this process. */
   close(keep: boolean): void;
 }

@@ -3,7 +3,8 @@
 // of ranges stands for all of them, which frees their places. The table keeps every single ban; a fold
 // is a matter of the kernel only, and lasts no longer than the neighbours are dense.
 import { contains, isIpv4, type Prefix, prefixFromBytes } from "../address.ts";
-import type { Ban, Bans } from "./bans.ts";
+import type { Bans } from "./bans.ts";
+import type { Ban } from "./claim.ts";
 import type { Fence } from "./fence.ts";
 import type { NeverBan } from "./never_ban.ts";
 
@@ -108,9 +109,9 @@ export class Folding {
 
   /** It ends when so many of its members have ended that the others are not dense any more. */
   #put(prefix: Prefix, members: readonly Ban[]): boolean {
-    const ends = members.map(({ expiresMs }) => expiresMs).sort((a, b) => a - b);
+    const ends = members.map(({ untilMs }) => untilMs).sort((a, b) => a - b);
     const expiresMs = ends[ends.length - dense] ?? 0;
-    if (this.#fence.put({ prefix, expiresMs, reason: foldReason }).kind !== "enforced") return false;
+    if (this.#fence.put({ prefix, expiresMs, reason: foldReason, origin: "map" }).kind !== "enforced") return false;
     this.#folds.set(prefix.text, { prefix, expiresMs });
     return true;
   }
@@ -131,7 +132,7 @@ export class Folding {
       source[at] = (source[at] ?? 0) | (index << shift);
       if (at > 0) source[at - 1] = (source[at - 1] ?? 0) | (index >> (8 - shift));
       const ban = this.#bans.get(prefixFromBytes(source, sourceBits));
-      if (ban !== undefined && ban.expiresMs > nowMs) members.push(ban);
+      if (ban !== undefined && ban.untilMs > nowMs) members.push(ban);
     }
     return members;
   }

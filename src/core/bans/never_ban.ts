@@ -23,6 +23,14 @@ export class NeverBan {
     if (!this.#entries.has(text)) this.#entries.set(text, { entry, bytes });
   }
 
+  /** The whole list anew. @returns false when it is the same as before. */
+  replace(entries: readonly NeverBanEntry[]): boolean {
+    const before = [...this.#entries.keys()];
+    this.#entries.clear();
+    for (const entry of entries) this.add(entry);
+    return before.length !== this.#entries.size || before.some((text) => !this.#entries.has(text));
+  }
+
   entries(): readonly NeverBanEntry[] {
     return [...this.#entries.values()].map(({ entry }) => entry);
   }

@@ -7,3 +7,6 @@ export function reasonHash(name: string): number {
   for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash;
 }
+
+/** What stands for a protocol in a ban that a person or a list asked for. */
+export const manual = "manual";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes away what ttgate left in the kernel behind a map's name: links, pins, its own maps. Needs no
-// daemon and no intact set: what can be told to be ttgate's goes, everything else stays and is named.
+// daemon and no intact set: what can be told to be ttgate's goes, everything else stays and is named. The
+// heartbeat in the set says whether a gate is using it, be it in another container or PID namespace.
 
 import { openMap, readMapInfo } from "../../kernel/bpf_map.ts";
 import { bpffsRoot, openPin, type Pin, parseMapPlace, unpin } from "../../kernel/bpffs.ts";
@@ -13,6 +14,7 @@ import { removeFilter } from "./attach/clsact_filter.ts";
 import { ipv4Codec } from "./maps/ban_codec.ts";
 import { BanStore } from "./maps/ban_store.ts";
 import { linkSuffix, ownMaps, pinPaths } from "./maps/map_set.ts";
+import { settingsAt } from "./occupant.ts";
 import { describeProgram, gateTc, gateXdp, programById } from "./programs.ts";
 
 export interface Removed {
@@ -29,9 +31,37 @@ export interface Detached {
   readonly left: readonly { readonly path: string; readonly why: string }[];
 }
 
+/** What a set says of the gate that uses it. */
+export interface Heartbeat {
+  readonly secondsAgo: number;
+  /** In the gate's own PID namespace. */
+  readonly pid: number;
+}
+
+/** A gate writes one each second; one that stopped with --keep says so, and has none. */
+const aliveSeconds = 60;
+
+/**
+ * The heartbeat of a gate that may be alive; undefined where there is none, or it is old.
+ * @throws Failure for a value that can name no map.
+ */
+export async function livingGate(native: Native, map: string): Promise<Heartbeat | undefined> {
+  const place = parseMapPlace(map);
+  const libraries = await openLibraries(native);
+  const settings = settingsAt(libraries, pinPaths(place.path, "own").ttgate_settings);
+  if (settings === undefined || settings.daemonPid === 0) return undefined;
+  const { heartbeatMs, daemonPid } = settings;
+  const secondsAgo = uptimeSeconds(libraries) - heartbeatMs / 1000;
+  return secondsAgo < aliveSeconds ? { secondsAgo: Math.max(0, secondsAgo), pid: daemonPid } : undefined;
+}
+
+function uptimeSeconds({ libc }: Libraries): number {
+  return Number.parseFloat(readText(libc, "/proc/uptime"));
+}
+
 type Verdict = { readonly kind: "link" | "map" } | { readonly kind: "left"; readonly why: string };
 
-/** @throws FenceError for a value that can name no map. */
+/** @throws Failure for a value that can name no map. */
 export async function detachFence(native: Native, map: string): Promise<Detached> {
   const place = parseMapPlace(map);
   const libraries = await openLibraries(native);
@@ -123,6 +153,6 @@ function sweepDocumented(libraries: Libraries, path: string): number {
   const { keyBytes, valueBytes, type } = map.info;
   const isHash = type === 1 || type === 9;
   if (!isHash || keyBytes !== 4 || (valueBytes !== 4 && valueBytes !== 8)) return 0;
-  const nowMs = Number.parseFloat(readText(libraries.libc, "/proc/uptime")) * 1000;
+  const nowMs = uptimeSeconds(libraries) * 1000;
   return new BanStore(path, map, ipv4Codec(valueBytes)).sweep(nowMs, () => true);
 }

@@ -2,9 +2,9 @@
 // Our programs, loaded over a given set of maps, with the best way to read packets that the kernel and
 // our capabilities allow; checks that the object's structs are as big as this side writes them.
 import { release } from "node:os";
+import { Failure } from "../../failure.ts";
 import { type BpfObject, loadObject, type ObjectPlan } from "../../kernel/bpf_object.ts";
 import { KernelError } from "../../kernel/errno.ts";
-import { FenceError } from "../../kernel/fence_error.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
 import type { NativeBuffer } from "../../runtime/types.ts";
 import { inlineStructBytes } from "./inline/inline_layout.ts";
@@ -60,7 +60,7 @@ export interface GatePrograms extends Disposable {
   tcFd(): number;
 }
 
-/** @throws FenceError without privilege, KernelError with the verifier's words otherwise. */
+/** @throws Failure without privilege, KernelError with the verifier's words otherwise. */
 export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps: GateMaps): GatePrograms {
   const isInline = kind === "inline";
   const create = isInline ? [...ownMaps, ...inlineMaps] : ownMaps;
@@ -122,15 +122,15 @@ function explained(kind: ObjectKind, load: () => BpfObject): BpfObject {
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
     if (error.code === "EPERM") {
-      throw new FenceError(
+      throw new Failure(
         "The kernel block needs root or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root, or without -B",
         { cause: error },
       );
     }
     if (kind === "gate") throw error;
-    throw new FenceError(
+    throw new Failure(
       `Judging in the kernel needs Linux 5.15 or later with BTF (/sys/kernel/btf/vmlinux) and CAP_PERFMON, this is ${release()}: use --mode proxy without --prefilter (${error.message})`,
-      { kind: "runtime", cause: error },
+      { exitCode: 3, cause: error },
     );
   }
 }

@@ -2,62 +2,54 @@
 // Opens the kernel fence on whatever -B names: over the maps that are there or over new ones, with
 // ttgate's own program or beside somebody else's that reads the same map already.
 
+import { Failure } from "../../failure.ts";
 import { openMap } from "../../kernel/bpf_map.ts";
-import { closeFd, parseMapPlace, prepareDirectory } from "../../kernel/bpffs.ts";
-import { FenceError } from "../../kernel/fence_error.ts";
-import { readText } from "../../kernel/files.ts";
+import { closeFd, type MapPlace, parseMapPlace, prepareDirectory } from "../../kernel/bpffs.ts";
 import { type Libraries, openLibraries } from "../../kernel/libraries.ts";
-import type { Log } from "../../kernel/log.ts";
-import { interfaceIndex } from "../../kernel/xdp_query.ts";
+import type { Log } from "../../log.ts";
 import { ForeignFilter } from "./attach/foreign_filter.ts";
-import { embeddedObject } from "./gate_program.ts";
+import { embeddedObject, type GateObject } from "./gate_program.ts";
 import { ipv4Codec } from "./maps/ban_codec.ts";
 import { BanStore } from "./maps/ban_store.ts";
 import { BanStores } from "./maps/ban_stores.ts";
 import { maxPorts } from "./maps/layout.ts";
-import { type NamedMap, openNamedMap } from "./maps/map_set.ts";
+import { type NamedMap, openNamedMap, pinPaths } from "./maps/map_set.ts";
+import { requireUnused } from "./occupant.ts";
 import type { XdpFenceOptions } from "./options.ts";
 import { openOwnFence } from "./own_fence.ts";
 import { otherReaders, type ProgramInfo } from "./programs.ts";
-import { KernelFence } from "./xdp_fence.ts";
+import { XdpFence, type XdpFenceParts } from "./xdp_fence.ts";
 
-/** @throws FenceError when it can not work as asked, KernelError when the kernel refuses what should work. */
-export async function openXdpFence(options: XdpFenceOptions): Promise<KernelFence> {
+/** @throws Failure when it can not work as asked, KernelError when the kernel refuses what should work. */
+export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> {
   const place = parseMapPlace(options.map);
   if (options.ports.length > maxPorts) {
-    throw new FenceError(`The kernel guards ${maxPorts} ports, got ${options.ports.length}: use fewer`);
+    throw new Failure(`The kernel guards ${maxPorts} ports, got ${options.ports.length}: use fewer`);
   }
   const object = await embeddedObject(options.inline === undefined ? "gate" : "inline");
   const libraries = await openLibraries(options.native);
-  requireInterfaces(libraries, options.interfaces);
+  await requireUnused(libraries, pinPaths(place.path, "own").ttgate_settings, options);
+  const open = (interfaces: readonly string[]) => openAt(libraries, { ...options, interfaces }, place, object);
+  return new XdpFence({ ...open(options.interfaces), reopen: open });
+}
+
+/** Over the maps that are there now; those that are not are made. */
+function openAt(libraries: Libraries, options: XdpFenceOptions, place: MapPlace, object: GateObject): XdpFenceParts {
   prepareDirectory(libraries, place.path, (message) => options.log("info", message));
-  const nowMs = uptimeMs(libraries);
   const named = openNamedMap(libraries, place);
   const readers = named === undefined ? [] : foreignReaders(libraries, named, options.log);
   if (named !== undefined && readers.length > 0 && options.inline !== undefined) {
     const reader = readers.map(({ name, id }) => `"${name}" (id ${id})`).join(", ");
-    throw new FenceError(
+    throw new Failure(
       `Block map "${options.map}": the program ${reader} reads it, and only ttgate's own can judge: name another map, or use --mode proxy without --prefilter`,
     );
   }
-  if (named !== undefined && readers.length > 0) return openForeignFence(libraries, options, { named, readers, nowMs });
+  if (named !== undefined && readers.length > 0) return openForeignFence(libraries, options, { named, readers });
   try {
-    return openOwnFence(libraries, options, { base: place.path, named, object, nowMs });
+    return openOwnFence(libraries, options, { base: place.path, named, object });
   } finally {
     // libbpf holds a descriptor of its own.
     if (named !== undefined) closeFd(libraries, named.fd);
-  }
-}
-
-/** Since boot, suspends included, to 10 ms: enough to tell which entries of a process before are over. */
-function uptimeMs({ libc }: Libraries): number {
-  return Number.parseFloat(readText(libc, "/proc/uptime")) * 1000;
-}
-
-function requireInterfaces(libraries: Libraries, names: readonly string[]): void {
-  for (const name of names) {
-    if (interfaceIndex(libraries, name) !== 0) continue;
-    throw new FenceError(`Interface "${name}": there is none of this name: see ip -brief link`);
   }
 }
 
@@ -74,12 +66,12 @@ function foreignReaders(libraries: Libraries, named: NamedMap, log: Log): readon
 function openForeignFence(
   libraries: Libraries,
   options: XdpFenceOptions,
-  { named, readers, nowMs }: { named: NamedMap; readers: readonly ProgramInfo[]; nowMs: number },
-): KernelFence {
+  { named, readers }: { named: NamedMap; readers: readonly ProgramInfo[] },
+): XdpFenceParts {
   const codec = ipv4Codec(named.info.valueBytes === 4 ? 4 : 8);
   const stores = new BanStores(new BanStore(named.name, openMap(libraries, named.fd), codec), undefined);
-  stores.adopt(nowMs);
+  stores.adopt(options.nowMs());
   const filter = new ForeignFilter(libraries, named.fd, readers, options.interfaces, options.log);
   options.log("info", `Block map "${options.map}": ${filter.managedBy()} reads it, ttgate manages its entries only`);
-  return new KernelFence(stores, filter, true);
+  return { options, stores, filter, stoodBefore: true };
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel fence is asked to do.
 
-import type { Log } from "../../kernel/log.ts";
+import type { Log } from "../../log.ts";
 import type { Native } from "../../runtime/types.ts";
 import type { AttachStep } from "./attach/attachment.ts";
 import type { InlineOptions } from "./inline/inline_judge.ts";
@@ -24,5 +24,11 @@ export interface XdpFenceOptions {
   readonly ladder?: readonly AttachStep[];
   /** The program judges first bytes itself. */
   readonly inline?: Omit<InlineOptions, "ipv6PrefixBits"> | undefined;
+  /** Milliseconds since boot. */
+  readonly nowMs: () => number;
+  /** How long a gate before that may be alive is watched for a sign of life. */
+  readonly patienceMs?: number;
+  /** Called with the name of each step of opening when it is done. */
+  readonly onStep?: (name: string) => void;
   readonly log: Log;
 }

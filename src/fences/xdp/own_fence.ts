@@ -2,14 +2,12 @@
 // Puts ttgate's own fence together: maps that are pinned already or new ones, the program over them,
 // settings, pins, interfaces. What was made is taken back when a later step fails, so that a start that
 // fails leaves the host as it was.
-import process from "node:process";
 import { isIpv4 } from "../../core/address.ts";
 import { openMap } from "../../kernel/bpf_map.ts";
 import { closeFd, pin, unpin } from "../../kernel/bpffs.ts";
-import { FenceError } from "../../kernel/fence_error.ts";
-import { access, readText } from "../../kernel/files.ts";
+import { access } from "../../kernel/files.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
-import type { Log } from "../../kernel/log.ts";
+import type { Log } from "../../log.ts";
 import { InterfaceGuard } from "./attach/interface_guard.ts";
 import { OwnFilter } from "./attach/own_filter.ts";
 import { type GateObject, type GatePrograms, loadGate } from "./gate_program.ts";
@@ -17,108 +15,109 @@ import { InlineJudge } from "./inline/inline_judge.ts";
 import { cidrCodec, exactCodec, ipv4Codec } from "./maps/ban_codec.ts";
 import { BanStore } from "./maps/ban_store.ts";
 import { BanStores } from "./maps/ban_stores.ts";
+import { Integrity } from "./maps/integrity.ts";
 import { linkSuffix, type NamedMap, openSiblings, ownMaps, pinPaths } from "./maps/map_set.ts";
 import { Reasons } from "./maps/reasons.ts";
 import { SettingsMap } from "./maps/settings_map.ts";
 import type { XdpFenceOptions } from "./options.ts";
-import { KernelFence } from "./xdp_fence.ts";
-
-/** A daemon writes its heartbeat each second. */
-const aliveMs = 5000;
+import type { XdpFenceParts } from "./xdp_fence.ts";
 
 export interface OwnFenceParts {
   /** What every pin's name begins with. */
   readonly base: string;
   readonly named: NamedMap | undefined;
   readonly object: GateObject;
-  readonly nowMs: number;
 }
 
-export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, parts: OwnFenceParts): KernelFence {
+export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, parts: OwnFenceParts): XdpFenceParts {
   const { base, named } = parts;
-  const flavour = named?.flavour ?? { kind: "own" };
+  const step = options.onStep ?? (() => {});
+  const kind = named?.flavour.kind ?? "own";
   using undo = new DisposableStack();
-  const programs = loadOver(libraries, parts);
-  undo.use(programs);
-  const paths = pinPaths(base, flavour.kind);
+  const programs = undo.use(loadOver(libraries, parts));
+  step("kernel program loaded");
   const fresh = pinNew(libraries, programs, parts, undo);
-
-  const map = (name: (typeof ownMaps)[number]) => openMap(libraries, programs.mapFd(name));
-  const settings = new SettingsMap(map("ttgate_settings"), {
-    scope: options.scope,
-    ipv6PrefixBits: options.ipv6PrefixBits,
-    ports: options.ports,
-    heartbeatMs: parts.nowMs,
-  });
-  const before = settings.read();
-  const reasons = new Reasons(options.reasons ?? []);
-  const exact = new BanStore(paths.ttgate_bans, map("ttgate_bans"), exactCodec(reasons, options.ipv6PrefixBits));
-  const cidr = new BanStore(paths.ttgate_cidr, map("ttgate_cidr"), cidrCodec(reasons));
-  const ipv4 =
-    named !== undefined && flavour.kind === "ipv4"
-      ? new BanStore(named.name, openMap(libraries, programs.mapFd("ipv4_bans")), ipv4Codec(flavour.valueBytes))
-      : undefined;
-  const stores = new BanStores(ipv4, {
-    exact,
-    cidr,
-    ipv6PrefixBits: options.ipv6PrefixBits,
-    rangesChanged: (entries) => settings.write({ cidrEntries: entries }),
-  });
-  if (before.kind === "settings" && !fresh) {
-    const { daemonPid, heartbeatMs } = before.settings;
-    if (parts.nowMs - heartbeatMs < aliveMs) refuseInUse(libraries, options.map, daemonPid);
-  }
-  settings.write({});
-  stores.adopt(parts.nowMs);
-  if (before.kind === "settings" && before.settings.ipv6PrefixBits !== options.ipv6PrefixBits) {
-    const codec = exactCodec(reasons, before.settings.ipv6PrefixBits);
-    regroup(new BanStore(paths.ttgate_bans, map("ttgate_bans"), codec), stores, options.log);
-  }
-
+  step("maps pinned");
+  const { settings, stores } = openStores(libraries, programs, options, parts);
+  step("settings written");
   const judge =
     options.inline === undefined
       ? undefined
       : new InlineJudge(libraries, programs, { ...options.inline, ipv6PrefixBits: options.ipv6PrefixBits });
+  const settingsMap = openMap(libraries, programs.mapFd("ttgate_settings"));
   const guarding = {
     libraries,
     programs,
     pinPrefix: base + linkSuffix,
-    filterHandle: map("ttgate_settings").info.id,
+    filterHandle: settingsMap.info.id,
     ladder: options.ladder,
     log: options.log,
   };
+  const guardOf = (name: string) => new InterfaceGuard(name, guarding);
   const guards = options.interfaces.map((name) => {
-    const guard = new InterfaceGuard(name, guarding);
+    const guard = guardOf(name);
     undo.defer(() => guard.release(!fresh));
     guard.attach();
+    step(`interface ${name} attached`);
     return guard;
   });
+  const paths = pinPaths(base, kind);
+  const watched = ownMaps.map((name) => ({ fd: programs.mapFd(name), name: paths[name], isPinned: true }));
+  const documented =
+    kind === "ipv4" ? [{ fd: programs.mapFd("ipv4_bans"), name: stores.main.name, isPinned: false }] : [];
   const filter = new OwnFilter({
     libraries,
     options,
     programs,
     stores,
     guards,
+    guard: guardOf,
     settings,
-    counters: map("ttgate_counters"),
+    integrity: new Integrity(libraries, [...watched, ...documented], options.log),
+    counters: openMap(libraries, programs.mapFd("ttgate_counters")),
     pins: Object.values(paths),
   });
-  filter.prove(parts.nowMs);
+  filter.prove(options.nowMs());
+  step("kernel program proven");
   undo.move();
-  options.log(
-    "info",
-    `ttgate ${options.version}: bans are in "${options.map}" (${ipv4 === undefined ? "own layout" : "IPv4 map"})`,
-  );
-  return new KernelFence(stores, filter, !fresh, judge);
+  const layout = kind === "own" ? "own layout" : "IPv4 map";
+  options.log("info", `ttgate ${options.version}: bans are in "${options.map}" (${layout})`);
+  return { options, stores, filter, stoodBefore: !fresh, judge };
 }
 
-/** Two gates over one set would change each other's ports and take each other's program off. */
-function refuseInUse({ libc }: Libraries, map: string, pid: number): void {
-  if (pid === 0 || pid === process.pid || access(libc, `/proc/${pid}/stat`) !== 0) return;
-  const state = /\) (\S)/.exec(readText(libc, `/proc/${pid}/stat`))?.[1];
-  // Dead, and not fetched by its parent yet.
-  if (state === "Z" || state === "X") return;
-  throw new FenceError(`Block map "${map}": the gate with pid ${pid} is using it: stop it first, or name another map`);
+/** The maps as bans are written to them, with the settings of this start. */
+function openStores(
+  libraries: Libraries,
+  programs: GatePrograms,
+  options: XdpFenceOptions,
+  { base, named }: OwnFenceParts,
+): { readonly settings: SettingsMap; readonly stores: BanStores } {
+  const { ipv6PrefixBits, scope, ports } = options;
+  const nowMs = options.nowMs();
+  const flavour = named?.flavour ?? { kind: "own" };
+  const paths = pinPaths(base, flavour.kind);
+  const map = (name: (typeof ownMaps)[number]) => openMap(libraries, programs.mapFd(name));
+  const settings = new SettingsMap(map("ttgate_settings"), { scope, ipv6PrefixBits, ports, heartbeatMs: nowMs });
+  const found = settings.read();
+  const before = found.kind === "settings" ? found.settings : undefined;
+  const reasons = new Reasons(options.reasons ?? []);
+  const ipv4 =
+    named !== undefined && flavour.kind === "ipv4"
+      ? new BanStore(named.name, openMap(libraries, programs.mapFd("ipv4_bans")), ipv4Codec(flavour.valueBytes))
+      : undefined;
+  const stores = new BanStores(ipv4, {
+    exact: new BanStore(paths.ttgate_bans, map("ttgate_bans"), exactCodec(reasons, ipv6PrefixBits)),
+    cidr: new BanStore(paths.ttgate_cidr, map("ttgate_cidr"), cidrCodec(reasons)),
+    ipv6PrefixBits,
+    rangesChanged: (entries) => settings.write({ cidrEntries: entries }),
+  });
+  settings.write({});
+  stores.adopt(nowMs);
+  if (before !== undefined && before.ipv6PrefixBits !== ipv6PrefixBits) {
+    const codec = exactCodec(reasons, before.ipv6PrefixBits);
+    regroup(new BanStore(paths.ttgate_bans, map("ttgate_bans"), codec), stores, options.log);
+  }
+  return { settings, stores };
 }
 
 /** The program over the maps that are there; those that are not are made. */

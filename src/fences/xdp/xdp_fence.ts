@@ -1,119 +1,173 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fence that the kernel makes: bans as entries of maps, and a program on the interfaces that drops
-// what they name. Does not decide who is banned, and owns no timer: the gate calls `tick`.
+// The fence that XDP makes: bans as entries of maps, and a program on the interfaces that drops what they
+// name. Does not decide who is banned, and owns no timer: the daemon calls `tick`.
 import type { Prefix } from "../../core/address.ts";
-import type {
-  AttachMode,
-  Fence,
-  FenceEntry,
-  FenceInterface,
-  FenceOutcome,
-  FenceRecord,
-  FenceStatus,
-} from "../../core/bans/fence.ts";
+import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../core/bans/fence.ts";
+import { KernelError } from "../../kernel/errno.ts";
+import { weakest } from "./attach/attachment.ts";
 import type { PacketFilter } from "./attach/packet_filter.ts";
 import type { InlineJudge } from "./inline/inline_judge.ts";
 import type { BanStores } from "./maps/ban_stores.ts";
+import type { XdpFenceOptions } from "./options.ts";
 
 /** A tick may take this long for entries that are over: relays wait meanwhile. */
 const sweepMs = 2;
 
-/** From the strongest to the weakest. */
-const ladder: readonly AttachMode[] = ["native", "generic", "tc", "none"];
-
-export class KernelFence implements Fence {
-  readonly #stores: BanStores;
-  readonly #filter: PacketFilter;
+export interface XdpFenceParts {
+  readonly options: Pick<XdpFenceOptions, "scope" | "ports" | "nowMs">;
+  readonly stores: BanStores;
+  readonly filter: PacketFilter;
   /** The maps were there before: a start that fails later must leave them, and what blocks by them. */
   readonly stoodBefore: boolean;
   /** Of a program that judges by itself. */
-  readonly judge: InlineJudge | undefined;
+  readonly judge?: InlineJudge | undefined;
+  /** Opens all of it once more, over the maps that are pinned then. */
+  readonly reopen?: (interfaces: readonly string[]) => XdpFenceParts;
+}
+
+/** A map that was frozen is not replaced before this: time to see it in /readyz, and not in a tool's midst. */
+const renewAfterMs = 5000;
+
+export class XdpFence implements Fence {
+  #parts: XdpFenceParts;
+  #lostSinceMs: number | undefined;
+  /** Why entries could not be taken out of a map, when last tried. */
+  #dropRefusal: string | undefined;
   #closed = false;
 
-  constructor(stores: BanStores, filter: PacketFilter, stoodBefore: boolean, judge?: InlineJudge) {
-    this.#stores = stores;
-    this.#filter = filter;
-    this.stoodBefore = stoodBefore;
-    this.judge = judge;
+  constructor(parts: XdpFenceParts) {
+    this.#parts = parts;
+  }
+
+  get stoodBefore(): boolean {
+    return this.#parts.stoodBefore;
+  }
+
+  get judge(): InlineJudge | undefined {
+    return this.#parts.judge;
   }
 
   mapOf(prefix: Prefix): string {
-    return (this.#stores.storeOf(prefix) ?? this.#stores.main).name;
+    const { stores } = this.#parts;
+    return (stores.storeOf(prefix) ?? stores.main).name;
   }
 
   put(entry: FenceEntry): FenceOutcome {
-    return this.#stores.put(entry);
+    return this.#parts.stores.put(entry);
   }
 
   putMany(entries: readonly FenceEntry[]): readonly FenceOutcome[] {
-    return this.#stores.putMany(entries);
+    return this.#parts.stores.putMany(entries);
   }
 
   drop(prefix: Prefix): boolean {
-    return this.#stores.drop(prefix);
+    return this.dropMany([prefix]) === 1;
   }
 
+  /** What the kernel refuses to take out is a fault; the entry ends by its own clock all the same. */
   dropMany(prefixes: readonly Prefix[]): number {
-    return this.#stores.dropMany(prefixes);
+    try {
+      const dropped = this.#parts.stores.dropMany(prefixes);
+      this.#dropRefusal = undefined;
+      return dropped;
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      this.#dropRefusal = error.message;
+      return 0;
+    }
   }
 
   records(): Generator<readonly FenceRecord[], void, void> {
-    return this.#stores.records();
+    return this.#parts.stores.records();
   }
 
   record(prefix: Prefix): FenceRecord | undefined {
-    return this.#stores.record(prefix);
+    return this.#parts.stores.record(prefix);
   }
 
   status(): FenceStatus {
-    const interfaces = this.#filter.interfaces();
-    const weakest = interfaces.reduce<FenceInterface | undefined>(
-      (worst, next) =>
-        worst === undefined || ladder.indexOf(next.attach) > ladder.indexOf(worst.attach) ? next : worst,
-      undefined,
-    );
-    const dropped = this.#filter.dropped();
-    const { name, entries, capacity, evicts } = this.#stores.main;
+    const { options, stores, filter } = this.#parts;
+    const places = filter.places();
+    const managedBy = filter.managedBy();
+    const dropped = filter.dropped();
+    const { name, entries, capacity, evicts } = stores.main;
     return {
-      attach: weakest?.attach ?? "none",
-      reason: weakest === undefined ? "no interface was given" : weakest.reason,
-      interfaces,
+      fence: "xdp",
+      capabilities: { counts: stores.counts, ranges: stores.holdsRanges, asks: managedBy === undefined },
+      places,
+      weakest: weakest(places),
+      ports: options.scope === "host" ? "all" : options.ports,
       map: name,
       droppedPackets: dropped.packets,
       droppedBytes: dropped.bytes,
       entries,
       capacity,
       evicts,
-      managedBy: this.#filter.managedBy(),
-      proof: this.#filter.proof(),
+      managedBy,
+      proof: filter.proof(),
+      faults: this.#faults(),
     };
+  }
+
+  #faults(): readonly string[] {
+    const { filter } = this.#parts;
+    const worst = weakest(filter.places());
+    const isOpen = filter.managedBy() === undefined && (worst === undefined || worst.attach === "none");
+    const open = isOpen ? [`The kernel does not block: ${worst?.reason ?? "no interface was given"}`] : [];
+    const refused = this.#dropRefusal === undefined ? [] : [`Entries cannot be taken out: ${this.#dropRefusal}`];
+    return [...open, ...filter.faults(), ...refused];
   }
 
   /** What the live program does with a packet from this address to the guarded port; undefined without one. */
   ask(source: Prefix): "drop" | "pass" | undefined {
-    return this.#filter.ask(source);
+    return this.#parts.filter.ask(source);
   }
 
   /** Paths of everything that ttgate has pinned: a user who takes over is to own them. */
   get pins(): readonly string[] {
-    return this.#filter.pins();
+    return this.#parts.filter.pins();
   }
 
   /** Tries the live program out; `status` has the result. Done at the start and every minute anyway. */
   prove(nowMs: number): void {
-    this.#filter.prove(nowMs);
+    this.#parts.filter.prove(nowMs);
+  }
+
+  cover(places: readonly string[]): void {
+    this.#parts.filter.cover(places);
   }
 
   tick(nowMs: number): void {
-    this.#filter.tick(nowMs);
+    const { filter, stores } = this.#parts;
+    filter.tick(nowMs);
     const endMs = performance.now() + sweepMs;
-    this.#stores.sweep(nowMs, () => performance.now() < endMs);
+    stores.sweep(nowMs, () => performance.now() < endMs);
+  }
+
+  /**
+   * Replaces maps that no ban can be written into any more, with the program updated in place.
+   * @returns true when it did: they are empty, and the caller fills them again.
+   * @throws Failure when that cannot be done; what there is goes on.
+   */
+  renew(nowMs: number): boolean {
+    const { filter, reopen } = this.#parts;
+    const lost = filter.lostPins();
+    if (lost.length === 0 || reopen === undefined) {
+      this.#lostSinceMs = undefined;
+      return false;
+    }
+    this.#lostSinceMs ??= nowMs;
+    if (nowMs - this.#lostSinceMs < renewAfterMs) return false;
+    filter.unpin(lost);
+    this.#parts = { ...reopen(filter.places().map(({ name }) => name)), reopen };
+    filter.abandon();
+    return true;
   }
 
   close(keep: boolean): void {
     if (this.#closed) return;
     this.#closed = true;
-    using filter = this.#filter;
-    if (!filter.detach(keep)) this.#stores.removeOurs();
+    using filter = this.#parts.filter;
+    if (!filter.detach(keep, this.#parts.options.nowMs())) this.#parts.stores.removeOurs();
   }
 }

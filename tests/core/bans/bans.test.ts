@@ -2,12 +2,16 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { contains, requirePrefix } from "../../../src/core/address.ts";
-import { type Ban, Bans } from "../../../src/core/bans/bans.ts";
+import { Bans } from "../../../src/core/bans/bans.ts";
+import type { Ban } from "../../../src/core/bans/claim.ts";
 import { Client } from "../../../src/core/client.ts";
 
-function banOf(text: string, expiresMs: number, sinceMs = 0): Ban {
+function banOf(text: string, untilMs: number, sinceMs = 0): Ban {
   const prefix = requirePrefix(text);
-  return { prefix, protocol: "http", by: "sniffer", sinceMs, expiresMs, evidence: undefined };
+  return {
+    ...{ prefix, reason: "http", origin: "sniffer", sinceMs, untilMs },
+    ...{ evidence: undefined, others: [], standsIn: undefined },
+  };
 }
 
 function textOf(ban: Ban | undefined): string | undefined {
@@ -68,10 +72,10 @@ class Compared {
     expect(ended.length).toBeLessThanOrEqual(limit);
     for (const ban of ended) {
       expect(this.#list).toContain(ban);
-      expect(ban.expiresMs).toBeLessThanOrEqual(this.#nowMs);
+      expect(ban.untilMs).toBeLessThanOrEqual(this.#nowMs);
     }
     this.#list = this.#list.filter((ban) => !ended.includes(ban));
-    const late = this.#list.filter((ban) => ban.expiresMs <= this.#nowMs - 1000);
+    const late = this.#list.filter((ban) => ban.untilMs <= this.#nowMs - 1000);
     if (ended.length < limit) expect(late).toEqual([]);
   }
 
@@ -79,7 +83,7 @@ class Compared {
     const texts = (bans: Iterable<Ban>) => [...bans].map((ban) => ban.prefix.text).sort();
     expect(this.#bans.size).toBe(this.#list.length);
     expect(texts(this.#bans.all())).toEqual(texts(this.#list));
-    const running = this.#list.filter((ban) => ban.expiresMs > this.#nowMs);
+    const running = this.#list.filter((ban) => ban.untilMs > this.#nowMs);
     for (const from of addresses) {
       const single = requirePrefix(from);
       const found = this.#bans.find(client(from, this.#ipv6Bits), this.#nowMs);
@@ -94,7 +98,7 @@ class Compared {
   ask(text: string): void {
     const prefix = requirePrefix(text);
     const covering = this.#list
-      .filter((ban) => ban.expiresMs > this.#nowMs && contains(ban.prefix, prefix))
+      .filter((ban) => ban.untilMs > this.#nowMs && contains(ban.prefix, prefix))
       .toSorted((a, b) => b.prefix.bits - a.prefix.bits);
     expect(textOf(this.#bans.covering(prefix, this.#nowMs))).toBe(textOf(covering[0]));
     const inside = this.#list.filter((ban) => contains(prefix, ban.prefix));
@@ -104,9 +108,9 @@ class Compared {
 
   /** The table looks at whole seconds. */
   #expectSoonest(given: Ban | undefined, among: readonly Ban[]): void {
-    const soonestMs = Math.min(...among.map((ban) => ban.expiresMs));
+    const soonestMs = Math.min(...among.map((ban) => ban.untilMs));
     if (soonestMs === Number.POSITIVE_INFINITY) return;
-    expect(Math.ceil((given?.expiresMs ?? Number.NaN) / 1000)).toBe(Math.ceil(soonestMs / 1000));
+    expect(Math.ceil((given?.untilMs ?? Number.NaN) / 1000)).toBe(Math.ceil(soonestMs / 1000));
   }
 }
 
@@ -226,12 +230,12 @@ describe("who is out", () => {
 describe("a full table", () => {
   test("lets the ban go that ends soonest, and says which", () => {
     const bans = new Bans(3, 64);
-    for (const [text, expiresMs] of [
+    for (const [text, untilMs] of [
       ["192.0.2.1", 9000],
       ["192.0.2.2", 2000],
       ["192.0.2.3", Number.POSITIVE_INFINITY],
     ] as const) {
-      expect(bans.add(banOf(text, expiresMs))).toBeUndefined();
+      expect(bans.add(banOf(text, untilMs))).toBeUndefined();
     }
     expect(bans.add(banOf("192.0.2.1", 1000))).toBeUndefined();
     expect(textOf(bans.add(banOf("192.0.2.4", 5000)))).toBe("192.0.2.1");

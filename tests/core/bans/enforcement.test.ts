@@ -2,13 +2,15 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { contains, isIpv4, type Prefix, requirePrefix } from "../../../src/core/address.ts";
-import { type Ban, Bans } from "../../../src/core/bans/bans.ts";
-import { type BanRequest, Enforcement, sweepLimit } from "../../../src/core/bans/enforcement.ts";
+import { Bans } from "../../../src/core/bans/bans.ts";
+import { type Ban, claimsOf } from "../../../src/core/bans/claim.ts";
+import { type BanChange, type BanRequest, Enforcement, sweepLimit } from "../../../src/core/bans/enforcement.ts";
 import { Events } from "../../../src/core/bans/events.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../../src/core/bans/fence.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { Client } from "../../../src/core/client.ts";
-import { newCounters } from "../../../src/core/counters.ts";
+import { newBanCounters } from "../../../src/core/counters.ts";
+import { BanEvents } from "../../../src/daemon/ban_events.ts";
 
 /** The port's other side in a few lines: three maps of the same room, and a kernel that can refuse. */
 class SmallFence implements Fence {
@@ -65,6 +67,8 @@ class SmallFence implements Fence {
 
   ask(): undefined {}
 
+  cover(): void {}
+
   tick(): void {}
 
   close(): void {}
@@ -72,11 +76,11 @@ class SmallFence implements Fence {
 
 function recordOf(text: string, expiresMs: number, reason = "tls"): FenceRecord {
   const prefix = requirePrefix(text);
-  return { prefix, expiresMs, reason, packets: 0, bytes: 0, lastSeenMs: undefined, foreign: false };
+  return { prefix, expiresMs, reason, packets: 0, bytes: 0, lastSeenMs: undefined, origin: "map" };
 }
 
-function requestOf(text: string, forMs: number): BanRequest {
-  return { prefix: requirePrefix(text), protocol: "http", by: "sniffer", forMs, evidence: undefined };
+function requestOf(text: string, forMs: number, nowMs = 0): BanRequest {
+  return { prefix: requirePrefix(text), reason: "http", origin: "sniffer", untilMs: nowMs + forMs };
 }
 
 function clientAt(address: string): Client {
@@ -92,7 +96,7 @@ interface Setting {
 
 function setUp({ capacity = 100, room = 100, protect = [], fenced = true }: Setting = {}) {
   const fence = new SmallFence(room);
-  const counters = newCounters();
+  const counters = newBanCounters();
   const neverBan = new NeverBan(protect.map((text) => ({ prefix: requirePrefix(text), why: `test ${text}` })));
   const enforcement = new Enforcement(new Bans(capacity, 64), neverBan, fenced ? fence : undefined, counters);
   return { fence, counters, enforcement, bans: enforcement.bans };
@@ -107,17 +111,17 @@ describe("a ban", () => {
       seen.push(enforcement.bans.get(entry.prefix));
       return put(entry);
     };
-    const result = enforcement.ban(requestOf("192.0.2.1", 5000), 1000);
-    expect(result).toMatchObject({ kind: "banned", kernel: { kind: "enforced" }, ban: { expiresMs: 6000 } });
-    expect(seen.map((ban) => ban?.expiresMs)).toEqual([6000]);
+    const result = enforcement.ban(requestOf("192.0.2.1", 5000, 1000), 1000);
+    expect(result).toMatchObject({ kind: "banned", fence: { kind: "enforced" }, ban: { untilMs: 6000 } });
+    expect(seen.map((ban) => ban?.untilMs)).toEqual([6000]);
     expect(fence.entries.get("192.0.2.1")).toMatchObject({ expiresMs: 6000, reason: "http" });
   });
 
   test("is counted, by protocol", () => {
     const { counters, enforcement } = setUp();
     enforcement.ban(requestOf("192.0.2.1", 1000), 0);
-    enforcement.ban({ ...requestOf("192.0.2.2", 1000), protocol: "tls" }, 0);
-    enforcement.ban(requestOf("192.0.2.1", 1000), 0);
+    enforcement.ban({ ...requestOf("192.0.2.2", 1000), reason: "tls" }, 0);
+    enforcement.ban(requestOf("192.0.2.1", 2000), 0);
     expect(counters.bansTotal).toBe(3);
     expect([...counters.bansByProtocol]).toEqual([
       ["http", 2],
@@ -128,13 +132,13 @@ describe("a ban", () => {
   test("again changes the end of the one entry", () => {
     const { fence, enforcement, bans } = setUp({ room: 2 });
     enforcement.ban(requestOf("192.0.2.1", 1000), 0);
-    enforcement.ban(requestOf("192.0.2.1", 9000), 500);
+    enforcement.ban(requestOf("192.0.2.1", 9000, 500), 500);
     expect(bans.size).toBe(1);
     expect(fence.entries.get("192.0.2.1")?.expiresMs).toBe(9500);
     expect(enforcement.sweep(5000)).toBe(0);
     // The longer end counts when room is made, too: 192.0.2.2 is the soonest now.
-    enforcement.ban(requestOf("192.0.2.2", 1000), 5000);
-    enforcement.ban(requestOf("192.0.2.3", 9000), 5000);
+    enforcement.ban(requestOf("192.0.2.2", 1000, 5000), 5000);
+    enforcement.ban(requestOf("192.0.2.3", 9000, 5000), 5000);
     expect(fence.texts).toEqual(["192.0.2.1", "192.0.2.3"]);
     expect(enforcement.sweep(10_000)).toBe(2);
     expect(fence.texts).toEqual(["192.0.2.3"]);
@@ -142,7 +146,7 @@ describe("a ban", () => {
 
   test("works without a kernel", () => {
     const { fence, enforcement, counters } = setUp({ fenced: false });
-    expect(enforcement.ban(requestOf("192.0.2.1", 5000), 0)).toMatchObject({ kind: "banned", kernel: undefined });
+    expect(enforcement.ban(requestOf("192.0.2.1", 5000), 0)).toMatchObject({ kind: "banned", fence: undefined });
     expect(enforcement.banMany([requestOf("192.0.2.2", 5000)], 0)).toMatchObject([{ kind: "banned" }]);
     expect(enforcement.refuses(clientAt("192.0.2.1"), 100)).toBe(true);
     expect(enforcement.userSpaceOnly).toBe(0);
@@ -156,7 +160,7 @@ describe("a full kernel map", () => {
     const { fence, enforcement, counters } = setUp({ room: 2 });
     enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
     enforcement.ban(requestOf("192.0.2.2", 10_000), 0);
-    expect(enforcement.ban(requestOf("192.0.2.3", 30_000), 0)).toMatchObject({ kernel: { kind: "enforced" } });
+    expect(enforcement.ban(requestOf("192.0.2.3", 30_000), 0)).toMatchObject({ fence: { kind: "enforced" } });
     expect(fence.texts).toEqual(["192.0.2.1", "192.0.2.3"]);
     expect(enforcement.userSpaceOnly).toBe(1);
     expect(counters.kernelFull).toBe(0);
@@ -167,8 +171,8 @@ describe("a full kernel map", () => {
     const { fence, enforcement, counters } = setUp({ room: 2 });
     enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
     enforcement.ban(requestOf("192.0.2.2", 50_000), 0);
-    expect(enforcement.ban(requestOf("192.0.2.3", 10_000), 0)).toMatchObject({ kernel: { kind: "full" } });
-    expect(enforcement.ban(requestOf("192.0.2.4", 50_000), 0)).toMatchObject({ kernel: { kind: "full" } });
+    expect(enforcement.ban(requestOf("192.0.2.3", 10_000), 0)).toMatchObject({ fence: { kind: "full" } });
+    expect(enforcement.ban(requestOf("192.0.2.4", 50_000), 0)).toMatchObject({ fence: { kind: "full" } });
     expect(fence.texts).toEqual(["192.0.2.1", "192.0.2.2"]);
     expect([counters.kernelFull, enforcement.userSpaceOnly]).toEqual([2, 2]);
   });
@@ -176,7 +180,7 @@ describe("a full kernel map", () => {
   test("a ban without an end is never the one that makes room", () => {
     const { fence, enforcement } = setUp({ room: 1 });
     enforcement.ban(requestOf("192.0.2.1", Number.POSITIVE_INFINITY), 0);
-    expect(enforcement.ban(requestOf("192.0.2.2", 1e9), 0)).toMatchObject({ kernel: { kind: "full" } });
+    expect(enforcement.ban(requestOf("192.0.2.2", 1e9), 0)).toMatchObject({ fence: { kind: "full" } });
     expect(fence.texts).toEqual(["192.0.2.1"]);
   });
 
@@ -210,7 +214,7 @@ describe("a kernel that refuses", () => {
     const { fence, enforcement, counters } = setUp();
     fence.failing = "EPERM";
     const result = enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
-    expect(result).toMatchObject({ kind: "banned", kernel: { kind: "failed", message: "EPERM" } });
+    expect(result).toMatchObject({ kind: "banned", fence: { kind: "failed", message: "EPERM" } });
     expect([counters.kernelFailed, counters.kernelFull, enforcement.userSpaceOnly]).toEqual([1, 0, 1]);
     expect(enforcement.refuses(clientAt("192.0.2.1"), 1)).toBe(true);
     expect(counters.kernelFailed).toBe(2);
@@ -223,9 +227,9 @@ describe("a kernel that refuses", () => {
     const { fence, enforcement } = setUp();
     enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
     fence.failing = "EIO";
-    enforcement.ban(requestOf("192.0.2.1", 1000), 0);
+    enforcement.ban(requestOf("192.0.2.1", 90_000), 0);
     expect(enforcement.userSpaceOnly).toBe(1);
-    expect(enforcement.sweep(2000)).toBe(1);
+    expect(enforcement.sweep(91_000)).toBe(1);
     expect([fence.texts, enforcement.userSpaceOnly]).toEqual([[], 0]);
   });
 });
@@ -305,8 +309,8 @@ describe("many at once", () => {
     expect([bans.size, fence.entries.get("192.0.2.1")?.expiresMs]).toEqual([1, 60_000]);
     // What was replaced is forgotten: it does not stand in the way of those who make room.
     enforcement.sweep(60_000);
-    enforcement.ban(requestOf("192.0.2.2", 10_000), 60_000);
-    enforcement.ban(requestOf("192.0.2.3", 30_000), 60_000);
+    enforcement.ban(requestOf("192.0.2.2", 10_000, 60_000), 60_000);
+    enforcement.ban(requestOf("192.0.2.3", 30_000, 60_000), 60_000);
     expect(fence.texts).toEqual(["192.0.2.3"]);
   });
 
@@ -333,9 +337,9 @@ describe("many at once", () => {
 describe("what stands in the kernel already", () => {
   test("is taken up with the time that it has left, and without touching the map", () => {
     const { fence, enforcement, bans, counters } = setUp();
-    const result = enforcement.adopt(recordOf("192.0.2.1", 9000), 4000);
-    expect(result).toMatchObject({ kind: "banned", ban: { by: "map", protocol: "tls", sinceMs: 4000 } });
-    expect([fence.calls, counters.bansTotal, bans.get(requirePrefix("192.0.2.1"))?.expiresMs]).toEqual([[], 0, 9000]);
+    const [result] = enforcement.adopt([recordOf("192.0.2.1", 9000)], 4000);
+    expect(result).toMatchObject({ kind: "banned", ban: { origin: "map", reason: "tls", sinceMs: 4000 } });
+    expect([fence.calls, counters.bansTotal, bans.get(requirePrefix("192.0.2.1"))?.untilMs]).toEqual([[], 0, 9000]);
     expect(enforcement.refuses(clientAt("192.0.2.1"), 8999)).toBe(true);
     expect(enforcement.sweep(9000)).toBe(1);
     expect(fence.calls).toEqual(["drop 192.0.2.1"]);
@@ -343,14 +347,14 @@ describe("what stands in the kernel already", () => {
 
   test("without an end stays", () => {
     const { enforcement } = setUp();
-    enforcement.adopt(recordOf("192.0.2.1", Number.POSITIVE_INFINITY), 0);
+    enforcement.adopt([recordOf("192.0.2.1", Number.POSITIVE_INFINITY)], 0);
     expect(enforcement.sweep(1e12)).toBe(0);
     expect(enforcement.refuses(clientAt("192.0.2.1"), 1e12)).toBe(true);
   });
 
   test("and is over goes with the next sweep", () => {
     const { fence, enforcement } = setUp();
-    enforcement.adopt(recordOf("192.0.2.1", 1000), 4000);
+    enforcement.adopt([recordOf("192.0.2.1", 1000)], 4000);
     expect(enforcement.refuses(clientAt("192.0.2.1"), 4000)).toBe(false);
     expect(enforcement.sweep(4000)).toBe(1);
     expect(fence.calls).toEqual(["drop 192.0.2.1"]);
@@ -358,9 +362,14 @@ describe("what stands in the kernel already", () => {
 
   test("makes room like any other", () => {
     const { fence, enforcement } = setUp({ room: 1 });
-    fence.entries.set("192.0.2.1", { prefix: requirePrefix("192.0.2.1"), expiresMs: 10_000, reason: "tls" });
-    enforcement.adopt(recordOf("192.0.2.1", 10_000), 0);
-    expect(enforcement.ban(requestOf("192.0.2.2", 60_000), 0)).toMatchObject({ kernel: { kind: "enforced" } });
+    fence.entries.set("192.0.2.1", {
+      prefix: requirePrefix("192.0.2.1"),
+      expiresMs: 10_000,
+      reason: "tls",
+      origin: "map",
+    });
+    enforcement.adopt([recordOf("192.0.2.1", 10_000)], 0);
+    expect(enforcement.ban(requestOf("192.0.2.2", 60_000), 0)).toMatchObject({ fence: { kind: "enforced" } });
     expect([fence.texts, enforcement.userSpaceOnly]).toEqual([["192.0.2.2"], 1]);
   });
 });
@@ -369,9 +378,11 @@ describe("dense neighbours in a full map", () => {
   const lastMs = 60_000;
 
   /** 150 places, 151 banned neighbours. */
-  function folded(protect: readonly string[] = []) {
+  function folded(protect: readonly string[] = [], endMs = (_number: number) => lastMs) {
     const setting = setUp({ capacity: 1000, room: 150, protect });
-    for (let number = 0; number <= 150; number++) setting.enforcement.ban(requestOf(`192.0.2.${number}`, lastMs), 0);
+    for (let number = 0; number <= 150; number++) {
+      setting.enforcement.ban(requestOf(`192.0.2.${number}`, endMs(number)), 0);
+    }
     return setting;
   }
 
@@ -381,7 +392,7 @@ describe("dense neighbours in a full map", () => {
     expect([enforcement.folds, enforcement.userSpaceOnly, counters.kernelFull, bans.size]).toEqual([1, 0, 0, 151]);
     expect(enforcement.foldOf(requirePrefix("192.0.2.7"))?.text).toBe("192.0.2.0/24");
     expect(enforcement.refuses(clientAt("192.0.2.200"), 1)).toBe(false);
-    expect(enforcement.ban(requestOf("192.0.2.200", lastMs), 0)).toMatchObject({ kernel: { kind: "enforced" } });
+    expect(enforcement.ban(requestOf("192.0.2.200", lastMs), 0)).toMatchObject({ fence: { kind: "enforced" } });
     expect(fence.texts).toEqual(["192.0.2.0/24"]);
   });
 
@@ -400,8 +411,7 @@ describe("dense neighbours in a full map", () => {
   });
 
   test("stand for themselves again when they are dense no more", () => {
-    const { fence, enforcement } = folded();
-    for (let number = 0; number < 50; number++) enforcement.ban(requestOf(`192.0.2.${number}`, 10_000), 0);
+    const { fence, enforcement } = folded([], (number) => (number < 50 ? 10_000 : lastMs));
     for (const nowMs of [9000, 10_000, 11_000, 60_000 - 2001]) enforcement.sweep(nowMs);
     enforcement.sweep(lastMs - 1000);
     expect(enforcement.folds).toBe(0);
@@ -414,8 +424,8 @@ describe("dense neighbours in a full map", () => {
     expect(enforcement.folds).toBe(0);
     expect(fence.texts.some((text) => contains(requirePrefix(lifted), requirePrefix(text)))).toBe(false);
     expect(fence.entries.size).toBe(Math.min(150, bans.size));
-    enforcement.ban(requestOf("192.0.2.222", lastMs), 1000);
-    enforcement.ban(requestOf("192.0.2.223", lastMs), 1000);
+    enforcement.ban(requestOf("192.0.2.222", lastMs, 1000), 1000);
+    enforcement.ban(requestOf("192.0.2.223", lastMs, 1000), 1000);
     expect(enforcement.folds).toBe(0);
   });
 
@@ -430,8 +440,8 @@ describe("dense neighbours in a full map", () => {
 
   test("make way for a ban of their very prefix, which then stands to its own end", () => {
     const { fence, enforcement } = folded();
-    const result = enforcement.ban(requestOf("192.0.2.0/24", 10 * lastMs), 1000);
-    expect(result).toMatchObject({ kernel: { kind: "enforced" } });
+    const result = enforcement.ban(requestOf("192.0.2.0/24", 10 * lastMs, 1000), 1000);
+    expect(result).toMatchObject({ fence: { kind: "enforced" } });
     expect(fence.entries.get("192.0.2.0/24")?.expiresMs).toBe(10 * lastMs + 1000);
     for (const nowMs of [lastMs - 1500, lastMs, lastMs + 2000]) enforcement.sweep(nowMs);
     expect(fence.entries.get("192.0.2.0/24")?.expiresMs).toBe(10 * lastMs + 1000);
@@ -464,7 +474,7 @@ test("who is protected can be banned on no path", () => {
   ]) {
     expect(enforcement.ban(requestOf(text, 1000), 0)).toMatchObject({ kind: "spared" });
     expect(enforcement.banMany([requestOf(text, 1000)], 0)).toMatchObject([{ kind: "spared" }]);
-    expect(enforcement.adopt(recordOf(text, 1000), 0)).toMatchObject({ kind: "spared" });
+    expect(enforcement.adopt([recordOf(text, 1000)], 0)).toMatchObject([{ kind: "spared" }]);
   }
   expect([bans.size, fence.calls, counters.bansTotal]).toEqual([0, [], 0]);
   expect(enforcement.ban(requestOf("2001:db8::2", 1000), 0)).toMatchObject({ kind: "banned" });
@@ -490,14 +500,14 @@ describe("whatever happens", () => {
       arbitrary: request.map(
         ([prefix, ms]): Step =>
           ({ enforcement }, { nowMs }) =>
-            void enforcement.ban(requestOf(prefix, ms), nowMs),
+            void enforcement.ban(requestOf(prefix, ms, nowMs), nowMs),
       ),
     },
     fc.array(request, { maxLength: 6 }).map(
       (requests): Step =>
         ({ enforcement }, { nowMs }) =>
           void enforcement.banMany(
-            requests.map(([prefix, ms]) => requestOf(prefix, ms)),
+            requests.map(([prefix, ms]) => requestOf(prefix, ms, nowMs)),
             nowMs,
           ),
     ),
@@ -510,7 +520,7 @@ describe("whatever happens", () => {
       (address): Step =>
         ({ enforcement, bans }, { nowMs }) => {
           const single = requirePrefix(address);
-          const out = [...bans.all()].some((ban) => ban.expiresMs > nowMs && contains(ban.prefix, single));
+          const out = [...bans.all()].some((ban) => ban.untilMs > nowMs && contains(ban.prefix, single));
           expect(enforcement.refuses(clientAt(address), nowMs)).toBe(out);
         },
     ),
@@ -534,7 +544,7 @@ describe("whatever happens", () => {
           next(setting, clock);
           const { bans, fence, enforcement } = setting;
           for (const entry of fence.entries.values()) {
-            expect(bans.get(entry.prefix)?.expiresMs).toBe(entry.expiresMs);
+            expect(bans.get(entry.prefix)?.untilMs).toBe(entry.expiresMs);
           }
           expect(enforcement.userSpaceOnly).toBe(bans.size - fence.entries.size);
         }
@@ -550,7 +560,7 @@ describe("whatever happens", () => {
       fc.property(requests, (list) => {
         const { enforcement, fence, bans } = setUp({ room: 4 });
         for (const [number, seconds] of list) enforcement.ban(requestOf(`192.0.2.${number}`, seconds * 1000), 0);
-        const all = [...bans.all()].map(({ expiresMs }) => expiresMs).toSorted((a, b) => b - a);
+        const all = [...bans.all()].map(({ untilMs }) => untilMs).toSorted((a, b) => b - a);
         const held = [...fence.entries.values()].map(({ expiresMs }) => expiresMs).toSorted((a, b) => b - a);
         expect(held).toEqual(all.slice(0, 4));
       }),
@@ -563,7 +573,8 @@ describe("who listens", () => {
   test("is told what the kernel did with each ban, alone or among many", () => {
     const events = new Events(100, 0);
     const fence = new SmallFence(1);
-    const enforcement = new Enforcement(new Bans(100, 64), new NeverBan(), fence, newCounters(), events);
+    const enforcement = new Enforcement(new Bans(100, 64), new NeverBan(), fence, newBanCounters());
+    enforcement.follow(new BanEvents(events, false));
     const told = (from: number) =>
       events.after(from, 100).events.map(({ event }) => {
         if (event.type === "upstream") throw new Error("No upstream is about");
@@ -579,8 +590,8 @@ describe("who listens", () => {
       "ban 2001:db8::/64 enforced 1000",
     ]);
     fence.failing = "EPERM";
-    enforcement.ban(requestOf("192.0.2.9", 9000), 100);
-    enforcement.banMany([requestOf("192.0.2.10", 9000)], 100);
+    enforcement.ban(requestOf("192.0.2.9", 9000, 100), 100);
+    enforcement.banMany([requestOf("192.0.2.10", 9000, 100)], 100);
     expect(told(4)).toEqual(["ban 192.0.2.9 failed 9000", "ban 192.0.2.10 failed 9000"]);
     for (const [address, blocked] of [
       ["192.0.2.1", true],
@@ -588,14 +599,15 @@ describe("who listens", () => {
       ["192.0.2.9", false],
       ["192.0.2.77", false],
     ] as const) {
-      expect(enforcement.blocksInKernel(new Client(address, 1, 64), 200)).toBe(blocked);
+      expect(enforcement.isFenced(new Client(address, 1, 64), 200)).toBe(blocked);
     }
-    expect(enforcement.blocksInKernel(new Client("192.0.2.1", 1, 64), 5000)).toBe(false);
+    expect(enforcement.isFenced(new Client("192.0.2.1", 1, 64), 5000)).toBe(false);
   });
 
   test("hears of a replaced ban, but not of those that a list itself takes back", () => {
     const events = new Events(100, 0);
-    const enforcement = new Enforcement(new Bans(2, 64), new NeverBan(), undefined, newCounters(), events);
+    const enforcement = new Enforcement(new Bans(2, 64), new NeverBan(), undefined, newBanCounters());
+    enforcement.follow(new BanEvents(events, false));
     const requests = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"];
     enforcement.banMany(
       requests.map((text, index) => requestOf(text, 1000 * (index + 1))),
@@ -607,5 +619,90 @@ describe("who listens", () => {
       else if (event.type === "end") standing.delete(event.source);
     }
     expect([...standing].sort()).toEqual([...enforcement.bans.all()].map(({ prefix }) => prefix.text).sort());
+  });
+});
+
+describe("claims on one source", () => {
+  const source = requirePrefix("192.0.2.1");
+  const minuteMs = 60_000;
+  const weekMs = 7 * 24 * 3_600_000;
+
+  function claim(origin: BanRequest["origin"], untilMs: number): BanRequest {
+    return { prefix: source, reason: origin, origin, untilMs };
+  }
+
+  test("a shorter ban never ends a longer one, whoever asks", () => {
+    for (const [first, second] of [
+      ["operator", "operator"],
+      ["operator", "sniffer"],
+      ["list:drop", "operator"],
+    ] as const) {
+      const { enforcement, fence, bans } = setUp();
+      enforcement.ban(claim(first, weekMs), 0);
+      expect(enforcement.ban(claim(second, minuteMs), 0)).toMatchObject({ kind: "banned", ban: { untilMs: weekMs } });
+      expect(fence.entries.get(source.text)).toMatchObject({ expiresMs: weekMs, origin: first });
+      expect(enforcement.sweep(minuteMs + 1)).toBe(0);
+      expect(bans.get(source)?.untilMs).toBe(weekMs);
+    }
+  });
+
+  test("the last one to end keeps the source out; each is named", () => {
+    const { enforcement, fence, bans } = setUp();
+    enforcement.ban(claim("sniffer", minuteMs), 0);
+    enforcement.ban(claim("list:drop", 2 * minuteMs), 0);
+    enforcement.ban(claim("operator", 3 * minuteMs), 0);
+    const ban = bans.get(source);
+    const origins = (nowMs: number) => ban && claimsOf(ban, nowMs).map(({ origin }) => origin);
+    expect([origins(1), origins(2 * minuteMs)]).toEqual([["operator", "list:drop", "sniffer"], ["operator"]]);
+    expect(fence.entries.get(source.text)).toMatchObject({ expiresMs: 3 * minuteMs, reason: "operator" });
+  });
+
+  test("an origin lifts its own; an operator lifts all", () => {
+    const { enforcement, fence, bans } = setUp();
+    const changes: BanChange[] = [];
+    enforcement.follow({ bansChanged: (more) => void changes.push(...more) });
+    enforcement.ban(claim("fail2ban", 3 * minuteMs), 0);
+    enforcement.ban(claim("sniffer", minuteMs), 0);
+    expect(enforcement.lift([source], 1, "crowdsec")).toEqual([]);
+    expect(bans.get(source)?.untilMs).toBe(3 * minuteMs);
+    expect(enforcement.lift([source], 1, "fail2ban")).toEqual([]);
+    expect(fence.entries.get(source.text)).toMatchObject({ expiresMs: minuteMs, origin: "sniffer" });
+    enforcement.ban(claim("fail2ban", 3 * minuteMs), 2);
+    expect(enforcement.lift([source], 3)).toHaveLength(1);
+    expect([fence.entries.size, bans.size]).toEqual([0, 0]);
+    expect(changes.map(({ kind }) => kind)).toEqual(["ban", "ban", "release", "ban", "lift"]);
+  });
+
+  test("another tool's shorter entry is put right, its longer one stands", () => {
+    const { enforcement, fence, bans } = setUp();
+    enforcement.ban(claim("sniffer", 3 * minuteMs), 0);
+    enforcement.adopt([recordOf(source.text, minuteMs)], 0);
+    expect(fence.entries.get(source.text)).toMatchObject({ expiresMs: 3 * minuteMs, origin: "sniffer" });
+    enforcement.adopt([recordOf(source.text, 9 * minuteMs)], 0);
+    expect(bans.get(source)).toMatchObject({ origin: "map", untilMs: 9 * minuteMs });
+  });
+
+  test("a foreign entry outlives an operator's lift, and nothing else does", () => {
+    const { enforcement, bans } = setUp();
+    enforcement.adopt([{ ...recordOf(source.text, Number.POSITIVE_INFINITY), origin: "foreign" }], 0);
+    enforcement.ban(claim("sniffer", minuteMs), 0);
+    expect(enforcement.lift([source], 1)).toEqual([]);
+    const left = bans.get(source);
+    expect(left && claimsOf(left, 1).map(({ origin }) => origin)).toEqual(["foreign"]);
+  });
+
+  test("a source that is never banned from now on is let in at once", () => {
+    const { enforcement, fence, bans } = setUp();
+    const changes: BanChange[] = [];
+    enforcement.follow({ bansChanged: (more) => void changes.push(...more) });
+    enforcement.ban(claim("sniffer", minuteMs), 0);
+    enforcement.ban({ ...claim("operator", minuteMs), prefix: requirePrefix("198.51.100.0/24") }, 0);
+    enforcement.protect([{ prefix: source, why: "gateway of eth0" }], 1);
+    expect([[...bans.all()].map(({ prefix }) => prefix.text), fence.texts]).toEqual([
+      ["198.51.100.0/24"],
+      ["198.51.100.0/24"],
+    ]);
+    expect(changes.at(-1)).toMatchObject({ kind: "end", by: { why: "gateway of eth0" } });
+    expect(enforcement.ban(claim("sniffer", minuteMs), 2)).toMatchObject({ kind: "spared" });
   });
 });

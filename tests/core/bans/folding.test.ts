@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
 import { requirePrefix } from "../../../src/core/address.ts";
-import { type Ban, Bans } from "../../../src/core/bans/bans.ts";
+import { Bans } from "../../../src/core/bans/bans.ts";
+import type { Ban } from "../../../src/core/bans/claim.ts";
 import type { Fence, FenceEntry } from "../../../src/core/bans/fence.ts";
 import { Folding } from "../../../src/core/bans/folding.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
@@ -34,15 +35,12 @@ function setUp(protectedText?: string) {
     protectedText === undefined ? [] : [{ prefix: requirePrefix(protectedText), why: "--allow" }],
   );
   const folding = new Folding(bans, neverBan, kernel.fence);
-  const ban = (text: string, expiresMs: number): Ban => {
-    const made = {
+  const ban = (text: string, untilMs: number): Ban => {
+    const made: Ban = {
       prefix: requirePrefix(text),
-      protocol: "http",
-      by: "sniffer",
-      sinceMs: 0,
-      expiresMs,
-      evidence: undefined,
-    } as const;
+      ...{ reason: "http", origin: "sniffer", sinceMs: 0, untilMs },
+      ...{ evidence: undefined, others: [], standsIn: undefined },
+    };
     bans.add(made);
     return made;
   };
@@ -110,7 +108,7 @@ describe("a fold", () => {
     const released = folding.tick(17_000);
     expect(folding.size).toBe(0);
     expect(kernel.entries.size).toBe(0);
-    expect(released.every(({ expiresMs }) => expiresMs > 17_000)).toBeTrue();
+    expect(released.every(({ untilMs }) => untilMs > 17_000)).toBeTrue();
     expect(released.length).toBe([...bans.all()].length);
   });
 

@@ -165,7 +165,7 @@ describe("what the program has no room for is refused, with the figure and what 
 });
 
 describe("the encoder and bpf/signature_table.h mean the same by", () => {
-  const header = readFileSync(`${import.meta.dirname}/../../bpf/signature_table.h`, "utf8");
+  const header = readFileSync(`${import.meta.dirname}/../../../bpf/signature_table.h`, "utf8");
 
   function defined(name: string): number {
     const value = new RegExp(`^#define ${name} (?:(0x[0-9a-f]+|\\d+)|\\((\\d+) \\* (\\d+)\\))(?:\\s|$)`, "m").exec(

@@ -78,6 +78,11 @@ export class FilterAttachment implements Attachment {
     check("Attach the tc filter", bpf.bpf_tc_attach(hookOf(ifindex), optionsOf(handle, programFd, flags)));
   }
 
+  /** Nothing is pinned: a filter stays by itself. */
+  repin(): void {}
+
+  dropPin(): void {}
+
   programId(): number | undefined {
     return filterProgram(this.#libraries.bpf, this.#ifindex, this.#handle);
   }

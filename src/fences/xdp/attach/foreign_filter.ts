@@ -2,13 +2,13 @@
 // Somebody else's program that reads the documented map: ttgate only manages the entries. Tells where
 // that program is attached and notices when it is gone, since then nothing is blocked any more.
 
-import type { AttachMode, FenceInterface } from "../../../core/bans/fence.ts";
 import { closeFd } from "../../../kernel/bpffs.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
-import type { Log } from "../../../kernel/log.ts";
 import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
+import type { Log } from "../../../log.ts";
 import type { OutcomeCount } from "../maps/layout.ts";
 import { describeProgram, isLoaded, type ProgramInfo } from "../programs.ts";
+import type { AttachMode, GuardedPlace } from "./attachment.ts";
 import type { PacketFilter } from "./packet_filter.ts";
 
 export class ForeignFilter implements PacketFilter {
@@ -16,7 +16,7 @@ export class ForeignFilter implements PacketFilter {
   readonly #mapFd: number;
   readonly #readers: readonly ProgramInfo[];
   readonly #description: string;
-  readonly #interfaces: readonly string[];
+  #interfaces: readonly string[];
   readonly #log: Log;
   #gone = false;
 
@@ -36,7 +36,7 @@ export class ForeignFilter implements PacketFilter {
     this.#log = log;
   }
 
-  interfaces(): readonly FenceInterface[] {
+  places(): readonly GuardedPlace[] {
     return this.#interfaces.map((name) => ({ name, ...this.#state(name) }));
   }
 
@@ -63,7 +63,15 @@ export class ForeignFilter implements PacketFilter {
     return this.#gone ? undefined : this.#description;
   }
 
+  cover(interfaces: readonly string[]): void {
+    this.#interfaces = interfaces;
+  }
+
   proof(): undefined {}
+
+  faults(): readonly string[] {
+    return this.#gone ? [`The block map's reader ${this.#description} is gone: start ttgate again`] : [];
+  }
 
   pins(): readonly string[] {
     return [];
@@ -78,6 +86,16 @@ export class ForeignFilter implements PacketFilter {
     if (this.#gone || this.#readers.some(({ id }) => isLoaded(this.#libraries, id))) return;
     this.#gone = true;
     this.#log("error", `The block map's reader ${this.#description} is gone, nothing is blocked: start ttgate again`);
+  }
+
+  lostPins(): readonly string[] {
+    return [];
+  }
+
+  unpin(): void {}
+
+  abandon(): void {
+    this[Symbol.dispose]();
   }
 
   detach(keep: boolean): boolean {

@@ -2,20 +2,21 @@
 // Our program on one interface: native XDP, else generic XDP, else tc, else nothing, with the reason for
 // each step down. What somebody else attached stays where it is. An interface that comes back, or that
 // somebody took our program off, is guarded again with the next tick.
-import type { FenceInterface } from "../../../core/bans/fence.ts";
 import { errnoName, KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
-import type { Log } from "../../../kernel/log.ts";
 import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
+import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
 import { describeProgram, readProgram } from "../programs.ts";
-import { type Attachment, type AttachStep, attachLadder } from "./attachment.ts";
+import { type Attachment, type AttachStep, attachLadder, type GuardedPlace, interfaceMissing } from "./attachment.ts";
 import { FilterAttachment, removeFilter } from "./clsact_filter.ts";
 import { attachLink, type LinkPlace, takeOverLink } from "./link_attachment.ts";
 
+/** How often it is looked whether XDP is free again. */
+const climbMs = 1000;
+
 const ebusy = -16;
 const eexist = -17;
-const interfaceMissing = "the interface is not there";
 
 export interface GuardOptions {
   readonly libraries: Libraries;
@@ -33,13 +34,16 @@ export class InterfaceGuard {
   readonly #options: GuardOptions;
   #attachment: Attachment | undefined;
   #reason: string | undefined;
+  /** Another program was in the place of XDP when last tried. */
+  #isOccupied = false;
+  #triedMs = Number.NEGATIVE_INFINITY;
 
   constructor(name: string, options: GuardOptions) {
     this.name = name;
     this.#options = options;
   }
 
-  status(): FenceInterface {
+  status(): GuardedPlace {
     return { name: this.name, attach: this.#attachment?.mode ?? "none", reason: this.#reason };
   }
 
@@ -60,11 +64,14 @@ export class InterfaceGuard {
     return `interface "${this.name}": ${found} is in the place of ttgate's program`;
   }
 
-  /** @throws FenceError when a pin of somebody else's is in the way. */
+  /** @throws Failure when a pin of somebody else's is in the way. */
   attach(): void {
     const { libraries, programs, pinPrefix, filterHandle, log } = this.#options;
     const ifindex = interfaceIndex(libraries, this.name);
     if (ifindex === 0) {
+      if (this.#reason !== interfaceMissing) {
+        log("warn", `Interface "${this.name}" is not there: it is guarded as soon as it comes`);
+      }
       this.#reason = interfaceMissing;
       return;
     }
@@ -79,9 +86,12 @@ export class InterfaceGuard {
   }
 
   /** @returns true when something changed. */
-  tick(): boolean {
+  tick(nowMs: number): boolean {
     const ifindex = interfaceIndex(this.#options.libraries, this.name);
-    if (this.#isSettled(ifindex)) return false;
+    if (this.#isSettled(ifindex)) {
+      this.#attachment?.repin();
+      return this.#climbUp(ifindex, nowMs);
+    }
     this.release(false);
     try {
       this.attach();
@@ -92,6 +102,33 @@ export class InterfaceGuard {
     if (attach === "none") this.#options.log("warn", `Interface "${this.name}" is not guarded any more: ${reason}`);
     else this.#options.log("info", `Interface "${this.name}" is guarded again: ${attach}`);
     return true;
+  }
+
+  /**
+   * Somebody else's program that took XDP may be gone: then ours takes its place, and tc goes once it stands.
+   * @returns true when it does.
+   */
+  #climbUp(ifindex: number, nowMs: number): boolean {
+    const before = this.#attachment;
+    const isDown = before === undefined ? ifindex !== 0 : before.mode === "tc" && this.#isOccupied;
+    if (!isDown || nowMs - this.#triedMs < climbMs) return false;
+    this.#triedMs = nowMs;
+    const { libraries, programs, pinPrefix, log } = this.#options;
+    if (queryXdp(libraries, ifindex).programId !== 0) return false;
+    const place = { libraries, programs, interfaceName: this.name, ifindex, pinPath: pinPrefix + ifindex, log };
+    before?.dropPin();
+    for (const step of ["native", "generic"] as const) {
+      const made = this.#try(place, step);
+      if (typeof made === "number") continue;
+      before?.release(false);
+      this.#attachment = made;
+      this.#isOccupied = false;
+      this.#reason = step === "native" ? undefined : "native XDP was refused";
+      this.#report();
+      return true;
+    }
+    before?.repin();
+    return false;
   }
 
   /** An interface that is there and could not be guarded is not tried again each second. */
@@ -107,6 +144,7 @@ export class InterfaceGuard {
   }
 
   #climbDown(place: LinkPlace): void {
+    this.#isOccupied = false;
     const refusals: string[] = [];
     let occupied = false;
     for (const step of this.#options.ladder ?? attachLadder) {
@@ -119,6 +157,7 @@ export class InterfaceGuard {
       }
       occupied = made === ebusy || made === eexist;
       refusals.push(this.#refusal(place.ifindex, step, made));
+      this.#isOccupied ||= occupied;
     }
     this.#reason = refusals.length === 0 ? undefined : refusals.join("; ");
     this.#report();
@@ -140,7 +179,10 @@ export class InterfaceGuard {
     const isXdp = step === "native" || step === "generic";
     if (isXdp && (result === ebusy || result === eexist)) {
       const { libraries } = this.#options;
-      return `no XDP: ${describeProgram(libraries, queryXdp(libraries, ifindex).programId)} is attached there (${name})`;
+      const { programId } = queryXdp(libraries, ifindex);
+      // net/core/dev.c, dev_xdp_attach: a port of a bridge or bond whose master has a program.
+      if (programId === 0) return `no XDP: the bridge or bond above it has an XDP program (${name})`;
+      return `no XDP: ${describeProgram(libraries, programId)} is attached there (${name})`;
     }
     const why: Readonly<Record<string, string>> = {
       EOPNOTSUPP: "the driver does not have it",

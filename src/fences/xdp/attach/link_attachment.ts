@@ -2,13 +2,14 @@
 // Our program on an interface by a BPF link: pinned, so that it outlives a crash, and updated in place
 // when the next process takes over. The kernel lets nobody replace what a link holds.
 
+import { Failure } from "../../../failure.ts";
 import { closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
 import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
-import { FenceError } from "../../../kernel/fence_error.ts";
+import { access } from "../../../kernel/files.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
-import type { Log } from "../../../kernel/log.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { type LinkInfo, queryXdp, readLinkInfo } from "../../../kernel/xdp_query.ts";
+import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
 import { describeProgram, gateTc, gateXdp, programById } from "../programs.ts";
 import type { Attachment, AttachStep } from "./attachment.ts";
@@ -20,6 +21,7 @@ const xdpSkbMode = 2;
 const xdpDrvMode = 4;
 
 const eacces = -13;
+const enoent = -2;
 const enolink = -67;
 
 export interface LinkPlace {
@@ -34,6 +36,7 @@ export interface LinkPlace {
 export class LinkAttachment implements Attachment {
   readonly mode: "native" | "generic" | "tc";
   readonly pin: string | undefined;
+  #isPinDropped = false;
   readonly #libraries: Libraries;
   readonly #log: Log;
   readonly #fd: number;
@@ -61,13 +64,25 @@ export class LinkAttachment implements Attachment {
     return readLinkInfo(this.#libraries, this.#fd).ifindex === ifindex;
   }
 
+  repin(): void {
+    if (this.pin === undefined || access(this.#libraries.libc, this.pin) !== enoent) return;
+    pin(this.#libraries, this.#fd, this.pin);
+    if (!this.#isPinDropped) this.#log("warn", `Pin "${this.pin}" was removed by another tool: put back`);
+    this.#isPinDropped = false;
+  }
+
+  dropPin(): void {
+    if (this.pin !== undefined) this.#unpin(this.pin);
+    this.#isPinDropped = true;
+  }
+
   release(keep: boolean): void {
     if (this.#released) return;
     this.#released = true;
     if (!keep) {
       // At once, also where somebody else holds the link too.
       this.#libraries.bpf.bpf_link_detach(this.#fd);
-      if (this.pin !== undefined) this.#unpin(this.pin);
+      if (this.pin !== undefined && !this.#isPinDropped) this.#unpin(this.pin);
     }
     closeFd(this.#libraries, this.#fd);
   }
@@ -115,7 +130,7 @@ function createLink({ libraries, programs, ifindex }: LinkPlace, step: Exclude<A
 /**
  * The link of the process before us, with our program in the place of its own.
  * @returns undefined when there is none, or it holds on to an interface that is gone.
- * @throws FenceError when the pin is somebody else's.
+ * @throws Failure when the pin is somebody else's.
  */
 export function takeOverLink(place: LinkPlace): LinkAttachment | undefined {
   const { libraries, pinPath } = place;
@@ -131,8 +146,8 @@ export function takeOverLink(place: LinkPlace): LinkAttachment | undefined {
   }
 }
 
-function inTheWay(path: string, state: string): FenceError {
-  return new FenceError(`Pin "${path}": ${state}: remove it with rm ${path}, or use another map name`);
+function inTheWay(path: string, state: string): Failure {
+  return new Failure(`Pin "${path}": ${state}: remove it with rm ${path}, or use another map name`);
 }
 
 function updateLink(place: LinkPlace, found: Pin): LinkAttachment | undefined {

@@ -3,20 +3,24 @@
 // what it should. Detaches, unpins and forgets on a deliberate stop; leaves everything to the pins
 // otherwise.
 import type { Prefix } from "../../../core/address.ts";
-import type { FenceInterface, FenceStatus } from "../../../core/bans/fence.ts";
+import type { FenceStatus } from "../../../core/bans/fence.ts";
+import { messageOf } from "../../../failure.ts";
 import type { BpfMap } from "../../../kernel/bpf_map.ts";
 import { unpin } from "../../../kernel/bpffs.ts";
+import { KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 import type { GatePrograms } from "../gate_program.ts";
 import type { BanStores } from "../maps/ban_stores.ts";
 import { readCounter } from "../maps/counters.ts";
+import type { Integrity } from "../maps/integrity.ts";
 import { type Outcome, type OutcomeCount, outcomes } from "../maps/layout.ts";
-import type { SettingsMap } from "../maps/settings_map.ts";
+import type { SettingsMap, SettingsOwner } from "../maps/settings_map.ts";
 import type { XdpFenceOptions } from "../options.ts";
 import { tcpFrame } from "../proof/frames.ts";
 import { prove } from "../proof/proof.ts";
 import { drops } from "../proof/test_run.ts";
+import type { GuardedPlace } from "./attachment.ts";
 import type { InterfaceGuard } from "./interface_guard.ts";
 import type { KernelAnswer, PacketFilter } from "./packet_filter.ts";
 
@@ -27,8 +31,11 @@ export interface OwnFilterParts {
   readonly options: XdpFenceOptions;
   readonly programs: GatePrograms;
   readonly guards: readonly InterfaceGuard[];
+  /** For an interface that comes later. */
+  guard(interfaceName: string): InterfaceGuard;
   readonly stores: BanStores;
   readonly settings: SettingsMap;
+  readonly integrity: Integrity;
   readonly counters: BpfMap;
   /** Of ttgate's own maps. */
   readonly pins: readonly string[];
@@ -37,23 +44,27 @@ export interface OwnFilterParts {
 export class OwnFilter implements PacketFilter {
   readonly #parts: OwnFilterParts;
   #proof: FenceStatus["proof"];
+  #faults: readonly string[] = [];
+  #guards: readonly InterfaceGuard[];
   /** What test frames have added to the counters. */
   #synthetic = { packets: 0, bytes: 0 };
 
   constructor(parts: OwnFilterParts) {
     this.#parts = parts;
+    this.#guards = parts.guards;
   }
 
-  interfaces(): readonly FenceInterface[] {
-    return this.#parts.guards.map((guard) => guard.status());
+  places(): readonly GuardedPlace[] {
+    return this.#guards.map((guard) => guard.status());
   }
 
   dropped(): OutcomeCount {
     const exact = this.#counted("drop_ban");
     const ranges = this.#counted("drop_cidr");
+    // Not below zero where somebody else set the counters back.
     return {
-      packets: exact.packets + ranges.packets - this.#synthetic.packets,
-      bytes: exact.bytes + ranges.bytes - this.#synthetic.bytes,
+      packets: Math.max(0, exact.packets + ranges.packets - this.#synthetic.packets),
+      bytes: Math.max(0, exact.bytes + ranges.bytes - this.#synthetic.bytes),
     };
   }
 
@@ -64,7 +75,7 @@ export class OwnFilter implements PacketFilter {
   managedBy(): undefined {}
 
   pins(): readonly string[] {
-    const links = this.#parts.guards.map((guard) => guard.pin).filter((path) => path !== undefined);
+    const links = this.#guards.map((guard) => guard.pin).filter((path) => path !== undefined);
     return [...this.#parts.pins, ...links];
   }
 
@@ -74,8 +85,8 @@ export class OwnFilter implements PacketFilter {
 
   /** Sends test frames through the live program of every interface. */
   prove(nowMs: number): void {
-    const { options, stores, guards } = this.#parts;
-    const live = guards.filter((guard) => guard.status().attach !== "none");
+    const { options, stores } = this.#parts;
+    const live = this.#guards.filter((guard) => guard.status().attach !== "none");
     if (live.length === 0) {
       this.#proof = undefined;
       return;
@@ -97,7 +108,7 @@ export class OwnFilter implements PacketFilter {
   }
 
   ask(source: Prefix): KernelAnswer | undefined {
-    for (const guard of this.#parts.guards) {
+    for (const guard of this.#guards) {
       const live = guard.live();
       const destinationPort = this.#parts.options.ports[0];
       if (live === undefined || typeof live === "string" || destinationPort === undefined) continue;
@@ -115,23 +126,90 @@ export class OwnFilter implements PacketFilter {
     return dropped;
   }
 
-  tick(nowMs: number): void {
-    const { settings, guards } = this.#parts;
-    // A process that took over owns the settings now; its link updates are not undone.
-    if (!settings.isOurs) return;
-    settings.write({ heartbeatMs: nowMs });
-    const changed = guards.filter((guard) => guard.tick()).length > 0;
-    if (changed || nowMs - (this.#proof?.atMs ?? nowMs) >= proofMs) this.prove(nowMs);
+  cover(interfaces: readonly string[]): void {
+    const guards = this.#guards;
+    const names = guards.map(({ name }) => name);
+    if (names.length === interfaces.length && names.every((name) => interfaces.includes(name))) return;
+    for (const guard of guards) if (!interfaces.includes(guard.name)) guard.release(false);
+    this.#guards = interfaces.map((name) => guards.find((guard) => guard.name === name) ?? this.#parts.guard(name));
+    // A guard that is new attaches with the next tick.
   }
 
-  detach(keep: boolean): boolean {
-    const { guards, settings, pins } = this.#parts;
-    const ours = settings.isOurs;
-    if (keep && ours) settings.write({ daemonPid: 0 });
+  /** What other hands did to the maps and could not be put right. */
+  faults(): readonly string[] {
+    const wrong = this.#proof?.passed === false ? [`The kernel program answered wrongly: ${this.#proof.failure}`] : [];
+    return [...this.#faults, ...wrong];
+  }
+
+  tick(nowMs: number): void {
+    const { settings, integrity } = this.#parts;
+    const owner = settings.owner(nowMs);
+    if (owner === "other") {
+      // Its settings, pins and link updates are not undone.
+      this.#faults = ["Another gate has taken the block map over: bans made here are no longer in the kernel"];
+      return;
+    }
+    const faults = [...integrity.check(), ...this.#writeSettings(owner, nowMs)];
+    let changed = false;
+    for (const guard of this.#guards) {
+      try {
+        changed = guard.tick(nowMs) || changed;
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+        faults.push(`Interface "${guard.name}": ${error.message}`);
+      }
+    }
+    this.#faults = faults;
+    const isDue = nowMs - (this.#proof?.atMs ?? nowMs) >= proofMs;
+    if (changed || owner === "overwritten" || isDue) this.prove(nowMs);
+  }
+
+  /** The heartbeat, and with it whatever somebody else wrote over. @returns why it cannot. */
+  #writeSettings(owner: SettingsOwner, nowMs: number): readonly string[] {
+    const { settings, options } = this.#parts;
+    try {
+      settings.write({ heartbeatMs: nowMs });
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      return [`The settings of the kernel program cannot be written: ${error.message}`];
+    }
+    if (owner === "overwritten") {
+      options.log("warn", "The settings of the kernel program were overwritten by another tool: put back");
+    }
+    return [];
+  }
+
+  lostPins(): readonly string[] {
+    return this.#parts.pins.filter((path) => this.#parts.integrity.frozen.includes(path));
+  }
+
+  unpin(paths: readonly string[]): void {
+    for (const path of paths) this.#unpin(path);
+  }
+
+  abandon(): void {
+    for (const guard of this.#guards) guard.release(true);
+    this[Symbol.dispose]();
+  }
+
+  detach(keep: boolean, nowMs: number): boolean {
+    const { settings, pins } = this.#parts;
+    const ours = settings.owner(nowMs) !== "other";
+    if (keep && ours) this.#letGo();
     const stays = keep || !ours;
-    for (const guard of guards) guard.release(stays);
+    for (const guard of this.#guards) guard.release(stays);
     if (!stays) for (const path of pins) this.#unpin(path);
     return stays;
+  }
+
+  /** For whoever looks at the maps later: no daemon has them. */
+  #letGo(): void {
+    const { settings, options } = this.#parts;
+    try {
+      settings.write({ daemonPid: 0 });
+    } catch (error) {
+      options.log("warn", messageOf(error));
+    }
   }
 
   /** As another user than root the directory may be closed by now; the maps are empty of effect without links. */

@@ -62,7 +62,8 @@ export class InlineJudge {
   readonly #undecided: BpfMap;
   readonly #welcome: BpfMap;
   readonly #event = nativeBytes(inlineStructBytes.inline_event);
-  readonly #protected = new Set<string>();
+  /** What the map of protected prefixes holds, by text. */
+  #protected = new Map<string, { readonly prefix: Prefix; readonly value: number }>();
   /** By generation of the table. What the program decided by the one before may still be under way. */
   readonly #protocols: (readonly string[])[] = [];
   #settings: InlineSettings;
@@ -95,24 +96,31 @@ export class InlineJudge {
     this.#write({ since: begun === undefined ? 0n : readSince(begun) });
   }
 
-  /** From one packet to the next. @throws KernelError */
-  replaceTable(table: SignatureTable): void {
-    this.#settings = { ...this.#settings, generation: this.#settings.generation + 1, table: 1 - this.#settings.table };
-    this.#putTable(table);
-    this.#write({});
+  /** Judges by another table or bans for another time, from one packet to the next. @throws KernelError */
+  change({ table, banMs }: { readonly table?: SignatureTable; readonly banMs?: number }): void {
+    if (table !== undefined) {
+      const { generation, table: current } = this.#settings;
+      this.#settings = { ...this.#settings, generation: generation + 1, table: 1 - current };
+      this.#putTable(table);
+    }
+    this.#write(banMs === undefined ? {} : { banMs });
   }
 
-  /** Adds those that are new. @throws KernelError */
+  /** Nobody else is protected from now on. @throws KernelError */
   protect(prefixes: readonly Prefix[]): void {
+    const wanted = new Map<string, { readonly prefix: Prefix; readonly value: number }>();
     for (const prefix of prefixes) {
-      if (this.#protected.has(prefix.text)) continue;
-      this.#protected.add(prefix.text);
       const network = isIpv4(prefix) ? prefix : prefixFromBytes(prefix.bytes, this.#ipv6PrefixBits);
-      if (network.bits < prefix.bits && !this.#protected.has(network.text)) {
-        this.#putNever(network, neighbourNeverBanned);
+      if (network.bits < prefix.bits && !wanted.has(network.text)) {
+        wanted.set(network.text, { prefix: network, value: neighbourNeverBanned });
       }
-      this.#putNever(prefix, neverBanned);
+      wanted.set(prefix.text, { prefix, value: neverBanned });
     }
+    for (const [text, { prefix, value }] of wanted) {
+      if (this.#protected.get(text)?.value !== value) this.#putNever(prefix, value);
+    }
+    for (const [text, { prefix }] of this.#protected) if (!wanted.has(text)) this.#dropNever(prefix);
+    this.#protected = wanted;
   }
 
   /** What was decided since the last call, at most `limit`. */
@@ -172,6 +180,12 @@ export class InlineJudge {
     check(`Protect ${prefix.text} from bans in the kernel`, this.#never.update(key, indexKey(value), updateAny));
   }
 
+  #dropNever(prefix: Prefix): void {
+    const key = nativeBytes(structBytes.cidr_key);
+    writeCidrKey(prefix, key, 0);
+    this.#never.delete(key);
+  }
+
   #write(changes: Partial<InlineSettings>): void {
     this.#settings = { ...this.#settings, ...changes };
     const value = nativeBytes(inlineStructBytes.inline_settings);
@@ -180,4 +194,7 @@ export class InlineJudge {
   }
 }
 
-const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as Record<InlineOutcome, number>;
+export const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as Record<
+  InlineOutcome,
+  number
+>;

@@ -17,6 +17,7 @@ import {
   writeCidrKey,
   writeExpiry,
 } from "./layout.ts";
+import { originCode, originOf } from "./origins.ts";
 import { type Reasons, unknownReason } from "./reasons.ts";
 
 export interface BanCodec {
@@ -42,15 +43,15 @@ function ownValues(
 ): Omit<BanCodec, "keyBytes" | "writeKey" | "readKey" | "exactLookup" | "properKey"> {
   return {
     valueBytes: structBytes.ban,
-    writeValue({ expiresMs, reason }, values, offset) {
-      writeBan(expiresMs, reasons.hash(reason), values, offset);
+    writeValue({ expiresMs, reason, origin }, values, offset) {
+      writeBan({ expiresMs, reason: reasons.hash(reason), origin: originCode(origin) }, values, offset);
     },
     readExpiresMs: readBanExpiresMs,
     mayBeForeign: false,
     isForeign: () => false,
     readRecord(prefix, values, offset) {
-      const { expiresMs, packets, bytes, lastSeenMs, reason } = readBan(values, offset);
-      return { prefix, expiresMs, packets, bytes, lastSeenMs, reason: reasons.name(reason), foreign: false };
+      const { reason, origin, ...counted } = readBan(values, offset);
+      return { prefix, ...counted, reason: reasons.name(reason), origin: originOf(origin) };
     },
   };
 }
@@ -105,7 +106,8 @@ export function ipv4Codec(valueBytes: 4 | 8): BanCodec {
     isForeign: (values, offset) => readExpiry(values, offset, valueBytes).foreign,
     readRecord(prefix, values, offset) {
       const { expiresMs, foreign } = readExpiry(values, offset, valueBytes);
-      return { prefix, expiresMs, packets: 0, bytes: 0, lastSeenMs: undefined, reason: unknownReason, foreign };
+      const origin = foreign ? "foreign" : "map";
+      return { prefix, expiresMs, packets: 0, bytes: 0, lastSeenMs: undefined, reason: unknownReason, origin };
     },
   };
 }

@@ -38,6 +38,15 @@ export class BanStores {
     return main;
   }
 
+  /** The documented map has room for an expiry and nothing else. */
+  get counts(): boolean {
+    return this.#ipv4 === undefined;
+  }
+
+  get holdsRanges(): boolean {
+    return this.#own !== undefined;
+  }
+
   get #all(): readonly BanStore[] {
     return [this.#ipv4, this.#own?.exact, this.#own?.cidr].filter((store) => store !== undefined);
   }
@@ -51,7 +60,12 @@ export class BanStores {
   }
 
   put(entry: FenceEntry): FenceOutcome {
-    return this.putMany([entry])[0] ?? this.#noPlace(entry.prefix);
+    const store = this.storeOf(entry.prefix);
+    if (store === undefined) return this.#noPlace(entry.prefix);
+    const outcome = store.put(entry);
+    if (outcome.kind !== "enforced") return outcome;
+    if (store === this.#ipv4) this.#ours.add(entry.prefix.text);
+    return store === this.#own?.cidr ? this.#tellRanges() : outcome;
   }
 
   putMany(entries: readonly FenceEntry[]): FenceOutcome[] {
@@ -66,7 +80,7 @@ export class BanStores {
   }
 
   #putInto(store: BanStore, entries: readonly FenceEntry[]): readonly FenceOutcome[] {
-    const results = entries.length === 1 ? entries.map((entry) => store.put(entry)) : store.putMany(entries);
+    const results = store.putMany(entries);
     if (store === this.#own?.cidr) {
       const told = this.#tellRanges();
       return results.map((outcome) => (outcome.kind === "enforced" ? told : outcome));
@@ -112,7 +126,7 @@ export class BanStores {
     this.#tellRanges();
     this.#ipv4?.sweep(nowMs, () => true);
     for (const records of this.#ipv4?.records() ?? []) {
-      for (const { prefix, foreign } of records) if (!foreign) this.#ours.add(prefix.text);
+      for (const { prefix, origin } of records) if (origin !== "foreign") this.#ours.add(prefix.text);
     }
   }
 

@@ -18,6 +18,8 @@ export type Outcome = (typeof outcomes)[number];
 
 /** enum ban_flags: without it, another tool wrote the entry. */
 const banByTtgate = 1;
+/** enum ban_flags: where enum ban_origin stands in them. */
+const originShift = 8;
 const nsPerMs = 1e6;
 const two32 = 2 ** 32;
 
@@ -29,7 +31,8 @@ export interface BanValue {
   readonly lastSeenMs: number | undefined;
   /** FNV-1a of the protocol's name; 0: not told. */
   readonly reason: number;
-  readonly byTtgate: boolean;
+  /** enum ban_origin; 0 for what another tool wrote. */
+  readonly origin: number;
 }
 
 function readU64(view: DataView, offset: number): number {
@@ -75,12 +78,19 @@ export function readCidrKey(keys: NativeBuffer, offset: number): Prefix {
   return prefixFromBytes(keys.subarray(offset + 4, offset + structBytes.cidr_key), bits);
 }
 
-/** Leaves the counts as they are: a longer ban is still the same ban. */
-export function writeBan(expiresMs: number, reason: number, values: NativeBuffer, offset: number): void {
+/**
+ * Leaves the counts as they are: a longer ban is still the same ban.
+ * @param origin enum ban_origin.
+ */
+export function writeBan(
+  { expiresMs, reason, origin }: Pick<BanValue, "expiresMs" | "reason" | "origin">,
+  values: NativeBuffer,
+  offset: number,
+): void {
   const view = new DataView(values.buffer, values.byteOffset);
   writeU64(view, offset, Number.isFinite(expiresMs) ? Math.max(1, Math.round(expiresMs * nsPerMs)) : 0);
   view.setUint32(offset + 24, reason, true);
-  view.setUint32(offset + 28, banByTtgate, true);
+  view.setUint32(offset + 28, banByTtgate | (origin << originShift), true);
 }
 
 /** Nothing but the expiry: sweeps read a million of them. */
@@ -93,13 +103,14 @@ export function readBanExpiresMs(values: NativeBuffer, offset: number): number {
 export function readBan(values: NativeBuffer, offset: number): BanValue {
   const view = new DataView(values.buffer, values.byteOffset);
   const lastSeenNs = readU64(view, offset + 32);
+  const flags = view.getUint32(offset + 28, true);
   return {
     expiresMs: readBanExpiresMs(values, offset),
     packets: readU64(view, offset + 8),
     bytes: readU64(view, offset + 16),
     lastSeenMs: lastSeenNs === 0 ? undefined : lastSeenNs / nsPerMs,
     reason: view.getUint32(offset + 24, true),
-    byTtgate: (view.getUint32(offset + 28, true) & banByTtgate) !== 0,
+    origin: (flags & banByTtgate) === 0 ? 0 : (flags >>> originShift) & 0xff,
   };
 }
 

@@ -2,11 +2,11 @@
 // The maps behind -B: the one that was named, of ttgate's own layout or the documented one of an
 // operator, and what stands beside it. Opens what is there and refuses what does not fit, before anything
 // in it is read or written.
-import { type MapInfo, mapTypes, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
+
+import { Failure } from "../../../failure.ts";
+import { isFrozen, type MapInfo, mapTypes, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
 import { closeFd, type MapPlace, openPin } from "../../../kernel/bpffs.ts";
 import { errnoName } from "../../../kernel/errno.ts";
-import { FenceError } from "../../../kernel/fence_error.ts";
-import { readText } from "../../../kernel/files.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { layoutVersion, outcomes, readSettings, structBytes } from "./layout.ts";
@@ -69,7 +69,7 @@ export interface NamedMap {
 
 /**
  * @returns undefined when there is no such map yet: ttgate's own is to be made.
- * @throws FenceError when it is there and can not be used.
+ * @throws Failure when it is there and can not be used.
  */
 export function openNamedMap(libraries: Libraries, place: MapPlace): NamedMap | undefined {
   const shown = place.kind === "id" ? `id:${place.id}` : place.path;
@@ -94,7 +94,7 @@ function openById({ bpf }: Libraries, id: number): number {
     fd === -1
       ? "a map by its id needs root or CAP_SYS_ADMIN: pin it and give the path"
       : 'no map has this id: look it up with "bpftool map"';
-  throw new FenceError(`Block map "id:${id}": ${remedy} (${errnoName(-fd)})`);
+  throw new Failure(`Block map "id:${id}": ${remedy} (${errnoName(-fd)})`);
 }
 
 function openByPath(libraries: Libraries, path: string): number | undefined {
@@ -105,18 +105,18 @@ function openByPath(libraries: Libraries, path: string): number | undefined {
       found === -1 || found === -13
         ? "run as root, or as the user who may read and write it with CAP_BPF and CAP_NET_ADMIN"
         : "name another map, or remove it";
-    throw new FenceError(`Block map "${path}": can not be opened (${errnoName(-found)}): ${remedy}`);
+    throw new Failure(`Block map "${path}": can not be opened (${errnoName(-found)}): ${remedy}`);
   }
   if (found.kind === "map") return found.fd;
   found[Symbol.dispose]();
-  throw new FenceError(`Block map "${path}": is a pinned ${found.kind}, not a map: name another path`);
+  throw new Failure(`Block map "${path}": is a pinned ${found.kind}, not a map: name another path`);
 }
 
 function flavourOf(shown: string, info: MapInfo): Flavour {
   const type = mapTypes[info.type] ?? `type ${info.type}`;
   const found = `${type} with key ${info.keyBytes} and value ${info.valueBytes}`;
-  const refuse = (expected: string): FenceError =>
-    new FenceError(`Block map "${shown}": found ${found}, expected ${expected}`);
+  const refuse = (expected: string): Failure =>
+    new Failure(`Block map "${shown}": found ${found}, expected ${expected}`);
   if (fits(info, geometries.ttgate_bans)) return { kind: "own" };
   if (info.keyBytes === 16 && info.type === 1) {
     throw refuse(
@@ -138,15 +138,14 @@ function fits(info: MapInfo, geometry: Geometry): boolean {
   );
 }
 
-function requireUsable({ libc }: Libraries, shown: string, { flavour, fd, info }: NamedMap): void {
-  const refuse = (state: string): FenceError =>
-    new FenceError(`Block map "${shown}": ${state}: name another map, or make it again without that`);
+function requireUsable(libraries: Libraries, shown: string, { flavour, fd, info }: NamedMap): void {
+  const refuse = (state: string): Failure =>
+    new Failure(`Block map "${shown}": ${state}: name another map, or make it again without that`);
   if ((info.flags & programsMayNotRead) !== 0) throw refuse("no program may read it (BPF_F_WRONLY_PROG)");
   if (flavour.kind === "own" && (info.flags & programsMayNotWrite) !== 0) {
     throw refuse("no program may count in it (BPF_F_RDONLY_PROG)");
   }
-  const frozen = /^frozen:\s*1$/m.test(readText(libc, `/proc/self/fdinfo/${fd}`));
-  if (frozen) throw refuse("is frozen, no entry can be written");
+  if (isFrozen(libraries, fd)) throw refuse("is frozen, no entry can be written");
 }
 
 /** Ours that are pinned already, from a process before. The caller closes them. */
@@ -174,8 +173,8 @@ export function openSiblings(
 function openSibling(libraries: Libraries, path: string, map: OwnMap): number | undefined {
   const found = openPin(libraries, path);
   if (found === undefined) return undefined;
-  const refuse = (state: string): FenceError =>
-    new FenceError(`Pin "${path}": ${state}: remove it with rm ${path}, or use another map name`);
+  const refuse = (state: string): Failure =>
+    new Failure(`Pin "${path}": ${state}: remove it with rm ${path}, or use another map name`);
   if (typeof found === "number") throw refuse(`can not be opened (${errnoName(-found)})`);
   try {
     if (found.kind !== "map") throw refuse(`is a ${found.kind}, not the map ${map}`);
@@ -198,7 +197,7 @@ function requireLayout(libraries: Libraries, base: string, settingsFd: number): 
   const value = openMap(libraries, settingsFd).lookup(nativeBytes(4));
   const found = value === undefined ? undefined : readSettings(value);
   if (found?.kind !== "other") return;
-  throw new FenceError(
+  throw new Failure(
     `Block map "${base}": its layout is version ${found.layout}, this ttgate knows version ${layoutVersion}: ` +
       `run the version that made it, or remove it with "ttgate detach -B ${base}"`,
   );

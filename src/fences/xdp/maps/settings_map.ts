@@ -2,11 +2,16 @@
 // The one entry of the settings map: what the program is to do, and the sign of life that other tools
 // read. Written whole each time; the program reads single fields, none of which depends on another.
 import process from "node:process";
-import type { BpfMap } from "../../../kernel/bpf_map.ts";
-import { updateAny } from "../../../kernel/bpf_map.ts";
+import { type BpfMap, updateAny } from "../../../kernel/bpf_map.ts";
 import { check } from "../../../kernel/errno.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { readSettings, type Settings, type SettingsFound, structBytes, writeSettings } from "./layout.ts";
+
+/** A daemon writes its heartbeat each second: one that is older than this is not alive. */
+export const aliveMs = 5000;
+
+/** `other`: another daemon has taken the maps over. `overwritten`: somebody's hands were in it. */
+export type SettingsOwner = "ours" | "other" | "overwritten";
 
 export class SettingsMap {
   readonly #map: BpfMap;
@@ -35,9 +40,17 @@ export class SettingsMap {
     check("Write the settings map", this.#map.update(this.#key, this.#value, updateAny));
   }
 
-  /** False when another process has taken the maps over since. */
-  get isOurs(): boolean {
+  /**
+   * Whose settings these are. Another daemon's have its pid and a heartbeat that goes on.
+   * @param nowMs milliseconds since boot.
+   */
+  owner(nowMs: number): SettingsOwner {
+    const value = this.#map.lookup(this.#key);
+    if (value?.every((byte, index) => byte === this.#value[index]) === true) return "ours";
     const found = this.read();
-    return found.kind === "settings" && found.settings.daemonPid === process.pid;
+    if (found.kind !== "settings") return "overwritten";
+    const { daemonPid, heartbeatMs } = found.settings;
+    const isAnother = daemonPid !== process.pid && daemonPid !== 0;
+    return isAnother && Math.abs(nowMs - heartbeatMs) < aliveMs ? "other" : "overwritten";
   }
 }

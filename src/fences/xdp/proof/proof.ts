@@ -54,9 +54,15 @@ function proveFamily(question: ProofQuestion, family: keyof typeof families, por
     requirePrefix(family === "IPv4" ? address : `${address}/${ipv6PrefixBits}`);
   const running = nowMs + entryMs;
   const trials: [Standing, FenceEntry][] = [
-    ["banned", { prefix: exact(addresses.banned), expiresMs: running, reason: "proof" }],
-    ["expired", { prefix: exact(addresses.expired), expiresMs: Math.max(2, nowMs - entryMs), reason: "proof" }],
-    ["in a banned range", { prefix: requirePrefix(addresses.range), expiresMs: running, reason: "proof" }],
+    ["banned", { prefix: exact(addresses.banned), expiresMs: running, reason: "proof", origin: "map" }],
+    [
+      "expired",
+      { prefix: exact(addresses.expired), expiresMs: Math.max(2, nowMs - entryMs), reason: "proof", origin: "map" },
+    ],
+    [
+      "in a banned range",
+      { prefix: requirePrefix(addresses.range), expiresMs: running, reason: "proof", origin: "map" },
+    ],
   ];
   // Somebody may have banned these ranges for good: then there is nothing to try out in them.
   const free = trials.filter(([, { prefix }]) => !stores.covers(prefix));

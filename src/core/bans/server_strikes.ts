@@ -9,13 +9,13 @@ const friendMs = 86_400_000;
 /** Only who is welcomed takes room here, so no stranger can push a friend out. */
 const friendLimit = 262_144;
 /** After a sign that something is wrong with the server itself. */
-const sickMs = 60_000;
+const troubleMs = 60_000;
 
-export class Judge {
+export class ServerStrikes {
   readonly #strikes: Strikes;
   readonly #friends = new Map<string, number>();
   #answeredMs = Number.NEGATIVE_INFINITY;
-  #sickUntilMs = Number.NEGATIVE_INFINITY;
+  #troubleUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(strikeLimit: number) {
     this.#strikes = new Strikes(strikeLimit);
@@ -32,9 +32,9 @@ export class Judge {
     if (stalest !== undefined) this.#friends.delete(stalest);
   }
 
-  /** The server can not be reached, or hung up on a friend: what it did to others lately says nothing. */
-  sick(nowMs: number): void {
-    this.#sickUntilMs = nowMs + sickMs;
+  /** The server cannot be reached, or hung up on a friend: what it did to others lately says nothing. */
+  trouble(nowMs: number): void {
+    this.#troubleUntilMs = nowMs + troubleMs;
     this.#strikes.forgiveAll();
   }
 
@@ -42,10 +42,10 @@ export class Judge {
   refused(source: string, nowMs: number): boolean {
     const friendSince = this.#friends.get(source);
     if (friendSince !== undefined && nowMs - friendSince < friendMs) {
-      this.sick(nowMs);
+      this.trouble(nowMs);
       return false;
     }
-    if (nowMs < this.#sickUntilMs) return false;
+    if (nowMs < this.#troubleUntilMs) return false;
     // One outage is one strike at most: between two the server must have answered somebody.
     const sinceMs = this.#strikes.lastMs(source) ?? nowMs - strikeWindowMs;
     return this.#answeredMs > sinceMs && this.#strikes.add(source, nowMs);

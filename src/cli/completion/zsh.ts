@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Completion for zsh, by its _arguments.
-import {
-  type CommandCompletion,
-  type Completion,
-  defaultCommand,
-  type FlagCompletion,
-  profileNames,
-} from "./completion.ts";
+import { defaultCommand } from "../command.ts";
+import { type CommandCompletion, type Completion, type FlagCompletion, profileNames } from "./completion.ts";
 
 export function zshCompletion(commands: readonly CommandCompletion[]): string {
   const described = commands.map(({ name, about }) => `    ${quoted(`${name}:${about}`)}`);

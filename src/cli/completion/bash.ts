@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Completion for bash 4 and later, without the package bash-completion.
-import {
-  type CommandCompletion,
-  type Completion,
-  defaultCommand,
-  type FlagCompletion,
-  profileNames,
-} from "./completion.ts";
+import { defaultCommand } from "../command.ts";
+import { type CommandCompletion, type Completion, type FlagCompletion, profileNames } from "./completion.ts";
 
 export function bashCompletion(commands: readonly CommandCompletion[]): string {
   const names = commands.map(({ name }) => name);

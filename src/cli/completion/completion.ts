@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a shell can complete on ttgate's command line, read off the tables that help is made from. Each
-// shell's own language is in a file of its own.
-import type { Flag } from "./cli.ts";
-import { profileLibrary } from "./core/profile/library.ts";
-
-export interface CommandUsage {
-  readonly name: string;
-  /** As in help: the name and what follows it. */
-  readonly usage: string;
-  readonly about: string;
-  readonly flags: Readonly<Record<string, Flag>>;
-}
+// What a shell can complete on ttgate's command line, taken from the tables that help is made from. Each
+// shell's own language has a file of its own.
+import { profileLibrary } from "../../core/profile/library.ts";
+import type { Command } from "../command.ts";
 
 /** What may stand in a place. `any`: nothing that a shell could know. */
 export type Completion =
@@ -33,16 +25,13 @@ export interface CommandCompletion {
   readonly operand: Completion;
 }
 
-/** What is meant when no command is named. */
-export const defaultCommand = "run";
-
 export const profileNames: readonly string[] = [...profileLibrary.keys()];
 
-export function completionsOf(commands: readonly CommandUsage[]): CommandCompletion[] {
+export function completionsOf(commands: readonly Command[]): CommandCompletion[] {
   return commands.map(({ name, usage, about, flags }) => ({
     name,
     about,
-    operand: completionOf(usage.split(" ").slice(1).join(" ")),
+    operand: completionOf(usage),
     flags: Object.entries(flags).map(([long, { short, help, repeats, value }]) => ({
       ...{ long, short, help },
       repeats: repeats ?? false,
@@ -58,5 +47,5 @@ function completionOf(placeholder: string, flag = ""): Completion {
   if (flag === "interface") return { kind: "interfaces" };
   if (flag === "user") return { kind: "users" };
   if (placeholder.includes("MAP")) return { kind: "maps" };
-  return { kind: placeholder.includes("FILE") ? "files" : "any" };
+  return { kind: /FILE|RECORDING/.test(placeholder) ? "files" : "any" };
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Splits a command line by a table of flags. @std/cli would be first choice; its registry can not be
+// Splits a command line by a table of flags. @std/cli would be the first choice; its registry cannot be
 // reached where this is built, so node:util's parseArgs stands in, here and nowhere else.
 import { parseArgs } from "node:util";
-import { Failure } from "./failure.ts";
+import { Failure } from "../failure.ts";
 
 export interface Flag {
   readonly short?: string;
@@ -17,7 +17,7 @@ export interface CommandLine {
   readonly positionals: readonly string[];
 }
 
-/** @param command for the remedy in an error, as in `ttgate COMMAND --help`. */
+/** @param command for the remedy in an error: what stands before `--help`, with a space after it. */
 export function parseCommandLine(
   args: readonly string[],
   flags: Readonly<Record<string, Flag>>,

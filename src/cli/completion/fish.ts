@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Completion for fish 3 and later.
-import {
-  type CommandCompletion,
-  type Completion,
-  defaultCommand,
-  type FlagCompletion,
-  profileNames,
-} from "./completion.ts";
+import { defaultCommand } from "../command.ts";
+import { type CommandCompletion, type Completion, type FlagCompletion, profileNames } from "./completion.ts";
 
 export function fishCompletion(commands: readonly CommandCompletion[]): string {
   const names = commands.map(({ name }) => name);

@@ -1,49 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a command talks to the gate that runs: finds it, and asks its status endpoint. node:http because
+// How a command talks to the running daemon: finds it, and asks its status endpoint. node:http because
 // it reaches unix sockets under both runtimes.
 import { type RequestOptions, request } from "node:http";
-import process from "node:process";
-import { formatStatus, parseStatus, type StatusAddress } from "./config/options.ts";
-import { type Instance, runningInstances } from "./daemon/instance.ts";
-import { Failure, messageOf } from "./failure.ts";
+import { formatStatus, parseStatus, type StatusAddress } from "../config/options.ts";
+import { runningInstances } from "../daemon/instance.ts";
+import { Failure, messageOf } from "../failure.ts";
+import type { Env } from "./env.ts";
 
 export interface Reply {
   readonly status: number;
   readonly body: unknown;
 }
 
-export interface Control {
+export interface DaemonClient {
   readonly address: string;
-  /** @param body a text goes as it is, anything else as JSON. */
+  /** @param body a string is sent as it is, anything else as JSON. */
   ask(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<Reply>;
-  /** Hands on line by line what goes on coming, until it ends. @returns what the gate says instead of a stream. */
+  /** Passes on a stream line by line until it ends. @returns the answer when it is not a stream. */
   follow(path: string, line: (line: string) => void): Promise<Reply | undefined>;
 }
 
-/** A gate on the same host answers in milliseconds, under attack in tens of them. */
+/** A gate on the same host answers within milliseconds, under attack within tens of them. */
 const timeoutMs = 10_000;
 
 const defaultStatus: StatusAddress = { kind: "tcp", host: "127.0.0.1", port: 9500 };
 
 /**
- * @param statusText value of --status; without it the gate that runs in this network namespace.
- * @throws Failure when the text is wrong or it is not clear which gate is meant.
+ * @param statusText value of --status; without it, the daemon that runs in this network namespace.
+ * @throws Failure when the text is wrong, or when it is not clear which daemon is meant.
  */
-export function findControl(statusText: string | undefined): Control {
-  const instances = runningInstances();
+export function findDaemon(statusText: string | undefined, { variables, runDirectory }: Env): DaemonClient {
+  const instances = runningInstances(runDirectory);
+  const given = variables["TTGATE_TOKEN"];
   if (statusText !== undefined) {
     const address = parseStatus(statusText);
     if (address === undefined || address.kind === "off") {
       throw new Failure(`Invalid --status "${statusText}": expected HOST:PORT or unix:/PATH`, { exitCode: 2 });
     }
     const text = formatStatus(address);
-    return controlOf(
-      address,
-      instances.find(({ status }) => status === text),
-    );
+    return clientOf(address, given ?? instances.find(({ status }) => status === text)?.token);
   }
   const [instance, ...others] = instances;
-  if (instance === undefined) return controlOf(defaultStatus, undefined);
+  if (instance === undefined) return clientOf(defaultStatus, given);
   if (others.length > 0) {
     const list = instances.map(({ listen, status }) => `--status ${status} (listens on ${listen})`);
     throw new Failure(`Several gates run here: choose one with ${list.join(" or ")}`, { exitCode: 2 });
@@ -53,11 +51,10 @@ export function findControl(statusText: string | undefined): Control {
     const gate = `the gate with pid ${instance.pid} runs with --status off`;
     throw new Failure(`Cannot ask: ${gate}, restart it with a status address`, { exitCode: 3 });
   }
-  return controlOf(address, instance);
+  return clientOf(address, given ?? instance.token);
 }
 
-function controlOf(address: StatusAddress, instance: Instance | undefined): Control {
-  const token = process.env["TTGATE_TOKEN"] ?? instance?.token;
+function clientOf(address: StatusAddress, token: string | undefined): DaemonClient {
   const where =
     address.kind === "unix"
       ? { socketPath: address.path }
@@ -75,7 +72,7 @@ function controlOf(address: StatusAddress, instance: Instance | undefined): Cont
       if (body !== undefined) headers["content-type"] = typeof body === "string" ? "text/plain" : "application/json";
       const reply = await exchange({ ...where, method, path, headers, timeout: timeoutMs }, body, text);
       if (reply.status === 401) {
-        const remedy = "run this as the user that the gate runs as, or set TTGATE_TOKEN to the gate's token";
+        const remedy = "run this as the gate's user, or set TTGATE_TOKEN to the gate's token";
         throw new Failure(`Not allowed by the gate at "${text}": ${remedy}`, { exitCode: 3 });
       }
       return reply;
@@ -138,9 +135,8 @@ function exchange(options: RequestOptions, body: unknown, address: string): Prom
   });
 }
 
-/** The `error` of a refusal, which the gate words for a person. */
-export function refusal(reply: Reply): string {
-  const { body } = reply;
-  if (typeof body === "object" && body !== null && "error" in body && typeof body.error === "string") return body.error;
-  return `The gate answered ${reply.status}`;
+/** Why the gate refused, in its own words. @param exitCode 2 when what was asked for is wrong. */
+export function refusal({ status, body }: Reply, exitCode: 2 | 3 = status === 400 ? 2 : 3): Failure {
+  const hasError = typeof body === "object" && body !== null && "error" in body && typeof body.error === "string";
+  return new Failure(hasError ? String(body.error) : `The gate answered ${status}`, { exitCode });
 }

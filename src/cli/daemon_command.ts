@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// A command that asks the running daemon: the flags that all of these have, their help, their operands,
+// and the way to the daemon.
+import { Failure } from "../failure.ts";
+import { type Command, type Flags, helpFlag, helpText, jsonFlag } from "./command.ts";
+import type { CommandLine } from "./command_line.ts";
+import { type DaemonClient, findDaemon } from "./daemon_client.ts";
+import type { Env } from "./env.ts";
+
+const shared = {
+  status: {
+    short: "s",
+    value: "ADDR",
+    help: "status endpoint to ask: HOST:PORT or unix:PATH (default: that of the running gate)",
+  },
+  json: jsonFlag,
+  help: helpFlag,
+} as const satisfies Flags;
+
+export interface DaemonCall extends CommandLine {
+  readonly daemon: DaemonClient;
+  readonly json: boolean;
+}
+
+export interface DaemonCommand {
+  readonly name: string;
+  /** The one operand that it takes; without it, it takes none. A list given with --from stands in for it. */
+  readonly operand?: string;
+  readonly about: string;
+  /** For its own help, in whole sentences. */
+  readonly description: string;
+  readonly flags?: Flags;
+  run(call: DaemonCall, env: Env): Promise<number>;
+}
+
+export function daemonCommand(definition: DaemonCommand): Command {
+  const { name, operand, about, description, run } = definition;
+  const flags: Flags = { ...definition.flags, ...shared };
+  const usage = operand ?? "";
+  const head = `Usage: ${["ttgate", name, usage, "[options]"].filter((word) => word !== "").join(" ")}`;
+  return {
+    ...{ name, usage, about, flags },
+    help: helpText(`${head}\n\n${description}`, flags),
+    run(line, env) {
+      requireOperands(line, definition);
+      const { status, json } = line.flags;
+      const daemon = findDaemon(typeof status === "string" ? status : undefined, env);
+      return run({ ...line, daemon, json: json === true }, env);
+    },
+  };
+}
+
+/** @throws Failure when there are too many operands, or too few. */
+function requireOperands({ flags, positionals }: CommandLine, { name, operand }: DaemonCommand): void {
+  const isWanted = operand !== undefined && typeof flags["from"] !== "string";
+  if (positionals.length === (isWanted ? 1 : 0) && !positionals.includes("")) return;
+  const rule = isWanted ? `wants ${operand}` : "takes no operand";
+  const given = positionals.length === 0 ? "none was given" : `given: "${positionals.join(" ")}"`;
+  throw new Failure(`ttgate ${name} ${rule}, ${given}: see "ttgate ${name} --help"`, { exitCode: 2 });
+}

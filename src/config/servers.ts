@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a gate's options say of its server: where it is, and how strangers to it are answered.
+import { isWildcard } from "../core/address.ts";
+import type { Config, HostPort } from "./options.ts";
+
+/** Where the server is to be found from here: in inline mode where the clients go. */
+export function serversOf({
+  mode,
+  listen: { host, port },
+  upstream,
+}: Pick<Config, "mode" | "listen" | "upstream">): readonly HostPort[] {
+  return mode === "inline" ? [{ host: isWildcard(host) ? "127.0.0.1" : host, port }] : upstream;
+}
+
+/** Whether a program that judges answers the packets of those who are banned with RST. */
+export function bounces({ mode, reject }: Pick<Config, "mode" | "reject">): boolean {
+  return (reject ?? (mode === "inline" ? "silent" : "reset")) === "reset";
+}

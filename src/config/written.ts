@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// A configuration as it would be written into the file: texts, numbers and lists by option name.
+import { formatEndpoint } from "../core/address.ts";
+import { spellDuration } from "../core/duration.ts";
+import { type Config, formatStatus, type OptionName } from "./options.ts";
+
+/** What is not set is undefined. */
+export function writtenConfig(config: Config): Readonly<Record<OptionName, unknown>> {
+  return {
+    ...config,
+    listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
+    upstream: config.upstream.map(({ host, port }) => formatEndpoint({ address: host, port })),
+    allow: config.allow.map(({ text }) => text),
+    status: formatStatus(config.status),
+    timeout: spellDuration(config.timeout),
+    "first-packet": spellDuration(config["first-packet"]),
+    "greeting-pause": spellDuration(config["greeting-pause"]),
+  } as Record<OptionName, unknown>;
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Claims: who wants a source banned, why and until when. A source is banned until the last claim on it
+// ends. Each origin has at most one claim on a source and ends only its own; an operator ends all. Pure.
+import type { Prefix } from "../address.ts";
+import type { BetEvidence } from "../ciphertext/bets.ts";
+
+/**
+ * Who asked. `sniffer`: its first bytes were another protocol. `strikes`: undecided too often. `kernel`: the
+ * XDP program judged it. `operator`: a command. `list:NAME`: a list of sources. `map`: another tool wrote it
+ * into the kernel map. `foreign`: the same without an end in the documented map, not ttgate's to take out.
+ * `server`: the server hung up on it. The others are other programs.
+ */
+export type Origin =
+  | "sniffer"
+  | "strikes"
+  | "kernel"
+  | "operator"
+  | "map"
+  | "foreign"
+  | "server"
+  | "crowdsec"
+  | "fail2ban"
+  | `list:${string}`
+  | `gate:${string}`;
+
+/** What a connection of the source showed. */
+export interface Evidence {
+  /** At most `evidenceBytes` of the first packet. */
+  readonly firstBytes: Uint8Array;
+  readonly clientAddress: string;
+  readonly clientPort: number;
+  readonly gatePort: number;
+  /** The bet that the first packet lost, where it was that and no recogniser that told the stranger. */
+  readonly bet?: BetEvidence | undefined;
+}
+
+/** Enough to recognise a request line or a TLS hello by eye. */
+export const evidenceBytes = 64;
+
+export interface Claim {
+  readonly origin: Origin;
+  /** The protocol spoken, or what stands in its place: "manual", "undecided", "refused". */
+  readonly reason: string;
+  /** Milliseconds since boot. */
+  readonly sinceMs: number;
+  /** Milliseconds since boot; Infinity is without an end. */
+  readonly untilMs: number;
+  readonly evidence: Evidence | undefined;
+}
+
+/**
+ * A banned source. It is its leading claim, the one that ends last, so that the usual ban with one claim
+ * takes no more memory than a claim.
+ */
+export interface Ban extends Claim {
+  readonly prefix: Prefix;
+  /** The claims beside the leading one. */
+  readonly others: readonly Claim[];
+  /** The kernel map that holds it; undefined: user space alone. Changed by `Bans.stand` only. */
+  standsIn: string | undefined;
+}
+
+const noOthers: readonly Claim[] = [];
+
+/** All claims on a source that still run, the leading one first. */
+export function claimsOf(ban: Ban, nowMs: number): readonly Claim[] {
+  if (ban.others.length === 0) return [ban];
+  return [ban, ...ban.others.filter(({ untilMs }) => untilMs > nowMs)];
+}
+
+/** The claim of one origin, if it has one that runs. */
+export function claimOf(ban: Ban, origin: Origin, nowMs: number): Claim | undefined {
+  return claimsOf(ban, nowMs).find((claim) => claim.origin === origin);
+}
+
+/**
+ * The ban with one more claim. An origin that asks again never shortens what it asked for before.
+ * @param ban undefined when the source is not banned.
+ * @returns the same ban when the claim changes nothing.
+ */
+export function withClaim(ban: Ban | undefined, prefix: Prefix, claim: Claim, nowMs: number): Ban {
+  if (ban === undefined || ban.untilMs <= nowMs) return { prefix, ...claim, others: noOthers, standsIn: undefined };
+  const claims = claimsOf(ban, nowMs);
+  const before = claims.find(({ origin }) => origin === claim.origin);
+  if (before !== undefined && before.untilMs >= claim.untilMs) return ban;
+  return banOf(prefix, [...claims.filter((other) => other !== before), claim]);
+}
+
+/** The ban without an origin's claim; undefined when nothing is left of it. */
+export function withoutClaim(ban: Ban, origin: Origin, nowMs: number): Ban | undefined {
+  const claims = claimsOf(ban, nowMs);
+  const left = claims.filter((claim) => claim.origin !== origin && claim.untilMs > nowMs);
+  if (left.length === claims.length) return ban;
+  return left.length === 0 ? undefined : banOf(ban.prefix, left);
+}
+
+/** Of claims that end together the one made first leads. */
+function banOf(prefix: Prefix, claims: readonly Claim[]): Ban {
+  const [leading, ...others] = [...claims].sort((a, b) => ending(b) - ending(a) || a.sinceMs - b.sinceMs);
+  if (leading === undefined) throw new Error("A ban needs a claim");
+  return { prefix, ...claimAlone(leading), others: others.map(claimAlone), standsIn: undefined };
+}
+
+/** Infinity less Infinity is no number to sort by. */
+function ending({ untilMs }: Claim): number {
+  return Math.min(untilMs, Number.MAX_SAFE_INTEGER);
+}
+
+/** A claim that led is a whole ban, with its map and its own others. */
+function claimAlone({ origin, reason, sinceMs, untilMs, evidence }: Claim): Claim {
+  return { origin, reason, sinceMs, untilMs, evidence };
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// The log lines about bans, made from the changes of the table whoever asked for them: what was done, to
+// whom, why and for how long, and whether a fence holds it.
+import type { Ban, Claim, Evidence, Origin } from "../core/bans/claim.ts";
+import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
+import type { FenceOutcome } from "../core/bans/fence.ts";
+import type { NeverBanEntry } from "../core/bans/never_ban.ts";
+import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
+import { formatDuration } from "../core/duration.ts";
+import { LineLimit, type Log, printable } from "../log.ts";
+import type { Spared } from "../sources/client_bans.ts";
+
+/** A port scan of a /16 makes tens of thousands of lines otherwise. */
+const linesPerFlush = 20;
+/** As many sources as a line names in its fields. */
+const sourcesNamed = 100;
+
+export class BanLog implements BanFollower {
+  readonly #lines: LineLimit;
+  readonly #dryRun: boolean;
+  #adoptedAtStart: number | undefined = 0;
+  readonly #log: Log;
+
+  constructor(log: Log, dryRun: boolean) {
+    this.#log = log;
+    this.#lines = new LineLimit(log, linesPerFlush, "bans");
+    this.#dryRun = dryRun;
+  }
+
+  /** Bans that are taken up from now on are another tool's doing; those until now are told together. */
+  started(): void {
+    const adopted = this.#adoptedAtStart ?? 0;
+    this.#adoptedAtStart = undefined;
+    if (adopted > 0) this.#log("info", `Took up ${adopted} bans from the map, with the time that they have left`);
+  }
+
+  bansChanged(changes: readonly BanChange[]): void {
+    const bans = changes.filter((change) => change.kind === "ban");
+    this.#banned(bans.filter(({ isAdopted }) => !isAdopted));
+    this.#adopted(bans.filter(({ isAdopted }) => isAdopted).map(sourceOf));
+    this.#lifted(changes.filter((change) => change.kind === "lift"));
+    for (const change of changes) {
+      if (change.kind === "release") this.#released(change);
+      if (change.kind === "end" && typeof change.by === "object") this.#protected(change.ban, change.by);
+    }
+  }
+
+  /** A client that is never banned did what others are banned for. */
+  spared({ source, offence: { reason, evidence }, protectedBy }: Spared): void {
+    const { prefix, why } = protectedBy;
+    const verb = this.#dryRun ? "Would not ban" : "Did not ban";
+    this.#lines.line("warn", () => [
+      `${verb} ${source}: ${deedOf(reason, evidence)}, but ${prefix.text} is never banned (${why})`,
+      evidenceFields(source, reason, evidence),
+    ]);
+  }
+
+  /** About twice a second: tells how many lines were held back. */
+  flush(): void {
+    this.#lines.flush();
+  }
+
+  #ban({ atMs, ban, claim, fence }: Change<"ban">): void {
+    const source = ban.prefix.text;
+    const leftMs = claim.untilMs - atMs;
+    const verb = this.#dryRun ? "Would ban" : "Banned";
+    const end = this.#dryRun && claim.evidence !== undefined ? " (dry run)" : "";
+    this.#lines.line("info", () => [
+      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${inFence(fence)}${longer(ban, claim, atMs)}${end}`,
+      {
+        ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
+        origin: claim.origin,
+        seconds: Number.isFinite(leftMs) ? leftMs / 1000 : null,
+        kernel: fence?.kind,
+      },
+    ]);
+  }
+
+  #banned(changes: readonly Change<"ban">[]): void {
+    const [first] = changes;
+    if (first === undefined) return;
+    if (changes.length === 1) {
+      this.#ban(first);
+      return;
+    }
+    const held = changes.filter(({ fence }) => fence?.kind === "enforced").length;
+    const inKernel = first.fence === undefined ? "" : `; ${held} of them blocked in the kernel`;
+    this.#lines.line("info", () => [
+      `${this.#dryRun ? "Would ban" : "Banned"} ${changes.length} sources, ${first.ban.prefix.text} and others: ${whyOf(first.claim)}${inKernel}`,
+      { sources: changes.slice(0, sourcesNamed).map(sourceOf), origin: first.claim.origin },
+    ]);
+  }
+
+  #adopted(sources: readonly string[]): void {
+    if (this.#adoptedAtStart !== undefined) this.#adoptedAtStart += sources.length;
+    else if (sources.length > 0) {
+      this.#lines.line("info", () => [
+        `Took up ${bansOf(sources)} that another tool wrote into the map`,
+        { sources: sources.slice(0, sourcesNamed) },
+      ]);
+    }
+  }
+
+  #lifted(changes: readonly Change<"lift">[]): void {
+    const [first] = changes;
+    if (first === undefined) return;
+    const sources = changes.map(sourceOf);
+    const how = first.by === "map" ? " that another tool took out of the map" : `: ${byOf(first.by)}`;
+    this.#lines.line("info", () => [
+      `Lifted ${bansOf(sources)}${how}`,
+      { sources: sources.slice(0, sourcesNamed), origin: first.by },
+    ]);
+  }
+
+  #released({ ban, by }: Change<"release">): void {
+    const source = ban.prefix.text;
+    this.#lines.line("info", () => [
+      `The claim on ${source} ended ${byOf(by)}; it stays banned: ${whyOf(ban)}`,
+      { source, origin: by },
+    ]);
+  }
+
+  #protected(ban: Ban, { prefix, why }: NeverBanEntry): void {
+    const source = ban.prefix.text;
+    this.#lines.line("warn", () => [`Ended the ban of ${source}: ${prefix.text} is never banned (${why})`, { source }]);
+  }
+}
+
+type Change<K extends BanChange["kind"]> = Extract<BanChange, { readonly kind: K }>;
+
+function sourceOf({ ban }: BanChange): string {
+  return ban.prefix.text;
+}
+
+function bansOf(sources: readonly string[]): string {
+  const [first] = sources;
+  return sources.length === 1 ? `the ban of ${first}` : `${sources.length} bans, of ${first} and others,`;
+}
+
+function whyOf({ origin, reason, evidence }: Claim): string {
+  return evidence === undefined ? byOf(origin) : deedOf(reason, evidence);
+}
+
+function byOf(origin: Origin): string {
+  if (origin === "operator") return "by command";
+  if (origin.startsWith("list:")) return `on the list ${origin.slice("list:".length)}`;
+  return `by ${origin}`;
+}
+
+function deedOf(reason: string, evidence: Evidence): string {
+  const to = `port ${evidence.gatePort}, first bytes "${printable(evidence.firstBytes)}"`;
+  if (reason === refusedByServer) return `the server hung up on it again and again at ${to}`;
+  if (reason === undecidedTooOften) return `it stayed undecided again and again at ${to}`;
+  return `it spoke ${reason} to ${to}`;
+}
+
+/** Said where another claim keeps the source banned for longer than this one. */
+function longer(ban: Claim, claim: Claim, atMs: number): string {
+  if (ban.untilMs <= claim.untilMs) return "";
+  return `; it is banned for ${formatDuration(ban.untilMs - atMs)} anyway (${ban.origin})`;
+}
+
+function evidenceFields(source: string, protocol: string, evidence: Evidence): Readonly<Record<string, unknown>> {
+  return { source, protocol, firstBytes: evidence.firstBytes.toHex() };
+}
+
+function inFence(outcome: FenceOutcome | undefined): string {
+  switch (outcome?.kind) {
+    case undefined:
+      return "";
+    case "enforced":
+      return "; blocked in the kernel";
+    case "full":
+      return "; in user space only, the kernel's map is full";
+    case "failed":
+      return `; in user space only: ${outcome.message}`;
+    default:
+      return outcome satisfies never;
+  }
+}

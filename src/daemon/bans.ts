@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything about bans that exists once for each daemon, joined: the table and its door, the desk for gates,
+// the operator's, and who follows: events and log.
+import { Bans } from "../core/bans/bans.ts";
+import { Enforcement } from "../core/bans/enforcement.ts";
+import type { Events } from "../core/bans/events.ts";
+import type { Fence } from "../core/bans/fence.ts";
+import { NeverBan, type NeverBanEntry } from "../core/bans/never_ban.ts";
+import { type BanCounters, LatencyHistogram, newBanCounters } from "../core/counters.ts";
+import type { Log } from "../log.ts";
+import { ClientBans } from "../sources/client_bans.ts";
+import type { Desk } from "../sources/desk.ts";
+import { Operator } from "../sources/operator.ts";
+import { BanEvents } from "./ban_events.ts";
+import { BanLog } from "./ban_log.ts";
+
+export interface DaemonBansOptions {
+  readonly maxBans: number;
+  /** The prefix length that an IPv6 source is banned by. */
+  readonly ipv6Bits: number;
+  /** How long a ban lasts for which nobody says a time. */
+  readonly timeoutMs: () => number;
+  /** The table fills, and neither a fence nor whoever follows takes it for bans. */
+  readonly dryRun: boolean;
+  readonly neverBan: readonly NeverBanEntry[];
+  readonly fence: Fence | undefined;
+  readonly events: Events;
+  readonly log: Log;
+  readonly nowMs: () => number;
+}
+
+export class DaemonBans {
+  readonly enforcement: Enforcement;
+  readonly desk: Desk;
+  readonly operator: Operator;
+  readonly counters: BanCounters = newBanCounters();
+  /** From verdict to map entry. */
+  readonly latency = new LatencyHistogram();
+  readonly log: BanLog;
+  /** Whether the fence holds somewhere; kept up to date by the daemon. */
+  isFenceUp = false;
+
+  constructor({ maxBans, ipv6Bits, timeoutMs, dryRun, neverBan, fence, events, log, nowMs }: DaemonBansOptions) {
+    this.log = new BanLog(log, dryRun);
+    const banEvents = new BanEvents(events, dryRun);
+    const bans = new Bans(maxBans, ipv6Bits);
+    this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun ? undefined : fence, this.counters);
+    this.enforcement.follow(banEvents);
+    this.enforcement.follow(this.log);
+    const { enforcement, latency } = this;
+    this.operator = new Operator({ enforcement, timeoutMs, ipv6Bits, nowMs });
+    this.desk = new ClientBans({
+      ...{ enforcement, timeoutMs, nowMs, dryRun, latency },
+      isFenceUp: () => this.isFenceUp,
+      spared: (spared) => {
+        banEvents.spared(spared, nowMs());
+        this.log.spared(spared);
+      },
+    });
+  }
+}

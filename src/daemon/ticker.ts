@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Periodic work. Each part has a name, a period and a function; one that fails is told in the log and in
+// readiness, and tried again with its next turn. Nothing thrown in a part reaches another one or ends the
+// process.
+import { messageOf } from "../failure.ts";
+import type { Log } from "../log.ts";
+
+export interface Part {
+  readonly name: string;
+  readonly everyMs: number;
+  /** @param nowMs milliseconds since boot. */
+  run(nowMs: number): void | Promise<void>;
+}
+
+export interface FailingPart {
+  readonly name: string;
+  readonly reason: string;
+}
+
+interface Registered extends Part {
+  /** A part that still runs when its turn comes again is left alone. */
+  isRunning: boolean;
+  reason: string | undefined;
+}
+
+export class Ticker {
+  readonly #log: Log;
+  readonly #nowMs: () => number;
+  readonly #parts: Registered[] = [];
+  readonly #timers: ReturnType<typeof setInterval>[] = [];
+
+  constructor(log: Log, nowMs: () => number) {
+    this.#log = log;
+    this.#nowMs = nowMs;
+  }
+
+  /** Runs from the next `start` on. */
+  add(part: Part): void {
+    this.#parts.push({ ...part, run: (nowMs) => part.run(nowMs), isRunning: false, reason: undefined });
+  }
+
+  start(): void {
+    for (const part of this.#parts) this.#timers.push(setInterval(() => void this.#run(part), part.everyMs));
+  }
+
+  /** Idempotent. What runs ends; nothing runs again. */
+  stop(): void {
+    for (const timer of this.#timers.splice(0)) clearInterval(timer);
+  }
+
+  /** Parts that failed when they last ran. */
+  failing(): readonly FailingPart[] {
+    return this.#parts.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }]));
+  }
+
+  async #run(part: Registered): Promise<void> {
+    if (part.isRunning) return;
+    part.isRunning = true;
+    let reason: string | undefined;
+    try {
+      await part.run(this.#nowMs());
+    } catch (error) {
+      reason = messageOf(error);
+    } finally {
+      part.isRunning = false;
+    }
+    if (reason !== undefined && reason !== part.reason) {
+      this.#log("error", `Periodic work "${part.name}" fails: ${reason}; it is tried again`);
+    }
+    if (reason === undefined && part.reason !== undefined) {
+      this.#log("info", `Periodic work "${part.name}" succeeds again`);
+    }
+    part.reason = reason;
+  }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Watches what other hands can do to ttgate's maps while it runs: a pin that was removed is put back, a
+// map that was frozen is told. Knows nothing of what the maps hold.
+import { Failure, messageOf } from "../../../failure.ts";
+import { isFrozen, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
+import { openPin, pin, prepareDirectory } from "../../../kernel/bpffs.ts";
+import type { Libraries } from "../../../kernel/libraries.ts";
+import type { Log } from "../../../log.ts";
+
+export interface WatchedMap {
+  readonly fd: number;
+  /** Its path, or what else it is called. */
+  readonly name: string;
+  /** False for a map that somebody else pinned, or did not. */
+  readonly isPinned: boolean;
+}
+
+export class Integrity {
+  readonly #libraries: Libraries;
+  readonly #maps: readonly (WatchedMap & { readonly id: number })[];
+  readonly #log: Log;
+  #frozen: readonly string[] = [];
+
+  constructor(libraries: Libraries, maps: readonly WatchedMap[], log: Log) {
+    this.#libraries = libraries;
+    this.#maps = maps.map((map) => ({ ...map, id: openMap(libraries, map.fd).info.id }));
+    this.#log = log;
+  }
+
+  /** Names of the maps that no entry can be written to any more: nothing undoes that. */
+  get frozen(): readonly string[] {
+    return this.#frozen;
+  }
+
+  /** Puts back what can be. @returns what is wrong all the same, a sentence each. */
+  check(): readonly string[] {
+    this.#frozen = this.#maps.filter(({ fd }) => isFrozen(this.#libraries, fd)).map(({ name }) => name);
+    const frozen = this.#frozen.map(
+      (name) => `Map "${name}" was frozen by another tool: no ban can be written into it`,
+    );
+    return [...frozen, ...this.#maps.flatMap((map) => this.#checkPin(map) ?? [])];
+  }
+
+  #checkPin({ fd, name, id, isPinned }: WatchedMap & { readonly id: number }): string | undefined {
+    if (!isPinned) return undefined;
+    const libraries = this.#libraries;
+    const found = openPin(libraries, name);
+    // A user without rights to the directory cannot look.
+    if (typeof found === "number") return undefined;
+    if (found !== undefined) {
+      using pinned = found;
+      if (pinned.kind === "map" && readMapInfo(libraries, pinned.fd).id === id) return undefined;
+      return `Pin "${name}" is another tool's now: a crash would forget the bans; remove it with rm ${name}`;
+    }
+    try {
+      prepareDirectory(libraries, name, (message) => this.#log("warn", message));
+      pin(libraries, fd, name);
+      this.#log("warn", `Pin "${name}" was removed by another tool: put back`);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      return `Pin "${name}" was removed and cannot be put back: ${messageOf(error)}; a crash would forget the bans`;
+    }
+  }
+}

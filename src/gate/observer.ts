@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// What becomes of first packets beyond their verdict: they are recorded (--record), and count against
+// sources that stay undecided (a profile's strikes) or on which the server hangs up (--judge upstream).
+import { evidenceBytes } from "../core/bans/claim.ts";
+import { ServerStrikes } from "../core/bans/server_strikes.ts";
+import { refusedByServer, Strikes, undecidedTooOften } from "../core/bans/strikes.ts";
+import type { Client } from "../core/client.ts";
+import type { Recorder } from "../recording/recorder.ts";
+import type { Offence } from "../sources/desk.ts";
+import type { SessionObserver } from "./session_observer.ts";
+import { type Exchange, type Tap, Taps } from "./tap.ts";
+
+/** How many strikes are too many; undefined: they are not counted. */
+export interface StrikeLimits {
+  /** The server hung up on the source. */
+  readonly refused: number | undefined;
+  /** The source stayed undecided. */
+  readonly undecided: number | undefined;
+}
+
+export interface ObserverOptions {
+  readonly recorder: Recorder | undefined;
+  readonly limits: StrikeLimits;
+  gatePort(): number;
+  nowMs(): number;
+  ban(client: Client, offence: Offence): void;
+}
+
+export class Observer implements SessionObserver {
+  readonly #options: ObserverOptions;
+  readonly #taps: Taps;
+  #limits: StrikeLimits = { refused: undefined, undecided: undefined };
+  #serverStrikes: ServerStrikes | undefined;
+  #undecided: Strikes | undefined;
+  #wasDown = false;
+
+  constructor(options: ObserverOptions) {
+    this.#options = options;
+    this.#taps = new Taps(
+      () => options.nowMs(),
+      (exchange) => this.#ended(exchange),
+    );
+    this.limit(options.limits);
+  }
+
+  /** Strikes that were counted go on to count unless their limit is another one. */
+  limit(limits: StrikeLimits): void {
+    const { refused, undecided } = limits;
+    if (refused !== this.#limits.refused) {
+      this.#serverStrikes = refused === undefined ? undefined : new ServerStrikes(refused);
+    }
+    if (undecided !== this.#limits.undecided) {
+      this.#undecided = undecided === undefined ? undefined : new Strikes(undecided);
+    }
+    this.#limits = limits;
+  }
+
+  relays(client: Client, isExpected: boolean): Tap | undefined {
+    if (isExpected) this.#undecided?.forgive(client.sourceText);
+    const isWatching = this.#options.recorder !== undefined || this.#serverStrikes !== undefined;
+    return isWatching ? this.#taps.open(client, isExpected, Date.now()) : undefined;
+  }
+
+  turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isSilent: boolean): void {
+    this.#options.recorder?.record({ atMs: Date.now(), bytes, totalBytes, server: "unknown" });
+    if (!isSilent || this.#undecided?.add(client.sourceText, this.#options.nowMs()) !== true) return;
+    this.#ban(client, "strikes", undecidedTooOften, bytes);
+  }
+
+  /** An upstream came or went. That it is there at the first attempt is no sign of trouble. */
+  upstreamChanged(reachable: boolean): void {
+    if (!reachable || this.#wasDown) this.#serverStrikes?.trouble(this.#options.nowMs());
+    this.#wasDown ||= !reachable;
+  }
+
+  tick(): void {
+    this.#taps.tick();
+  }
+
+  #ended({ client, isExpected, recording, answeredMs }: Exchange): void {
+    this.#options.recorder?.record(recording);
+    if (this.#serverStrikes === undefined || !isExpected) return;
+    const { server } = recording;
+    if (server === "accepted" && answeredMs !== undefined) this.#serverStrikes.welcomed(client.sourceText, answeredMs);
+    if (server !== "refused" || !this.#serverStrikes.refused(client.sourceText, this.#options.nowMs())) return;
+    this.#ban(client, "server", refusedByServer, recording.bytes);
+  }
+
+  #ban(client: Client, origin: "strikes" | "server", reason: string, bytes: Uint8Array): void {
+    const evidence = {
+      firstBytes: bytes.slice(0, evidenceBytes),
+      clientAddress: client.single().text,
+      clientPort: client.port,
+      gatePort: this.#options.gatePort(),
+    };
+    this.#options.ban(client, { origin, reason, evidence });
+  }
+}

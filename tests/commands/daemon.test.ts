@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands that ask a running daemon, without a process: what they send, what they make of each
+// answer, and how they find the daemon. With a real one: commands.test.ts.
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { FakeDaemon } from "./fake_daemon.ts";
+import { ttgate } from "./fake_env.ts";
+
+let daemon: FakeDaemon;
+
+beforeEach(async () => {
+  daemon = await FakeDaemon.start();
+});
+
+afterEach(() => daemon[Symbol.asyncDispose]());
+
+const manual = {
+  ...{ source: "192.0.2.1", protocol: "manual", by: "operator", since: "2026-01-01T00:00:00Z" },
+  ...{ until: "2026-01-01T01:00:00Z", remainingSeconds: 3600, packets: null, bytes: null },
+  claims: [{ origin: "operator" }],
+};
+const forEver = {
+  ...manual,
+  ...{ source: "2001:db8::/64", protocol: "http", by: "sniffer", until: null, remainingSeconds: null, packets: 12 },
+  claims: [{ origin: "sniffer" }, { origin: "list:drop" }],
+};
+
+async function text(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await daemon.ttgate(args);
+  expect([args, code, stderr]).toEqual([args, 0, ""]);
+  return stdout;
+}
+
+async function json(...args: readonly string[]): Promise<unknown> {
+  return JSON.parse(await text(...args, "--json"));
+}
+
+describe("bans", () => {
+  test("is a table", async () => {
+    daemon.answers["GET /bans"] = [200, { total: 2, bans: [manual, forEver] }];
+    expect(await text("bans")).toBe(
+      [
+        "SOURCE         PROTOCOL  BY                 LEFT  DROPPED",
+        "192.0.2.1      manual    operator           1h    -",
+        "2001:db8::/64  http      sniffer,list:drop  ever  12",
+        "",
+      ].join("\n"),
+    );
+    expect(await json("bans")).toEqual({ total: 2, bans: [manual, forEver] });
+  });
+
+  test("says when there are none, and when there are more", async () => {
+    daemon.answers["GET /bans"] = [200, { total: 0, bans: [] }];
+    daemon.answers["GET /bans?limit=1"] = [200, { total: 7, bans: [manual] }];
+    expect(await text("bans")).toBe("Nobody is banned\n");
+    expect(await text("bans", "--limit", "1")).toEndWith("1 of 7 shown: more with --limit\n");
+  });
+});
+
+describe("ban and lift", () => {
+  test("send what was typed", async () => {
+    daemon.answers["POST /bans"] = ({ body }) => [201, { ...manual, source: JSON.parse(body).address }];
+    daemon.answers["DELETE /bans/192.0.2.0%2F24"] = [200, { lifted: ["192.0.2.1", "192.0.2.2"] }];
+    expect(await text("ban", "192.0.2.7", "--for", "1h", "--force")).toBe("Banned 192.0.2.7 for 1h\n");
+    expect(await text("lift", "192.0.2.0/24")).toBe("Lifted 192.0.2.1, 192.0.2.2\n");
+    expect(daemon.requests.map(({ body }) => body)).toEqual(['{"address":"192.0.2.7","for":"1h","force":true}', ""]);
+    daemon.answers["POST /bans"] = [201, forEver];
+    expect(await text("ban", "2001:db8::1")).toBe("Banned 2001:db8::/64 for ever (by sniffer)\n");
+  });
+
+  test("send a long list in batches of whole lines, count on through them, and show progress", async () => {
+    const lines = Array.from(
+      { length: 150_000 },
+      (_, number) => `10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`,
+    );
+    const batches: string[] = [];
+    daemon.answers["POST /bans/list?force=false&name=stdin&for=1h"] = ({ body }) => {
+      batches.push(body);
+      return [200, { done: body.trimEnd().split("\n").length - 1, failed: 1, failures: [{ line: 2, message: "No" }] }];
+    };
+    const args = ["ban", "--from", "-", "--for", "1h"];
+    const answered = await daemon.ttgate(args, { input: lines.join("\n"), isTerminal: true });
+    expect(batches.length).toBeGreaterThan(1);
+    expect(batches.join("")).toBe(lines.join("\n"));
+    const second = (batches[0]?.split("\n").length ?? 0) - 1 + 2;
+    expect(answered).toMatchObject({
+      code: 1,
+      stdout: `Banned ${150_000 - batches.length}, ${batches.length} lines refused\n`,
+      stderr: expect.stringContaining(`-:2: No\n-:${second}: No\n`),
+    });
+    expect(answered.progress).toHaveLength(batches.length + 1);
+    expect(answered.progress.at(-1)).toBe("");
+    expect((await daemon.ttgate(args, { input: "192.0.2.1\n" })).progress).toEqual([]);
+  });
+
+  test.each([
+    [400, 2],
+    [409, 3],
+    [500, 3],
+  ])("answer %d with exit code %d and the daemon's own words", async (status, code) => {
+    daemon.answers["POST /bans"] = [status, { error: "No room: lift some" }];
+    expect(await daemon.ttgate(["ban", "192.0.2.1"])).toMatchObject({
+      ...{ code, stdout: "", stderr: "ttgate: No room: lift some\n" },
+    });
+    daemon.answers["POST /bans"] = [status, ["no words"]];
+    expect((await daemon.ttgate(["ban", "192.0.2.1"])).stderr).toBe(`ttgate: The gate answered ${status}\n`);
+  });
+});
+
+describe("why", () => {
+  const why = { address: "192.0.2.1", source: "192.0.2.1", ban: null, neverBanned: null, connections: 0 };
+  const kernel = { answer: "drop", fold: null };
+
+  test("says who is not banned, and what the kernel does", async () => {
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel: { answer: null, fold: null } }];
+    expect(await text("why", "192.0.2.1")).toBe("192.0.2.1 is not banned\nkernel:   no program to ask\n");
+    const neverBanned = { prefix: "192.0.2.0/24", why: "--allow" };
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, neverBanned, connections: 3 }];
+    expect(await text("why", "192.0.2.1")).toContain("never banned: 192.0.2.0/24 (--allow)\n");
+    expect(await text("why", "192.0.2.1")).toContain("open now: 3 connections\n");
+  });
+
+  test("shows the evidence", async () => {
+    const evidence = { client: "192.0.2.1", port: 5000, firstBytesHex: "474554", firstBytesText: "GET" };
+    const ban = {
+      ...manual,
+      protocol: "http",
+      by: "sniffer",
+      packets: 4,
+      bytes: 240,
+      evidence,
+      lastSeen: "then",
+      claims: [],
+    };
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban }];
+    const lines = await text("why", "192.0.2.1");
+    for (const part of ["for another 1h: it spoke http", "192.0.2.1 to port 5000", "474554"])
+      expect(lines).toContain(part);
+    expect(lines).toContain("the live program says drop, 4 packets and 240 bytes dropped, last at then\n");
+  });
+});
+
+describe("events", () => {
+  const ban = {
+    ...{ type: "ban", at: "2026-01-01T00:00:00Z", source: "192.0.2.1", protocol: "http", by: "sniffer" },
+    ...{ firstBytes: "474554201b", seconds: 600, kernel: "added" },
+  };
+  const up = {
+    type: "upstream",
+    at: "2026-01-01T00:00:01Z",
+    upstream: "127.0.0.1:5001",
+    reachable: false,
+    error: "no",
+  };
+  const stream = [
+    `event: ban\ndata: ${JSON.stringify(ban)}\n`,
+    'event: lost\ndata: {"count":7}\n',
+    `event: upstream\ndata: ${JSON.stringify(up)}\n`,
+    "",
+  ].join("\n");
+
+  test("are a line each until the stream ends", async () => {
+    daemon.answers["GET /events"] = [200, stream];
+    expect((await text("events")).split("\n")).toEqual([
+      '2026-01-01T00:00:00Z ban       192.0.2.1 http "GET \\x1b" by sniffer 10m, kernel: added',
+      "... 7 more, too many to show",
+      "2026-01-01T00:00:01Z upstream  127.0.0.1:5001 is not reachable: no",
+      "",
+    ]);
+    const lines = (await text("events", "--json")).trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line))).toEqual([ban, { type: "lost", count: 7 }, up]);
+  });
+
+  test("are refused when too many follow", async () => {
+    daemon.answers["GET /events"] = [503, { error: "Too many follow: try again" }];
+    expect(await daemon.ttgate(["events"])).toMatchObject({ code: 3, stderr: "ttgate: Too many follow: try again\n" });
+  });
+});
+
+describe("the daemon", () => {
+  beforeEach(() => {
+    daemon.answers["GET /bans"] = [200, { total: 0, bans: [] }];
+  });
+
+  test("is sent the token of its run file, or the one in the environment", async () => {
+    await text("bans");
+    await daemon.ttgate(["bans"], { variables: { TTGATE_TOKEN: "mine" } });
+    await ttgate(["bans", "-s", daemon.statusAddress]);
+    const sent = daemon.requests.map(({ authorization }) => authorization);
+    expect(sent).toEqual([`Bearer ${daemon.token}`, "Bearer mine", undefined]);
+  });
+
+  test("that does not take the token: one line with what to do", async () => {
+    daemon.answers["GET /bans"] = [401, { error: "no" }];
+    const { code, stderr } = await daemon.ttgate(["bans"]);
+    expect([code, stderr]).toEqual([3, expect.stringMatching(/^ttgate: Not allowed by the gate at "unix:[^\n]*\n$/)]);
+    expect(stderr).toContain("TTGATE_TOKEN");
+  });
+
+  test("is named when there are several", async () => {
+    daemon.announce({ listen: "[::]:5001", status: "127.0.0.1:1" }, "other");
+    const { code, stderr } = await daemon.ttgate(["bans"]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("Several gates run here")]);
+    for (const address of [daemon.statusAddress, "127.0.0.1:1"]) expect(stderr).toContain(`--status ${address}`);
+    expect(await text("bans", "-s", daemon.statusAddress)).toBe("Nobody is banned\n");
+  });
+
+  test("without a status endpoint cannot be asked", async () => {
+    daemon.announce({ status: "off" });
+    const { code, stderr } = await daemon.ttgate(["bans"]);
+    expect([code, stderr]).toEqual([3, expect.stringMatching(/^ttgate: Cannot ask: [^\n]*--status off[^\n]*\n$/)]);
+  });
+
+  test("whose answer is not JSON is not understood", async () => {
+    daemon.answers["GET /status"] = [200, "<html>"];
+    const { code, stdout, stderr } = await daemon.ttgate(["status"]);
+    expect([code, stdout]).toEqual([3, ""]);
+    expect(stderr).toMatch(/^ttgate: Cannot ask the gate at "unix:[^\n]*": its answer is not JSON; [^\n]*\n$/);
+  });
+
+  test("that is not a gate: 400 to a question without a value is a runtime error", async () => {
+    daemon.answers["GET /status"] = [400, {}];
+    expect(await daemon.ttgate(["status"])).toMatchObject({ code: 3, stderr: "ttgate: The gate answered 400\n" });
+  });
+});

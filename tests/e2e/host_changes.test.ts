@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// A host that changes after the start: interfaces, addresses, gateways and names that come, go and move. What
+// the gate promises at the start it keeps, or /readyz says why not.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Child, run } from "../harness/child.ts";
+import { attachForeign } from "../harness/foreign_xdp.ts";
+import { BlockMap, executable, RunningGate, ttgate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { ip, Network } from "../harness/netns.ts";
+import { probeFrom } from "../harness/probe.ts";
+import { startServer } from "../harness/standin.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+import { waitFor } from "../harness/wait.ts";
+
+setDefaultTimeout(60_000);
+
+/** A second, and what a busy machine adds. */
+const soonMs = 2500;
+
+const http = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
+
+function inGate(network: Network, ...args: readonly string[]): void {
+  ip("-n", network.gate, ...args);
+}
+
+/** One more veth pair, as a cable that is plugged in: the gate has 10.88.0.1, a client 10.88.0.2. */
+function plugIn(network: Network): { readonly device: string; readonly host: string; readonly from: string } {
+  const device = `${network.device}x`;
+  const peer = `${network.clientDevice}x`;
+  inGate(network, "link", "add", device, "type", "veth", "peer", "name", peer, "netns", network.client);
+  inGate(network, "address", "add", "10.88.0.1/24", "dev", device);
+  inGate(network, "link", "set", device, "up");
+  ip("-n", network.client, "address", "add", "10.88.0.2/24", "dev", peer);
+  ip("-n", network.client, "link", "set", peer, "up");
+  return { device, host: "10.88.0.1", from: "10.88.0.2" };
+}
+
+async function reasons(gate: RunningGate): Promise<readonly string[]> {
+  const reply = await gate.fetch("/readyz");
+  return ((await reply.json()) as { reasons: readonly string[] }).reasons;
+}
+
+describeWith("namespaces", "executable")("an interface", () => {
+  test.each(["proxy", "inline"] as const)(
+    "that comes after the start is guarded within a second (%s)",
+    async (mode) => {
+      await using stack = new AsyncDisposableStack();
+      const network = stack.use(new Network());
+      const map = stack.use(new BlockMap());
+      stack.use(await startServer(network.gate, "--port", mode === "inline" ? "5000" : "5001", "--host", "0.0.0.0"));
+      const gate = stack.use(await RunningGate.start(["-B", map.name, "--mode", mode], { namespace: network.gate }));
+      const { device, host, from } = plugIn(network);
+      const isGuarded = (name: string) =>
+        gate.until(
+          `${name} guarded`,
+          ({ kernel }) => kernel.interfaces.some((place) => place.name === name && place.attach === "native"),
+          soonMs,
+        );
+      await isGuarded(device);
+      await probeFrom(network.client, { host, port: 5000, from, send: http });
+      await gate.banned(from);
+      expect((await probeFrom(network.client, { host, port: 5000, from, waitMs: 500 })).outcome).toBe("no answer");
+      // Gone again, it is no fault.
+      inGate(network, "link", "del", device);
+      await gate.until("the interface forgotten", ({ kernel }) => kernel.interfaces.length === 1, soonMs);
+      expect(await reasons(gate)).toEqual([]);
+    },
+  );
+
+  test("named with --interface is waited for, not ready, and says so", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const name = `${network.device}x`;
+    const options = ["-B", map.name, "-i", network.device, "-i", name];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    await waitFor("the reason", async () => (await reasons(gate)).join().includes("the interface is not there"));
+    await gate.child.said(new RegExp(`Interface "${name}" is not there: it is guarded as soon as it comes`));
+    plugIn(network);
+    await waitFor("readiness", async () => (await reasons(gate)).length === 0, soonMs + 2000);
+  });
+
+  test("that has no address yet, as with DHCP late at boot, is guarded when it has one", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    inGate(network, "address", "flush", "dev", network.device);
+    inGate(network, "link", "set", network.device, "down");
+    stack.use(await startServer(network.gate, "--port", "5000", "--host", "0.0.0.0"));
+    const options = ["-B", map.name, "--mode", "inline"];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    await gate.child.said(/Inline mode judges nobody yet: waiting for an interface that carries the listen address/);
+    expect((await reasons(gate)).join()).toContain("The kernel does not block");
+    inGate(network, "link", "set", network.device, "up");
+    inGate(network, "address", "add", `${network.gateIpv4}/16`, "dev", network.device);
+    await waitFor("readiness", async () => (await reasons(gate)).length === 0, soonMs + 2000);
+    const from = network.clientIpv4(3);
+    await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, send: http });
+    await gate.banned(from);
+  });
+
+  test("whose XDP another program holds is guarded by tc, and by XDP when that one leaves", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    await attachForeign(network, map);
+    const options = ["-B", map.name, "-i", network.device];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    expect((await gate.status()).kernel.attach).toBe("tc");
+    inGate(network, "link", "set", network.device, "xdp", "off");
+    await gate.until("XDP", ({ kernel }) => kernel.attach === "native", 5000);
+    const from = network.clientIpv4(3);
+    await gate.command("ban", from);
+    expect((await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 500 })).outcome).toBe(
+      "no answer",
+    );
+    await gate.child.stop();
+    expect(map.pins().filter((pin) => !pin.endsWith("_foreign"))).toEqual([]);
+  });
+
+  test("that is a bridge, with its ports, is guarded from below", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const bridge = `${network.device}b`;
+    inGate(network, "link", "add", bridge, "type", "bridge");
+    inGate(network, "link", "set", network.device, "master", bridge);
+    inGate(network, "address", "flush", "dev", network.device);
+    inGate(network, "address", "add", `${network.gateIpv4}/16`, "dev", bridge);
+    inGate(network, "address", "add", "10.99.0.1/24", "dev", network.device);
+    inGate(network, "link", "set", bridge, "up");
+    const gate = stack.use(await RunningGate.start(["-B", map.name], { namespace: network.gate }));
+    const { kernel } = await gate.status();
+    expect(kernel.interfaces.find(({ name }) => name === network.device)).toMatchObject({ attach: "native" });
+    expect(JSON.stringify(kernel.interfaces)).not.toContain("program id 0");
+    const from = network.clientIpv4(3);
+    await waitFor(
+      "the bridge",
+      async () =>
+        (await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 300 })).outcome === "open",
+    );
+    await gate.command("ban", from);
+    expect((await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 500 })).outcome).toBe(
+      "no answer",
+    );
+  });
+});
+
+describeWith("namespaces", "executable")("who is never banned", () => {
+  test.each(["port", "host"] as const)(
+    "follows addresses and gateways; a ban on one ends, saying so (%s)",
+    async (scope) => {
+      await using stack = new AsyncDisposableStack();
+      const network = stack.use(new Network());
+      const map = stack.use(new BlockMap());
+      stack.use(await startServer(network.gate, "--port", "5001"));
+      const options = ["-B", map.name, "-i", network.device, "--scope", scope];
+      const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+      const gateway = network.clientIpv4(4);
+      const own = "10.77.9.9";
+      for (const address of [gateway, own]) expect((await gate.command("ban", address)).code).toBe(0);
+      inGate(network, "route", "replace", "default", "via", gateway);
+      inGate(network, "address", "add", `${own}/32`, "dev", network.device);
+      await waitFor("the end of both bans", async () => (await gate.bans()).length === 0, soonMs);
+      await gate.child.said(new RegExp(`Ended the ban of ${gateway}: ${gateway} is never banned \\(gateway of`));
+      await gate.child.said(new RegExp(`Ended the ban of ${own}: ${own} is never banned \\(own address of`));
+      for (const address of [gateway, own]) {
+        const { code, stderr } = await gate.command("ban", address);
+        expect([code === 0, stderr]).toEqual([false, expect.stringContaining("is never banned")]);
+      }
+      await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from: gateway, send: http });
+      await gate.child.said(new RegExp(`Did not ban ${gateway}`));
+      const silent = await probeFrom(network.client, {
+        host: network.gateIpv4,
+        port: 5000,
+        from: gateway,
+        waitMs: 300,
+      });
+      expect(silent.outcome).toBe("open");
+    },
+  );
+});
+
+describeWith("namespaces", "executable")("a listen address", () => {
+  test("that no interface has yet is waited for", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const options = ["-B", map.name, "-l", "10.77.9.9:5000"];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    expect(await reasons(gate)).toContain("Not listening: no interface has the address 10.77.9.9 yet");
+    inGate(network, "address", "add", "10.77.9.9/16", "dev", network.device);
+    await waitFor("readiness", async () => (await reasons(gate)).length === 0, soonMs + 2000);
+    const from = network.clientIpv4(3);
+    await probeFrom(network.client, { host: "10.77.9.9", port: 5000, from, send: http });
+    await gate.banned(from);
+    expect((await probeFrom(network.client, { host: "10.77.9.9", port: 5000, from, waitMs: 500 })).outcome).toBe(
+      "no answer",
+    );
+  });
+
+  test("of a kernel without IPv6 is that of IPv4, with one warning", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const directory = stack.use(new TempDir());
+    const wrapper = directory.file("no_ipv6");
+    const built = await run(["gcc", "-O2", "-o", wrapper, join(import.meta.dirname, "../harness/no_ipv6.c")]);
+    expect(built.stderr).toBe("");
+    const status = `unix:${directory.file("status")}`;
+    const argv = [wrapper, executable, "-s", status, "-c", "/dev/null"];
+    const gate = stack.use(new Child(argv, { namespace: network.gate, cwd: directory.path }));
+    await gate.said(/Listening on/);
+    expect(gate.stderr.match(/warn This kernel has no IPv6: listening on 0\.0\.0\.0:5000/g)).toHaveLength(1);
+    const from = network.clientIpv4(3);
+    expect((await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 300 })).outcome).toBe(
+      "open",
+    );
+  });
+});
+
+describeWith("namespaces", "executable")("an upstream's name", () => {
+  test("that moves is followed with the first refused connection", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const directory = stack.use(new TempDir());
+    const hosts = directory.write("hosts", "127.0.0.2 server.test\n");
+    const first = stack.use(await startServer(network.gate, "--port", "5001", "--host", "127.0.0.2"));
+    const status = `unix:${directory.file("status")}`;
+    const argv = ttgate(["-s", status, "-c", "/dev/null", "-u", "server.test:5001", "--dry-run"]);
+    const script = `mount --bind ${hosts} /etc/hosts && exec ${argv.join(" ")}`;
+    const gate = stack.use(new Child(["unshare", "--mount", "sh", "-c", script], { namespace: network.gate }));
+    await gate.said(/Upstream server\.test:5001 is reachable/);
+    await first.stop();
+    stack.use(await startServer(network.gate, "--port", "5001", "--host", "127.0.0.3"));
+    writeFileSync(hosts, "127.0.0.3 server.test\n");
+    const from = network.clientIpv4(3);
+    const probed = await probeFrom(network.client, {
+      host: network.gateIpv4,
+      port: 5000,
+      from,
+      send: http,
+      waitMs: 1000,
+    });
+    // The stand-in server hangs up on HTTP: what matters is that it was reached.
+    expect(probed.outcome).not.toBe("no answer");
+    const { stdout } = await run(["curl", "-s", "--unix-socket", directory.file("status"), "http://x/readyz"]);
+    expect(JSON.parse(stdout)).toMatchObject({ ready: true });
+  });
+});

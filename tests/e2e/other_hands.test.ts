@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// What other tools do to the kernel's objects while the gate runs: a ban written into the map is a ban, and
+// what keeps the gate from its promise is put right or said in /readyz.
+
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, rmSync } from "node:fs";
+import { parsePrefix } from "../../src/core/address.ts";
+import { BlockMap, bpftool, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
+import { probeFrom } from "../harness/probe.ts";
+import { startClient, startServer } from "../harness/standin.ts";
+import { waitFor } from "../harness/wait.ts";
+
+setDefaultTimeout(60_000);
+
+async function scene(stack: AsyncDisposableStack, ...args: readonly string[]) {
+  const network = stack.use(new Network());
+  const map = stack.use(new BlockMap());
+  stack.use(await startServer(network.gate, "--port", "5001"));
+  const options = ["-B", map.name, "-i", network.device, ...args];
+  const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+  return { network, map, gate };
+}
+
+/** The key of an address in ttgate's own layout, as bpftool takes it. */
+function keyOf(address: string): string[] {
+  return [...(parsePrefix(address)?.bytes ?? [])].map(String);
+}
+
+const endless = Array.from({ length: 40 }, () => "0");
+
+async function readiness(gate: RunningGate) {
+  const reply = await gate.fetch("/readyz");
+  const { reasons } = (await reply.json()) as { reasons: readonly string[] };
+  return { status: reply.status, reasons };
+}
+
+function silentFrom(network: Network, from: string) {
+  return probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 400 });
+}
+
+describeWith("namespaces", "executable")("another tool", () => {
+  test("that writes a friend's address into the map cuts its relays within a second, and is told", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack);
+    const friend = network.clientIpv4(3);
+    const client = stack.use(
+      await startClient(network.client, "--host", network.gateIpv4, "--port", "5000", "--from", friend),
+    );
+    await client.until("packets", ({ packets }) => packets > 5);
+    await gate.until("one relay", ({ connections }) => connections.active === 1);
+    const writtenMs = performance.now();
+    bpftool(["map", "update", "pinned", map.path, "key", ...keyOf(friend), "value", ...endless]);
+    await gate.until("the relay cut", ({ connections }) => connections.active === 0 && connections.cut === 1);
+    expect(performance.now() - writtenMs).toBeLessThan(1500);
+    expect(await gate.ban(friend)).toMatchObject({ by: "map", remainingSeconds: null, claims: [{ origin: "map" }] });
+    await gate.child.said(new RegExp(`Took up the ban of ${friend} that another tool wrote into the map`));
+    const stream = await gate.fetch("/events", { headers: { "last-event-id": "0" } });
+    let told = "";
+    for await (const chunk of stream.body ?? []) {
+      told += new TextDecoder().decode(chunk);
+      if (told.includes(friend)) break;
+    }
+    expect(told).toMatch(new RegExp(`"type":"ban".*"source":"${friend}".*"by":"map"`));
+  });
+
+  test("that freezes the map turns /readyz red; the map is replaced and nobody gets through", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack);
+    const stranger = network.clientIpv4(4);
+    await gate.command("ban", stranger, "--for", "1h");
+    await gate.command("ban", "198.51.100.0/24", "--for", "1h");
+    bpftool(["map", "freeze", "pinned", map.path]);
+    const frozenMs = performance.now();
+    const red = await waitFor("a red /readyz", async () => {
+      const answer = await readiness(gate);
+      return answer.status === 503 && answer;
+    });
+    expect(performance.now() - frozenMs).toBeLessThan(3000);
+    expect(red.reasons.join()).toMatch(/Map "[^"]+" was frozen by another tool: no ban can be written into it/);
+    // Meanwhile what is banned is refused all the same, and everything else goes on.
+    const later = network.clientIpv4(5);
+    expect((await gate.command("ban", later)).code).toBe(0);
+    expect((await silentFrom(network, later)).outcome).not.toBe("open");
+    expect((await silentFrom(network, stranger)).outcome).toBe("no answer");
+    await waitFor("a green /readyz", async () => (await readiness(gate)).status === 200, 20_000);
+    await waitFor("the ban in the new map", async () => (await silentFrom(network, later)).outcome === "no answer");
+    expect((await silentFrom(network, stranger)).outcome).toBe("no answer");
+    const status = await gate.status();
+    expect([status.kernel.attach, status.bans.active]).toEqual(["native", 3]);
+    await gate.child.stop();
+    expect([map.pins(), xdpPrograms(network.gate, network.device)]).toEqual([[], []]);
+  });
+
+  test("that removes pins or overwrites the settings finds them put back", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack);
+    const stranger = network.clientIpv4(4);
+    await gate.command("ban", stranger, "--for", "1h");
+    const pins = map.pins().toSorted();
+    for (const pin of pins) rmSync(pin, { force: true });
+    await waitFor("the pins", () => map.pins().toSorted().join() === pins.join());
+    const zeros = Array.from({ length: 56 }, () => "0");
+    bpftool(["map", "update", "pinned", `${map.path}_settings`, "key", "0", "0", "0", "0", "value", ...zeros]);
+    await waitFor("the block", async () => (await silentFrom(network, stranger)).outcome === "no answer");
+    await gate.child.said(/settings of the kernel program were overwritten by another tool: put back/);
+    await gate.child.stop();
+    expect([map.pins(), xdpPrograms(network.gate, network.device)]).toEqual([[], []]);
+  });
+
+  test("that shortens a ban in the map changes nothing; a week's ban outlives a minute's", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack);
+    const stranger = network.clientIpv4(4);
+    await gate.command("ban", stranger, "--for", "7d");
+    const shorter = await gate.command("ban", stranger, "--for", "1m");
+    expect(shorter.stdout).toMatch(/7d|6d23h/);
+    const endNs = BigInt(Math.round((Number.parseFloat(readFileSync("/proc/uptime", "utf8")) + 60) * 1e9));
+    const soon = [
+      ...Array.from({ length: 8 }, (_, byte) => String((endNs >> BigInt(8 * byte)) & 255n)),
+      ...endless.slice(8),
+    ];
+    bpftool(["map", "update", "pinned", map.path, "key", ...keyOf(stranger), "value", ...soon]);
+    await waitFor("the entry put right", () => {
+      const [entry] = bpftool(["map", "dump", "pinned", map.path]) as [{ readonly value: readonly string[] }];
+      return (
+        entry.value.slice(0, 8).join() !==
+        soon
+          .slice(0, 8)
+          .map((byte) => `0x${Number(byte).toString(16).padStart(2, "0")}`)
+          .join()
+      );
+    });
+    expect((await silentFrom(network, stranger)).outcome).toBe("no answer");
+    expect((await gate.ban(stranger))?.remainingSeconds).toBeGreaterThan(6 * 86_400);
+  });
+
+  test("origin and reason of a ban survive a crash in the entry itself", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack);
+    const [stranger, banned] = [network.clientIpv4(4), network.clientIpv4(5)];
+    const send = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
+    await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from: stranger, send });
+    await gate.banned(stranger);
+    await gate.command("ban", banned, "--for", "1h");
+    gate.child.signal("SIGKILL");
+    await gate.child.exited;
+    const options = ["-B", map.name, "-i", network.device];
+    const next = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    expect(await next.banned(stranger)).toMatchObject({ by: "sniffer", protocol: "http" });
+    expect(await next.banned(banned)).toMatchObject({ by: "operator", protocol: "manual" });
+  });
+});
