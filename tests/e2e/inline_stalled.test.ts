@@ -39,12 +39,17 @@ describe.skipIf(reason !== undefined)("who ends or stalls undecided", () => {
     }
     // Text without a line end, shorter than any packet of a friend's.
     await visit(4, text("hello there 1234"));
+    // What no recogniser knows, foreign at once, and with its evidence.
+    const unknown = network.clientIpv4(5);
+    await visit(5, Uint8Array.from({ length: 60 }, (_, at) => (at % 4 === 3 ? 7 + at : 0)));
+    expect((await gate.banned(unknown)).protocol).toBe("binary");
+    expect((await gate.command("why", unknown)).stdout).toMatch(/told by: {2}no ciphertext: the expert "binary" held/);
 
     // The time for a first packet, and a look every two seconds.
-    await waitFor("two bans", async () => (await gate.bans()).length === 2, 30_000);
+    await waitFor("three bans", async () => (await gate.bans()).length === 3, 30_000);
     expect((await gate.banned(named)).protocol).toBe("text");
     expect((await gate.banned(short)).protocol).toBe("undecided");
-    expect((await gate.bans()).map(({ source }) => source).sort()).toEqual([short, named].sort());
+    expect((await gate.bans()).map(({ source }) => source).sort()).toEqual([short, named, unknown].sort());
     expect((await gate.command("why", welcome)).stdout).toContain("is not banned");
     expect((await visit(2, text("TT01"))).outcome).toBe("no answer");
   });

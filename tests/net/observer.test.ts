@@ -132,7 +132,7 @@ describe("a profile's strikes", () => {
       await until("the end", () => client.ended || client.wasReset);
       await bed.idle();
     }
-    expect([bed.counters.undecided, ...bed.bans.all()]).toMatchObject([3, { protocol: "undecided" }]);
+    expect([bed.counters.undecided, ...bed.bans.all()]).toMatchObject([3, { reason: "undecided" }]);
   });
 
   test("are not for those who say nothing, and are forgotten when one is relayed", async () => {
