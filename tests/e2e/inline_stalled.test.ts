@@ -41,7 +41,10 @@ describe.skipIf(reason !== undefined)("who ends or stalls undecided", () => {
     await visit(4, text("hello there 1234"));
     // What no recogniser knows, foreign at once, and with its evidence.
     const unknown = network.clientIpv4(5);
-    await visit(5, Uint8Array.from({ length: 60 }, (_, at) => (at % 4 === 3 ? 7 + at : 0)));
+    await visit(
+      5,
+      Uint8Array.from({ length: 60 }, (_, at) => (at % 4 === 3 ? 7 + at : 0)),
+    );
     expect((await gate.banned(unknown)).protocol).toBe("binary");
     expect((await gate.command("why", unknown)).stdout).toMatch(/told by: {2}no ciphertext: the expert "binary" held/);
 
