@@ -23,7 +23,7 @@ generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts native_li
 c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 # uapi headers of the architecture: clang's BPF target does not look there by itself.
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
-	-I/usr/include/$(shell gcc -print-multiarch)
+	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
 .PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo clean install uninstall FORCE
 
@@ -120,6 +120,14 @@ build/%.bpf.o: bpf/%.bpf.c Makefile
 	$(say) CLANG $@
 	$(Q)mkdir -p build
 	$(Q)$(CLANG) $(bpf_flags) -MMD -MP -MF build/$*.bpf.d -c $< -o $@
+
+build/inline.bpf.o: build/expert_tables.h
+build/expert_tables.h: scripts/expert_tables.ts $(wildcard src/core/ciphertext/*.ts) | $(modules)
+	$(say) EXPERTS $@
+	$(Q)mkdir -p build
+	$(Q)$(bin)/bun $< >$@.new
+	$(Q)mv $@.new $@
+
 -include build/ttgate.bpf.d build/inline.bpf.d
 
 # What make can not see by a file's age: the commit, and the libraries of this host. Rewritten only

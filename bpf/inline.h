@@ -249,6 +249,7 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	if (VERDICT_KIND(verdict) == VERDICT_PASS) {
 		if (kept)
 			kept->passed_at = match->length;
+		welcome(segment);
 		count_inline(INLINE_PASSED, scratch->place.bytes);
 		return ACTION_PASS;
 	}

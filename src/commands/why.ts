@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate why`: everything known about an address: its ban, the evidence, kernel counters, and what the
 // live program does with it.
+
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
 import { formatDuration } from "../core/duration.ts";
+import { betWords } from "../core/profile/explain.ts";
 import type { BanDetails, Why } from "../status/snapshot.ts";
 
 export const why: Command = daemonCommand({
@@ -62,8 +64,13 @@ function claimsText({ claims }: BanDetails): string[] {
 
 function evidenceText({ since, evidence }: BanDetails): string[] {
   if (evidence === null) return [`since:    ${since}`];
-  const { client, port, firstBytesText, firstBytesHex } = evidence;
-  return [`since:    ${since}, ${client} to port ${port}`, `said:     ${firstBytesText}`, `in hex:   ${firstBytesHex}`];
+  const { client, port, firstBytesText, firstBytesHex, bet } = evidence;
+  return [
+    `since:    ${since}, ${client} to port ${port}`,
+    `said:     ${firstBytesText}`,
+    `in hex:   ${firstBytesHex}`,
+    ...(bet === undefined ? [] : [`told by:  ${betWords(bet)}`]),
+  ];
 }
 
 function kernelText(ban: BanDetails | null, answer: "drop" | "pass" | null): string {

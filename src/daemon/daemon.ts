@@ -110,6 +110,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       : new KernelJudge({
           ...{ judge: () => xdp.judge, neverBan: enforcement.neverBan, counters: gate.counters, alone: isInline },
           ipv6Bits: config["ipv6-prefix"],
+          sniffer: () => gate.sniffer,
           ban: (client, offence) => desk.ban(client, offence),
         });
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
@@ -154,6 +155,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   addPeriodicWork(ticker, {
     ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, nowMs },
+    judge: () => xdp?.judge,
     config: () => config,
     renewFence,
   });

@@ -2,9 +2,11 @@
 // What the daemon does again and again, each part with its name and its period.
 import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
+import type { InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { KernelJudge } from "../sources/kernel_judge.ts";
 import type { MapWatch } from "../sources/map_watch.ts";
+import { Stalled } from "../sources/stalled.ts";
 import type { DaemonBans } from "./bans.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 import type { Protection } from "./protection.ts";
@@ -23,6 +25,8 @@ export interface PeriodicParts {
   readonly status: DaemonStatus;
   readonly fence: Fence | undefined;
   readonly kernelJudge: KernelJudge | undefined;
+  /** The kernel's judge that is in place now. */
+  readonly judge: () => InlineJudge | undefined;
   readonly watch: MapWatch | undefined;
   readonly state: OpenedState | undefined;
   readonly nowMs: () => number;
@@ -70,11 +74,26 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
     ticker.add({ name: "fence status", everyMs: tickMs, run: () => lookAtFence(fence, parts) });
   }
   if (kernelJudge !== undefined) {
+    const stalled = stalledIn(parts);
+    ticker.add({ name: "undecided in the kernel", everyMs: tickMs, run: (now) => stalled?.tick(now) });
     ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => kernelJudge.fetch() });
     ticker.add({ name: "kernel judge", everyMs: tickMs, run: () => kernelJudge.tick() });
   }
   // Behind the kernel's decisions: what the map says of them has no evidence.
   if (watch !== undefined) ticker.add({ name: "block map", everyMs: watchMs, run: () => watch.step() });
+}
+
+/** Of a gate that the kernel alone judges for. */
+function stalledIn({ config, gate, bans, judge }: PeriodicParts): Stalled | undefined {
+  if (config().mode !== "inline") return undefined;
+  return new Stalled({
+    ...{ connections: judge, sniffer: () => gate.sniffer, ipv6Bits: config()["ipv6-prefix"] },
+    firstPacketMs: config()["first-packet"],
+    ban: (client, offence) => {
+      if (bans.desk.ban(client, offence) === "spared") gate.counters.spared++;
+    },
+    strike: (client, bytes) => gate.fellSilent(client, bytes),
+  });
 }
 
 /** For those who ask for the status: they make no system call. */

@@ -105,6 +105,16 @@ export class Gate implements BanFollower {
     };
   }
 
+  /** What judges now. */
+  get sniffer(): Sniffer {
+    return this.#context.sniffer;
+  }
+
+  /** A client that another judge saw fall silent, undecided. */
+  fellSilent(client: Client, bytes: Uint8Array): void {
+    this.#context.observer?.turnedAway(client, bytes, bytes.length, true);
+  }
+
   get config(): GateConfig {
     return this.#config;
   }

@@ -138,7 +138,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
         return;
       case "close":
         counters.undecided++;
-        this.#turnedAway(this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
+        this.#turnedAway(decision.isStrike === true || this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
         this.#finish();
         this.#socket.close();
         return;
@@ -263,11 +263,13 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   }
 
   #evidence(): Evidence {
+    const { sniffer } = this.#context;
     return {
       firstBytes: Uint8Array.from(this.#firstBytes(evidenceBytes)),
       clientAddress: this.client.single().text,
       clientPort: this.client.port,
       gatePort: this.#socket.local.port,
+      bet: sniffer.evidence?.(this.#firstBytes(sniffer.prefixBytes)),
     };
   }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `GET /events`: the ring of core/events as server-sent events (WHATWG HTML 9.2). Nothing is queued for a
 // follower: the runtime asks for more when the follower has read, and gets what the ring holds by then.
+
 import type { Events, GateEvent, Heard } from "../core/bans/events.ts";
+import type { BetEvidence } from "../core/ciphertext/bets.ts";
 
 /** What a line of `data:` says: names are a contract. Null where it has no meaning. */
 export type EventView =
@@ -12,6 +14,8 @@ export type EventView =
       readonly protocol: string;
       /** Hex. */
       readonly firstBytes: string | null;
+      /** The bet that they lost; left out where it was not that. */
+      readonly bet?: BetEvidence;
       /** Until the ban ends; null is without an end, or no ban. */
       readonly seconds: number | null;
       readonly by: string;
@@ -177,6 +181,7 @@ function eventView(event: GateEvent, bootMs: number): EventView {
   return {
     ...{ type, at, source, protocol, by },
     firstBytes: evidence?.firstBytes.toHex() ?? null,
+    ...(evidence?.bet === undefined ? {} : { bet: evidence.bet }),
     seconds: ends ? Math.round(leftMs) / 1000 : null,
     kernel: kernel ?? null,
   };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `GET /status` says, and the words for bans: names are a contract, tools read them.
+
 import { type Ban, type Claim, claimsOf, type Evidence } from "../core/bans/claim.ts";
 import type { FenceRecord, FenceStatus } from "../core/bans/fence.ts";
+import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
@@ -134,6 +136,8 @@ export interface EvidenceView {
   readonly port: number;
   readonly firstBytesHex: string;
   readonly firstBytesText: string;
+  /** The bet that the first bytes lost: docs/verdict.md. Left out where it was not that. */
+  readonly bet?: BetEvidence;
 }
 
 export interface BanDetails extends BanView {
@@ -249,12 +253,13 @@ function claimView({ origin, reason, sinceMs, untilMs, evidence }: Claim, moment
 
 function evidenceView(evidence: Evidence | undefined): EvidenceView | null {
   if (evidence === undefined) return null;
-  const { clientAddress, gatePort, firstBytes } = evidence;
+  const { clientAddress, gatePort, firstBytes, bet } = evidence;
   return {
     client: clientAddress,
     port: gatePort,
     firstBytesHex: firstBytes.toHex(),
     firstBytesText: printable(firstBytes, firstBytes.length),
+    ...(bet === undefined ? {} : { bet }),
   };
 }
 

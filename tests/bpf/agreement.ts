@@ -33,7 +33,9 @@ function isHeld(alternative: Alternative): boolean {
   return (
     boundsOf(alternative).horizonBytes <= tablePrefixBytes &&
     alternative.every(
-      ({ test, negated }) => test.kind !== "probe" && (!negated || test.kind !== "bytes" || test.value.length <= 8),
+      ({ test, negated }) =>
+        (test.kind !== "probe" || test.probe.bets !== undefined) &&
+        (!negated || test.kind !== "bytes" || test.value.length <= 8),
     )
   );
 }

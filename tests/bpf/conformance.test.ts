@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nobody who speaks a profile's protocol is foreign to the engine in the kernel, however TCP cut what was
 // sent, and it says of each cut what the proxy's engine says.
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { loadSignatureTable, loadSniffer } from "../../src/config/profile.ts";
 import { tablePrefixBytes } from "../../src/core/signature/table.ts";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
+import { describeWith } from "../harness/needs.ts";
 import { loadFirstMessages } from "../vectors/conformance.ts";
 import { inlineProfiles } from "./agreement_run.ts";
-import { noKernel } from "./gate.ts";
 import { type Engine, openEngine, readings, verdictOpen, verdictPass } from "./inline.ts";
 
 const libraries = await openLibraries(native);
 const messages = loadFirstMessages();
 
-describe.skipIf(noKernel !== undefined).each([...readings])("read by %s", (reading) => {
+describeWith("root").each([...readings])("read by %s", (reading) => {
   let engine: Engine;
   beforeAll(() => {
     engine = openEngine(libraries, reading);

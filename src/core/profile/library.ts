@@ -10,27 +10,24 @@ import { postgres } from "./library_postgres.ts";
 import { redis } from "./library_redis.ts";
 import type { ProfileSource } from "./profile.ts";
 
-/** What is public of TapeTrack's wire: at least one block of AES, perhaps after a short clear header. */
+/** What is public of TapeTrack's wire: ciphertext, perhaps after a short clear header. */
 const tapetrack: ProfileSource = {
   name: "tapetrack",
-  description:
-    "TapeTrack Server: at least one 16-byte block that looks random, perhaps after a clear header of up to 16 bytes",
-  expect: { kind: "random", bytes: 16, slack: 16 },
+  description: "TapeTrack Server: ciphertext, 44 bytes or more, perhaps after a clear header of up to 16 bytes",
+  expect: { kind: "ciphertext", header: 16, shortest: 44 },
   foreign: "all",
   // 32 clear bits and then what looks random up to byte 132: a friend with such a header would have to
   // wait for more bytes than it has to send.
   tolerate: ["wireguard"],
-  // Nobody is banned for what nobody knows.
-  default: "undecided",
+  strikes: 3,
 };
 
 const opaque: ProfileSource = {
   name: "opaque",
-  description: "Anything that looks like ciphertext from its first byte",
-  expect: { kind: "random", bytes: 16 },
+  description: "Anything that is ciphertext from its first byte",
+  expect: { kind: "ciphertext", header: 0, shortest: 32 },
   foreign: "all",
   tolerate: ["wireguard"],
-  default: "undecided",
 };
 
 const tls: ProfileSource = {

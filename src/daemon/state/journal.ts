@@ -4,6 +4,7 @@
 // same after a reboot. A line that was torn or damaged is left out.
 import { crc32 } from "node:zlib";
 import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
+import type { BetEvidence } from "../../core/ciphertext/bets.ts";
 
 /** The first line of a file; another version's is not read. */
 export const journalHead = "ttgate-bans 1";
@@ -29,7 +30,7 @@ export function journalLine(source: string, claims: readonly Claim[], moment: Mo
     Number.isFinite(untilMs) ? Math.round(bootMs + untilMs) : 0,
     evidence === undefined
       ? null
-      : [evidence.firstBytes.toHex(), evidence.clientAddress, evidence.clientPort, evidence.gatePort],
+      : [evidence.firstBytes.toHex(), evidence.clientAddress, evidence.clientPort, evidence.gatePort, evidence.bet],
   ]);
   const text = JSON.stringify([source, written]);
   return `${checksum(text)} ${text}\n`;
@@ -37,7 +38,13 @@ export function journalLine(source: string, claims: readonly Claim[], moment: Mo
 
 /** Origin, reason, since, until (0 is without an end), evidence. */
 type WrittenClaim = readonly [string, string, number, number, WrittenEvidence | null];
-type WrittenEvidence = readonly [firstBytes: string, client: string, clientPort: number, gatePort: number];
+type WrittenEvidence = readonly [
+  firstBytes: string,
+  client: string,
+  clientPort: number,
+  gatePort: number,
+  bet?: BetEvidence | null,
+];
 
 /**
  * The checksum stands for what was written by this version; nothing else is looked at but that.
@@ -62,8 +69,9 @@ function claimOf([origin, reason, since, until, evidence]: WrittenClaim, bootMs:
   };
 }
 
-function evidenceOf([firstBytes, clientAddress, clientPort, gatePort]: WrittenEvidence): Evidence {
-  return { firstBytes: Uint8Array.fromHex(firstBytes), clientAddress, clientPort, gatePort };
+function evidenceOf([firstBytes, clientAddress, clientPort, gatePort, bet]: WrittenEvidence): Evidence {
+  const seen = { firstBytes: Uint8Array.fromHex(firstBytes), clientAddress, clientPort, gatePort };
+  return bet === null || bet === undefined ? seen : { ...seen, bet };
 }
 
 function checksum(text: string): string {

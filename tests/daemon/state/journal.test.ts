@@ -12,12 +12,14 @@ const claim = fc.record({
   sinceMs: fc.integer({ min: 0, max: 5_000_000 }),
   untilMs: fc.oneof(fc.integer({ min: 5_000_001, max: 9_000_000 }), fc.constant(Number.POSITIVE_INFINITY)),
   evidence: fc.option(
-    fc.record({
-      firstBytes: fc.uint8Array({ maxLength: 64 }),
-      clientAddress: fc.ipV4(),
-      clientPort: fc.nat(65_535),
-      gatePort: fc.nat(65_535),
-    }),
+    fc
+      .record({
+        firstBytes: fc.uint8Array({ maxLength: 64 }),
+        clientAddress: fc.ipV4(),
+        clientPort: fc.nat(65_535),
+        gatePort: fc.nat(65_535),
+      })
+      .chain((seen) => fc.constantFrom(seen, { ...seen, bet: { expert: "text", bits: 33.5, byte: 40 } })),
     { nil: undefined },
   ),
 });
