@@ -25,7 +25,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -78,6 +78,10 @@ fmt: $(modules) ## format all sources
 bench: ttgate $(modules) ## measure side by side with HAProxy and a direct connection
 	$(Q)$(host) test bench
 	$(Q)$(bin)/bun tests/bench/main.ts --docs
+
+STREAMS ?= 10000000
+agreement: ttgate $(modules) ## judge mutated first packets by both engines, as root: STREAMS=10000000, SEED=1
+	$(Q)$(bin)/bun tests/bpf/agreement_main.ts --streams $(STREAMS) --seed $(or $(SEED),1)
 
 kernels: ttgate $(modules) ## try both modes on older kernels in emulated machines: docs/kernels.md
 	$(Q)$(host) test kernels

@@ -9,7 +9,8 @@ import type { BanView } from "../status/snapshot.ts";
 export const bans: Command = daemonCommand({
   name: "bans",
   about: "who is banned, why, and for how long",
-  description: "Lists the bans: source, protocol, origin, time left, packets that the kernel dropped.",
+  description:
+    "Lists the bans, the newest first: source, protocol, origin, time left, packets that the kernel dropped.",
   flags: { limit: { short: "n", value: "N", help: "show at most N, up to 10000 (default 1000)" } },
   async run({ daemon, flags: { limit }, json }, { stdout }) {
     const query = typeof limit === "string" ? `?limit=${encodeURIComponent(limit)}` : "";
@@ -41,6 +42,6 @@ function rendered(bans: readonly BanView[], total: number): string {
       .join("  ")
       .trimEnd(),
   );
-  if (bans.length < total) lines.push(`${bans.length} of ${total} shown: more with --limit`);
+  if (bans.length < total) lines.push(`The newest ${bans.length} of ${total} are shown: more with --limit`);
   return lines.join("\n");
 }

@@ -9,21 +9,25 @@ import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { LineLimit, type Log, printable } from "../log.ts";
 import type { Spared } from "../sources/client_bans.ts";
+import { Repeats } from "./repeats.ts";
 
 /** A port scan of a /16 makes tens of thousands of lines otherwise. */
 const linesPerFlush = 20;
 /** As many sources as a line names in its fields. */
 const sourcesNamed = 100;
+/** A monitoring system that knocks on every port is to be told of, not to fill the log. */
+const sparedPeriodMs = 60_000;
 
 export class BanLog implements BanFollower {
   readonly #lines: LineLimit;
+  readonly #spared = new Repeats<Spared>(sparedPeriodMs, (spared, repeated) => this.#notBanned(spared, repeated));
   readonly #dryRun: boolean;
   #adoptedAtStart: number | undefined = 0;
   readonly #log: Log;
 
   constructor(log: Log, dryRun: boolean) {
     this.#log = log;
-    this.#lines = new LineLimit(log, linesPerFlush, "bans");
+    this.#lines = new LineLimit(log, linesPerFlush);
     this.#dryRun = dryRun;
   }
 
@@ -46,18 +50,23 @@ export class BanLog implements BanFollower {
   }
 
   /** A client that is never banned did what others are banned for. */
-  spared({ source, offence: { reason, evidence }, protectedBy }: Spared): void {
-    const { prefix, why } = protectedBy;
-    const verb = this.#dryRun ? "Would not ban" : "Did not ban";
-    this.#lines.line("warn", () => [
-      `${verb} ${source}: ${deedOf(reason, evidence)}, but ${prefix.text} is never banned (${why})`,
-      evidenceFields(source, reason, evidence),
-    ]);
+  spared(spared: Spared, nowMs: number): void {
+    this.#spared.add(spared.source, spared, nowMs);
   }
 
-  /** About twice a second: tells how many lines were held back. */
-  flush(): void {
+  /** About twice a second: tells what was held back. */
+  flush(nowMs: number): void {
+    this.#spared.flush(nowMs);
     this.#lines.flush();
+  }
+
+  #notBanned({ source, offence: { reason, evidence }, protectedBy: { prefix, why } }: Spared, repeated: number): void {
+    const verb = this.#dryRun ? "Would not ban" : "Did not ban";
+    const times = repeated === 0 ? "" : `, ${repeated} more times within ${formatDuration(sparedPeriodMs)}`;
+    this.#lines.line("warn", "sources that are never banned", () => [
+      `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${prefix.text} is never banned (${why})`,
+      { ...evidenceFields(source, reason, evidence), repeated },
+    ]);
   }
 
   #ban({ atMs, ban, claim, fence }: Change<"ban">): void {
@@ -65,7 +74,7 @@ export class BanLog implements BanFollower {
     const leftMs = claim.untilMs - atMs;
     const verb = this.#dryRun ? "Would ban" : "Banned";
     const end = this.#dryRun && claim.evidence !== undefined ? " (dry run)" : "";
-    this.#lines.line("info", () => [
+    this.#lines.line("info", "bans", () => [
       `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${inFence(fence)}${longer(ban, claim, atMs)}${end}`,
       {
         ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
@@ -85,7 +94,7 @@ export class BanLog implements BanFollower {
     }
     const held = changes.filter(({ fence }) => fence?.kind === "enforced").length;
     const inKernel = first.fence === undefined ? "" : `; ${held} of them blocked in the kernel`;
-    this.#lines.line("info", () => [
+    this.#lines.line("info", "bans", () => [
       `${this.#dryRun ? "Would ban" : "Banned"} ${changes.length} sources, ${first.ban.prefix.text} and others: ${whyOf(first.claim)}${inKernel}`,
       { sources: changes.slice(0, sourcesNamed).map(sourceOf), origin: first.claim.origin },
     ]);
@@ -94,7 +103,7 @@ export class BanLog implements BanFollower {
   #adopted(sources: readonly string[]): void {
     if (this.#adoptedAtStart !== undefined) this.#adoptedAtStart += sources.length;
     else if (sources.length > 0) {
-      this.#lines.line("info", () => [
+      this.#lines.line("info", "bans from the map", () => [
         `Took up ${bansOf(sources)} that another tool wrote into the map`,
         { sources: sources.slice(0, sourcesNamed) },
       ]);
@@ -106,7 +115,7 @@ export class BanLog implements BanFollower {
     if (first === undefined) return;
     const sources = changes.map(sourceOf);
     const how = first.by === "map" ? " that another tool took out of the map" : `: ${byOf(first.by)}`;
-    this.#lines.line("info", () => [
+    this.#lines.line("info", "lifts", () => [
       `Lifted ${bansOf(sources)}${how}`,
       { sources: sources.slice(0, sourcesNamed), origin: first.by },
     ]);
@@ -114,7 +123,7 @@ export class BanLog implements BanFollower {
 
   #released({ ban, by }: Change<"release">): void {
     const source = ban.prefix.text;
-    this.#lines.line("info", () => [
+    this.#lines.line("info", "claims that ended", () => [
       `The claim on ${source} ended ${byOf(by)}; it stays banned: ${whyOf(ban)}`,
       { source, origin: by },
     ]);
@@ -122,7 +131,10 @@ export class BanLog implements BanFollower {
 
   #protected(ban: Ban, { prefix, why }: NeverBanEntry): void {
     const source = ban.prefix.text;
-    this.#lines.line("warn", () => [`Ended the ban of ${source}: ${prefix.text} is never banned (${why})`, { source }]);
+    this.#lines.line("warn", "bans that ended", () => [
+      `Ended the ban of ${source}: ${prefix.text} is never banned (${why})`,
+      { source },
+    ]);
   }
 }
 

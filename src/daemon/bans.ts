@@ -54,7 +54,7 @@ export class DaemonBans {
       isFenceUp: () => this.isFenceUp,
       spared: (spared) => {
         banEvents.spared(spared, nowMs());
-        this.log.spared(spared);
+        this.log.spared(spared, nowMs());
       },
     });
   }

@@ -27,13 +27,14 @@ import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import { DaemonBans } from "./bans.ts";
 import { announce } from "./instance.ts";
-import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
+import { giveUpPrivileges, openFence } from "./open_fence.ts";
+import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Protection } from "./protection.ts";
 import { Readiness } from "./readiness.ts";
-import { sayStart } from "./start_log.ts";
+import { sayReload, sayStart } from "./start_log.ts";
+import { openState } from "./state/state.ts";
 import { serveStatus, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
-import { sweepBans } from "./sweeper.ts";
 import { Ticker } from "./ticker.ts";
 
 export interface DaemonOptions {
@@ -56,17 +57,6 @@ export interface Daemon {
 
 /** For who follows the events: those of a moment ago again after a short break, and room for a burst. */
 const eventsKept = 1024;
-
-/** Of what the kernel decided; a hundred milliseconds are allowed for it to be seen. */
-const fetchMs = 40;
-/** Deadlines and expiry are a matter of seconds; the kernel compares its own deadlines to the nanosecond. */
-const tickMs = 500;
-/** What another tool writes into the map is to be seen within a second. */
-const watchMs = 250;
-/** Interfaces, addresses and routes that come and go are to be seen within a second. */
-const hostMs = 500;
-const resolveMs = 5000;
-const renewMs = 1000;
 
 /** @throws Failure; then nothing of it is left. */
 export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
@@ -138,7 +128,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     reload,
   });
 
-  if (fence !== undefined) lookAt(fence);
+  if (fence !== undefined) lookAtFence(fence, { status, bans });
+  const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
+  const state = dryRun ? undefined : await openState({ config, enforcement, moment, log });
+  opened.defer(() => state?.close());
+  step("bans of an earlier run taken up");
   if (!isInline) await gate.listen();
   else if (fence !== undefined) requireGuarded(fence, log);
   opened.defer(() => gate.close());
@@ -146,13 +140,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   kernelJudge?.begin();
   step("kernel judge begun");
   readiness.phase = "serving";
-  const server = await serveStatus(runtime, config.status, token, status);
+  const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status);
   opened.defer(() => server?.close());
   opened.defer(() => eventStreams.close());
   step("status endpoint opened");
   opened.defer(announceInstance({ config, version, token, log }));
   step("instance announced");
-  await giveUpPrivileges(config, xdp, { runtime, log });
+  await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
   if (!isInline && config.reject === "silent" && !dryRun) await gate.beSilent();
   step("privileges given up");
 
@@ -162,32 +156,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   bans.log.started();
   step("bans of the map taken up");
 
-  const isServing = () => readiness.phase === "serving";
-  ticker.add({ name: "deadlines", everyMs: tickMs, run: (now) => gate.tick(now) });
-  ticker.add({ name: "ended bans", everyMs: tickMs, run: () => sweepBans(enforcement, nowMs, isServing) });
-  ticker.add({ name: "upstreams", everyMs: tickMs, run: (now) => gate.retryUpstreams(now) });
-  ticker.add({
-    name: "never-ban list",
-    everyMs: hostMs,
-    run: (now) => enforcement.protect(protection.entries(now), now),
+  addPeriodicWork(ticker, {
+    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, nowMs },
+    config: () => config,
+    renewFence,
   });
-  ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => protection.resolve() });
-  ticker.add({ name: "log", everyMs: tickMs, run: () => bans.log.flush() });
-  if (!isInline) ticker.add({ name: "listener", everyMs: hostMs, run: () => gate.listen() });
-  if (fence !== undefined) {
-    ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config)) });
-    ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
-    ticker.add({ name: "replacing frozen maps", everyMs: renewMs, run: (now) => renewFence(now) });
-    ticker.add({ name: "fence status", everyMs: tickMs, run: () => lookAt(fence) });
-  }
-  if (kernelJudge !== undefined) {
-    ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => kernelJudge.fetch() });
-    ticker.add({ name: "kernel judge", everyMs: tickMs, run: () => kernelJudge.tick() });
-    const stalled = stalledIn({ config, gate, desk, judge: () => xdp?.judge });
-    ticker.add({ name: "undecided in the kernel", everyMs: tickMs, run: (now) => stalled?.tick(now) });
-  }
-  // Behind the kernel's decisions: what the map says of them has no evidence.
-  if (watch !== undefined) ticker.add({ name: "block map", everyMs: watchMs, run: () => watch.step() });
+  const stalled = stalledIn({ config, gate, desk, judge: () => xdp?.judge });
+  ticker.add({ name: "undecided in the kernel", everyMs: stalledMs, run: (now) => stalled?.tick(now) });
   ticker.start();
   void gate.upstreams.probe(nowMs(), 0);
   void protection.resolve();
@@ -201,12 +176,6 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     if (table !== undefined) kernelJudge?.change({ table, banMs: config.timeout });
     for (const _ of enforcement.refill(nowMs)) await setImmediate();
     watch?.resume();
-  }
-
-  function lookAt(from: Fence): void {
-    status.fence = from.status();
-    const { managedBy, places } = status.fence;
-    bans.isFenceUp = managedBy !== undefined || places.some(({ attach }) => attach !== "none");
   }
 
   /** All that can go wrong goes wrong before anything is changed. */
@@ -223,16 +192,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     gate.reconfigure(config, nextSniffer);
     protection.reconfigure(config);
     enforcement.protect(protection.entries(nowMs()), nowMs());
-    const { applied, waiting } = differences;
-    log("info", `Profile ${config.profile} was read again`);
-    for (const { option, before, after } of applied) {
-      log("info", `Reloaded ${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`);
-    }
-    for (const { option, before, after } of waiting) {
-      const told = `${JSON.stringify(before)} stays until a restart, the configuration says ${JSON.stringify(after)}`;
-      log("warn", `Not reloaded: ${option}: ${told}`);
-    }
-    return { applied, waiting };
+    return sayReload(differences, log);
   }
 
   const running = opened.move();
@@ -250,6 +210,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     },
   };
 }
+
+/** It looks itself whether it is time for a look at the map. */
+const stalledMs = 500;
 
 /** Where the kernel alone judges, nobody else learns that a client fell silent. */
 function stalledIn({ config, gate, desk, judge }: StalledParts): Stalled | undefined {

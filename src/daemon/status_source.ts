@@ -4,7 +4,7 @@ import process from "node:process";
 import type { Config } from "../config/options.ts";
 import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
-import type { Fence, FenceStatus } from "../core/bans/fence.ts";
+import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 import { Client } from "../core/client.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { Recorder } from "../recording/recorder.ts";
@@ -101,8 +101,7 @@ export class DaemonStatus implements StatusSource {
 
   bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] } {
     const { enforcement } = this.#parts.bans;
-    const shown = enforcement.bans.all().take(limit);
-    return { total: enforcement.bans.size, bans: [...shown.map((ban) => this.#view(ban))] };
+    return { total: enforcement.bans.size, bans: enforcement.bans.newest(limit).map((ban) => this.#view(ban)) };
   }
 
   find(address: string): ChangeResult<BanDetails | undefined> {
@@ -111,8 +110,7 @@ export class DaemonStatus implements StatusSource {
     const nowMs = this.#parts.nowMs();
     const ban = this.#banOf(prefix, nowMs);
     if (ban === undefined) return { kind: "done", value: undefined };
-    const record = this.#parts.fence?.record(ban.prefix);
-    return { kind: "done", value: banDetails(ban, record, { nowMs, wallMs: Date.now() }) };
+    return { kind: "done", value: banDetails(ban, this.#recordOf(ban), { nowMs, wallMs: Date.now() }) };
   }
 
   why(address: string): ChangeResult<Why> {
@@ -169,7 +167,12 @@ export class DaemonStatus implements StatusSource {
     return enforcement.bans.find(new Client(prefix.text, 0, config()["ipv6-prefix"]), nowMs);
   }
 
+  /** What the fence counted of a ban; undefined where it does not count. */
+  #recordOf(ban: Ban): FenceRecord | undefined {
+    return this.fence?.capabilities.counts === true ? this.#parts.fence?.record(ban.prefix) : undefined;
+  }
+
   #view(ban: Ban): BanView {
-    return banView(ban, this.#parts.fence?.record(ban.prefix), { nowMs: this.#parts.nowMs(), wallMs: Date.now() });
+    return banView(ban, this.#recordOf(ban), { nowMs: this.#parts.nowMs(), wallMs: Date.now() });
   }
 }

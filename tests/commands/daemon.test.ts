@@ -52,7 +52,7 @@ describe("bans", () => {
     daemon.answers["GET /bans"] = [200, { total: 0, bans: [] }];
     daemon.answers["GET /bans?limit=1"] = [200, { total: 7, bans: [manual] }];
     expect(await text("bans")).toBe("Nobody is banned\n");
-    expect(await text("bans", "--limit", "1")).toEndWith("1 of 7 shown: more with --limit\n");
+    expect(await text("bans", "--limit", "1")).toEndWith("The newest 1 of 7 are shown: more with --limit\n");
   });
 });
 
@@ -94,7 +94,8 @@ describe("ban and lift", () => {
 
   test.each([
     [400, 2],
-    [409, 3],
+    [404, 1],
+    [409, 1],
     [500, 3],
   ])("answer %d with exit code %d and the daemon's own words", async (status, code) => {
     daemon.answers["POST /bans"] = [status, { error: "No room: lift some" }];

@@ -255,7 +255,7 @@ describeWith("namespaces", "executable")("inline mode that can not work", () => 
   });
 
   test.each([
-    ["a profile that needs user space", ["-p", "http"], 2, 'Profile "http" can not be judged in the kernel: '],
+    ["a profile that needs user space", ["-p", "postgres"], 2, 'Profile "postgres" can not be judged in the kernel: '],
     ["no map", [], 2, "--block-map"],
   ] as const)("%s is refused, with the remedy", async (name, args, code, says) => {
     using network = new Network();

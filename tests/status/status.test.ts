@@ -248,11 +248,22 @@ describe("/bans", () => {
     const { body } = await ask("/bans");
     expect(body.total).toBe(5);
     const [first]: BanView[] = body.bans;
-    expect(first).toMatchObject({ source: "192.0.2.0", protocol: "manual", by: "operator", remainingSeconds: 60 });
+    expect(first).toMatchObject({ source: "192.0.2.4", protocol: "manual", by: "operator", remainingSeconds: 60 });
     expect(first).toMatchObject({ packets: null, bytes: null });
     const lengthMs = Date.parse(first?.until ?? "") - Date.parse(first?.since ?? "");
     expect(Math.abs(lengthMs - 60_000)).toBeLessThan(50);
     expect(Math.abs(Date.parse(first?.since ?? "") - Date.now())).toBeLessThan(5000);
+  });
+
+  test("shows the newest first, and of too many the newest", async () => {
+    const shown = async (query: string) =>
+      ((await ask(`/bans${query}`)).body.bans as BanView[]).map(({ source }) => source);
+    expect(await shown("?limit=2")).toEqual(["192.0.2.4", "192.0.2.3"]);
+    await remove("192.0.2.1");
+    parts.ban("192.0.2.1", 60_000);
+    parts.ban("192.0.2.0", 3_600_000);
+    const places = [1, 4, 3, 2, 0];
+    expect(await shown("")).toEqual(places.map((place) => `192.0.2.${place}`));
   });
 
   test.each([
