@@ -141,14 +141,14 @@ const metrics: readonly Metric[] = [
   {
     type: "gauge",
     name: "ttgate_kernel_map_entries",
-    help: "Entries in the ban map.",
-    read: ({ kernel }) => kernel.entries,
+    help: "Entries in each map of bans: single sources, ranges.",
+    read: ({ kernel }) => kernel.maps.map(({ name, entries }) => [{ map: name }, entries]),
   },
   {
     type: "gauge",
     name: "ttgate_kernel_map_capacity",
-    help: "Room in the ban map.",
-    read: ({ kernel }) => kernel.capacity,
+    help: "Room in each map of bans.",
+    read: ({ kernel }) => kernel.maps.map(({ name, capacity }) => [{ map: name }, capacity]),
   },
   {
     type: "counter",

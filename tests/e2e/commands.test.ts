@@ -94,6 +94,20 @@ describeWith("namespaces", "executable")("commands", () => {
     expect((await knock(7)).outcome).toBe("no answer");
     expect((await knock(8)).outcome).toBe("open");
     expect((await knock(5)).outcome).toBe("open");
+    await command("ban", "10.77.1.8", "--for", "1h");
+    const { kernel, bans } = await gate.until("both entries", ({ kernel }) => kernel.entries === 2);
+    expect(bans.active).toBe(2);
+    expect(kernel.maps).toMatchObject([
+      { name: map.path, entries: 1 },
+      { name: `${map.path}_cidr`, entries: 1 },
+    ]);
+    const { stdout } = await command("status");
+    for (const { name, entries, capacity } of kernel.maps) {
+      expect(stdout).toContain(`map ${name}: ${entries} of ${capacity} entries`);
+    }
+    const metrics = await (await gate.fetch("/metrics")).text();
+    expect(metrics).toContain(`ttgate_kernel_map_entries{map="${map.path}_cidr"} 1\n`);
+    await command("lift", "10.77.1.8");
     expect(await json("lift", "10.77.1.6/31")).toEqual({ lifted: ["10.77.1.6/31"] });
     expect((await knock(7)).outcome).toBe("open");
   });
