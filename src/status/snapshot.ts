@@ -30,6 +30,8 @@ export interface Snapshot {
     readonly relayed: number;
     readonly refusedBanned: number;
     readonly refusedFull: number;
+    /** Of these, because all places of the gate were taken, not those of the source. */
+    readonly refusedNoRoom: number;
     readonly foreign: number;
     readonly undecided: number;
     readonly upstreamFailed: number;
