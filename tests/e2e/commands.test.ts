@@ -272,6 +272,43 @@ describeWith("namespaces", "executable")("commands", () => {
     expect(other.pins()).toEqual([]);
   });
 
+  test("doctor does not hold the running gate against the host", async () => {
+    const ready = await command("doctor", "-B", map.name, "-i", network.device);
+    expect(ready).toMatchObject({ code: 0, stdout: expect.stringContaining(`the gate with pid ${gate.child.pid}`) });
+    const taken = await command(
+      "doctor",
+      "-B",
+      map.name,
+      "-i",
+      network.device,
+      "-l",
+      "127.0.0.1:5001",
+      "-u",
+      "localhost:5001",
+    );
+    expect(taken).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("BAD   port           127.0.0.1:5001 is in use"),
+    });
+  });
+
+  test("doctor does not take a missing /sys for a missing kernel option", async () => {
+    const doctor = ttgate(["doctor", "-m", "inline", "-B", "m", "-i", "lo", "-c", "/dev/null"]);
+    const { stdout } = await run([
+      "unshare",
+      "-m",
+      "sh",
+      "-c",
+      'mount -t tmpfs none /sys && exec "$@"',
+      "sh",
+      ...doctor,
+    ]);
+    expect(stdout.match(/cannot be looked for: \/sys is not mounted\n *-> mount -t sysfs sysfs \/sys/g)).toHaveLength(
+      2,
+    );
+    expect(stdout).not.toContain("CONFIG_DEBUG_INFO_BTF");
+  });
+
   test("help names every command", async () => {
     const { stdout, code } = await command("--help");
     expect(code).toBe(0);
