@@ -161,7 +161,7 @@ $(generated): scripts/embed.ts | $(modules)
 
 # Nothing is read from the directory where it is started, and no import is left to be found at run time.
 # No --bytecode: it writes a file on exit when a variable says so. What no flag switches off, harden.ts does.
-ttgate: $(sources) $(generated) $(modules) Makefile scripts/harden.ts scripts/hostile_names.ts
+ttgate: $(sources) $(generated) $(modules) Makefile scripts/harden.ts scripts/hostile_names.ts scripts/proc_guard.ts
 	$(say) COMPILE $@
 	$(Q)$(bin)/bun build --compile --minify --sourcemap=none --reject-unresolved \
 		--no-compile-autoload-bunfig --no-compile-autoload-dotenv \

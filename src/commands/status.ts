@@ -72,7 +72,8 @@ function recordingRow(recording: Snapshot["recording"]): (readonly [string, stri
 
 function kernelText(kernel: Snapshot["kernel"]): string {
   if (kernel.map === null) return `off: ${kernel.reason}`;
-  const room = `map ${kernel.map}, ${kernel.entries} of ${kernel.capacity} entries`;
+  const maps = kernel.maps.filter(({ entries }, index) => index === 0 || entries > 0);
+  const room = maps.map(({ name, entries, capacity }) => `map ${name}: ${entries} of ${capacity} entries`).join(", ");
   if (kernel.managedBy !== null) return `${room}, read by ${kernel.managedBy}`;
   const interfaces = kernel.interfaces.map(
     ({ name, attach, reason }) => `${name} ${attach}${reason === null ? "" : ` (${reason})`}`,

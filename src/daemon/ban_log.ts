@@ -7,9 +7,9 @@ import type { FenceOutcome } from "../core/bans/fence.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
+import { Repeats } from "../core/repeats.ts";
 import { LineLimit, type Log, printable } from "../log.ts";
 import type { Spared } from "../sources/client_bans.ts";
-import { Repeats } from "./repeats.ts";
 
 /** A port scan of a /16 makes tens of thousands of lines otherwise. */
 const linesPerFlush = 20;

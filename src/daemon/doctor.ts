@@ -8,6 +8,7 @@ import { codeOf, messageOf } from "../failure.ts";
 import { interfacesOf } from "../host/addresses.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { type Runtime, silentEvents } from "../runtime/types.ts";
+import type { Instance } from "./instance.ts";
 
 export interface Finding {
   readonly name: string;
@@ -17,11 +18,12 @@ export interface Finding {
   readonly remedy: string | null;
 }
 
-export async function examine(config: Config, runtime: Runtime): Promise<Finding[]> {
+/** @param instances gates that run here: what they hold is not in their own way. */
+export async function examine(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding[]> {
   return [
     ...(await kernelFindings(config, runtime)),
     // In inline mode the server has it.
-    ...(config.mode === "inline" ? [] : [await portFinding(config, runtime)]),
+    ...(config.mode === "inline" ? [] : [await portFinding(config, runtime, instances)]),
     ...(await Promise.all(serversOf(config).map((server) => serverFinding(server, config, runtime)))),
     profileFinding(config),
     ...(config.mode === "inline" ? [] : [connectionsFinding(config, runtime)]),
@@ -61,10 +63,14 @@ const noInterface: Finding = {
   remedy: "ip address; or name one with --interface",
 };
 
-async function portFinding(config: Config, runtime: Runtime): Promise<Finding> {
+async function portFinding(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding> {
   const { host, port } = config.listen;
   const address = formatEndpoint({ address: host, port });
   const name = "port";
+  const holder = instances.find(({ listen }) => listen === address);
+  if (holder !== undefined) {
+    return { name, state: "good", found: `the gate with pid ${holder.pid} listens on ${address}`, remedy: null };
+  }
   try {
     const listener = await runtime.listen({ host, port, accept: () => silentEvents });
     listener.close();
@@ -76,10 +82,7 @@ async function portFinding(config: Config, runtime: Runtime): Promise<Finding> {
       EACCES: "run as root, or choose a port above 1023",
     };
     const code = codeOf(error) ?? "";
-    const found =
-      code === "EADDRINUSE"
-        ? `${address} is in use (by the gate itself, if it runs)`
-        : `${address}: ${messageOf(error)}`;
+    const found = code === "EADDRINUSE" ? `${address} is in use` : `${address}: ${messageOf(error)}`;
     return { name, state: "bad", found, remedy: remedies[code] ?? "choose another address with --listen" };
   }
 }

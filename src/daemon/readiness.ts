@@ -30,11 +30,13 @@ export class Readiness {
     const { gate, kernelJudge, ticker, nowMs } = this.#parts;
     await gate.upstreams.probe(nowMs(), upstreamFreshMs);
     const blindness = kernelJudge?.blindness();
+    const crowding = gate.room.fault(nowMs());
     const reasons = [
       ...this.#phaseReasons(),
       ...(fence?.faults ?? []),
       ...(blindness === undefined ? [] : [blindness]),
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
+      ...(crowding === undefined ? [] : [crowding]),
       ...this.#upstreamReasons(),
     ];
     return { ready: reasons.length === 0, reasons };

@@ -77,7 +77,7 @@ export class DaemonStatus implements StatusSource {
         active,
       })),
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
-      connections: { ...gate.counters, active: gate.sessions.size, limit: gate.maxConnections },
+      connections: { ...gate.counters, active: gate.sessions.size, limit: gate.room.limit },
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,

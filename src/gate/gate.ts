@@ -9,7 +9,6 @@ import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
 import type { Sniffer } from "../core/sniff.ts";
-import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import type { Log } from "../log.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
@@ -18,6 +17,7 @@ import { type AcceptorContext, acceptor } from "./acceptor.ts";
 import { openListener } from "./listener.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
 import { Rejection } from "./rejection.ts";
+import { Room } from "./room.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { Sessions } from "./sessions.ts";
 import { type UpstreamStatus, Upstreams } from "./upstreams.ts";
@@ -61,6 +61,7 @@ export class Gate implements BanFollower {
   readonly counters: ConnectionCounters = newConnectionCounters();
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
+  readonly room: Room;
   readonly #parts: GateParts;
   readonly #context: { -readonly [K in keyof AcceptorContext]: AcceptorContext[K] };
   readonly #rejection: Rejection;
@@ -75,6 +76,8 @@ export class Gate implements BanFollower {
     this.#parts = parts;
     this.#config = config;
     this.sessions = new Sessions(config["ipv6-prefix"]);
+    this.room = new Room(log);
+    this.room.resize(runtime.name, config["max-connections"]);
     this.upstreams = new Upstreams(serversOf(config), runtime.connect, (status) => this.#upstreamChanged(status));
     this.#rejection = new Rejection(this.counters, log, (client) => desk.isFenced(client));
     const own =
@@ -91,7 +94,8 @@ export class Gate implements BanFollower {
         : undefined;
     this.#observer = own;
     this.#context = {
-      ...limitsOf(config, runtime),
+      ...limitsOf(config),
+      room: this.room,
       sniffer,
       desk,
       nowMs,
@@ -124,10 +128,6 @@ export class Gate implements BanFollower {
     return this.#listener?.local.port;
   }
 
-  get maxConnections(): number {
-    return this.#context.maxConnections;
-  }
-
   /**
    * Listens, or waits for an address that no interface has yet: then it is to be called again.
    * @throws Failure when the port cannot be had.
@@ -148,6 +148,7 @@ export class Gate implements BanFollower {
     if (this.isWaiting) log("info", `Listening on ${address} now`);
     this.isWaiting = false;
     this.#listener = opened.listener;
+    this.room.announce(this.#config["max-connections"]);
   }
 
   /** From now on connections of banned sources end without a packet. */
@@ -158,7 +159,8 @@ export class Gate implements BanFollower {
   /** Goes on with other options, from one connection to the next. Those that take a restart are not looked at. */
   reconfigure(config: GateConfig, sniffer: Sniffer): void {
     this.#config = config;
-    Object.assign(this.#context, limitsOf(config, this.#parts.runtime), { sniffer });
+    this.room.resize(this.#parts.runtime.name, config["max-connections"]);
+    Object.assign(this.#context, limitsOf(config), { sniffer });
     this.upstreams.replace(serversOf(config));
     this.#observer?.limit(strikeLimits(config, sniffer));
   }
@@ -175,6 +177,7 @@ export class Gate implements BanFollower {
   /** Twice a second: deadlines, and what is known by now of the servers' answers. */
   tick(nowMs: number): void {
     this.sessions.expire(nowMs);
+    this.room.tick(nowMs);
     this.#observer?.tick();
   }
 
@@ -217,12 +220,10 @@ const fewBans = 32;
 
 function limitsOf(
   config: GateConfig,
-  runtime: Runtime,
-): Pick<AcceptorContext, "firstPacketMs" | "greetingPauseMs" | "maxConnections" | "maxConnectionsPerSource"> {
+): Pick<AcceptorContext, "firstPacketMs" | "greetingPauseMs" | "maxConnectionsPerSource"> {
   return {
     firstPacketMs: config["first-packet"],
     greetingPauseMs: config["greeting-pause"],
-    maxConnections: config["max-connections"] ?? connectionLimit(runtime.name, descriptorLimit()),
     maxConnectionsPerSource: config["max-per-source"],
   };
 }

@@ -2,7 +2,7 @@
 // What `GET /status` says, and the words for bans: names are a contract, tools read them.
 
 import { type Ban, type Claim, claimsOf, type Evidence } from "../core/bans/claim.ts";
-import type { FenceRecord, FenceStatus } from "../core/bans/fence.ts";
+import type { FenceRecord, FenceStatus, MapFill } from "../core/bans/fence.ts";
 import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import { printable } from "../log.ts";
@@ -30,6 +30,8 @@ export interface Snapshot {
     readonly relayed: number;
     readonly refusedBanned: number;
     readonly refusedFull: number;
+    /** Of these, because all places of the gate were taken, not those of the source. */
+    readonly refusedNoRoom: number;
     readonly foreign: number;
     readonly undecided: number;
     readonly upstreamFailed: number;
@@ -67,8 +69,12 @@ export interface KernelSnapshot {
   readonly managedBy: string | null;
   readonly droppedPackets: number;
   readonly droppedBytes: number;
+  /** In all maps together. */
   readonly entries: number;
+  /** Of the map that -B names. */
   readonly capacity: number;
+  /** Each map by itself: single sources, IPv6 beside a documented map, ranges. */
+  readonly maps: readonly MapFill[];
   readonly full: number;
   readonly failed: number;
   readonly proof: { readonly passed: boolean; readonly failure: string | null } | null;
@@ -179,6 +185,7 @@ export function kernelSnapshot(
       droppedBytes: 0,
       entries: 0,
       capacity: 0,
+      maps: [],
       full,
       failed,
       proof: null,
@@ -197,6 +204,7 @@ export function kernelSnapshot(
     droppedBytes: status.droppedBytes,
     entries: status.entries,
     capacity: status.capacity,
+    maps: status.maps,
     full,
     failed,
     proof: proof === undefined ? null : { passed: proof.passed, failure: proof.failure ?? null },

@@ -164,7 +164,7 @@ describeWith("namespaces")("commands", () => {
   test("doctor says what is missing, and its exit code too", async () => {
     const flags = ["-l", "127.0.0.1:5999", "-u", "127.0.0.1:5001", "-c", "/dev/null"];
     expect(await text("doctor", ...flags)).toContain("This host is ready");
-    const bad = await loopback.ttgate(["doctor", ...flags, "-u", "127.0.0.1:1", "-l", "127.0.0.1:5000", "--json"]);
+    const bad = await loopback.ttgate(["doctor", ...flags, "-u", "127.0.0.1:1", "-l", "127.0.0.1:9500", "--json"]);
     expect([bad.code, bad.stderr]).toEqual([1, ""]);
     const { ready, findings } = JSON.parse(bad.stdout);
     expect(ready).toBe(false);

@@ -94,6 +94,20 @@ describeWith("namespaces", "executable")("commands", () => {
     expect((await knock(7)).outcome).toBe("no answer");
     expect((await knock(8)).outcome).toBe("open");
     expect((await knock(5)).outcome).toBe("open");
+    await command("ban", "10.77.1.8", "--for", "1h");
+    const { kernel, bans } = await gate.until("both entries", ({ kernel }) => kernel.entries === 2);
+    expect(bans.active).toBe(2);
+    expect(kernel.maps).toMatchObject([
+      { name: map.path, entries: 1 },
+      { name: `${map.path}_cidr`, entries: 1 },
+    ]);
+    const { stdout } = await command("status");
+    for (const { name, entries, capacity } of kernel.maps) {
+      expect(stdout).toContain(`map ${name}: ${entries} of ${capacity} entries`);
+    }
+    const metrics = await (await gate.fetch("/metrics")).text();
+    expect(metrics).toContain(`ttgate_kernel_map_entries{map="${map.path}_cidr"} 1\n`);
+    await command("lift", "10.77.1.8");
     expect(await json("lift", "10.77.1.6/31")).toEqual({ lifted: ["10.77.1.6/31"] });
     expect((await knock(7)).outcome).toBe("open");
   });
@@ -256,6 +270,43 @@ describeWith("namespaces", "executable")("commands", () => {
     expect(bad.stdout).toContain("5000");
     expect(bad.stdout).toContain("127.0.0.1:1");
     expect(other.pins()).toEqual([]);
+  });
+
+  test("doctor does not hold the running gate against the host", async () => {
+    const ready = await command("doctor", "-B", map.name, "-i", network.device);
+    expect(ready).toMatchObject({ code: 0, stdout: expect.stringContaining(`the gate with pid ${gate.child.pid}`) });
+    const taken = await command(
+      "doctor",
+      "-B",
+      map.name,
+      "-i",
+      network.device,
+      "-l",
+      "127.0.0.1:5001",
+      "-u",
+      "localhost:5001",
+    );
+    expect(taken).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining("BAD   port           127.0.0.1:5001 is in use"),
+    });
+  });
+
+  test("doctor does not take a missing /sys for a missing kernel option", async () => {
+    const doctor = ttgate(["doctor", "-m", "inline", "-B", "m", "-i", "lo", "-c", "/dev/null"]);
+    const { stdout } = await run([
+      "unshare",
+      "-m",
+      "sh",
+      "-c",
+      'mount -t tmpfs none /sys && exec "$@"',
+      "sh",
+      ...doctor,
+    ]);
+    expect(stdout.match(/cannot be looked for: \/sys is not mounted\n *-> mount -t sysfs sysfs \/sys/g)).toHaveLength(
+      2,
+    );
+    expect(stdout).not.toContain("CONFIG_DEBUG_INFO_BTF");
   });
 
   test("help names every command", async () => {

@@ -131,6 +131,7 @@ describe("reading", () => {
       droppedBytes: 0,
       entries: 0,
       capacity: 1,
+      maps: [{ name: "/sys/fs/bpf/m", entries: 0, capacity: 1 }],
       managedBy: undefined,
       proof: { passed: true, failure: undefined, atMs: 0 },
       evicts: false,
