@@ -84,12 +84,12 @@ describeWith("namespaces")("commands", () => {
     const rows = (await text("bans")).trimEnd().split("\n");
     expect(rows.map((row) => row.split(/ {2,}/).slice(0, 3))).toEqual([
       ["SOURCE", "PROTOCOL", "BY"],
-      ["192.0.2.1", "manual", "operator"],
-      ["2001:db8::/64", "manual", "operator"],
       ["192.0.2.128/25", "manual", "operator"],
+      ["2001:db8::/64", "manual", "operator"],
+      ["192.0.2.1", "manual", "operator"],
     ]);
-    expect(await json("bans", "--limit", "1")).toMatchObject({ total: 3, bans: [{ source: "192.0.2.1" }] });
-    expect(await text("bans", "-n", "1")).toContain("1 of 3 shown: more with --limit");
+    expect(await json("bans", "--limit", "1")).toMatchObject({ total: 3, bans: [{ source: "192.0.2.128/25" }] });
+    expect(await text("bans", "-n", "1")).toContain("The newest 1 of 3 are shown: more with --limit");
     expect(await text("why", "192.0.2.130")).toContain("192.0.2.130 is banned (192.0.2.128/25)");
     expect(await json("why", "203.0.113.1")).toMatchObject({ ban: null, neverBanned: null });
     expect(await text("lift", "192.0.2.1")).toBe("Lifted 192.0.2.1\n");
