@@ -24,15 +24,17 @@ import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import { DaemonBans } from "./bans.ts";
 import { announce } from "./instance.ts";
-import { giveUpPrivileges, openFence } from "./open_fence.ts";
+import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Protection } from "./protection.ts";
 import { Readiness } from "./readiness.ts";
+import { SecondObserver } from "./second_observer.ts";
 import { sayReload, sayStart } from "./start_log.ts";
 import { openState } from "./state/state.ts";
 import { serveStatus, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
 import { Ticker } from "./ticker.ts";
+import { UnseenConnections } from "./unseen.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -114,10 +116,18 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
         });
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
 
+  const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
+  const observer = new SecondObserver({
+    ...{ native: runtime.native, judge: () => (isInline ? xdp?.judge : undefined), listen: config.listen },
+    ...{ unseen, log, nowMs, loopback: guardedInterfaces(config).includes("lo") },
+    places: () => status.fence?.places ?? [],
+  });
+  opened.defer(() => observer[Symbol.dispose]());
+
   const ticker = new Ticker(log, nowMs);
-  const readiness = new Readiness({ gate, kernelJudge, ticker, nowMs });
+  const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, nowMs });
   const status = new DaemonStatus({
-    ...{ version, gate, bans, readiness, fence, kernelJudge, recorder, nowMs },
+    ...{ version, gate, bans, readiness, fence, kernelJudge, unseen, observer, recorder, nowMs },
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
@@ -135,6 +145,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("listening");
   kernelJudge?.begin();
   step("kernel judge begun");
+  await observer.begin();
+  step("second observer begun");
   readiness.phase = "serving";
   const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status);
   opened.defer(() => server?.close());
@@ -153,7 +165,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("bans of the map taken up");
 
   addPeriodicWork(ticker, {
-    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, nowMs },
+    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, observer, nowMs },
     config: () => config,
     renewFence,
   });
@@ -167,6 +179,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     // Until it is full again, what is not in it was not taken out by anybody.
     watch?.pause();
     kernelJudge?.begin();
+    await observer.begin();
     if (table !== undefined) kernelJudge?.change({ table, banMs: config.timeout });
     for (const _ of enforcement.refill(nowMs)) await setImmediate();
     watch?.resume();

@@ -9,6 +9,7 @@ import type { DaemonBans } from "./bans.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 import type { Protection } from "./protection.ts";
 import type { Readiness } from "./readiness.ts";
+import type { SecondObserver } from "./second_observer.ts";
 import type { OpenedState } from "./state/state.ts";
 import type { DaemonStatus } from "./status_source.ts";
 import { sweepBans } from "./sweeper.ts";
@@ -24,6 +25,7 @@ export interface PeriodicParts {
   readonly fence: Fence | undefined;
   readonly kernelJudge: KernelJudge | undefined;
   readonly watch: MapWatch | undefined;
+  readonly observer: SecondObserver;
   readonly state: OpenedState | undefined;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
@@ -62,13 +64,14 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
 }
 
 function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
-  const { config, fence, kernelJudge, watch } = parts;
+  const { config, fence, kernelJudge, watch, observer } = parts;
   if (fence !== undefined) {
     ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config())) });
     ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
     ticker.add({ name: "replacing frozen maps", everyMs: renewMs, run: (now) => parts.renewFence(now) });
     ticker.add({ name: "fence status", everyMs: tickMs, run: () => lookAtFence(fence, parts) });
   }
+  ticker.add({ name: "second observer", everyMs: tickMs, run: (now) => observer.tick(now) });
   if (kernelJudge !== undefined) {
     ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => kernelJudge.fetch() });
     ticker.add({ name: "kernel judge", everyMs: tickMs, run: () => kernelJudge.tick() });

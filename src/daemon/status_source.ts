@@ -23,10 +23,13 @@ import {
   judgedSnapshot,
   kernelSnapshot,
   type Snapshot,
+  type UnseenSnapshot,
   type Why,
 } from "../status/snapshot.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { Readiness } from "./readiness.ts";
+import type { SecondObserver } from "./second_observer.ts";
+import type { Unseen, UnseenConnections } from "./unseen.ts";
 
 export interface StatusParts {
   readonly config: () => Config;
@@ -37,6 +40,8 @@ export interface StatusParts {
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
   readonly kernelJudge: KernelJudge | undefined;
+  readonly unseen: UnseenConnections;
+  readonly observer: Pick<SecondObserver, "absence" | "followed">;
   readonly recorder: Recorder | undefined;
   readonly events: EventStreams;
   readonly nowMs: () => number;
@@ -86,8 +91,21 @@ export class DaemonStatus implements StatusSource {
         folds: enforcement.folds,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
-      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), { full, failed }),
+      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
+        ...{ full, failed },
+      }),
       recording: this.#parts.recorder?.status() ?? null,
+    };
+  }
+
+  #unseen(): UnseenSnapshot {
+    const { unseen, observer } = this.#parts;
+    const { connections, last } = unseen.status;
+    return {
+      connections,
+      observed: observer.followed,
+      unobserved: observer.absence ?? null,
+      last: last === undefined ? null : unseenView(last),
     };
   }
 
@@ -175,4 +193,8 @@ export class DaemonStatus implements StatusSource {
   #view(ban: Ban): BanView {
     return banView(ban, this.#recordOf(ban), { nowMs: this.#parts.nowMs(), wallMs: Date.now() });
   }
+}
+
+function unseenView({ source, sourcePort, interfaceName, why }: Unseen): UnseenSnapshot["last"] {
+  return { source, sourcePort, interface: interfaceName ?? null, why };
 }

@@ -30,6 +30,8 @@ export const libcSymbols = {
   mount: [["buf", "buf", "buf", "u64", "buf"], "i32"],
   // unsigned int if_nametoindex(const char *name)
   if_nametoindex: [["buf"], "u32"],
+  // char *if_indextoname(unsigned int ifindex, char ifname[IF_NAMESIZE])
+  if_indextoname: [["u32", "buf"], "ptr"],
   // int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
   setsockopt: [["i32", "i32", "i32", "buf", "u32"], "i32"],
   // int chown(const char *path, uid_t owner, gid_t group)

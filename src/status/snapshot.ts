@@ -72,6 +72,22 @@ export interface KernelSnapshot {
   readonly proof: { readonly passed: boolean; readonly failure: string | null } | null;
   /** Packets that the program judged by their first bytes, by what became of them; null where it does not. */
   readonly judged: JudgedSnapshot | null;
+  /** Connections that the program should have judged or dropped, and did not see; null without a block map. */
+  readonly unseen: UnseenSnapshot | null;
+}
+
+export interface UnseenSnapshot {
+  readonly connections: number;
+  /** Connections that were followed from their handshake on, to find these. */
+  readonly observed: number;
+  /** Why nobody looks for them; null when somebody does. */
+  readonly unobserved: string | null;
+  readonly last: {
+    readonly source: string;
+    readonly sourcePort: number;
+    readonly interface: string | null;
+    readonly why: string;
+  } | null;
 }
 
 export interface JudgedSnapshot {
@@ -161,6 +177,7 @@ export interface Why {
 export function kernelSnapshot(
   status: FenceStatus | undefined,
   judged: JudgedSnapshot | undefined,
+  unseen: UnseenSnapshot,
   { full, failed }: { readonly full: number; readonly failed: number },
 ): KernelSnapshot {
   if (status === undefined) {
@@ -179,6 +196,7 @@ export function kernelSnapshot(
       failed,
       proof: null,
       judged: null,
+      unseen: null,
     };
   }
   const { proof } = status;
@@ -197,6 +215,7 @@ export function kernelSnapshot(
     failed,
     proof: proof === undefined ? null : { passed: proof.passed, failure: proof.failure ?? null },
     judged: judged ?? null,
+    unseen,
   };
 }
 

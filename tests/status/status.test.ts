@@ -13,6 +13,7 @@ import { DaemonBans } from "../../src/daemon/bans.ts";
 import { Readiness } from "../../src/daemon/readiness.ts";
 import { DaemonStatus } from "../../src/daemon/status_source.ts";
 import { Ticker } from "../../src/daemon/ticker.ts";
+import { UnseenConnections } from "../../src/daemon/unseen.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
@@ -39,13 +40,16 @@ function partsOf(config: Config) {
   const { desk } = bans;
   const gate = new Gate({ config: { ...config, "max-connections": 77 }, sniffer, runtime, desk, log, nowMs });
   const ticker = new Ticker(log, nowMs);
-  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, nowMs });
+  const unseen = new UnseenConnections(events, log, "dropped");
+  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, unseen, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
     ...{ gate, bans, readiness, nowMs, fence: undefined, kernelJudge: undefined, recorder: undefined },
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
+    unseen,
+    observer: { absence: undefined, followed: 0 },
     events: new EventStreams(events, nowMs),
     reload: () => ({ applied: [], waiting: [] }),
   });
