@@ -6,6 +6,7 @@ import { differencesOf } from "../config/difference.ts";
 import { type Config, formatStatus } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { formatEndpoint } from "../core/address.ts";
+import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
@@ -28,6 +29,7 @@ import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts"
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Protection } from "./protection.ts";
 import { Readiness } from "./readiness.ts";
+import { RefusedThoughFenced } from "./refused_though_fenced.ts";
 import { SecondObserver } from "./second_observer.ts";
 import { sayReload, sayStart } from "./start_log.ts";
 import { openState } from "./state/state.ts";
@@ -35,6 +37,7 @@ import { serveStatus, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
 import { Ticker } from "./ticker.ts";
 import { UnseenConnections } from "./unseen.ts";
+import { Ways } from "./ways.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -93,8 +96,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
+  const ways = new Ways({ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs });
+  opened.defer(() => ways[Symbol.dispose]());
+  await ways.open(runtime.native, log);
+  const refusalOf = (ban: Ban) => ways.refusalOf(ban);
+  const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
+
   const bans = new DaemonBans({
-    ...{ dryRun, fence, events, log, nowMs, timeoutMs: () => config.timeout },
+    ...{ dryRun, fence, refusalOf, events, log, nowMs, timeoutMs: () => config.timeout },
     maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
@@ -102,6 +111,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const { enforcement, desk } = bans;
   const gate = new Gate({
     ...{ config, sniffer, runtime, desk, log, recorder, nowMs },
+    refused: (client) => refused.refused(client),
     upstreamChanged: ({ address, reachable, error }) =>
       events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
   });
@@ -116,18 +126,18 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
         });
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
 
-  const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
+  const places = () => status.fence?.places ?? [];
+  const refused = new RefusedThoughFenced({ enforcement, ways, unseen, places, port: config.listen.port, nowMs });
   const observer = new SecondObserver({
     ...{ native: runtime.native, judge: () => (isInline ? xdp?.judge : undefined), listen: config.listen },
-    ...{ unseen, log, nowMs, loopback: guardedInterfaces(config).includes("lo") },
-    places: () => status.fence?.places ?? [],
+    ...{ unseen, places, log, nowMs, loopback: guardedInterfaces(config).includes("lo") },
   });
   opened.defer(() => observer[Symbol.dispose]());
 
   const ticker = new Ticker(log, nowMs);
   const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, nowMs });
   const status = new DaemonStatus({
-    ...{ version, gate, bans, readiness, fence, kernelJudge, unseen, observer, recorder, nowMs },
+    ...{ version, gate, bans, readiness, fence, kernelJudge, refusalOf, unseen, observer, recorder, nowMs },
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,

@@ -5,6 +5,7 @@ import type { Config } from "../config/options.ts";
 import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
+import type { Refusal } from "../core/bans/refusal.ts";
 import { Client } from "../core/client.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { Recorder } from "../recording/recorder.ts";
@@ -17,6 +18,7 @@ import { renderMetrics } from "../status/metrics.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
 import {
   type BanDetails,
+  type BanInFence,
   type BanView,
   banDetails,
   banView,
@@ -39,6 +41,7 @@ export interface StatusParts {
   readonly bans: DaemonBans;
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
+  readonly refusalOf: (ban: Ban) => Refusal;
   readonly kernelJudge: KernelJudge | undefined;
   readonly unseen: UnseenConnections;
   readonly observer: Pick<SecondObserver, "absence" | "followed">;
@@ -128,7 +131,7 @@ export class DaemonStatus implements StatusSource {
     const nowMs = this.#parts.nowMs();
     const ban = this.#banOf(prefix, nowMs);
     if (ban === undefined) return { kind: "done", value: undefined };
-    return { kind: "done", value: banDetails(ban, this.#recordOf(ban), { nowMs, wallMs: Date.now() }) };
+    return { kind: "done", value: banDetails(ban, this.#inFence(ban), { nowMs, wallMs: Date.now() }) };
   }
 
   why(address: string): ChangeResult<Why> {
@@ -191,7 +194,11 @@ export class DaemonStatus implements StatusSource {
   }
 
   #view(ban: Ban): BanView {
-    return banView(ban, this.#recordOf(ban), { nowMs: this.#parts.nowMs(), wallMs: Date.now() });
+    return banView(ban, this.#inFence(ban), { nowMs: this.#parts.nowMs(), wallMs: Date.now() });
+  }
+
+  #inFence(ban: Ban): BanInFence {
+    return { record: this.#recordOf(ban), refused: this.#parts.refusalOf(ban) };
   }
 }
 

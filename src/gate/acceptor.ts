@@ -10,6 +10,8 @@ export interface AcceptorContext extends SessionContext {
   readonly maxConnections: number;
   /** 0: no limit. */
   readonly maxConnectionsPerSource: number;
+  /** Called with each connection of a banned source that is refused. */
+  readonly refused: ((client: Client) => void) | undefined;
 }
 
 export function acceptor(context: AcceptorContext): (socket: TcpSocket) => SocketEvents {
@@ -26,6 +28,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
     const isRefused = context.desk.refuses(client);
     if (isRefused) counters.refusedBanned++;
     if (isRefused && !context.dryRun) {
+      context.refused?.(client);
       context.reject(socket, client);
       return silentEvents;
     }

@@ -2,6 +2,7 @@
 // What `GET /status` says, and the words for bans: names are a contract, tools read them.
 import { type Ban, type Claim, claimsOf, type Evidence } from "../core/bans/claim.ts";
 import type { FenceRecord, FenceStatus } from "../core/bans/fence.ts";
+import type { Refusal } from "../core/bans/refusal.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
@@ -131,6 +132,8 @@ export interface BanView {
   /** What the kernel dropped of it; null without a kernel entry. */
   readonly packets: number | null;
   readonly bytes: number | null;
+  /** Who keeps the source out; the kernel only where there is proof for the way that it comes. */
+  readonly refused: Refusal;
   /** Everybody who wants the source banned; what stands above is of the first one, whose claim ends last. */
   readonly claims: readonly ClaimView[];
 }
@@ -225,13 +228,19 @@ export function judgedSnapshot(counted: Readonly<Record<InlineOutcome, number>>)
   return { ...counts, wouldBan: would_ban, notBanned: not_banned, noSocket: no_socket, eventsLost: event_lost };
 }
 
+/** What the fence knows of a ban. */
+export interface BanInFence {
+  readonly record: FenceRecord | undefined;
+  readonly refused: Refusal;
+}
+
 /** The same moment by two clocks: since boot, and since 1970. */
 export interface Moment {
   readonly nowMs: number;
   readonly wallMs: number;
 }
 
-export function banView(ban: Ban, record: FenceRecord | undefined, moment: Moment): BanView {
+export function banView(ban: Ban, { record, refused }: BanInFence, moment: Moment): BanView {
   const { nowMs } = moment;
   return {
     source: ban.prefix.text,
@@ -242,15 +251,16 @@ export function banView(ban: Ban, record: FenceRecord | undefined, moment: Momen
     remainingSeconds: Number.isFinite(ban.untilMs) ? Math.max(0, (ban.untilMs - nowMs) / 1000) : null,
     packets: record?.packets ?? null,
     bytes: record?.bytes ?? null,
+    refused,
     claims: claimsOf(ban, nowMs).map((claim) => claimView(claim, moment)),
   };
 }
 
-export function banDetails(ban: Ban, record: FenceRecord | undefined, moment: Moment): BanDetails {
+export function banDetails(ban: Ban, inFence: BanInFence, moment: Moment): BanDetails {
   const evidence = claimsOf(ban, moment.nowMs).find((claim) => claim.evidence !== undefined)?.evidence;
-  const lastSeenMs = record?.lastSeenMs;
+  const lastSeenMs = inFence.record?.lastSeenMs;
   return {
-    ...banView(ban, record, moment),
+    ...banView(ban, inFence, moment),
     lastSeen: lastSeenMs === undefined ? null : timeOf(lastSeenMs, moment),
     evidence: evidenceView(evidence),
   };
