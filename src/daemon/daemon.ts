@@ -155,8 +155,6 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("listening");
   kernelJudge?.begin();
   step("kernel judge begun");
-  await observer.begin();
-  step("second observer begun");
   readiness.phase = "serving";
   const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status);
   opened.defer(() => server?.close());
@@ -164,6 +162,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("status endpoint opened");
   opened.defer(announceInstance({ config, version, token, log }));
   step("instance announced");
+  await observer.begin();
+  step("second observer begun");
   await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
   if (!isInline && config.reject === "silent" && !dryRun) await gate.beSilent();
   step("privileges given up");

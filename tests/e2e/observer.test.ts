@@ -4,7 +4,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
-import type { RunningGate } from "../harness/gate.ts";
+import { type RunningGate, ttgate } from "../harness/gate.ts";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip } from "../harness/netns.ts";
@@ -117,6 +117,8 @@ describeWith("namespaces", "executable", { program: "nft" })("a redirect to the 
       if (told.includes('"type":"unseen"')) break;
     }
     expect(told).toMatch(new RegExp(`"type":"unseen",.*"source":"${from}".*"interface":"${network.device}"`));
+    const doctor = await run(ttgate(["doctor", "--mode", "inline", "-B", bed.map.name]), { namespace: network.gate });
+    expect(doctor.stdout).toContain("nft table ip nat, chain pre: tcp dport 8080 redirect to :5000");
     // Judged as ever are those that come to the port itself.
     await visit(bed, network.gateIpv4, 5000, network.clientIpv4(4));
     await gate.banned(network.clientIpv4(4));
