@@ -19,7 +19,7 @@ modules := node_modules/.package-lock.json
 host := scripts/host_packages.sh
 
 sources := $(shell find src -name '*.ts' -not -path 'src/generated/*')
-generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts native_libraries.ts recognisers.ts version.ts)
+generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts recognisers.ts version.ts)
 c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 # uapi headers of the architecture: clang's BPF target does not look there by itself.
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
@@ -128,7 +128,7 @@ build/expert_tables.h: scripts/expert_tables.ts $(wildcard src/core/ciphertext/*
 	$(Q)$(bin)/bun $< >$@.new
 	$(Q)mv $@.new $@
 
--include build/ttgate.bpf.d build/inline.bpf.d
+-include build/ttgate.bpf.d build/inline.bpf.d build/observer.bpf.d
 
 # What make can not see by a file's age: the commit, and the libraries of this host. Rewritten only
 # when it changed, so that nothing is built again for nothing.
@@ -147,6 +147,8 @@ src/generated/bpf_object.ts: build/ttgate.bpf.o
 src/generated/bpf_object.ts: embed = object build/ttgate.bpf.o
 src/generated/inline_object.ts: build/inline.bpf.o
 src/generated/inline_object.ts: embed = object build/inline.bpf.o
+src/generated/observer_object.ts: build/observer.bpf.o
+src/generated/observer_object.ts: embed = object build/observer.bpf.o
 src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/elf.ts
 src/generated/native_libraries.ts: embed = libraries
 src/generated/recognisers.ts: $(filter src/core/%,$(sources))

@@ -41,6 +41,7 @@ function rendered(snapshot: Snapshot): string {
     ["kernel", kernelText(kernel)],
     ...pressure(bans),
     ...judged(kernel),
+    ...unseen(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
     ...recordingRow(snapshot.recording),
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
@@ -61,6 +62,18 @@ function judged({ judged }: Snapshot["kernel"]): (readonly [string, string])[] {
     .filter(([outcome, count]) => count > 0 || outcome === "passed" || outcome === "banned")
     .map(([outcome, count]) => `${count} ${words[outcome] ?? outcome}`);
   return [["judged", told.join(", ")]];
+}
+
+/** Connections that got by the kernel's program, and where nobody looks for them, why. */
+function unseen({ unseen }: Snapshot["kernel"]): (readonly [string, string])[] {
+  if (unseen === null) return [];
+  const { connections, unobserved, last } = unseen;
+  if (unobserved !== null) return [["unseen", `not counted: ${unobserved}`]];
+  if (last === null) return [];
+  const by = last.interface === null ? "" : ` by interface "${last.interface}"`;
+  return [
+    ["unseen", `${connections} connections, the last from ${last.source} port ${last.sourcePort}${by}: ${last.why}`],
+  ];
 }
 
 function recordingRow(recording: Snapshot["recording"]): (readonly [string, string])[] {

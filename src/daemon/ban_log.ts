@@ -5,6 +5,7 @@ import type { Ban, Claim, Evidence, Origin } from "../core/bans/claim.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { FenceOutcome } from "../core/bans/fence.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
+import { type Refusal, refusalText } from "../core/bans/refusal.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Repeats } from "../core/repeats.ts";
@@ -22,11 +23,14 @@ export class BanLog implements BanFollower {
   readonly #lines: LineLimit;
   readonly #spared = new Repeats<Spared>(sparedPeriodMs, (spared, repeated) => this.#notBanned(spared, repeated));
   readonly #dryRun: boolean;
+  readonly #refusalOf: (ban: Ban) => Refusal;
   #adoptedAtStart: number | undefined = 0;
   readonly #log: Log;
 
-  constructor(log: Log, dryRun: boolean) {
+  /** @param refusalOf who keeps a source out whose ban is in the fence. */
+  constructor(log: Log, dryRun: boolean, refusalOf: (ban: Ban) => Refusal) {
     this.#log = log;
+    this.#refusalOf = refusalOf;
     this.#lines = new LineLimit(log, linesPerFlush);
     this.#dryRun = dryRun;
   }
@@ -75,7 +79,7 @@ export class BanLog implements BanFollower {
     const verb = this.#dryRun ? "Would ban" : "Banned";
     const end = this.#dryRun && claim.evidence !== undefined ? " (dry run)" : "";
     this.#lines.line("info", "bans", () => [
-      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${inFence(fence)}${longer(ban, claim, atMs)}${end}`,
+      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}`,
       {
         ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
         origin: claim.origin,
@@ -92,12 +96,25 @@ export class BanLog implements BanFollower {
       this.#ban(first);
       return;
     }
-    const held = changes.filter(({ fence }) => fence?.kind === "enforced").length;
-    const inKernel = first.fence === undefined ? "" : `; ${held} of them blocked in the kernel`;
+    const held = changes.filter(({ fence }) => fence?.kind === "enforced");
+    const inKernel = first.fence === undefined ? "" : this.#heldText(held.map(({ ban }) => ban));
     this.#lines.line("info", "bans", () => [
       `${this.#dryRun ? "Would ban" : "Banned"} ${changes.length} sources, ${first.ban.prefix.text} and others: ${whyOf(first.claim)}${inKernel}`,
       { sources: changes.slice(0, sourcesNamed).map(sourceOf), origin: first.claim.origin },
     ]);
+  }
+
+  #inFence(ban: Ban, outcome: FenceOutcome | undefined): string {
+    return outcome?.kind === "enforced" ? `; ${refusalText(this.#refusalOf(ban))}` : notInFence(outcome);
+  }
+
+  /** Of many, each is asked for: who keeps the first of the others out is said as an example. */
+  #heldText(held: readonly Ban[]): string {
+    const others = held.filter((ban) => this.#refusalOf(ban).by !== "kernel");
+    const inKernel = `; ${held.length - others.length} of them blocked in the kernel`;
+    const [other] = others;
+    if (other === undefined) return inKernel;
+    return `${inKernel}, ${other.prefix.text} and others ${refusalText(this.#refusalOf(other))}`;
   }
 
   #adopted(sources: readonly string[]): void {
@@ -176,12 +193,10 @@ function evidenceFields(source: string, protocol: string, evidence: Evidence): R
   return { source, protocol, firstBytes: evidence.firstBytes.toHex() };
 }
 
-function inFence(outcome: FenceOutcome | undefined): string {
+function notInFence(outcome: Exclude<FenceOutcome, { readonly kind: "enforced" }> | undefined): string {
   switch (outcome?.kind) {
     case undefined:
       return "";
-    case "enforced":
-      return "; blocked in the kernel";
     case "full":
       return "; in user space only, the kernel's map is full";
     case "failed":

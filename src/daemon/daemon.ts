@@ -6,6 +6,7 @@ import { differencesOf } from "../config/difference.ts";
 import { type Config, formatStatus } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { formatEndpoint } from "../core/address.ts";
+import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
@@ -24,15 +25,19 @@ import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import { DaemonBans } from "./bans.ts";
 import { announce } from "./instance.ts";
-import { giveUpPrivileges, openFence } from "./open_fence.ts";
+import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Protection } from "./protection.ts";
 import { Readiness } from "./readiness.ts";
+import { RefusedThoughFenced } from "./refused_though_fenced.ts";
+import { SecondObserver } from "./second_observer.ts";
 import { sayReload, sayStart } from "./start_log.ts";
 import { openState } from "./state/state.ts";
 import { serveStatus, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
 import { Ticker } from "./ticker.ts";
+import { UnseenConnections } from "./unseen.ts";
+import { Ways } from "./ways.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -91,8 +96,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
+  const ways = new Ways({ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs });
+  opened.defer(() => ways[Symbol.dispose]());
+  await ways.open(runtime.native, log);
+  const refusalOf = (ban: Ban) => ways.refusalOf(ban);
+  const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
+
   const bans = new DaemonBans({
-    ...{ dryRun, fence, events, log, nowMs, timeoutMs: () => config.timeout },
+    ...{ dryRun, fence, refusalOf, events, log, nowMs, timeoutMs: () => config.timeout },
     maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
@@ -100,6 +111,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const { enforcement, desk } = bans;
   const gate = new Gate({
     ...{ config, sniffer, runtime, desk, log, recorder, nowMs },
+    refused: (client) => refused.refused(client),
     upstreamChanged: ({ address, reachable, error }) =>
       events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
   });
@@ -115,10 +127,18 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
         });
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
 
+  const places = () => status.fence?.places ?? [];
+  const refused = new RefusedThoughFenced({ enforcement, ways, unseen, places, port: config.listen.port, nowMs });
+  const observer = new SecondObserver({
+    ...{ native: runtime.native, judge: () => (isInline ? xdp?.judge : undefined), listen: config.listen },
+    ...{ unseen, places, log, nowMs, loopback: guardedInterfaces(config).includes("lo") },
+  });
+  opened.defer(() => observer[Symbol.dispose]());
+
   const ticker = new Ticker(log, nowMs);
-  const readiness = new Readiness({ gate, kernelJudge, ticker, nowMs });
+  const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, nowMs });
   const status = new DaemonStatus({
-    ...{ version, gate, bans, readiness, fence, kernelJudge, recorder, nowMs },
+    ...{ version, gate, bans, readiness, fence, kernelJudge, refusalOf, unseen, observer, recorder, nowMs },
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
@@ -143,6 +163,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("status endpoint opened");
   opened.defer(announceInstance({ config, version, token, log }));
   step("instance announced");
+  await observer.begin();
+  step("second observer begun");
   await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
   if (!isInline && config.reject === "silent" && !dryRun) await gate.beSilent();
   step("privileges given up");
@@ -154,7 +176,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("bans of the map taken up");
 
   addPeriodicWork(ticker, {
-    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, nowMs },
+    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, observer, nowMs },
     judge: () => xdp?.judge,
     config: () => config,
     renewFence,
@@ -169,6 +191,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     // Until it is full again, what is not in it was not taken out by anybody.
     watch?.pause();
     kernelJudge?.begin();
+    await observer.begin();
     if (table !== undefined) kernelJudge?.change({ table, banMs: config.timeout });
     for (const _ of enforcement.refill(nowMs)) await setImmediate();
     watch?.resume();

@@ -7,6 +7,7 @@ import { formatEndpoint } from "../core/address.ts";
 import { codeOf, messageOf } from "../failure.ts";
 import { interfacesOf } from "../host/addresses.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
+import { redirectsTo } from "../host/redirects.ts";
 import { type Runtime, silentEvents } from "../runtime/types.ts";
 import type { Instance } from "./instance.ts";
 
@@ -25,6 +26,7 @@ export async function examine(config: Config, runtime: Runtime, instances: reado
     // In inline mode the server has it.
     ...(config.mode === "inline" ? [] : [await portFinding(config, runtime, instances)]),
     ...(await Promise.all(serversOf(config).map((server) => serverFinding(server, config, runtime)))),
+    ...redirectFindings(config),
     profileFinding(config),
     ...(config.mode === "inline" ? [] : [connectionsFinding(config, runtime)]),
   ];
@@ -98,6 +100,17 @@ async function serverFinding({ host, port }: HostPort, { mode }: Config, runtime
     const remedy = `start the server there, or name it with ${option}; nc -vz ${host} ${port}`;
     return { name, state: "bad", found: `${address}: ${codeOf(error) ?? messageOf(error)}`, remedy };
   }
+}
+
+/** A rule that changes packets behind XDP leads them past it; user space in proxy mode sees them all the same. */
+function redirectFindings({ listen: { port }, ...config }: Config): Finding[] {
+  if (config.mode === "proxy" && config["block-map"] === undefined) return [];
+  return redirectsTo(port).map(({ text }) => ({
+    name: "redirect",
+    state: "warning",
+    found: `${text}: the kernel program sees these packets before, and does not know that they go to port ${port}`,
+    remedy: `remove the rule, and have clients connect to port ${port} itself`,
+  }));
 }
 
 function profileFinding(config: Config): Finding {

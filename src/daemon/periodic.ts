@@ -11,6 +11,7 @@ import type { DaemonBans } from "./bans.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 import type { Protection } from "./protection.ts";
 import type { Readiness } from "./readiness.ts";
+import type { SecondObserver } from "./second_observer.ts";
 import type { OpenedState } from "./state/state.ts";
 import type { DaemonStatus } from "./status_source.ts";
 import { sweepBans } from "./sweeper.ts";
@@ -28,6 +29,7 @@ export interface PeriodicParts {
   /** The kernel's judge that is in place now. */
   readonly judge: () => InlineJudge | undefined;
   readonly watch: MapWatch | undefined;
+  readonly observer: SecondObserver;
   readonly state: OpenedState | undefined;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
@@ -66,13 +68,14 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
 }
 
 function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
-  const { config, fence, kernelJudge, watch } = parts;
+  const { config, fence, kernelJudge, watch, observer } = parts;
   if (fence !== undefined) {
     ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config())) });
     ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
     ticker.add({ name: "replacing frozen maps", everyMs: renewMs, run: (now) => parts.renewFence(now) });
     ticker.add({ name: "fence status", everyMs: tickMs, run: () => lookAtFence(fence, parts) });
   }
+  ticker.add({ name: "second observer", everyMs: tickMs, run: (now) => observer.tick(now) });
   if (kernelJudge !== undefined) {
     const stalled = stalledIn(parts);
     ticker.add({ name: "undecided in the kernel", everyMs: tickMs, run: (now) => stalled?.tick(now) });

@@ -5,6 +5,7 @@ import type { Config } from "../config/options.ts";
 import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
+import type { Refusal } from "../core/bans/refusal.ts";
 import { Client } from "../core/client.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { Recorder } from "../recording/recorder.ts";
@@ -17,16 +18,20 @@ import { renderMetrics } from "../status/metrics.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
 import {
   type BanDetails,
+  type BanInFence,
   type BanView,
   banDetails,
   banView,
   judgedSnapshot,
   kernelSnapshot,
   type Snapshot,
+  type UnseenSnapshot,
   type Why,
 } from "../status/snapshot.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { Readiness } from "./readiness.ts";
+import type { SecondObserver } from "./second_observer.ts";
+import type { Unseen, UnseenConnections } from "./unseen.ts";
 
 export interface StatusParts {
   readonly config: () => Config;
@@ -36,7 +41,10 @@ export interface StatusParts {
   readonly bans: DaemonBans;
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
+  readonly refusalOf: (ban: Ban) => Refusal;
   readonly kernelJudge: KernelJudge | undefined;
+  readonly unseen: UnseenConnections;
+  readonly observer: Pick<SecondObserver, "absence" | "followed">;
   readonly recorder: Recorder | undefined;
   readonly events: EventStreams;
   readonly nowMs: () => number;
@@ -86,8 +94,21 @@ export class DaemonStatus implements StatusSource {
         folds: enforcement.folds,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
-      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), { full, failed }),
+      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
+        ...{ full, failed },
+      }),
       recording: this.#parts.recorder?.status() ?? null,
+    };
+  }
+
+  #unseen(): UnseenSnapshot {
+    const { unseen, observer } = this.#parts;
+    const { connections, last } = unseen.status;
+    return {
+      connections,
+      observed: observer.followed,
+      unobserved: observer.absence ?? null,
+      last: last === undefined ? null : unseenView(last),
     };
   }
 
@@ -110,7 +131,7 @@ export class DaemonStatus implements StatusSource {
     const nowMs = this.#parts.nowMs();
     const ban = this.#banOf(prefix, nowMs);
     if (ban === undefined) return { kind: "done", value: undefined };
-    return { kind: "done", value: banDetails(ban, this.#recordOf(ban), { nowMs, wallMs: Date.now() }) };
+    return { kind: "done", value: banDetails(ban, this.#inFence(ban), { nowMs, wallMs: Date.now() }) };
   }
 
   why(address: string): ChangeResult<Why> {
@@ -173,6 +194,14 @@ export class DaemonStatus implements StatusSource {
   }
 
   #view(ban: Ban): BanView {
-    return banView(ban, this.#recordOf(ban), { nowMs: this.#parts.nowMs(), wallMs: Date.now() });
+    return banView(ban, this.#inFence(ban), { nowMs: this.#parts.nowMs(), wallMs: Date.now() });
   }
+
+  #inFence(ban: Ban): BanInFence {
+    return { record: this.#recordOf(ban), refused: this.#parts.refusalOf(ban) };
+  }
+}
+
+function unseenView({ source, sourcePort, interfaceName, why }: Unseen): UnseenSnapshot["last"] {
+  return { source, sourcePort, interface: interfaceName ?? null, why };
 }

@@ -11,6 +11,8 @@ export interface AcceptorContext extends SessionContext {
   readonly room: Room;
   /** 0: no limit. */
   readonly maxConnectionsPerSource: number;
+  /** Called with each connection of a banned source that is refused. */
+  readonly refused: ((client: Client) => void) | undefined;
 }
 
 export function acceptor(context: AcceptorContext): (socket: TcpSocket) => SocketEvents {
@@ -27,6 +29,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
     const isRefused = context.desk.refuses(client);
     if (isRefused) counters.refusedBanned++;
     if (isRefused && !context.dryRun) {
+      context.refused?.(client);
       context.reject(socket, client);
       return silentEvents;
     }

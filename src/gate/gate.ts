@@ -50,6 +50,8 @@ export interface GateParts {
   /** In place of the gate's own, which records and counts strikes. */
   readonly observer?: SessionObserver;
   readonly nowMs: () => number;
+  /** A connection of a banned source was accepted, and is refused. */
+  refused?(client: Client): void;
   /** An upstream came or went. */
   upstreamChanged?(status: UpstreamStatus): void;
 }
@@ -105,6 +107,7 @@ export class Gate implements BanFollower {
       sessions: this.sessions,
       upstreams: this.upstreams,
       observer: own ?? parts.observer,
+      refused: (client: Client) => parts.refused?.(client),
       reject: (socket: TcpSocket, client: Client) => this.#rejection.end(socket, client),
     };
   }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `GET /events`: the ring of core/events as server-sent events (WHATWG HTML 9.2). Nothing is queued for a
 // follower: the runtime asks for more when the follower has read, and gets what the ring holds by then.
-
-import type { Events, GateEvent, Heard } from "../core/bans/events.ts";
+import type { Events, GateEvent, Heard, SourceEventType } from "../core/bans/events.ts";
 import type { BetEvidence } from "../core/ciphertext/bets.ts";
 
 /** What a line of `data:` says: names are a contract. Null where it has no meaning. */
 export type EventView =
   | {
-      readonly type: Exclude<GateEvent["type"], "upstream">;
+      readonly type: SourceEventType;
       readonly at: string;
       readonly source: string;
       readonly protocol: string;
@@ -27,6 +26,15 @@ export type EventView =
       readonly upstream: string;
       readonly reachable: boolean;
       readonly error: string | null;
+    }
+  | {
+      readonly type: "unseen";
+      readonly at: string;
+      readonly source: string;
+      readonly sourcePort: number;
+      readonly port: number;
+      readonly interface: string | null;
+      readonly why: string;
     };
 
 export type OpenedStream =
@@ -175,6 +183,10 @@ function eventView(event: GateEvent, bootMs: number): EventView {
   if (event.type === "upstream") {
     const { type, upstream, reachable, error } = event;
     return { type, at, upstream, reachable, error: error ?? null };
+  }
+  if (event.type === "unseen") {
+    const { type, source, sourcePort, port, interfaceName, why } = event;
+    return { type, at, source, sourcePort, port, interface: interfaceName ?? null, why };
   }
   const { type, source, protocol, evidence, leftMs, by, kernel } = event;
   const ends = leftMs !== undefined && Number.isFinite(leftMs);

@@ -178,6 +178,12 @@ const metrics: readonly Metric[] = [
   },
   {
     type: "counter",
+    name: "ttgate_unseen_connections_total",
+    help: "Connections that the kernel program should have judged or dropped, and did not see.",
+    read: ({ kernel: { unseen } }) => (unseen === null || unseen.unobserved !== null ? null : unseen.connections),
+  },
+  {
+    type: "counter",
     name: "ttgate_kernel_errors_total",
     help: "Bans that the kernel refused.",
     read: ({ kernel }) => kernel.failed,

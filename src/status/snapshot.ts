@@ -3,6 +3,7 @@
 
 import { type Ban, type Claim, claimsOf, type Evidence } from "../core/bans/claim.ts";
 import type { FenceRecord, FenceStatus, MapFill } from "../core/bans/fence.ts";
+import type { Refusal } from "../core/bans/refusal.ts";
 import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import { printable } from "../log.ts";
@@ -80,6 +81,22 @@ export interface KernelSnapshot {
   readonly proof: { readonly passed: boolean; readonly failure: string | null } | null;
   /** Packets that the program judged by their first bytes, by what became of them; null where it does not. */
   readonly judged: JudgedSnapshot | null;
+  /** Connections that the program should have judged or dropped, and did not see; null without a block map. */
+  readonly unseen: UnseenSnapshot | null;
+}
+
+export interface UnseenSnapshot {
+  readonly connections: number;
+  /** Connections that were followed from their handshake on, to find these. */
+  readonly observed: number;
+  /** Why nobody looks for them; null when somebody does. */
+  readonly unobserved: string | null;
+  readonly last: {
+    readonly source: string;
+    readonly sourcePort: number;
+    readonly interface: string | null;
+    readonly why: string;
+  } | null;
 }
 
 export interface JudgedSnapshot {
@@ -123,6 +140,8 @@ export interface BanView {
   /** What the kernel dropped of it; null without a kernel entry. */
   readonly packets: number | null;
   readonly bytes: number | null;
+  /** Who keeps the source out; the kernel only where there is proof for the way that it comes. */
+  readonly refused: Refusal;
   /** Everybody who wants the source banned; what stands above is of the first one, whose claim ends last. */
   readonly claims: readonly ClaimView[];
 }
@@ -171,6 +190,7 @@ export interface Why {
 export function kernelSnapshot(
   status: FenceStatus | undefined,
   judged: JudgedSnapshot | undefined,
+  unseen: UnseenSnapshot,
   { full, failed }: { readonly full: number; readonly failed: number },
 ): KernelSnapshot {
   if (status === undefined) {
@@ -190,6 +210,7 @@ export function kernelSnapshot(
       failed,
       proof: null,
       judged: null,
+      unseen: null,
     };
   }
   const { proof } = status;
@@ -209,6 +230,7 @@ export function kernelSnapshot(
     failed,
     proof: proof === undefined ? null : { passed: proof.passed, failure: proof.failure ?? null },
     judged: judged ?? null,
+    unseen,
   };
 }
 
@@ -218,13 +240,19 @@ export function judgedSnapshot(counted: Readonly<Record<InlineOutcome, number>>)
   return { ...counts, wouldBan: would_ban, notBanned: not_banned, noSocket: no_socket, eventsLost: event_lost };
 }
 
+/** What the fence knows of a ban. */
+export interface BanInFence {
+  readonly record: FenceRecord | undefined;
+  readonly refused: Refusal;
+}
+
 /** The same moment by two clocks: since boot, and since 1970. */
 export interface Moment {
   readonly nowMs: number;
   readonly wallMs: number;
 }
 
-export function banView(ban: Ban, record: FenceRecord | undefined, moment: Moment): BanView {
+export function banView(ban: Ban, { record, refused }: BanInFence, moment: Moment): BanView {
   const { nowMs } = moment;
   return {
     source: ban.prefix.text,
@@ -235,15 +263,16 @@ export function banView(ban: Ban, record: FenceRecord | undefined, moment: Momen
     remainingSeconds: Number.isFinite(ban.untilMs) ? Math.max(0, (ban.untilMs - nowMs) / 1000) : null,
     packets: record?.packets ?? null,
     bytes: record?.bytes ?? null,
+    refused,
     claims: claimsOf(ban, nowMs).map((claim) => claimView(claim, moment)),
   };
 }
 
-export function banDetails(ban: Ban, record: FenceRecord | undefined, moment: Moment): BanDetails {
+export function banDetails(ban: Ban, inFence: BanInFence, moment: Moment): BanDetails {
   const evidence = claimsOf(ban, moment.nowMs).find((claim) => claim.evidence !== undefined)?.evidence;
-  const lastSeenMs = record?.lastSeenMs;
+  const lastSeenMs = inFence.record?.lastSeenMs;
   return {
-    ...banView(ban, record, moment),
+    ...banView(ban, inFence, moment),
     lastSeen: lastSeenMs === undefined ? null : timeOf(lastSeenMs, moment),
     evidence: evidenceView(evidence),
   };

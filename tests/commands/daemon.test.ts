@@ -16,11 +16,13 @@ afterEach(() => daemon[Symbol.asyncDispose]());
 const manual = {
   ...{ source: "192.0.2.1", protocol: "manual", by: "operator", since: "2026-01-01T00:00:00Z" },
   ...{ until: "2026-01-01T01:00:00Z", remainingSeconds: 3600, packets: null, bytes: null },
+  refused: { by: "kernel", why: null },
   claims: [{ origin: "operator" }],
 };
 const forEver = {
   ...manual,
   ...{ source: "2001:db8::/64", protocol: "http", by: "sniffer", until: null, remainingSeconds: null, packets: 12 },
+  refused: { by: "user space", why: "interface tun0 is not guarded" },
   claims: [{ origin: "sniffer" }, { origin: "list:drop" }],
 };
 
@@ -42,6 +44,7 @@ describe("bans", () => {
         "SOURCE         PROTOCOL  BY                 LEFT  DROPPED",
         "192.0.2.1      manual    operator           1h    -",
         "2001:db8::/64  http      sniffer,list:drop  ever  12",
+        "1 of them refused in user space: interface tun0 is not guarded",
         "",
       ].join("\n"),
     );

@@ -10,7 +10,11 @@ let log: BanLog;
 
 beforeEach(() => {
   told = [];
-  log = new BanLog((_level, message) => void told.push(message), false);
+  log = new BanLog(
+    (_level, message) => void told.push(message),
+    false,
+    () => ({ by: "kernel", why: null }),
+  );
 });
 
 function probe(source: string, said = "GET /"): Spared {

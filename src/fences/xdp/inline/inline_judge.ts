@@ -123,6 +123,11 @@ export class InlineJudge {
     this.#protected = wanted;
   }
 
+  /** The map of connections whose first bytes the program saw. */
+  get seenFd(): number {
+    return this.#programs.mapFd("ttgate_seen");
+  }
+
   /** What was decided since the last call, at most `limit`. */
   decisions(limit: number): InlineDecision[] {
     const { bpf } = this.#libraries;

@@ -12,6 +12,7 @@ export const inlineMaps = [
   "ttgate_inline_counters",
   "ttgate_scratch",
   "ttgate_judged",
+  "ttgate_seen",
 ] as const;
 
 export type InlineMap = (typeof inlineMaps)[number];
