@@ -137,7 +137,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   const ticker = new Ticker(log, nowMs);
   const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, nowMs });
-  const status = new DaemonStatus({
+  const status: DaemonStatus = new DaemonStatus({
     ...{ version, gate, bans, readiness, fence, kernelJudge, refusalOf, unseen, observer, recorder, nowMs },
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
