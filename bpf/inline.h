@@ -11,6 +11,7 @@
 #define TTGATE_INLINE_H
 
 #include "judged.h"
+#include "plain.h"
 #include "segment.h"
 #include "undecided.h"
 
@@ -292,8 +293,28 @@ static __always_inline enum action end_banned(const struct frame *frame, struct 
 	return settings->flags & INLINE_BOUNCE ? ACTION_BOUNCE : ACTION_DROP;
 }
 
-/* @banned: what the ban's maps say of the source. */
-static __always_inline enum action inspect(const struct frame *frame, bool banned)
+/*
+ * What cannot be judged, and would reach the server all the same: a fragment's checksum proves
+ * nothing, and its other bytes come in packets without a port.
+ */
+static __always_inline enum action refuse_hidden(const struct place *place, __u32 flags)
+{
+	if (flags & INLINE_DRY_RUN)
+		return ACTION_PASS;
+	if (place->port == BEYOND) {
+		if (flags & INLINE_PASS_UNREAD)
+			return ACTION_PASS;
+		count_inline(INLINE_UNREAD, place->bytes);
+		return ACTION_DROP;
+	}
+	if (flags & INLINE_PASS_FRAGMENTS)
+		return ACTION_PASS;
+	count_inline(INLINE_FRAGMENT, place->bytes);
+	return ACTION_DROP;
+}
+
+/* @banned: what the ban's maps say of the source. @is_plain: make_plain() has been there. */
+static __always_inline enum action inspect(const struct frame *frame, bool banned, bool is_plain)
 {
 	const __u32 zero = 0;
 	const struct inline_settings *settings = bpf_map_lookup_elem(&ttgate_inline, &zero);
@@ -310,10 +331,14 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	segment = &scratch->segment;
 	if (settings->flags & INLINE_DRY_RUN)
 		banned = false;
+	if (scratch->place.is_fragment || scratch->place.port == BEYOND)
+		return banned ? ACTION_DROP : refuse_hidden(&scratch->place, settings->flags);
 	if (read_segment(frame, &scratch->place, segment))
 		return banned ? ACTION_DROP : ACTION_PASS;
 	if (banned)
 		return end_banned(frame, scratch, settings);
+	if (!is_plain && !(settings->flags & INLINE_DRY_RUN) && may_be_ambiguous(segment))
+		return ACTION_PLAIN;
 	if (segment->tcp.flags & TCP_SYN)
 		clear_judged(&segment->ends);
 	if (segment->payload_bytes == 0 || segment->tcp.flags & TCP_RST)
@@ -343,7 +368,10 @@ static __always_inline bool is_inspected(const struct place *place)
 	const struct settings *gate = bpf_map_lookup_elem(&ttgate_settings, &zero);
 	struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &zero);
 
-	if (!scratch || !usable(gate) || !guarded(gate, place->port))
+	if (!scratch || !usable(gate))
+		return false;
+	if (!guarded(gate, place->port) && place->port != BEYOND &&
+	    !(place->port == UNPARSED && place->is_fragment))
 		return false;
 	scratch->place = *place;
 	return true;

@@ -80,6 +80,7 @@ enum tcp_flags {
 	TCP_SYN = 1 << 1,
 	TCP_RST = 1 << 2,
 	TCP_ACK = 1 << 4,
+	TCP_URG = 1 << 5,
 };
 
 /* linux/bpf.h has these states, and not the one of a handshake that waits for its last ACK. */

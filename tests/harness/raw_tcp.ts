@@ -214,10 +214,9 @@ export class RawConnection {
   }
 
   frame({ at = 0, bytes = new Uint8Array(), flags, ...rest }: SegmentOptions): Uint8Array {
-    const { seq, ack: acknowledged, vlans, ipv4OptionBytes, ipv6Extensions, padding, ...fields } = rest;
-    const wrapping = Object.fromEntries(
-      Object.entries({ vlans, ipv4OptionBytes, ipv6Extensions, padding }).filter(([, value]) => value !== undefined),
-    ) as Wrapping;
+    const { seq, ack: acknowledged, vlans, serviceTag, ipv4OptionBytes, ipv6Extensions, padding, ...fields } = rest;
+    const given = Object.entries({ vlans, serviceTag, ipv4OptionBytes, ipv6Extensions, padding });
+    const wrapping = Object.fromEntries(given.filter(([, value]) => value !== undefined)) as Wrapping;
     const segment: TcpFields = {
       ...fields,
       bytes,

@@ -97,7 +97,8 @@ export class OwnFilter implements PacketFilter {
         const answer = guard.live();
         if (answer === undefined || typeof answer === "string") return answer;
         const { scope, ports, ipv6PrefixBits } = options;
-        const question = { stores, scope, ports, ipv6PrefixBits, nowMs };
+        const judges = options.inline !== undefined;
+        const question = { stores, scope, ports, ipv6PrefixBits, nowMs, judges };
         const wrong = prove({ ...question, drops: (frame) => this.#drops(answer, frame) });
         return wrong === undefined ? undefined : `interface "${guard.name}": ${wrong}`;
       })

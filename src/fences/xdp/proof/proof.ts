@@ -12,6 +12,8 @@ export interface ProofQuestion {
   readonly ports: readonly number[];
   readonly ipv6PrefixBits: number;
   readonly nowMs: number;
+  /** The program judges: it drops first fragments to a guarded port whoever sends them, and counts them. */
+  readonly judges: boolean;
   /** The live program's answer. */
   readonly drops: (frame: Uint8Array<ArrayBuffer>) => boolean;
 }
@@ -86,12 +88,13 @@ function proveFamily(question: ProofQuestion, family: keyof typeof families, por
 }
 
 function proveSource(question: ProofQuestion, standing: Standing, source: Prefix, port: number): string | undefined {
-  const { scope, ports, drops } = question;
+  const { scope, ports, judges, drops } = question;
   const banned = standing === "banned" || standing === "in a banned range";
   for (const [wrapping, shape] of Object.entries(shapes)) {
     for (const destinationPort of [port, otherPort(ports)]) {
       // The port of a later fragment is not in it.
       const guarded = scope === "host" || (destinationPort === port && shape.fragment !== "later");
+      if (judges && !banned && destinationPort === port && shape.fragment === "first") continue;
       if (drops(tcpFrame(source, { ...shape, destinationPort })) === (banned && guarded)) continue;
       const where = destinationPort === port ? "the guarded port" : "another port";
       return `${wrapping}, to ${where}, source ${standing}: ${banned && guarded ? "passed" : "dropped"}`;
