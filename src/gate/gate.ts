@@ -10,6 +10,7 @@ import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
+import { handshakes } from "../kernel/handshake.ts";
 import type { Log } from "../log.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
@@ -100,6 +101,7 @@ export class Gate implements BanFollower {
       sessions: this.sessions,
       upstreams: this.upstreams,
       observer: own ?? parts.observer,
+      isProven: handshakes(runtime.native),
       reject: (socket: TcpSocket, client: Client) => this.#rejection.end(socket, client),
     };
   }

@@ -30,6 +30,12 @@ export const libcSymbols = {
   mount: [["buf", "buf", "buf", "u64", "buf"], "i32"],
   // unsigned int if_nametoindex(const char *name)
   if_nametoindex: [["buf"], "u32"],
+  // int socket(int domain, int type, int protocol)
+  socket: [["i32", "i32", "i32"], "i32"],
+  // int ioctl(int fd, unsigned long request, ...), with one pointer
+  ioctl: [["i32", "u64", "buf"], "i32"],
+  // int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+  getsockopt: [["i32", "i32", "i32", "buf", "buf"], "i32"],
   // int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
   setsockopt: [["i32", "i32", "i32", "buf", "u32"], "i32"],
   // int chown(const char *path, uid_t owner, gid_t group)

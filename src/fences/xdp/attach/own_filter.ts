@@ -21,7 +21,7 @@ import { tcpFrame } from "../proof/frames.ts";
 import { prove } from "../proof/proof.ts";
 import { drops } from "../proof/test_run.ts";
 import type { GuardedPlace } from "./attachment.ts";
-import type { InterfaceGuard } from "./interface_guard.ts";
+import type { InterfaceGuard, LiveProgram } from "./interface_guard.ts";
 import type { KernelAnswer, PacketFilter } from "./packet_filter.ts";
 
 const proofMs = 60_000;
@@ -98,7 +98,7 @@ export class OwnFilter implements PacketFilter {
         if (answer === undefined || typeof answer === "string") return answer;
         const { scope, ports, ipv6PrefixBits } = options;
         const judges = options.inline !== undefined;
-        const question = { stores, scope, ports, ipv6PrefixBits, nowMs, judges };
+        const question = { stores, scope, ports, ipv6PrefixBits, nowMs, judges, header: answer.header };
         const wrong = prove({ ...question, drops: (frame) => this.#drops(answer, frame) });
         return wrong === undefined ? undefined : `interface "${guard.name}": ${wrong}`;
       })
@@ -113,12 +113,12 @@ export class OwnFilter implements PacketFilter {
       const live = guard.live();
       const destinationPort = this.#parts.options.ports[0];
       if (live === undefined || typeof live === "string" || destinationPort === undefined) continue;
-      return this.#drops(live, tcpFrame(source, { destinationPort })) ? "drop" : "pass";
+      return this.#drops(live, tcpFrame(source, { destinationPort, header: live.header })) ? "drop" : "pass";
     }
     return undefined;
   }
 
-  #drops(live: { readonly hook: "xdp" | "tc"; readonly programFd: number }, frame: NativeBuffer): boolean {
+  #drops(live: LiveProgram, frame: NativeBuffer): boolean {
     const dropped = drops(this.#parts.libraries, live.programFd, live.hook, frame);
     if (dropped) {
       this.#synthetic.packets++;
