@@ -49,8 +49,9 @@ export function scriptOf(random: Random, words: Words): Script {
   const hides = !isFriend && random(4) === 0;
   const pieces = ordered(random, overlapping(random, cut(random, said)));
   const spoken = pieces.map((piece) => wrapped(random, piece, family, hides));
+  const lastAck = random(3) > 0;
   const disturbed = spoken.flatMap((segment) => [
-    ...(random(3) === 0 ? [decoy(random, words, said)] : []),
+    ...(random(3) === 0 ? [decoy(random, words, said, lastAck)] : []),
     ...(!isFriend && random(8) === 0 ? [contradiction(random, words, segment)] : []),
     segment,
     ...(random(5) === 0 ? [segment] : []),
@@ -60,7 +61,7 @@ export function scriptOf(random: Random, words: Words): Script {
     isFriend,
     connect: {
       isn: pick(random, [0, 0xffff_fff0, 0x7fff_fff8, random(0x7fff_ffff)]),
-      lastAck: random(3) > 0,
+      lastAck,
       options,
       ...(random(12) === 0 ? { synBytes: said } : {}),
     },
@@ -97,29 +98,32 @@ function ordered(random: Random, pieces: readonly SegmentOptions[]): SegmentOpti
     .map(({ piece }) => piece);
 }
 
-/** What the kernel throws away, with bytes that would make another verdict. */
-function decoy(random: Random, words: Words, said: Uint8Array): ScriptSegment {
+/**
+ * What the kernel throws away, with bytes that would make another verdict.
+ * @param isOpen the handshake is over: a SYN cookie is as good for the three numbers before the right one.
+ */
+function decoy(random: Random, words: Words, said: Uint8Array, isOpen: boolean): ScriptSegment {
   const bytes = pick(random, [...words.friendly, ...words.hostile]).slice(0, 1 + random(40));
   const at = random(Math.min(said.length, 20));
-  switch (random(9)) {
+  switch (random(isOpen ? 9 : 7)) {
     case 0:
       return { at, bytes, wrongChecksum: true };
     case 1:
       return { at, bytes, ack: 0x1234_5678 ^ random(0x7fff_ffff) };
     case 2:
-      return { at: -bytes.length, bytes };
-    case 3:
       return { at: 1_000_000_000 + random(1_000_000), bytes };
-    case 4:
+    case 3:
       return { at, bytes, flags: psh };
-    case 5:
+    case 4:
       return { at: 500_000 + random(1000), flags: rst };
-    case 6:
-      return { at: -1, bytes: Uint8Array.of(random(256)), flags: ack };
-    case 7:
+    case 5:
       return { flags: ack | urg, urgent: random(30) };
-    default:
+    case 6:
       return { at: -1_000_000, bytes, flags: syn };
+    case 7:
+      return { at: -1, bytes: Uint8Array.of(random(256)), flags: ack };
+    default:
+      return { at: -bytes.length, bytes };
   }
 }
 

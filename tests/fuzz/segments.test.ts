@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hand-made connections against inline mode on the real kernel. The property: what the server's socket reads
-// was judged: it has never read what is foreign; and no friend is banned. TTGATE_FUZZ_SECONDS runs longer,
+// was judged, so that it has never read what the same engine calls foreign; and no friend is banned. TTGATE_FUZZ_SECONDS runs longer,
 // TTGATE_FUZZ_SEED runs another one; a failure tells the seed.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import process from "node:process";
-import { loadSniffer } from "../../src/config/profile.ts";
+import { loadSignatureTable } from "../../src/config/profile.ts";
+import { openLibraries } from "../../src/kernel/libraries.ts";
+import { native } from "../../src/runtime/bun_ffi.ts";
+import { type Engine, kindOf, openEngine, verdictForeign } from "../bpf/inline.ts";
 import { fragmentsOf } from "../harness/fragments.ts";
 import { InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
@@ -25,7 +28,7 @@ const settleMs = 700;
 setDefaultTimeout(60_000 + seconds * 2000);
 
 const text = (line: string) => new TextEncoder().encode(line);
-/** All of it is for the kernel to decide: what is not expected is foreign. */
+/** A client says enough with its first bytes. */
 const profile = "ssh";
 const words: Words = {
   friendly: [text("SSH-2.0-OpenSSH_9.6 and so on\r\n"), text("SSH-1.99-x\r\n"), text("SSH-2.0-PuTTY_Release_0.80\r\n")],
@@ -37,7 +40,15 @@ const words: Words = {
     Uint8Array.of(0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3, ...new Array(60).fill(0x5a)),
   ],
 };
-const sniffer = loadSniffer(profile);
+
+/** PREFIX_BYTES of bpf/signature_table.h. */
+const prefixBytes = 256;
+
+interface Outcome {
+  readonly read: ReadonlyMap<string, Uint8Array>;
+  readonly banned: ReadonlySet<string>;
+  readonly engine: Engine;
+}
 
 interface Played {
   readonly script: Script;
@@ -73,7 +84,7 @@ function readings(bed: InlineBed): Map<string, Uint8Array> {
   return new Map([...read].map(([name, hex]) => [name, Uint8Array.fromHex(hex)]));
 }
 
-async function round(random: Random): Promise<{ readonly wrong: string[]; readonly read: number }> {
+async function round(random: Random, engine: Engine): Promise<{ readonly wrong: string[]; readonly read: number }> {
   await using bed = await InlineBed.open({
     sink: ["mptcp"],
     gate: ["-p", profile],
@@ -94,24 +105,25 @@ async function round(random: Random): Promise<{ readonly wrong: string[]; readon
   await sleep(settleMs);
   const read = readings(bed);
   const banned = new Set((await bed.gate.bans()).map(({ source }) => source));
-  const wrong = played.flatMap(({ script, connection }) => faultsOf(script, connection, read, banned));
+  const outcome = { read, banned, engine };
+  const wrong = played.flatMap(({ script, connection }) => faultsOf(script, connection, outcome));
   return { wrong, read: read.size };
 }
 
-function faultsOf(
-  script: Script,
-  { name, ends }: RawConnection,
-  read: ReadonlyMap<string, Uint8Array>,
-  banned: ReadonlySet<string>,
-): string[] {
+function faultsOf(script: Script, { name, ends }: RawConnection, { read, banned, engine }: Outcome): string[] {
   const bytes = read.get(name) ?? new Uint8Array();
   const told = `${new TextDecoder("latin1").decode(bytes)} by ${JSON.stringify(script, withHex)}`;
   const network = ends.source.includes(":") ? ends.source.replace(/::2$/, "::/64") : ends.source;
   const faults: string[] = [];
-  if (sniffer.sniff(bytes, false).kind === "foreign") faults.push(`the server read what is foreign: ${told}`);
+  if (isForeign(engine, bytes)) faults.push(`the server read what is foreign: ${told}`);
   if (script.isFriend && banned.has(network)) faults.push(`a friend was banned: ${told}`);
   if (script.isFriend && bytes.length === 0) faults.push(`a friend was not served: ${told}`);
   return faults;
+}
+
+function isForeign(engine: Engine, bytes: Uint8Array): boolean {
+  const length = Math.min(bytes.length, prefixBytes);
+  return length > 0 && kindOf(engine.verdict(bytes, length)) === verdictForeign;
 }
 
 function withHex(_key: string, value: unknown): unknown {
@@ -120,11 +132,13 @@ function withHex(_key: string, value: unknown): unknown {
 
 describeWith("namespaces", "executable")("hand-made connections", () => {
   test("get nothing to the server that was not judged, and no friend is banned", async () => {
+    using engine = openEngine(await openLibraries(native), "helpers");
+    engine.use(loadSignatureTable(profile).bytes);
     const untilMs = performance.now() + seconds * 1000;
     let seed = firstSeed;
     let connections = 0;
     do {
-      const { wrong, read } = await round(createRandom(seed));
+      const { wrong, read } = await round(createRandom(seed), engine);
       expect({ seed, wrong }).toEqual({ seed, wrong: [] });
       // The fuzzer itself works: many a server read something.
       expect(read).toBeGreaterThan(connectionsPerBed / 8);
