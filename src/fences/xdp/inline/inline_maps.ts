@@ -6,6 +6,7 @@ export const inlineMaps = [
   "ttgate_inline",
   "ttgate_tables",
   "ttgate_undecided",
+  "ttgate_cookies",
   "ttgate_never_ban",
   "ttgate_events",
   "ttgate_inline_counters",
