@@ -53,8 +53,9 @@ static __always_inline int turn_ipv6(const struct frame *frame, __u32 offset)
 }
 
 /*
- * 0: the frame is to be sent out where it came in. Headers with options are not answered. Global,
- * as those in signatures.h.
+ * 0: the frame is to be sent out where it came in. Headers with options are not answered, nor is
+ * what comes through a tunnel: generic XDP takes a changed source address for a changed Ethernet
+ * header. Global, as those in signatures.h.
  */
 __noinline int bounce(struct xdp_md *ctx)
 {
@@ -64,7 +65,7 @@ __noinline int bounce(struct xdp_md *ctx)
 	const struct place *place;
 	__u32 ip_bytes;
 
-	if (!scratch)
+	if (!scratch || without_ethernet)
 		return -1;
 	place = &scratch->place;
 	ip_bytes = place->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);

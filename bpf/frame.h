@@ -31,6 +31,7 @@ struct place {
 	__u32 bytes;
 	__s32 port;
 	bool is_ipv4;
+	bool is_fragment; /* the first one: of the others no port is known */
 };
 
 struct frame {

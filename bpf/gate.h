@@ -222,7 +222,7 @@ static __always_inline enum outcome judge_ipv4(struct frame *frame, const void *
 	frame->place.told_end = ip->tot_len ? offset + bpf_ntohs(ip->tot_len) : 0;
 	measure(frame, offset + bpf_ntohs(ip->tot_len));
 	if (settings->scope != SCOPE_HOST) {
-		if (port == UNPARSED)
+		if (port <= UNPARSED)
 			return OUTCOME_PASS_UNPARSED;
 		if (!guarded(settings, port))
 			return OUTCOME_PASS;
@@ -268,7 +268,7 @@ static __always_inline enum outcome judge_ipv6(struct frame *frame, const void *
 		if (neighbour_discovery)
 			return OUTCOME_PASS;
 	} else {
-		if (port == UNPARSED)
+		if (port <= UNPARSED)
 			return OUTCOME_PASS_UNPARSED;
 		if (!guarded(settings, port))
 			return OUTCOME_PASS;
@@ -296,7 +296,8 @@ static __always_inline enum outcome judge(struct frame *frame, struct clock *clo
 	if (protocol == bpf_htons(ETH_P_IPV6))
 		return judge_ipv6(frame, network, offset, settings, clock);
 	measure(frame, 0);
-	return protocol == UNPARSED ? OUTCOME_PASS_UNPARSED : OUTCOME_PASS;
+	frame->place.port = protocol < 0 ? protocol : NO_PORT;
+	return protocol < 0 ? OUTCOME_PASS_UNPARSED : OUTCOME_PASS;
 }
 
 /* The one way out of every program: counts, and says whether the packet is to be dropped. */

@@ -11,18 +11,18 @@
 #include "bounce.h"
 
 /* Global, as those in signatures.h: whatever way judge() took to get here. */
-__noinline int inspect_xdp(struct xdp_md *ctx, bool banned)
+__noinline int inspect_xdp(struct xdp_md *ctx, bool banned, bool is_plain)
 {
 	const struct frame frame = XDP_FRAME(ctx);
 
-	return inspect(&frame, banned);
+	return inspect(&frame, banned, is_plain);
 }
 
-__noinline int inspect_skb(struct __sk_buff *skb, bool banned)
+__noinline int inspect_skb(struct __sk_buff *skb, bool banned, bool is_plain)
 {
 	const struct frame frame = SKB_FRAME(skb);
 
-	return inspect(&frame, banned);
+	return inspect(&frame, banned, is_plain);
 }
 
 SEC("xdp")
@@ -34,8 +34,15 @@ int gate_xdp(struct xdp_md *ctx)
 	int action = count(outcome, frame.bytes) ? ACTION_DROP : ACTION_PASS;
 
 	frame.place.bytes = frame.bytes;
-	if (is_inspected(&frame.place))
-		action = inspect_xdp(ctx, action == ACTION_DROP);
+	if (is_inspected(&frame.place)) {
+		bool banned = action == ACTION_DROP;
+
+		action = inspect_xdp(ctx, banned, false);
+		if (action == ACTION_PLAIN) {
+			make_plain_xdp(ctx);
+			action = inspect_xdp(ctx, banned, true);
+		}
+	}
 	if (action == ACTION_BOUNCE && !bounce(ctx)) {
 		count_inline(INLINE_BOUNCED, frame.bytes);
 		return XDP_TX;
@@ -49,13 +56,21 @@ __noinline int judge_skb(struct __sk_buff *skb, bool is_last)
 	struct clock clock = {};
 	struct frame frame = SKB_FRAME(skb);
 	enum outcome outcome = judge(&frame, &clock);
+	bool banned;
 	int action;
 
 	if (outcome == OUTCOME_PASS_UNPARSED && !is_last)
 		return ACTION_AGAIN;
-	action = count(outcome, skb->len) ? ACTION_DROP : ACTION_PASS;
+	banned = count(outcome, skb->len);
 	frame.place.bytes = skb->len;
-	return is_inspected(&frame.place) ? inspect_skb(skb, action == ACTION_DROP) : action;
+	if (!is_inspected(&frame.place))
+		return banned ? ACTION_DROP : ACTION_PASS;
+	action = inspect_skb(skb, banned, false);
+	if (action == ACTION_PLAIN) {
+		make_plain_skb(skb);
+		action = inspect_skb(skb, banned, true);
+	}
+	return action;
 }
 
 SEC("tc")

@@ -10,7 +10,9 @@
 #ifndef TTGATE_INLINE_H
 #define TTGATE_INLINE_H
 
+#include "cookie.h"
 #include "judged.h"
+#include "plain.h"
 #include "seen.h"
 #include "segment.h"
 #include "undecided.h"
@@ -259,6 +261,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 			kept->passed_at = match->length;
 		welcome(segment);
 		set_seen(key);
+		if (stream->by_cookie && (is_proven || has_right_checksum(frame)))
+			remember_cookie(segment, true);
 		count_inline(INLINE_PASSED, scratch->place.bytes);
 		return ACTION_PASS;
 	}
@@ -278,6 +282,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		merge(&scratch->fresh, match, from, to);
 		bpf_map_update_elem(&ttgate_undecided, key, &scratch->fresh, BPF_ANY);
 	}
+	if (stream->by_cookie)
+		remember_cookie(segment, false);
 	count_inline(INLINE_UNDECIDED, scratch->place.bytes);
 	return ACTION_PASS;
 }
@@ -303,8 +309,28 @@ static __always_inline enum action end_banned(const struct frame *frame, struct 
 	return settings->flags & INLINE_BOUNCE ? ACTION_BOUNCE : ACTION_DROP;
 }
 
-/* @banned: what the ban's maps say of the source. */
-static __always_inline enum action inspect(const struct frame *frame, bool banned)
+/*
+ * What cannot be judged, and would reach the server all the same: a fragment's checksum proves
+ * nothing, and its other bytes come in packets without a port.
+ */
+static __always_inline enum action refuse_hidden(const struct place *place, __u32 flags)
+{
+	if (flags & INLINE_DRY_RUN)
+		return ACTION_PASS;
+	if (place->port == BEYOND) {
+		if (flags & INLINE_PASS_UNREAD)
+			return ACTION_PASS;
+		count_inline(INLINE_UNREAD, place->bytes);
+		return ACTION_DROP;
+	}
+	if (flags & INLINE_PASS_FRAGMENTS)
+		return ACTION_PASS;
+	count_inline(INLINE_FRAGMENT, place->bytes);
+	return ACTION_DROP;
+}
+
+/* @banned: what the ban's maps say of the source. @is_plain: make_plain() has been there. */
+static __always_inline enum action inspect(const struct frame *frame, bool banned, bool is_plain)
 {
 	const __u32 zero = 0;
 	const struct inline_settings *settings = bpf_map_lookup_elem(&ttgate_inline, &zero);
@@ -321,10 +347,14 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	segment = &scratch->segment;
 	if (settings->flags & INLINE_DRY_RUN)
 		banned = false;
+	if (scratch->place.is_fragment || scratch->place.port == BEYOND)
+		return banned ? ACTION_DROP : refuse_hidden(&scratch->place, settings->flags);
 	if (read_segment(frame, &scratch->place, segment))
 		return banned ? ACTION_DROP : ACTION_PASS;
 	if (banned)
 		return end_banned(frame, scratch, settings);
+	if (!is_plain && !(settings->flags & INLINE_DRY_RUN) && may_be_ambiguous(segment))
+		return ACTION_PLAIN;
 	if (segment->tcp.flags & TCP_SYN)
 		clear_judged(&segment->ends);
 	if (segment->payload_bytes == 0 || segment->tcp.flags & TCP_RST)
@@ -340,6 +370,12 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	if (!(segment->tcp.flags & TCP_ACK))
 		return ACTION_PASS;
 	find_stream(frame, &scratch->place, segment);
+	if (segment->stream.kind == STREAM_LISTENER && waits_for_socket(segment)) {
+		if (settings->flags & INLINE_DRY_RUN)
+			return ACTION_PASS;
+		count_inline(INLINE_HELD, scratch->place.bytes);
+		return ACTION_DROP;
+	}
 	if (segment->stream.kind == STREAM_NONE || segment->stream.kind == STREAM_LISTENER)
 		count_inline(INLINE_NO_SOCKET, scratch->place.bytes);
 	if (segment->stream.kind != STREAM_OPEN)
@@ -354,7 +390,10 @@ static __always_inline bool is_inspected(const struct place *place)
 	const struct settings *gate = bpf_map_lookup_elem(&ttgate_settings, &zero);
 	struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &zero);
 
-	if (!scratch || !usable(gate) || !guarded(gate, place->port))
+	if (!scratch || !usable(gate))
+		return false;
+	if (!guarded(gate, place->port) && place->port != BEYOND &&
+	    !(place->port == UNPARSED && place->is_fragment))
 		return false;
 	scratch->place = *place;
 	return true;

@@ -19,6 +19,8 @@
 enum inline_flags {
 	INLINE_DRY_RUN = 1 << 0, /* judge and count, ban nobody */
 	INLINE_BOUNCE = 1 << 1, /* answer the packets of those who are banned with RST */
+	INLINE_PASS_FRAGMENTS = 1 << 2, /* unjudged */
+	INLINE_PASS_UNREAD = 1 << 3, /* what lies behind more headers than are read: unjudged */
 };
 
 struct inline_settings {
@@ -46,6 +48,10 @@ enum inline_outcome {
 	INLINE_HELD, /* dropped, and not lost: the client sends it again when it may be judged */
 	INLINE_RESET, /* of somebody banned, made a RST for the server */
 	INLINE_BOUNCED, /* of somebody banned, answered with a RST */
+	INLINE_FRAGMENT, /* the first IP fragment of a TCP segment, dropped */
+	INLINE_UNREAD, /* behind more tags or extension headers than are read, dropped */
+	INLINE_URGENT, /* first bytes, the urgent pointer taken out */
+	INLINE_MPTCP, /* MPTCP's option taken out */
 	INLINE_EVENT_LOST, /* user space was not told: it had not fetched those before */
 	INLINE_OUTCOME_COUNT,
 };
@@ -81,6 +87,12 @@ struct undecided {
 	__u8 bytes[PREFIX_BYTES];
 };
 
+/* Of a connection by SYN cookie, what came with the cookie. */
+struct cookie {
+	__u32 next; /* the sequence number behind it */
+	__u32 has_passed;
+};
+
 #define CHUNK_BYTES 512
 
 /* A TCP segment to a guarded port, and the stream that it belongs to. */
@@ -104,6 +116,9 @@ struct scratch {
 	struct stream_key key;
 	struct undecided fresh;
 	struct inline_event event;
+	struct {
+		volatile __u32 next, blank_end;
+	} walk; /* over a TCP header's options, where the verifier does not follow */
 	__u8 chunk[2 * CHUNK_BYTES];
 };
 
@@ -184,6 +199,7 @@ enum action {
 	ACTION_PASS,
 	ACTION_DROP,
 	ACTION_BOUNCE,
+	ACTION_PLAIN, /* has to be made plain TCP first: plain.h */
 	ACTION_AGAIN, /* not parsed: perhaps when more of it lies in one piece */
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * From a frame's first byte to its source address and TCP port, in bounded steps. Every read
- * is checked against the end; what lies beyond it, or beyond the bounds below, is UNPARSED and
- * left to the kernel. Knows no maps and passes no verdict.
+ * is checked against the end; what lies beyond it is UNPARSED, what lies beyond the bounds below
+ * is BEYOND. Knows no maps and passes no verdict.
  *
  * Packet pointers only ever move by constants: for everything else the verifier wants
  * CAP_PERFMON. What lies at an offset that the packet tells is read through frame.h.
@@ -20,17 +20,26 @@
 #include <bpf/bpf_helpers.h>
 #include "frame.h"
 
-/* An outer 802.1ad and an inner 802.1Q tag, or two of either; switches stack no more. */
+/* 1: the interface's frames begin with the IP header: a tunnel's, for one. */
+const volatile __u32 without_ethernet = 0;
+
+/*
+ * An outer 802.1ad and an inner 802.1Q tag, or two of either; switches stack no more. The kernel
+ * takes off as many as there are, if they carry a priority only.
+ */
 #define VLAN_TAGS 2
 /* RFC 8200 4.1: hop-by-hop, destination, routing, fragment, AH, destination, each once. */
 #define EXTENSION_HEADERS 6
 
 #define IPV4_FRAGMENT_OFFSET 0x1fff
+#define IPV4_MORE_FRAGMENTS 0x2000
 #define IPV6_FRAGMENT_OFFSET 0xfff8
+#define IPV6_MORE_FRAGMENTS 0x0001
 
 /* Instead of a port. */
 #define NO_PORT -1 /* another protocol, or a later fragment */
-#define UNPARSED -2 /* cut off, malformed or beyond the bounds */
+#define UNPARSED -2 /* cut off or malformed: the kernel throws it away */
+#define BEYOND -3 /* behind more headers than are read here: the kernel may find the port */
 
 /* struct ethhdr, but not packed: that would be read byte by byte. */
 struct ethernet_header {
@@ -86,6 +95,7 @@ static __always_inline int parse_ipv4_port(struct frame *frame, __u32 offset,
 {
 	if (ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
 		return NO_PORT;
+	frame->place.is_fragment = (ip->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS)) != 0;
 	frame->place.tcp_offset = offset + ip->ihl * 4;
 	if (ip->ihl == 5)
 		return near_port(ip + 1, frame->end);
@@ -119,6 +129,8 @@ static __always_inline int parse_ipv6_port(struct frame *frame, __u32 offset,
 		if (protocol == IPPROTO_FRAGMENT) {
 			if (header.fragment_offset & bpf_htons(IPV6_FRAGMENT_OFFSET))
 				return NO_PORT;
+			if (header.fragment_offset & bpf_htons(IPV6_MORE_FRAGMENTS))
+				frame->place.is_fragment = true;
 			header.length = 0;
 		}
 		offset += sizeof(header) + header.length * (protocol == IPPROTO_AH ? 4 : 8);
@@ -127,7 +139,7 @@ static __always_inline int parse_ipv6_port(struct frame *frame, __u32 offset,
 		if (protocol == IPPROTO_TCP)
 			return far_port(frame, offset);
 	}
-	return is_extension(protocol) ? UNPARSED : NO_PORT;
+	return is_extension(protocol) ? BEYOND : NO_PORT;
 }
 
 /*
@@ -143,8 +155,20 @@ static __always_inline bool is_neighbour_discovery(const struct ipv6hdr *ip, con
 	       icmp->icmp6_type <= 137;
 }
 
+/* Where no header says what follows: by its version. */
+static __always_inline int parse_version(const struct frame *frame)
+{
+	const __u8 *first = frame->data;
+
+	if ((const void *)(first + 1) > frame->end)
+		return UNPARSED;
+	if (*first >> 4 == 4)
+		return bpf_htons(ETH_P_IP);
+	return *first >> 4 == 6 ? bpf_htons(ETH_P_IPV6) : UNPARSED;
+}
+
 /*
- * The protocol behind Ethernet header and tags in network byte order, or UNPARSED.
+ * The protocol behind Ethernet header and tags in network byte order, or UNPARSED, or BEYOND.
  * @network: where that protocol's header begins. @offset: the same as a number.
  */
 static __always_inline int parse_link(const struct frame *frame, const void **network,
@@ -154,6 +178,11 @@ static __always_inline int parse_link(const struct frame *frame, const void **ne
 	const void *pos = ethernet + 1;
 	__be16 protocol;
 
+	if (without_ethernet) {
+		*network = frame->data;
+		*offset = 0;
+		return parse_version(frame);
+	}
 	*network = pos;
 	*offset = sizeof(*ethernet);
 	if (pos > frame->end)
@@ -177,7 +206,7 @@ static __always_inline int parse_link(const struct frame *frame, const void **ne
 		*offset += sizeof(*tag);
 	}
 	*network = pos;
-	return is_vlan(protocol) ? UNPARSED : protocol;
+	return is_vlan(protocol) ? BEYOND : protocol;
 }
 
 #endif

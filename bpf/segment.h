@@ -144,6 +144,7 @@ static __always_inline void find_stream(const struct frame *frame, const struct 
 	struct tcp_sock *tcp;
 
 	stream->kind = STREAM_NONE;
+	stream->by_cookie = false;
 	if (!socket)
 		return;
 	stream->kind = STREAM_OTHER;

@@ -60,7 +60,7 @@ struct endpoints {
 	struct source destination;
 	__be16 source_port;
 	__be16 destination_port;
-	bool is_ipv4;
+	__u32 is_ipv4; /* a word, so that no byte is without a value: it is a key */
 };
 
 _Static_assert(offsetof(struct endpoints, destination) == sizeof(struct source), "endpoints");
@@ -80,6 +80,7 @@ enum tcp_flags {
 	TCP_SYN = 1 << 1,
 	TCP_RST = 1 << 2,
 	TCP_ACK = 1 << 4,
+	TCP_URG = 1 << 5,
 };
 
 /* linux/bpf.h has these states, and not the one of a handshake that waits for its last ACK. */
@@ -102,6 +103,7 @@ struct stream {
 	__u32 ack_first, ack_last; /* what the peer may acknowledge */
 	/* Jiffies of the handshake's end, while nothing was received; 0: it is about to end. */
 	__u32 since;
+	bool by_cookie;
 };
 
 static __always_inline void read_established(struct stream *stream, struct tcp_sock *tcp)
@@ -158,6 +160,7 @@ static __always_inline void read_cookie(struct stream *stream, __u32 seq, __u32 
 	stream->ack_first = ack;
 	stream->ack_last = ack;
 	stream->since = 0;
+	stream->by_cookie = true;
 	stream->kind = STREAM_OPEN;
 }
 

@@ -56,6 +56,10 @@ function judged({ judged }: Snapshot["kernel"]): (readonly [string, string])[] {
     wouldBan: "would be banned",
     notBanned: "left to user space",
     noSocket: "without a connection",
+    fragment: "in fragments",
+    unread: "behind too many headers",
+    urgent: "with an urgent byte",
+    mptcp: "with MPTCP",
     eventsLost: "not reported",
   };
   const told = Object.entries(judged)

@@ -67,6 +67,9 @@ function requireSense(config: Config, given: RawOptions): void {
   if (config.mode === "proxy" && config.reject === "silent" && !hasMap) {
     fail(`Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`);
   }
+  if (config.mode === "proxy" && config.fragments === "pass") {
+    fail(`Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);
+  }
   if (config.prefilter && !hasMap) {
     fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
   }

@@ -210,6 +210,11 @@ export const options = {
     help: "how connections of banned sources end: reset, or silent: no packet at all, requires -B (default reset, inline silent)",
     schema: z.enum(["reset", "silent"], `expected "reset" or "silent"`).optional(),
   },
+  fragments: {
+    value: "drop|pass",
+    help: "with --mode inline: TCP to the port in IP fragments, which cannot be judged (default drop)",
+    schema: z.enum(["drop", "pass"], `expected "drop" or "pass"`).default("drop"),
+  },
   keep: {
     help: "leave the kernel block in place when ttgate stops; every ban still ends on time",
     reloads: true,

@@ -12,6 +12,12 @@ export function serversOf({
   return mode === "inline" ? [{ host: isWildcard(host) ? "127.0.0.1" : host, port }] : upstream;
 }
 
+/** What a program that judges lets pass unjudged, where it cannot judge. Behind a prefilter the gate judges it. */
+export function unjudged({ mode, fragments }: Pick<Config, "mode" | "fragments">): readonly ("fragments" | "unread")[] {
+  if (mode === "proxy") return ["fragments", "unread"];
+  return fragments === "pass" ? ["fragments"] : [];
+}
+
 /** Whether a program that judges answers the packets of those who are banned with RST. */
 export function bounces({ mode, reject }: Pick<Config, "mode" | "reject">): boolean {
   return (reject ?? (mode === "inline" ? "silent" : "reset")) === "reset";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the configuration to the kernel block, or to the reason why there is none.
 import type { Config } from "../config/options.ts";
-import { bounces } from "../config/servers.ts";
+import { bounces, unjudged } from "../config/servers.ts";
 import { manual } from "../core/bans/reason.ts";
 import type { SignatureTable } from "../core/signature/table.ts";
 import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
@@ -38,7 +38,13 @@ export async function openFence(config: Config, context: FenceContext): Promise<
     inline:
       table === undefined
         ? undefined
-        : { table, banMs: config.timeout, dryRun: config["dry-run"], bounce: bounces(config) },
+        : {
+            table,
+            banMs: config.timeout,
+            dryRun: config["dry-run"],
+            bounce: bounces(config),
+            passes: unjudged(config),
+          },
     reasons: [manual, ...protocols],
     version,
     nowMs,

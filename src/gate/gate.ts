@@ -9,6 +9,7 @@ import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
 import type { Sniffer } from "../core/sniff.ts";
+import { handshakes } from "../kernel/handshake.ts";
 import type { Log } from "../log.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
@@ -108,6 +109,7 @@ export class Gate implements BanFollower {
       upstreams: this.upstreams,
       observer: own ?? parts.observer,
       refused: (client: Client) => parts.refused?.(client),
+      isProven: handshakes(runtime.native),
       reject: (socket: TcpSocket, client: Client) => this.#rejection.end(socket, client),
     };
   }

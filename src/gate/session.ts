@@ -26,6 +26,8 @@ export interface SessionContext {
   readonly upstreams: Upstreams;
   readonly desk: Desk;
   nowMs(): number;
+  /** Whether the client has shown that its address is its own. */
+  isProven(socket: TcpSocket): boolean;
   /** Ends the connection of a source that is or was to be banned. */
   reject(socket: TcpSocket, client: Client): void;
   /** Where first bytes are recorded or judged further. */
@@ -53,6 +55,8 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
+  /** Somebody else may have sent the bytes in its name: they count against nobody. */
+  #isForgeable = false;
   #state: "sniffing" | "connecting" | "relaying" | "over" = "sniffing";
   #relay: Relay | undefined;
   #upstream: Upstream | undefined;
@@ -120,6 +124,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
 
   /** The only way out of sniffing. */
   #settle(decision: Verdict): void {
+    if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.#socket);
     if (decision.kind === "hold") return;
     const { counters, sessions, desk } = this.#context;
     sessions.decided(this, this.#deadlineMs);
@@ -132,6 +137,11 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
       case "ban":
         counters.foreign++;
         this.#turnedAway(false);
+        if (this.#isForgeable) {
+          this.#finish();
+          this.#socket.reset();
+          return;
+        }
         // The ban first, the end second: when the source hears of it, its next packet is dropped already.
         if (desk.ban(this.client, this.#endedFor(decision.protocol)) === "spared") counters.spared++;
         this.#context.reject(this.#socket, this.client);
@@ -166,7 +176,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   }
 
   #turnedAway(isSilent: boolean): void {
-    if (this.#heldBytes === 0) return;
+    if (this.#heldBytes === 0 || this.#isForgeable) return;
     this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isSilent);
   }
 

@@ -38,6 +38,10 @@ export const libcSymbols = {
   send: [["i32", "buf", "u64", "i32"], "i64"],
   // ssize_t recv(int fd, void *data, size_t size, int flags)
   recv: [["i32", "buf", "u64", "i32"], "i64"],
+  // int ioctl(int fd, unsigned long request, ...), with one pointer
+  ioctl: [["i32", "u64", "buf"], "i32"],
+  // int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+  getsockopt: [["i32", "i32", "i32", "buf", "buf"], "i32"],
   // int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
   setsockopt: [["i32", "i32", "i32", "buf", "u32"], "i32"],
   // int chown(const char *path, uid_t owner, gid_t group)

@@ -123,6 +123,14 @@ export interface JudgedSnapshot {
   readonly reset: number;
   /** Of somebody banned, answered with a RST. */
   readonly bounced: number;
+  /** IP fragments, dropped. */
+  readonly fragment: number;
+  /** Behind more tags or extension headers than are read, dropped. */
+  readonly unread: number;
+  /** First bytes whose urgent pointer was taken out. */
+  readonly urgent: number;
+  /** Segments whose MPTCP option was taken out. */
+  readonly mptcp: number;
   /** Decisions that user space was not told of. */
   readonly eventsLost: number;
 }

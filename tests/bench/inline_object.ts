@@ -53,7 +53,7 @@ export function loadGateWay(libraries: Libraries, gate: GateObject, way: Way, op
 function beginJudge(libraries: Libraries, object: BpfObject, { dryRun = false }: LoadOptions): InlineJudge {
   const programs = { mapFd: (name: string) => object.mapFd(name), beginFd: object.programFd(inlineBegin) };
   const table = loadSignatureTable("tapetrack");
-  const options = { table, banMs: 600_000, dryRun, bounce: false, ipv6PrefixBits: 64 };
+  const options = { table, banMs: 600_000, dryRun, bounce: false, passes: [], ipv6PrefixBits: 64 };
   const judge = new InlineJudge(libraries, programs, options);
   judge.begin();
   return judge;

@@ -40,7 +40,11 @@ describeWith("root")("bounced packets", () => {
 
   const judge = (bounce: boolean, dryRun = false) => {
     const table = loadSignatureTable("tapetrack");
-    new InlineJudge(libraries, programs, { ...{ table, bounce, dryRun }, banMs: 60_000, ipv6PrefixBits: 64 }).begin();
+    new InlineJudge(libraries, programs, {
+      ...{ table, bounce, dryRun, passes: [] },
+      banMs: 60_000,
+      ipv6PrefixBits: 64,
+    }).begin();
   };
   const ban = (address: string) => {
     const key = nativeBytes(16);
@@ -66,7 +70,7 @@ describeWith("root")("bounced packets", () => {
 
   const send = (ends: Ends, fields: Partial<TcpFields>, wrapping?: Wrapping) => {
     const frame = tcpFrame(ends, { seq: 0xffff_fff5, ack: 0x8123_4567, flags: ack, ...fields }, wrapping);
-    return runProgram(libraries, programs.xdpFd, frame);
+    return runProgram(libraries, programs.xdpFd("ethernet"), frame);
   };
 
   const bytes = new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n");
@@ -123,7 +127,7 @@ describeWith("root")("bounced packets", () => {
     test(`${family}: others pass as they are`, () => {
       const source = family === "IPv4" ? "203.0.113.10" : "2001:db8:0:1::7";
       const frame = tcpFrame({ ...ends, source }, { seq: 1, ack: 2, flags: ack, bytes });
-      const result = runProgram(libraries, programs.xdpFd, frame);
+      const result = runProgram(libraries, programs.xdpFd("ethernet"), frame);
       expect(result.verdict).toBe(xdpPass);
       expect(result.frame).toEqual(frame);
     });

@@ -82,6 +82,7 @@ const good: readonly Row[] = [
   row("never-ban", "none", "none"),
   row("scope", "host", "host"),
   row("reject", "reset", "reset"),
+  row("fragments", "drop", "drop"),
   row("status", "off", { kind: "off" }),
   row("status", "unix:/run/ttgate/status", { kind: "unix", path: "/run/ttgate/status" }),
   row("status", "[::1]:9500", { kind: "tcp", host: "::1", port: 9500 }),
@@ -153,6 +154,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["status-host", '"http://gate.example"', "expected a host name or an IP address"],
   ["status-host", '"1.2.3"', "expected a host name or an IP address"],
   ["reject", '"rst"', 'expected "reset" or "silent"'],
+  ["fragments", '"keep"', 'expected "drop" or "pass"'],
   ["dry-run", '"yes"', "expected true or false"],
   ["prefilter", '"yes"', "expected true or false"],
   ["keep", "1", "expected true or false"],
@@ -246,6 +248,7 @@ describe("precedence", () => {
       status: { kind: "tcp", host: "127.0.0.1", port: 9500 },
       "status-host": [],
       "dry-run": false,
+      fragments: "drop",
       keep: false,
       "first-packet": 10_000,
       "greeting-pause": 300,
@@ -279,6 +282,10 @@ describe("precedence", () => {
     expect(byFlags("--reject", "silent", "-B", "m").reject).toBe("silent");
     expect(byFlags("--reject", "reset").reject).toBe("reset");
     expect(byFlags().reject).toBeUndefined();
+    expect(failureOf(() => byFlags("--fragments", "pass")).message).toStartWith(
+      `Invalid --fragments "pass" with --mode`,
+    );
+    expect(byFlags("-m", "inline", "-B", "m", "--fragments", "pass").fragments).toBe("pass");
   });
 
   test("a flag wins over the file, the file over the default; a list is replaced, not added to", () => {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { friendly, hostile, InlineBed, requireVerdicts } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import type { ConnectOptions, RawConnection, SegmentOptions } from "../harness/raw_tcp.ts";
-import { ack, fin, psh, urg } from "../harness/tcp_frame.ts";
+import { ack, fin, psh } from "../harness/tcp_frame.ts";
 
 setDefaultTimeout(30_000);
 
@@ -170,16 +170,5 @@ describeWith("namespaces", "executable")("the first bytes", () => {
 
   test("of friends are never held, and the kernel alone banned the strangers", () => {
     expect(bed.counts()).toMatchObject({ held: 0, not_banned: 0, spared: 0, event_lost: 0, older: 0 });
-  });
-
-  test("with an urgent byte are judged with it", async () => {
-    const friend = await bed.clients.connect(bed.nextIpv4());
-    friend.send({ bytes: friendly, flags: ack | urg | psh, urgent: friendly.length });
-    // The urgent byte is none of the stream's.
-    await bed.sink.got(friend.name, friendly.slice(0, -1));
-    const stranger = await bed.clients.connect(bed.nextIpv4());
-    stranger.send({ bytes: hostile, flags: ack | urg | psh, urgent: 1 });
-    await bed.gate.banned(stranger.ends.source);
-    expect(bed.sink.of(stranger.name).data).toBe("");
   });
 });

@@ -7,7 +7,7 @@ import type { Network } from "./netns.ts";
 import { TempDir } from "./temp_dir.ts";
 
 /** It is pinned beside the map, and goes with it. @throws Error with what a tool said. */
-export async function attachForeign(network: Network, map: BlockMap): Promise<void> {
+export async function attachForeign(network: Pick<Network, "gate" | "device">, map: BlockMap): Promise<void> {
   using directory = new TempDir();
   const object = directory.file("foreign.o");
   const multiarch = (await run(["gcc", "-print-multiarch"])).stdout.trim();

@@ -25,6 +25,8 @@ export interface BedOptions {
   readonly sink?: readonly ("fastopen" | "defer" | "mptcp")[];
   readonly gate?: readonly string[];
   readonly sysctl?: readonly string[];
+  /** The clients are behind a tunnel, whose frames have no Ethernet header. */
+  readonly tunnel?: boolean;
   /** Before the gate is there. */
   readonly before?: (bed: Pick<InlineBed, "network" | "clients" | "sink" | "map">) => Promise<void>;
 }
@@ -59,7 +61,7 @@ export class InlineBed implements AsyncDisposable {
     const map = stack.use(new BlockMap());
     for (const setting of options.sysctl ?? []) await sysctl(network.gate, setting);
     const sink = stack.use(await Sink.start(network.gate, ...(options.sink ?? [])));
-    const clients = stack.use(await RawClients.open(network));
+    const clients = stack.use(await RawClients.open(network, tunnelOf(options)));
     await options.before?.({ network, clients, sink, map });
     const gate = await startGate(network, map, options);
     return new InlineBed(stack.move(), { network, sink, clients, gate, map }, options);
@@ -76,7 +78,7 @@ export class InlineBed implements AsyncDisposable {
 
   /** What the program counted so far. */
   counts(): Counts {
-    return inlineCounts(this.network.gate, this.network.device);
+    return inlineCounts(this.network.gate, tunnelOf(this.#options) ?? this.network.device);
   }
 
   /** Waits until a counter has gone up by so much. */
@@ -116,8 +118,12 @@ export class InlineBed implements AsyncDisposable {
   }
 }
 
+function tunnelOf({ tunnel }: BedOptions): string | undefined {
+  return tunnel === true ? "ttgtun0" : undefined;
+}
+
 function startGate(network: Network, map: BlockMap, options: BedOptions): Promise<RunningGate> {
-  const args = ["--mode", "inline", "-B", map.name, "-l", "5000", "-i", network.device];
+  const args = ["--mode", "inline", "-B", map.name, "-l", "5000", "-i", tunnelOf(options) ?? network.device];
   return RunningGate.start([...args, ...(options.gate ?? [])], { namespace: network.gate });
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Clients whose every segment a test chooses: addresses that no interface has, so that no kernel answers
-// for them, on a network card of its own (wire.c).
+// for them, on a network card of its own (wire.c), or behind a tunnel without Ethernet headers (tun.c).
 import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { Child } from "./child.ts";
@@ -8,6 +8,7 @@ import { ip, type Network } from "./netns.ts";
 import {
   ack,
   type Ends,
+  joined,
   optionOf,
   psh,
   type ReadSegment,
@@ -32,6 +33,7 @@ export function compileC(name: string, directory: TempDir): string {
 /** How many clients of each family there can be. */
 const strangerCount = 250;
 const clientMac = Uint8Array.of(2, 0, 0, 0, 0, 2);
+const ethernetBytes = 14;
 
 export class RawClients implements AsyncDisposable {
   readonly received: ReadSegment[] = [];
@@ -39,38 +41,58 @@ export class RawClients implements AsyncDisposable {
   readonly #directory: TempDir;
   readonly #network: Network;
   readonly #gateMac: Uint8Array;
+  readonly #tunnel: string | undefined;
+  /** What the addresses of all begin with: 10.N.0.0/16 and fdN::/32. */
+  readonly #site: number;
   #read = 0;
   #nextPort = 20_000;
 
-  private constructor(network: Network) {
+  private constructor(network: Network, tunnel: string | undefined) {
     this.#network = network;
+    this.#tunnel = tunnel;
+    this.#site = tunnel === undefined ? 77 : 79;
     this.#directory = new TempDir();
     const [link] = JSON.parse(ip("-n", network.gate, "-j", "link", "show", network.device)) as [{ address: string }];
     this.#gateMac = Uint8Array.fromHex(link.address.replaceAll(":", ""));
     introduce(network);
-    const wire = compileC("wire", this.#directory);
-    this.#child = new Child([wire, network.clientDevice], { namespace: network.client, holdInput: true });
+    const argv = tunnel === undefined ? ["wire", network.clientDevice] : ["tun", tunnel];
+    const namespace = tunnel === undefined ? network.client : network.gate;
+    const [program = "", device = ""] = argv;
+    this.#child = new Child([compileC(program, this.#directory), device], { namespace, holdInput: true });
   }
 
-  static async open(network: Network): Promise<RawClients> {
-    const clients = new RawClients(network);
+  /** @param tunnel the name of a device to be made in the gate's namespace, for clients behind it. */
+  static async open(network: Network, tunnel?: string): Promise<RawClients> {
+    const clients = new RawClients(network, tunnel);
     await clients.#child.said(/^ready\n/);
     clients.#read = "ready\n".length;
+    if (tunnel !== undefined) clients.#address(tunnel);
     return clients;
+  }
+
+  #address(tunnel: string): void {
+    ip("-n", this.#network.gate, "address", "add", `${this.#gate(false)}/16`, "dev", tunnel);
+    ip("-n", this.#network.gate, "address", "add", `${this.#gate(true)}/32`, "dev", tunnel, "nodad");
+    ip("-n", this.#network.gate, "link", "set", tunnel, "up");
+  }
+
+  /** The gate's address. */
+  #gate(isIpv6: boolean): string {
+    return isIpv6 ? `fd${this.#site}::1` : `10.${this.#site}.0.1`;
   }
 
   /** `number` from 1 to 250. */
   ipv4(number: number): string {
-    return `10.77.2.${number}`;
+    return `10.${this.#site}.2.${number}`;
   }
 
   /** Each in a /64 of its own, in which ::3 is a neighbour. */
   ipv6(number: number): string {
-    return `fd77:0:${(0x1000 + number).toString(16)}::2`;
+    return `fd${this.#site}:0:${(0x1000 + number).toString(16)}::2`;
   }
 
   ends(source: string, sourcePort = this.#nextPort++): Ends {
-    const destination = source.includes(":") ? this.#network.gateIpv6 : this.#network.gateIpv4;
+    const destination = this.#gate(source.includes(":"));
     return {
       sourceMac: clientMac,
       destinationMac: this.#gateMac,
@@ -82,7 +104,8 @@ export class RawClients implements AsyncDisposable {
   }
 
   sendFrames(...frames: readonly Uint8Array[]): void {
-    this.#child.send(frames.map((frame) => `${frame.toHex()}\n`).join(""));
+    const sent = this.#tunnel === undefined ? frames : frames.map((frame) => frame.subarray(ethernetBytes));
+    this.#child.send(sent.map((bytes) => `${bytes.toHex()}\n`).join(""));
   }
 
   /** Waits for a segment of the server. */
@@ -102,7 +125,8 @@ export class RawClients implements AsyncDisposable {
   read(): void {
     const text = this.#child.stdout;
     for (let end = text.indexOf("\n", this.#read); end >= 0; end = text.indexOf("\n", this.#read)) {
-      const segment = readTcp(Uint8Array.fromHex(text.slice(this.#read, end)));
+      const bytes = Uint8Array.fromHex(text.slice(this.#read, end));
+      const segment = readTcp(this.#tunnel === undefined ? bytes : inEthernet(bytes));
       if (segment !== undefined) this.received.push(segment);
       this.#read = end + 1;
     }
@@ -121,6 +145,12 @@ export class RawClients implements AsyncDisposable {
     await this.#child[Symbol.asyncDispose]();
     this.#directory[Symbol.dispose]();
   }
+}
+
+/** As readTcp() wants it. */
+function inEthernet(packet: Uint8Array): Uint8Array {
+  const etherType = packet[0] === undefined || packet[0] >> 4 === 4 ? [0x08, 0x00] : [0x86, 0xdd];
+  return joined(new Uint8Array(ethernetBytes - 2), etherType, packet);
 }
 
 /** The gate's host knows where they are: nobody would answer when it asks. */
@@ -214,10 +244,9 @@ export class RawConnection {
   }
 
   frame({ at = 0, bytes = new Uint8Array(), flags, ...rest }: SegmentOptions): Uint8Array {
-    const { seq, ack: acknowledged, vlans, ipv4OptionBytes, ipv6Extensions, padding, ...fields } = rest;
-    const wrapping = Object.fromEntries(
-      Object.entries({ vlans, ipv4OptionBytes, ipv6Extensions, padding }).filter(([, value]) => value !== undefined),
-    ) as Wrapping;
+    const { seq, ack: acknowledged, vlans, serviceTag, ipv4OptionBytes, ipv6Extensions, padding, ...fields } = rest;
+    const given = Object.entries({ vlans, serviceTag, ipv4OptionBytes, ipv6Extensions, padding });
+    const wrapping = Object.fromEntries(given.filter(([, value]) => value !== undefined)) as Wrapping;
     const segment: TcpFields = {
       ...fields,
       bytes,

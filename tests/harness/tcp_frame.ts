@@ -36,6 +36,8 @@ export interface TcpFields {
 export interface Wrapping {
   /** VLAN ids, the outermost first. */
   readonly vlans?: readonly number[];
+  /** The outermost tag is one of 802.1ad. */
+  readonly serviceTag?: boolean;
   /** No-operations in the IPv4 header, a multiple of 4 bytes. */
   readonly ipv4OptionBytes?: number;
   /** Headers of destination options, 8 bytes each. */
@@ -45,6 +47,7 @@ export interface Wrapping {
 }
 
 const etherVlan = 0x8100;
+const etherServiceVlan = 0x88a8;
 const destinationOptions = 60;
 const tcpProtocol = 6;
 
@@ -53,7 +56,10 @@ export function tcpFrame(ends: Ends, fields: TcpFields, wrapping: Wrapping = {})
   const network = isIpv4(requirePrefix(ends.source))
     ? ipv4Packet(ends, segment, wrapping.ipv4OptionBytes ?? 0)
     : ipv6Packet(ends, segment, wrapping.ipv6Extensions ?? 0);
-  const tags = (wrapping.vlans ?? []).flatMap((id) => [etherVlan >> 8, etherVlan & 0xff, id >> 8, id & 0xff]);
+  const tags = (wrapping.vlans ?? []).flatMap((id, index) => {
+    const type = index === 0 && wrapping.serviceTag === true ? etherServiceVlan : etherVlan;
+    return [type >> 8, type & 0xff, id >> 8, id & 0xff];
+  });
   const etherType = network[0] === 0x60 ? [0x86, 0xdd] : [0x08, 0x00];
   return joined(ends.destinationMac, ends.sourceMac, tags, etherType, network, wrapping.padding ?? []);
 }

@@ -5,6 +5,7 @@ import { Failure } from "../../failure.ts";
 import { type BpfObject, loadObject, type ObjectPlan } from "../../kernel/bpf_object.ts";
 import { KernelError } from "../../kernel/errno.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
+import type { LinkHeader } from "../../kernel/link_header.ts";
 import type { NativeBuffer } from "../../runtime/types.ts";
 import { inlineStructBytes } from "./inline/inline_layout.ts";
 import { type InlineMap, inlineMaps } from "./inline/inline_maps.ts";
@@ -53,11 +54,12 @@ export async function embeddedObject(kind: ObjectKind): Promise<GateObject> {
 
 export interface GatePrograms extends Disposable {
   mapFd(name: OwnMap | InlineMap | typeof ipv4Map): number;
-  readonly xdpFd: number;
+  /** Those for other interfaces than Ethernet are loaded when first asked for. @throws KernelError */
+  xdpFd(header: LinkHeader): number;
   /** Marks the beginning of judging. Of the inline object only. */
   readonly beginFd: number;
   /** Loaded when it is first asked for: the verifier takes its time. @throws KernelError */
-  tcFd(): number;
+  tcFd(header: LinkHeader): number;
 }
 
 /** @throws Failure without privilege, KernelError with the verifier's words otherwise. */
@@ -77,12 +79,16 @@ export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps
       programs,
       constants: { ipv4_value_size: ipv4ValueSize, ...constants },
     });
+  /** As the kernel takes it. */
+  let way: (typeof waysToRead)[number] = waysToRead[0];
   const xdp = explained(libraries, kind, () => {
     let refusal: unknown;
-    for (const { flags, constants } of waysToRead) {
+    for (const tried of waysToRead) {
+      const { flags, constants } = tried;
       // What the kernel knows of its sockets takes CAP_PERFMON anyway.
       if (isInline && constants.without_perfmon === 1) continue;
       try {
+        way = tried;
         return load(maps.own, { [gateXdp]: flags, ...(isInline ? { [inlineBegin]: 0 } : {}) }, constants);
       } catch (error) {
         if (!(error instanceof KernelError) || !nextWay.has(error.code)) throw error;
@@ -91,19 +97,27 @@ export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps
     }
     throw refusal;
   });
-  let tc: BpfObject | undefined;
+  /** Over the same maps, by name and header. */
+  const others = new Map<string, BpfObject>();
+  const other = (name: string, header: LinkHeader, flags: number, constants: ObjectPlan["constants"]): number => {
+    const key = `${name} ${header}`;
+    const shared = () => Object.fromEntries(create.map((map) => [map, xdp.mapFd(map)]));
+    const withoutEthernet = header === "none" ? 1 : 0;
+    const object =
+      others.get(key) ?? load(shared(), { [name]: flags }, { ...constants, without_ethernet: withoutEthernet });
+    others.set(key, object);
+    return object.programFd(name);
+  };
   const programs: GatePrograms = {
     mapFd: (name) => xdp.mapFd(name),
-    xdpFd: xdp.programFd(gateXdp),
+    xdpFd: (header) =>
+      header === "ethernet" ? xdp.programFd(gateXdp) : other(gateXdp, header, way.flags, way.constants),
     get beginFd() {
       return xdp.programFd(inlineBegin);
     },
-    tcFd() {
-      tc ??= load(Object.fromEntries(create.map((name) => [name, xdp.mapFd(name)])), { [gateTc]: 0 });
-      return tc.programFd(gateTc);
-    },
+    tcFd: (header) => other(gateTc, header, 0, {}),
     [Symbol.dispose]() {
-      tc?.[Symbol.dispose]();
+      for (const object of others.values()) object[Symbol.dispose]();
       xdp[Symbol.dispose]();
     },
   };

@@ -4,6 +4,7 @@
 // somebody took our program off, is guarded again with the next tick.
 import { errnoName, KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
+import { type LinkHeader, linkKind } from "../../../kernel/link_header.ts";
 import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
 import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
@@ -29,10 +30,18 @@ export interface GuardOptions {
   readonly log: Log;
 }
 
+/** The program that judges an interface's packets. */
+export interface LiveProgram {
+  readonly hook: "xdp" | "tc";
+  readonly programFd: number;
+  readonly header: LinkHeader;
+}
+
 export class InterfaceGuard {
   readonly name: string;
   readonly #options: GuardOptions;
   #attachment: Attachment | undefined;
+  #header: LinkHeader = "ethernet";
   #reason: string | undefined;
   /** Another program was in the place of XDP when last tried. */
   #isOccupied = false;
@@ -52,14 +61,14 @@ export class InterfaceGuard {
   }
 
   /** The program that judges this interface's packets now, or in words why it is not ours. */
-  live(): { readonly hook: "xdp" | "tc"; readonly programFd: number } | string | undefined {
+  live(): LiveProgram | string | undefined {
     const { libraries, programs } = this.#options;
     const attachment = this.#attachment;
     if (attachment === undefined) return undefined;
     const hook = attachment.mode === "tc" ? "tc" : "xdp";
-    const programFd = hook === "tc" ? programs.tcFd() : programs.xdpFd;
+    const programFd = hook === "tc" ? programs.tcFd(this.#header) : programs.xdpFd(this.#header);
     const id = attachment.programId();
-    if (id === readProgram(libraries, programFd).id) return { hook, programFd };
+    if (id === readProgram(libraries, programFd).id) return { hook, programFd, header: this.#header };
     const found = id === undefined ? "nothing" : describeProgram(libraries, id);
     return `interface "${this.name}": ${found} is in the place of ttgate's program`;
   }
@@ -75,7 +84,14 @@ export class InterfaceGuard {
       this.#reason = interfaceMissing;
       return;
     }
-    const place = { libraries, programs, interfaceName: this.name, ifindex, pinPath: pinPrefix + ifindex, log };
+    const { type, header } = linkKind(libraries, this.name);
+    if (header === undefined) {
+      this.#reason = `its frames begin with headers that are not read here (hardware type ${type})`;
+      this.#report();
+      return;
+    }
+    this.#header = header;
+    const place = { libraries, programs, interfaceName: this.name, ifindex, header, pinPath: pinPrefix + ifindex, log };
     this.#attachment = takeOverLink(place);
     const mode = this.#attachment?.mode;
     if (mode === undefined) this.#climbDown(place);
@@ -115,7 +131,8 @@ export class InterfaceGuard {
     this.#triedMs = nowMs;
     const { libraries, programs, pinPrefix, log } = this.#options;
     if (queryXdp(libraries, ifindex).programId !== 0) return false;
-    const place = { libraries, programs, interfaceName: this.name, ifindex, pinPath: pinPrefix + ifindex, log };
+    const header = this.#header;
+    const place = { libraries, programs, interfaceName: this.name, ifindex, header, pinPath: pinPrefix + ifindex, log };
     before?.dropPin();
     for (const step of ["native", "generic"] as const) {
       const made = this.#try(place, step);
@@ -167,7 +184,7 @@ export class InterfaceGuard {
     const { libraries, programs, filterHandle } = this.#options;
     try {
       if (step !== "clsact") return attachLink(place, step);
-      return new FilterAttachment(libraries, place.ifindex, filterHandle, programs.tcFd());
+      return new FilterAttachment(libraries, place.ifindex, filterHandle, programs.tcFd(place.header));
     } catch (error) {
       if (error instanceof KernelError) return -error.errno;
       throw error;

@@ -7,6 +7,7 @@ import { closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts
 import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
 import { access } from "../../../kernel/files.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
+import type { LinkHeader } from "../../../kernel/link_header.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { type LinkInfo, queryXdp, readLinkInfo } from "../../../kernel/xdp_query.ts";
 import type { Log } from "../../../log.ts";
@@ -29,6 +30,8 @@ export interface LinkPlace {
   readonly programs: GatePrograms;
   readonly interfaceName: string;
   readonly ifindex: number;
+  /** What its frames begin with. */
+  readonly header: LinkHeader;
   readonly pinPath: string;
   readonly log: Log;
 }
@@ -116,15 +119,15 @@ export function attachLink(place: LinkPlace, step: Exclude<AttachStep, "clsact">
   }
 }
 
-function createLink({ libraries, programs, ifindex }: LinkPlace, step: Exclude<AttachStep, "clsact">): number {
+function createLink({ libraries, programs, ifindex, header }: LinkPlace, step: Exclude<AttachStep, "clsact">): number {
   const { bpf } = libraries;
-  if (step === "tcx") return bpf.bpf_link_create(programs.tcFd(), ifindex, attachTcxIngress, null);
+  if (step === "tcx") return bpf.bpf_link_create(programs.tcFd(header), ifindex, attachTcxIngress, null);
   // struct bpf_link_create_opts {size_t sz; __u32 flags; ...}
   const options = nativeBytes(64);
   const view = new DataView(options.buffer);
   view.setBigUint64(0, 64n, true);
   view.setUint32(8, step === "native" ? xdpDrvMode : xdpSkbMode, true);
-  return bpf.bpf_link_create(programs.xdpFd, ifindex, attachXdp, options);
+  return bpf.bpf_link_create(programs.xdpFd(header), ifindex, attachXdp, options);
 }
 
 /**
@@ -151,12 +154,12 @@ function inTheWay(path: string, state: string): Failure {
 }
 
 function updateLink(place: LinkPlace, found: Pin): LinkAttachment | undefined {
-  const { libraries, programs, ifindex, pinPath, interfaceName, log } = place;
+  const { libraries, programs, ifindex, header, pinPath, interfaceName, log } = place;
   if (found.kind !== "link") throw inTheWay(pinPath, `is a ${found.kind}, not a link of ttgate`);
   const link = readLinkInfo(libraries, found.fd);
   if (link.kind === "other") throw inTheWay(pinPath, "is a link of another kind");
   requireOurs(place, link);
-  const programFd = link.kind === "xdp" ? programs.xdpFd : programs.tcFd();
+  const programFd = link.kind === "xdp" ? programs.xdpFd(header) : programs.tcFd(header);
   const result = link.ifindex === 0 ? enolink : libraries.bpf.bpf_link_update(found.fd, programFd, null);
   if (result === enolink) {
     unpin(libraries, pinPath);

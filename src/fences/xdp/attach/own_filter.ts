@@ -21,7 +21,7 @@ import { tcpFrame } from "../proof/frames.ts";
 import { prove } from "../proof/proof.ts";
 import { drops, wouldDrop } from "../proof/test_run.ts";
 import type { GuardedPlace } from "./attachment.ts";
-import type { InterfaceGuard } from "./interface_guard.ts";
+import type { InterfaceGuard, LiveProgram } from "./interface_guard.ts";
 import type { KernelAnswer, PacketFilter } from "./packet_filter.ts";
 
 const proofMs = 60_000;
@@ -97,7 +97,8 @@ export class OwnFilter implements PacketFilter {
         const answer = guard.live();
         if (answer === undefined || typeof answer === "string") return answer;
         const { scope, ports, ipv6PrefixBits } = options;
-        const question = { stores, scope, ports, ipv6PrefixBits, nowMs };
+        const judges = options.inline !== undefined;
+        const question = { stores, scope, ports, ipv6PrefixBits, nowMs, judges, header: answer.header };
         const wrong = prove({ ...question, drops: (frame) => this.#drops(answer, frame, drops) });
         return wrong === undefined ? undefined : `interface "${guard.name}": ${wrong}`;
       })
@@ -112,16 +113,13 @@ export class OwnFilter implements PacketFilter {
       const live = guard.live();
       const destinationPort = this.#parts.options.ports[0];
       if (live === undefined || typeof live === "string" || destinationPort === undefined) continue;
-      return this.#drops(live, tcpFrame(source, { destinationPort }), wouldDrop) ? "drop" : "pass";
+      const frame = tcpFrame(source, { destinationPort, header: live.header });
+      return this.#drops(live, frame, wouldDrop) ? "drop" : "pass";
     }
     return undefined;
   }
 
-  #drops(
-    { programFd, hook }: { readonly hook: "xdp" | "tc"; readonly programFd: number },
-    frame: NativeBuffer,
-    run: typeof drops,
-  ): boolean {
+  #drops({ programFd, hook }: LiveProgram, frame: NativeBuffer, run: typeof drops): boolean {
     const dropped = run(this.#parts.libraries, programFd, hook, frame);
     if (dropped) {
       this.#synthetic.packets++;

@@ -11,6 +11,7 @@ import { indexKey, readCounter } from "../maps/counters.ts";
 import { structBytes, writeCidrKey } from "../maps/layout.ts";
 import { runOnce } from "../proof/test_run.ts";
 import {
+  type HiddenKind,
   type InlineEvent,
   type InlineOutcome,
   type InlineSettings,
@@ -38,6 +39,8 @@ export interface InlineOptions {
   readonly banMs: number;
   readonly dryRun: boolean;
   readonly bounce: boolean;
+  /** What of that which cannot be judged passes; the rest is dropped. */
+  readonly passes: readonly HiddenKind[];
   readonly ipv6PrefixBits: number;
 }
 
@@ -79,8 +82,8 @@ export class InlineJudge {
     this.#counters = openMap(libraries, programs.mapFd("ttgate_inline_counters"));
     this.#undecided = openMap(libraries, programs.mapFd("ttgate_undecided"));
     this.#welcome = openMap(libraries, programs.mapFd("ttgate_welcome"));
-    const { banMs, dryRun, bounce, table } = options;
-    this.#settings = { banMs, dryRun, bounce, since: 0n, table: 0, generation: 0 };
+    const { banMs, dryRun, bounce, passes, table } = options;
+    this.#settings = { banMs, dryRun, bounce, passes, since: 0n, table: 0, generation: 0 };
     this.#putTable(table);
     // IPv4 lies in ::/64 as well: what is said of that is not said of IPv4.
     this.#putNever(everyIpv4, mayBeBanned);

@@ -26,6 +26,10 @@ export const inlineOutcomes = [
   "held",
   "reset",
   "bounced",
+  "fragment",
+  "unread",
+  "urgent",
+  "mptcp",
   "event_lost",
 ] as const;
 export type InlineOutcome = (typeof inlineOutcomes)[number];
@@ -38,11 +42,17 @@ export const neighbourNeverBanned = 2;
 /** enum inline_flags of bpf/inline_maps.h. */
 const dryRunFlag = 1;
 const bounceFlag = 2;
+const passFlags = { fragments: 4, unread: 8 } as const;
+
+/** Packets that cannot be judged: fragments, and what lies behind more headers than are read. */
+export type HiddenKind = keyof typeof passFlags;
 
 export interface InlineSettings {
   readonly dryRun: boolean;
   /** Answers the packets of those who are banned with RST. */
   readonly bounce: boolean;
+  /** What of that which cannot be judged passes. */
+  readonly passes: readonly HiddenKind[];
   /** Which of the two tables is valid. */
   readonly table: number;
   /** How long a ban lasts. */
@@ -57,11 +67,16 @@ export function writeInlineSettings(settings: InlineSettings, value: NativeBuffe
   const view = new DataView(value.buffer, value.byteOffset);
   view.setUint32(0, inlineMagic, true);
   view.setUint32(4, inlineLayout, true);
-  view.setUint32(8, (settings.dryRun ? dryRunFlag : 0) | (settings.bounce ? bounceFlag : 0), true);
+  view.setUint32(8, flagsOf(settings), true);
   view.setUint32(12, settings.table, true);
   view.setBigUint64(16, BigInt(Math.round(settings.banMs)) * 1_000_000n, true);
   view.setBigUint64(24, settings.since, true);
   view.setUint32(32, settings.generation, true);
+}
+
+function flagsOf({ dryRun, bounce, passes }: InlineSettings): number {
+  const flags = passes.map((kind) => passFlags[kind]);
+  return [...flags, dryRun ? dryRunFlag : 0, bounce ? bounceFlag : 0].reduce((all, flag) => all | flag, 0);
 }
 
 export function readSince(value: NativeBuffer): bigint {

@@ -7,6 +7,7 @@ export const inlineMaps = [
   "ttgate_tables",
   "ttgate_undecided",
   "ttgate_welcome",
+  "ttgate_cookies",
   "ttgate_never_ban",
   "ttgate_events",
   "ttgate_inline_counters",

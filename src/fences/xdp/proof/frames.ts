@@ -2,11 +2,13 @@
 // Frames that no card ever sent: a TCP segment from a given source in the wrappings in which real ones
 // come. For the kernel's test run only, so checksums are left out.
 import { isIpv4, type Prefix } from "../../../core/address.ts";
+import type { LinkHeader } from "../../../kernel/link_header.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 
 export interface FrameShape {
   readonly destinationPort: number;
+  readonly header?: LinkHeader;
   /** 802.1Q alone, or with 802.1ad around it. */
   readonly vlanTags?: 0 | 1 | 2;
   /** A fragment has the TCP header only if it is the first one. */
@@ -32,7 +34,7 @@ const sourcePort = 40_000;
 /** @param source its first address is the frame's source. */
 export function tcpFrame(source: Prefix, shape: FrameShape): NativeBuffer {
   const ipv4 = isIpv4(source);
-  const parts = [ethernet(ipv4 ? etherIpv4 : etherIpv6, shape.vlanTags ?? 0)];
+  const parts = shape.header === "none" ? [] : [ethernet(ipv4 ? etherIpv4 : etherIpv6, shape.vlanTags ?? 0)];
   parts.push(...(ipv4 ? ipv4Header(source, shape) : ipv6Headers(source, shape)), tcpHeader(shape));
   const frame = nativeBytes(parts.reduce((length, part) => length + part.length, 0));
   let offset = 0;

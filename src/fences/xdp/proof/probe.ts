@@ -197,7 +197,7 @@ function container({ libc }: Libraries): ProbeFinding | undefined {
 function program(libraries: Libraries, object: GateObject): ProbeFinding {
   try {
     using loaded = loadGate(libraries, object, { flavour: { kind: "own" }, ipv4Fd: undefined, own: {} });
-    loaded.tcFd();
+    loaded.tcFd("ethernet");
     const judging = object.kind === "inline" ? ", which judge first bytes" : "";
     const found = `the kernel takes the XDP and the tc program${judging}`;
     return { name: "program", state: "good", found, remedy: null };

@@ -3,6 +3,7 @@
 // are put into the live maps for a moment, frames from them go through the program.
 import { type Prefix, requirePrefix } from "../../../core/address.ts";
 import type { FenceEntry } from "../../../core/bans/fence.ts";
+import type { LinkHeader } from "../../../kernel/link_header.ts";
 import type { BanStores } from "../maps/ban_stores.ts";
 import { type FrameShape, tcpFrame } from "./frames.ts";
 
@@ -12,6 +13,10 @@ export interface ProofQuestion {
   readonly ports: readonly number[];
   readonly ipv6PrefixBits: number;
   readonly nowMs: number;
+  /** What the interface's frames begin with. */
+  readonly header: LinkHeader;
+  /** The program judges: it drops first fragments to a guarded port whoever sends them, and counts them. */
+  readonly judges: boolean;
   /** The live program's answer. */
   readonly drops: (frame: Uint8Array<ArrayBuffer>) => boolean;
 }
@@ -24,7 +29,7 @@ const families = {
   IPv6: { banned: "3fff:100::1", expired: "3fff:200::1", free: "3fff:300::1", range: "3fff:f00::/30" },
 } as const;
 
-const shapes: Readonly<Record<string, Omit<FrameShape, "destinationPort">>> = {
+const shapes: Readonly<Record<string, Omit<FrameShape, "destinationPort" | "header">>> = {
   plain: {},
   "in a VLAN": { vlanTags: 1 },
   "in two VLANs": { vlanTags: 2 },
@@ -86,18 +91,25 @@ function proveFamily(question: ProofQuestion, family: keyof typeof families, por
 }
 
 function proveSource(question: ProofQuestion, standing: Standing, source: Prefix, port: number): string | undefined {
-  const { scope, ports, drops } = question;
+  const { scope, ports, header, drops } = question;
   const banned = standing === "banned" || standing === "in a banned range";
   for (const [wrapping, shape] of Object.entries(shapes)) {
+    if (!isTried(shape, question, banned)) continue;
     for (const destinationPort of [port, otherPort(ports)]) {
       // The port of a later fragment is not in it.
       const guarded = scope === "host" || (destinationPort === port && shape.fragment !== "later");
-      if (drops(tcpFrame(source, { ...shape, destinationPort })) === (banned && guarded)) continue;
+      if (drops(tcpFrame(source, { ...shape, destinationPort, header })) === (banned && guarded)) continue;
       const where = destinationPort === port ? "the guarded port" : "another port";
       return `${wrapping}, to ${where}, source ${standing}: ${banned && guarded ? "passed" : "dropped"}`;
     }
   }
   return undefined;
+}
+
+/** Where tags are, and where it is the ban that decides. */
+function isTried(shape: (typeof shapes)[string], { header, judges }: ProofQuestion, banned: boolean): boolean {
+  if (header === "none" && shape.vlanTags !== undefined) return false;
+  return banned || !judges || shape.fragment !== "first";
 }
 
 function otherPort(ports: readonly number[]): number {
