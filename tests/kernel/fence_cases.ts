@@ -158,7 +158,7 @@ export const fenceCases: readonly KernelCase[] = [
       assert.equal(second.status().weakest?.attach, "native");
       assert.equal(second.record(prefix(source))?.expiresMs, expiresMs);
       assert.equal(all(second.records()).length, 2);
-      assert.equal(second.status().entries, 1);
+      assert.equal(second.status().entries, 2);
       assert.equal(await sandbox.connects(source), false);
       assert.equal(await sandbox.connects(sandbox.network.clientIpv4(5)), false);
       second.close(false);
