@@ -109,7 +109,7 @@ export function whyUnseen(places: () => readonly FencePlace[], interfaceName: st
 
 const mptcp = "it speaks MPTCP, which is not judged: sysctl -w net.mptcp.enabled=0, or listen without it";
 const changedBehind =
-  "the interface is guarded, so that its packets were changed behind the guard (a redirect to the port, a tunnel): ttgate doctor lists redirects";
+  "the interface is guarded, but the packets did not look like this there (a redirect to the port, a tunnel, or fragments with --fragments pass): ttgate doctor lists redirects";
 
 /** Undefined where all addresses of this host are guarded. */
 function guardedAddress(host: string): Prefix | undefined {

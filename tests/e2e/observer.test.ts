@@ -4,7 +4,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
-import { type RunningGate, ttgate } from "../harness/gate.ts";
+import { bpftool, type RunningGate, ttgate } from "../harness/gate.ts";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip } from "../harness/netns.ts";
@@ -123,6 +123,23 @@ describeWith("namespaces", "executable", { program: "nft" })("a redirect to the 
     await visit(bed, network.gateIpv4, 5000, network.clientIpv4(4));
     await gate.banned(network.clientIpv4(4));
     expect((await gate.status()).kernel.unseen?.connections).toBe(3);
+  });
+});
+
+describeWith("namespaces", "executable", { program: "nft" })("the observer", () => {
+  test("goes on when the maps were frozen by another tool, and are replaced", async () => {
+    await using bed = await InlineBed.open();
+    const { network, gate, map } = bed;
+    await redirect(bed);
+    bpftool(["map", "freeze", "pinned", map.path]);
+    await gate.child.said(/The block map was frozen by another tool: replaced/, 20_000);
+    await waitFor("readiness", async () => (await readiness(gate)).status === 200);
+    await visit(bed, network.gateIpv4, 5000, network.clientIpv4(3), friendly, 1500);
+    const before = (await gate.status()).kernel.unseen;
+    expect(before).toMatchObject({ connections: 0, unobserved: null });
+    expect(before?.observed).toBeGreaterThanOrEqual(1);
+    await visit(bed, network.gateIpv4, 8080, network.clientIpv4(4));
+    expect((await unseen(gate, 1)).kernel.unseen?.last?.source).toBe(network.clientIpv4(4));
   });
 });
 
