@@ -2,7 +2,9 @@
 // The built-in profiles, as data. Each expects what a client of its protocol must send first, and
 // nothing that it may choose; what is not expected is foreign.
 
-import { minecraftHandshakes } from "../recognisers/peer.ts";
+import { pattern } from "../recognisers/pattern.ts";
+import { minecraftHandshakes, minecraftLongHandshakes } from "../recognisers/peer.ts";
+import type { Rule } from "../signature/signature.ts";
 import { amqp, dns, grpc, kafka, ldap, mongodb, openvpn, sip, socks } from "./library_clients.ts";
 import { http } from "./library_http.ts";
 import { modbus } from "./library_modbus.ts";
@@ -30,6 +32,14 @@ const opaque: ProfileSource = {
   tolerate: ["wireguard"],
 };
 
+/** The first bytes of a ClientHello: its type, and its length below 65,536. */
+const helloHead = ["01", "00", "..", ".."];
+
+/** A hello may be spread over records of any size (RFC 8446 section 5.1), of which the next is a handshake too. */
+const tinyRecords: Rule[] = [1, 2, 3, 4].map((bytes) =>
+  pattern(`16 03 0. 00 0${bytes} ${helloHead.slice(0, bytes).join(" ")} 16 03 0.`),
+);
+
 const tls: ProfileSource = {
   name: "tls",
   description: "TLS 1.0 to 1.3: a ClientHello. A file of one's own can ask for server names: kind tls, sni",
@@ -37,11 +47,21 @@ const tls: ProfileSource = {
     kind: "all",
     rules: [
       { kind: "bytes", hex: "16 03 00", mask: "ff ff fc" },
-      // RFC 8446 section 5.1: a record is at most 2^14 bytes. A hello may lie in several records; the first
-      // holds at least what is asked for here.
-      { kind: "number", at: 3, size: 2, endian: "big", min: 5, max: 16_384 },
-      { kind: "bytes", at: 5, hex: "01 00" },
-      { kind: "bytes", at: 9, hex: "03" },
+      {
+        kind: "any",
+        rules: [
+          {
+            // RFC 8446 section 5.1: a record has at most 2^14 bytes.
+            kind: "all",
+            rules: [
+              { kind: "number", at: 3, size: 2, endian: "big", min: 5, max: 16_384 },
+              { kind: "bytes", at: 5, hex: "01 00" },
+              { kind: "bytes", at: 9, hex: "03" },
+            ],
+          },
+          ...tinyRecords,
+        ],
+      },
     ],
   },
 };
@@ -57,20 +77,34 @@ const rdp: ProfileSource = {
   name: "rdp",
   description: "Remote Desktop",
   expect: {
-    // MS-RDPBCGR section 2.2.1.1: TPKT, a connection request of class 0; then a cookie, a routing token or
-    // whatever a connection broker told the client to send, a negotiation request, or nothing.
-    kind: "all",
+    kind: "any",
     rules: [
-      { kind: "bytes", hex: "03 00" },
-      { kind: "number", at: 2, size: 2, endian: "big", min: 11, max: 4096 },
-      { kind: "bytes", at: 5, hex: "e0 00 00" },
-      { kind: "bytes", at: 10, hex: "00" },
       {
-        kind: "any",
+        // MS-RDPBCGR section 2.2.1.1: TPKT, a connection request of class 0; then a cookie, a routing token or
+        // whatever a connection broker told the client to send, a negotiation request, or nothing.
+        kind: "all",
         rules: [
-          { kind: "number", at: 2, size: 2, endian: "big", min: 11, max: 11 },
-          // ISO 8073 section 13.3.4: the parameters c0 to c2 are those of S7comm and its like.
-          { kind: "not", rule: { kind: "number", at: 11, size: 1, min: 0xc0, max: 0xc2 } },
+          { kind: "bytes", hex: "03 00" },
+          { kind: "number", at: 2, size: 2, endian: "big", min: 11, max: 4096 },
+          { kind: "bytes", at: 5, hex: "e0 00 00" },
+          { kind: "bytes", at: 10, hex: "00" },
+          {
+            kind: "any",
+            rules: [
+              { kind: "number", at: 2, size: 2, endian: "big", min: 11, max: 11 },
+              // ISO 8073 section 13.3.4: the parameters c0 to c2 are those of S7comm and its like.
+              { kind: "not", rule: { kind: "number", at: 11, size: 1, min: 0xc0, max: 0xc2 } },
+            ],
+          },
+        ],
+      },
+      // What selects a session before that, MS-RDPEPS section 2.2.1, versions 1 and 2.
+      { kind: "bytes", hex: "10 00 00 00 00 00 00 00 01 00 00 00" },
+      {
+        kind: "all",
+        rules: [
+          { kind: "number", size: 4, endian: "little", min: 18, max: 4096 },
+          { kind: "bytes", at: 4, hex: "00 00 00 00 02 00 00 00" },
         ],
       },
     ],
@@ -92,6 +126,7 @@ const minecraft: ProfileSource = {
       { kind: "protocol", name: "minecraft" },
       // Names of any length and any bytes: Forge puts a marker behind a zero byte, and relays put addresses there.
       { kind: "any", rules: minecraftHandshakes },
+      { kind: "any", rules: minecraftLongHandshakes },
     ],
   },
 };

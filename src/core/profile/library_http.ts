@@ -11,14 +11,14 @@ const targetLookBytes = 190;
 /** 80 to ff: browsers write UTF-8 in a target as percent signs, scripts often as it is. */
 const high = Array.from({ length: 128 }, (_, index) => (0x80 + index).toString(16)).join(" ");
 
-/** RFC 9112 section 3, from the method on. */
+/** RFC 9112 section 3, from the method on; sources of Icecast write ICE for the version. */
 const requestLine = (after: boolean): Rule[] => [
   {
     kind: "all",
     rules: [
       { kind: "run", class: "token", min: 1, max: 32, until: "20", after },
       { kind: "run", class: "visible", also: high, min: 1, max: targetLookBytes, until: "20", after: true },
-      { kind: "text", text: ["HTTP/0.", "HTTP/1.", "HTTP/2."], after: true },
+      { kind: "text", text: ["HTTP/0.", "HTTP/1.", "HTTP/2.", "ICE/1."], after: true },
     ],
   },
   {

@@ -38,14 +38,25 @@ export const kafka: Recogniser = {
   rules: [
     {
       // A length below 65,536, API 18 (ApiVersions) of version 0 to 4, a client id below 256 bytes or none.
-      // 16 + 24 + 6 + 8 bits, of which a clear header of length and version could pretend to all but 18 and
-      // the client id's: 16 bits, where a version of 18 is not to be expected.
+      // 16 + 24 + 6 bits, and 16 for no client id; a client id has 8, and 12 beyond any header.
       kind: "all",
       rules: [
         { kind: "bytes", hex: "00 00" },
         { kind: "bytes", at: 4, hex: "00 12 00" },
         { kind: "number", at: 7, size: 1, max: 4 },
-        { kind: "bytes", at: 12, hex: ["00", "ff ff"] },
+        {
+          kind: "any",
+          rules: [
+            { kind: "bytes", at: 12, hex: "ff ff" },
+            {
+              kind: "all",
+              rules: [
+                { kind: "bytes", at: 12, hex: "00" },
+                { kind: "run", at: 14, class: "alnum", also: "2d 2e 5f", min: 6 },
+              ],
+            },
+          ],
+        },
       ],
     },
     {

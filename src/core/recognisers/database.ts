@@ -61,7 +61,7 @@ export const memcached: Recogniser = {
       kind: "all",
       rules: [
         { kind: "text", text: ["add ", "append ", "cas ", "prepend ", "replace ", "set "] },
-        { kind: "run", class: "visible", min: 1, max: 250, until: "20", after: true },
+        { kind: "run", class: "visible", min: 1, max: 200, until: "20", after: true },
         { kind: "run", class: "digit", min: 1, max: 10, until: "20", after: true },
         { kind: "run", class: "digit", also: "2d", min: 1, max: 10, until: "20", after: true },
         { kind: "run", class: "digit", min: 1, max: 10, until: "0d 0a 20", after: true },

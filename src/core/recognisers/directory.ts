@@ -145,28 +145,35 @@ export const dns: Recogniser = {
   description: "DNS queries over TCP, RFC 1035 sections 4.1.1 and 4.2.2",
   rules: [
     {
-      // A length below 1,024 and an id; a standard query, one question, no answers, at most one record
-      // in the other sections; the name. 6 + 7 + 5 + 16 + 16 + 15 + 15 + 1 bits. A clear header of numbers
-      // could pretend to most of it, but then has a zero where every client has a random id.
+      // The root's A, NS, SOA, DNSKEY or ANY: a length below 1,024, a standard query, at most one record in the last
+      // section. 6 + 7 + 5 + 48 bits, which a header of numbers may be, and 22 beyond it.
       kind: "all",
       rules: [
         { kind: "number", size: 2, endian: "big", min: 17, max: 1023 },
-        { kind: "not", rule: { kind: "bytes", at: 2, hex: "00 00" } },
         { kind: "bytes", at: 4, hex: "00 00 00 01 00 00 00 00 00 00", mask: "fe 8f ff ff ff ff ff fe ff fe" },
-        { kind: "number", at: 14, size: 1, max: 63 },
+        {
+          kind: "bytes",
+          at: 14,
+          hex: ["00 00 01 00 01", "00 00 02 00 01", "00 00 06 00 01", "00 00 30 00 01", "00 00 ff 00 01"],
+        },
       ],
     },
     {
       // With any id, of any length and operation (RFC 1035, 1996, 2136), as TKEY of Windows is: a query, one
       // question or zone, fewer than 16 records in each other section; a name, its end, a type below 256 and
-      // class IN. 1 + 16 + 28 + 2 bits, and beyond any header 3 + 32 more.
+      // class IN, CH, NONE or ANY. 1 + 16 + 28 + 2 bits, and beyond any header 3 + 30 more.
       kind: "all",
       rules: [
         { kind: "number", size: 2, endian: "big", min: 17 },
         { kind: "bytes", at: 4, hex: "00 00 00 01 00 00 00 00 00 00", mask: "80 00 ff ff ff f0 ff f0 ff f0" },
         { kind: "number", at: 14, size: 1, min: 1, max: 63 },
         { kind: "run", at: 15, class: "visible", also: dnsLabelLengths, min: 1, max: 220, until: "00" },
-        { kind: "bytes", hex: "00 00 00 01", mask: "ff 00 ff ff", after: true },
+        {
+          kind: "bytes",
+          hex: ["00 00 00 01", "00 00 00 03", "00 00 00 fe", "00 00 00 ff"],
+          mask: "ff 00 ff ff",
+          after: true,
+        },
       ],
     },
     {

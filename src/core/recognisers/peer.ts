@@ -49,6 +49,26 @@ export const minecraftHandshakes: Rule[] = minecraftVersions.flatMap((version) =
   Array.from({ length: 116 }, (_, index): Rule => ({ kind: "all", rules: minecraftHandshake(version, index + 1) })),
 );
 
+/**
+ * With longer names, which relays make: they append addresses and a player's profile behind zero bytes. The
+ * packet's length has two bytes then, and the name's one or two.
+ */
+export const minecraftLongHandshakes: Rule[] = minecraftVersions.flatMap(({ hex, mask }) => {
+  const nameAt = 2 + (hex.length + 1) / 3;
+  const head: Rule = { kind: "bytes", hex: `80 00 ${hex}`, mask: `80 80 ${mask}` };
+  const name = { kind: "run" as const, class: "alnum" as const, also: "2d 2e 3a 5f", min: 4 };
+  return [
+    {
+      kind: "all",
+      rules: [head, { kind: "number", at: nameAt, size: 1, min: 96, max: 127 }, { ...name, at: nameAt + 1 }],
+    },
+    {
+      kind: "all",
+      rules: [head, { kind: "bytes", at: nameAt, hex: "80 00", mask: "80 80" }, { ...name, at: nameAt + 2 }],
+    },
+  ];
+});
+
 export const minecraft: Recogniser = {
   name: "minecraft",
   description: "Minecraft: a handshake, and the list ping of older clients",

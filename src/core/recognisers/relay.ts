@@ -47,13 +47,15 @@ export const socks: Recogniser = {
       ],
     },
     {
-      // SOCKS 4a: the address 0.0.0.x, and a host name as well. 15 + 24 bits.
+      // SOCKS 4a: a port, the address 0.0.0.x, and a host name as well. 15 + 24 + 8 + 14 bits.
       kind: "all",
       rules: [
         { kind: "bytes", hex: ["04 01", "04 02"] },
+        { kind: "not", rule: { kind: "bytes", at: 2, hex: "00 00" } },
         { kind: "bytes", at: 4, hex: "00 00 00" },
+        { kind: "number", at: 7, size: 1, min: 1 },
         { kind: "run", at: 8, class: "visible", min: 0, max: 64, until: "00" },
-        { kind: "run", class: "visible", min: 1, max: 255, until: "00", after: true },
+        { kind: "run", class: "alnum", also: "2d 2e 5f", min: 3, max: 180, until: "00", after: true },
       ],
     },
   ],

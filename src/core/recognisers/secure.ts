@@ -95,12 +95,16 @@ export const openvpn: Recogniser = {
       ],
     },
     {
-      // tls-crypt-v2, opcode 10, with the client's wrapped key behind it. 6 + 8 + 32 bits.
+      // tls-crypt-v2, opcode 10, a session id that is no small number, packet 1, a time since 2020, with the client's
+      // wrapped key behind it. 6 + 8 + 32 + 2 bits.
       kind: "all",
       rules: [
         { kind: "number", size: 2, endian: "big", min: 128, max: 1300 },
         { kind: "bytes", at: 2, hex: "50" },
+        { kind: "not", rule: { kind: "bytes", at: 3, hex: "00 00 00" } },
+        { kind: "not", rule: { kind: "bytes", at: 7, hex: "00 00 00" } },
         { kind: "bytes", at: 11, hex: ["00 00 00 01", "0f 00 00 01"] },
+        { kind: "number", at: 15, size: 1, min: 0x5e, max: 0x9f },
       ],
     },
   ],
@@ -125,14 +129,10 @@ export const tor: Recogniser = {
   name: "tor",
   description: "Tor: a VERSIONS cell outside of TLS, tor-spec section 3, and the control port's first commands",
   rules: [
+    // Circuit 0, command 7, the versions from 3 on: 72 bits and more.
     {
-      // Circuit 0, command 7, a length of 2 to 16, and 3 as the lowest version: 32 + 12 + 16 bits.
-      kind: "all",
-      rules: [
-        { kind: "bytes", hex: "00 00 07" },
-        { kind: "number", at: 3, size: 2, endian: "big", min: 2, max: 16 },
-        { kind: "bytes", at: 5, hex: "00 03" },
-      ],
+      kind: "bytes",
+      hex: ["00 00 07 00 04 00 03 00 04", "00 00 07 00 06 00 03 00 04 00 05", "00 00 07 00 08 00 03 00 04 00 05 00 06"],
     },
     // 96 bits.
     { kind: "text", text: ["AUTHENTICATE", "PROTOCOLINFO"] },

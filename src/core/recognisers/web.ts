@@ -88,7 +88,7 @@ export const http: Recogniser = {
       kind: "all",
       rules: [
         { kind: "run", class: "upper", also: "2d 5f", min: 3, max: 24, until: "20" },
-        { kind: "run", class: "visible", min: 1, max: 255, until: "20", after: true },
+        { kind: "run", class: "visible", min: 1, max: 200, until: "20", after: true },
         { kind: "text", text: "HTTP/", after: true },
       ],
     },

@@ -19,14 +19,18 @@ import {
   tds,
   tns,
 } from "../recognisers/database.ts";
+import { codesys, fox, knx, melsec, procon, tracker } from "../recognisers/device.ts";
 import { diameter, dns, kerberos, ldap, ntp, radius } from "../recognisers/directory.ts";
 import { file } from "../recognisers/file.ts";
 import { bacnet, dnp3, enip, iec104, modbus, opcua, s7comm } from "../recognisers/industrial.ts";
 import { ajp, giop, javaObjects, javaRmi, weblogic } from "../recognisers/java.ts";
 import { ftp, ftpOrPop3, imap, irc, pop3, smtp } from "../recognisers/mail.ts";
+import { mgcp, msrp, rtmp } from "../recognisers/media.ts";
 import { dicom, fix, h323, hl7, skinny, smpp, z3950 } from "../recognisers/message.ts";
+import { beanstalk, ibmMq } from "../recognisers/messaging.ts";
 import { ads, dlms, fins, hartIp, hislip, synchrophasor, veederRoot } from "../recognisers/meter.ts";
 import { beats, elasticsearch, nrpe, zabbix } from "../recognisers/monitor.ts";
+import { doip, levin, multistream, pcep, slp, snmp, tacacs, telegram } from "../recognisers/network.ts";
 import { bitcoin, bittorrent, edonkey, minecraft, worldOfWarcraft } from "../recognisers/peer.ts";
 import { lpd, pjl } from "../recognisers/printer.ts";
 import { gearman, nats, nsq, openwire, pulsar, rabbitmqStream, rocketmq, stomp, zeromq } from "../recognisers/queue.ts";
@@ -48,8 +52,11 @@ import {
 } from "../recognisers/remote.ts";
 import { bgp, ldp, openflow, pptp } from "../recognisers/routing.ts";
 import { dtls, openvpn, ssh, stun, tls, tor, wireguard } from "../recognisers/secure.ts";
+import { dubbo, hadoop, jdwp } from "../recognisers/service.ts";
 import { ceph, iscsi, lustre, nbd, ndmp } from "../recognisers/storage.ts";
+import { aerospike, clickhouse, firebird, hana, rethinkdb, zookeeper } from "../recognisers/store.ts";
 import { jsonRpc, shell, text, xml, zeros } from "../recognisers/text.ts";
+import { alicloud, avast, sap, steam, syncthing, winbox } from "../recognisers/vendor.ts";
 import { http, http2, icap, ntrip, rtsp, sip } from "../recognisers/web.ts";
 import type { Recogniser } from "./signature.ts";
 
@@ -184,6 +191,40 @@ export const recognisers: readonly Recogniser[] = [
   gh0st,
   whatsapp,
   xiaomi,
+  knx,
+  melsec,
+  codesys,
+  procon,
+  fox,
+  tracker,
+  rtmp,
+  mgcp,
+  msrp,
+  ibmMq,
+  beanstalk,
+  pcep,
+  tacacs,
+  snmp,
+  doip,
+  levin,
+  multistream,
+  telegram,
+  slp,
+  dubbo,
+  hadoop,
+  jdwp,
+  avast,
+  alicloud,
+  syncthing,
+  winbox,
+  steam,
+  sap,
+  firebird,
+  clickhouse,
+  rethinkdb,
+  hana,
+  zookeeper,
+  aerospike,
   file,
   shell,
   xml,

@@ -96,9 +96,8 @@ test("no friend of tapetrack is refuted", () => {
     expect(runTable(encoded, friends.next().slice(0, tablePrefixBytes)).refuters).toEqual([]);
 });
 
-test("few rules of the library are too long for the kernel", () => {
-  const rules = new Set(table("tapetrack").leftOut.map(({ path }) => path.replace(/\.rules\[\d+\]$/, "")));
-  expect([...rules]).toEqual(["http.rules[4]", "socks.rules[3]", "memcached.rules[2]", "lpd.rules[1]"]);
+test("no rule of the library is too long for the kernel, so that both engines judge by the same", () => {
+  expect(table("tapetrack").leftOut).toEqual([]);
 });
 
 describe("what needs user space is refused, with the path", () => {
