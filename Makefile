@@ -19,13 +19,13 @@ modules := node_modules/.package-lock.json
 host := scripts/host_packages.sh
 
 sources := $(shell find src -name '*.ts' -not -path 'src/generated/*')
-generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts native_libraries.ts recognisers.ts version.ts)
+generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts recognisers.ts version.ts)
 c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 # uapi headers of the architecture: clang's BPF target does not look there by itself.
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
-	-I/usr/include/$(shell gcc -print-multiarch)
+	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -79,6 +79,10 @@ bench: ttgate $(modules) ## measure side by side with HAProxy and a direct conne
 	$(Q)$(host) test bench
 	$(Q)$(bin)/bun tests/bench/main.ts --docs
 
+STREAMS ?= 10000000
+agreement: ttgate $(modules) ## judge mutated first packets by both engines, as root: STREAMS=10000000, SEED=1
+	$(Q)$(bin)/bun tests/bpf/agreement_main.ts --streams $(STREAMS) --seed $(or $(SEED),1)
+
 kernels: ttgate $(modules) ## try both modes on older kernels in emulated machines: docs/kernels.md
 	$(Q)$(host) test kernels
 	$(Q)SOURCES='$(SOURCES)' tests/kernel/old_kernels.sh
@@ -116,7 +120,15 @@ build/%.bpf.o: bpf/%.bpf.c Makefile
 	$(say) CLANG $@
 	$(Q)mkdir -p build
 	$(Q)$(CLANG) $(bpf_flags) -MMD -MP -MF build/$*.bpf.d -c $< -o $@
--include build/ttgate.bpf.d build/inline.bpf.d
+
+build/inline.bpf.o: build/expert_tables.h
+build/expert_tables.h: scripts/expert_tables.ts $(wildcard src/core/ciphertext/*.ts) | $(modules)
+	$(say) EXPERTS $@
+	$(Q)mkdir -p build
+	$(Q)$(bin)/bun $< >$@.new
+	$(Q)mv $@.new $@
+
+-include build/ttgate.bpf.d build/inline.bpf.d build/observer.bpf.d
 
 # What make can not see by a file's age: the commit, and the libraries of this host. Rewritten only
 # when it changed, so that nothing is built again for nothing.
@@ -135,6 +147,8 @@ src/generated/bpf_object.ts: build/ttgate.bpf.o
 src/generated/bpf_object.ts: embed = object build/ttgate.bpf.o
 src/generated/inline_object.ts: build/inline.bpf.o
 src/generated/inline_object.ts: embed = object build/inline.bpf.o
+src/generated/observer_object.ts: build/observer.bpf.o
+src/generated/observer_object.ts: embed = object build/observer.bpf.o
 src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/elf.ts
 src/generated/native_libraries.ts: embed = libraries
 src/generated/recognisers.ts: $(filter src/core/%,$(sources))
@@ -149,7 +163,7 @@ $(generated): scripts/embed.ts | $(modules)
 
 # Nothing is read from the directory where it is started, and no import is left to be found at run time.
 # No --bytecode: it writes a file on exit when a variable says so. What no flag switches off, harden.ts does.
-ttgate: $(sources) $(generated) $(modules) Makefile scripts/harden.ts scripts/hostile_names.ts
+ttgate: $(sources) $(generated) $(modules) Makefile scripts/harden.ts scripts/hostile_names.ts scripts/proc_guard.ts
 	$(say) COMPILE $@
 	$(Q)$(bin)/bun build --compile --minify --sourcemap=none --reject-unresolved \
 		--no-compile-autoload-bunfig --no-compile-autoload-dotenv \

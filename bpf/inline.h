@@ -13,8 +13,11 @@
 #include "cookie.h"
 #include "judged.h"
 #include "plain.h"
+#include "seen.h"
 #include "segment.h"
 #include "undecided.h"
+
+_Static_assert(sizeof(struct seen_key) == sizeof(struct stream_key), "seen_key");
 
 static __always_inline void tell(const struct segment *segment, struct scratch *scratch,
 				 const struct inline_settings *settings, __u32 owner,
@@ -155,15 +158,20 @@ static __always_inline enum action judge_syn(const struct frame *frame, struct s
 					     const struct inline_settings *settings,
 					     const struct signatures *table)
 {
-	const struct segment *segment = &scratch->segment;
+	struct segment *segment = &scratch->segment;
 	__u32 bytes = segment->payload_bytes < PREFIX_BYTES ? segment->payload_bytes : PREFIX_BYTES;
 
 	if (settings->flags & INLINE_DRY_RUN || !takes_early_data(frame, segment) ||
 	    load_prefix(frame, scratch, segment->payload_at, 0, bytes))
 		return ACTION_PASS;
 	scratch->match.length = bytes;
-	if (VERDICT_KIND(sniff(table, &scratch->match)) == VERDICT_PASS)
+	if (VERDICT_KIND(sniff(table, &scratch->match)) == VERDICT_PASS) {
+		segment->stream.next = segment->seq + 1;
+		segment->stream.received = 0;
+		set_stream_key(&scratch->key, segment);
+		set_seen(&scratch->key);
 		return ACTION_PASS;
+	}
 	count_inline(INLINE_HELD, scratch->place.bytes);
 	return ACTION_DROP;
 }
@@ -253,6 +261,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 			kept->passed_at = match->length;
 		if (stream->by_cookie && (is_proven || has_right_checksum(frame)))
 			remember_cookie(segment);
+		welcome(segment);
+		set_seen(key);
 		count_inline(INLINE_PASSED, scratch->place.bytes);
 		return ACTION_PASS;
 	}
@@ -260,6 +270,7 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		count_inline(INLINE_UNPROVEN, scratch->place.bytes);
 		return ACTION_PASS;
 	}
+	set_seen(key);
 	if (VERDICT_KIND(verdict) == VERDICT_FOREIGN) {
 		if (kept)
 			bpf_map_delete_elem(&ttgate_undecided, key);

@@ -142,6 +142,17 @@ struct {
 	__type(value, struct undecided);
 } ttgate_undecided SEC(".maps");
 
+/*
+ * Sources with a connection that passed: what stays undecided is no strike against them. User
+ * space alone reads it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct source);
+	__type(value, __u32); /* the sequence number of the segment that passed first */
+} ttgate_welcome SEC(".maps");
+
 /* What a ban of an address has to respect. */
 enum never_ban {
 	MAY_BE_BANNED, /* what is not in the map too */

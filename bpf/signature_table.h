@@ -10,7 +10,7 @@
 #include <bpf/bpf_helpers.h>
 
 #define SIGNATURES_MAGIC 0x73746774 /* "tgts" */
-#define SIGNATURES_VERSION 3
+#define SIGNATURES_VERSION 4
 
 /* No rule looks further; a longer one stays in user space. */
 #define PREFIX_BYTES 256
@@ -19,6 +19,9 @@
 /* Bounds of loops; user space refuses a profile that wants more. */
 #define MAX_CANDIDATES 256
 #define MAX_STEPS 32
+
+/* Scores of experts are added up in so many words. */
+#define BET_WORDS 3
 
 /* In place of a set's index, of a maximum or of a place. */
 #define NOTHING 0xffff
@@ -33,6 +36,8 @@ struct signature_header {
 	__u32 set_count, sets_at;
 	__u32 dispatch_at, lists_at;
 	__u32 owner_count, reasons_at;
+	__u32 has_bets; /* what is expected is decided with the bytes that bets take */
+	__u32 lanes_at; /* of each expert the owner that has its name */
 };
 
 enum alternative_flags {
@@ -62,6 +67,7 @@ enum step_kind {
 	STEP_NUMBER, /* kinds up to here look at a place, and end at one */
 	STEP_LENGTH,
 	STEP_BLOCKS,
+	STEP_CIPHERTEXT,
 };
 
 enum step_flags {
@@ -94,6 +100,10 @@ struct signature_step {
 			__u32 min, max;
 			__s32 plus;
 		} number;
+		struct {
+			__u32 start; /* of a sum whose sign comes up where the bet is won */
+			__u32 shift; /* to one whose sign goes down where uniform wins */
+		} bet;
 	};
 };
 
@@ -102,7 +112,7 @@ struct signature_dispatch {
 	__u16 count;
 };
 
-_Static_assert(sizeof(struct signature_header) == 56, "signature_header");
+_Static_assert(sizeof(struct signature_header) == 64, "signature_header");
 _Static_assert(sizeof(struct signature_alternative) == 16, "signature_alternative");
 _Static_assert(sizeof(struct signature_step) == 24, "signature_step");
 

@@ -29,9 +29,15 @@ struct match {
 	__u32 can_be_refuted, can_be_named;
 	__u32 is_expected, can_be_expected;
 	__u64 fresh[PREFIX_BYTES / 64]; /* which bytes the segment brought */
+	__u64 sums[BET_WORDS]; /* of the experts, and of those who won the earliest bet */
+	__u64 won[BET_WORDS];
+	__u32 lost_at, bet_lost_at; /* of one alternative, and of what is expected; 0: not */
+	__u8 before[8]; /* zeros: what an expert takes for the bytes before the first */
 	/* Twice as long, so that the verifier sees at once that bytes behind an offset fit. */
 	__u8 bytes[2 * PREFIX_BYTES];
 };
+
+#include "ciphertext.h"
 
 enum verdict_kind {
 	VERDICT_OPEN, /* more bytes decide */
@@ -219,6 +225,8 @@ static __always_inline int match_step(const struct signatures *table, struct mat
 		return match_run(table, match, step_at, sets_at, at);
 	if (step->kind == STEP_NUMBER)
 		return match_number(step, match, at);
+	if (step->kind == STEP_CIPHERTEXT)
+		return match_ciphertext(table, match, step_at);
 	return match_length(step, match->length);
 }
 
@@ -230,6 +238,7 @@ __noinline int match_alternative(const struct signatures *table, struct match *m
 		return STEP_OPEN;
 	match->cursor = -1;
 	match->latest = 1;
+	match->lost_at = 0;
 	match->is_open = false;
 	for (__u32 i = 0; i < MAX_STEPS; i++) {
 		__u32 step_at = first_step_at + i * sizeof(struct signature_step);
@@ -260,8 +269,14 @@ static __always_inline void note(struct match *match,
 {
 	__u32 flags = alternative->flags;
 
-	if (outcome < 0)
+	if (outcome < 0) {
+		if (flags & ALTERNATIVE_EXPECTED && match->lost_at &&
+		    (!match->bet_lost_at || match->lost_at < match->bet_lost_at)) {
+			match->bet_lost_at = match->lost_at;
+			__builtin_memcpy(match->won, match->sums, sizeof(match->won));
+		}
 		return;
+	}
 	if (flags & ALTERNATIVE_EXPECTED) {
 		if (outcome == STEP_OPEN)
 			match->can_be_expected = true;
@@ -321,6 +336,33 @@ static __always_inline void scan(const struct signatures *table, struct match *m
 	}
 }
 
+/* The owner that has the name of the first expert whose sum is at its limit. */
+static __always_inline __u32 winner(const struct signatures *table, const struct match *match,
+				    const struct signature_header *header)
+{
+	for (__u32 lane = 0; lane < BET_WORDS * 4; lane++) {
+		if (match->won[lane / 4] >> (lane % 4 * 16 + 15) & 1)
+			return *(const __u16 *)table_at(table, header->lanes_at + lane * 2);
+	}
+	return header->owner_count - 1;
+}
+
+/*
+ * That it is a stranger is certain; for a while a recogniser that is still possible may give the
+ * name.
+ */
+static __always_inline int stranger(const struct signatures *table, const struct match *match,
+				    const struct signature_header *header)
+{
+	if (match->refuter != NOTHING && match->refuted_at <= holds(BET_BYTES))
+		return VERDICT(VERDICT_FOREIGN, match->refuter);
+	if (match->namer != NOTHING && match->named_at <= holds(BET_BYTES))
+		return VERDICT(VERDICT_FOREIGN, match->namer);
+	if (match->can_be_named && match->length < BET_BYTES)
+		return VERDICT(VERDICT_OPEN, 0);
+	return VERDICT(VERDICT_FOREIGN, winner(table, match, header));
+}
+
 /*
  * The verdict on a prefix, VERDICT(). A recogniser that refutes wins as soon as it holds; of
  * several that hold, the one that took the fewest bytes gives the name.
@@ -342,7 +384,11 @@ __noinline int sniff(const struct signatures *table, struct match *match)
 	match->refuter = match->namer = NOTHING;
 	match->can_be_refuted = match->can_be_named = false;
 	match->is_expected = match->can_be_expected = false;
+	match->bet_lost_at = 0;
 	scan(table, match, header);
+	if (header->has_bets && match->bet_lost_at && !match->is_expected &&
+	    !match->can_be_expected)
+		return stranger(table, match, header);
 	if (match->refuter != NOTHING)
 		return VERDICT(VERDICT_FOREIGN, match->refuter);
 	if (match->can_be_refuted)

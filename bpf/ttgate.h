@@ -12,6 +12,9 @@
 #define TTGATE_MAGIC 0x74746774 /* "ttgt" */
 #define TTGATE_LAYOUT 1
 
+/* Stands on a test frame that asks for the verdict and is not to be counted in a ban. */
+#define TTGATE_QUESTION 0x7474673f /* "ttg?" */
+
 /* Guarded TCP ports: a handful of gates in one process, searched linearly. */
 #define TTGATE_MAX_PORTS 8
 

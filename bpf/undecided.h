@@ -17,6 +17,15 @@ static __always_inline void set_stream_key(struct stream_key *key, const struct 
 	key->first = segment->stream.next - (__u32)segment->stream.received;
 }
 
+/* Its bytes are as expected. */
+static __always_inline void welcome(const struct segment *segment)
+{
+	const struct source *source = &segment->ends.source;
+
+	if (!bpf_map_lookup_elem(&ttgate_welcome, source))
+		bpf_map_update_elem(&ttgate_welcome, source, &segment->seq, BPF_ANY);
+}
+
 /* How many bits are set before the first that is not. */
 static __always_inline __u32 first_gap(const __u64 *have)
 {

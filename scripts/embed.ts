@@ -2,6 +2,7 @@
 // Writes one generated module that the executable carries, the form that Bun and Deno both import:
 //   embed.ts object build/ttgate.bpf.o > src/generated/bpf_object.ts
 //   embed.ts object build/inline.bpf.o > src/generated/inline_object.ts
+//   embed.ts object build/observer.bpf.o > src/generated/observer_object.ts
 //   embed.ts libraries                 > src/generated/native_libraries.ts
 //   embed.ts recognisers               > src/generated/recognisers.ts
 //   embed.ts version COMMIT            > src/generated/version.ts

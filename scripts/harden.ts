@@ -8,6 +8,7 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { hostileNames, hostilePrefix } from "./hostile_names.ts";
+import { guardProc } from "./proc_guard.ts";
 
 const machineAt = 18;
 
@@ -90,6 +91,7 @@ function main(plain: string | undefined, hardened: string | undefined): void {
   if (plain === undefined || hardened === undefined) throw new Error("Usage: harden.ts PLAIN HARDENED");
   const executable = readFileSync(plain);
   harden(executable);
+  guardProc(executable);
   writeFileSync(`${hardened}.new`, executable, { mode: 0o755 });
   renameSync(`${hardened}.new`, hardened);
 }

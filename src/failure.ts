@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A failure that is the user's to mend: one line for stderr and the exit code that goes with it.
 
-/** 2: usage or configuration. 3: it was asked for rightly and went wrong. */
-export type FailureCode = 2 | 3;
+/** 1: the gate said no. 2: usage or configuration. 3: it was asked for rightly and went wrong. */
+export type FailureCode = 1 | 2 | 3;
 
 export class Failure extends Error {
   readonly exitCode: FailureCode;

@@ -31,29 +31,39 @@ export function oneLine(text: string): string {
   );
 }
 
-/** Passes at most `limit` lines between two calls of `flush`, and tells how many it held back. */
+/** Passes at most `limit` lines between two calls of `flush`, and tells how many of what it held back. */
 export class LineLimit {
   readonly #log: Log;
   readonly #limit: number;
-  readonly #what: string;
+  readonly #held = new Map<string, number>();
   #passed = 0;
 
-  constructor(log: Log, limit: number, what: string) {
+  constructor(log: Log, limit: number) {
     this.#log = log;
     this.#limit = limit;
-    this.#what = what;
   }
 
-  /** @param line made only when it is going to be written. */
-  line(level: LogLevel, line: () => readonly [message: string, fields: Readonly<Record<string, unknown>>]): void {
+  /**
+   * @param about what the line tells of, in the plural: "bans".
+   * @param line made only when it is going to be written.
+   */
+  line(
+    level: LogLevel,
+    about: string,
+    line: () => readonly [message: string, fields: Readonly<Record<string, unknown>>],
+  ): void {
     this.#passed++;
     if (this.#passed <= this.#limit) this.#log(level, ...line());
+    else this.#held.set(about, (this.#held.get(about) ?? 0) + 1);
   }
 
   flush(): void {
-    const held = this.#passed - this.#limit;
     this.#passed = 0;
-    if (held > 0) this.#log("warn", `And ${held} more ${this.#what} in the last second`, { held });
+    if (this.#held.size === 0) return;
+    const held = Object.fromEntries(this.#held);
+    const counts = [...this.#held].map(([about, count]) => `${count} about ${about}`);
+    this.#held.clear();
+    this.#log("warn", `Too many lines at a time, held back: ${counts.join(", ")}`, { held });
   }
 }
 

@@ -3,6 +3,7 @@
 import process from "node:process";
 import type { Env } from "./cli/env.ts";
 import { type CommandTable, runProgram } from "./cli/program.ts";
+import { writeStandardError, writeStandardOutput } from "./cli/standard_output.ts";
 import { runDirectory } from "./host/run_directory.ts";
 
 export const commands: CommandTable = {
@@ -24,13 +25,12 @@ export const commands: CommandTable = {
   version: async () => (await import("./commands/version.ts")).version,
 };
 
-/** console and not process.stdout: what a stream still holds when the process exits is lost under Bun. */
 function processEnv(): Env {
   const { versions, env: variables, stderr } = process;
   const progress = (text: string) => void stderr.write(`\r\x1b[K${text}`);
   return {
-    stdout: { line: (text) => console.log(text) },
-    stderr: { line: (text) => console.error(text), ...(stderr.isTTY ? { progress } : {}) },
+    stdout: { line: writeStandardOutput },
+    stderr: { line: writeStandardError, ...(stderr.isTTY ? { progress } : {}) },
     stdin: () => process.stdin,
     variables,
     runtime: versions["bun"] === undefined ? `deno ${versions["deno"]}` : `bun ${versions["bun"]}`,

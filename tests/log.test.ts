@@ -56,17 +56,20 @@ describe("a log line", () => {
 });
 
 describe("a limit of lines", () => {
-  test("passes so many, makes no more of them than it passes, and tells how many it held back", () => {
+  test("passes so many, makes no more of them than it passes, and tells what it held back", () => {
     const told: string[] = [];
-    const lines = new LineLimit((level, message) => void told.push(`${level} ${message}`), 3, "bans");
+    const lines = new LineLimit((level, message) => void told.push(`${level} ${message}`), 3);
     let made = 0;
     const line = () => [`line ${++made}`, {}] as const;
-    for (let count = 0; count < 10; count++) lines.line("info", line);
+    for (let count = 0; count < 9; count++) lines.line("info", "bans", line);
+    lines.line("warn", "sources that are never banned", line);
     expect([made, told]).toEqual([3, ["info line 1", "info line 2", "info line 3"]]);
     lines.flush();
-    expect(told.slice(3)).toEqual(["warn And 7 more bans in the last second"]);
+    expect(told.slice(3)).toEqual([
+      "warn Too many lines at a time, held back: 6 about bans, 1 about sources that are never banned",
+    ]);
     lines.flush();
-    lines.line("info", line);
+    lines.line("info", "bans", line);
     lines.flush();
     expect(told.slice(4)).toEqual(["info line 4"]);
   });

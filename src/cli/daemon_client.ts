@@ -3,8 +3,9 @@
 // it reaches unix sockets under both runtimes.
 import { type RequestOptions, request } from "node:http";
 import { formatStatus, parseStatus, type StatusAddress } from "../config/options.ts";
+import { isWildcard } from "../core/address.ts";
 import { runningInstances } from "../daemon/instance.ts";
-import { Failure, messageOf } from "../failure.ts";
+import { Failure, type FailureCode, messageOf } from "../failure.ts";
 import type { Env } from "./env.ts";
 
 export interface Reply {
@@ -61,7 +62,7 @@ function clientOf(address: StatusAddress, token: string | undefined): DaemonClie
       : { host: address.kind === "tcp" ? address.host : "", port: address.kind === "tcp" ? address.port : 0 };
   const text = formatStatus(address);
   const credentials: Readonly<Record<string, string>> = {
-    host: "ttgate",
+    host: address.kind === "tcp" && !isWildcard(address.host) ? text : "localhost",
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
   };
   return {
@@ -96,7 +97,14 @@ function follow(options: RequestOptions, line: (line: string) => void, address: 
       incoming.on("data", (chunk: string) => {
         const lines = (rest + chunk).split("\n");
         rest = lines.pop() ?? "";
-        if (status === 200) for (const complete of lines) line(complete);
+        if (status !== 200) return;
+        try {
+          for (const complete of lines) line(complete);
+        } catch (error) {
+          // Its own error, not one of the connection.
+          outgoing.destroy();
+          reject(error);
+        }
       });
       incoming.on("error", failed);
       incoming.on("end", () => {
@@ -135,8 +143,12 @@ function exchange(options: RequestOptions, body: unknown, address: string): Prom
   });
 }
 
-/** Why the gate refused, in its own words. @param exitCode 2 when what was asked for is wrong. */
-export function refusal({ status, body }: Reply, exitCode: 2 | 3 = status === 400 ? 2 : 3): Failure {
+/** What is wrong with what was asked for, and what the gate will not do. */
+const codes: Readonly<Record<number, FailureCode>> = { 400: 2, 404: 1, 409: 1 };
+
+/** Why the gate refused, in its own words. */
+export function refusal({ status, body }: Reply, exitCode?: FailureCode): Failure {
   const hasError = typeof body === "object" && body !== null && "error" in body && typeof body.error === "string";
-  return new Failure(hasError ? String(body.error) : `The gate answered ${status}`, { exitCode });
+  if (!hasError) return new Failure(`The gate answered ${status}`, { exitCode: exitCode ?? (status === 400 ? 2 : 3) });
+  return new Failure(String(body.error), { exitCode: exitCode ?? codes[status] ?? 3 });
 }

@@ -5,15 +5,17 @@ import { Failure, messageOf } from "../failure.ts";
 import { oneLine } from "../log.ts";
 import { type Command, defaultCommand, runCommand } from "./command.ts";
 import type { Env } from "./env.ts";
+import { ReaderGone } from "./standard_output.ts";
 
 /** Commands by name, each loaded when it is needed. */
 export type CommandTable = Readonly<Record<string, () => Promise<Command>>>;
 
-/** @returns the exit code: 0 done, 1 the check failed, 2 usage or configuration error, 3 runtime error. */
+/** @returns the exit code: 0 done, 1 the check failed or the gate refused, 2 usage or configuration error, 3 runtime error. */
 export async function runProgram(table: CommandTable, args: readonly string[], env: Env): Promise<number> {
   try {
     return await dispatch(table, args, env);
   } catch (error) {
+    if (error instanceof ReaderGone) return 0;
     env.stderr.line(`ttgate: ${oneLine(messageOf(error).replaceAll("\n", " "))}`);
     if (error instanceof Failure) return error.exitCode;
     if (error instanceof Error) env.stderr.line(String(error.stack));
@@ -54,5 +56,5 @@ async function overview(table: CommandTable): Promise<string> {
 Commands ("ttgate COMMAND --help" tells more; every read-only command accepts --json):
 ${rows.join("\n")}
 
-Exit codes: 0 done, 1 the check failed, 2 usage or configuration error, 3 runtime error.`;
+Exit codes: 0 done, 1 the check failed or the gate refused, 2 usage or configuration error, 3 runtime error.`;
 }

@@ -3,13 +3,15 @@
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
+import { refusalText } from "../core/bans/refusal.ts";
 import { formatDuration } from "../core/duration.ts";
 import type { BanView } from "../status/snapshot.ts";
 
 export const bans: Command = daemonCommand({
   name: "bans",
   about: "who is banned, why, and for how long",
-  description: "Lists the bans: source, protocol, origin, time left, packets that the kernel dropped.",
+  description:
+    "Lists the bans, the newest first: source, protocol, origin, time left, packets that the kernel dropped.",
   flags: { limit: { short: "n", value: "N", help: "show at most N, up to 10000 (default 1000)" } },
   async run({ daemon, flags: { limit }, json }, { stdout }) {
     const query = typeof limit === "string" ? `?limit=${encodeURIComponent(limit)}` : "";
@@ -41,6 +43,16 @@ function rendered(bans: readonly BanView[], total: number): string {
       .join("  ")
       .trimEnd(),
   );
-  if (bans.length < total) lines.push(`${bans.length} of ${total} shown: more with --limit`);
+  lines.push(...keptOutElsewise(bans));
+  if (bans.length < total) lines.push(`The newest ${bans.length} of ${total} are shown: more with --limit`);
   return lines.join("\n");
+}
+
+/** Those that ttgate's own kernel program does not block, a line for each reason. */
+function keptOutElsewise(bans: readonly BanView[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { refused } of bans) {
+    if (refused.why !== null) counts.set(refusalText(refused), (counts.get(refusalText(refused)) ?? 0) + 1);
+  }
+  return [...counts].map(([text, count]) => `${count} of them ${text}`);
 }

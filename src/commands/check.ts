@@ -25,7 +25,8 @@ before it fell silent; - is standard input. Prints one JSON object on each line:
   protocol  the name of what is foreign, or null
   rule      where the rule that decided stands in the profile or in the library, or null
   byte      the byte that decided, counted from 1; null when the silence after the last byte did
-  reason    the rule in words`;
+  reason    the rule in words
+  evidence  where no recogniser knew the stranger: the expert that told it, the bits of evidence, the byte`;
 
 const exitCodes = `Exit codes:
   0  no file is foreign

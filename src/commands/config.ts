@@ -5,10 +5,9 @@ import { z } from "zod";
 import { type Command, helpText, jsonFlag } from "../cli/command.ts";
 import { configFlags } from "../cli/config_flags.ts";
 import { defaultConfigFile, loadConfig } from "../config/load.ts";
-import { type Config, configSchema, formatStatus } from "../config/options.ts";
+import { type Config, configSchema } from "../config/options.ts";
 import { loadSniffer } from "../config/profile.ts";
-import { formatEndpoint } from "../core/address.ts";
-import { spellDuration } from "../core/duration.ts";
+import { writtenConfig } from "../config/written.ts";
 import { Failure } from "../failure.ts";
 
 const head = `Usage: ttgate config check [-c FILE]             is the file valid, and its profile too?
@@ -53,15 +52,7 @@ export const config: Command = {
 };
 
 function rendered(loaded: Config, json: boolean): string {
-  const written: Record<string, unknown> = {
-    ...loaded,
-    listen: formatEndpoint({ address: loaded.listen.host, port: loaded.listen.port }),
-    upstream: loaded.upstream.map(({ host, port }) => formatEndpoint({ address: host, port })),
-    allow: loaded.allow.map(({ text }) => text),
-    status: formatStatus(loaded.status),
-    timeout: spellDuration(loaded.timeout),
-    "first-packet": spellDuration(loaded["first-packet"]),
-  };
+  const written = writtenConfig(loaded);
   if (json) return JSON.stringify(written);
   return Object.entries(written)
     .map(([key, value]) => `${key} = ${JSON.stringify(value)}`)

@@ -21,10 +21,11 @@ export const doctor: Command = {
   about: "is this host ready? If not, what to type",
   flags,
   help: helpText(head, flags),
-  async run({ flags: { config: file, json, help: _help, ...given } }, { stdout }) {
+  async run({ flags: { config: file, json, help: _help, ...given } }, { stdout, runDirectory }) {
     const config = loadConfig(given, typeof file === "string" ? file : undefined);
     const { examine } = await import("../daemon/doctor.ts");
-    const findings = await examine(config, await currentRuntime());
+    const { runningInstances } = await import("../daemon/instance.ts");
+    const findings = await examine(config, await currentRuntime(), runningInstances(runDirectory));
     const ready = findings.every(({ state }) => state !== "bad");
     stdout.line(json === true ? JSON.stringify({ ready, findings }) : rendered(findings, ready));
     return ready ? 0 : 1;

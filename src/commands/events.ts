@@ -38,6 +38,10 @@ function described(event: EventView): string {
   if (event.type === "upstream") {
     return `${event.upstream} is ${event.reachable ? "reachable" : `not reachable: ${event.error}`}`;
   }
+  if (event.type === "unseen") {
+    const by = event.interface === null ? "" : ` by interface "${event.interface}"`;
+    return `${event.source} port ${event.sourcePort} to port ${event.port}${by}: ${event.why}`;
+  }
   const { type, source, protocol, firstBytes, seconds, by, kernel } = event;
   const said = firstBytes === null ? "" : ` "${printable(Uint8Array.fromHex(firstBytes))}"`;
   const left = seconds === null || seconds === 0 ? "" : ` ${formatDuration(seconds * 1000)}`;

@@ -110,9 +110,10 @@ const serverTexts = {
   unknown: "the server's reaction is unknown",
 } as const;
 
-function rulingText({ verdict, protocol, byte }: Ruling): string {
+function rulingText({ verdict, protocol, byte, evidence }: Ruling): string {
   const name = protocol === null ? verdict : `${verdict} (${protocol})`;
-  return byte === null ? name : `${name} at byte ${byte}`;
+  const bits = evidence === undefined ? "" : `, by ${evidence.bits.toFixed(1)} bits`;
+  return byte === null ? name : `${name} at byte ${byte}${bits}`;
 }
 
 function sumText(sum: Sum, old: string, fresh: string): string {

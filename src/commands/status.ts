@@ -41,6 +41,7 @@ function rendered(snapshot: Snapshot): string {
     ["kernel", kernelText(kernel)],
     ...pressure(bans),
     ...judged(kernel),
+    ...unseen(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
     ...recordingRow(snapshot.recording),
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
@@ -67,6 +68,18 @@ function judged({ judged }: Snapshot["kernel"]): (readonly [string, string])[] {
   return [["judged", told.join(", ")]];
 }
 
+/** Connections that got by the kernel's program, and where nobody looks for them, why. */
+function unseen({ unseen }: Snapshot["kernel"]): (readonly [string, string])[] {
+  if (unseen === null) return [];
+  const { connections, unobserved, last } = unseen;
+  if (unobserved !== null) return [["unseen", `not counted: ${unobserved}`]];
+  if (last === null) return [];
+  const by = last.interface === null ? "" : ` by interface "${last.interface}"`;
+  return [
+    ["unseen", `${connections} connections, the last from ${last.source} port ${last.sourcePort}${by}: ${last.why}`],
+  ];
+}
+
 function recordingRow(recording: Snapshot["recording"]): (readonly [string, string])[] {
   if (recording === null) return [];
   const { file, connections, dropped, bytes, ended } = recording;
@@ -76,7 +89,8 @@ function recordingRow(recording: Snapshot["recording"]): (readonly [string, stri
 
 function kernelText(kernel: Snapshot["kernel"]): string {
   if (kernel.map === null) return `off: ${kernel.reason}`;
-  const room = `map ${kernel.map}, ${kernel.entries} of ${kernel.capacity} entries`;
+  const maps = kernel.maps.filter(({ entries }, index) => index === 0 || entries > 0);
+  const room = maps.map(({ name, entries, capacity }) => `map ${name}: ${entries} of ${capacity} entries`).join(", ");
   if (kernel.managedBy !== null) return `${room}, read by ${kernel.managedBy}`;
   const interfaces = kernel.interfaces.map(
     ({ name, attach, reason }) => `${name} ${attach}${reason === null ? "" : ` (${reason})`}`,

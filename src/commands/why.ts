@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate why`: everything known about an address: its ban, the evidence, kernel counters, and what the
 // live program does with it.
+
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
+import { refusalText } from "../core/bans/refusal.ts";
 import { formatDuration } from "../core/duration.ts";
+import { betWords } from "../core/profile/explain.ts";
 import type { BanDetails, Why } from "../status/snapshot.ts";
 
 export const why: Command = daemonCommand({
@@ -25,7 +28,7 @@ export const why: Command = daemonCommand({
 function rendered({ address, source, ban, neverBanned, kernel, connections }: Why): string[] {
   const lines = [ban === null ? `${address} is not banned` : `${address} is banned${banText(ban)}`];
   if (source !== address) lines.push(`source:   ${source}`);
-  if (ban !== null) lines.push(...evidenceText(ban), ...claimsText(ban));
+  if (ban !== null) lines.push(...evidenceText(ban), ...claimsText(ban), `kept out: ${refusalText(ban.refused)}`);
   if (neverBanned !== null) lines.push(`never banned: ${neverBanned.prefix} (${neverBanned.why})`);
   if (kernel.fold !== null)
     lines.push(`folded:   the map is full, so ${kernel.fold} blocks its neighbours too, most of which are banned`);
@@ -62,8 +65,13 @@ function claimsText({ claims }: BanDetails): string[] {
 
 function evidenceText({ since, evidence }: BanDetails): string[] {
   if (evidence === null) return [`since:    ${since}`];
-  const { client, port, firstBytesText, firstBytesHex } = evidence;
-  return [`since:    ${since}, ${client} to port ${port}`, `said:     ${firstBytesText}`, `in hex:   ${firstBytesHex}`];
+  const { client, port, firstBytesText, firstBytesHex, bet } = evidence;
+  return [
+    `since:    ${since}, ${client} to port ${port}`,
+    `said:     ${firstBytesText}`,
+    `in hex:   ${firstBytesHex}`,
+    ...(bet === undefined ? [] : [`told by:  ${betWords(bet)}`]),
+  ];
 }
 
 function kernelText(ban: BanDetails | null, answer: "drop" | "pass" | null): string {

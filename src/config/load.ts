@@ -41,6 +41,7 @@ export function loadConfig(flags: RawOptions, file: string | undefined): Config 
 const proxyOnly = [
   "upstream",
   "first-packet",
+  "greeting-pause",
   "max-connections",
   "max-per-source",
   "prefilter",

@@ -72,6 +72,12 @@ export function parseHostPort(given: string): HostPort | undefined {
   return { host, port };
 }
 
+/** As a browser writes it into its Host header, without a port. */
+function parseHostName(given: string): string | undefined {
+  const bare = /^\[(.*)\]$/.exec(given)?.[1] ?? given;
+  return isIP(bare) > 0 || /^(?=.*[A-Za-z_-])[\w.-]{1,253}$/.test(bare) ? bare : undefined;
+}
+
 function parseListen(given: string): HostPort | undefined {
   const port = portOf(given);
   if (port !== undefined) return { host: "::", port };
@@ -188,6 +194,13 @@ export const options = {
     help: "status endpoint: HOST:PORT, unix:PATH or off (default 127.0.0.1:9500)",
     schema: text("HOST:PORT, unix:/PATH or off", parseStatus).default({ kind: "tcp", host: "127.0.0.1", port: 9500 }),
   },
+  "status-host": {
+    value: "NAME",
+    repeats: true,
+    help: "answer at --status by this name too, besides loopback's and the address that it is bound to",
+    reloads: true,
+    schema: several(text("a host name or an IP address", parseHostName)).default([]),
+  },
   "dry-run": {
     help: "relay everybody and ban nobody; count who would have been banned",
     schema: z.boolean(`expected true or false`).default(false),
@@ -207,6 +220,15 @@ export const options = {
     reloads: true,
     schema: z.boolean(`expected true or false`).default(false),
   },
+  state: {
+    value: "DIR",
+    help: "keep bans here over restarts (default: STATE_DIRECTORY, or /var/lib/ttgate if it is there)",
+    schema: name("a directory").optional(),
+  },
+  forget: {
+    help: "forget all bans when ttgate stops, also those of earlier runs",
+    schema: z.boolean(`expected true or false`).default(false),
+  },
   user: {
     value: "NAME",
     help: "run as this user once everything is attached; requires a start as root",
@@ -217,6 +239,12 @@ export const options = {
     help: "time limit for the first packet; then the client is closed, not banned (default 10s)",
     reloads: true,
     schema: duration.default(10_000),
+  },
+  "greeting-pause": {
+    value: "DURATION",
+    help: "with a server that speaks first: how long a client must be silent before the server is connected (default 300ms)",
+    reloads: true,
+    schema: duration.default(300),
   },
   "max-connections": {
     value: "N",

@@ -14,5 +14,6 @@ export function writtenConfig(config: Config): Readonly<Record<OptionName, unkno
     status: formatStatus(config.status),
     timeout: spellDuration(config.timeout),
     "first-packet": spellDuration(config["first-packet"]),
+    "greeting-pause": spellDuration(config["greeting-pause"]),
   } as Record<OptionName, unknown>;
 }

@@ -9,6 +9,8 @@ export interface ConnectionCounters {
   refusedBanned: number;
   /** Turned away because the gate or the source had its limit of connections. */
   refusedFull: number;
+  /** Of these, because all places of the gate were taken. */
+  refusedNoRoom: number;
   foreign: number;
   undecided: number;
   upstreamFailed: number;
@@ -36,6 +38,7 @@ export function newConnectionCounters(): ConnectionCounters {
     relayed: 0,
     refusedBanned: 0,
     refusedFull: 0,
+    refusedNoRoom: 0,
     foreign: 0,
     undecided: 0,
     upstreamFailed: 0,

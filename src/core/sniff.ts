@@ -2,10 +2,13 @@
 // What the sniffer says of the first bytes of a connection. The verdict of a prefix never depends on
 // how TCP cut it: `more` until the answer can not change any more.
 
+import type { BetEvidence } from "./ciphertext/bets.ts";
+
 export type Sniff =
   | { readonly kind: "accept" }
   | { readonly kind: "foreign"; readonly protocol: string }
-  | { readonly kind: "more" };
+  /** `isLast`: no byte that may come decides. */
+  | { readonly kind: "more"; readonly isLast?: true };
 
 export interface Sniffer {
   /** The profile's name. */
@@ -14,6 +17,8 @@ export interface Sniffer {
   readonly protocols: readonly string[];
   /** No verdict needs more bytes than this; it is computed from the rules. */
   readonly prefixBytes: number;
+  /** Who says the first word on a connection: the client unless said otherwise. */
+  readonly speaksFirst?: "client" | "server" | undefined;
   /** A source that stays undecided so often within ten minutes is banned; undefined: none is. */
   readonly undecidedLimit?: number | undefined;
   /**
@@ -21,4 +26,6 @@ export interface Sniffer {
    * @param ended the client sends nothing more (FIN, or silent until the deadline).
    */
   sniff(bytes: Uint8Array, ended: boolean): Sniff;
+  /** The bet that a foreign client lost, where one said so and no recogniser: who won it, and how. */
+  evidence?(bytes: Uint8Array): BetEvidence | undefined;
 }

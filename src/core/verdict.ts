@@ -14,7 +14,7 @@ export type TurnAway =
   /** Another protocol: out, and into the time-out table. */
   | { readonly kind: "ban"; readonly protocol: string }
   /** Silent, slow or gone before it said enough: out, but that is no evidence against the source. */
-  | { readonly kind: "close" };
+  | { readonly kind: "close" /** It said all that could tell. */; readonly isStrike?: true };
 
 export interface Circumstances {
   /** The client sends nothing more: FIN, or silent until the deadline. */
@@ -30,6 +30,7 @@ export function verdict(sniff: Sniff, { ended, dryRun }: Circumstances): Verdict
     case "foreign":
       return turnAway({ kind: "ban", protocol: sniff.protocol }, dryRun);
     case "more":
+      if (sniff.isLast === true) return turnAway({ kind: "close", isStrike: true }, dryRun);
       return ended ? turnAway({ kind: "close" }, dryRun) : { kind: "hold" };
     default:
       return sniff satisfies never;

@@ -5,8 +5,10 @@ import type { Ban, Claim, Evidence, Origin } from "../core/bans/claim.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { FenceOutcome } from "../core/bans/fence.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
+import { type Refusal, refusalText } from "../core/bans/refusal.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
+import { Repeats } from "../core/repeats.ts";
 import { LineLimit, type Log, printable } from "../log.ts";
 import type { Spared } from "../sources/client_bans.ts";
 
@@ -14,16 +16,22 @@ import type { Spared } from "../sources/client_bans.ts";
 const linesPerFlush = 20;
 /** As many sources as a line names in its fields. */
 const sourcesNamed = 100;
+/** A monitoring system that knocks on every port is to be told of, not to fill the log. */
+const sparedPeriodMs = 60_000;
 
 export class BanLog implements BanFollower {
   readonly #lines: LineLimit;
+  readonly #spared = new Repeats<Spared>(sparedPeriodMs, (spared, repeated) => this.#notBanned(spared, repeated));
   readonly #dryRun: boolean;
+  readonly #refusalOf: (ban: Ban) => Refusal;
   #adoptedAtStart: number | undefined = 0;
   readonly #log: Log;
 
-  constructor(log: Log, dryRun: boolean) {
+  /** @param refusalOf who keeps a source out whose ban is in the fence. */
+  constructor(log: Log, dryRun: boolean, refusalOf: (ban: Ban) => Refusal) {
     this.#log = log;
-    this.#lines = new LineLimit(log, linesPerFlush, "bans");
+    this.#refusalOf = refusalOf;
+    this.#lines = new LineLimit(log, linesPerFlush);
     this.#dryRun = dryRun;
   }
 
@@ -46,18 +54,23 @@ export class BanLog implements BanFollower {
   }
 
   /** A client that is never banned did what others are banned for. */
-  spared({ source, offence: { reason, evidence }, protectedBy }: Spared): void {
-    const { prefix, why } = protectedBy;
-    const verb = this.#dryRun ? "Would not ban" : "Did not ban";
-    this.#lines.line("warn", () => [
-      `${verb} ${source}: ${deedOf(reason, evidence)}, but ${prefix.text} is never banned (${why})`,
-      evidenceFields(source, reason, evidence),
-    ]);
+  spared(spared: Spared, nowMs: number): void {
+    this.#spared.add(spared.source, spared, nowMs);
   }
 
-  /** About twice a second: tells how many lines were held back. */
-  flush(): void {
+  /** About twice a second: tells what was held back. */
+  flush(nowMs: number): void {
+    this.#spared.flush(nowMs);
     this.#lines.flush();
+  }
+
+  #notBanned({ source, offence: { reason, evidence }, protectedBy: { prefix, why } }: Spared, repeated: number): void {
+    const verb = this.#dryRun ? "Would not ban" : "Did not ban";
+    const times = repeated === 0 ? "" : `, ${repeated} more times within ${formatDuration(sparedPeriodMs)}`;
+    this.#lines.line("warn", "sources that are never banned", () => [
+      `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${prefix.text} is never banned (${why})`,
+      { ...evidenceFields(source, reason, evidence), repeated },
+    ]);
   }
 
   #ban({ atMs, ban, claim, fence }: Change<"ban">): void {
@@ -65,8 +78,8 @@ export class BanLog implements BanFollower {
     const leftMs = claim.untilMs - atMs;
     const verb = this.#dryRun ? "Would ban" : "Banned";
     const end = this.#dryRun && claim.evidence !== undefined ? " (dry run)" : "";
-    this.#lines.line("info", () => [
-      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${inFence(fence)}${longer(ban, claim, atMs)}${end}`,
+    this.#lines.line("info", "bans", () => [
+      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}`,
       {
         ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
         origin: claim.origin,
@@ -83,18 +96,31 @@ export class BanLog implements BanFollower {
       this.#ban(first);
       return;
     }
-    const held = changes.filter(({ fence }) => fence?.kind === "enforced").length;
-    const inKernel = first.fence === undefined ? "" : `; ${held} of them blocked in the kernel`;
-    this.#lines.line("info", () => [
+    const held = changes.filter(({ fence }) => fence?.kind === "enforced");
+    const inKernel = first.fence === undefined ? "" : this.#heldText(held.map(({ ban }) => ban));
+    this.#lines.line("info", "bans", () => [
       `${this.#dryRun ? "Would ban" : "Banned"} ${changes.length} sources, ${first.ban.prefix.text} and others: ${whyOf(first.claim)}${inKernel}`,
       { sources: changes.slice(0, sourcesNamed).map(sourceOf), origin: first.claim.origin },
     ]);
   }
 
+  #inFence(ban: Ban, outcome: FenceOutcome | undefined): string {
+    return outcome?.kind === "enforced" ? `; ${refusalText(this.#refusalOf(ban))}` : notInFence(outcome);
+  }
+
+  /** Of many, each is asked for: who keeps the first of the others out is said as an example. */
+  #heldText(held: readonly Ban[]): string {
+    const others = held.filter((ban) => this.#refusalOf(ban).by !== "kernel");
+    const inKernel = `; ${held.length - others.length} of them blocked in the kernel`;
+    const [other] = others;
+    if (other === undefined) return inKernel;
+    return `${inKernel}, ${other.prefix.text} and others ${refusalText(this.#refusalOf(other))}`;
+  }
+
   #adopted(sources: readonly string[]): void {
     if (this.#adoptedAtStart !== undefined) this.#adoptedAtStart += sources.length;
     else if (sources.length > 0) {
-      this.#lines.line("info", () => [
+      this.#lines.line("info", "bans from the map", () => [
         `Took up ${bansOf(sources)} that another tool wrote into the map`,
         { sources: sources.slice(0, sourcesNamed) },
       ]);
@@ -106,7 +132,7 @@ export class BanLog implements BanFollower {
     if (first === undefined) return;
     const sources = changes.map(sourceOf);
     const how = first.by === "map" ? " that another tool took out of the map" : `: ${byOf(first.by)}`;
-    this.#lines.line("info", () => [
+    this.#lines.line("info", "lifts", () => [
       `Lifted ${bansOf(sources)}${how}`,
       { sources: sources.slice(0, sourcesNamed), origin: first.by },
     ]);
@@ -114,7 +140,7 @@ export class BanLog implements BanFollower {
 
   #released({ ban, by }: Change<"release">): void {
     const source = ban.prefix.text;
-    this.#lines.line("info", () => [
+    this.#lines.line("info", "claims that ended", () => [
       `The claim on ${source} ended ${byOf(by)}; it stays banned: ${whyOf(ban)}`,
       { source, origin: by },
     ]);
@@ -122,7 +148,10 @@ export class BanLog implements BanFollower {
 
   #protected(ban: Ban, { prefix, why }: NeverBanEntry): void {
     const source = ban.prefix.text;
-    this.#lines.line("warn", () => [`Ended the ban of ${source}: ${prefix.text} is never banned (${why})`, { source }]);
+    this.#lines.line("warn", "bans that ended", () => [
+      `Ended the ban of ${source}: ${prefix.text} is never banned (${why})`,
+      { source },
+    ]);
   }
 }
 
@@ -164,12 +193,10 @@ function evidenceFields(source: string, protocol: string, evidence: Evidence): R
   return { source, protocol, firstBytes: evidence.firstBytes.toHex() };
 }
 
-function inFence(outcome: FenceOutcome | undefined): string {
+function notInFence(outcome: Exclude<FenceOutcome, { readonly kind: "enforced" }> | undefined): string {
   switch (outcome?.kind) {
     case undefined:
       return "";
-    case "enforced":
-      return "; blocked in the kernel";
     case "full":
       return "; in user space only, the kernel's map is full";
     case "failed":

@@ -2,10 +2,12 @@
 // Everything about bans that exists once for each daemon, joined: the table and its door, the desk for gates,
 // the operator's, and who follows: events and log.
 import { Bans } from "../core/bans/bans.ts";
+import type { Ban } from "../core/bans/claim.ts";
 import { Enforcement } from "../core/bans/enforcement.ts";
 import type { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { NeverBan, type NeverBanEntry } from "../core/bans/never_ban.ts";
+import type { Refusal } from "../core/bans/refusal.ts";
 import { type BanCounters, LatencyHistogram, newBanCounters } from "../core/counters.ts";
 import type { Log } from "../log.ts";
 import { ClientBans } from "../sources/client_bans.ts";
@@ -24,6 +26,8 @@ export interface DaemonBansOptions {
   readonly dryRun: boolean;
   readonly neverBan: readonly NeverBanEntry[];
   readonly fence: Fence | undefined;
+  /** Who keeps a banned source out. */
+  readonly refusalOf: (ban: Ban) => Refusal;
   readonly events: Events;
   readonly log: Log;
   readonly nowMs: () => number;
@@ -40,8 +44,19 @@ export class DaemonBans {
   /** Whether the fence holds somewhere; kept up to date by the daemon. */
   isFenceUp = false;
 
-  constructor({ maxBans, ipv6Bits, timeoutMs, dryRun, neverBan, fence, events, log, nowMs }: DaemonBansOptions) {
-    this.log = new BanLog(log, dryRun);
+  constructor({
+    maxBans,
+    ipv6Bits,
+    timeoutMs,
+    dryRun,
+    neverBan,
+    fence,
+    refusalOf,
+    events,
+    log,
+    nowMs,
+  }: DaemonBansOptions) {
+    this.log = new BanLog(log, dryRun, refusalOf);
     const banEvents = new BanEvents(events, dryRun);
     const bans = new Bans(maxBans, ipv6Bits);
     this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun ? undefined : fence, this.counters);
@@ -54,7 +69,7 @@ export class DaemonBans {
       isFenceUp: () => this.isFenceUp,
       spared: (spared) => {
         banEvents.spared(spared, nowMs());
-        this.log.spared(spared);
+        this.log.spared(spared, nowMs());
       },
     });
   }

@@ -6,6 +6,7 @@ import { differencesOf } from "../config/difference.ts";
 import { type Config, formatStatus } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { formatEndpoint } from "../core/address.ts";
+import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
@@ -25,13 +26,18 @@ import type { ReloadAnswer } from "../status/routes.ts";
 import { DaemonBans } from "./bans.ts";
 import { announce } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
+import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Protection } from "./protection.ts";
 import { Readiness } from "./readiness.ts";
-import { sayStart } from "./start_log.ts";
+import { RefusedThoughFenced } from "./refused_though_fenced.ts";
+import { SecondObserver } from "./second_observer.ts";
+import { sayReload, sayStart } from "./start_log.ts";
+import { openState } from "./state/state.ts";
 import { serveStatus, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
-import { sweepBans } from "./sweeper.ts";
 import { Ticker } from "./ticker.ts";
+import { UnseenConnections } from "./unseen.ts";
+import { Ways } from "./ways.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -53,17 +59,6 @@ export interface Daemon {
 
 /** For who follows the events: those of a moment ago again after a short break, and room for a burst. */
 const eventsKept = 1024;
-
-/** Of what the kernel decided; a hundred milliseconds are allowed for it to be seen. */
-const fetchMs = 40;
-/** Deadlines and expiry are a matter of seconds; the kernel compares its own deadlines to the nanosecond. */
-const tickMs = 500;
-/** What another tool writes into the map is to be seen within a second. */
-const watchMs = 250;
-/** Interfaces, addresses and routes that come and go are to be seen within a second. */
-const hostMs = 500;
-const resolveMs = 5000;
-const renewMs = 1000;
 
 /** @throws Failure; then nothing of it is left. */
 export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
@@ -101,8 +96,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
+  const ways = new Ways({ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs });
+  opened.defer(() => ways[Symbol.dispose]());
+  await ways.open(runtime.native, log);
+  const refusalOf = (ban: Ban) => ways.refusalOf(ban);
+  const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
+
   const bans = new DaemonBans({
-    ...{ dryRun, fence, events, log, nowMs, timeoutMs: () => config.timeout },
+    ...{ dryRun, fence, refusalOf, events, log, nowMs, timeoutMs: () => config.timeout },
     maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
@@ -110,6 +111,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const { enforcement, desk } = bans;
   const gate = new Gate({
     ...{ config, sniffer, runtime, desk, log, recorder, nowMs },
+    refused: (client) => refused.refused(client),
     upstreamChanged: ({ address, reachable, error }) =>
       events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
   });
@@ -120,21 +122,34 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       : new KernelJudge({
           ...{ judge: () => xdp.judge, neverBan: enforcement.neverBan, counters: gate.counters, alone: isInline },
           ipv6Bits: config["ipv6-prefix"],
+          sniffer: () => gate.sniffer,
           ban: (client, offence) => desk.ban(client, offence),
         });
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
 
+  const places = () => status.fence?.places ?? [];
+  const refused = new RefusedThoughFenced({ enforcement, ways, unseen, places, port: config.listen.port, nowMs });
+  const observer = new SecondObserver({
+    ...{ native: runtime.native, judge: () => (isInline ? xdp?.judge : undefined), listen: config.listen },
+    ...{ unseen, places, log, nowMs, loopback: guardedInterfaces(config).includes("lo") },
+  });
+  opened.defer(() => observer[Symbol.dispose]());
+
   const ticker = new Ticker(log, nowMs);
-  const readiness = new Readiness({ gate, kernelJudge, ticker, nowMs });
-  const status = new DaemonStatus({
-    ...{ version, gate, bans, readiness, fence, kernelJudge, recorder, nowMs },
+  const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, nowMs });
+  const status: DaemonStatus = new DaemonStatus({
+    ...{ version, gate, bans, readiness, fence, kernelJudge, refusalOf, unseen, observer, recorder, nowMs },
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
     reload,
   });
 
-  if (fence !== undefined) lookAt(fence);
+  if (fence !== undefined) lookAtFence(fence, { status, bans });
+  const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
+  const state = dryRun ? undefined : await openState({ config, enforcement, moment, log });
+  opened.defer(() => state?.close());
+  step("bans of an earlier run taken up");
   if (!isInline) await gate.listen();
   else if (fence !== undefined) requireGuarded(fence, log);
   opened.defer(() => gate.close());
@@ -142,13 +157,15 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   kernelJudge?.begin();
   step("kernel judge begun");
   readiness.phase = "serving";
-  const server = await serveStatus(runtime, config.status, token, status);
+  const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status);
   opened.defer(() => server?.close());
   opened.defer(() => eventStreams.close());
   step("status endpoint opened");
   opened.defer(announceInstance({ config, version, token, log }));
   step("instance announced");
-  await giveUpPrivileges(config, xdp, { runtime, log });
+  await observer.begin();
+  step("second observer begun");
+  await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
   if (!isInline && config.reject === "silent" && !dryRun) await gate.beSilent();
   step("privileges given up");
 
@@ -158,30 +175,12 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   bans.log.started();
   step("bans of the map taken up");
 
-  const isServing = () => readiness.phase === "serving";
-  ticker.add({ name: "deadlines", everyMs: tickMs, run: (now) => gate.tick(now) });
-  ticker.add({ name: "ended bans", everyMs: tickMs, run: () => sweepBans(enforcement, nowMs, isServing) });
-  ticker.add({ name: "upstreams", everyMs: tickMs, run: (now) => gate.retryUpstreams(now) });
-  ticker.add({
-    name: "never-ban list",
-    everyMs: hostMs,
-    run: (now) => enforcement.protect(protection.entries(now), now),
+  addPeriodicWork(ticker, {
+    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, observer, nowMs },
+    judge: () => xdp?.judge,
+    config: () => config,
+    renewFence,
   });
-  ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => protection.resolve() });
-  ticker.add({ name: "log", everyMs: tickMs, run: () => bans.log.flush() });
-  if (!isInline) ticker.add({ name: "listener", everyMs: hostMs, run: () => gate.listen() });
-  if (fence !== undefined) {
-    ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config)) });
-    ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
-    ticker.add({ name: "replacing frozen maps", everyMs: renewMs, run: (now) => renewFence(now) });
-    ticker.add({ name: "fence status", everyMs: tickMs, run: () => lookAt(fence) });
-  }
-  if (kernelJudge !== undefined) {
-    ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => kernelJudge.fetch() });
-    ticker.add({ name: "kernel judge", everyMs: tickMs, run: () => kernelJudge.tick() });
-  }
-  // Behind the kernel's decisions: what the map says of them has no evidence.
-  if (watch !== undefined) ticker.add({ name: "block map", everyMs: watchMs, run: () => watch.step() });
   ticker.start();
   void gate.upstreams.probe(nowMs(), 0);
   void protection.resolve();
@@ -192,15 +191,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     // Until it is full again, what is not in it was not taken out by anybody.
     watch?.pause();
     kernelJudge?.begin();
+    await observer.begin();
     if (table !== undefined) kernelJudge?.change({ table, banMs: config.timeout });
     for (const _ of enforcement.refill(nowMs)) await setImmediate();
     watch?.resume();
-  }
-
-  function lookAt(from: Fence): void {
-    status.fence = from.status();
-    const { managedBy, places } = status.fence;
-    bans.isFenceUp = managedBy !== undefined || places.some(({ attach }) => attach !== "none");
   }
 
   /** All that can go wrong goes wrong before anything is changed. */
@@ -217,16 +211,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     gate.reconfigure(config, nextSniffer);
     protection.reconfigure(config);
     enforcement.protect(protection.entries(nowMs()), nowMs());
-    const { applied, waiting } = differences;
-    log("info", `Profile ${config.profile} was read again`);
-    for (const { option, before, after } of applied) {
-      log("info", `Reloaded ${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`);
-    }
-    for (const { option, before, after } of waiting) {
-      const told = `${JSON.stringify(before)} stays until a restart, the configuration says ${JSON.stringify(after)}`;
-      log("warn", `Not reloaded: ${option}: ${told}`);
-    }
-    return { applied, waiting };
+    return sayReload(differences, log);
   }
 
   const running = opened.move();

@@ -7,7 +7,9 @@ import { formatEndpoint } from "../core/address.ts";
 import { codeOf, messageOf } from "../failure.ts";
 import { interfacesOf } from "../host/addresses.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
+import { redirectsTo } from "../host/redirects.ts";
 import { type Runtime, silentEvents } from "../runtime/types.ts";
+import type { Instance } from "./instance.ts";
 
 export interface Finding {
   readonly name: string;
@@ -17,12 +19,14 @@ export interface Finding {
   readonly remedy: string | null;
 }
 
-export async function examine(config: Config, runtime: Runtime): Promise<Finding[]> {
+/** @param instances gates that run here: what they hold is not in their own way. */
+export async function examine(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding[]> {
   return [
     ...(await kernelFindings(config, runtime)),
     // In inline mode the server has it.
-    ...(config.mode === "inline" ? [] : [await portFinding(config, runtime)]),
+    ...(config.mode === "inline" ? [] : [await portFinding(config, runtime, instances)]),
     ...(await Promise.all(serversOf(config).map((server) => serverFinding(server, config, runtime)))),
+    ...redirectFindings(config),
     profileFinding(config),
     ...(config.mode === "inline" ? [] : [connectionsFinding(config, runtime)]),
   ];
@@ -61,10 +65,14 @@ const noInterface: Finding = {
   remedy: "ip address; or name one with --interface",
 };
 
-async function portFinding(config: Config, runtime: Runtime): Promise<Finding> {
+async function portFinding(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding> {
   const { host, port } = config.listen;
   const address = formatEndpoint({ address: host, port });
   const name = "port";
+  const holder = instances.find(({ listen }) => listen === address);
+  if (holder !== undefined) {
+    return { name, state: "good", found: `the gate with pid ${holder.pid} listens on ${address}`, remedy: null };
+  }
   try {
     const listener = await runtime.listen({ host, port, accept: () => silentEvents });
     listener.close();
@@ -76,10 +84,7 @@ async function portFinding(config: Config, runtime: Runtime): Promise<Finding> {
       EACCES: "run as root, or choose a port above 1023",
     };
     const code = codeOf(error) ?? "";
-    const found =
-      code === "EADDRINUSE"
-        ? `${address} is in use (by the gate itself, if it runs)`
-        : `${address}: ${messageOf(error)}`;
+    const found = code === "EADDRINUSE" ? `${address} is in use` : `${address}: ${messageOf(error)}`;
     return { name, state: "bad", found, remedy: remedies[code] ?? "choose another address with --listen" };
   }
 }
@@ -95,6 +100,17 @@ async function serverFinding({ host, port }: HostPort, { mode }: Config, runtime
     const remedy = `start the server there, or name it with ${option}; nc -vz ${host} ${port}`;
     return { name, state: "bad", found: `${address}: ${codeOf(error) ?? messageOf(error)}`, remedy };
   }
+}
+
+/** A rule that changes packets behind XDP leads them past it; user space in proxy mode sees them all the same. */
+function redirectFindings({ listen: { port }, ...config }: Config): Finding[] {
+  if (config.mode === "proxy" && config["block-map"] === undefined) return [];
+  return redirectsTo(port).map(({ text }) => ({
+    name: "redirect",
+    state: "warning",
+    found: `${text}: the kernel program sees these packets before, and does not know that they go to port ${port}`,
+    remedy: `remove the rule, and have clients connect to port ${port} itself`,
+  }));
 }
 
 function profileFinding(config: Config): Finding {

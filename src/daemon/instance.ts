@@ -27,7 +27,8 @@ function directory(): string {
   return runDirectory(process.env, process.getuid?.());
 }
 
-function startTicks(pid: number): string | undefined {
+/** When a process was started, in clock ticks since boot; undefined when there is none of this pid. */
+export function startTicks(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // A process may call itself anything, also ") ".

@@ -25,7 +25,7 @@ export interface FenceContext {
 /** @returns undefined when no block map was asked for. Kernel code is loaded only when it was. */
 export async function openFence(config: Config, context: FenceContext): Promise<XdpFence | undefined> {
   const map = config["block-map"];
-  if (map === undefined || (config["dry-run"] && config.mode === "proxy")) return undefined;
+  if (map === undefined || !wantsFence(config)) return undefined;
   const { table, runtime, version, protocols, nowMs, onStep, log } = context;
   const { openXdpFence } = await import("../fences/xdp/open.ts");
   return openXdpFence({
@@ -53,21 +53,29 @@ export async function openFence(config: Config, context: FenceContext): Promise<
   });
 }
 
+/** A relay's dry run leaves the kernel alone; in inline mode nobody else would judge. */
+function wantsFence(config: Pick<Config, "block-map" | "dry-run" | "mode">): boolean {
+  return config["block-map"] !== undefined && !(config["dry-run"] && config.mode === "proxy");
+}
+
 /** Where packets to the guarded port come in, as the host is now. */
 export function guardedInterfaces(config: Pick<Config, "interface" | "listen">): readonly string[] {
   return config.interface.length > 0 ? config.interface : interfacesOf(config.listen.host);
 }
 
-/** When everything is attached: the user of --user, and no capability that the work goes on without. */
+/**
+ * When everything is attached: the user of --user, and no capability that the work goes on without.
+ * @param paths pins and files that the user is to own.
+ */
 export async function giveUpPrivileges(
-  { user }: Pick<Config, "user">,
-  fence: XdpFence | undefined,
+  config: Pick<Config, "user" | "block-map" | "dry-run" | "mode">,
+  paths: readonly string[],
   { runtime, log }: Pick<FenceContext, "runtime" | "log">,
 ): Promise<void> {
-  if (fence === undefined && user === undefined) return;
+  const { user } = config;
+  if (!wantsFence(config) && user === undefined) return;
   const { dropPrivileges } = await import("../kernel/privileges.ts");
-  const pins = fence?.pins ?? [];
-  const given = await dropPrivileges({ native: runtime.native, pins, ...(user === undefined ? {} : { user }) });
+  const given = await dropPrivileges({ native: runtime.native, paths, ...(user === undefined ? {} : { user }) });
   const capabilities = given.capabilities.join(", ") || "none";
   log("info", `Runs as user ${user ?? given.userId} with the capabilities ${capabilities}`, { capabilities });
 }

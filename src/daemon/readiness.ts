@@ -5,6 +5,7 @@ import type { Gate } from "../gate/gate.ts";
 import type { KernelJudge } from "../sources/kernel_judge.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { Ticker } from "./ticker.ts";
+import type { UnseenConnections } from "./unseen.ts";
 
 /** What was seen of an upstream this long ago still counts; then it is tried. */
 const upstreamFreshMs = 5000;
@@ -13,6 +14,7 @@ export interface ReadinessParts {
   readonly gate: Gate;
   readonly kernelJudge: KernelJudge | undefined;
   readonly ticker: Ticker;
+  readonly unseen: UnseenConnections;
   readonly nowMs: () => number;
 }
 
@@ -27,14 +29,18 @@ export class Readiness {
 
   /** @param fence as it was when last asked. */
   async ask(fence: FenceStatus | undefined): Promise<ReadinessAnswer> {
-    const { gate, kernelJudge, ticker, nowMs } = this.#parts;
+    const { gate, kernelJudge, ticker, unseen, nowMs } = this.#parts;
     await gate.upstreams.probe(nowMs(), upstreamFreshMs);
     const blindness = kernelJudge?.blindness();
+    const crowding = gate.room.fault(nowMs());
+    const unseenReason = unseen.reason(nowMs());
     const reasons = [
       ...this.#phaseReasons(),
       ...(fence?.faults ?? []),
       ...(blindness === undefined ? [] : [blindness]),
+      ...(unseenReason === undefined ? [] : [unseenReason]),
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
+      ...(crowding === undefined ? [] : [crowding]),
       ...this.#upstreamReasons(),
     ];
     return { ready: reasons.length === 0, reasons };

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the gate says when it is up: what it guards, how, and whom it never bans.
+// What the gate says when it is up, what it guards, how, and whom it never bans; and what a reload changed.
+import type { Differences } from "../config/difference.ts";
 import type { Config } from "../config/options.ts";
 import { bounces } from "../config/servers.ts";
 import { isVirtual } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
+import type { ReloadAnswer } from "../status/routes.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 
 export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
@@ -30,6 +32,19 @@ export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
     "info",
     `Never banned: ${snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"}`,
   );
+}
+
+/** @returns what was told, for who asked. */
+export function sayReload({ config, applied, waiting }: Differences, log: Log): ReloadAnswer {
+  log("info", `Profile ${config.profile} was read again`);
+  for (const { option, before, after } of applied) {
+    log("info", `Reloaded ${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`);
+  }
+  for (const { option, before, after } of waiting) {
+    const told = `${JSON.stringify(before)} stays until a restart, the configuration says ${JSON.stringify(after)}`;
+    log("warn", `Not reloaded: ${option}: ${told}`);
+  }
+  return { applied, waiting };
 }
 
 /** Where a program that answers can not, or perhaps not. */

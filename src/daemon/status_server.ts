@@ -5,9 +5,10 @@ import { formatStatus, type StatusAddress } from "../config/options.ts";
 import { isLoopback } from "../core/address.ts";
 import { Failure } from "../failure.ts";
 import { cannotListen } from "../gate/listen_error.ts";
+import { hostAddresses } from "../host/addresses.ts";
 import { forOwnerOnly, freeSocketPath } from "../host/unix_socket.ts";
 import type { HttpServer, Runtime } from "../runtime/types.ts";
-import { type StatusSource, statusApp } from "../status/routes.ts";
+import { type StatusAccess, type StatusSource, statusApp } from "../status/routes.ts";
 
 /** Given by TTGATE_TOKEN, or made anew at each start. */
 export function statusToken(): string {
@@ -18,16 +19,24 @@ export function statusToken(): string {
   throw new Failure("Invalid TTGATE_TOKEN: expected letters, digits and -._~+/ only", { exitCode: 2 });
 }
 
-/** @returns undefined where it is off. @throws Failure when the address cannot be had. */
+const onUnixSocket: StatusAccess = { token: undefined, closed: false };
+
+function accessOf(host: string, token: string, allowed: () => readonly string[]): StatusAccess {
+  const ownAddresses = () => hostAddresses().map(({ prefix }) => prefix.text);
+  return { token, closed: !isLoopback(host), hosts: { bound: host, ownAddresses, allowed } };
+}
+
+/** @returns undefined where it is off. @param allowedHosts --status-host. @throws Failure when the address cannot be had. */
 export async function serveStatus(
   runtime: Runtime,
   address: StatusAddress,
   token: string,
+  allowedHosts: () => readonly string[],
   source: StatusSource,
 ): Promise<HttpServer | undefined> {
   if (address.kind === "off") return undefined;
   const unix = address.kind === "unix";
-  const app = statusApp(source, { token: unix ? undefined : token, closed: !unix && !isLoopback(address.host) });
+  const app = statusApp(source, unix ? onUnixSocket : accessOf(address.host, token, allowedHosts));
   const where = unix ? { unixPath: address.path } : { host: address.host, port: address.port };
   const serve = () => runtime.serve(where, (request) => app.fetch(request));
   if (unix) await freeSocketPath(address.path);

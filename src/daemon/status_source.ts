@@ -4,7 +4,8 @@ import process from "node:process";
 import type { Config } from "../config/options.ts";
 import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
-import type { Fence, FenceStatus } from "../core/bans/fence.ts";
+import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
+import type { Refusal } from "../core/bans/refusal.ts";
 import { Client } from "../core/client.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { Recorder } from "../recording/recorder.ts";
@@ -17,16 +18,20 @@ import { renderMetrics } from "../status/metrics.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
 import {
   type BanDetails,
+  type BanInFence,
   type BanView,
   banDetails,
   banView,
   judgedSnapshot,
   kernelSnapshot,
   type Snapshot,
+  type UnseenSnapshot,
   type Why,
 } from "../status/snapshot.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { Readiness } from "./readiness.ts";
+import type { SecondObserver } from "./second_observer.ts";
+import type { Unseen, UnseenConnections } from "./unseen.ts";
 
 export interface StatusParts {
   readonly config: () => Config;
@@ -36,7 +41,10 @@ export interface StatusParts {
   readonly bans: DaemonBans;
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
+  readonly refusalOf: (ban: Ban) => Refusal;
   readonly kernelJudge: KernelJudge | undefined;
+  readonly unseen: UnseenConnections;
+  readonly observer: Pick<SecondObserver, "absence" | "followed">;
   readonly recorder: Recorder | undefined;
   readonly events: EventStreams;
   readonly nowMs: () => number;
@@ -77,7 +85,7 @@ export class DaemonStatus implements StatusSource {
         active,
       })),
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
-      connections: { ...gate.counters, active: gate.sessions.size, limit: gate.maxConnections },
+      connections: { ...gate.counters, active: gate.sessions.size, limit: gate.room.limit },
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,
@@ -86,8 +94,21 @@ export class DaemonStatus implements StatusSource {
         folds: enforcement.folds,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
-      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), { full, failed }),
+      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
+        ...{ full, failed },
+      }),
       recording: this.#parts.recorder?.status() ?? null,
+    };
+  }
+
+  #unseen(): UnseenSnapshot {
+    const { unseen, observer } = this.#parts;
+    const { connections, last } = unseen.status;
+    return {
+      connections,
+      observed: observer.followed,
+      unobserved: observer.absence ?? null,
+      last: last === undefined ? null : unseenView(last),
     };
   }
 
@@ -101,8 +122,7 @@ export class DaemonStatus implements StatusSource {
 
   bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] } {
     const { enforcement } = this.#parts.bans;
-    const shown = enforcement.bans.all().take(limit);
-    return { total: enforcement.bans.size, bans: [...shown.map((ban) => this.#view(ban))] };
+    return { total: enforcement.bans.size, bans: enforcement.bans.newest(limit).map((ban) => this.#view(ban)) };
   }
 
   find(address: string): ChangeResult<BanDetails | undefined> {
@@ -111,8 +131,7 @@ export class DaemonStatus implements StatusSource {
     const nowMs = this.#parts.nowMs();
     const ban = this.#banOf(prefix, nowMs);
     if (ban === undefined) return { kind: "done", value: undefined };
-    const record = this.#parts.fence?.record(ban.prefix);
-    return { kind: "done", value: banDetails(ban, record, { nowMs, wallMs: Date.now() }) };
+    return { kind: "done", value: banDetails(ban, this.#inFence(ban), { nowMs, wallMs: Date.now() }) };
   }
 
   why(address: string): ChangeResult<Why> {
@@ -169,7 +188,20 @@ export class DaemonStatus implements StatusSource {
     return enforcement.bans.find(new Client(prefix.text, 0, config()["ipv6-prefix"]), nowMs);
   }
 
-  #view(ban: Ban): BanView {
-    return banView(ban, this.#parts.fence?.record(ban.prefix), { nowMs: this.#parts.nowMs(), wallMs: Date.now() });
+  /** What the fence counted of a ban; undefined where it does not count. */
+  #recordOf(ban: Ban): FenceRecord | undefined {
+    return this.fence?.capabilities.counts === true ? this.#parts.fence?.record(ban.prefix) : undefined;
   }
+
+  #view(ban: Ban): BanView {
+    return banView(ban, this.#inFence(ban), { nowMs: this.#parts.nowMs(), wallMs: Date.now() });
+  }
+
+  #inFence(ban: Ban): BanInFence {
+    return { record: this.#recordOf(ban), refused: this.#parts.refusalOf(ban) };
+  }
+}
+
+function unseenView({ source, sourcePort, interfaceName, why }: Unseen): UnseenSnapshot["last"] {
+  return { source, sourcePort, interface: interfaceName ?? null, why };
 }

@@ -3,13 +3,16 @@
 
 import { Client } from "../core/client.ts";
 import { type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import type { Room } from "./room.ts";
 import { Session, type SessionContext } from "./session.ts";
 
 export interface AcceptorContext extends SessionContext {
   readonly ipv6Bits: number;
-  readonly maxConnections: number;
+  readonly room: Room;
   /** 0: no limit. */
   readonly maxConnectionsPerSource: number;
+  /** Called with each connection of a banned source that is refused. */
+  readonly refused: ((client: Client) => void) | undefined;
 }
 
 export function acceptor(context: AcceptorContext): (socket: TcpSocket) => SocketEvents {
@@ -26,22 +29,32 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
     const isRefused = context.desk.refuses(client);
     if (isRefused) counters.refusedBanned++;
     if (isRefused && !context.dryRun) {
+      context.refused?.(client);
       context.reject(socket, client);
       return silentEvents;
     }
-    if (!hasRoom(context, client)) {
+    const isGreedy = hasItsPlaces(context, client);
+    if (isGreedy || !hasRoom(context)) {
       counters.refusedFull++;
+      if (!isGreedy) {
+        counters.refusedNoRoom++;
+        context.room.turnedAway(context.nowMs());
+      }
       socket.reset();
       return silentEvents;
     }
     return new Session(context, socket, client, isRefused);
   };
 
-  function hasRoom({ maxConnections, maxConnectionsPerSource }: AcceptorContext, client: Client): boolean {
-    if (maxConnectionsPerSource > 0 && sessions.ofSource(client.sourceText) >= maxConnectionsPerSource) return false;
-    if (sessions.size < maxConnections) return true;
+  /** As many as one source may have (--max-per-source). */
+  function hasItsPlaces({ maxConnectionsPerSource }: AcceptorContext, client: Client): boolean {
+    return maxConnectionsPerSource > 0 && sessions.ofSource(client.sourceText) >= maxConnectionsPerSource;
+  }
+
+  function hasRoom({ room }: AcceptorContext): boolean {
+    if (sessions.size < room.limit) return true;
     sessions.oldestUndecided()?.deadline();
     // It may have said enough to be relayed: then nothing became free.
-    return sessions.size < maxConnections;
+    return sessions.size < room.limit;
   }
 }

@@ -9,7 +9,6 @@ import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
 import type { Sniffer } from "../core/sniff.ts";
-import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { handshakes } from "../kernel/handshake.ts";
 import type { Log } from "../log.ts";
 import type { Recorder } from "../recording/recorder.ts";
@@ -19,6 +18,7 @@ import { type AcceptorContext, acceptor } from "./acceptor.ts";
 import { openListener } from "./listener.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
 import { Rejection } from "./rejection.ts";
+import { Room } from "./room.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { Sessions } from "./sessions.ts";
 import { type UpstreamStatus, Upstreams } from "./upstreams.ts";
@@ -33,6 +33,7 @@ export type GateConfig = Pick<
   | "dry-run"
   | "reject"
   | "first-packet"
+  | "greeting-pause"
   | "max-connections"
   | "max-per-source"
   | "ipv6-prefix"
@@ -50,6 +51,8 @@ export interface GateParts {
   /** In place of the gate's own, which records and counts strikes. */
   readonly observer?: SessionObserver;
   readonly nowMs: () => number;
+  /** A connection of a banned source was accepted, and is refused. */
+  refused?(client: Client): void;
   /** An upstream came or went. */
   upstreamChanged?(status: UpstreamStatus): void;
 }
@@ -61,6 +64,7 @@ export class Gate implements BanFollower {
   readonly counters: ConnectionCounters = newConnectionCounters();
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
+  readonly room: Room;
   readonly #parts: GateParts;
   readonly #context: { -readonly [K in keyof AcceptorContext]: AcceptorContext[K] };
   readonly #rejection: Rejection;
@@ -75,6 +79,8 @@ export class Gate implements BanFollower {
     this.#parts = parts;
     this.#config = config;
     this.sessions = new Sessions(config["ipv6-prefix"]);
+    this.room = new Room(log);
+    this.room.resize(runtime.name, config["max-connections"]);
     this.upstreams = new Upstreams(serversOf(config), runtime.connect, (status) => this.#upstreamChanged(status));
     this.#rejection = new Rejection(this.counters, log, (client) => desk.isFenced(client));
     const own =
@@ -91,7 +97,8 @@ export class Gate implements BanFollower {
         : undefined;
     this.#observer = own;
     this.#context = {
-      ...limitsOf(config, runtime),
+      ...limitsOf(config),
+      room: this.room,
       sniffer,
       desk,
       nowMs,
@@ -102,8 +109,19 @@ export class Gate implements BanFollower {
       upstreams: this.upstreams,
       observer: own ?? parts.observer,
       isProven: handshakes(runtime.native),
+      refused: (client: Client) => parts.refused?.(client),
       reject: (socket: TcpSocket, client: Client) => this.#rejection.end(socket, client),
     };
+  }
+
+  /** What judges now. */
+  get sniffer(): Sniffer {
+    return this.#context.sniffer;
+  }
+
+  /** A client that another judge saw fall silent, undecided. */
+  fellSilent(client: Client, bytes: Uint8Array): void {
+    this.#context.observer?.turnedAway(client, bytes, bytes.length, true);
   }
 
   get config(): GateConfig {
@@ -113,10 +131,6 @@ export class Gate implements BanFollower {
   /** The port that it listens on; undefined when it does not. */
   get port(): number | undefined {
     return this.#listener?.local.port;
-  }
-
-  get maxConnections(): number {
-    return this.#context.maxConnections;
   }
 
   /**
@@ -139,6 +153,7 @@ export class Gate implements BanFollower {
     if (this.isWaiting) log("info", `Listening on ${address} now`);
     this.isWaiting = false;
     this.#listener = opened.listener;
+    this.room.announce(this.#config["max-connections"]);
   }
 
   /** From now on connections of banned sources end without a packet. */
@@ -149,7 +164,8 @@ export class Gate implements BanFollower {
   /** Goes on with other options, from one connection to the next. Those that take a restart are not looked at. */
   reconfigure(config: GateConfig, sniffer: Sniffer): void {
     this.#config = config;
-    Object.assign(this.#context, limitsOf(config, this.#parts.runtime), { sniffer });
+    this.room.resize(this.#parts.runtime.name, config["max-connections"]);
+    Object.assign(this.#context, limitsOf(config), { sniffer });
     this.upstreams.replace(serversOf(config));
     this.#observer?.limit(strikeLimits(config, sniffer));
   }
@@ -166,6 +182,7 @@ export class Gate implements BanFollower {
   /** Twice a second: deadlines, and what is known by now of the servers' answers. */
   tick(nowMs: number): void {
     this.sessions.expire(nowMs);
+    this.room.tick(nowMs);
     this.#observer?.tick();
   }
 
@@ -208,11 +225,10 @@ const fewBans = 32;
 
 function limitsOf(
   config: GateConfig,
-  runtime: Runtime,
-): Pick<AcceptorContext, "firstPacketMs" | "maxConnections" | "maxConnectionsPerSource"> {
+): Pick<AcceptorContext, "firstPacketMs" | "greetingPauseMs" | "maxConnectionsPerSource"> {
   return {
     firstPacketMs: config["first-packet"],
-    maxConnections: config["max-connections"] ?? connectionLimit(runtime.name, descriptorLimit()),
+    greetingPauseMs: config["greeting-pause"],
     maxConnectionsPerSource: config["max-per-source"],
   };
 }

@@ -73,6 +73,16 @@ export class Relay {
     if (clientEnded) this.#fromClient.end();
   }
 
+  /** What the server says reaches the client already; what the client says is for its owner to judge. */
+  greet(server: TcpSocket): void {
+    this.#fromServer.from = server;
+  }
+
+  /** The client has read what it was sent before the start. */
+  clientDrained(): void {
+    this.drained(this.#fromClient);
+  }
+
   /** Resets both legs. */
   cut(): void {
     this.#fromClient.from?.reset();

@@ -12,13 +12,15 @@ import type { Desk, Offence } from "../sources/desk.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
-import type { Upstream, Upstreams } from "./upstreams.ts";
+import type { OpenedUpstream, Upstream, Upstreams } from "./upstreams.ts";
 
 /** What a session needs of the gate. */
 export interface SessionContext {
   readonly sniffer: Sniffer;
   readonly dryRun: boolean;
   readonly firstPacketMs: number;
+  /** How long a client may be silent before a server that speaks first is asked to. */
+  readonly greetingPauseMs: number;
   readonly counters: ConnectionCounters;
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
@@ -34,6 +36,12 @@ export interface SessionContext {
 
 /** Bytes kept for a server that is still being connected to; then the client waits in its own kernel. */
 const heldLimitBytes = 256 * 1024;
+
+/** A server that speaks first is connected to before its client is judged. */
+interface Greeting {
+  readonly relay: Relay;
+  readonly opening: Promise<OpenedUpstream | undefined>;
+}
 
 /** What a session holds once it is judged. */
 const none: Uint8Array[] = [];
@@ -52,6 +60,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   #state: "sniffing" | "connecting" | "relaying" | "over" = "sniffing";
   #relay: Relay | undefined;
   #upstream: Upstream | undefined;
+  /** The connection for a server that speaks first; until the client is judged. */
+  #greeting: Greeting | undefined;
+  #greetingTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param isRefused a dry run lets a source in that it would have refused: that is counted already. */
   constructor(context: SessionContext, socket: TcpSocket, client: Client, isRefused: boolean) {
@@ -61,6 +72,10 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#socket = socket;
     this.#deadlineMs = context.nowMs() + context.firstPacketMs;
     context.sessions.add(this, this.#deadlineMs);
+    // A scanner that speaks at once costs the server no connection.
+    if (context.sniffer.speaksFirst === "server") {
+      this.#greetingTimer = setTimeout(() => this.#greet(), context.greetingPauseMs);
+    }
   }
 
   data(bytes: Uint8Array): void {
@@ -71,7 +86,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     else if (this.#heldBytes > heldLimitBytes) this.#socket.pause();
   }
 
-  drain(): void {}
+  drain(): void {
+    this.#greeting?.relay.clientDrained();
+  }
 
   end(): void {
     this.#clientEnded = true;
@@ -131,7 +148,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
         return;
       case "close":
         counters.undecided++;
-        this.#turnedAway(this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
+        this.#turnedAway(decision.isStrike === true || this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
         this.#finish();
         this.#socket.close();
         return;
@@ -170,24 +187,45 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     return { origin: "sniffer", reason: protocol, evidence };
   }
 
+  /** The client waits for the server to speak. */
+  #greet(): void {
+    if (this.#state !== "sniffing" || this.#heldBytes > 0) return;
+    const relay = new Relay(this.#socket, this);
+    const opening = this.#context.upstreams.open(relay.serverEvents, this.#context.nowMs());
+    const greeting: Greeting = { relay, opening };
+    this.#greeting = greeting;
+    void opening.then((opened) => {
+      if (this.#greeting !== greeting) return;
+      if (opened !== undefined) relay.greet(opened.socket);
+      else if (this.#state === "sniffing") this.#settleWithoutUpstream();
+    });
+  }
+
+  #settleWithoutUpstream(): void {
+    if (this.#state === "over") return;
+    this.#context.counters.upstreamFailed++;
+    this.#finish();
+    this.#socket.reset();
+  }
+
   async #connect(isExpected: boolean): Promise<void> {
     const { counters, upstreams } = this.#context;
-    const relay = new Relay(this.#socket, this);
-    const tap = this.#context.observer?.relays(this.client, isExpected);
+    const greeting = this.#greeting;
+    const relay = greeting?.relay ?? new Relay(this.#socket, this);
+    // What a server makes of a client is not told by what it says before it knows the client.
+    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, isExpected) : undefined;
     const events = tap?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
-    const opened = await upstreams.open(events, this.#context.nowMs());
+    const opened = await (greeting?.opening ?? upstreams.open(events, this.#context.nowMs()));
     if (opened === undefined) {
-      if (this.#state === "over") return;
-      counters.upstreamFailed++;
-      this.#finish();
-      this.#socket.reset();
+      this.#settleWithoutUpstream();
       return;
     }
     if (this.#state === "over") {
-      upstreams.release(opened.upstream);
-      opened.socket.reset();
+      // A greeting that is over was dismissed with the session.
+      if (greeting === undefined) this.#dismiss(opened);
       return;
     }
+    this.#greeting = undefined;
     this.#upstream = opened.upstream;
     counters.relayed++;
     this.#state = "relaying";
@@ -206,9 +244,19 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
 
   #finish(): void {
     this.#state = "over";
+    clearTimeout(this.#greetingTimer);
+    void this.#greeting?.opening.then((opened) => this.#dismiss(opened));
+    this.#greeting = undefined;
     this.#held = none;
     this.#context.sessions.decided(this, this.#deadlineMs);
     this.#context.sessions.remove(this);
+  }
+
+  /** The client is gone or was turned away after the server was asked to greet it. */
+  #dismiss(opened: OpenedUpstream | undefined): void {
+    if (opened === undefined) return;
+    this.#context.upstreams.release(opened.upstream);
+    opened.socket.reset();
   }
 
   #firstBytes(limit: number): Uint8Array {
@@ -225,11 +273,13 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   }
 
   #evidence(): Evidence {
+    const { sniffer } = this.#context;
     return {
       firstBytes: Uint8Array.from(this.#firstBytes(evidenceBytes)),
       clientAddress: this.client.single().text,
       clientPort: this.client.port,
       gatePort: this.#socket.local.port,
+      bet: sniffer.evidence?.(this.#firstBytes(sniffer.prefixBytes)),
     };
   }
 }

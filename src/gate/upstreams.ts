@@ -41,6 +41,13 @@ const unansweredLimit = 256;
 /** A server on the same site answers in milliseconds; 3 s covers one lost SYN (RFC 6298: 1 s, then 2 s). */
 const connectTimeoutMs = 3500;
 
+/** A connection to one of the servers. */
+export interface OpenedUpstream {
+  readonly socket: TcpSocket;
+  /** To be released when the connection is over. */
+  readonly upstream: Upstream;
+}
+
 /** A connect that is under way. */
 interface Attempt {
   readonly endsMs: number;
@@ -82,10 +89,7 @@ export class Upstreams {
   }
 
   /** @returns the connection and whom to `release` when it is over; undefined when no upstream answers. */
-  async open(
-    events: SocketEvents,
-    nowMs: number,
-  ): Promise<{ readonly socket: TcpSocket; readonly upstream: Upstream } | undefined> {
+  async open(events: SocketEvents, nowMs: number): Promise<OpenedUpstream | undefined> {
     for (const upstream of this.#inOrder()) {
       if (upstream.reachable === false && upstream.unanswered >= unansweredLimit) continue;
       const socket = await this.#try(upstream, events, nowMs);

@@ -55,6 +55,13 @@ export function fileSystemType(libc: Libc, path: string): number {
   return result < 0 ? result : new DataView(status.buffer).getUint32(0, true);
 }
 
+/** struct statfs, 64-bit: f_flags is the eleventh word; ST_RDONLY is its first bit (statfs(2)). */
+export function isReadOnly(libc: Libc, path: string): boolean {
+  const status = nativeBytes(256);
+  const result = libc.result(libc.calls.statfs(cString(path), status));
+  return result === 0 && (new DataView(status.buffer).getUint32(80, true) & 1) === 1;
+}
+
 /** Names in a directory, without `.` and `..`; -errno when it is none or may not be read. */
 export function listDirectory(libc: Libc, path: string): readonly string[] | number {
   const fd = libc.result(libc.calls.open(cString(path), readOnlyCloexec));

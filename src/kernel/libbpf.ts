@@ -119,6 +119,8 @@ export const libbpfSymbols = {
   bpf_link_update: [["i32", "i32", "buf"], "i32"],
   // int bpf_link_detach(int link_fd)
   bpf_link_detach: [["i32"], "i32"],
+  // int bpf_raw_tracepoint_open(const char *name, int prog_fd)
+  bpf_raw_tracepoint_open: [["buf", "i32"], "i32"],
   // int bpf_xdp_query(int ifindex, int flags, struct bpf_xdp_query_opts *opts)
   bpf_xdp_query: [["i32", "i32", "buf"], "i32"],
 

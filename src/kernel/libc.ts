@@ -30,8 +30,14 @@ export const libcSymbols = {
   mount: [["buf", "buf", "buf", "u64", "buf"], "i32"],
   // unsigned int if_nametoindex(const char *name)
   if_nametoindex: [["buf"], "u32"],
+  // char *if_indextoname(unsigned int ifindex, char ifname[IF_NAMESIZE])
+  if_indextoname: [["u32", "buf"], "ptr"],
   // int socket(int domain, int type, int protocol)
   socket: [["i32", "i32", "i32"], "i32"],
+  // ssize_t send(int fd, const void *data, size_t size, int flags)
+  send: [["i32", "buf", "u64", "i32"], "i64"],
+  // ssize_t recv(int fd, void *data, size_t size, int flags)
+  recv: [["i32", "buf", "u64", "i32"], "i64"],
   // int ioctl(int fd, unsigned long request, ...), with one pointer
   ioctl: [["i32", "u64", "buf"], "i32"],
   // int getsockopt(int fd, int level, int name, void *value, socklen_t *length)

@@ -44,8 +44,8 @@ export interface PrivilegeOptions {
   readonly native: Native;
   /** Becomes this user; undefined: stays who it is. */
   readonly user?: string;
-  /** Pins that the user is to own, so that a later start as that user can open them. */
-  readonly pins?: readonly string[];
+  /** Pins and files that the user is to own, so that a later start as that user can open them. */
+  readonly paths?: readonly string[];
 }
 
 export interface Privileges {
@@ -57,11 +57,11 @@ export interface Privileges {
 }
 
 /** @throws Failure for a user who does not exist or may not be become, KernelError otherwise. */
-export async function dropPrivileges({ native, user, pins = [] }: PrivilegeOptions): Promise<Privileges> {
+export async function dropPrivileges({ native, user, paths = [] }: PrivilegeOptions): Promise<Privileges> {
   const { libc } = await openLibraries(native);
   const keep = capabilitiesInUse.reduce((set, name) => set | (1n << BigInt(capabilityNumbers[name])), 0n);
   shrinkBoundingSet(libc, keep);
-  if (user !== undefined) becomeUser(libc, native, user, pins);
+  if (user !== undefined) becomeUser(libc, native, user, paths);
   const permitted = readCapabilities(libc).permitted & keep;
   writeCapabilities(libc, permitted);
   libc.calls.prctl(setNoNewPrivileges, 1n, 0n, 0n, 0n);
@@ -72,15 +72,14 @@ export async function dropPrivileges({ native, user, pins = [] }: PrivilegeOptio
   };
 }
 
-function becomeUser(libc: Libc, native: Native, user: string, pins: readonly string[]): void {
+function becomeUser(libc: Libc, native: Native, user: string, paths: readonly string[]): void {
   const name = cString(user);
   const entry = libc.calls.getpwnam(name);
   if (entry === 0n) throw new Failure(`User "${user}": there is none of this name: useradd --system ${user}`);
   // struct passwd {char *name; char *password; uid_t uid; gid_t gid; ...}
   const ids = new DataView(native.read(entry, 24).buffer);
   const [uid, gid] = [ids.getUint32(16, true), ids.getUint32(20, true)];
-  for (const pin of pins)
-    check(`Give the pin "${pin}" to ${user}`, libc.result(libc.calls.chown(cString(pin), uid, gid)));
+  for (const path of paths) check(`Give "${path}" to ${user}`, libc.result(libc.calls.chown(cString(path), uid, gid)));
   const steps: readonly [string, () => number][] = [
     // Only the permitted set, and of this thread only; what stays in use is raised again below.
     ["keep capabilities", () => libc.calls.prctl(setKeepCapabilities, 1n, 0n, 0n, 0n)],

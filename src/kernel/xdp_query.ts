@@ -26,6 +26,12 @@ export function interfaceIndex({ libc }: Libraries, name: string): number {
   return libc.calls.if_nametoindex(cString(name));
 }
 
+/** Undefined when there is no such interface in this network namespace. */
+export function interfaceName({ libc, native }: Libraries, index: number): string | undefined {
+  const found = libc.calls.if_indextoname(index, nativeBytes(16));
+  return found === 0n ? undefined : native.text(found);
+}
+
 export interface LinkInfo {
   readonly kind: "xdp" | "tc" | "other";
   readonly programId: number;

@@ -217,7 +217,10 @@ async function serve(address: HttpAddress, handler: HttpHandler): Promise<HttpSe
     address.unixPath === undefined
       ? { hostname: address.host ?? "127.0.0.1", port: address.port ?? 0, idleTimeout: httpIdleSeconds }
       : { unix: address.unixPath };
-  const server = Bun.serve({ ...where, maxRequestBodySize: maxRequestBytes, fetch: handler });
+  // Without a Host header, as HTTP/1.0 has it, Bun leaves the address at the bare path.
+  const fetch = (request: Request) =>
+    handler(request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request);
+  const server = Bun.serve({ ...where, maxRequestBodySize: maxRequestBytes, fetch });
   return { port: server.port, close: () => server.stop(true) };
 }
 

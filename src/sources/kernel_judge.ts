@@ -5,6 +5,7 @@ import type { NeverBan } from "../core/bans/never_ban.ts";
 import { Client } from "../core/client.ts";
 import type { ConnectionCounters } from "../core/counters.ts";
 import type { SignatureTable } from "../core/signature/table.ts";
+import type { Sniffer } from "../core/sniff.ts";
 import { type InlineDecision, type InlineJudge, zeroCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import type { Offence } from "./desk.ts";
@@ -22,6 +23,8 @@ export interface KernelJudgeParts {
   readonly neverBan: NeverBan;
   readonly counters: ConnectionCounters;
   readonly ipv6Bits: number;
+  /** Says of what the kernel tells which bet was lost. */
+  sniffer(): Sniffer;
   /** The kernel alone judges; otherwise it counts what never reached the gate. */
   readonly alone: boolean;
 }
@@ -80,9 +83,10 @@ export class KernelJudge {
   }
 
   #settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {
-    const { counters, ipv6Bits, alone } = this.#parts;
+    const { counters, ipv6Bits, alone, sniffer } = this.#parts;
     const client = new Client(source.text, sourcePort, ipv6Bits);
-    const evidence = { firstBytes, clientAddress: source.text, clientPort: sourcePort, gatePort: port };
+    const bet = sniffer().evidence?.(firstBytes);
+    const evidence = { firstBytes, clientAddress: source.text, clientPort: sourcePort, gatePort: port, bet };
     if (!alone) counters.foreign++;
     const result = this.#parts.ban(client, { origin: "kernel", reason: protocol, evidence });
     if (result === "spared") counters.spared++;

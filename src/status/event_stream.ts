@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // `GET /events`: the ring of core/events as server-sent events (WHATWG HTML 9.2). Nothing is queued for a
 // follower: the runtime asks for more when the follower has read, and gets what the ring holds by then.
-import type { Events, GateEvent, Heard } from "../core/bans/events.ts";
+import type { Events, GateEvent, Heard, SourceEventType } from "../core/bans/events.ts";
+import type { BetEvidence } from "../core/ciphertext/bets.ts";
 
 /** What a line of `data:` says: names are a contract. Null where it has no meaning. */
 export type EventView =
   | {
-      readonly type: Exclude<GateEvent["type"], "upstream">;
+      readonly type: SourceEventType;
       readonly at: string;
       readonly source: string;
       readonly protocol: string;
       /** Hex. */
       readonly firstBytes: string | null;
+      /** The bet that they lost; left out where it was not that. */
+      readonly bet?: BetEvidence;
       /** Until the ban ends; null is without an end, or no ban. */
       readonly seconds: number | null;
       readonly by: string;
@@ -23,6 +26,15 @@ export type EventView =
       readonly upstream: string;
       readonly reachable: boolean;
       readonly error: string | null;
+    }
+  | {
+      readonly type: "unseen";
+      readonly at: string;
+      readonly source: string;
+      readonly sourcePort: number;
+      readonly port: number;
+      readonly interface: string | null;
+      readonly why: string;
     };
 
 export type OpenedStream =
@@ -172,11 +184,16 @@ function eventView(event: GateEvent, bootMs: number): EventView {
     const { type, upstream, reachable, error } = event;
     return { type, at, upstream, reachable, error: error ?? null };
   }
+  if (event.type === "unseen") {
+    const { type, source, sourcePort, port, interfaceName, why } = event;
+    return { type, at, source, sourcePort, port, interface: interfaceName ?? null, why };
+  }
   const { type, source, protocol, evidence, leftMs, by, kernel } = event;
   const ends = leftMs !== undefined && Number.isFinite(leftMs);
   return {
     ...{ type, at, source, protocol, by },
     firstBytes: evidence?.firstBytes.toHex() ?? null,
+    ...(evidence?.bet === undefined ? {} : { bet: evidence.bet }),
     seconds: ends ? Math.round(leftMs) / 1000 : null,
     kernel: kernel ?? null,
   };

@@ -55,6 +55,18 @@ const metrics: readonly Metric[] = [
   },
   {
     type: "counter",
+    name: "ttgate_connections_no_room_total",
+    help: "Connections reset because all places of the gate were taken; among refused_full.",
+    read: ({ connections }) => connections.refusedNoRoom,
+  },
+  {
+    type: "gauge",
+    name: "ttgate_connections_limit",
+    help: "Connections that the gate holds at a time: --max-connections, or what the open files allow.",
+    read: ({ connections }) => connections.limit,
+  },
+  {
+    type: "counter",
     name: "ttgate_connections_cut_total",
     help: "Live connections reset by a ban.",
     read: ({ connections }) => connections.cut,
@@ -141,14 +153,14 @@ const metrics: readonly Metric[] = [
   {
     type: "gauge",
     name: "ttgate_kernel_map_entries",
-    help: "Entries in the ban map.",
-    read: ({ kernel }) => kernel.entries,
+    help: "Entries in each map of bans: single sources, ranges.",
+    read: ({ kernel }) => kernel.maps.map(({ name, entries }) => [{ map: name }, entries]),
   },
   {
     type: "gauge",
     name: "ttgate_kernel_map_capacity",
-    help: "Room in the ban map.",
-    read: ({ kernel }) => kernel.capacity,
+    help: "Room in each map of bans.",
+    read: ({ kernel }) => kernel.maps.map(({ name, capacity }) => [{ map: name }, capacity]),
   },
   {
     type: "counter",
@@ -163,6 +175,12 @@ const metrics: readonly Metric[] = [
     read: ({ kernel: { judged } }) =>
       // Only where the kernel judges.
       judged && Object.entries(judged).map(([outcome, count]): Sample => [{ outcome: snakeCase(outcome) }, count]),
+  },
+  {
+    type: "counter",
+    name: "ttgate_unseen_connections_total",
+    help: "Connections that the kernel program should have judged or dropped, and did not see.",
+    read: ({ kernel: { unseen } }) => (unseen === null || unseen.unobserved !== null ? null : unseen.connections),
   },
   {
     type: "counter",

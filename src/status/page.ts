@@ -51,7 +51,7 @@ async function refresh() {
       for (const text of [ban.source, ban.protocol, ban.by, left(ban.remainingSeconds), ban.packets ?? "-"]) row.append(cell("td", text));
       return row;
     }));
-    at("more").textContent = list.total > list.bans.length ? list.bans.length + " of " + list.total + " shown" : list.total === 0 ? "Nobody is banned" : "";
+    at("more").textContent = list.total > list.bans.length ? "The newest " + list.bans.length + " of " + list.total + " are shown" : list.total === 0 ? "Nobody is banned" : "";
   } catch {
     at("state").textContent = "no answer";
     at("state").className = "not";

@@ -10,6 +10,7 @@ import { Failure } from "../failure.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { ListOptions } from "../sources/list.ts";
 import type { OpenedStream } from "./event_stream.ts";
+import { type HostNames, strangeHost } from "./host_names.ts";
 import { statusPage } from "./page.ts";
 import type { BanDetails, BanView, Snapshot, Why } from "./snapshot.ts";
 
@@ -24,6 +25,7 @@ export interface StatusSource {
   snapshot(): Snapshot;
   readiness(): Promise<ReadinessAnswer>;
   metrics(ready: boolean): string;
+  /** The newest first. */
   bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] };
   find(address: string): ChangeResult<BanDetails | undefined>;
   why(address: string): ChangeResult<Why>;
@@ -54,6 +56,8 @@ export interface StatusAccess {
   readonly token: string | undefined;
   /** Whether reading needs the token too. */
   readonly closed: boolean;
+  /** By which names it may be asked; a unix socket has none, and no browser. */
+  readonly hosts?: HostNames;
 }
 
 const banRequest = z.strictObject({
@@ -82,12 +86,18 @@ const bansShown = 1000;
 
 export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   const app = new Hono();
+  const { hosts } = access;
+  if (hosts !== undefined) {
+    app.use(async (context, next) => {
+      const strange = strangeHost(context.req.raw, hosts);
+      if (strange === undefined) return next();
+      const error = `Not answered by the name "${strange}": use an IP address of the endpoint, or allow the name with --status-host`;
+      return context.json({ error }, 421);
+    });
+  }
   if (access.token !== undefined) {
     const guard = bearerAuth({ token: access.token });
-    app.use(async (context, next) => {
-      const reading = context.req.method === "GET" || context.req.method === "HEAD";
-      return reading && !access.closed ? next() : guard(context, next);
-    });
+    app.use(async (context, next) => (isReading(context.req.method) && !access.closed ? next() : guard(context, next)));
   }
   app.get("/", (context) => context.html(statusPage, 200, { "content-security-policy": pagePolicy }));
   app.get("/healthz", (context) => context.json({ alive: true }));
@@ -174,10 +184,20 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));
   app.onError((error, context) =>
     error instanceof HTTPException
-      ? context.json({ error: "Not allowed: changing needs the gate's token" }, error.status)
+      ? context.json({ error: notAllowed(isReading(context.req.method)) }, error.status)
       : context.json({ error: error.message }, 500),
   );
   return app;
+}
+
+function isReading(method: string): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
+function notAllowed(reading: boolean): string {
+  return reading
+    ? "Not allowed: reading needs the gate's token where --status is not on loopback"
+    : "Not allowed: changing needs the gate's token";
 }
 
 function badDuration(duration: string): string {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `GET /status` says, and the words for bans: names are a contract, tools read them.
+
 import { type Ban, type Claim, claimsOf, type Evidence } from "../core/bans/claim.ts";
-import type { FenceRecord, FenceStatus } from "../core/bans/fence.ts";
+import type { FenceRecord, FenceStatus, MapFill } from "../core/bans/fence.ts";
+import type { Refusal } from "../core/bans/refusal.ts";
+import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
@@ -28,6 +31,8 @@ export interface Snapshot {
     readonly relayed: number;
     readonly refusedBanned: number;
     readonly refusedFull: number;
+    /** Of these, because all places of the gate were taken, not those of the source. */
+    readonly refusedNoRoom: number;
     readonly foreign: number;
     readonly undecided: number;
     readonly upstreamFailed: number;
@@ -65,13 +70,33 @@ export interface KernelSnapshot {
   readonly managedBy: string | null;
   readonly droppedPackets: number;
   readonly droppedBytes: number;
+  /** In all maps together. */
   readonly entries: number;
+  /** Of the map that -B names. */
   readonly capacity: number;
+  /** Each map by itself: single sources, IPv6 beside a documented map, ranges. */
+  readonly maps: readonly MapFill[];
   readonly full: number;
   readonly failed: number;
   readonly proof: { readonly passed: boolean; readonly failure: string | null } | null;
   /** Packets that the program judged by their first bytes, by what became of them; null where it does not. */
   readonly judged: JudgedSnapshot | null;
+  /** Connections that the program should have judged or dropped, and did not see; null without a block map. */
+  readonly unseen: UnseenSnapshot | null;
+}
+
+export interface UnseenSnapshot {
+  readonly connections: number;
+  /** Connections that were followed from their handshake on, to find these. */
+  readonly observed: number;
+  /** Why nobody looks for them; null when somebody does. */
+  readonly unobserved: string | null;
+  readonly last: {
+    readonly source: string;
+    readonly sourcePort: number;
+    readonly interface: string | null;
+    readonly why: string;
+  } | null;
 }
 
 export interface JudgedSnapshot {
@@ -123,6 +148,8 @@ export interface BanView {
   /** What the kernel dropped of it; null without a kernel entry. */
   readonly packets: number | null;
   readonly bytes: number | null;
+  /** Who keeps the source out; the kernel only where there is proof for the way that it comes. */
+  readonly refused: Refusal;
   /** Everybody who wants the source banned; what stands above is of the first one, whose claim ends last. */
   readonly claims: readonly ClaimView[];
 }
@@ -142,6 +169,8 @@ export interface EvidenceView {
   readonly port: number;
   readonly firstBytesHex: string;
   readonly firstBytesText: string;
+  /** The bet that the first bytes lost: docs/verdict.md. Left out where it was not that. */
+  readonly bet?: BetEvidence;
 }
 
 export interface BanDetails extends BanView {
@@ -169,6 +198,7 @@ export interface Why {
 export function kernelSnapshot(
   status: FenceStatus | undefined,
   judged: JudgedSnapshot | undefined,
+  unseen: UnseenSnapshot,
   { full, failed }: { readonly full: number; readonly failed: number },
 ): KernelSnapshot {
   if (status === undefined) {
@@ -183,10 +213,12 @@ export function kernelSnapshot(
       droppedBytes: 0,
       entries: 0,
       capacity: 0,
+      maps: [],
       full,
       failed,
       proof: null,
       judged: null,
+      unseen: null,
     };
   }
   const { proof } = status;
@@ -201,10 +233,12 @@ export function kernelSnapshot(
     droppedBytes: status.droppedBytes,
     entries: status.entries,
     capacity: status.capacity,
+    maps: status.maps,
     full,
     failed,
     proof: proof === undefined ? null : { passed: proof.passed, failure: proof.failure ?? null },
     judged: judged ?? null,
+    unseen,
   };
 }
 
@@ -214,13 +248,19 @@ export function judgedSnapshot(counted: Readonly<Record<InlineOutcome, number>>)
   return { ...counts, wouldBan: would_ban, notBanned: not_banned, noSocket: no_socket, eventsLost: event_lost };
 }
 
+/** What the fence knows of a ban. */
+export interface BanInFence {
+  readonly record: FenceRecord | undefined;
+  readonly refused: Refusal;
+}
+
 /** The same moment by two clocks: since boot, and since 1970. */
 export interface Moment {
   readonly nowMs: number;
   readonly wallMs: number;
 }
 
-export function banView(ban: Ban, record: FenceRecord | undefined, moment: Moment): BanView {
+export function banView(ban: Ban, { record, refused }: BanInFence, moment: Moment): BanView {
   const { nowMs } = moment;
   return {
     source: ban.prefix.text,
@@ -231,15 +271,16 @@ export function banView(ban: Ban, record: FenceRecord | undefined, moment: Momen
     remainingSeconds: Number.isFinite(ban.untilMs) ? Math.max(0, (ban.untilMs - nowMs) / 1000) : null,
     packets: record?.packets ?? null,
     bytes: record?.bytes ?? null,
+    refused,
     claims: claimsOf(ban, nowMs).map((claim) => claimView(claim, moment)),
   };
 }
 
-export function banDetails(ban: Ban, record: FenceRecord | undefined, moment: Moment): BanDetails {
+export function banDetails(ban: Ban, inFence: BanInFence, moment: Moment): BanDetails {
   const evidence = claimsOf(ban, moment.nowMs).find((claim) => claim.evidence !== undefined)?.evidence;
-  const lastSeenMs = record?.lastSeenMs;
+  const lastSeenMs = inFence.record?.lastSeenMs;
   return {
-    ...banView(ban, record, moment),
+    ...banView(ban, inFence, moment),
     lastSeen: lastSeenMs === undefined ? null : timeOf(lastSeenMs, moment),
     evidence: evidenceView(evidence),
   };
@@ -257,12 +298,13 @@ function claimView({ origin, reason, sinceMs, untilMs, evidence }: Claim, moment
 
 function evidenceView(evidence: Evidence | undefined): EvidenceView | null {
   if (evidence === undefined) return null;
-  const { clientAddress, gatePort, firstBytes } = evidence;
+  const { clientAddress, gatePort, firstBytes, bet } = evidence;
   return {
     client: clientAddress,
     port: gatePort,
     firstBytesHex: firstBytes.toHex(),
     firstBytesText: printable(firstBytes, firstBytes.length),
+    ...(bet === undefined ? {} : { bet }),
   };
 }
 

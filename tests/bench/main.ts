@@ -15,6 +15,7 @@ import { packetCostBench } from "./packet_cost.ts";
 import { packetPathBench } from "./packet_path.ts";
 import { proxyBench } from "./proxy.ts";
 import { type Bench, formatReport, targetResults, thisMachine, writeReport } from "./report.ts";
+import { verdictBench } from "./verdict.ts";
 
 const benches: readonly Bench[] = [
   proxyBench,
@@ -22,6 +23,7 @@ const benches: readonly Bench[] = [
   packetPathBench,
   bansBench,
   matcherBench,
+  verdictBench,
   inlineCostBench,
   inlinePathBench,
   inlineFloodBench,

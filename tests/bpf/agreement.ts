@@ -5,6 +5,8 @@
 //   with the same name. Where nobody is foreign for not being expected, the kernel does not look at what is
 //   expected: it passes as soon as nothing can refute any more. The matcher's answer is then that of the
 //   same profile with nothing expected and accept as default.
+// - Where nothing but what is expected decides, it passes exactly what the matcher accepts, and calls foreign
+//   nobody whom the matcher would not, once the client is silent.
 // - On all the rules, the kernel may only miss: it never calls foreign what the matcher accepts, a verdict
 //   with a name that has no rule left out is the same in both, and any other answer of the matcher is one
 //   that a rule left out, or the expectation that it did not look at, explains.
@@ -31,7 +33,9 @@ function isHeld(alternative: Alternative): boolean {
   return (
     boundsOf(alternative).horizonBytes <= tablePrefixBytes &&
     alternative.every(
-      ({ test, negated }) => test.kind !== "probe" && (!negated || test.kind !== "bytes" || test.value.length <= 8),
+      ({ test, negated }) =>
+        (test.kind !== "probe" || test.probe.bets !== undefined) &&
+        (!negated || test.kind !== "bytes" || test.value.length <= 8),
     )
   );
 }
@@ -54,6 +58,7 @@ export function agreementOf(profile: Profile, engines: readonly Engine[]): Agree
   const held: Profile = { ...profile, known };
   const exact = createSniffer(compileProfile(isStrict ? held : { ...held, expect: [], fallback: "accept" }));
   const whole = createSniffer(compileProfile(profile));
+  const isPlain = isStrict && !profile.known.some(({ refutes }) => refutes);
   const said = { open: 0, pass: 0, foreign: 0 };
 
   function nameOf(verdict: number): string {
@@ -78,6 +83,12 @@ export function agreementOf(profile: Profile, engines: readonly Engine[]): Agree
     return verdict === verdictPass ? !isStrict || lost.length > 0 : lost.length > 0;
   }
 
+  /** Of a profile that only expects: no rule left out can matter. */
+  function isKept(verdict: number, sniff: Sniff, prefix: Uint8Array): boolean {
+    if ((verdict === verdictPass) !== (sniff.kind === "accept")) return false;
+    return kindOf(verdict) !== verdictForeign || whole.sniff(prefix, true).kind === "foreign";
+  }
+
   function words(verdict: number): string {
     if (kindOf(verdict) === verdictForeign) return `foreign ${nameOf(verdict)}`;
     return verdict === verdictPass ? "pass" : verdict === verdictOpen ? "open" : `verdict ${verdict}`;
@@ -94,7 +105,8 @@ export function agreementOf(profile: Profile, engines: readonly Engine[]): Agree
       for (const engine of engines) {
         const verdict = engine.verdict(bytes, length);
         if (!isSame(verdict, rules)) return `${words(verdict)} instead of ${JSON.stringify(rules)}`;
-        if (!isExplained(verdict, all)) return `${words(verdict)} and with all rules ${JSON.stringify(all)}`;
+        if (!isExplained(verdict, all) || (isPlain && !isKept(verdict, all, prefix)))
+          return `${words(verdict)} and with all rules ${JSON.stringify(all)}`;
       }
       if (rules.kind === "more") said.open++;
       else if (rules.kind === "accept") said.pass++;

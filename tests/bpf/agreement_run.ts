@@ -5,6 +5,7 @@
 import { loadProfile } from "../../src/config/profile.ts";
 import type { Profile } from "../../src/core/profile/profile.ts";
 import { createRandom } from "../fuzz/mutate.ts";
+import { loadFirstMessages } from "../vectors/conformance.ts";
 import { loadVectors } from "../vectors/vectors.ts";
 import { agreementOf } from "./agreement.ts";
 import { grownProfile } from "./grown_profile.ts";
@@ -12,7 +13,27 @@ import type { Engine } from "./inline.ts";
 import { createStreams } from "./streams.ts";
 
 /** Those that a table can hold and that clients speak first to. */
-export const inlineProfiles = ["tapetrack", "opaque", "ssh", "tls", "rdp", "mqtt", "redis", "minecraft", "modbus"];
+export const inlineProfiles = [
+  "tapetrack",
+  "opaque",
+  "ssh",
+  "tls",
+  "http",
+  "grpc",
+  "rdp",
+  "mqtt",
+  "amqp",
+  "kafka",
+  "redis",
+  "mongodb",
+  "ldap",
+  "dns",
+  "sip",
+  "socks",
+  "openvpn",
+  "minecraft",
+  "modbus",
+];
 
 /** Grows a profile for so many. */
 export const streamsOfGrown = 400;
@@ -29,7 +50,7 @@ export interface Tally {
 
 export const emptyTally = (): Tally => ({ streams: 0, profiles: 0, refused: 0, open: 0, pass: 0, foreign: 0 });
 
-const vectors = loadVectors().map(({ bytes }) => bytes);
+const vectors = [...loadVectors(), ...loadFirstMessages()].map(({ bytes }) => bytes);
 const hexOf = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** @throws Error with the seed, the profile and the stream where the engines differ. */

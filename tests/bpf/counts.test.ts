@@ -3,8 +3,10 @@
 // headers only claim, with CAP_PERFMON's pointer arithmetic or without.
 
 import { expect, test } from "bun:test";
+import { wouldDrop } from "../../src/fences/xdp/proof/test_run.ts";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
+import type { NativeBuffer } from "../../src/runtime/types.ts";
 import { describeWith } from "../harness/needs.ts";
 import { type Gate, guardedPort, nowNs, openGate, secondNs, ways } from "./gate.ts";
 import { etherArp, ethernet, ipv4, ipv6, packet, payload, resized, tcp, udp, vlan } from "./packet.ts";
@@ -36,6 +38,31 @@ describeWith("root").each(ways)("%s", (way) => {
     gate.drops(frame);
     const bytes = BigInt(2 * frame.length);
     expect(gate.cidrCounts("2001:db8::/32")).toEqual({ packets: 2n, bytes, lastSeenNs: nowNs });
+  });
+
+  test("a question has the same answer and is not counted to the ban", async () => {
+    using gate = await openGate({ way });
+    gate.configure({ cidrEntries: 1 });
+    gate.ban("203.0.113.9");
+    gate.ban("2001:db8::");
+    gate.banCidr("198.51.100.0/24");
+    const hook = way === "tc" ? "tc" : "xdp";
+    const libraries = await openLibraries(native);
+    const asked = (frame: NativeBuffer) => wouldDrop(libraries, gate.programFd, hook, frame);
+    const six = packet(ethernet(), ipv6({ source: "2001:db8::1" }), guarded);
+    for (const frame of [from4("203.0.113.9"), six, from4("198.51.100.7")]) expect(asked(frame)).toBe(true);
+    expect(asked(from4("203.0.113.10"))).toBe(false);
+    expect(asked(packet(ethernet(), ipv4({ source: "203.0.113.9" }), udp({ destinationPort: guardedPort })))).toBe(
+      false,
+    );
+    const untouched = { packets: 0n, bytes: 0n, lastSeenNs: 0n };
+    expect([gate.counts("203.0.113.9"), gate.counts("2001:db8::"), gate.cidrCounts("198.51.100.0/24")]).toEqual([
+      untouched,
+      untouched,
+      untouched,
+    ]);
+    gate.drops(from4("203.0.113.9"));
+    expect(gate.counts("203.0.113.9")?.packets).toBe(1n);
   });
 
   test("what passes is not counted to a ban", async () => {

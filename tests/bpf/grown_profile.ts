@@ -45,14 +45,40 @@ export function grownProfile(random: Random): Profile {
     isOwn: index === 0,
     alternatives: grownAlternatives(random),
   }));
-  const expect = random(8) === 0 ? [] : grownAlternatives(random);
+  const expect = random(8) === 0 ? [] : random(3) === 0 ? bettingAlternatives(random) : grownAlternatives(random);
   return { name: "grown", expect, known, fallback: pick(random, ["foreign", "foreign", "accept", "undecided"]) };
 }
 
-function grownAlternatives(random: Random): Alternative[] {
+/** Ciphertext, by itself, with something beside it, or one of two kinds of it. */
+function bettingAlternatives(random: Random): Alternative[] {
+  return grownAlternatives(random, () => {
+    switch (random(4)) {
+      case 0:
+        return { kind: "all", rules: [grownAtom(random), ciphertextRule(random)] };
+      case 1:
+        return { kind: "any", rules: [ciphertextRule(random), grownRule(random, 1), ciphertextRule(random)] };
+      default:
+        return ciphertextRule(random);
+    }
+  });
+}
+
+function ciphertextRule(random: Random): object {
+  const header = random(3) === 0 ? random(17) : 16;
+  const shortest = random(3) === 0 ? Math.max(32, header + 16) + random(96 - 32 + 1) : 44;
+  return {
+    kind: "ciphertext",
+    header,
+    shortest: Math.min(96, shortest),
+    banBits: 20 + random(random(3) === 0 ? 41 : 5),
+    acceptBits: random(20) / 4,
+  };
+}
+
+function grownAlternatives(random: Random, grow = () => grownRule(random, 2)): Alternative[] {
   for (;;) {
     const context = signatureContext(ciphers);
-    const rule = ruleSchema.safeParse(grownRule(random, 2));
+    const rule = ruleSchema.safeParse(grow());
     if (!rule.success) continue;
     const alternatives = alternativesOf(rule.data, "rules[0]", context).filter((each) => canMatch(boundsOf(each)));
     if (context.problems.length === 0 && alternatives.length > 0 && alternatives.length <= 64) return alternatives;

@@ -122,6 +122,26 @@ export function createStreams(random: Random, { alternatives, vectors }: StreamS
     length = copy(tail, random(tail.length), cut);
   }
 
+  /** Ciphertext of which more or less is something that an expert knows. */
+  function blend(): void {
+    length = 17 + random(100);
+    const kind = random(7);
+    const share = random(101);
+    for (let at = 0; at < length; at++) {
+      const back = (distance: number) => (at < distance ? 0 : (bytes[at - distance] ?? 0));
+      const known = [
+        0x61 + random(26),
+        random(3) === 0 ? random(8) : 0,
+        back(1) + random(2),
+        at % 2 === 0 ? 0x41 + random(26) : 0,
+        back(2) + random(3),
+        back(random(2) === 0 ? 4 : 8),
+        at % 2 === 0 ? 0xd0 + random(2) : 0x80 + random(64),
+      ];
+      bytes[at] = random(100) < share ? (known[kind] ?? 0) : random(256);
+    }
+  }
+
   function damage(): void {
     for (let count = random(4); count > 0; count--) {
       const at = random(Math.min(length, 40));
@@ -157,7 +177,8 @@ export function createStreams(random: Random, { alternatives, vectors }: StreamS
     if (kind < 8) follow(pick(random, alternatives));
     else if (kind < 11) length = copy(pick(random, vectors), 0, 0);
     else if (kind < 13) splice();
-    else if (kind < 15) length = copy(friends.next(), 0, 0);
+    else if (kind < 14) length = copy(friends.next(), 0, 0);
+    else if (kind < 15) blend();
     else {
       length = 1 + random(80);
       noise(0, length);

@@ -18,7 +18,7 @@ async function onHost(before: string, inside: string, after = "true") {
   const empty = `for directory in ${directories}; do mount -t tmpfs tmpfs "$directory"; done`;
   const script = `${empty}\n${before}\n"$0" bash -ec '${inside}'\n${after}`;
   const fresh = ["unshare", "--mount", "--net", "--propagation", "private", "--"];
-  const { code, stdout, stderr } = await run([...fresh, "bash", "-euc", script, apart]);
+  const { code, stdout, stderr } = await run([...fresh, "bash", "--norc", "-euc", script, apart]);
   return { code, lines: stdout.trim().split("\n"), stderr };
 }
 

@@ -22,7 +22,7 @@ test("make install and make uninstall", async () => {
   expect(statSync(unit).mode & 0o7777).toBe(0o644);
   expect(readFileSync(executable).equals(readFileSync("ttgate"))).toBe(true);
   expect((await run([executable, "version"])).stdout).toStartWith("ttgate ");
-  expect(readFileSync(unit, "utf8")).toContain("\nExecStart=/opt/gate/sbin/ttgate run\n");
+  expect(readFileSync(unit, "utf8")).toContain("\nExecStart=/opt/gate/sbin/ttgate run --keep\n");
 
   await make("uninstall", root.path);
   expect(readdirSync(root.path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())).toEqual(
@@ -37,7 +37,7 @@ test.skipIf(systemd === null)("systemd finds no fault with the unit", async () =
   using root = new TempDir();
   await make("install", root.path);
   const unit = readFileSync(root.file("opt/gate/lib/systemd/system/ttgate.service"), "utf8");
-  const path = root.write("ttgate.service", unit.replace("/opt/gate", `${root.path}/opt/gate`));
+  const path = root.write("ttgate.service", unit.replaceAll("/opt/gate", `${root.path}/opt/gate`));
   const { code, stdout, stderr } = await run(["systemd-analyze", "verify", "--man=no", path]);
   expect(`${stdout}${stderr}`).toBe("");
   expect(code).toBe(0);

@@ -81,8 +81,8 @@ describe("check", () => {
         verdict: "accept",
         protocol: null,
         rule: "expect",
-        byte: 16,
-        reason: expect.stringContaining("16 bytes that look like ciphertext"),
+        byte: 44,
+        reason: expect.stringContaining("ciphertext after at most 16 clear bytes"),
       },
     ]);
   });

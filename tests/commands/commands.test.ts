@@ -84,12 +84,12 @@ describeWith("namespaces")("commands", () => {
     const rows = (await text("bans")).trimEnd().split("\n");
     expect(rows.map((row) => row.split(/ {2,}/).slice(0, 3))).toEqual([
       ["SOURCE", "PROTOCOL", "BY"],
-      ["192.0.2.1", "manual", "operator"],
-      ["2001:db8::/64", "manual", "operator"],
       ["192.0.2.128/25", "manual", "operator"],
+      ["2001:db8::/64", "manual", "operator"],
+      ["192.0.2.1", "manual", "operator"],
     ]);
-    expect(await json("bans", "--limit", "1")).toMatchObject({ total: 3, bans: [{ source: "192.0.2.1" }] });
-    expect(await text("bans", "-n", "1")).toContain("1 of 3 shown: more with --limit");
+    expect(await json("bans", "--limit", "1")).toMatchObject({ total: 3, bans: [{ source: "192.0.2.128/25" }] });
+    expect(await text("bans", "-n", "1")).toContain("The newest 1 of 3 are shown: more with --limit");
     expect(await text("why", "192.0.2.130")).toContain("192.0.2.130 is banned (192.0.2.128/25)");
     expect(await json("why", "203.0.113.1")).toMatchObject({ ban: null, neverBanned: null });
     expect(await text("lift", "192.0.2.1")).toBe("Lifted 192.0.2.1\n");
@@ -146,9 +146,12 @@ describeWith("namespaces")("commands", () => {
     [["ban", "198.51.100.7"], "198.51.100.0/24 is never banned (--allow)"],
     [["ban", "10.0.0.0/8"], "--force"],
     [["lift", "203.0.113.1"], 'Not banned: "203.0.113.1"'],
-    [["status", "-s", "127.0.0.1:5001"], '"127.0.0.1:5001"'],
-  ])("%j was understood and did not work: one line", async (args, words) => {
-    expect(await refused(3, args)).toContain(words);
+  ])("%j was understood and refused: one line", async (args, words) => {
+    expect(await refused(1, args)).toContain(words);
+  });
+
+  test("a gate that does not answer is a runtime error: one line", async () => {
+    expect(await refused(3, ["status", "-s", "127.0.0.1:5001"])).toContain('"127.0.0.1:5001"');
   });
 
   test("a wrong token is told, with what to do", async () => {
@@ -161,7 +164,7 @@ describeWith("namespaces")("commands", () => {
   test("doctor says what is missing, and its exit code too", async () => {
     const flags = ["-l", "127.0.0.1:5999", "-u", "127.0.0.1:5001", "-c", "/dev/null"];
     expect(await text("doctor", ...flags)).toContain("This host is ready");
-    const bad = await loopback.ttgate(["doctor", ...flags, "-u", "127.0.0.1:1", "-l", "127.0.0.1:5000", "--json"]);
+    const bad = await loopback.ttgate(["doctor", ...flags, "-u", "127.0.0.1:1", "-l", "127.0.0.1:9500", "--json"]);
     expect([bad.code, bad.stderr]).toEqual([1, ""]);
     const { ready, findings } = JSON.parse(bad.stdout);
     expect(ready).toBe(false);

@@ -16,11 +16,13 @@ afterEach(() => daemon[Symbol.asyncDispose]());
 const manual = {
   ...{ source: "192.0.2.1", protocol: "manual", by: "operator", since: "2026-01-01T00:00:00Z" },
   ...{ until: "2026-01-01T01:00:00Z", remainingSeconds: 3600, packets: null, bytes: null },
+  refused: { by: "kernel", why: null },
   claims: [{ origin: "operator" }],
 };
 const forEver = {
   ...manual,
   ...{ source: "2001:db8::/64", protocol: "http", by: "sniffer", until: null, remainingSeconds: null, packets: 12 },
+  refused: { by: "user space", why: "interface tun0 is not guarded" },
   claims: [{ origin: "sniffer" }, { origin: "list:drop" }],
 };
 
@@ -42,6 +44,7 @@ describe("bans", () => {
         "SOURCE         PROTOCOL  BY                 LEFT  DROPPED",
         "192.0.2.1      manual    operator           1h    -",
         "2001:db8::/64  http      sniffer,list:drop  ever  12",
+        "1 of them refused in user space: interface tun0 is not guarded",
         "",
       ].join("\n"),
     );
@@ -52,7 +55,7 @@ describe("bans", () => {
     daemon.answers["GET /bans"] = [200, { total: 0, bans: [] }];
     daemon.answers["GET /bans?limit=1"] = [200, { total: 7, bans: [manual] }];
     expect(await text("bans")).toBe("Nobody is banned\n");
-    expect(await text("bans", "--limit", "1")).toEndWith("1 of 7 shown: more with --limit\n");
+    expect(await text("bans", "--limit", "1")).toEndWith("The newest 1 of 7 are shown: more with --limit\n");
   });
 });
 
@@ -94,7 +97,8 @@ describe("ban and lift", () => {
 
   test.each([
     [400, 2],
-    [409, 3],
+    [404, 1],
+    [409, 1],
     [500, 3],
   ])("answer %d with exit code %d and the daemon's own words", async (status, code) => {
     daemon.answers["POST /bans"] = [status, { error: "No room: lift some" }];

@@ -75,7 +75,7 @@ test("replay shows who would be judged otherwise, and fails when the server had 
   const lines = stdout.trim().split("\n");
   expect([code, lines.length]).toEqual([1, 43]);
   expect(lines[0]).toMatch(
-    /^good:1: accept at byte 16 becomes foreign \(unknown\) at byte \d+; the server accepted it; "/,
+    /^good:1: accept at byte 44 becomes foreign \(unknown\) at byte \d+; the server accepted it; "/,
   );
   expect(lines.slice(40)).toEqual([
     "40 connections: the verdict on 40 changes from tapetrack to http",

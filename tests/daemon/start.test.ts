@@ -7,7 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { run } from "../harness/child.ts";
 import { BlockMap, xdpPrograms } from "../harness/gate.ts";
-import { describeWith, describeWith } from "../harness/needs.ts";
+import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 

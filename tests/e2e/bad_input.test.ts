@@ -44,18 +44,11 @@ const typed: readonly Mistake[] = [
     code: 2,
     says: ['"/nonexistent.toml"'],
   },
-  { name: "an address of nobody", args: ["-l", "192.0.2.1:5000"], code: 3, says: ['"192.0.2.1:5000"', "ip address"] },
   { name: "a map outside of bpffs", args: ["-B", "/tmp/map"], code: 2, says: ['"/tmp/map"', "/sys/fs/bpf"] },
   { name: "a map with a relative path", args: ["-B", "a/b"], code: 2, says: ['"a/b"', "/sys/fs/bpf/a/b"] },
   { name: "a map's name with a dot", args: ["-B", "my.map"], code: 2, says: ['"my.map"', "dot"] },
   { name: "a map's id that is none", args: ["-B", "id:abc"], code: 2, says: ['"id:abc"'] },
   { name: "a map that is not loaded", args: ["-B", "id:4294967295"], code: 2, says: ['"id:4294967295"', "bpftool"] },
-  {
-    name: "an interface that there is not",
-    args: ["-B", "x", "-i", "nosuch0"],
-    code: 2,
-    says: ['"nosuch0"', "ip -brief link"],
-  },
   { name: "a ban of nobody", args: ["ban"], code: 2, says: ["ADDR"] },
   { name: "a gate that does not run", args: ["status", "-s", "127.0.0.1:1"], code: 3, says: ['"127.0.0.1:1"'] },
 ];

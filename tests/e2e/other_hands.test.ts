@@ -6,7 +6,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
 import { parsePrefix } from "../../src/core/address.ts";
 import { BlockMap, bpftool, RunningGate, xdpPrograms } from "../harness/gate.ts";
-import { describeWith, describeWith } from "../harness/needs.ts";
+import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a program on a kernel that seems to have no IPv6: socket(AF_INET6, ...) fails with EAFNOSUPPORT, as with
- * ipv6.disable=1. Usage: no_ipv6 PROGRAM ARGUMENT...
+ * Runs a program on a kernel that seems to have no IPv6: socket(AF_INET6, ...) fails with
+ * EAFNOSUPPORT, as with ipv6.disable=1. Usage: no_ipv6 PROGRAM ARGUMENT...
  */
 #include <errno.h>
 #include <linux/filter.h>

@@ -36,7 +36,9 @@ async function guards(mode: "proxy" | "inline"): Promise<string> {
   }
   const { kernel } = await gate.until("drops", (status) => status.kernel.droppedPackets > 1, slowMs);
   assert.equal((await server.stop()).strangers, 0);
-  const judged = kernel.judged === null ? "" : `, judged ${JSON.stringify(kernel.judged)}`;
+  if (mode === "inline") assert.deepEqual([kernel.unseen?.unobserved, kernel.unseen?.connections], [null, 0]);
+  const observed = `, observed ${kernel.unseen?.observed}`;
+  const judged = kernel.judged === null ? "" : `${observed}, judged ${JSON.stringify(kernel.judged)}`;
   return `attached ${kernel.attach}, ${kernel.droppedPackets} packets dropped${judged}`;
 }
 

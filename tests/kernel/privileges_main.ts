@@ -24,7 +24,7 @@ try {
     nowMs,
     log: (level, message) => log.push(`${level} ${message}`),
   });
-  const privileges = await dropPrivileges({ native, pins: fence.pins, ...(user === undefined ? {} : { user }) });
+  const privileges = await dropPrivileges({ native, paths: fence.pins, ...(user === undefined ? {} : { user }) });
   const entry = {
     prefix: requirePrefix("192.0.2.1"),
     expiresMs: nowMs() + 60_000,

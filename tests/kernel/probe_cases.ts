@@ -2,9 +2,10 @@
 // What `doctor` tells of the kernel, with and without privilege.
 import assert from "node:assert/strict";
 import { kernelVersion, type ProbeFinding, probeKernel } from "../../src/fences/xdp/proof/probe.ts";
+import { TempDir } from "../harness/temp_dir.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { attachReader, loadReader } from "./other_program.ts";
-import { makeDocumentedMap, pins, runAsNobody, Sandbox, shell } from "./sandbox.ts";
+import { makeDocumentedMap, pins, runAsNobody, Sandbox, script, shell } from "./sandbox.ts";
 
 function lines(findings: readonly ProbeFinding[], name: string): string[] {
   return findings.filter((finding) => finding.name === name).map(({ state, found }) => `${state} ${found}`);
@@ -57,10 +58,51 @@ export const probeCases: readonly KernelCase[] = [
       await using sandbox = new Sandbox(native);
       const probed = runAsNobody("probe_main.ts", sandbox.map, sandbox.network.device);
       const findings = JSON.parse(probed) as ProbeFinding[];
-      assert.deepEqual(lines(findings, "privilege"), ["bad missing: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"]);
-      assert.match(lines(findings, "program").join(), /^bad The kernel block needs root or the capabilities/);
-      assert.match(lines(findings, "map").join(), /^bad .*EACCES/);
+      assert.deepEqual(lines(findings, "privilege"), ["bad missing: CAP_BPF, CAP_NET_ADMIN"]);
+      assert.match(
+        lines(findings, "program").join(),
+        /^bad The kernel block is not allowed, CAP_BPF and CAP_NET_ADMIN/,
+      );
+      assert.match(lines(findings, "map").join(), /^bad Block map .* is closed to this user \(EACCES\)$/);
       assert.equal(lines(findings, "interface").length, 1);
+    },
+  },
+  {
+    name: "probe: CAP_BPF and CAP_NET_ADMIN are enough to block, and judging wants CAP_PERFMON by name",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const few = "+bpf,+net_admin,+dac_override";
+      const limited = ["setpriv", `--bounding-set=-all,${few}`, `--inh-caps=-all,${few}`, "--"];
+      const probe = (...args: readonly string[]) =>
+        JSON.parse(
+          shell(...limited, ...script("probe_main.ts", sandbox.map, sandbox.network.device, ...args)),
+        ) as ProbeFinding[];
+      const block = probe();
+      assert.match(lines(block, "privilege").join(), /^good CAP_BPF, CAP_NET_ADMIN suffice; without CAP_SYS_ADMIN/);
+      assert.deepEqual(
+        block.filter(({ state }) => state === "bad"),
+        [],
+      );
+      const judging = probe("judges");
+      assert.deepEqual(lines(judging, "privilege"), ["bad missing: CAP_PERFMON"]);
+      assert.match(
+        lines(judging, "program").join(),
+        /^bad (Cannot judge in the kernel, which takes CAP_PERFMON|The kernel block is not allowed, CAP_PERFMON missing): /,
+      );
+    },
+  },
+  {
+    name: "probe: a bpf file system that is mounted read-only is of no use",
+    async run(native) {
+      using directory = new TempDir();
+      await using sandbox = new Sandbox(native);
+      shell("mount", "-t", "bpf", "bpf", directory.path);
+      sandbox.defer(() => shell("umount", directory.path));
+      const probe = () => probeKernel({ native, map: directory.file("m"), interfaces: [] });
+      assert.deepEqual(lines(await probe(), "bpffs"), [`good mounted at ${directory.path}`]);
+      shell("mount", "-o", "remount,ro", directory.path);
+      const found = `bad mounted read-only at ${directory.path}: nothing can be pinned there`;
+      assert.deepEqual(lines(await probe(), "bpffs"), [found]);
     },
   },
   {

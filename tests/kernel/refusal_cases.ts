@@ -184,12 +184,12 @@ export const refusalCases: readonly KernelCase[] = [
       assert.deepEqual(JSON.parse(without), {
         exitCode: 2,
         message:
-          "The kernel block needs root or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root, or without -B",
+          "The kernel block is not allowed, CAP_BPF and CAP_NET_ADMIN missing: run as root, or add CAP_BPF CAP_NET_ADMIN to AmbientCapabilities= in the unit, or run without -B",
       });
       const other = runAsNobody("open_main.ts", sandbox.map, sandbox.network.device);
       const { exitCode, message } = JSON.parse(other) as { readonly exitCode: number; readonly message: string };
       assert.equal(exitCode, 2);
-      assert.match(message, /can not be opened \(EACCES\): run as root, or as the user who may/);
+      assert.match(message, /^Block map ".*": \/sys\/fs\/bpf is closed to this user \(EACCES\): run as root/);
       assert.deepEqual(pins(sandbox.map), []);
     },
   },

@@ -175,6 +175,7 @@ export class Bed implements AsyncDisposable {
       ...{ dryRun, nowMs, maxBans: 10_000, ipv6Bits: 64, neverBan: [], fence: options.fence },
       events: new Events(16, 0),
       timeoutMs: () => 60_000,
+      refusalOf: () => ({ by: "kernel", why: null }),
       log: (_level, message) => {
         this.log.push(message);
         options.onLog?.();

@@ -118,6 +118,23 @@ describe("a profile's strikes", () => {
     expect([...(ban?.evidence?.firstBytes ?? [])]).toEqual([0x93, 2]);
   });
 
+  test("count at once who said all that could tell, and it is closed", async () => {
+    await using bed = await Bed.open({
+      ...{ upstreams: [{ host, port: 1 }], observer: strikes },
+      sniffer: {
+        ...{ profile: "short", prefixBytes: 64, protocols: [] },
+        sniff: (bytes) => (bytes.length < 4 ? { kind: "more" } : { kind: "more", isLast: true }),
+      },
+    });
+    for (let visit = 0; visit < 3; visit++) {
+      const client = await bed.accepted("127.3.0.4");
+      client.send(Uint8Array.of(1, 2, 3, visit));
+      await until("the end", () => client.ended || client.wasReset);
+      await bed.idle();
+    }
+    expect([bed.counters.undecided, ...bed.bans.all()]).toMatchObject([3, { reason: "undecided" }]);
+  });
+
   test("are not for those who say nothing, and are forgotten when one is relayed", async () => {
     await using server = await judging();
     await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], observer: strikes });

@@ -35,6 +35,7 @@ beforeEach(async () => {
   events = new Events(1024, 7000);
   const options = {
     ...{ maxBans: 3, ipv6Bits: 64, timeoutMs: () => 60_000, fence: undefined, events, nowMs, log: () => {} },
+    refusalOf: () => ({ by: "kernel", why: null }) as const,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   };
   bans = new DaemonBans({ ...options, dryRun: false });

@@ -13,6 +13,7 @@ import { DaemonBans } from "../../src/daemon/bans.ts";
 import { Readiness } from "../../src/daemon/readiness.ts";
 import { DaemonStatus } from "../../src/daemon/status_source.ts";
 import { Ticker } from "../../src/daemon/ticker.ts";
+import { UnseenConnections } from "../../src/daemon/unseen.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
@@ -30,8 +31,9 @@ function partsOf(config: Config) {
   const nowMs = () => clock.nowMs;
   const log = () => {};
   const events = new Events(1024, 0);
+  const refusalOf = () => ({ by: "user space", why: null }) as const;
   const bans = new DaemonBans({
-    ...{ maxBans: 1000, ipv6Bits: 64, dryRun: false, fence: undefined, events, log, nowMs },
+    ...{ maxBans: 1000, ipv6Bits: 64, dryRun: false, fence: undefined, refusalOf, events, log, nowMs },
     timeoutMs: () => config.timeout,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   });
@@ -39,13 +41,16 @@ function partsOf(config: Config) {
   const { desk } = bans;
   const gate = new Gate({ config: { ...config, "max-connections": 77 }, sniffer, runtime, desk, log, nowMs });
   const ticker = new Ticker(log, nowMs);
-  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, nowMs });
+  const unseen = new UnseenConnections(events, log, "dropped");
+  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, unseen, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
     ...{ gate, bans, readiness, nowMs, fence: undefined, kernelJudge: undefined, recorder: undefined },
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
+    ...{ refusalOf, unseen },
+    observer: { absence: undefined, followed: 0 },
     events: new EventStreams(events, nowMs),
     reload: () => ({ applied: [], waiting: [] }),
   });
@@ -131,6 +136,7 @@ describe("reading", () => {
       droppedBytes: 0,
       entries: 0,
       capacity: 1,
+      maps: [{ name: "/sys/fs/bpf/m", entries: 0, capacity: 1 }],
       managedBy: undefined,
       proof: { passed: true, failure: undefined, atMs: 0 },
       evicts: false,
@@ -248,11 +254,22 @@ describe("/bans", () => {
     const { body } = await ask("/bans");
     expect(body.total).toBe(5);
     const [first]: BanView[] = body.bans;
-    expect(first).toMatchObject({ source: "192.0.2.0", protocol: "manual", by: "operator", remainingSeconds: 60 });
+    expect(first).toMatchObject({ source: "192.0.2.4", protocol: "manual", by: "operator", remainingSeconds: 60 });
     expect(first).toMatchObject({ packets: null, bytes: null });
     const lengthMs = Date.parse(first?.until ?? "") - Date.parse(first?.since ?? "");
     expect(Math.abs(lengthMs - 60_000)).toBeLessThan(50);
     expect(Math.abs(Date.parse(first?.since ?? "") - Date.now())).toBeLessThan(5000);
+  });
+
+  test("shows the newest first, and of too many the newest", async () => {
+    const shown = async (query: string) =>
+      ((await ask(`/bans${query}`)).body.bans as BanView[]).map(({ source }) => source);
+    expect(await shown("?limit=2")).toEqual(["192.0.2.4", "192.0.2.3"]);
+    await remove("192.0.2.1");
+    parts.ban("192.0.2.1", 60_000);
+    parts.ban("192.0.2.0", 3_600_000);
+    const places = [1, 4, 3, 2, 0];
+    expect(await shown("")).toEqual(places.map((place) => `192.0.2.${place}`));
   });
 
   test.each([

@@ -17,7 +17,8 @@ export interface FriendShape {
 }
 
 const headerLimitBytes = 16;
-const leastPayload = 16;
+/** No friend of TapeTrack sends fewer bytes. */
+const leastPayload = 44;
 const greatestPayload = 1460 - headerLimitBytes;
 
 /** One shape for each number; 0 is bare ciphertext. */

@@ -27,6 +27,9 @@ const binaryMagics = [
   [0x00, 0x01],
 ];
 
+/** What is public of TapeTrack's wire. */
+const shortestBytes = 44;
+
 export interface Friends {
   /** One packet; the buffer is the generator's own and is overwritten by the next call. */
   next(): Uint8Array;
@@ -88,11 +91,11 @@ export function createFriends(seed: number): Friends {
 
   return {
     next() {
-      const payload = 16 + below(1445);
-      const end = payload + 16;
+      const payload = shortestBytes - 16 + below(1433);
+      const end = payload + 32;
       for (let index = 0; index * 4 < end; index++) words[index] = random();
       const header = below(2) === 0 ? 0 : putHeader(payload);
-      return buffer.subarray(0, Math.min(header + payload, 1460));
+      return buffer.subarray(0, Math.max(shortestBytes, Math.min(header + payload, 1460)));
     },
   };
 }

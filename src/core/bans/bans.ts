@@ -50,6 +50,11 @@ export class Bans {
     return prefix.bits === (isIpv4(prefix) ? 128 : this.#ipv6Bits);
   }
 
+  /** The ban of exactly this prefix, by its canonical text. */
+  byText(text: string): Ban | undefined {
+    return this.#byText.get(text);
+  }
+
   /** The ban of exactly this prefix. */
   get(prefix: Prefix): Ban | undefined {
     return this.#byText.get(prefix.text);
@@ -139,6 +144,12 @@ export class Bans {
     const found = [...this.within(prefix)];
     for (const ban of found) this.remove(ban.prefix);
     return found;
+  }
+
+  /** Those that came into the table last, at most `limit`, the newest first; one that is prolonged keeps its place. */
+  newest(limit: number): Ban[] {
+    const later = this.#byText.values().drop(Math.max(0, this.size - limit));
+    return [...later].reverse();
   }
 
   all(): MapIterator<Ban> {

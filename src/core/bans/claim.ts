@@ -2,6 +2,7 @@
 // Claims: who wants a source banned, why and until when. A source is banned until the last claim on it
 // ends. Each origin has at most one claim on a source and ends only its own; an operator ends all. Pure.
 import type { Prefix } from "../address.ts";
+import type { BetEvidence } from "../ciphertext/bets.ts";
 
 /**
  * Who asked. `sniffer`: its first bytes were another protocol. `strikes`: undecided too often. `kernel`: the
@@ -29,6 +30,8 @@ export interface Evidence {
   readonly clientAddress: string;
   readonly clientPort: number;
   readonly gatePort: number;
+  /** The bet that the first packet lost, where it was that and no recogniser that told the stranger. */
+  readonly bet?: BetEvidence | undefined;
 }
 
 /** Enough to recognise a request line or a TLS hello by eye. */

@@ -161,6 +161,19 @@ export class Enforcement {
     return { kind: "banned", ban, fence, isChanged: made !== undefined };
   }
 
+  /** Takes up what an earlier run had saved. Nobody is told: it is not news. */
+  restore(saved: readonly { readonly prefix: Prefix; readonly claims: readonly Claim[] }[], nowMs: number): void {
+    const kept: { readonly ban: Ban }[] = [];
+    for (const { prefix, claims } of saved) {
+      if (this.neverBan.conflict(prefix) !== undefined) continue;
+      const bans = claims.flatMap((claim) => this.#claim(prefix, claim, nowMs) ?? []);
+      const ban = bans.at(-1);
+      if (ban !== undefined) kept.push({ ban });
+    }
+    this.#pending = [];
+    if (this.#fence !== undefined) this.#enforceMany(kept, this.#fence, nowMs);
+  }
+
   /**
    * Ends claims on prefixes and on everything inside them.
    * @param origin whose claims; undefined: an operator ends all but foreign ones, whose entries are not

@@ -33,7 +33,19 @@ export interface UpstreamEvent {
   readonly error: string | undefined;
 }
 
-export type GateEvent = SourceEvent | UpstreamEvent;
+/** A connection that the kernel program should have judged or dropped, and did not. */
+export interface UnseenEvent {
+  readonly type: "unseen";
+  readonly atMs: number;
+  readonly source: string;
+  readonly sourcePort: number;
+  readonly port: number;
+  /** By which it came, as far as that is known. */
+  readonly interfaceName: string | undefined;
+  readonly why: string;
+}
+
+export type GateEvent = SourceEvent | UpstreamEvent | UnseenEvent;
 
 export interface Heard {
   readonly events: readonly { readonly id: number; readonly event: GateEvent }[];

@@ -49,6 +49,13 @@ export interface FenceCapabilities {
   readonly asks: boolean;
 }
 
+/** How full one map is. */
+export interface MapFill {
+  readonly name: string;
+  readonly entries: number;
+  readonly capacity: number;
+}
+
 /** What the fence does, not what was asked for. */
 export interface FenceStatus {
   /** The kind of fence. */
@@ -63,8 +70,12 @@ export interface FenceStatus {
   readonly map: string | undefined;
   readonly droppedPackets: number;
   readonly droppedBytes: number;
+  /** In all of its maps. */
   readonly entries: number;
+  /** Of the first of its maps. */
   readonly capacity: number;
+  /** Each map by itself, that of single sources first: room in one is none in another. */
+  readonly maps: readonly MapFill[];
   /** The fence may drop an entry by itself to make room. */
   readonly evicts: boolean;
   /** Whoever else enforces the entries, so that ttgate only manages them. */

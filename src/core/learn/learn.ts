@@ -55,19 +55,50 @@ export function learn(recordings: readonly Recording[], name: string, ciphers: C
     return { kind: "nothing", message };
   }
   const found = fieldsOf(samples);
-  const rules = rulesOf(found);
-  if (rules.length === 0) {
+  const random = randomRulesOf(found);
+  if (rulesOf(found, random[0]).length === 0) {
     return {
       kind: "nothing",
       message: "The connections that the server accepted have nothing in common; write a profile by hand",
     };
   }
-  const header = profileOf(name, samples.length, rules, found, wantsLibrary(found));
+  let tried: Trial = { kind: "nothing", message: "" };
+  for (const rule of random.length === 0 ? [undefined] : random) {
+    tried = tryRules(rule, { name, samples, found, ciphers });
+    if (tried.kind === "profile") break;
+  }
+  if (tried.kind === "nothing") return tried;
+  const { profile, sniffer } = tried;
+  const refused = recordings.filter(({ server, bytes }) => server === "refused" && bytes.length > 0);
+  const relayed = refused.filter((recording) => isAccepted(sniffer, recording)).length;
+  const report = {
+    findings: wordsOf(samples, found),
+    samples: samples.length,
+    wrongly: 0,
+    refused: refused.length,
+    relayed,
+  };
+  return { kind: "learned", profile, report };
+}
+
+type Trial =
+  | { readonly kind: "profile"; readonly profile: ProfileSource; readonly sniffer: Sniffer }
+  | { readonly kind: "nothing"; readonly message: string };
+
+interface Material {
+  readonly name: string;
+  readonly samples: readonly Recording[];
+  readonly found: Fields;
+  readonly ciphers: Ciphers;
+}
+
+/** @param random what is said of the random part, where there is one. */
+function tryRules(random: Rule | undefined, { name, samples, found, ciphers }: Material): Trial {
+  const header = profileOf(name, samples.length, rulesOf(found, random), found, wantsLibrary(found));
   const whole = parseProfile(header, name, ciphers);
   // So few constant bytes that a stranger of the library may have them too: then it is the library that tells.
-  const { random } = found;
   const isCommon = whole.kind === "invalid" && random !== undefined;
-  const profile = isCommon ? profileOf(name, samples.length, [randomRule(random, found.blocks)], found, true) : header;
+  const profile = isCommon ? profileOf(name, samples.length, [random], found, true) : header;
   const parsed = isCommon ? parseProfile(profile, name, ciphers) : whole;
   if (parsed.kind === "invalid") {
     const problems = parsed.problems.map(({ path, message }) => `${path}: ${message}`).join("; ");
@@ -75,20 +106,9 @@ export function learn(recordings: readonly Recording[], name: string, ciphers: C
   }
   const sniffer = createSniffer(compileProfile(parsed.profile));
   const wrongly = samples.filter((sample) => !isAccepted(sniffer, sample)).length;
-  if (wrongly > 0) {
-    const message = `The profile would not have accepted ${wrongly} of the ${samples.length} connections that the server accepted; write one by hand`;
-    return { kind: "nothing", message };
-  }
-  const refused = recordings.filter(({ server, bytes }) => server === "refused" && bytes.length > 0);
-  const relayed = refused.filter((recording) => isAccepted(sniffer, recording)).length;
-  const report = {
-    findings: wordsOf(samples, found),
-    samples: samples.length,
-    wrongly,
-    refused: refused.length,
-    relayed,
-  };
-  return { kind: "learned", profile, report };
+  if (wrongly === 0) return { kind: "profile", profile, sniffer };
+  const message = `The profile would not have accepted ${wrongly} of the ${samples.length} connections that the server accepted; write one by hand`;
+  return { kind: "nothing", message };
 }
 
 /** At once: an accepted client must not have to fall silent first. */
@@ -143,14 +163,28 @@ function isTextByte(byte: number): boolean {
   return (byte >= 0x20 && byte <= 0x7e) || byte === 0x09 || byte === 0x0a || byte === 0x0d;
 }
 
-function rulesOf({ shortest, field, random, constants, isText, blocks }: Fields): Rule[] {
+function rulesOf({ shortest, field, constants, isText }: Fields, random: Rule | undefined): Rule[] {
   const rules: Rule[] = constants.map(({ at, bytes }) => ({ kind: "bytes", at, hex: bytes.map(hexOf).join(" ") }));
   if (field !== undefined) rules.push(lengthRule(field));
-  if (random !== undefined) rules.push(randomRule(random, blocks));
+  if (random !== undefined) rules.push(random);
   // Room for lines half as long as any that was seen.
   if (isText) rules.push({ kind: "run", class: "text", min: Math.ceil(shortest / 2) });
   return rules;
 }
+
+/** What can be said of the random part, best first: ciphertext is told in the kernel too, but not every header fits it. */
+function randomRulesOf({ shortest, random, blocks }: Fields): Rule[] {
+  if (random === undefined) return [];
+  const plain = randomRule(random, blocks);
+  const least = leastCipherBytes.find((bytes) => bytes <= shortest);
+  if (random.at > mostClearBytes || least === undefined || least - random.at < blockBytes) return [plain];
+  return [{ kind: "ciphertext", header: random.at, shortest: least }, plain];
+}
+
+/** What the rule kind ciphertext takes: docs/verdict.md. */
+const mostClearBytes = 16;
+/** TapeTrack's shortest packet, and the least of all: where shorter ones were seen, others may be shorter still. */
+const leastCipherBytes = [44, 32];
 
 /** A friend with fewer bytes than were ever seen is not turned away, but it waits until it is known to be done. */
 function randomRule({ at, bytes }: RandomPart, blocks: number | undefined): Rule {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What another profile would have said of recorded connections, however TCP had cut them.
 
+import type { BetEvidence } from "../ciphertext/bets.ts";
 import type { Sniffer } from "../sniff.ts";
 import type { Recording, ServerVerdict } from "./recording.ts";
 
@@ -9,6 +10,8 @@ export interface Ruling {
   readonly protocol: string | null;
   /** How many bytes it took; null when it took the client's silence, or was not decided. */
   readonly byte: number | null;
+  /** Where no recogniser knew the stranger: how it was told. */
+  readonly evidence?: BetEvidence | undefined;
 }
 
 export interface Replay {
@@ -48,7 +51,10 @@ export function rulingOf(sniffer: Sniffer, recording: Recording): Ruling {
         `Replay a recording: the profile "${sniffer.profile}" says ${sniffed.kind} of its first ${length} bytes and ${final.kind} of all`,
       );
   }
-  return { verdict: final.kind === "more" ? "undecided" : final.kind, protocol: nameOf(final), byte };
+  const verdict = final.kind === "more" ? "undecided" : final.kind;
+  const bet = verdict === "foreign" ? sniffer.evidence?.(bytes) : undefined;
+  const evidence = bet?.expert === nameOf(final) ? bet : undefined;
+  return { verdict, protocol: nameOf(final), byte, ...(evidence === undefined ? {} : { evidence }) };
 }
 
 function nameOf(sniffed: ReturnType<Sniffer["sniff"]>): string | null {

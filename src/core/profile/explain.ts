@@ -2,6 +2,7 @@
 // Why a profile says what it says: which rule decided, at which byte. For `ttgate check`; the gate
 // itself does not need it.
 
+import type { BetEvidence } from "../ciphertext/bets.ts";
 import { createMatcher } from "../signature/matcher.ts";
 import { programOf } from "../signature/program.ts";
 import type { Alternative } from "../signature/term.ts";
@@ -20,6 +21,8 @@ export interface Explanation {
   readonly byte: number | null;
   /** The rule in words. */
   readonly reason: string;
+  /** Where no recogniser knows a stranger: the expert that won its bet. */
+  readonly evidence?: BetEvidence | undefined;
 }
 
 /** @returns what the profile says of everything that a client sent before it fell silent. */
@@ -44,12 +47,14 @@ export function createExplainer(profile: Profile): (bytes: Uint8Array) => Explan
     const candidates =
       protocol === null ? profile.expect : (profile.known.find(({ name }) => name === protocol)?.alternatives ?? []);
     const decider = firstToHold(candidates, prefix, ended);
+    const evidence = decider === undefined ? sniffer.evidence?.(prefix) : undefined;
     return {
       verdict: sniffed.kind,
       protocol,
-      rule: decider === undefined ? "default" : rulePath(decider),
+      rule: decider !== undefined ? rulePath(decider) : evidence === undefined ? "default" : "expect",
       byte: ended ? null : length,
-      reason: reasonOf(sniffed, decider, ended),
+      reason: evidence === undefined ? reasonOf(sniffed, decider, ended) : betWords(evidence),
+      evidence,
     };
   };
 }
@@ -84,6 +89,11 @@ function rulePath(alternative: Alternative): string {
   const [first = [], ...others] = alternative.map(({ path }) => path.split("."));
   const common = first.filter((step, index) => others.every((other) => other[index] === step));
   return common.join(".");
+}
+
+/** For people, and for `ttgate why`. */
+export function betWords({ expert, bits, byte }: BetEvidence): string {
+  return `no ciphertext: the expert "${expert}" held what had come by byte ${byte} to be 2^${bits.toFixed(1)} times as likely as chance`;
 }
 
 function reasonOf(sniffed: Sniff, decider: Alternative | undefined, ended: boolean): string {

@@ -3,29 +3,31 @@
 // nothing that it may choose; what is not expected is foreign.
 
 import { minecraftHandshakes } from "../recognisers/peer.ts";
+import { amqp, dns, grpc, kafka, ldap, mongodb, openvpn, sip, socks } from "./library_clients.ts";
+import { http } from "./library_http.ts";
+import { modbus } from "./library_modbus.ts";
+import { postgres } from "./library_postgres.ts";
+import { redis } from "./library_redis.ts";
 import type { ProfileSource } from "./profile.ts";
 
-/** What is public of TapeTrack's wire: at least one block of AES, perhaps after a short clear header. */
+/** What is public of TapeTrack's wire: ciphertext, perhaps after a short clear header. */
 const tapetrack: ProfileSource = {
   name: "tapetrack",
-  description:
-    "TapeTrack Server: at least one 16-byte block that looks random, perhaps after a clear header of up to 16 bytes",
-  expect: { kind: "random", bytes: 16, slack: 16 },
+  description: "TapeTrack Server: ciphertext, 44 bytes or more, perhaps after a clear header of up to 16 bytes",
+  expect: { kind: "ciphertext", header: 16, shortest: 44 },
   foreign: "all",
   // 32 clear bits and then what looks random up to byte 132: a friend with such a header would have to
   // wait for more bytes than it has to send.
   tolerate: ["wireguard"],
-  // Nobody is banned for what nobody knows.
-  default: "undecided",
+  strikes: 3,
 };
 
 const opaque: ProfileSource = {
   name: "opaque",
-  description: "Anything that looks like ciphertext from its first byte",
-  expect: { kind: "random", bytes: 16 },
+  description: "Anything that is ciphertext from its first byte",
+  expect: { kind: "ciphertext", header: 0, shortest: 32 },
   foreign: "all",
   tolerate: ["wireguard"],
-  default: "undecided",
 };
 
 const tls: ProfileSource = {
@@ -35,8 +37,9 @@ const tls: ProfileSource = {
     kind: "all",
     rules: [
       { kind: "bytes", hex: "16 03 00", mask: "ff ff fc" },
-      // RFC 8446 section 5.1: a record is at most 2^14 bytes, and a hello has at least 42.
-      { kind: "number", at: 3, size: 2, endian: "big", min: 46, max: 16_384 },
+      // RFC 8446 section 5.1: a record is at most 2^14 bytes. A hello may lie in several records; the first
+      // holds at least what is asked for here.
+      { kind: "number", at: 3, size: 2, endian: "big", min: 5, max: 16_384 },
       { kind: "bytes", at: 5, hex: "01 00" },
       { kind: "bytes", at: 9, hex: "03" },
     ],
@@ -50,73 +53,34 @@ const ssh: ProfileSource = {
   expect: { kind: "text", text: ["SSH-2.0-", "SSH-1.99-"] },
 };
 
-const http: ProfileSource = {
-  name: "http",
-  description: "HTTP/1 requests and HTTP/2 with prior knowledge",
+const rdp: ProfileSource = {
+  name: "rdp",
+  description: "Remote Desktop",
   expect: {
-    kind: "any",
+    // MS-RDPBCGR section 2.2.1.1: TPKT, a connection request of class 0; then a cookie, a routing token or
+    // whatever a connection broker told the client to send, a negotiation request, or nothing.
+    kind: "all",
     rules: [
-      { kind: "protocol", name: "http2" },
+      { kind: "bytes", hex: "03 00" },
+      { kind: "number", at: 2, size: 2, endian: "big", min: 11, max: 4096 },
+      { kind: "bytes", at: 5, hex: "e0 00 00" },
+      { kind: "bytes", at: 10, hex: "00" },
       {
-        // RFC 9112 section 3: method, space, target, space, version.
-        kind: "all",
+        kind: "any",
         rules: [
-          { kind: "run", class: "token", min: 1, max: 32, until: "20" },
-          { kind: "run", class: "visible", min: 1, max: 2048, until: "20", after: true },
-          { kind: "text", text: "HTTP/1.", after: true },
+          { kind: "number", at: 2, size: 2, endian: "big", min: 11, max: 11 },
+          // ISO 8073 section 13.3.4: the parameters c0 to c2 are those of S7comm and its like.
+          { kind: "not", rule: { kind: "number", at: 11, size: 1, min: 0xc0, max: 0xc2 } },
         ],
       },
     ],
   },
 };
-
-const rdp: ProfileSource = { name: "rdp", description: "Remote Desktop", expect: { kind: "protocol", name: "rdp" } };
 
 const mqtt: ProfileSource = {
   name: "mqtt",
   description: "MQTT 3.1, 3.1.1 and 5",
   expect: { kind: "protocol", name: "mqtt" },
-};
-
-const postgres: ProfileSource = {
-  name: "postgres",
-  description: "PostgreSQL, with or without encryption",
-  expect: {
-    kind: "any",
-    rules: [
-      { kind: "bytes", hex: ["00 00 00 08 04 d2 16 2f", "00 00 00 08 04 d2 16 30", "00 00 00 10 04 d2 16 2e"] },
-      {
-        // Any parameter may come first; names are of letters, digits, dots and underscores.
-        kind: "all",
-        rules: [
-          { kind: "number", size: 4, endian: "big", min: 9, max: 10_000 },
-          { kind: "bytes", at: 4, hex: "00 03 00" },
-          { kind: "run", at: 8, class: "alnum", also: "2e 5f", min: 1, max: 63, until: "00" },
-        ],
-      },
-      // PostgreSQL 17: TLS at once, with ALPN.
-      { kind: "tls", alpn: ["postgresql"] },
-    ],
-  },
-};
-
-const redis: ProfileSource = {
-  name: "redis",
-  description: "Redis: RESP arrays, and inline commands of letters",
-  expect: {
-    kind: "any",
-    rules: [
-      {
-        kind: "all",
-        rules: [
-          { kind: "text", text: "*" },
-          { kind: "run", at: 1, class: "digit", min: 1, max: 7, until: "0d" },
-          { kind: "text", text: "\n$", after: true },
-        ],
-      },
-      { kind: "text", text: ["ECHO ", "INFO\r\n", "PING\r\n", "QUIT\r\n", "SELECT "], ignoreCase: true },
-    ],
-  },
 };
 
 const minecraft: ProfileSource = {
@@ -132,51 +96,31 @@ const minecraft: ProfileSource = {
   },
 };
 
-const modbus: ProfileSource = {
-  name: "modbus",
-  description: "Modbus/TCP",
-  expect: {
-    // Modbus Messaging section 3.1.3: protocol 0 and a length; Modbus application protocol section 6: each
-    // function has its own.
-    kind: "all",
-    rules: [
-      { kind: "bytes", at: 2, hex: "00 00 00" },
-      {
-        kind: "any",
-        rules: [
-          {
-            kind: "bytes",
-            at: 5,
-            hex: ["06 00 01", "06 00 02", "06 00 03", "06 00 04", "06 00 05", "06 00 06", "06 00 08"],
-            mask: "ff 00 ff",
-          },
-          { kind: "bytes", at: 5, hex: ["02 00 07", "02 00 0b", "02 00 0c", "02 00 11"], mask: "ff 00 ff" },
-          { kind: "bytes", at: 5, hex: ["08 00 16", "04 00 18", "05 00 2b"], mask: "ff 00 ff" },
-          {
-            kind: "all",
-            rules: [
-              { kind: "number", at: 5, size: 1, min: 8, max: 254 },
-              // Of files and of several coils or registers, and those that a maker may define.
-              {
-                kind: "any",
-                rules: [
-                  { kind: "bytes", at: 7, hex: ["0f", "10", "14", "15", "17", "2b"] },
-                  { kind: "number", at: 7, size: 1, min: 0x41, max: 0x48 },
-                  { kind: "number", at: 7, size: 1, min: 0x64, max: 0x6e },
-                ],
-              },
-            ],
-          },
-        ],
-      },
-    ],
-  },
-};
-
 export const defaultProfileName = "tapetrack";
 
 export const profileLibrary: ReadonlyMap<string, ProfileSource> = new Map(
-  Object.entries({ tapetrack, opaque, tls, ssh, http, rdp, mqtt, postgres, redis, minecraft, modbus }),
+  Object.entries({
+    tapetrack,
+    opaque,
+    tls,
+    ssh,
+    http,
+    grpc,
+    rdp,
+    mqtt,
+    amqp,
+    kafka,
+    postgres,
+    redis,
+    mongodb,
+    ldap,
+    dns,
+    sip,
+    socks,
+    openvpn,
+    minecraft,
+    modbus,
+  }),
 );
 
 /** Protocols whose server greets first: no client can be judged before the server has spoken. */

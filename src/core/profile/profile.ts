@@ -4,6 +4,7 @@
 // Knows nothing of files.
 import { z } from "zod";
 import { fewestStrikes } from "../bans/strikes.ts";
+import { mostBetBytes } from "../ciphertext/bets.ts";
 import { boundsOf, canBothMatch, canMatch } from "../signature/bounds.ts";
 import type { Ciphers } from "../signature/cipher.ts";
 import { recognisers as library } from "../signature/recogniser.ts";
@@ -109,6 +110,16 @@ export function signatureContext(ciphers: Ciphers): SignatureContext {
     rulesOf: (protocol) => rulesByName.get(protocol),
     ciphers,
   };
+}
+
+/** What is expected is then decided within the bytes that bets take, by nothing that comes later. */
+export function isDecidedByBets({ expect, fallback }: Pick<Profile, "expect" | "fallback">): boolean {
+  const terms = expect.flat();
+  return (
+    fallback === "foreign" &&
+    terms.some(({ test }) => test.kind === "probe" && test.probe.bets !== undefined) &&
+    expect.every((alternative) => boundsOf(alternative).horizonBytes <= mostBetBytes)
+  );
 }
 
 const rulesByName: ReadonlyMap<string, readonly Rule[]> = new Map(library.map(({ name, rules }) => [name, rules]));

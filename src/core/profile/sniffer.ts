@@ -4,6 +4,8 @@
 // that hold, the one that was certain with the fewest bytes gives the name, so that it does not depend
 // on how TCP cut them. No allocation.
 
+import { type BetEvidence, type Bets, mostBetBytes } from "../ciphertext/bets.ts";
+import { expertNames } from "../ciphertext/score_table.ts";
 import { createMatcher } from "../signature/matcher.ts";
 import { holds, type Outcome, open } from "../signature/probe.ts";
 import { startCells } from "../signature/program.ts";
@@ -23,18 +25,47 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
   const verdicts = names.map((protocol): Sniff => ({ kind: "foreign", protocol }));
   const accept: Sniff = { kind: "accept" };
   const more: Sniff = { kind: "more" };
+  const last: Sniff = { kind: "more", isLast: true };
   const unknown: Sniff = { kind: "foreign", protocol: unknownProtocol };
 
+  const bets = expected.probes.flatMap((probe) => probe.bets ?? []);
+  const isBet = bets.length > 0 && profile.fallback === "foreign" && expected.horizonBytes <= mostBetBytes;
+  const betVerdicts = expertNames.map((protocol): Sniff => ({ kind: "foreign", protocol }));
+
+  /** What is expected says so as long as the client may still send. */
+  let expectedYet: Outcome = open;
+  /** Of those that what is expected lost, the one that took the fewest bytes. */
+  let lostBet: Bets | undefined;
+  let lostAt = 0;
+
   /** Positive: as expected; negative: not; 0: open. */
-  function expectation(bytes: Uint8Array, length: number, ended: boolean): number {
+  function expectation(bytes: Uint8Array, length: number, ended: boolean): Outcome {
     let isOpen = false;
+    lostBet = undefined;
     const candidates = expected.byFirstByte[bytes[0] ?? 0] ?? none;
     for (let index = 0; index < candidates.length; index++) {
+      for (const bet of bets) bet.loss = 0;
       const outcome = matchExpected(candidates[index] ?? 0, bytes, length, ended);
       if (outcome > 0) return outcome;
-      if (outcome === 0) isOpen = true;
+      if (outcome === open) isOpen = true;
+      else noteLoss();
     }
-    return isOpen ? 0 : -1;
+    return isOpen ? open : -1;
+  }
+
+  function noteLoss(): void {
+    for (const bet of bets) {
+      if (bet.loss === 0 || (lostBet !== undefined && bet.loss >= lostAt)) continue;
+      lostBet = bet;
+      lostAt = bet.loss;
+    }
+  }
+
+  /** It is no ciphertext, where that is what is expected; which bet says so is left in `lostBet`. */
+  function isLost(bytes: Uint8Array, length: number): boolean {
+    if (!isBet) return false;
+    expectedYet = expectation(bytes, length, false);
+    return expectedYet < 0 && lostBet !== undefined;
   }
 
   // What the last scan found; owners of -1 are nobody.
@@ -80,24 +111,52 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     }
   }
 
+  /** That it is a stranger is certain; for a while a recogniser that is still possible may give the name. */
+  function stranger(bytes: Uint8Array, length: number, ended: boolean): Sniff {
+    if (refuter >= 0 && refutedAt <= latestName) return verdicts[refuter] ?? unknown;
+    if (namer >= 0 && namedAt <= latestName) return verdicts[namer] ?? unknown;
+    if (canBeNamed && !ended && length < mostBetBytes) return more;
+    return betVerdicts[lostBet?.winner(bytes, length) ?? -1] ?? unknown;
+  }
+
+  function unrefuted(bytes: Uint8Array, length: number, ended: boolean): Sniff {
+    const yet = isBet ? expectedYet : expectation(bytes, length, false);
+    if (yet > 0 || (ended && expectation(bytes, length, true) > 0)) return accept;
+    // Too few bytes of what is expected are no evidence against the client: only bytes are.
+    if (isBet && yet === open && length >= mostBetBytes && !canBeNamed) return last;
+    if (profile.fallback === "undecided" || yet === open) return more;
+    if (profile.fallback === "accept") return accept;
+    if (namer >= 0) return verdicts[namer] ?? unknown;
+    return canBeNamed ? more : unknown;
+  }
+
   function sniff(bytes: Uint8Array, ended: boolean): Sniff {
     const length = Math.min(bytes.length, prefixBytes);
     // That nothing came at all says nothing of a protocol.
     if (length === 0) return more;
     const isEnd = ended && bytes.length <= prefixBytes;
     scan(bytes, length, isEnd);
+    if ((refuter < 0 || refutedAt > earliestLoss) && isLost(bytes, length)) return stranger(bytes, length, isEnd);
     if (refuter >= 0) return verdicts[refuter] ?? unknown;
-    if (canBeRefuted) return more;
-    if (expectation(bytes, length, isEnd) > 0) return accept;
-    // Too few bytes of what is expected are no evidence against the client: only bytes are.
-    if (profile.fallback === "undecided" || expectation(bytes, length, false) === 0) return more;
-    if (profile.fallback === "accept") return accept;
-    if (namer >= 0) return verdicts[namer] ?? unknown;
-    return canBeNamed ? more : unknown;
+    return canBeRefuted ? more : unrefuted(bytes, length, isEnd);
   }
 
-  const protocols = [...names, unknownProtocol];
-  return { profile: profile.name, protocols, prefixBytes, undecidedLimit: profile.undecidedLimit, sniff };
+  function evidence(bytes: Uint8Array): BetEvidence | undefined {
+    const isStranger = isLost(bytes, Math.min(bytes.length, prefixBytes));
+    return isStranger ? lostBet?.evidence(bytes, bytes.length) : undefined;
+  }
+
+  const protocols = [
+    ...names,
+    ...expertNames.filter((name) => bets.length > 0 && !names.includes(name)),
+    unknownProtocol,
+  ];
+  return { profile: profile.name, protocols, prefixBytes, undecidedLimit: profile.undecidedLimit, sniff, evidence };
 }
+
+/** No bet is lost with fewer bytes than the least evidence takes at eight bits a byte. */
+const earliestLoss = holds(3);
+
+const latestName = holds(mostBetBytes);
 
 const none = new Int32Array(0);

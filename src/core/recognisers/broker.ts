@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Message brokers, as data.
-import type { Recogniser } from "../signature/signature.ts";
+import type { Recogniser, Rule } from "../signature/signature.ts";
 
 export const mqtt: Recogniser = {
   name: "mqtt",
   description: "MQTT 3.1, 3.1.1 and 5: CONNECT, MQTT 5.0 section 3.1",
   // Packet type 1, a remaining length of 1 to 4 bytes, the protocol's name: 8 + 48 bits.
-  rules: [
-    { kind: "bytes", hex: ["10 00 00 04 4d 51 54 54"], mask: "ff 80 ff ff ff ff ff ff" },
-    { kind: "bytes", hex: ["10 80 00 00 04 4d 51 54 54"], mask: "ff 80 80 ff ff ff ff ff ff" },
-    { kind: "bytes", hex: ["10 80 80 00 00 04 4d 51 54 54"], mask: "ff 80 80 80 ff ff ff ff ff ff" },
-    { kind: "bytes", hex: ["10 00 00 06 4d 51 49 73 64 70"], mask: "ff 80 ff ff ff ff ff ff ff ff" },
-    { kind: "bytes", hex: ["10 80 00 00 06 4d 51 49 73 64 70"], mask: "ff 80 80 ff ff ff ff ff ff ff ff" },
-  ],
+  rules: ["00 04 4d 51 54 54", "00 06 4d 51 49 73 64 70"].flatMap((name) =>
+    ["00", "80 00", "80 80 00", "80 80 80 00"].map(
+      (remaining): Rule => ({
+        kind: "bytes",
+        hex: `10 ${remaining} ${name}`,
+        mask: `ff ${remaining.replaceAll("00", "80")} ${name.replaceAll(/[0-9a-f]{2}/g, "ff")}`,
+      }),
+    ),
+  ),
 };
 
 export const amqp: Recogniser = {

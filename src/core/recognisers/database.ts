@@ -111,6 +111,24 @@ export const postgres: Recogniser = {
         },
       ],
     },
+    {
+      // Any other parameter, and a value: 16 + 24 bits, and beyond any header of length and version 6 + 8 + 1 + 8.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "00 00" },
+        { kind: "bytes", at: 4, hex: "00 03 00" },
+        { kind: "run", at: 8, class: "alnum", also: "2d 2e 5f", min: 3, max: 63, until: "00" },
+        { kind: "run", class: "printable", min: 1, max: 100, until: "00", after: true },
+      ],
+    },
+    {
+      // Cancel with the longer key of protocol 3.2: 16 + 32 bits.
+      kind: "all",
+      rules: [
+        { kind: "number", size: 4, endian: "big", min: 16, max: 268 },
+        { kind: "bytes", at: 4, hex: "04 d2 16 2e" },
+      ],
+    },
   ],
 };
 
@@ -207,6 +225,50 @@ export const cassandra: Recogniser = {
             { kind: "text", at: 12, text: ["CQL_VERSION", "COMPRESSION"] },
           ],
         },
+      ],
+    },
+  ],
+};
+
+export const drda: Recogniser = {
+  name: "drda",
+  description: "DRDA, which Db2 and Derby speak: an exchange of server attributes, DDM EXCSAT",
+  rules: [
+    {
+      // A length below 4,096, d0, a chained request of number 1, code point 1041. 4 + 8 + 2 + 16 + 16 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "00 00 d0 01 00 01", mask: "f0 00 ff 8f ff ff" },
+        { kind: "bytes", at: 8, hex: "10 41" },
+      ],
+    },
+  ],
+};
+
+export const bolt: Recogniser = {
+  name: "bolt",
+  description: "Neo4j: the magic of Bolt's handshake, Bolt protocol specification",
+  // And three of four versions, below 2^24 each: 32 + 24 bits.
+  rules: [
+    {
+      kind: "bytes",
+      hex: "60 60 b0 17 00 00 00 00 00 00 00 00 00",
+      mask: "ff ff ff ff ff 00 00 00 ff 00 00 00 ff",
+    },
+  ],
+};
+
+export const mysql: Recogniser = {
+  name: "mysql",
+  description: "MySQL: a login of protocol 4.1 that does not wait for the greeting, HandshakeResponse41",
+  rules: [
+    {
+      // A length below 256, number 1 or 0; the protocol and transaction flags; 23 zeros. 23 + 1 + 64 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", at: 1, hex: "00 00 00", mask: "ff ff fe" },
+        { kind: "bytes", at: 5, hex: "02", mask: "02" },
+        { kind: "run", at: 13, class: "zero", min: 8 },
       ],
     },
   ],

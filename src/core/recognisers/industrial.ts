@@ -33,6 +33,39 @@ export const modbus: Recogniser = {
         { kind: "length", min: 8, max: 8 },
       ],
     },
+    {
+      // UMAS, a function of Schneider Electric, and short writes: at most 15 bytes and silence.
+      kind: "all",
+      rules: [
+        { kind: "bytes", at: 2, hex: "00 00 00" },
+        { kind: "number", at: 5, size: 1, min: 4, max: 9, length: "equals", plus: 6 },
+        { kind: "bytes", at: 7, hex: ["0f", "10", "5a"] },
+      ],
+    },
+    {
+      // Writes of several coils or registers: unit, count, and the number of bytes that follow it. 24 + 6 + 7 +
+      // 5 + 8 bits, the last beyond any header of a length.
+      kind: "all",
+      rules: [
+        { kind: "bytes", at: 2, hex: "00 00 00" },
+        { kind: "bytes", at: 6, hex: ["00", "01", "ff"] },
+        { kind: "bytes", at: 7, hex: ["0f", "10"] },
+        { kind: "bytes", at: 10, hex: "00", mask: "f8" },
+        { kind: "number", at: 12, size: 1, min: 1, max: 242, length: "equals", plus: 13 },
+      ],
+    },
+    {
+      // Reads and writes at once: 24 + 8 + 16 + 1 + 8 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", at: 2, hex: "00 00 00" },
+        { kind: "bytes", at: 7, hex: "17" },
+        { kind: "bytes", at: 10, hex: "00" },
+        { kind: "number", at: 11, size: 1, min: 1, max: 125 },
+        { kind: "bytes", at: 14, hex: "00" },
+        { kind: "number", at: 16, size: 1, min: 2, max: 238, length: "equals", plus: 17 },
+      ],
+    },
   ],
 };
 
@@ -103,6 +136,16 @@ export const dnp3: Recogniser = {
         { kind: "bytes", at: 3, hex: ["c0", "c2", "c3", "c4", "c9", "d3", "f3", "44"] },
         { kind: "bytes", at: 5, hex: "00" },
         { kind: "bytes", at: 7, hex: "00" },
+      ],
+    },
+    {
+      // To all, fffd to ffff, or to the self address fffc. 16 + 1 + 5 + 6 + 16 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "05 64" },
+        { kind: "number", at: 2, size: 1, min: 5 },
+        { kind: "bytes", at: 3, hex: ["c0", "c2", "c3", "c4", "c9", "d3", "f3", "44"] },
+        { kind: "bytes", at: 4, hex: "fc ff 00 00", mask: "fc ff 00 ff" },
       ],
     },
   ],

@@ -11,11 +11,24 @@ export const javaRmi: Recogniser = {
 
 export const javaObjects: Recogniser = {
   name: "java-objects",
-  description: "A serialised Java object, Java Object Serialization specification section 6.4.2, and WebLogic T3",
-  // 32 bits and more.
+  description: "A serialised Java object, Java Object Serialization specification section 6.4.2",
+  // 32 bits.
+  rules: [{ kind: "bytes", hex: "ac ed 00 05" }],
+};
+
+export const weblogic: Recogniser = {
+  name: "weblogic",
+  description: "WebLogic's T3 and T3S: the client's version line",
   rules: [
-    { kind: "bytes", hex: "ac ed 00 05" },
-    { kind: "text", text: ["t3 7.", "t3 8.", "t3 9.", "t3 10.", "t3 12.", "t3 14."] },
+    {
+      // t3, a version of one or two digits and a dot: 24 + 4.7 + 5 + 8 bits.
+      kind: "all",
+      rules: [
+        { kind: "text", text: ["t3 ", "t3s "] },
+        { kind: "run", class: "digit", min: 1, max: 2, until: "2e", after: true },
+        { kind: "run", class: "digit", min: 1, after: true },
+      ],
+    },
   ],
 };
 

@@ -14,7 +14,7 @@ export const smtp: Recogniser = {
         { kind: "bytes", hex: ["20", "0d", "0a"], after: true },
       ],
     },
-    { kind: "text", text: ["MAIL FROM:", "RCPT TO:", "STARTTLS"], ignoreCase: true },
+    { kind: "text", text: ["MAIL FROM:", "RCPT TO:"], ignoreCase: true },
   ],
 };
 
@@ -23,7 +23,26 @@ export const ftp: Recogniser = {
   description: "FTP commands, RFC 959 section 4.1",
   // In either case 36 bits and more.
   rules: [
-    { kind: "text", text: ["USER ", "FEAT\r", "SYST\r", "PASV\r", "EPSV\r", "AUTH TLS", "AUTH SSL"], ignoreCase: true },
+    {
+      kind: "text",
+      text: ["USER anonymous", "USER ftp", "FEAT\r", "SYST\r", "PASV\r", "EPSV\r", "AUTH TLS", "AUTH SSL"],
+      ignoreCase: true,
+    },
+  ],
+};
+
+export const ftpOrPop3: Recogniser = {
+  name: "ftp-or-pop3",
+  description: "USER with one name, which FTP (RFC 959) and POP3 (RFC 1939) have alike",
+  rules: [
+    {
+      // 36 + 8 bits, and a name.
+      kind: "all",
+      rules: [
+        { kind: "text", text: "USER ", ignoreCase: true },
+        { kind: "run", at: 5, class: "visible", min: 1, max: 64, until: "0d 0a" },
+      ],
+    },
   ],
 };
 
@@ -57,6 +76,19 @@ export const imap: Recogniser = {
 export const irc: Recogniser = {
   name: "irc",
   description: "IRC commands, RFC 2812 section 3",
-  // 40 bits and more.
-  rules: [{ kind: "text", text: ["NICK ", "CAP LS", "CAP REQ", "JOIN #", "PRIVMSG "] }],
+  rules: [
+    // 40 bits and more.
+    { kind: "text", text: ["NICK ", "CAP LS", "CAP REQ", "JOIN #", "PRIVMSG "] },
+    // An SMTP client has said EHLO before (RFC 3207). 64 bits.
+    { kind: "text", text: "STARTTLS", ignoreCase: true },
+    {
+      // Name, mode or host, and more: 36 + 8 bits, and a name.
+      kind: "all",
+      rules: [
+        { kind: "text", text: "USER ", ignoreCase: true },
+        { kind: "run", at: 5, class: "visible", min: 1, max: 64, until: "20" },
+        { kind: "run", class: "visible", min: 1, after: true },
+      ],
+    },
+  ],
 };

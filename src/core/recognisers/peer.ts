@@ -88,3 +88,26 @@ export const minecraft: Recogniser = {
     },
   ],
 };
+
+export const edonkey: Recogniser = {
+  name: "edonkey",
+  description: "eDonkey: a hello to another client, or a login to a server",
+  // e3, a length below 65,536, hello with a hash of 16 bytes or login. 8 + 16 + 15 bits.
+  rules: [
+    { kind: "bytes", hex: "e3 00 00 00 00 01 10", mask: "ff 00 00 ff ff ff ff" },
+    {
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "e3 00 00 00 00 01", mask: "ff 00 00 ff ff ff" },
+        { kind: "bytes", at: 28, hex: "02 00 00 00" },
+      ],
+    },
+  ],
+};
+
+export const worldOfWarcraft: Recogniser = {
+  name: "world-of-warcraft",
+  description: "World of Warcraft: the greeting of a client",
+  // 16 + 64 bits.
+  rules: [{ kind: "text", at: 2, text: "WORLD OF WARCRAFT" }],
+};

@@ -19,6 +19,7 @@ export const lpd: Recogniser = {
       kind: "all",
       rules: [
         { kind: "number", size: 1, min: 1, max: 5 },
+        // Veeder-Root's commands are a ^A, a letter and five digits.
         { kind: "run", at: 1, class: "visible", min: 1, max: 31, until: "0a 20" },
         { kind: "run", at: 1, class: "text", min: 2, max: 255, until: "end" },
       ],

@@ -21,12 +21,15 @@ export const rdp: Recogniser = {
             { kind: "text", at: 11, text: "Cookie:" },
             { kind: "text", at: 11, text: "tsv://" },
             { kind: "bytes", at: 11, hex: "01 00 08 00", mask: "ff 00 ff ff" },
+            // A routing token that is a TPKT again, and what a broker told the client to send.
+            { kind: "bytes", at: 11, hex: "03 00 00 00 00 e0", mask: "ff ff ff 00 00 ff" },
+            { kind: "run", at: 11, class: "printable", min: 4 },
           ],
         },
       ],
     },
-    // The bare request of 11 bytes. 88 bits.
-    { kind: "bytes", hex: "03 00 00 0b 06 e0 00 00 00 00 00" },
+    // The bare request of 11 bytes. 72 bits.
+    { kind: "bytes", hex: "03 00 00 0b 06 e0 00 00 00 00 00", mask: "ff ff ff ff ff ff ff ff 00 00 ff" },
   ],
 };
 
@@ -161,4 +164,61 @@ export const arucer: Recogniser = {
   description: "Commands of the Arucer back door, each byte XOR e5; scanners ask for it (CVE-2010-0103)",
   // The length of a command that is a GUID in braces and its end, and the first brace: 32 + 8 bits.
   rules: [{ kind: "bytes", hex: "c2 e5 e5 e5 9e" }],
+};
+
+export const rsh: Recogniser = {
+  name: "rsh",
+  description: "The remote shell: a port for errors, two users, a command; rcmd(3)",
+  rules: [
+    {
+      // Up to 5 digits, two names and a command of 4 bytes, each with its end. 5 + 8 + 9 + 9 + 6 bits and more.
+      kind: "all",
+      rules: [
+        { kind: "run", class: "digit", min: 1, max: 5, until: "00" },
+        { kind: "run", class: "visible", min: 1, max: 32, until: "00", after: true },
+        { kind: "run", class: "visible", min: 1, max: 32, until: "00", after: true },
+        { kind: "run", class: "printable", min: 4, after: true },
+      ],
+    },
+  ],
+};
+
+export const rlogin: Recogniser = {
+  name: "rlogin",
+  description: "Remote login: two users, a terminal and its speed, RFC 1282",
+  rules: [
+    {
+      // 8 + 9 + 9 + 9 + 5 + 8 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "00" },
+        { kind: "run", at: 1, class: "visible", min: 1, max: 32, until: "00" },
+        { kind: "run", class: "visible", min: 1, max: 32, until: "00", after: true },
+        { kind: "run", class: "alnum", also: "2d 2e 5f", min: 1, max: 32, until: "2f", after: true },
+        { kind: "run", class: "digit", min: 1, max: 7, until: "00", after: true },
+      ],
+    },
+  ],
+};
+
+export const ica: Recogniser = {
+  name: "ica",
+  description: "Citrix ICA: the greeting",
+  // 48 bits.
+  rules: [{ kind: "bytes", hex: "7f 7f 49 43 41 00" }],
+};
+
+export const radmin: Recogniser = {
+  name: "radmin",
+  description: "Radmin: a client's first packet",
+  rules: [
+    {
+      // 10 bytes and silence, no friend's packet.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "01 00 00 00 01 00 00 00 08 08" },
+        { kind: "length", max: 10 },
+      ],
+    },
+  ],
 };

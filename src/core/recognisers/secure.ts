@@ -57,6 +57,9 @@ export const dtls: Recogniser = {
   rules: [{ kind: "bytes", hex: ["16 fe ff 00 00 00 00 00 00", "16 fe fd 00 00 00 00 00 00"] }],
 };
 
+/** Of MD5, SHA-1, SHA-224, SHA-256, SHA-384 and SHA-512. */
+const hmacBytes = [16, 20, 28, 32, 48, 64];
+
 export const openvpn: Recogniser = {
   name: "openvpn",
   description: "OpenVPN over TCP: P_CONTROL_HARD_RESET_CLIENT, openvpn-rfc section 5",
@@ -70,34 +73,18 @@ export const openvpn: Recogniser = {
       ],
     },
     {
-      // tls-auth puts a HMAC of 20, 32 or 64 bytes, packet 1 and the time in between. 24 + 32 + 40 bits.
+      // tls-auth puts a HMAC of 16 to 64 bytes, packet 1 and the time in between. 24 + 32 + 40 bits.
       kind: "any",
-      rules: [
-        {
+      rules: hmacBytes.map(
+        (bytes): Rule => ({
           kind: "all",
           rules: [
-            { kind: "bytes", hex: "00 2a 38" },
-            { kind: "bytes", at: 31, hex: "00 00 00 01" },
-            { kind: "bytes", at: 39, hex: "00 00 00 00 00" },
+            { kind: "bytes", hex: `00 ${(22 + bytes).toString(16)} 38` },
+            { kind: "bytes", at: 11 + bytes, hex: "00 00 00 01" },
+            { kind: "bytes", at: 19 + bytes, hex: "00 00 00 00 00" },
           ],
-        },
-        {
-          kind: "all",
-          rules: [
-            { kind: "bytes", hex: "00 36 38" },
-            { kind: "bytes", at: 43, hex: "00 00 00 01" },
-            { kind: "bytes", at: 51, hex: "00 00 00 00 00" },
-          ],
-        },
-        {
-          kind: "all",
-          rules: [
-            { kind: "bytes", hex: "00 56 38" },
-            { kind: "bytes", at: 75, hex: "00 00 00 01" },
-            { kind: "bytes", at: 83, hex: "00 00 00 00 00" },
-          ],
-        },
-      ],
+        }),
+      ),
     },
     {
       // tls-crypt: packet 1 right behind the session id. 24 + 32 bits.
@@ -162,6 +149,14 @@ export const stun: Recogniser = {
       rules: [
         { kind: "bytes", hex: "00 00 00 00", mask: "c0 00 00 03" },
         { kind: "bytes", at: 4, hex: "21 12 a4 42" },
+      ],
+    },
+    {
+      // In a frame below 2,048 bytes, RFC 4571 section 2: 5 + 4 + 32 bits.
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "00 00 00 00 00 00", mask: "f8 00 c0 00 00 03" },
+        { kind: "bytes", at: 6, hex: "21 12 a4 42" },
       ],
     },
   ],

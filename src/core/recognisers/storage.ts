@@ -46,3 +46,17 @@ export const ndmp: Recogniser = {
     },
   ],
 };
+
+export const ceph: Recogniser = {
+  name: "ceph",
+  description: "Ceph: the banner of either messenger protocol",
+  // 56 bits.
+  rules: [{ kind: "text", text: ["ceph v0", "ceph v2"] }],
+};
+
+export const lustre: Recogniser = {
+  name: "lustre",
+  description: "Lustre: a request to LNet's acceptor",
+  // Magic and version 1, in either order of bytes: 64 bits.
+  rules: [{ kind: "bytes", hex: ["00 71 ce ac 01 00 00 00", "ac ce 71 00 00 00 00 01"] }],
+};

@@ -3,7 +3,7 @@
 import type { Recogniser } from "../signature/signature.ts";
 
 /**
- * The methods of the IANA registry (RFC 9110 section 16.1.1) and those of caches and Icecast. The
+ * The methods of the IANA registry (RFC 9110 section 16.1.1) and those of caches. The
  * shortest with its space has 4 bytes, 32 bits of evidence; all together 0.01 of 10,000,000 random
  * packets. Those that RTSP, SIP and ICAP have too are below.
  */
@@ -13,7 +13,6 @@ const methods = [
   "BIND",
   "CHECKIN",
   "CHECKOUT",
-  "CONNECT",
   "COPY",
   "DELETE",
   "GET",
@@ -40,7 +39,6 @@ const methods = [
   "REBIND",
   "REPORT",
   "SEARCH",
-  "SOURCE",
   "TRACE",
   "UNBIND",
   "UNCHECKOUT",
@@ -59,7 +57,15 @@ export const http: Recogniser = {
   rules: [
     { kind: "text", text: methods.map((method) => `${method} `) },
     // In any case: a slash, and 37 bits and more.
-    { kind: "text", text: ["GET /", "HEAD /", "POST /", "PUT /", "CONNECT "], ignoreCase: true },
+    { kind: "text", text: ["GET /", "HEAD /", "POST /", "PUT /", "SOURCE /"], ignoreCase: true },
+    {
+      // A host or an address; NATS has "CONNECT {" instead. 57 bits and more.
+      kind: "all",
+      rules: [
+        { kind: "text", text: "CONNECT ", ignoreCase: true },
+        { kind: "run", at: 8, class: "alnum", also: "2f 5b 5f", min: 1 },
+      ],
+    },
     {
       // RTSP writes rtsp://, SIP sip:, ICAP icap://; a path of two bytes is HTTP's. 60 bits and more.
       kind: "any",
@@ -110,7 +116,7 @@ export const sip: Recogniser = {
   description: "SIP requests, RFC 3261 section 7.1 and its extensions",
   // 56 bits and more.
   rules: [
-    { kind: "text", text: ["INVITE ", "REGISTER ", "PUBLISH ", "SIP/2.0 "] },
+    { kind: "text", text: ["INVITE ", "REGISTER ", "SIP/2.0 "] },
     {
       kind: "text",
       text: [
@@ -122,6 +128,7 @@ export const sip: Recogniser = {
         "NOTIFY",
         "OPTIONS",
         "PRACK",
+        "PUBLISH",
         "REFER",
         "SUBSCRIBE",
         "UPDATE",
@@ -150,5 +157,23 @@ export const rtsp: Recogniser = {
       ],
     },
     { kind: "text", text: ["OPTIONS rtsp", "OPTIONS * RTSP/", "OPTIONS / RTSP/", "REDIRECT rtsp"] },
+  ],
+};
+
+export const ntrip: Recogniser = {
+  name: "ntrip",
+  description: "NTRIP 1: a source that uploads corrections, RTCM 10410.0 section 3.2.2",
+  rules: [
+    {
+      // A password, a blank, a mount point that may begin with a slash, the end of the line or the next
+      // field: 56 + 1 + 8 + 1 bits.
+      kind: "all",
+      rules: [
+        { kind: "text", text: "SOURCE " },
+        { kind: "not", rule: { kind: "text", at: 7, text: "/" } },
+        { kind: "run", at: 7, class: "visible", min: 1, max: 64, until: "20" },
+        { kind: "run", class: "visible", min: 1, after: true },
+      ],
+    },
   ],
 };

@@ -66,10 +66,24 @@ export function canBothMatch(left: Bounds, right: Bounds): boolean {
 
 /** How many fair coins random bytes would have to throw to satisfy the alternative, at the least. */
 export function evidenceBits(alternative: Alternative): number {
-  const fixed = [...boundsOf(alternative).places.values()];
+  const fixed = [...boundsOf(alternative).places.values()].reduce((bits, set) => bits + bitsOf(set), 0);
   const relative = alternative.filter((term) => term.relative && !term.negated);
-  const moving = relative.flatMap((term) => [...setsOf(term)].map(([, set]) => set));
-  return [...fixed, ...moving].reduce((bits, set) => bits + Math.log2(256 / sizeOf(set)), 0);
+  return relative.reduce((bits, term) => bits + movingBits(term), fixed);
+}
+
+function bitsOf(set: ByteSet): number {
+  return Math.log2(256 / sizeOf(set));
+}
+
+/** Of a run of any length and what ends it: all its lengths together. */
+function movingBits(term: Term): number {
+  const { test } = term;
+  if (test.kind !== "run" || test.until === undefined)
+    return [...setsOf(term)].reduce((bits, [, set]) => bits + bitsOf(set), 0);
+  const inside = sizeOf(differenceOf(test.set, test.until)) / 256;
+  let chance = 0;
+  for (let count = test.min; count <= test.max; count++) chance += inside ** count;
+  return -Math.log2((chance * sizeOf(test.until)) / 256);
 }
 
 /** Where the latest deciding byte of a test is, and where the next relative term would begin at the latest. */

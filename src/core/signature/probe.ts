@@ -2,6 +2,8 @@
 // What one test says of a prefix, as a number, so that saying it allocates nothing; and tests that are
 // code instead of data, which only user space can run.
 
+import type { Bets } from "../ciphertext/bets.ts";
+
 /**
  * Positive: holds, and the value less 1 is the number of bytes that decided it, the end of what the
  * client sends being one more. Negative: fails, its negation less 1 likewise. 0: more bytes decide.
@@ -24,6 +26,8 @@ export function missing(length: number, ended: boolean): Outcome {
 }
 
 export interface Probe {
+  /** Where it fails because it lost a bet: what tells which, for the name and the evidence. */
+  readonly bets?: Bets;
   /** What it looks for, for people. */
   readonly words: string;
   /** Values that the first bytes must have for it to hold. */

@@ -4,19 +4,53 @@
 // tests/vectors/, and list it here.
 import { cvs, git, rsync, svn } from "../recognisers/archive.ts";
 import { amqp, kafka, mqtt } from "../recognisers/broker.ts";
-import { cassandra, memcached, mongodb, postgres, redis, tds, tns } from "../recognisers/database.ts";
+import { dotnetRemoting, erlang, fastcgi, msmq, scgi, thrift, uwsgi, wcf } from "../recognisers/call.ts";
+import { chromecast, dahua, hikvision, kasa, reolink, tuya, xiongmai } from "../recognisers/camera.ts";
+import { gh0st, whatsapp, xiaomi } from "../recognisers/chat.ts";
+import {
+  bolt,
+  cassandra,
+  drda,
+  memcached,
+  mongodb,
+  mysql,
+  postgres,
+  redis,
+  tds,
+  tns,
+} from "../recognisers/database.ts";
 import { diameter, dns, kerberos, ldap, ntp, radius } from "../recognisers/directory.ts";
+import { file } from "../recognisers/file.ts";
 import { bacnet, dnp3, enip, iec104, modbus, opcua, s7comm } from "../recognisers/industrial.ts";
-import { ajp, giop, javaObjects, javaRmi } from "../recognisers/java.ts";
-import { ftp, imap, irc, pop3, smtp } from "../recognisers/mail.ts";
-import { bitcoin, bittorrent, minecraft } from "../recognisers/peer.ts";
+import { ajp, giop, javaObjects, javaRmi, weblogic } from "../recognisers/java.ts";
+import { ftp, ftpOrPop3, imap, irc, pop3, smtp } from "../recognisers/mail.ts";
+import { dicom, fix, h323, hl7, skinny, smpp, z3950 } from "../recognisers/message.ts";
+import { ads, dlms, fins, hartIp, hislip, synchrophasor, veederRoot } from "../recognisers/meter.ts";
+import { beats, elasticsearch, nrpe, zabbix } from "../recognisers/monitor.ts";
+import { bitcoin, bittorrent, edonkey, minecraft, worldOfWarcraft } from "../recognisers/peer.ts";
 import { lpd, pjl } from "../recognisers/printer.ts";
+import { gearman, nats, nsq, openwire, pulsar, rabbitmqStream, rocketmq, stomp, zeromq } from "../recognisers/queue.ts";
 import { proxy, socks } from "../recognisers/relay.ts";
-import { adb, arucer, dcerpc, rdp, rpc, smb, telnet, vnc, x11 } from "../recognisers/remote.ts";
+import {
+  adb,
+  arucer,
+  dcerpc,
+  ica,
+  radmin,
+  rdp,
+  rlogin,
+  rpc,
+  rsh,
+  smb,
+  telnet,
+  vnc,
+  x11,
+} from "../recognisers/remote.ts";
+import { bgp, ldp, openflow, pptp } from "../recognisers/routing.ts";
 import { dtls, openvpn, ssh, stun, tls, tor, wireguard } from "../recognisers/secure.ts";
-import { iscsi, nbd, ndmp } from "../recognisers/storage.ts";
+import { ceph, iscsi, lustre, nbd, ndmp } from "../recognisers/storage.ts";
 import { jsonRpc, shell, text, xml, zeros } from "../recognisers/text.ts";
-import { http, http2, icap, rtsp, sip } from "../recognisers/web.ts";
+import { http, http2, icap, ntrip, rtsp, sip } from "../recognisers/web.ts";
 import type { Recogniser } from "./signature.ts";
 
 export const recognisers: readonly Recogniser[] = [
@@ -25,6 +59,7 @@ export const recognisers: readonly Recogniser[] = [
   icap,
   sip,
   rtsp,
+  ntrip,
   tls,
   dtls,
   ssh,
@@ -35,6 +70,10 @@ export const recognisers: readonly Recogniser[] = [
   rdp,
   vnc,
   x11,
+  ica,
+  radmin,
+  rsh,
+  rlogin,
   adb,
   telnet,
   smb,
@@ -43,6 +82,7 @@ export const recognisers: readonly Recogniser[] = [
   arucer,
   smtp,
   ftp,
+  ftpOrPop3,
   pop3,
   imap,
   irc,
@@ -57,6 +97,15 @@ export const recognisers: readonly Recogniser[] = [
   mqtt,
   amqp,
   kafka,
+  gearman,
+  nats,
+  nsq,
+  openwire,
+  pulsar,
+  rabbitmqStream,
+  rocketmq,
+  stomp,
+  zeromq,
   redis,
   memcached,
   postgres,
@@ -64,8 +113,12 @@ export const recognisers: readonly Recogniser[] = [
   tns,
   mongodb,
   cassandra,
+  mysql,
+  drda,
+  bolt,
   javaRmi,
   javaObjects,
+  weblogic,
   ajp,
   giop,
   modbus,
@@ -75,6 +128,13 @@ export const recognisers: readonly Recogniser[] = [
   dnp3,
   bacnet,
   opcua,
+  ads,
+  dlms,
+  fins,
+  hartIp,
+  hislip,
+  synchrophasor,
+  veederRoot,
   lpd,
   pjl,
   git,
@@ -84,9 +144,47 @@ export const recognisers: readonly Recogniser[] = [
   iscsi,
   nbd,
   ndmp,
+  ceph,
+  lustre,
   bittorrent,
   bitcoin,
   minecraft,
+  edonkey,
+  worldOfWarcraft,
+  dotnetRemoting,
+  erlang,
+  fastcgi,
+  msmq,
+  scgi,
+  thrift,
+  uwsgi,
+  wcf,
+  beats,
+  elasticsearch,
+  nrpe,
+  zabbix,
+  dicom,
+  fix,
+  h323,
+  hl7,
+  skinny,
+  smpp,
+  z3950,
+  bgp,
+  ldp,
+  openflow,
+  pptp,
+  chromecast,
+  dahua,
+  hikvision,
+  kasa,
+  reolink,
+  tuya,
+  xiongmai,
+  gh0st,
+  whatsapp,
+  xiaomi,
+  file,
   shell,
   xml,
   jsonRpc,

@@ -199,12 +199,33 @@ const randomRule = z.strictObject({
   slack: z.int().min(0).max(256).optional(),
 });
 
+/** Ciphertext, perhaps after a clear header: docs/verdict.md. Its place is the beginning. */
+const ciphertextRule = z
+  .strictObject({
+    kind: z.literal("ciphertext"),
+    /** Clear bytes at the beginning, at most. */
+    header: z.int().min(0).max(16).optional(),
+    /** No friend's first packet has fewer bytes. */
+    shortest: z.int().min(32).max(96).optional(),
+    /** A friend is banned with a chance below 2 to the power of minus this. */
+    banBits: z.int().min(20).max(60).optional(),
+    /** It is accepted when it is so much likelier to be ciphertext than what any expert knows. */
+    acceptBits: z.number().min(0).max(16).optional(),
+  })
+  .superRefine((rule, context) => {
+    const { header = 16, shortest = 44 } = rule;
+    if (shortest - header >= 16) return;
+    const message = `Of ${shortest} bytes after a header of ${header} there are ${shortest - header} to judge by and 16 are needed; give a shorter header or a longer shortest`;
+    context.addIssue({ code: "custom", path: ["header"], message });
+  });
+
 /** Whatever a recogniser of the library knows. In profiles only. */
 const protocolRule = z.strictObject({ kind: z.literal("protocol"), name: z.string() });
 
 export type TlsRule = z.infer<typeof tlsRule>;
 export type AesRule = z.infer<typeof aesRule>;
 export type RandomRule = z.infer<typeof randomRule>;
+export type CiphertextRule = z.infer<typeof ciphertextRule>;
 export type ProtocolRule = z.infer<typeof protocolRule>;
 export type BytesRule = z.infer<typeof bytesRule>;
 export type TextRule = z.infer<typeof textRule>;
@@ -213,7 +234,16 @@ export type NumberRule = z.infer<typeof numberRule>;
 export type LengthRule = z.infer<typeof lengthRule>;
 
 /** A rule about one place; `all` and `any` are made of these. */
-export type Atom = BytesRule | TextRule | RunRule | NumberRule | LengthRule | TlsRule | AesRule | RandomRule;
+export type Atom =
+  | BytesRule
+  | TextRule
+  | RunRule
+  | NumberRule
+  | LengthRule
+  | TlsRule
+  | AesRule
+  | RandomRule
+  | CiphertextRule;
 
 export type Rule =
   | Atom
@@ -234,6 +264,7 @@ export const ruleSchema: z.ZodType<Rule> = z
     tlsRule,
     aesRule,
     randomRule,
+    ciphertextRule,
     protocolRule,
     z.strictObject({ kind: z.literal("all"), rules: z.array(nested).min(1) }),
     z.strictObject({ kind: z.literal("any"), rules: z.array(nested).min(1) }),

@@ -4,7 +4,9 @@
 // docs/signatures.md has the layout as C; tests/core/signature/table.test.ts reads it back.
 
 import { reasonHash } from "../bans/reason.ts";
-import type { Profile } from "../profile/profile.ts";
+import { laneStarts } from "../ciphertext/bets.ts";
+import { expertNames, laneNames } from "../ciphertext/score_table.ts";
+import { isDecidedByBets, type Profile } from "../profile/profile.ts";
 import { unknownProtocol } from "../profile/sniffer.ts";
 import { type Bounds, boundsOf } from "./bounds.ts";
 import { sizeOf } from "./class.ts";
@@ -12,7 +14,7 @@ import { firstByteLists, pivotOf } from "./program.ts";
 import type { Alternative, Problem, Term, Test } from "./term.ts";
 
 export const tableMagic = 0x73746774; // "tgts"
-export const tableVersion = 3;
+export const tableVersion = 4;
 
 /** What the program looks at of a connection; a longer rule is left to user space. */
 export const tablePrefixBytes = 256;
@@ -20,7 +22,7 @@ export const tablePrefixBytes = 256;
 /** The program's place for a table, and the bounds of its loops: bpf/signature_table.h. */
 export const tableLimits = { bytes: 256 * 1024, candidates: 256, steps: 32 } as const;
 
-export const headerBytes = 56;
+export const headerBytes = 64;
 const alternativesAt = headerBytes;
 export const alternativeBytes = 16;
 export const stepBytes = 24;
@@ -41,6 +43,7 @@ export const kindRest = 3;
 export const kindNumber = 4;
 export const kindLength = 5;
 export const kindBlocks = 6;
+export const kindCiphertext = 7;
 
 /** In place of a set's index or of a maximum. */
 export const nothing = 0xffff;
@@ -88,11 +91,17 @@ export function tableOf(profile: Profile): TableResult {
     else (isNeeded ? problems : leftOut).push(obstacle);
   }
   if (problems.length > 0) return { kind: "refused", problems };
-  const protocols = [...profile.known.map(({ name }) => name), unknownProtocol];
+  const names = profile.known.map(({ name }) => name);
+  const hasBets = isDecidedByBets(profile);
+  const protocols = [
+    ...names,
+    ...(hasBets ? expertNames.filter((name) => !names.includes(name)) : []),
+    unknownProtocol,
+  ];
   const parts = partsOf(entries, protocols);
   const obstacle = tooBig(parts);
   if (obstacle !== undefined) return { kind: "refused", problems: [obstacle] };
-  return { kind: "table", table: { bytes: encode(entries, protocols, isStrict, parts), protocols, leftOut } };
+  return { kind: "table", table: { bytes: encode(entries, protocols, isStrict, hasBets, parts), protocols, leftOut } };
 }
 
 /** What fits the encoding and not the program; found before it is written, where a count could wrap. */
@@ -121,7 +130,7 @@ function most(values: readonly number[]): number {
 }
 
 function obstacleOf(alternative: Alternative): Problem | undefined {
-  const probe = alternative.find(({ test }) => test.kind === "probe");
+  const probe = alternative.find(({ test }) => test.kind === "probe" && test.probe.bets === undefined);
   if (probe !== undefined) return { path: probe.path, message: "Only user space can decide this; use the mode proxy" };
   const long = alternative.find(
     ({ negated, test }) => negated && test.kind === "bytes" && test.value.length > stepValueBytes,
@@ -152,6 +161,7 @@ interface Parts {
   readonly dispatchAt: number;
   readonly listsAt: number;
   readonly reasonsAt: number;
+  readonly lanesAt: number;
   readonly bytes: number;
 }
 
@@ -178,8 +188,23 @@ function partsOf(entries: readonly Entry[], protocols: readonly string[]): Parts
   const dispatchAt = setsAt + sets.size * setBytes;
   const listsAt = dispatchAt + dispatchBytes;
   const reasonsAt = Math.ceil((listsAt + listed * 2) / 4) * 4;
-  const bytes = reasonsAt + protocols.length * 4;
-  return { bounds, steps, pivots, lists, sets, stepCount, stepsAt, setsAt, dispatchAt, listsAt, reasonsAt, bytes };
+  const lanesAt = reasonsAt + protocols.length * 4;
+  const bytes = lanesAt + laneNames.length * 2;
+  return {
+    bounds,
+    steps,
+    pivots,
+    lists,
+    sets,
+    stepCount,
+    stepsAt,
+    setsAt,
+    dispatchAt,
+    listsAt,
+    reasonsAt,
+    lanesAt,
+    bytes,
+  };
 }
 
 /** A place, and the index of the set of what may stand there. */
@@ -229,7 +254,22 @@ function encode(
   entries: readonly Entry[],
   protocols: readonly string[],
   hasExpected: boolean,
-  { bounds, steps, pivots, lists, sets, stepCount, stepsAt, setsAt, dispatchAt, listsAt, reasonsAt, bytes }: Parts,
+  hasBets: boolean,
+  {
+    bounds,
+    steps,
+    pivots,
+    lists,
+    sets,
+    stepCount,
+    stepsAt,
+    setsAt,
+    dispatchAt,
+    listsAt,
+    reasonsAt,
+    lanesAt,
+    bytes,
+  }: Parts,
 ): Uint8Array {
   const view = new DataView(new ArrayBuffer(bytes));
   const words = [
@@ -247,6 +287,8 @@ function encode(
     listsAt,
     protocols.length,
     reasonsAt,
+    hasBets ? 1 : 0,
+    lanesAt,
   ];
   for (const [index, word] of words.entries()) view.setUint32(index * 4, word, true);
 
@@ -276,6 +318,8 @@ function encode(
   }
   for (const [index, protocol] of protocols.entries())
     view.setUint32(reasonsAt + index * 4, reasonHash(protocol), true);
+  for (const [lane, name] of laneNames.entries())
+    view.setUint16(lanesAt + lane * 2, Math.max(0, protocols.indexOf(name)), true);
   return new Uint8Array(view.buffer);
 }
 
@@ -327,8 +371,20 @@ function stepsOf(term: Term, setIndex: (set: Uint8Array) => number): Step[] {
       ];
     case "blocks":
       return [{ ...base, kind: kindBlocks, count: test.size, limit: test.max, content: words(test.after) }];
-    case "probe":
-      throw new Error("Encode a signature: only user space can decide it");
+    case "probe": {
+      if (test.probe.bets === undefined) throw new Error("Encode a signature: only user space can decide it");
+      const { header, shortest } = test.probe.bets.options;
+      const { betStart, uniformStart } = laneStarts(test.probe.bets.options);
+      return [
+        {
+          ...base,
+          kind: kindCiphertext,
+          at: header,
+          count: shortest,
+          content: words(betStart, uniformStart - betStart),
+        },
+      ];
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 // term before is known as far as it can be. Works at load time only; speed does not matter here.
 
 import { type Ciphers, cipherProbe } from "./cipher.ts";
+import { ciphertextProbe } from "./ciphertext.ts";
 import { type ByteSet, byteSetOfBytes, byteSetOfClass, unionOf } from "./class.ts";
 import { helloProbe } from "./hello.ts";
 import type { Probe } from "./probe.ts";
@@ -92,6 +93,10 @@ function expand(rule: Rule, path: string, negated: boolean, context: SignatureCo
       });
       return [];
     }
+    case "ciphertext":
+      if (!negated) return testsOf(rule, path, context).map((test) => [termOf(rule, test, negated, path)]);
+      context.problems.push({ path, message: "What is no ciphertext has no rule; drop not, or write what is foreign" });
+      return [];
     default: {
       const terms = testsOf(rule, path, context).map((test) => [termOf(rule, test, negated, path)]);
       // A list of texts or of byte strings is `any`; several tests of one length are `all`.
@@ -148,6 +153,8 @@ function testsOf(rule: Atom, path: string, context: SignatureContext): Test[] {
       return [{ kind: "probe", probe: helloProbe(rule) }];
     case "random":
       return [{ kind: "probe", probe: randomProbe(rule) }];
+    case "ciphertext":
+      return [{ kind: "probe", probe: ciphertextProbe(rule) }];
     case "aes256": {
       const probe = cipherProbe(rule, context.ciphers);
       if (probe.kind === "probe") return [{ kind: "probe", probe: probe.probe }];

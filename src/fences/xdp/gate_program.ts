@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our programs, loaded over a given set of maps, with the best way to read packets that the kernel and
 // our capabilities allow; checks that the object's structs are as big as this side writes them.
-import { release } from "node:os";
 import { Failure } from "../../failure.ts";
 import { type BpfObject, loadObject, type ObjectPlan } from "../../kernel/bpf_object.ts";
 import { KernelError } from "../../kernel/errno.ts";
@@ -13,6 +12,7 @@ import { type InlineMap, inlineMaps } from "./inline/inline_maps.ts";
 import { structBytes } from "./maps/layout.ts";
 import type { Flavour, OwnMap } from "./maps/map_set.ts";
 import { ownMaps } from "./maps/map_set.ts";
+import { missingForJudging, refusalOf } from "./needs.ts";
 import { gateTc, gateXdp, inlineBegin } from "./programs.ts";
 
 /** include/uapi/linux/bpf.h: frames of more than one buffer are judged too. */
@@ -81,7 +81,7 @@ export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps
     });
   /** As the kernel takes it. */
   let way: (typeof waysToRead)[number] = waysToRead[0];
-  const xdp = explained(kind, () => {
+  const xdp = explained(libraries, kind, () => {
     let refusal: unknown;
     for (const tried of waysToRead) {
       const { flags, constants } = tried;
@@ -130,22 +130,19 @@ export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps
   return programs;
 }
 
-function explained(kind: ObjectKind, load: () => BpfObject): BpfObject {
+function explained({ libc }: Libraries, kind: ObjectKind, load: () => BpfObject): BpfObject {
   try {
     return load();
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    if (error.code === "EPERM") {
-      throw new Failure(
-        "The kernel block needs root or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root, or without -B",
-        { cause: error },
-      );
-    }
+    if (error.code === "EPERM") throw new Failure(refusalOf(libc, kind === "inline"), { cause: error });
     if (kind === "gate") throw error;
-    throw new Failure(
-      `Judging in the kernel needs Linux 5.15 or later with BTF (/sys/kernel/btf/vmlinux) and CAP_PERFMON, this is ${release()}: use --mode proxy without --prefilter (${error.message})`,
-      { exitCode: 3, cause: error },
-    );
+    const missing = missingForJudging(libc);
+    const why = missing.length === 0 ? "" : `, which takes ${missing.join(", ")}`;
+    throw new Failure(`Cannot judge in the kernel${why}: use --mode proxy without --prefilter (${error.message})`, {
+      exitCode: 3,
+      cause: error,
+    });
   }
 }
 

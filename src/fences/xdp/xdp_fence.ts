@@ -90,7 +90,8 @@ export class XdpFence implements Fence {
     const places = filter.places();
     const managedBy = filter.managedBy();
     const dropped = filter.dropped();
-    const { name, entries, capacity, evicts } = stores.main;
+    const { name, capacity, evicts } = stores.main;
+    const maps = stores.fill();
     return {
       fence: "xdp",
       capabilities: { counts: stores.counts, ranges: stores.holdsRanges, asks: managedBy === undefined },
@@ -100,8 +101,9 @@ export class XdpFence implements Fence {
       map: name,
       droppedPackets: dropped.packets,
       droppedBytes: dropped.bytes,
-      entries,
+      entries: maps.reduce((sum, { entries }) => sum + entries, 0),
       capacity,
+      maps,
       evicts,
       managedBy,
       proof: filter.proof(),

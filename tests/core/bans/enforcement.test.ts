@@ -577,7 +577,7 @@ describe("who listens", () => {
     enforcement.follow(new BanEvents(events, false));
     const told = (from: number) =>
       events.after(from, 100).events.map(({ event }) => {
-        if (event.type === "upstream") throw new Error("No upstream is about");
+        if (event.type === "upstream" || event.type === "unseen") throw new Error(`No ${event.type} is about`);
         return `${event.type} ${event.source} ${event.kernel} ${event.leftMs}`;
       });
     enforcement.ban(requestOf("192.0.2.1", 5000), 0);

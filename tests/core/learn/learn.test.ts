@@ -66,7 +66,13 @@ describe("a header of magic, version and length", () => {
     expect(report.findings.join("\n")).toContain("The 32-bit big-endian number at 6 is the packet's length less 10");
     expect(report.findings.join("\n")).toContain("From byte 10 on the bytes look random");
     expect(report.findings.join("\n")).toContain("whole blocks of 16");
-    expect(profile).toMatchObject({ name: "site", expect: { kind: "all" } });
+    expect(profile).toMatchObject({
+      name: "site",
+      expect: {
+        kind: "all",
+        rules: [{ kind: "bytes" }, { kind: "number" }, { kind: "ciphertext", header: 10, shortest: 44 }],
+      },
+    });
     expect(report).toMatchObject({ samples: 60, wrongly: 0, relayed: 0, refused: strangers.length });
   });
 

@@ -10,7 +10,7 @@ describe.each(["tapetrack", "ssh", "http"])("%s", (profile) => {
 
   test("explains each vector by a rule of its protocol, at the byte that decides", () => {
     for (const { name, bytes } of loadVectors()) {
-      const { verdict, protocol, rule, byte, reason } = explain(bytes);
+      const { verdict, protocol, rule, byte, reason, evidence } = explain(bytes);
       const whole = sniffer.sniff(bytes, true);
       expect<unknown>([name, verdict, protocol]).toEqual([
         name,
@@ -18,7 +18,9 @@ describe.each(["tapetrack", "ssh", "http"])("%s", (profile) => {
         whole.kind === "foreign" ? whole.protocol : null,
       ]);
       expect(reason.length).toBeGreaterThan(10);
-      if (protocol !== null && protocol !== "unknown") expect(rule).toStartWith(`${protocol}.rules[`);
+      expect(evidence === undefined || evidence.expert === protocol).toBe(true);
+      if (evidence !== undefined) expect(rule).toBe("expect");
+      else if (protocol !== null && protocol !== "unknown") expect(rule).toStartWith(`${protocol}.rules[`);
       const before = byte ?? bytes.length + 1;
       expect([name, sniffer.sniff(bytes.subarray(0, before - 1), false).kind]).toEqual([name, "more"]);
       if (byte !== null) expect([name, sniffer.sniff(bytes.subarray(0, byte), false)]).toEqual([name, whole]);

@@ -350,4 +350,23 @@ describe("the library", () => {
     expect(chance * 1e7).toBeLessThan(1);
     for (const alternative of immediate) expect(evidenceBits(alternative)).toBeGreaterThan(24);
   });
+
+  /** Below 30 bits in all, of which none is where a header could be. */
+  const beyondHeaders = { radius: 28, lpd: 29 };
+
+  test.each(recognisers.map((recogniser) => [recogniser.name, recogniser] as const))(
+    "%s: every rule has 30 bits of evidence",
+    (name, { rules }) => {
+      const problems: Problem[] = [];
+      const bits = rules
+        .flatMap((rule) => alternativesOf(rule, name, { problems, protocols: [], rulesOf: () => undefined, ciphers }))
+        .filter(
+          (alternative) =>
+            boundsOf(alternative).maxLength >= 16 && !alternative.some((term) => term.test.kind === "rest"),
+        )
+        .map(evidenceBits);
+      const least = Object.entries(beyondHeaders).find(([exception]) => exception === name)?.[1] ?? 30;
+      expect(Math.min(Number.POSITIVE_INFINITY, ...bits)).toBeGreaterThanOrEqual(least);
+    },
+  );
 });

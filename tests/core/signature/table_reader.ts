@@ -2,6 +2,8 @@
 // Reads and runs a signature table as the BPF program does: from the bytes alone, with fixed-size
 // reads. Written apart from the encoder and the matcher, so that agreement between them means something.
 
+import { plainVerdict } from "../ciphertext/plain_bets.ts";
+
 export interface TableVerdict {
   /** Owners of alternatives that refute and hold. */
   readonly refuters: readonly number[];
@@ -14,7 +16,7 @@ type Truth = -1 | 0 | 1;
 export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const word = (index: number) => view.getUint32(index * 4, true);
-  if (word(0) !== 0x73746774 || word(1) !== 3) throw new Error("Run signature table: not a table of version 3");
+  if (word(0) !== 0x73746774 || word(1) !== 4) throw new Error("Run signature table: not a table of version 4");
   const [hasExpected, alternativesAt, stepsAt, setsAt, dispatchAt, listsAt] = [
     word(2),
     word(5),
@@ -70,6 +72,13 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
     return 0;
   }
 
+  function ciphertextAt(header: number, shortest: number, step: number): Truth {
+    const [start, shift] = [view.getUint32(step + 8, true), view.getUint32(step + 12, true)];
+    const limit = 0x8000 - start;
+    const { kind } = plainVerdict(bytes, { header, shortest, limit, margin: shift - limit + 1 });
+    return kind === "open" ? 0 : kind === "uniform" ? 1 : -1;
+  }
+
   function stepTruth(step: number): Truth {
     const isRelative = (view.getUint8(step + 1) & 2) !== 0;
     if (isRelative && cursor < 0) return 0;
@@ -90,6 +99,8 @@ export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
         return limit === 0xffff && bytes.length >= count ? 1 : 0;
       case 6:
         return bytes.length > limit ? -1 : 0;
+      case 7:
+        return ciphertextAt(at, count, step);
       default:
         throw new Error(`Run signature table: step kind ${kind} is unknown`);
     }

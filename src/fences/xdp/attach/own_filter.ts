@@ -19,7 +19,7 @@ import type { SettingsMap, SettingsOwner } from "../maps/settings_map.ts";
 import type { XdpFenceOptions } from "../options.ts";
 import { tcpFrame } from "../proof/frames.ts";
 import { prove } from "../proof/proof.ts";
-import { drops } from "../proof/test_run.ts";
+import { drops, wouldDrop } from "../proof/test_run.ts";
 import type { GuardedPlace } from "./attachment.ts";
 import type { InterfaceGuard, LiveProgram } from "./interface_guard.ts";
 import type { KernelAnswer, PacketFilter } from "./packet_filter.ts";
@@ -99,7 +99,7 @@ export class OwnFilter implements PacketFilter {
         const { scope, ports, ipv6PrefixBits } = options;
         const judges = options.inline !== undefined;
         const question = { stores, scope, ports, ipv6PrefixBits, nowMs, judges, header: answer.header };
-        const wrong = prove({ ...question, drops: (frame) => this.#drops(answer, frame) });
+        const wrong = prove({ ...question, drops: (frame) => this.#drops(answer, frame, drops) });
         return wrong === undefined ? undefined : `interface "${guard.name}": ${wrong}`;
       })
       .find((wrong) => wrong !== undefined);
@@ -113,13 +113,13 @@ export class OwnFilter implements PacketFilter {
       const live = guard.live();
       const destinationPort = this.#parts.options.ports[0];
       if (live === undefined || typeof live === "string" || destinationPort === undefined) continue;
-      return this.#drops(live, tcpFrame(source, { destinationPort, header: live.header })) ? "drop" : "pass";
+      return this.#drops(live, tcpFrame(source, { destinationPort, header: live.header }), wouldDrop) ? "drop" : "pass";
     }
     return undefined;
   }
 
-  #drops(live: LiveProgram, frame: NativeBuffer): boolean {
-    const dropped = drops(this.#parts.libraries, live.programFd, live.hook, frame);
+  #drops({ programFd, hook }: LiveProgram, frame: NativeBuffer, run: typeof drops): boolean {
+    const dropped = run(this.#parts.libraries, programFd, hook, frame);
     if (dropped) {
       this.#synthetic.packets++;
       this.#synthetic.bytes += frame.length;

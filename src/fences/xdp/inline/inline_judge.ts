@@ -15,6 +15,7 @@ import {
   type InlineEvent,
   type InlineOutcome,
   type InlineSettings,
+  type InlineUndecided,
   inlineOutcomes,
   inlineStructBytes,
   mayBeBanned,
@@ -22,12 +23,15 @@ import {
   neverBanned,
   readInlineEvent,
   readSince,
+  readUndecided,
   signaturesBytes,
   writeInlineSettings,
 } from "./inline_layout.ts";
 import type { InlineMap } from "./inline_maps.ts";
 
 const enoent = -2;
+/** Entries for one system call. */
+const undecidedAtOnce = 256;
 const everyIpv4 = requirePrefix("0.0.0.0/0");
 
 export interface InlineOptions {
@@ -58,6 +62,8 @@ export class InlineJudge {
   readonly #tables: BpfMap;
   readonly #never: BpfMap;
   readonly #counters: BpfMap;
+  readonly #undecided: BpfMap;
+  readonly #welcome: BpfMap;
   readonly #event = nativeBytes(inlineStructBytes.inline_event);
   /** What the map of protected prefixes holds, by text. */
   #protected = new Map<string, { readonly prefix: Prefix; readonly value: number }>();
@@ -74,6 +80,8 @@ export class InlineJudge {
     this.#tables = openMap(libraries, programs.mapFd("ttgate_tables"));
     this.#never = openMap(libraries, programs.mapFd("ttgate_never_ban"));
     this.#counters = openMap(libraries, programs.mapFd("ttgate_inline_counters"));
+    this.#undecided = openMap(libraries, programs.mapFd("ttgate_undecided"));
+    this.#welcome = openMap(libraries, programs.mapFd("ttgate_welcome"));
     const { banMs, dryRun, bounce, passes, table } = options;
     this.#settings = { banMs, dryRun, bounce, passes, since: 0n, table: 0, generation: 0 };
     this.#putTable(table);
@@ -118,6 +126,11 @@ export class InlineJudge {
     this.#protected = wanted;
   }
 
+  /** The map of connections whose first bytes the program saw. */
+  get seenFd(): number {
+    return this.#programs.mapFd("ttgate_seen");
+  }
+
   /** What was decided since the last call, at most `limit`. */
   decisions(limit: number): InlineDecision[] {
     const { bpf } = this.#libraries;
@@ -131,6 +144,24 @@ export class InlineJudge {
       found.push({ ...decision, protocol: this.#protocols[generation]?.[owner] ?? "unknown" });
     }
     return found;
+  }
+
+  /** Connections whose first bytes were not enough, and what became of them. */
+  *undecided(): Generator<InlineUndecided, void, void> {
+    for (const { keys, values, count } of this.#undecided.slices(undecidedAtOnce)) {
+      for (let index = 0; index < count; index++) {
+        const { stream_key: keyBytes, undecided: valueBytes } = inlineStructBytes;
+        const key = keys.subarray(index * keyBytes, (index + 1) * keyBytes);
+        yield readUndecided(key, values.subarray(index * valueBytes, (index + 1) * valueBytes));
+      }
+    }
+  }
+
+  /** Whether a connection of this address passed lately. */
+  isWelcome(address: Prefix): boolean {
+    const key = nativeBytes(16);
+    key.set(address.bytes);
+    return this.#welcome.lookup(key) !== undefined;
   }
 
   /** Packets by what became of them, as of the last `count()`. */

@@ -7,7 +7,7 @@ import type { NativeBuffer } from "../../../runtime/types.ts";
 const inlineMagic = 0x696e6c6e;
 const inlineLayout = 1;
 
-export const inlineStructBytes = { inline_settings: 40, inline_event: 104 } as const;
+export const inlineStructBytes = { inline_settings: 40, inline_event: 104, stream_key: 40, undecided: 296 } as const;
 
 /** SIGNATURES_BYTES of bpf/signature_table.h, and the room behind it. */
 export const signaturesBytes = 256 * 1024 + 64;
@@ -81,6 +81,33 @@ function flagsOf({ dryRun, bounce, passes }: InlineSettings): number {
 
 export function readSince(value: NativeBuffer): bigint {
   return new DataView(value.buffer, value.byteOffset).getBigUint64(24, true);
+}
+
+/** A connection whose first bytes were not enough. */
+export interface InlineUndecided {
+  /** The connection, for who compares. */
+  readonly id: string;
+  readonly source: Prefix;
+  readonly sourcePort: number;
+  readonly port: number;
+  /** What came without a gap, from the first byte on. */
+  readonly firstBytes: Uint8Array;
+  /** More bytes decided, and it passed. */
+  readonly passed: boolean;
+}
+
+/** struct stream_key and struct undecided; the bytes are copies. */
+export function readUndecided(key: Uint8Array, value: NativeBuffer): InlineUndecided {
+  const ports = new DataView(key.buffer, key.byteOffset + 32, 4);
+  const view = new DataView(value.buffer, value.byteOffset);
+  return {
+    id: key.toHex(),
+    source: prefixFromBytes(key.slice(0, 16)),
+    sourcePort: ports.getUint16(0),
+    port: ports.getUint16(2),
+    firstBytes: Uint8Array.from(value.subarray(40, 40 + view.getUint32(32, true))),
+    passed: view.getUint32(36, true) !== 0,
+  };
 }
 
 export interface InlineEvent {

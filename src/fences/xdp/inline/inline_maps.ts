@@ -7,11 +7,13 @@ export const inlineMaps = [
   "ttgate_tables",
   "ttgate_undecided",
   "ttgate_cookies",
+  "ttgate_welcome",
   "ttgate_never_ban",
   "ttgate_events",
   "ttgate_inline_counters",
   "ttgate_scratch",
   "ttgate_judged",
+  "ttgate_seen",
 ] as const;
 
 export type InlineMap = (typeof inlineMaps)[number];

@@ -3,7 +3,7 @@
 // sources in ttgate's own, ranges in the trie. Keeps in mind which entries of the documented map are
 // ttgate's, since that map has no room to say so.
 import { isIpv4, type Prefix } from "../../../core/address.ts";
-import type { FenceEntry, FenceOutcome, FenceRecord } from "../../../core/bans/fence.ts";
+import type { FenceEntry, FenceOutcome, FenceRecord, MapFill } from "../../../core/bans/fence.ts";
 import type { BanStore } from "./ban_store.ts";
 
 export interface OwnStores {
@@ -49,6 +49,11 @@ export class BanStores {
 
   get #all(): readonly BanStore[] {
     return [this.#ipv4, this.#own?.exact, this.#own?.cidr].filter((store) => store !== undefined);
+  }
+
+  /** How full each map is. */
+  fill(): readonly MapFill[] {
+    return this.#all.map(({ name, entries, capacity }) => ({ name, entries, capacity }));
   }
 
   /** Undefined when no map can hold it. */

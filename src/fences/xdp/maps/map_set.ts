@@ -3,14 +3,17 @@
 // operator, and what stands beside it. Opens what is there and refuses what does not fit, before anything
 // in it is read or written.
 
+import { dirname } from "node:path";
 import { Failure } from "../../../failure.ts";
 import { isFrozen, type MapInfo, mapTypes, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
 import { closeFd, type MapPlace, openPin } from "../../../kernel/bpffs.ts";
 import { errnoName } from "../../../kernel/errno.ts";
+import { access } from "../../../kernel/files.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { layoutVersion, outcomes, readSettings, structBytes } from "./layout.ts";
 
+const eacces = 13;
 /** include/uapi/linux/bpf.h: what a map's maker denied to every program. */
 const programsMayNotWrite = 1 << 7;
 const programsMayNotRead = 1 << 8;
@@ -101,6 +104,11 @@ function openByPath(libraries: Libraries, path: string): number | undefined {
   const found = openPin(libraries, path);
   if (found === undefined) return undefined;
   if (typeof found === "number") {
+    if (access(libraries.libc, path) === -eacces) {
+      const directory = dirname(path);
+      const remedy = "run as root, or open the directory to this user";
+      throw new Failure(`Block map "${path}": ${directory} is closed to this user (EACCES): ${remedy}`);
+    }
     const remedy =
       found === -1 || found === -13
         ? "run as root, or as the user who may read and write it with CAP_BPF and CAP_NET_ADMIN"

@@ -3,14 +3,16 @@
 // program is loaded for a moment and attached nowhere. Without privilege it tells less, and never fails.
 import { existsSync } from "node:fs";
 import { release } from "node:os";
+import { dirname } from "node:path";
 import { bpffsRoot, closeFd, parseMapPlace } from "../../../kernel/bpffs.ts";
-import { fileSystemType, readText } from "../../../kernel/files.ts";
+import { fileSystemType, isReadOnly, readText } from "../../../kernel/files.ts";
 import { type Libraries, openLibraries } from "../../../kernel/libraries.ts";
-import { type CapabilityName, capabilitiesInUse, hasCapability, readCapabilities } from "../../../kernel/privileges.ts";
+import { capabilitiesInUse, hasCapability, readCapabilities } from "../../../kernel/privileges.ts";
 import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
 import type { Native } from "../../../runtime/types.ts";
 import { embeddedObject, type GateObject, loadGate } from "../gate_program.ts";
 import { openNamedMap } from "../maps/map_set.ts";
+import { btfPath, grantOf, isOlder, missingCapabilities } from "../needs.ts";
 import { describeProgram, gateTc, gateXdp, otherReaders, programById } from "../programs.ts";
 
 export interface ProbeFinding {
@@ -30,6 +32,10 @@ export interface ProbeOptions {
 }
 
 const bpfFsMagic = 0xcafe4a11;
+const eacces = 13;
+
+const noSysfs = "cannot be looked for: /sys is not mounted";
+const mountSysfs = "mount -t sysfs sysfs /sys";
 
 /** What is lost below a version, from the oldest; the floor comes first. */
 const versions: readonly { readonly below: readonly [number, number]; readonly loss: string }[] = [
@@ -51,8 +57,8 @@ export async function probeKernel({ native, map, interfaces, judges = false }: P
   const object = await embeddedObject(judges ? "inline" : "gate");
   const checks: readonly [string, () => ProbeFinding | undefined][] = [
     ["kernel", () => kernelVersion(release())],
-    ["privilege", () => privilege(libraries)],
-    ["bpffs", () => bpffs(libraries)],
+    ["privilege", () => privilege(libraries, judges)],
+    ["bpffs", () => bpffs(libraries, map)],
     ["btf", () => btf(judges)],
     ["unprivileged", () => unprivileged(libraries)],
     ["jit", () => jit(libraries)],
@@ -66,7 +72,7 @@ export async function probeKernel({ native, map, interfaces, judges = false }: P
     try {
       return check() ?? [];
     } catch (error) {
-      return { name, state: "warning", found: `can not be looked at: ${messageOf(error)}`, remedy: "run as root" };
+      return { name, state: "warning", found: `cannot be looked at: ${messageOf(error)}`, remedy: "run as root" };
     }
   });
 }
@@ -75,22 +81,9 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function versionNumbers(text: string): readonly [number, number] {
-  const [, major, minor] = /^(\d+)\.(\d+)/.exec(text) ?? [];
-  return [Number(major), Number(minor)];
-}
-
-function isBelow(
-  [major, minor]: readonly [number, number],
-  [wantedMajor, wantedMinor]: readonly [number, number],
-): boolean {
-  return major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
-}
-
 /** @param text as uname gives it. */
 export function kernelVersion(text: string): ProbeFinding {
-  const found = versionNumbers(text);
-  if (isBelow(found, [5, 10])) {
+  if (isOlder(text, [5, 10])) {
     return {
       name: "kernel",
       state: "bad",
@@ -98,38 +91,56 @@ export function kernelVersion(text: string): ProbeFinding {
       remedy: "run without -B, or a newer kernel",
     };
   }
-  const losses = versions.filter(({ below }) => isBelow(found, below)).map(({ loss }) => loss);
+  const losses = versions.filter(({ below }) => isOlder(text, below)).map(({ loss }) => loss);
   if (losses.length === 0) return { name: "kernel", state: "good", found: text, remedy: null };
   const remedy = "nothing, unless one of these matters here; 6.6 has everything";
   return { name: "kernel", state: "warning", found: `${text}: ${losses.join("; ")}`, remedy };
 }
 
-function privilege({ libc }: Libraries): ProbeFinding {
+function privilege({ libc }: Libraries, judges: boolean): ProbeFinding {
   const { effective } = readCapabilities(libc);
-  const has = (name: CapabilityName): boolean => hasCapability(effective, name);
-  const missing = capabilitiesInUse.filter((name) => !has(name) && !(has("CAP_SYS_ADMIN") && name !== "CAP_NET_ADMIN"));
-  if (missing.length > 0) {
-    const remedy = `run as root, or AmbientCapabilities=${capabilitiesInUse.join(" ")} in the unit`;
-    return { name: "privilege", state: "bad", found: `missing: ${missing.join(", ")}`, remedy };
-  }
-  const sufficient = `${capabilitiesInUse.join(", ")} suffice`;
-  const blind = has("CAP_SYS_ADMIN") ? "" : "; without CAP_SYS_ADMIN other programs on the map are not seen";
-  return { name: "privilege", state: "good", found: `${sufficient}${blind}`, remedy: null };
+  const missing = missingCapabilities(effective, judges);
+  const name = "privilege";
+  if (missing.length > 0)
+    return { name, state: "bad", found: `missing: ${missing.join(", ")}`, remedy: grantOf(missing) };
+  const isAdministrator = hasCapability(effective, "CAP_SYS_ADMIN");
+  const used = capabilitiesInUse.filter((capability) => isAdministrator || hasCapability(effective, capability));
+  const blind = isAdministrator ? "" : "; without CAP_SYS_ADMIN other programs on the map are not seen";
+  return { name, state: "good", found: `${used.join(", ")} suffice${blind}`, remedy: null };
 }
 
-function bpffs({ libc }: Libraries): ProbeFinding {
-  const type = fileSystemType(libc, bpffsRoot);
-  if (type === bpfFsMagic) return { name: "bpffs", state: "good", found: `mounted at ${bpffsRoot}`, remedy: null };
-  const remedy = `mount -t bpf bpf ${bpffsRoot}`;
-  if (type < 0) return { name: "bpffs", state: "bad", found: `${bpffsRoot} is not there`, remedy };
-  return { name: "bpffs", state: "warning", found: `not mounted at ${bpffsRoot}; the start does it as root`, remedy };
+/** Of the directory that the map stands in. */
+function bpffs({ libc }: Libraries, map: string): ProbeFinding {
+  const directory = directoryOf(map);
+  const type = fileSystemType(libc, directory);
+  const name = "bpffs";
+  if (type === bpfFsMagic) {
+    if (!isReadOnly(libc, directory)) return { name, state: "good", found: `mounted at ${directory}`, remedy: null };
+    const remedy = `mount -o remount,rw ${directory}`;
+    return { name, state: "bad", found: `mounted read-only at ${directory}: nothing can be pinned there`, remedy };
+  }
+  if (!existsSync("/sys/fs")) return { name, state: "bad", found: noSysfs, remedy: mountSysfs };
+  const remedy = `mount -t bpf bpf ${directory}`;
+  if (type === -eacces)
+    return { name, state: "bad", found: `${directory} is closed to this user`, remedy: "run as root" };
+  if (type < 0) return { name, state: "bad", found: `${directory} is not there`, remedy };
+  return { name, state: "warning", found: `not mounted at ${directory}; the start does it as root`, remedy };
+}
+
+/** A map elsewhere than under the usual mount has its own. */
+function directoryOf(map: string): string {
+  if (!map.startsWith("/") || map.startsWith(`${bpffsRoot}/`)) return bpffsRoot;
+  return dirname(map);
 }
 
 function btf(judges: boolean): ProbeFinding {
-  const path = "/sys/kernel/btf/vmlinux";
-  if (existsSync(path)) return { name: "btf", state: "good", found: `${path} is there`, remedy: null };
+  const name = "btf";
+  if (existsSync(btfPath)) return { name, state: "good", found: `${btfPath} is there`, remedy: null };
+  const state = judges ? "bad" : "warning";
+  // Whether the kernel has it is not known then.
+  if (!existsSync("/sys/kernel")) return { name, state, found: noSysfs, remedy: mountSysfs };
   const found = `none (CONFIG_DEBUG_INFO_BTF)${judges ? "" : ": proxy mode does not need it"}`;
-  return { name: "btf", state: judges ? "bad" : "warning", found, remedy: "a distribution kernel, for inline mode" };
+  return { name, state, found, remedy: "a distribution kernel, for inline mode" };
 }
 
 function unprivileged({ libc }: Libraries): ProbeFinding {
@@ -154,7 +165,7 @@ function jit({ libc }: Libraries): ProbeFinding | undefined {
 
 /** Locked memory counts for maps before 5.11 only. */
 function memlock({ libc }: Libraries, version: string): ProbeFinding | undefined {
-  if (!isBelow(versionNumbers(version), [5, 11])) return undefined;
+  if (!isOlder(version, [5, 11])) return undefined;
   const limit = /^Max locked memory\s+(\S+)/m.exec(readText(libc, "/proc/self/limits"))?.[1] ?? "unknown";
   if (limit === "unlimited") return { name: "memlock", state: "good", found: limit, remedy: null };
   return {

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The lines of the state file. Each is a checksum and a source with all of its claims as they are then; the last
+// line of a source wins, and one without claims ends it. Ends are absolute (Unix time), so that they mean the
+// same after a reboot. A line that was torn or damaged is left out.
+import { crc32 } from "node:zlib";
+import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
+import type { BetEvidence } from "../../core/ciphertext/bets.ts";
+
+/** The first line of a file; another version's is not read. */
+export const journalHead = "ttgate-bans 1";
+
+/** The same moment by two clocks: since boot, and since 1970. */
+export interface Moment {
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
+export interface SavedSource {
+  readonly source: string;
+  readonly claims: readonly Claim[];
+}
+
+/** @param claims none when the ban is over. */
+export function journalLine(source: string, claims: readonly Claim[], moment: Moment): string {
+  const bootMs = moment.wallMs - moment.nowMs;
+  const written = claims.map(({ origin, reason, sinceMs, untilMs, evidence }) => [
+    origin,
+    reason,
+    Math.round(bootMs + sinceMs),
+    Number.isFinite(untilMs) ? Math.round(bootMs + untilMs) : 0,
+    evidence === undefined
+      ? null
+      : [evidence.firstBytes.toHex(), evidence.clientAddress, evidence.clientPort, evidence.gatePort, evidence.bet],
+  ]);
+  const text = JSON.stringify([source, written]);
+  return `${checksum(text)} ${text}\n`;
+}
+
+/** Origin, reason, since, until (0 is without an end), evidence. */
+type WrittenClaim = readonly [string, string, number, number, WrittenEvidence | null];
+type WrittenEvidence = readonly [
+  firstBytes: string,
+  client: string,
+  clientPort: number,
+  gatePort: number,
+  bet?: BetEvidence | null,
+];
+
+/**
+ * The checksum stands for what was written by this version; nothing else is looked at but that.
+ * @returns undefined for a line that is damaged.
+ */
+export function parseJournalLine(line: string, { nowMs, wallMs }: Moment): SavedSource | undefined {
+  const text = line.slice(9);
+  if (line[8] !== " " || line.slice(0, 8) !== checksum(text)) return undefined;
+  const [source, claims] = JSON.parse(text) as readonly [string, readonly WrittenClaim[]];
+  const bootMs = wallMs - nowMs;
+  return { source, claims: claims.map((claim) => claimOf(claim, bootMs)) };
+}
+
+function claimOf([origin, reason, since, until, evidence]: WrittenClaim, bootMs: number): Claim {
+  return {
+    // Whoever it was: a name that this version does not know is kept as it is.
+    origin: origin as Origin,
+    reason,
+    sinceMs: since - bootMs,
+    untilMs: until === 0 ? Number.POSITIVE_INFINITY : until - bootMs,
+    evidence: evidence === null ? undefined : evidenceOf(evidence),
+  };
+}
+
+function evidenceOf([firstBytes, clientAddress, clientPort, gatePort, bet]: WrittenEvidence): Evidence {
+  const seen = { firstBytes: Uint8Array.fromHex(firstBytes), clientAddress, clientPort, gatePort };
+  return bet === null || bet === undefined ? seen : { ...seen, bet };
+}
+
+function checksum(text: string): string {
+  return crc32(text).toString(16).padStart(8, "0");
+}

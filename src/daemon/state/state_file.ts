@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps the bans in a file, so that they outlive a stop, a restart and a reboot. Changes are appended a few
+// times a second; when the file has grown far beyond what it holds, it is written anew beside itself, a slice
+// at a time, and takes the old one's place in one step. What cannot be written now is written later, and told.
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fsync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  write,
+  writeSync,
+} from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import { promisify } from "node:util";
+import type { Bans } from "../../core/bans/bans.ts";
+import { type Ban, claimsOf } from "../../core/bans/claim.ts";
+import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
+import { messageOf } from "../../failure.ts";
+import type { Log } from "../../log.ts";
+import { journalHead, journalLine, type Moment } from "./journal.ts";
+
+export interface StateFileOptions {
+  readonly path: string;
+  readonly bans: Bans;
+  readonly moment: () => Moment;
+  readonly log: Log;
+}
+
+/** Lines beyond twice what is held, before the file is written anew. */
+const slackLines = 10_000;
+/** Made in one go: about a millisecond. */
+const sliceBans = 250;
+/** A change that waits for a disk is remembered by its source; more than these are found in the table. */
+const waitingLimit = 100_000;
+
+const writeSome = promisify(write);
+const syncFile = promisify(fsync);
+
+export class StateFile implements BanFollower {
+  readonly #options: StateFileOptions;
+  #fd: number | undefined;
+  /** Lines in the file. */
+  #lines = 0;
+  /** Sources whose last state is not in the file yet. */
+  #waiting = new Set<string>();
+  /** Too much waits, or the file is not whole: it has to be written anew. */
+  #isStale = true;
+  #error: string | undefined;
+  #busy: Promise<void> | undefined;
+
+  constructor(options: StateFileOptions) {
+    this.#options = options;
+  }
+
+  /** Why bans cannot be saved at the moment. */
+  get error(): string | undefined {
+    return this.#error;
+  }
+
+  bansChanged(changes: readonly BanChange[]): void {
+    if (this.#isStale) return;
+    for (const { ban } of changes) this.#waiting.add(ban.prefix.text);
+    if (this.#waiting.size > waitingLimit) this.#isStale = true;
+  }
+
+  /** A few times a second. */
+  async save(): Promise<void> {
+    this.#busy ??= this.#save().finally(() => {
+      this.#busy = undefined;
+    });
+    await this.#busy;
+  }
+
+  /** Writes what waits. */
+  async close(): Promise<void> {
+    await this.#busy;
+    await this.save();
+    if (this.#fd === undefined) return;
+    try {
+      fsyncSync(this.#fd);
+    } catch {
+      // Told when it was written, or it will be at the next start.
+    }
+    closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  async #save(): Promise<void> {
+    try {
+      const isGrown = this.#lines > 2 * this.#options.bans.size + slackLines;
+      if (this.#isStale || isGrown) await this.#rewrite();
+      else await this.#append();
+      if (this.#error !== undefined) this.#options.log("info", "Bans are saved again");
+      this.#error = undefined;
+    } catch (error) {
+      // Half a line may be in the file: it is left out when read, and the whole is written anew.
+      this.#isStale = true;
+      const reason = messageOf(error);
+      if (this.#error !== reason) {
+        const told = `Cannot save bans to "${this.#options.path}": ${reason}; make room, it is tried again`;
+        this.#options.log("error", told);
+      }
+      this.#error = reason;
+    }
+  }
+
+  async #append(): Promise<void> {
+    const fd = this.#fd;
+    if (this.#waiting.size === 0 || fd === undefined) return;
+    const sources = [...this.#waiting];
+    this.#waiting.clear();
+    for (let start = 0; start < sources.length; start += sliceBans) {
+      const slice = sources.slice(start, start + sliceBans);
+      await writeAll(fd, slice.map((source) => this.#lineOf(source)).join(""));
+      this.#lines += slice.length;
+    }
+    await syncFile(fd);
+  }
+
+  /** Everything that is banned into a new file, then what changed meanwhile, then in the old one's place. */
+  async #rewrite(): Promise<void> {
+    const { path, bans } = this.#options;
+    const temporary = `${path}.new`;
+    const { O_WRONLY, O_APPEND, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+    const fd = openSync(temporary, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    try {
+      chmodSync(temporary, 0o600);
+      writeSync(fd, `${journalHead}\n`);
+      this.#waiting.clear();
+      this.#isStale = false;
+      let lines = 0;
+      const all = bans.all();
+      for (let slice = [...all.take(sliceBans)]; slice.length > 0; slice = [...all.take(sliceBans)]) {
+        await writeAll(fd, slice.map((ban) => this.#line(ban)).join(""));
+        lines += slice.length;
+        await setImmediate();
+      }
+      await syncFile(fd);
+      renameSync(temporary, path);
+      if (this.#fd !== undefined) closeSync(this.#fd);
+      this.#fd = fd;
+      this.#lines = lines;
+    } catch (error) {
+      closeSync(fd);
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+    await this.#append();
+  }
+
+  #lineOf(source: string): string {
+    const ban = this.#options.bans.byText(source);
+    return ban === undefined ? journalLine(source, [], this.#options.moment()) : this.#line(ban);
+  }
+
+  #line(ban: Ban): string {
+    const moment = this.#options.moment();
+    // Another tool's entry without an end is in that tool's own map.
+    const claims = claimsOf(ban, moment.nowMs).filter(({ origin }) => origin !== "foreign");
+    return journalLine(ban.prefix.text, claims, moment);
+  }
+}
+
+async function writeAll(fd: number, text: string): Promise<void> {
+  for (let rest = new TextEncoder().encode(text); rest.length > 0; ) {
+    const { bytesWritten } = await writeSome(fd, rest);
+    rest = rest.subarray(bytesWritten);
+  }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { appendFileSync, existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { requirePrefix } from "../../../src/core/address.ts";
+import { Bans } from "../../../src/core/bans/bans.ts";
+import type { Origin } from "../../../src/core/bans/claim.ts";
+import { Enforcement } from "../../../src/core/bans/enforcement.ts";
+import { NeverBan } from "../../../src/core/bans/never_ban.ts";
+import { newBanCounters } from "../../../src/core/counters.ts";
+import { journalHead } from "../../../src/daemon/state/journal.ts";
+import { readState } from "../../../src/daemon/state/read_state.ts";
+import { StateFile } from "../../../src/daemon/state/state_file.ts";
+import { TempDir } from "../../harness/temp_dir.ts";
+
+let directory: TempDir;
+let path: string;
+let nowMs = 0;
+const log: string[] = [];
+const moment = () => ({ nowMs, wallMs: 1_800_000_000_000 + nowMs });
+
+beforeEach(() => {
+  directory = new TempDir();
+  path = directory.file("bans");
+  nowMs = 1000;
+  log.length = 0;
+});
+afterEach(() => directory[Symbol.dispose]());
+
+function setUp() {
+  const bans = new Bans(2_000_000, 64);
+  const enforcement = new Enforcement(bans, new NeverBan(), undefined, newBanCounters());
+  const file = new StateFile({ path, bans, moment, log: (level, message) => void log.push(`${level} ${message}`) });
+  enforcement.follow(file);
+  const ban = (text: string, forMs = 60_000, origin: Origin = "operator") =>
+    enforcement.ban({ prefix: requirePrefix(text), reason: "manual", origin, untilMs: nowMs + forMs }, nowMs);
+  return { bans, enforcement, file, ban };
+}
+
+async function saved(): Promise<string[]> {
+  return (await readState(path, moment())).sources.map(({ source }) => source).sort();
+}
+
+test("bans, more claims, lifts and ends are in the file a moment later", async () => {
+  const { enforcement, file, ban } = setUp();
+  ban("192.0.2.1");
+  await file.save();
+  ban("192.0.2.2");
+  ban("192.0.2.2", 120_000, "sniffer");
+  ban("2001:db8::/64", 5000);
+  await file.save();
+  expect(await saved()).toEqual(["192.0.2.1", "192.0.2.2", "2001:db8::/64"]);
+  const [both] = (await readState(path, moment())).sources.filter(({ source }) => source === "192.0.2.2");
+  expect(both?.claims.map(({ origin }) => origin)).toEqual(["sniffer", "operator"]);
+  enforcement.lift([requirePrefix("192.0.2.1")], nowMs);
+  nowMs += 6000;
+  enforcement.sweep(nowMs);
+  await file.close();
+  expect(await saved()).toEqual(["192.0.2.2"]);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+});
+
+test("a torn end and damage in the middle cost only their own lines", async () => {
+  const { file, ban } = setUp();
+  await file.save();
+  for (let number = 1; number <= 9; number++) ban(`192.0.2.${number}`);
+  await file.close();
+  truncateSync(path, statSync(path).size - 7);
+  const lines = readFileSync(path, "utf8").split("\n");
+  lines[3] = `${lines[3]?.slice(0, -2)}xx`;
+  writeFileSync(path, lines.join("\n"));
+  const state = await readState(path, moment());
+  expect([state.sources.length, state.damaged]).toEqual([7, 2]);
+  // The next run goes on with what is whole, in a file that is whole.
+  const next = setUp();
+  next.enforcement.restore(
+    state.sources.map(({ source, claims }) => ({ prefix: requirePrefix(source), claims })),
+    nowMs,
+  );
+  await next.file.close();
+  expect([(await saved()).length, (await readState(path, moment())).damaged]).toEqual([7, 0]);
+});
+
+test("a file of another version is not read, and is not lost before it is replaced", async () => {
+  writeFileSync(path, "ttgate-bans 9\nsomething\n");
+  expect(await readState(path, moment())).toEqual({ sources: [], damaged: 0, isForeign: true });
+});
+
+test("what cannot be written is told once, and written when it can be", async () => {
+  const { file, ban } = setUp();
+  await file.save();
+  ban("192.0.2.1");
+  await file.save();
+  // A directory in the place of the new file: as good as a full disk for the next rewrite.
+  const { mkdirSync, rmSync } = await import("node:fs");
+  mkdirSync(`${path}.new`);
+  for (let number = 0; number < 100_001; number++) ban(`10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`);
+  await file.save();
+  await file.save();
+  expect([file.error === undefined, log.filter((line) => line.startsWith("error")).length]).toEqual([false, 1]);
+  expect(await saved()).toEqual(["192.0.2.1"]);
+  rmSync(`${path}.new`, { recursive: true });
+  await file.close();
+  expect([(await saved()).length, file.error, log.at(-1)]).toEqual([100_002, undefined, "info Bans are saved again"]);
+});
+
+test("a file that has grown far beyond what it holds is written anew", async () => {
+  const { enforcement, file, ban } = setUp();
+  await file.save();
+  for (let round = 0; round < 5; round++) {
+    for (let number = 0; number < 3000; number++) ban(`10.0.${number >> 8}.${number & 255}`);
+    await file.save();
+    enforcement.lift([requirePrefix("10.0.0.0/16")], nowMs);
+    await file.save();
+  }
+  await file.close();
+  expect(readFileSync(path, "utf8").split("\n").length).toBeLessThan(16_000);
+  expect([await saved(), existsSync(`${path}.new`)]).toEqual([[], false]);
+});
+
+test("a million bans: saved in short slices, read within seconds", async () => {
+  const count = 1_000_000;
+  const { file, ban } = setUp();
+  await file.save();
+  for (let number = 0; number < count; number++) ban(`${1 + (number >> 16)}.0.${(number >> 8) & 255}.${number & 255}`);
+  let longestMs = 0;
+  let lastMs = performance.now();
+  const timer = setInterval(() => {
+    const now = performance.now();
+    longestMs = Math.max(longestMs, now - lastMs);
+    lastMs = now;
+  }, 1);
+  const saving = file.save();
+  await saving;
+  clearInterval(timer);
+  await file.close();
+  const startedMs = performance.now();
+  expect((await readState(path, moment())).sources.length).toBe(count);
+  console.log(
+    `a million bans: longest pause ${longestMs.toFixed(1)} ms, read in ${(performance.now() - startedMs).toFixed(0)} ms, ${(statSync(path).size / 1e6).toFixed(0)} MB`,
+  );
+}, 120_000);
+
+test("the head is what another version looks at", async () => {
+  const { file } = setUp();
+  await file.close();
+  appendFileSync(path, "");
+  expect(readFileSync(path, "utf8")).toBe(`${journalHead}\n`);
+});
