@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Connections by SYN cookie that have no socket yet. A card hands over packets by the dozen: those
+ * Connections by SYN cookie that have no socket yet. A card hands over packets in batches: those
  * behind the one that proves the cookie come here before the kernel has made a socket of it, and
- * nothing in them tells where in the stream they are. They wait, unless what came first decided.
+ * nothing in them tells where in the stream they are. They are dropped and come again, unless
+ * what came with the cookie has passed, as nearly all of a friend's does.
  */
 #ifndef TTGATE_COOKIE_H
 #define TTGATE_COOKIE_H
@@ -10,30 +11,26 @@
 #include "inline_maps.h"
 #include "judged.h"
 
-/* Of both ends. Each entry cost a cookie; a socket takes its place within a batch of packets. */
+/* By both ends, the sequence number behind what passed. A socket takes its place within a batch. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct endpoints);
-	__type(value, struct cookie);
+	__type(value, __u32);
 } ttgate_cookies SEC(".maps");
 
-static __always_inline void remember_cookie(const struct segment *segment, bool has_passed)
+static __always_inline void remember_cookie(const struct segment *segment)
 {
-	struct cookie cookie = {
-		.next = segment->seq + segment->payload_bytes,
-		.has_passed = has_passed,
-	};
+	__u32 next = segment->seq + segment->payload_bytes;
 
-	bpf_map_update_elem(&ttgate_cookies, &segment->ends, &cookie, BPF_ANY);
+	bpf_map_update_elem(&ttgate_cookies, &segment->ends, &next, BPF_ANY);
 }
 
-/* Whether a segment for which there is no socket has to come again. */
-static __always_inline bool waits_for_socket(const struct segment *segment)
+static __always_inline bool is_behind_cookie(const struct segment *segment)
 {
-	const struct cookie *cookie = bpf_map_lookup_elem(&ttgate_cookies, &segment->ends);
+	const __u32 *next = bpf_map_lookup_elem(&ttgate_cookies, &segment->ends);
 
-	return cookie && !(cookie->has_passed && segment->seq - cookie->next < JUDGED_SPAN);
+	return next && segment->seq - *next < JUDGED_SPAN;
 }
 
 #endif

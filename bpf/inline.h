@@ -259,10 +259,10 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	if (VERDICT_KIND(verdict) == VERDICT_PASS) {
 		if (kept)
 			kept->passed_at = match->length;
+		if (stream->by_cookie && (is_proven || has_right_checksum(frame)))
+			remember_cookie(segment);
 		welcome(segment);
 		set_seen(key);
-		if (stream->by_cookie && (is_proven || has_right_checksum(frame)))
-			remember_cookie(segment, true);
 		count_inline(INLINE_PASSED, scratch->place.bytes);
 		return ACTION_PASS;
 	}
@@ -282,8 +282,6 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		merge(&scratch->fresh, match, from, to);
 		bpf_map_update_elem(&ttgate_undecided, key, &scratch->fresh, BPF_ANY);
 	}
-	if (stream->by_cookie)
-		remember_cookie(segment, false);
 	count_inline(INLINE_UNDECIDED, scratch->place.bytes);
 	return ACTION_PASS;
 }
@@ -370,8 +368,8 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	if (!(segment->tcp.flags & TCP_ACK))
 		return ACTION_PASS;
 	find_stream(frame, &scratch->place, segment);
-	if (segment->stream.kind == STREAM_LISTENER && waits_for_socket(segment)) {
-		if (settings->flags & INLINE_DRY_RUN)
+	if (segment->stream.kind == STREAM_UNOPENED) {
+		if (settings->flags & INLINE_DRY_RUN || is_behind_cookie(segment))
 			return ACTION_PASS;
 		count_inline(INLINE_HELD, scratch->place.bytes);
 		return ACTION_DROP;

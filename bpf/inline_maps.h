@@ -87,12 +87,6 @@ struct undecided {
 	__u8 bytes[PREFIX_BYTES];
 };
 
-/* Of a connection by SYN cookie, what came with the cookie. */
-struct cookie {
-	__u32 next; /* the sequence number behind it */
-	__u32 has_passed;
-};
-
 #define CHUNK_BYTES 512
 
 /* A TCP segment to a guarded port, and the stream that it belongs to. */

@@ -169,8 +169,12 @@ static __always_inline void find_stream(const struct frame *frame, const struct 
 		break;
 	case BPF_TCP_LISTEN:
 		stream->kind = STREAM_LISTENER;
-		if (!(segment->tcp.flags & TCP_SYN) && proves_cookie(frame, place, socket, segment))
+		if (segment->tcp.flags & TCP_SYN)
+			break;
+		if (proves_cookie(frame, place, socket, segment))
 			read_cookie(stream, segment->seq, segment->ack);
+		else if (gives_cookies(socket))
+			stream->kind = STREAM_UNOPENED;
 		break;
 	}
 	bpf_sk_release(socket);

@@ -35,6 +35,18 @@ struct inet_connection_sock {
 	} icsk_ack;
 };
 
+struct tcp_options_received {
+	int ts_recent_stamp; /* of a listener: jiffies when it last gave out a cookie */
+};
+
+struct sock_reuseport {
+	unsigned int synq_overflow_ts; /* the same, of listeners that share a port */
+};
+
+struct sock {
+	struct sock_reuseport *sk_reuseport_cb;
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 rcv_nxt;
@@ -44,6 +56,7 @@ struct tcp_sock {
 	__u32 snd_nxt;
 	__u64 bytes_received;
 	__u64 bytes_acked;
+	struct tcp_options_received rx_opt;
 	bool is_mptcp;
 };
 
@@ -88,7 +101,8 @@ enum tcp_flags {
 
 enum stream_kind {
 	STREAM_NONE, /* no connection here: another host's, another network namespace's */
-	STREAM_LISTENER, /* a handshake that keeps no state (SYN cookies), or none */
+	STREAM_LISTENER, /* no connection */
+	STREAM_UNOPENED, /* SYN cookies: perhaps one whose last ACK is under way in the kernel */
 	STREAM_OPEN,
 	STREAM_UNJUDGED, /* closing, or of a protocol above TCP that joins connections */
 	STREAM_OTHER, /* over, or this host's own attempt to connect */
@@ -162,6 +176,25 @@ static __always_inline void read_cookie(struct stream *stream, __u32 seq, __u32 
 	stream->since = 0;
 	stream->by_cookie = true;
 	stream->kind = STREAM_OPEN;
+}
+
+/* Two minutes of the fastest clock, for which the kernel takes its cookies; ten times as many of
+ * others. */
+#define COOKIE_JIFFIES 120000
+
+static __always_inline bool gives_cookies(struct bpf_sock *listener)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(listener);
+	struct sock_reuseport *group = NULL;
+	__u32 stamp;
+
+	if (!tcp)
+		return false;
+	stamp = tcp->rx_opt.ts_recent_stamp;
+	bpf_core_read(&group, sizeof(group), &((struct sock *)tcp)->sk_reuseport_cb);
+	if (group)
+		bpf_core_read(&stamp, sizeof(stamp), &group->synq_overflow_ts);
+	return stamp && (__u32)bpf_jiffies64() - stamp < COOKIE_JIFFIES;
 }
 
 static __always_inline struct bpf_sock *lookup_socket(const struct frame *frame,

@@ -63,7 +63,7 @@ describeWith("namespaces", "executable")("SYN cookies", () => {
         const liar = await bed.clients.connect(next(), { lastAck: false });
         const before = bed.counts();
         liar.send({ bytes: hostile, ack: liar.serverFirst + 1000 }, { at: 1000, bytes: hostile });
-        await bed.counted("no_socket", before, 2);
+        await bed.counted("held", before, 2);
         expect(bed.counts().banned).toBe(before.banned);
         liar.send({ bytes: friendly });
         await bed.sink.got(liar.name, friendly);

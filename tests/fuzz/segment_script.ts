@@ -41,7 +41,8 @@ const synOptions: readonly Uint8Array[] = [
   Uint8Array.of(1, 1, 34, 2),
 ];
 
-export function scriptOf(random: Random, words: Words): Script {
+/** @param hasCookies the server makes a socket of any of four sequence numbers. */
+export function scriptOf(random: Random, words: Words, hasCookies: boolean): Script {
   const isFriend = random(4) === 0;
   const said = pick(random, isFriend ? words.friendly : words.hostile);
   const family = random(2) === 0 ? 4 : 6;
@@ -51,7 +52,7 @@ export function scriptOf(random: Random, words: Words): Script {
   const spoken = pieces.map((piece) => wrapped(random, piece, family, hides));
   const lastAck = random(3) > 0;
   const disturbed = spoken.flatMap((segment) => [
-    ...(random(3) === 0 ? [decoy(random, words, said, lastAck)] : []),
+    ...(random(3) === 0 ? [decoy(random, words, said, !hasCookies)] : []),
     ...(!isFriend && random(8) === 0 ? [contradiction(random, words, segment)] : []),
     segment,
     ...(random(5) === 0 ? [segment] : []),
@@ -100,12 +101,12 @@ function ordered(random: Random, pieces: readonly SegmentOptions[]): SegmentOpti
 
 /**
  * What the kernel throws away, with bytes that would make another verdict.
- * @param isOpen the handshake is over: a SYN cookie is as good for the three numbers before the right one.
+ * @param hasOne the sequence number of the first byte is one and no other.
  */
-function decoy(random: Random, words: Words, said: Uint8Array, isOpen: boolean): ScriptSegment {
+function decoy(random: Random, words: Words, said: Uint8Array, hasOne: boolean): ScriptSegment {
   const bytes = pick(random, [...words.friendly, ...words.hostile]).slice(0, 1 + random(40));
   const at = random(Math.min(said.length, 20));
-  switch (random(isOpen ? 9 : 7)) {
+  switch (random(hasOne ? 9 : 7)) {
     case 0:
       return { at, bytes, wrongChecksum: true };
     case 1:

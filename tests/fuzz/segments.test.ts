@@ -11,6 +11,7 @@ import { type Engine, kindOf, openEngine, verdictForeign } from "../bpf/inline.t
 import { fragmentsOf } from "../harness/fragments.ts";
 import { InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
+import { ip } from "../harness/netns.ts";
 import { RawConnection } from "../harness/raw_tcp.ts";
 import { sleep } from "../harness/wait.ts";
 import { createRandom, type Random } from "./mutate.ts";
@@ -85,12 +86,14 @@ function readings(bed: InlineBed): Map<string, Uint8Array> {
 }
 
 async function round(random: Random, engine: Engine): Promise<{ readonly wrong: string[]; readonly read: number }> {
+  const hasCookies = random(3) === 0;
   await using bed = await InlineBed.open({
     sink: ["mptcp"],
     gate: ["-p", profile],
-    sysctl: random(3) === 0 ? ["net.ipv4.tcp_syncookies=2"] : [],
+    sysctl: hasCookies ? ["net.ipv4.tcp_syncookies=2"] : [],
   });
-  const scripts = Array.from({ length: connectionsPerBed }, () => scriptOf(random, words));
+  if (random(2) === 0) inBatches(bed);
+  const scripts = Array.from({ length: connectionsPerBed }, () => scriptOf(random, words, hasCookies));
   const waiting = scripts.map((script) => ({
     script,
     source: script.family === 4 ? bed.nextIpv4() : bed.nextIpv6(),
@@ -108,6 +111,11 @@ async function round(random: Random, engine: Engine): Promise<{ readonly wrong: 
   const outcome = { read, banned, engine };
   const wrong = played.flatMap(({ script, connection }) => faultsOf(script, connection, outcome));
   return { wrong, read: read.size };
+}
+
+/** As from a card: the program sees several packets before the kernel takes the first. */
+function inBatches({ network: { gate, device } }: InlineBed): void {
+  ip("netns", "exec", gate, "sh", "-c", `echo 1 > /sys/class/net/${device}/threaded`);
 }
 
 function faultsOf(script: Script, { name, ends }: RawConnection, { read, banned, engine }: Outcome): string[] {
