@@ -25,17 +25,33 @@ __noinline int inspect_skb(struct __sk_buff *skb, bool banned, bool is_plain)
 	return inspect(&frame, banned, is_plain);
 }
 
-SEC("xdp")
-int gate_xdp(struct xdp_md *ctx)
+/* By source and port alone: what is still to be done. */
+static __always_inline enum action judged(struct frame *frame, enum outcome outcome)
+{
+	bool banned = count(outcome, frame->bytes);
+
+	frame->place.bytes = frame->bytes;
+	if (is_inspected(&frame->place))
+		return banned ? ACTION_INSPECT_BANNED : ACTION_INSPECT;
+	return banned ? ACTION_DROP : ACTION_PASS;
+}
+
+/* Global, and over before anything is inspected: kernel 5.15 adds up the stack of all callers. */
+__noinline int judge_xdp(struct xdp_md *ctx)
 {
 	struct clock clock = {};
 	struct frame frame = XDP_FRAME(ctx);
-	enum outcome outcome = judge(&frame, &clock);
-	int action = count(outcome, frame.bytes) ? ACTION_DROP : ACTION_PASS;
 
-	frame.place.bytes = frame.bytes;
-	if (is_inspected(&frame.place)) {
-		bool banned = action == ACTION_DROP;
+	return judged(&frame, judge(&frame, &clock));
+}
+
+SEC("xdp")
+int gate_xdp(struct xdp_md *ctx)
+{
+	int action = judge_xdp(ctx);
+
+	if (action == ACTION_INSPECT || action == ACTION_INSPECT_BANNED) {
+		bool banned = action == ACTION_INSPECT_BANNED;
 
 		action = inspect_xdp(ctx, banned, false);
 		if (action == ACTION_PLAIN) {
@@ -44,33 +60,23 @@ int gate_xdp(struct xdp_md *ctx)
 		}
 	}
 	if (action == ACTION_BOUNCE && !bounce(ctx)) {
-		count_inline(INLINE_BOUNCED, frame.bytes);
+		count_inline(INLINE_BOUNCED, inspected_bytes());
 		return XDP_TX;
 	}
 	return action == ACTION_PASS ? XDP_PASS : XDP_DROP;
 }
 
-/* Global: gone through by the verifier once, although it is called twice. */
+/* Global as judge_xdp(), and gone through by the verifier once, although it is called twice. */
 __noinline int judge_skb(struct __sk_buff *skb, bool is_last)
 {
 	struct clock clock = {};
 	struct frame frame = SKB_FRAME(skb);
 	enum outcome outcome = judge(&frame, &clock);
-	bool banned;
-	int action;
 
 	if (outcome == OUTCOME_PASS_UNPARSED && !is_last)
 		return ACTION_AGAIN;
-	banned = count(outcome, skb->len);
-	frame.place.bytes = skb->len;
-	if (!is_inspected(&frame.place))
-		return banned ? ACTION_DROP : ACTION_PASS;
-	action = inspect_skb(skb, banned, false);
-	if (action == ACTION_PLAIN) {
-		make_plain_skb(skb);
-		action = inspect_skb(skb, banned, true);
-	}
-	return action;
+	frame.bytes = skb->len;
+	return judged(&frame, outcome);
 }
 
 SEC("tc")
@@ -83,6 +89,15 @@ int gate_tc(struct __sk_buff *skb)
 	if (action == ACTION_AGAIN) {
 		bpf_skb_pull_data(skb, bytes < PULL_BYTES ? bytes : PULL_BYTES);
 		action = judge_skb(skb, true);
+	}
+	if (action == ACTION_INSPECT || action == ACTION_INSPECT_BANNED) {
+		bool banned = action == ACTION_INSPECT_BANNED;
+
+		action = inspect_skb(skb, banned, false);
+		if (action == ACTION_PLAIN) {
+			make_plain_skb(skb);
+			action = inspect_skb(skb, banned, true);
+		}
 	}
 	return action == ACTION_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }

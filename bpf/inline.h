@@ -397,4 +397,13 @@ static __always_inline bool is_inspected(const struct place *place)
 	return true;
 }
 
+/* Of the frame in the scratch space. */
+static __always_inline __u32 inspected_bytes(void)
+{
+	const __u32 zero = 0;
+	const struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &zero);
+
+	return scratch ? scratch->place.bytes : 0;
+}
+
 #endif

@@ -195,6 +195,8 @@ enum action {
 	ACTION_BOUNCE,
 	ACTION_PLAIN, /* has to be made plain TCP first: plain.h */
 	ACTION_AGAIN, /* not parsed: perhaps when more of it lies in one piece */
+	ACTION_INSPECT, /* by its first bytes */
+	ACTION_INSPECT_BANNED,
 };
 
 static __always_inline void count_inline(enum inline_outcome outcome, __u64 bytes)
