@@ -97,6 +97,7 @@ export const mysql: ProfileSource = {
         rules: [
           { kind: "number", size: 3, endian: "little", min: 32, max: 0x01_ffff },
           { kind: "bytes", at: 3, hex: "01 00 02", mask: "ff 00 02" },
+          { kind: "length", min: 36 },
           // PPTP's magic, where the flags are.
           { kind: "not", rule: { kind: "bytes", at: 4, hex: "1a 2b 3c 4d" } },
         ],
