@@ -183,7 +183,7 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
   clearInterval(progress);
   log("info", `Learning ends: ${why}; ${countsText(sample)}`);
   if (spokeFirst > 0) {
-    const remedy = "no profile can guard such a server, see docs/signatures.md";
+    const remedy = 'a profile for it needs speaksFirst = "server", see docs/signatures.md';
     log("warn", `The server spoke first on ${spokeFirst} connections: ${remedy}`);
   }
   learning.close();

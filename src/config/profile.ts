@@ -5,8 +5,8 @@ import { basename, extname } from "node:path";
 import process from "node:process";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { builtInProfile, compileProfile, readRecognisers } from "../core/profile/compiled_profile.ts";
-import { profileLibrary, serverFirstProtocols } from "../core/profile/library.ts";
-import { type Profile, parseProfile, serverSpeaksFirst } from "../core/profile/profile.ts";
+import { profileLibrary } from "../core/profile/library.ts";
+import { type Profile, parseProfile } from "../core/profile/profile.ts";
 import { createSniffer } from "../core/profile/sniffer.ts";
 import type { Ciphers } from "../core/signature/cipher.ts";
 import { type SignatureTable, tableOf } from "../core/signature/table.ts";
@@ -50,9 +50,6 @@ export function loadSignatureTable(nameOrFile: string): SignatureTable {
 
 function readSource(nameOrFile: string): unknown {
   const extension = extname(nameOrFile);
-  if (serverFirstProtocols.has(nameOrFile)) {
-    throw new Failure(`Read profile "${nameOrFile}": ${serverSpeaksFirst}`, { exitCode: 2 });
-  }
   if (!nameOrFile.includes("/") && extension === "") {
     const names = [...profileLibrary.keys()].join(", ");
     throw new Failure(

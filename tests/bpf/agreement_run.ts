@@ -12,7 +12,7 @@ import { grownProfile } from "./grown_profile.ts";
 import type { Engine } from "./inline.ts";
 import { createStreams } from "./streams.ts";
 
-/** Those that a table can hold and that clients speak first to. */
+/** Those that a table can hold. */
 export const inlineProfiles = [
   "tapetrack",
   "opaque",
@@ -33,6 +33,12 @@ export const inlineProfiles = [
   "openvpn",
   "minecraft",
   "modbus",
+  "smtp",
+  "imap",
+  "pop3",
+  "ftp",
+  "mysql",
+  "vnc",
 ];
 
 /** Grows a profile for so many. */

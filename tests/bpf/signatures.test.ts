@@ -9,6 +9,7 @@ import { tableLimits, tablePrefixBytes } from "../../src/core/signature/table.ts
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import { describeWith } from "../harness/needs.ts";
+import { loadFirstMessages } from "../vectors/conformance.ts";
 import { bytesOf, loadVectors } from "../vectors/vectors.ts";
 import { type Agreement, agreementOf } from "./agreement.ts";
 import { compareBuiltIn, compareGrown, emptyTally, inlineProfiles, streamsOfGrown } from "./agreement_run.ts";
@@ -40,10 +41,11 @@ describeWith("root")("the engine in the kernel", () => {
   describe.each([...readings])("every prefix of every vector, read by %s", (reading) => {
     test.each(inlineProfiles)("profile %s", (name) => {
       const { disagreement, said } = agreement(loadProfile(name), reading);
-      for (const { protocol, name: vector, bytes } of loadVectors()) {
+      const own = loadFirstMessages().filter(({ profile }) => profile === name);
+      for (const { name: message, source, bytes } of [...loadVectors(), ...own]) {
         for (let length = 1; length <= Math.min(bytes.length, tablePrefixBytes + 16); length++) {
           const found = disagreement(bytes, length);
-          if (found !== undefined) throw new Error(`${protocol}, ${vector}, ${length} bytes: ${found}`);
+          if (found !== undefined) throw new Error(`${message}, ${source}, ${length} bytes: ${found}`);
         }
       }
       expect(Math.min(...Object.values(said))).toBeGreaterThan(10);

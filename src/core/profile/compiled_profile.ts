@@ -22,6 +22,7 @@ export interface CompiledProfile {
   readonly refutes: readonly boolean[];
   readonly fallback: Profile["fallback"];
   readonly undecidedLimit: number | undefined;
+  readonly speaksFirst: Profile["speaksFirst"];
 }
 
 export function compileRecognisers(known: Profile["known"]): CompiledRecognisers {
@@ -32,9 +33,16 @@ export function compileRecognisers(known: Profile["known"]): CompiledRecognisers
   };
 }
 
-export function compileProfile({ name, expect, known, fallback, undecidedLimit }: Profile): CompiledProfile {
-  const refutes = known.map((recogniser) => recogniser.refutes);
-  return { name, expected: programOf(expect), known: compileRecognisers(known), refutes, fallback, undecidedLimit };
+export function compileProfile({ expect, known, ...profile }: Profile): CompiledProfile {
+  return {
+    name: profile.name,
+    expected: programOf(expect),
+    known: compileRecognisers(known),
+    refutes: known.map((recogniser) => recogniser.refutes),
+    fallback: profile.fallback,
+    undecidedLimit: profile.undecidedLimit,
+    speaksFirst: profile.speaksFirst,
+  };
 }
 
 /**
@@ -49,6 +57,7 @@ export function builtInProfile(source: ProfileSource, known: CompiledRecognisers
     refutes: known.names.map((name) => isRefuter(source, name)),
     fallback: source.default ?? "foreign",
     undecidedLimit: source.strikes,
+    speaksFirst: source.speaksFirst,
   };
 }
 

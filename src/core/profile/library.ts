@@ -10,6 +10,7 @@ import { http } from "./library_http.ts";
 import { modbus } from "./library_modbus.ts";
 import { postgres } from "./library_postgres.ts";
 import { redis } from "./library_redis.ts";
+import { ftp, imap, mysql, pop3, smtp, vnc } from "./library_server_first.ts";
 import type { ProfileSource } from "./profile.ts";
 
 /** What is public of TapeTrack's wire: ciphertext, perhaps after a short clear header. */
@@ -68,7 +69,9 @@ const tls: ProfileSource = {
 
 const ssh: ProfileSource = {
   name: "ssh",
-  description: "SSH 2. A client that waits for the server's banner does not get in: most do not wait",
+  description: "SSH 2: an identification string, before the server's or after it",
+  // Most clients do not wait for the server, and are not held up; ssh-keyscan and some libraries do.
+  speaksFirst: "server",
   // RFC 4253 sections 4.2 and 5.1.
   expect: { kind: "text", text: ["SSH-2.0-", "SSH-1.99-"] },
 };
@@ -155,18 +158,11 @@ export const profileLibrary: ReadonlyMap<string, ProfileSource> = new Map(
     openvpn,
     minecraft,
     modbus,
+    smtp,
+    imap,
+    pop3,
+    ftp,
+    mysql,
+    vnc,
   }),
 );
-
-/** Protocols whose server greets first: no client can be judged before the server has spoken. */
-export const serverFirstProtocols: ReadonlySet<string> = new Set([
-  "ftp",
-  "imap",
-  "irc",
-  "mysql",
-  "nbd",
-  "pop3",
-  "smtp",
-  "telnet",
-  "vnc",
-]);

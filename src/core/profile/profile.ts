@@ -11,11 +11,6 @@ import { recognisers as library } from "../signature/recogniser.ts";
 import { prefixLimitBytes, type Recogniser, type Rule, recogniserSchema, ruleSchema } from "../signature/signature.ts";
 import { type Alternative, alternativesOf, type Problem, type SignatureContext } from "../signature/term.ts";
 
-/** A sentence for an error. */
-export const serverSpeaksFirst =
-  "a server that speaks first can not be guarded by a profile, for its clients wait until it does, and the gate connects to it " +
-  "only when the client has said something; put TLS in front of it and use the profile tls";
-
 export const profileSchema = z.strictObject({
   /** For editors: docs/profile.schema.json. */
   $schema: z.string().optional(),
@@ -36,11 +31,8 @@ export const profileSchema = z.strictObject({
   default: z.enum(["foreign", "accept", "undecided"]).optional(),
   /** After so many connections within ten minutes that said something and stayed undecided a source is banned. */
   strikes: z.int().min(fewestStrikes).max(1000).optional(),
-  /** Who speaks first once the connection is open. Only clients can be judged by their first bytes. */
-  speaksFirst: z
-    .enum(["client", "server"])
-    .refine((who) => who === "client", serverSpeaksFirst)
-    .optional(),
+  /** Who speaks first once the connection is open. A silent client gets the greeting of a server that does. */
+  speaksFirst: z.enum(["client", "server"]).optional(),
 });
 
 export type ProfileSource = z.infer<typeof profileSchema>;
@@ -60,6 +52,7 @@ export interface Profile {
   readonly known: readonly NamedAlternatives[];
   readonly fallback: "foreign" | "accept" | "undecided";
   readonly undecidedLimit?: number | undefined;
+  readonly speaksFirst?: "client" | "server" | undefined;
 }
 
 export type ProfileResult =
@@ -79,8 +72,9 @@ export function parseProfile(source: unknown, name: string, ciphers: Ciphers): P
   const known = knownTo(parsed.data, context);
   checkOverlaps(expect, known, context.problems);
   if (context.problems.length > 0) return { kind: "invalid", problems: context.problems };
-  const { strikes: undecidedLimit, default: fallback = "foreign" } = parsed.data;
-  return { kind: "profile", profile: { name: parsed.data.name ?? name, expect, known, fallback, undecidedLimit } };
+  const { strikes: undecidedLimit, default: fallback = "foreign", speaksFirst } = parsed.data;
+  const profile = { name: parsed.data.name ?? name, expect, known, fallback, undecidedLimit, speaksFirst };
+  return { kind: "profile", profile };
 }
 
 /** The same for every profile, and the longest part of loading one. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
-import { ciphers } from "../../../src/config/profile.ts";
+import { ciphers, loadSniffer } from "../../../src/config/profile.ts";
 import { compileProfile } from "../../../src/core/profile/compiled_profile.ts";
 import { type ProfileSource, parseProfile } from "../../../src/core/profile/profile.ts";
 import { createSniffer } from "../../../src/core/profile/sniffer.ts";
@@ -110,6 +110,18 @@ describe("what is refused at load", () => {
       ]),
     );
   });
+});
+
+test.each(["client", "server", undefined] as const)("who speaks first is handed on: %s", (speaksFirst) => {
+  expect(sniffer({ expect: magic, ...(speaksFirst && { speaksFirst }) }).speaksFirst).toBe(speaksFirst);
+});
+
+test.each([
+  ["ssh", "server"],
+  ["smtp", "server"],
+  ["tls", undefined],
+] as const)("of the built-in profile %s: %s", (name, speaksFirst) => {
+  expect(loadSniffer(name).speaksFirst).toBe(speaksFirst);
 });
 
 describe("an expected protocol", () => {

@@ -40,6 +40,12 @@ const inlineProfiles = [
   "openvpn",
   "minecraft",
   "modbus",
+  "smtp",
+  "imap",
+  "pop3",
+  "ftp",
+  "mysql",
+  "vnc",
 ];
 
 /** A recogniser that is possible puts off what is expected, and one that holds overrules it. */
