@@ -130,7 +130,7 @@ build/expert_tables.h: scripts/expert_tables.ts $(wildcard src/core/ciphertext/*
 
 -include build/ttgate.bpf.d build/inline.bpf.d build/observer.bpf.d
 
-# What make can not see by a file's age: the commit, and the libraries of this host. Rewritten only
+# What make cannot see by a file's age: the commit, and the libraries of this host. Rewritten only
 # when it changed, so that nothing is built again for nothing.
 build/commit: FORCE
 	$(Q)mkdir -p build

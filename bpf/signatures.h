@@ -52,7 +52,7 @@ enum verdict_kind {
 
 /*
  * Wherever they begin: clang would put them together from single bytes. The verifier refuses that
- * only on machines that can not do it.
+ * only on machines that cannot do it.
  */
 static __always_inline __u64 load_u64(const void *from)
 {

@@ -64,7 +64,7 @@ static __always_inline __u64 bits_below(__u32 place, __u32 word)
 /*
  * Adds match->bytes[from..to) to what is remembered and completes match with what was. 0, or not
  * when the client has said something else there before: which of the two the server gets to see
- * can not be told then.
+ * cannot be told then.
  */
 __noinline int merge(struct undecided *kept, struct match *match, __u32 from, __u32 to)
 {

@@ -45,7 +45,7 @@ export function loadSignatureTable(nameOrFile: string): SignatureTable {
   const result = tableOf(loadProfile(nameOrFile));
   if (result.kind === "table") return result.table;
   const problems = result.problems.map(({ path, message }) => `${path}: ${message}`).join("; ");
-  throw new Failure(`Profile "${nameOrFile}" can not be judged in the kernel: ${problems}`, { exitCode: 2 });
+  throw new Failure(`Profile "${nameOrFile}" cannot be judged in the kernel: ${problems}`, { exitCode: 2 });
 }
 
 function readSource(nameOrFile: string): unknown {
@@ -121,7 +121,7 @@ export const ciphers: Ciphers = {
       bytes = readFileSync(file);
     } catch (error) {
       const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-      throw new Error(`The key file "${file}" can not be read (${code}); check its path and permissions`, {
+      throw new Error(`The key file "${file}" cannot be read (${code}); check its path and permissions`, {
         cause: error,
       });
     }

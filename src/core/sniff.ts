@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the sniffer says of the first bytes of a connection. The verdict of a prefix never depends on
-// how TCP cut it: `more` until the answer can not change any more.
+// how TCP cut it: `more` until the answer cannot change any more.
 
 import type { BetEvidence } from "./ciphertext/bets.ts";
 

@@ -46,7 +46,7 @@ export function ownNetns(): string {
   }
 }
 
-/** Makes this process known. @returns what takes it back; throws when the directory can not be written. */
+/** Makes this process known. @returns what takes it back; throws when the directory cannot be written. */
 export function announce(instance: Omit<Instance, "pid" | "startTicks" | "netns">): () => void {
   mkdirSync(directory(), { recursive: true, mode: 0o755 });
   const path = join(directory(), `${process.pid}.json`);

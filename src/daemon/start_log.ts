@@ -47,7 +47,7 @@ export function sayReload({ config, applied, waiting }: Differences, log: Log): 
   return { applied, waiting };
 }
 
-/** Where a program that answers can not, or perhaps not. */
+/** Where a program that answers cannot, or perhaps not. */
 function sayBounces(interfaces: Snapshot["kernel"]["interfaces"], log: Log): void {
   for (const { name, attach } of interfaces) {
     const obstacle =

@@ -10,7 +10,7 @@ import { messageOf } from "../failure.ts";
 import type { Log } from "../log.ts";
 import { type Runtime, silentEvents, type TcpSocket } from "../runtime/types.ts";
 
-/** Makes the socket's close send nothing. @returns why it can not; undefined when done. */
+/** Makes the socket's close send nothing. @returns why it cannot; undefined when done. */
 type Mute = (fd: number) => string | undefined;
 
 const noDescriptor = "the runtime gives no descriptor of the socket";
@@ -51,7 +51,7 @@ export class Rejection {
   }
 
   #tell(failure: string): void {
-    if (!this.#told) this.#log("warn", `Cannot end a connection silently: ${failure}; one that can not be is reset`);
+    if (!this.#told) this.#log("warn", `Cannot end a connection silently: ${failure}; one that cannot be is reset`);
     this.#told = true;
   }
 }

@@ -33,7 +33,7 @@ export interface Upstream extends UpstreamAddress {
 }
 
 /**
- * A connect can not be called back: each holds a descriptor until the kernel gives up, after two minutes. To
+ * A connect cannot be called back: each holds a descriptor until the kernel gives up, after two minutes. To
  * an upstream that was down when last seen, clients make no more than this many.
  */
 const unansweredLimit = 256;

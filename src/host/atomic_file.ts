@@ -18,7 +18,7 @@ import { codeOf, Failure, messageOf } from "../failure.ts";
 
 /**
  * Before the work whose result is to be written, so that it is not done in vain.
- * @throws Failure when the file is there, or can not be.
+ * @throws Failure when the file is there, or cannot be.
  */
 export function requireWritable(path: string, replace: boolean): void {
   if (!replace && existsSync(path)) throw isThere(path);
@@ -30,7 +30,7 @@ export function requireWritable(path: string, replace: boolean): void {
   }
 }
 
-/** @throws Failure when it can not be written; then nothing of it is there. */
+/** @throws Failure when it cannot be written; then nothing of it is there. */
 export function writeWhole(path: string, text: string, replace: boolean): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   try {

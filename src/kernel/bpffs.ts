@@ -50,7 +50,7 @@ export function parseMapPlace(map: string): MapPlace {
 
 /**
  * Makes sure that the path's directory is on a bpf file system; mounts the usual one when it is not there.
- * @throws Failure when it is not and can not be.
+ * @throws Failure when it is not and cannot be.
  */
 export function prepareDirectory({ libc }: Libraries, path: string, log: (message: string) => void): void {
   const directory = path.slice(0, path.lastIndexOf("/")) || "/";
@@ -64,7 +64,7 @@ export function prepareDirectory({ libc }: Libraries, path: string, log: (messag
     throw new Failure(`Block map "${path}": there is no directory ${directory}: make it with mkdir -p ${directory}`);
   }
   if (type < 0) {
-    throw new Failure(`Block map "${path}": ${directory} can not be read: ${errnoName(-type)}`);
+    throw new Failure(`Block map "${path}": ${directory} cannot be read: ${errnoName(-type)}`);
   }
   if (type !== bpfFsMagic) {
     throw new Failure(`Block map "${path}": ${directory} is not on a bpf file system: use a path under ${bpffsRoot}`);
@@ -81,7 +81,7 @@ function mountBpffs(libc: Libraries["libc"]): void {
       ? "this kernel has no bpf file system: it needs CONFIG_BPF_SYSCALL"
       : `run once as root: mount -t bpf bpf ${bpffsRoot}`;
   throw new Failure(
-    `The bpf file system is not mounted at "${bpffsRoot}" and can not be (${errnoName(-result)}): ${remedy}`,
+    `The bpf file system is not mounted at "${bpffsRoot}" and cannot be (${errnoName(-result)}): ${remedy}`,
   );
 }
 
@@ -93,7 +93,7 @@ export interface Pin extends Disposable {
   readonly kind: PinKind;
 }
 
-/** @returns undefined when there is nothing of that name, and -errno when it can not be opened. */
+/** @returns undefined when there is nothing of that name, and -errno when it cannot be opened. */
 export function openPin(libraries: Libraries, path: string): Pin | number | undefined {
   const there = access(libraries.libc, path);
   if (there === enoent) return undefined;

@@ -11,7 +11,7 @@ import { nativeBytes } from "./native_bytes.ts";
 const tcpLevel = 6;
 const tcpRepair = 19;
 
-/** @returns a function that puts a socket into repair mode; it returns why it can not, undefined when done. */
+/** @returns a function that puts a socket into repair mode; it returns why it cannot, undefined when done. */
 export async function openRepair(native: Native): Promise<(fd: number) => string | undefined> {
   const { libc } = await openLibraries(native);
   const on = nativeBytes(4);

@@ -49,7 +49,7 @@ export class Recorder {
     try {
       this.#fd = this.#open();
     } catch (error) {
-      this.#end(`it can not be written: ${messageOf(error)}; correct --record and start again`);
+      this.#end(`it cannot be written: ${messageOf(error)}; correct --record and start again`);
     }
   }
 

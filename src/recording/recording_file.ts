@@ -16,7 +16,7 @@ const lineLimitCharacters = recordedBytes * 2 + 1024;
 /**
  * @param file a path, or - for standard input.
  * @param stdin asked for only then.
- * @throws Failure when it can not be read.
+ * @throws Failure when it cannot be read.
  */
 export async function* readRecordings(file: string, stdin: () => Readable): AsyncGenerator<RecordedLine> {
   let number = 0;

@@ -56,7 +56,7 @@ function haproxyArgv(port: number, upstreamPort: number, directory: TempDir): st
   return ["haproxy", "-db", "-f", directory.write(`haproxy-${port}.cfg`, haproxyConfig({ port, upstreamPort }))];
 }
 
-/** The subjects that can run here, and why the others can not. */
+/** The subjects that can run here, and why the others cannot. */
 export async function availableSubjects(say: (line: string) => void): Promise<SubjectName[]> {
   const subjects: SubjectName[] = [];
   if (existsSync(executable())) subjects.push("ttgate");

@@ -40,7 +40,7 @@ function isHeld(alternative: Alternative): boolean {
   );
 }
 
-/** The table is written to the engines. @returns the kernel's problems with a profile that it can not hold. */
+/** The table is written to the engines. @returns the kernel's problems with a profile that it cannot hold. */
 export function agreementOf(profile: Profile, engines: readonly Engine[]): Agreement | readonly string[] {
   const result = tableOf(profile);
   if (result.kind === "refused") return result.problems.map(({ path, message }) => `${path}: ${message}`);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random profiles out of everything that a signature table can hold, and a little that it can not. Built
+// Random profiles out of everything that a signature table can hold, and a little that it cannot. Built
 // from the recognisers' schema and taken apart by the code of production; not checked for overlaps, since
 // what both expects and refutes shows most of an engine.
 

@@ -47,7 +47,7 @@ export interface Engine extends Disposable {
 const ethernetBytes = 14;
 /** Fits one page with the kernel's headroom. */
 const frameBytes = 2048;
-/** What the program returns when it can not judge. */
+/** What the program returns when it cannot judge. */
 const failed = 0xffff_ffff;
 /** struct signatures has room behind the table. */
 const tableValueBytes = tableLimits.bytes + 64;

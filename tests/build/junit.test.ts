@@ -52,7 +52,7 @@ for (const runner of ["bun", "deno"] as const) {
     expect(closingLine(sum([run], false))).toBe("1 passed, 1 failed, 1 skipped");
   });
 
-  test(`${runner}: a file that can not be loaded is a failure`, () => {
+  test(`${runner}: a file that cannot be loaded is a failure`, () => {
     const run = runOne(runner, "broken", 'import "./absent.ts";');
     expect(sum([run], false).failures.length).toBeGreaterThan(0);
   });

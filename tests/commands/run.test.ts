@@ -56,7 +56,7 @@ describeWith("namespaces")("a gate", () => {
     expect([existsSync(second.runFile), existsSync(first.runFile)]).toEqual([false, true]);
   });
 
-  test("without a status address can not be asked, and the command says so", async () => {
+  test("without a status address cannot be asked, and the command says so", async () => {
     await using _gate = await start(6000, "-s", "off");
     const { code, stderr } = await loopback.ttgate(["status"]);
     expect([code, stderr]).toEqual([3, expect.stringMatching(/^ttgate: [^\n]*--status off, restart it[^\n]*\n$/)]);

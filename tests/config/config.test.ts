@@ -350,7 +350,7 @@ describe("mistakes", () => {
     expect(exitCode).toBe(2);
   });
 
-  test("a file that can not be read is named", () => {
+  test("a file that cannot be read is named", () => {
     for (const path of [directory.file("missing.toml"), directory.path]) {
       const { message, exitCode } = failureOf(() => loadConfig({}, path));
       expect(message).toStartWith(`Cannot read config "${path}": `);

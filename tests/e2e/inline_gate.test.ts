@@ -196,7 +196,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
     expect((await standIn.stop()).strangers).toBe(0);
   });
 
-  test("--reject reset says where it can not answer", async () => {
+  test("--reject reset says where it cannot answer", async () => {
     await using scene = await stage("--reject", "reset");
     await scene.gate.child.said(/strangers may get silence instead of a reset: [^\n]*veth/);
   });
@@ -242,7 +242,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
   });
 });
 
-describeWith("namespaces", "executable")("inline mode that can not work", () => {
+describeWith("namespaces", "executable")("inline mode that cannot work", () => {
   test("a server that is not there makes it not ready, and so it is told; it guards all the same", async () => {
     using network = new Network();
     using map = new BlockMap();
@@ -255,7 +255,7 @@ describeWith("namespaces", "executable")("inline mode that can not work", () => 
   });
 
   test.each([
-    ["a profile that needs user space", ["-p", "postgres"], 2, 'Profile "postgres" can not be judged in the kernel: '],
+    ["a profile that needs user space", ["-p", "postgres"], 2, 'Profile "postgres" cannot be judged in the kernel: '],
     ["no map", [], 2, "--block-map"],
   ] as const)("%s is refused, with the remedy", async (name, args, code, says) => {
     using network = new Network();

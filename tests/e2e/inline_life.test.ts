@@ -186,7 +186,7 @@ describeWith("namespaces", "executable")("a dry run", () => {
   });
 });
 
-describeWith("namespaces", "executable")("where XDP can not be", () => {
+describeWith("namespaces", "executable")("where XDP cannot be", () => {
   test("tc judges as well", async () => {
     await using bed = await InlineBed.open({ before: ({ network, map }) => attachForeign(network, map) });
     expect((await bed.gate.status()).kernel.attach).toBe("tc");

@@ -224,7 +224,7 @@ describeWith("namespaces", "executable")("learn", () => {
     }
   });
 
-  test("a recording that can not be written is told once, and the gate goes on", async () => {
+  test("a recording that cannot be written is told once, and the gate goes on", async () => {
     const file = directory.file("missing/recording");
     await using gate = await RunningGate.start(
       ["-c", "/dev/null", "-p", directory.file("site.toml"), "--record", file],

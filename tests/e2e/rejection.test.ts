@@ -25,7 +25,7 @@ testWith("root")("with the capability the peer hears nothing", async () => {
 
 testWith("root")("without it the peer is reset, and that is told once", async () => {
   const message =
-    "Cannot end a connection silently: TCP_REPAIR: EPERM, it takes CAP_NET_ADMIN; one that can not be is reset";
+    "Cannot end a connection silently: TCP_REPAIR: EPERM, it takes CAP_NET_ADMIN; one that cannot be is reset";
   expect(await rejected("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")).toEqual({
     ...{ silenced: 0, notSilenced: 2, atStart: 1, log: [message] },
     peers: ["ECONNRESET", "ECONNRESET"],

@@ -92,6 +92,6 @@ function loadSource(profile: ProfileSource): Sniffer {
   const text = profileText("fuzz.toml", profile, { findings: [], samples: 0, wrongly: 0, refused: 0, relayed: 0 });
   const parsed = parseProfile(parseToml(text), "fuzz", ciphers);
   if (parsed.kind === "invalid")
-    throw new Error(`A learned profile can not be loaded: ${JSON.stringify(parsed.problems)}`);
+    throw new Error(`A learned profile cannot be loaded: ${JSON.stringify(parsed.problems)}`);
   return createSniffer(compileProfile(parsed.profile));
 }

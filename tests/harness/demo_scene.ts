@@ -82,7 +82,7 @@ function attacksOn(network: Network): Attack[] {
   });
   const scanner = scannerArgv(network.gateIpv4);
   if (scanner === undefined) return attacks;
-  // nmap's connections can not be bound to an address: who does not bind has this one.
+  // nmap's connections cannot be bound to an address: who does not bind has this one.
   const address = network.clientIpv4(32);
   ip("-n", network.client, "route", "replace", "10.77.0.0/16", "dev", network.clientDevice, "src", address);
   return [{ attacker: { name: "nmap -sV", address, visits: 0 }, argv: scanner }, ...attacks];

@@ -20,7 +20,7 @@ export type Form = "executable" | "deno";
 
 export const executable = resolve(process.env["TTGATE"] ?? join(root, "ttgate"));
 
-/** Why the executable can not be tested, or undefined when it can. */
+/** Why the executable cannot be tested, or undefined when it can. */
 export function notBuilt(): string | undefined {
   return existsSync(executable) ? undefined : `"${executable}" is not there: run make bpf`;
 }

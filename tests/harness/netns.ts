@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import process from "node:process";
 import { Undo } from "./undo.ts";
 
-/** Why namespaces can not be made here, or undefined when they can: for skipping with a reason. */
+/** Why namespaces cannot be made here, or undefined when they can: for skipping with a reason. */
 export function noNamespaces(): string | undefined {
   if (process.getuid?.() !== 0) return "network namespaces need root";
   return spawnSync("ip", ["-V"]).status === 0 ? undefined : "network namespaces need ip (package iproute2)";

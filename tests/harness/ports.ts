@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// TCP ports of the loopback interface, for what can not choose a port by itself.
+// TCP ports of the loopback interface, for what cannot choose a port by itself.
 import { connect, createServer } from "node:net";
 import { waitFor } from "./wait.ts";
 

@@ -51,7 +51,7 @@ async function server(): Promise<void> {
   print({ done: true, ...standIn.counters });
 }
 
-/** What can not be packed makes packets longer. */
+/** What cannot be packed makes packets longer. */
 function label(packet: number): string {
   return values.vary ? randomBytes((packet * 37) % 300).toString("base64") : "tape ".repeat(20);
 }

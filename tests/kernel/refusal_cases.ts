@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What can not work is refused before anything is touched, with the value, what was found and a remedy.
+// What cannot work is refused before anything is touched, with the value, what was found and a remedy.
 import assert from "node:assert/strict";
 import { Failure } from "../../src/failure.ts";
 import type { XdpFenceOptions } from "../../src/fences/xdp/options.ts";
@@ -114,7 +114,7 @@ export const refusalCases: readonly KernelCase[] = [
       const reader = loadReader(sandbox, undefined);
       await refused(sandbox, { map: reader }, /is a pinned program, not a map: name another path/);
       shell("mkdir", `${sandbox.path}_dir`);
-      await refused(sandbox, { map: `${sandbox.map}_dir` }, /can not be opened \(E[A-Z]+\): /);
+      await refused(sandbox, { map: `${sandbox.map}_dir` }, /cannot be opened \(E[A-Z]+\): /);
       create(`${sandbox.path}_cidr`, "type", "hash", "key", "4", "value", "4", "entries", "8");
       await refused(
         sandbox,

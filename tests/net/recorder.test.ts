@@ -75,7 +75,7 @@ describe("is told once, and goes on, when the file", () => {
     recorder.record(recording);
     await recorder.close();
     expect(told).toEqual([
-      expect.stringMatching(/^Recording to ".*" ends: it can not be written: .*; correct --record/),
+      expect.stringMatching(/^Recording to ".*" ends: it cannot be written: .*; correct --record/),
     ]);
     expect(recorder.status()).toMatchObject({ connections: 0, dropped: 2 });
   });

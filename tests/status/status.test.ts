@@ -392,7 +392,7 @@ describe("changing", () => {
     expect((await remove("192.0.2.0/24")).body).toEqual({ lifted: ["192.0.2.1", "192.0.2.0/24"] });
   });
 
-  test("what a wider ban covers can not be lifted from under it, and it says so", async () => {
+  test("what a wider ban covers cannot be lifted from under it, and it says so", async () => {
     await post("/bans", { address: "192.0.2.0/24" });
     const { status, body } = await remove("192.0.2.1");
     expect([status, body.error]).toEqual([404, expect.stringContaining("covered by the ban of 192.0.2.0/24")]);

@@ -208,7 +208,7 @@ export const radius: Recogniser = {
   rules: [
     {
       // Access request, accounting or server status with a message authenticator in front: 8 + 4 + 16 bits
-      // and, as 20 bytes lie before it, a header can not pretend to it.
+      // and, as 20 bytes lie before it, a header cannot pretend to it.
       kind: "all",
       rules: [
         { kind: "bytes", hex: ["01", "04", "0c"] },

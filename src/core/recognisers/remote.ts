@@ -99,7 +99,7 @@ export const telnet: Recogniser = {
       ],
     },
     {
-      // One negotiation, and silence: 3 bytes can not be a friend's packet.
+      // One negotiation, and silence: 3 bytes cannot be a friend's packet.
       kind: "all",
       rules: [
         { kind: "bytes", hex: "ff" },

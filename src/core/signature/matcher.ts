@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a program over a prefix in three-valued logic: a step holds, fails, or can not be decided yet.
+// Runs a program over a prefix in three-valued logic: a step holds, fails, or cannot be decided yet.
 // What is decided stays decided whatever follows, which makes verdicts independent of how TCP cut the
 // bytes. "At" counts the bytes that decided, the end of the stream being one more. No allocation.
 import { fails, holds, missing, type Outcome, open } from "./probe.ts";

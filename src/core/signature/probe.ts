@@ -32,7 +32,7 @@ export interface Probe {
   readonly words: string;
   /** Values that the first bytes must have for it to hold. */
   readonly head: Uint8Array;
-  /** It can not hold with fewer. */
+  /** It cannot hold with fewer. */
   readonly minBytes: number;
   /** With so many it is decided. */
   readonly horizonBytes: number;

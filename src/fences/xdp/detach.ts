@@ -118,7 +118,7 @@ function mapPaths(base: string): string[] {
 function examine(libraries: Libraries, path: string, base: string): Verdict | undefined {
   const pin = openPin(libraries, path);
   if (pin === undefined) return undefined;
-  if (typeof pin === "number") return { kind: "left", why: `can not be opened (${errnoName(-pin)})` };
+  if (typeof pin === "number") return { kind: "left", why: `cannot be opened (${errnoName(-pin)})` };
   using found = pin;
   const isLink = path.startsWith(base + linkSuffix);
   return isLink ? examineLink(libraries, found) : examineMap(libraries, found, path === base);
@@ -128,7 +128,7 @@ function examineLink(libraries: Libraries, pin: Pin): Verdict {
   if (pin.kind !== "link") return { kind: "left", why: `is a ${pin.kind}, not a link` };
   const { kind, programId } = readLinkInfo(libraries, pin.fd);
   const program = programById(libraries, programId);
-  // A program that can not be looked at, under a name that only ttgate gives, is taken for ttgate's.
+  // A program that cannot be looked at, under a name that only ttgate gives, is taken for ttgate's.
   const ours = kind !== "other" && (program === undefined || program.name === gateXdp || program.name === gateTc);
   if (!ours) return { kind: "left", why: `is a link of ${describeProgram(libraries, programId)}` };
   libraries.bpf.bpf_link_detach(pin.fd);

@@ -20,7 +20,7 @@ import { openOwnFence } from "./own_fence.ts";
 import { otherReaders, type ProgramInfo } from "./programs.ts";
 import { XdpFence, type XdpFenceParts } from "./xdp_fence.ts";
 
-/** @throws Failure when it can not work as asked, KernelError when the kernel refuses what should work. */
+/** @throws Failure when it cannot work as asked, KernelError when the kernel refuses what should work. */
 export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> {
   const place = parseMapPlace(options.map);
   if (options.ports.length > maxPorts) {
@@ -53,12 +53,12 @@ function openAt(libraries: Libraries, options: XdpFenceOptions, place: MapPlace,
   }
 }
 
-/** Programs of others that read the documented map; none where that can not be seen. */
+/** Programs of others that read the documented map; none where that cannot be seen. */
 function foreignReaders(libraries: Libraries, named: NamedMap, log: Log): readonly ProgramInfo[] {
   if (named.flavour.kind !== "ipv4") return [];
   const readers = otherReaders(libraries, named.info.id);
   if (readers === undefined) {
-    log("warn", "Whether another program reads the block map can not be seen without CAP_SYS_ADMIN");
+    log("warn", "Whether another program reads the block map cannot be seen without CAP_SYS_ADMIN");
   }
   return readers ?? [];
 }

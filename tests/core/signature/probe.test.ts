@@ -123,7 +123,7 @@ describe("aes256", () => {
     [{ mode: "cbc", key: "00".repeat(32) }, "expect.iv: The mode cbc needs"],
     [{ mode: "ecb" }, "expect.key: Give the key either as key or as keyFile"],
     [{ mode: "ecb", keyFile: "/dev/null" }, 'expect.keyFile: The key file "/dev/null" has 0 bytes'],
-    [{ mode: "ecb", keyFile: "/nonexistent" }, 'expect.keyFile: The key file "/nonexistent" can not be read (ENOENT)'],
+    [{ mode: "ecb", keyFile: "/nonexistent" }, 'expect.keyFile: The key file "/nonexistent" cannot be read (ENOENT)'],
     [{ mode: "gcm", key: "00".repeat(32) }, "expect.mode: "],
   ])("%j is refused", (rule, problem) => {
     const result = parseProfile({ expect: { kind: "aes256", ...rule } }, "test", ciphers);
@@ -134,7 +134,7 @@ describe("aes256", () => {
 
 describe("random", () => {
   test("the limits for a block of AES, worked out by hand", () => {
-    // P(fewer than 9 of 16 distinct) is 1.0e-10, P(fewer than 10) 1.0e-8; 16 coins can not be told apart from one side.
+    // P(fewer than 9 of 16 distinct) is 1.0e-10, P(fewer than 10) 1.0e-8; 16 coins cannot be told apart from one side.
     expect(limitsFor(16)).toEqual({ distinct: 9, bits: [29, 99], high: [0, 16] });
     expect(falseAlarm).toBe(1e-9);
   });

@@ -139,7 +139,7 @@ export function takeOverLink(place: LinkPlace): LinkAttachment | undefined {
   const { libraries, pinPath } = place;
   const found = openPin(libraries, pinPath);
   if (found === undefined || found === eacces) return undefined;
-  if (typeof found === "number") throw inTheWay(pinPath, `can not be opened (${errnoName(-found)})`);
+  if (typeof found === "number") throw inTheWay(pinPath, `cannot be opened (${errnoName(-found)})`);
   let taken: LinkAttachment | undefined;
   try {
     taken = updateLink(place, found);

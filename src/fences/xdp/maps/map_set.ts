@@ -72,7 +72,7 @@ export interface NamedMap {
 
 /**
  * @returns undefined when there is no such map yet: ttgate's own is to be made.
- * @throws Failure when it is there and can not be used.
+ * @throws Failure when it is there and cannot be used.
  */
 export function openNamedMap(libraries: Libraries, place: MapPlace): NamedMap | undefined {
   const shown = place.kind === "id" ? `id:${place.id}` : place.path;
@@ -113,7 +113,7 @@ function openByPath(libraries: Libraries, path: string): number | undefined {
       found === -1 || found === -13
         ? "run as root, or as the user who may read and write it with CAP_BPF and CAP_NET_ADMIN"
         : "name another map, or remove it";
-    throw new Failure(`Block map "${path}": can not be opened (${errnoName(-found)}): ${remedy}`);
+    throw new Failure(`Block map "${path}": cannot be opened (${errnoName(-found)}): ${remedy}`);
   }
   if (found.kind === "map") return found.fd;
   found[Symbol.dispose]();
@@ -183,7 +183,7 @@ function openSibling(libraries: Libraries, path: string, map: OwnMap): number | 
   if (found === undefined) return undefined;
   const refuse = (state: string): Failure =>
     new Failure(`Pin "${path}": ${state}: remove it with rm ${path}, or use another map name`);
-  if (typeof found === "number") throw refuse(`can not be opened (${errnoName(-found)})`);
+  if (typeof found === "number") throw refuse(`cannot be opened (${errnoName(-found)})`);
   try {
     if (found.kind !== "map") throw refuse(`is a ${found.kind}, not the map ${map}`);
     const info = readMapInfo(libraries, found.fd);
