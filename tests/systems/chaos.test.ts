@@ -154,9 +154,11 @@ describeWith(
         ]);
       }
       // Of connections that got by meanwhile it is told for a minute.
-      let reasons: readonly string[] = [];
-      const isReady = async () => (reasons = await reasonsOf(gate)).length === 0;
-      await waitFor("readiness in the end", isReady, 90_000).catch(() => expect(reasons).toEqual([]));
+      const becomesReady = async () => {
+        expect(await reasonsOf(gate)).toEqual([]);
+        return true;
+      };
+      await waitFor("readiness in the end", becomesReady, 90_000);
       for (const friend of friends) expect((await friend.stop()).failures).toBe(0);
       console.log(`${mode}, seed ${seed}: ${done.length} steps, ${JSON.stringify(outcomes)}`);
       expect(outcomes.keptOut).toBeGreaterThan(10);
