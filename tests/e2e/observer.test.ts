@@ -135,9 +135,9 @@ describeWith("namespaces", "executable", { program: "nft" })("the observer", () 
     await gate.child.said(/The block map was frozen by another tool: replaced/, 20_000);
     await waitFor("readiness", async () => (await readiness(gate)).status === 200);
     await visit(bed, network.gateIpv4, 5000, network.clientIpv4(3), friendly, 1500);
-    const before = (await gate.status()).kernel.unseen;
-    expect(before).toMatchObject({ connections: 0, unobserved: null });
-    expect(before?.observed).toBeGreaterThanOrEqual(1);
+    const observed = async () => ((await gate.status()).kernel.unseen?.observed ?? 0) >= 1;
+    await waitFor("the friend to be observed", observed);
+    expect((await gate.status()).kernel.unseen).toMatchObject({ connections: 0, unobserved: null });
     await visit(bed, network.gateIpv4, 8080, network.clientIpv4(4));
     expect((await unseen(gate, 1)).kernel.unseen?.last?.source).toBe(network.clientIpv4(4));
   });
