@@ -134,9 +134,12 @@ describeWith("namespaces", "executable", { program: "nft" })("the observer", () 
     bpftool(["map", "freeze", "pinned", map.path]);
     await gate.child.said(/The block map was frozen by another tool: replaced/, 20_000);
     await waitFor("readiness", async () => (await readiness(gate)).status === 200);
-    await visit(bed, network.gateIpv4, 5000, network.clientIpv4(3), friendly, 1500);
-    const observed = async () => ((await gate.status()).kernel.unseen?.observed ?? 0) >= 1;
-    await waitFor("the friend to be observed", observed);
+    // What was established before the observer was there again is not followed.
+    const isObserved = async () => {
+      await visit(bed, network.gateIpv4, 5000, network.clientIpv4(3), friendly, 1500);
+      return ((await gate.status()).kernel.unseen?.observed ?? 0) >= 1;
+    };
+    await waitFor("a friend to be observed", isObserved, 20_000);
     expect((await gate.status()).kernel.unseen).toMatchObject({ connections: 0, unobserved: null });
     await visit(bed, network.gateIpv4, 8080, network.clientIpv4(4));
     expect((await unseen(gate, 1)).kernel.unseen?.last?.source).toBe(network.clientIpv4(4));
