@@ -27,6 +27,8 @@ for directory in /run/ttgate /run/netns /etc/ttgate; do
 	fi
 	mount -t tmpfs -o mode=755 tmpfs "$directory"
 done
+# Not over the host's: a test that takes its own off would have the host's before it.
+while mountpoint -q "$bpffs"; do umount --lazy "$bpffs"; done
 # The mode that systemd gives it, whatever it has on this host.
 mount -t bpf -o mode=700 bpf "$bpffs"
 ip link set lo up
