@@ -78,7 +78,9 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({ name: "second observer", everyMs: tickMs, run: (now) => observer.tick(now) });
   if (kernelJudge !== undefined) {
     const stalled = stalledIn(parts);
-    ticker.add({ name: "undecided in the kernel", everyMs: tickMs, run: (now) => stalled?.tick(now) });
+    if (stalled !== undefined) {
+      ticker.add({ name: "undecided in the kernel", everyMs: tickMs, run: (now) => stalled.tick(now) });
+    }
     ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => kernelJudge.fetch() });
     ticker.add({ name: "kernel judge", everyMs: tickMs, run: () => kernelJudge.tick() });
   }

@@ -3,6 +3,7 @@
 // they got so far proves that the kernel program did not see them, or did not drop them.
 import { isLoopback } from "../core/address.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
+import type { FencePlace } from "../core/bans/fence.ts";
 import type { Client } from "../core/client.ts";
 import { whyUnseen } from "./second_observer.ts";
 import type { UnseenConnections } from "./unseen.ts";
@@ -17,7 +18,7 @@ export interface RefusedParts {
   readonly enforcement: Enforcement;
   readonly ways: Ways;
   readonly unseen: UnseenConnections;
-  readonly places: Parameters<typeof whyUnseen>[0];
+  readonly places: () => readonly FencePlace[];
   readonly port: number;
   readonly nowMs: () => number;
 }
@@ -49,7 +50,7 @@ export class RefusedThoughFenced {
       return;
     }
     const interfaceName = ways.interfaceOf(source);
-    const why = whyUnseen(places, interfaceName);
+    const why = whyUnseen(places(), interfaceName);
     unseen.add({ source: source.text, sourcePort: client.port, port, interfaceName, why }, now);
   }
 }

@@ -93,15 +93,15 @@ export class SecondObserver implements Disposable {
   #tell(found: UnseenConnection, nowMs: number): void {
     const { source, sourcePort, port, interfaceIndex, isMptcp } = found;
     const interfaceName = interfaceIndex === 0 ? undefined : this.#nameOf(interfaceIndex);
-    const why = isMptcp ? mptcp : whyUnseen(this.#parts.places, interfaceName);
+    const why = isMptcp ? mptcp : whyUnseen(this.#parts.places(), interfaceName);
     this.#parts.unseen.add({ source: source.text, sourcePort, port, interfaceName, why }, nowMs);
   }
 }
 
 /** Why the kernel program did not see what came by an interface, and what to do; a clause. */
-export function whyUnseen(places: () => readonly FencePlace[], interfaceName: string | undefined): string {
+export function whyUnseen(places: readonly FencePlace[], interfaceName: string | undefined): string {
   if (interfaceName === undefined) return "it is not known by which way it came; ttgate doctor lists redirects";
-  const place = places().find(({ name }) => name === interfaceName);
+  const place = places.find(({ name }) => name === interfaceName);
   if (place === undefined) return `this interface is not guarded: add --interface ${interfaceName}`;
   if (place.attach === "none") return `this interface is not guarded: ${place.reason ?? "nothing is attached"}`;
   return changedBehind;

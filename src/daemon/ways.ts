@@ -2,12 +2,12 @@
 // Whether the fence has proof for the way that a source comes: the interface is guarded, and the program on it
 // answers its test frames as it should. Which interface that is, is taken from the route back to the source,
 // where not all of them are guarded.
-import { readFileSync } from "node:fs";
 import type { Prefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { FencePlace, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import { messageOf } from "../failure.ts";
+import { interfaceNames } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
 import type { Native } from "../runtime/types.ts";
 
@@ -95,7 +95,7 @@ export class Ways implements Disposable {
   #isGuardedAll(places: readonly FencePlace[]): boolean {
     const nowMs = this.#parts.nowMs();
     if (nowMs - this.#readMs >= interfacesMs) {
-      this.#interfaces = interfacesButLoopback();
+      this.#interfaces = interfaceNames();
       this.#readMs = nowMs;
     }
     return this.#interfaces.length > 0 && this.#interfaces.every((name) => isGuarded(places, name));
@@ -116,13 +116,4 @@ function notGuarded(name: string, reason: string | undefined): string {
 
 function isGuarded(places: readonly FencePlace[], interfaceName: string): boolean {
   return places.some(({ name, attach }) => name === interfaceName && attach !== "none");
-}
-
-/** /proc/net/dev, of this network namespace: two lines of heads, then "NAME: ..." for each; also those without an address. */
-function interfacesButLoopback(): readonly string[] {
-  const lines = readFileSync("/proc/net/dev", "utf8").split("\n").slice(2);
-  return lines.flatMap((line) => {
-    const name = line.slice(0, line.indexOf(":")).trim();
-    return name === "" || name === "lo" ? [] : [name];
-  });
 }

@@ -21,6 +21,16 @@ export function hostAddresses(): HostAddress[] {
   );
 }
 
+/** All but loopback, also those without an address. /proc/net/dev: two lines of heads, then "NAME: ..." for each. */
+export function interfaceNames(): string[] {
+  return procTable("/proc/net/dev")
+    .slice(2)
+    .flatMap(([field = ""]) => {
+      const name = field.split(":", 1)[0] ?? "";
+      return name === "" || name === "lo" ? [] : [name];
+    });
+}
+
 /** No device is behind it, as far as this process sees: veth, bridge, tunnel, loopback. */
 export function isVirtual(interfaceName: string): boolean {
   return !existsSync(`/sys/class/net/${interfaceName}/device`);

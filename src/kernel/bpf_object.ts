@@ -173,3 +173,15 @@ function logTail(log: NativeBuffer): string {
   const lines = text.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("processed "));
   return lines.slice(-logTailLines).join("; ");
 }
+
+/** @throws Error where object and ttgate are not of the same build. */
+export function requireSizes(object: BpfObject, sizes: Readonly<Record<string, number>>): void {
+  for (const [struct, expected] of Object.entries(sizes)) {
+    const found = object.structBytes(struct);
+    if (found !== expected) {
+      throw new Error(
+        `The BPF object's struct ${struct} has ${found} bytes, this ttgate writes ${expected}: build both again with make bpf`,
+      );
+    }
+  }
+}

@@ -7,7 +7,8 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
-import { compareBuiltIn, compareGrown, emptyTally, inlineProfiles, streamsOfGrown } from "./agreement_run.ts";
+import { inlineProfiles } from "../vectors/inline_profiles.ts";
+import { compareBuiltIn, compareGrown, emptyTally, streamsOfGrown } from "./agreement_run.ts";
 import { openEngine } from "./inline.ts";
 
 const { values } = parseArgs({

@@ -12,35 +12,6 @@ import { grownProfile } from "./grown_profile.ts";
 import type { Engine } from "./inline.ts";
 import { createStreams } from "./streams.ts";
 
-/** Those that a table can hold. */
-export const inlineProfiles = [
-  "tapetrack",
-  "opaque",
-  "ssh",
-  "tls",
-  "http",
-  "grpc",
-  "rdp",
-  "mqtt",
-  "amqp",
-  "kafka",
-  "redis",
-  "mongodb",
-  "ldap",
-  "dns",
-  "sip",
-  "socks",
-  "openvpn",
-  "minecraft",
-  "modbus",
-  "smtp",
-  "imap",
-  "pop3",
-  "ftp",
-  "mysql",
-  "vnc",
-];
-
 /** Grows a profile for so many. */
 export const streamsOfGrown = 400;
 

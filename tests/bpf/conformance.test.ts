@@ -8,7 +8,7 @@ import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import { describeWith } from "../harness/needs.ts";
 import { loadFirstMessages } from "../vectors/conformance.ts";
-import { inlineProfiles } from "./agreement_run.ts";
+import { inlineProfiles } from "../vectors/inline_profiles.ts";
 import { type Engine, openEngine, readings, verdictOpen, verdictPass } from "./inline.ts";
 
 const libraries = await openLibraries(native);

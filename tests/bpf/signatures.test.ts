@@ -10,9 +10,10 @@ import { openLibraries } from "../../src/kernel/libraries.ts";
 import { native } from "../../src/runtime/bun_ffi.ts";
 import { describeWith } from "../harness/needs.ts";
 import { loadFirstMessages } from "../vectors/conformance.ts";
+import { inlineProfiles } from "../vectors/inline_profiles.ts";
 import { bytesOf, loadVectors } from "../vectors/vectors.ts";
 import { type Agreement, agreementOf } from "./agreement.ts";
-import { compareBuiltIn, compareGrown, emptyTally, inlineProfiles, streamsOfGrown } from "./agreement_run.ts";
+import { compareBuiltIn, compareGrown, emptyTally, streamsOfGrown } from "./agreement_run.ts";
 import { type Engine, kindOf, openEngine, ownerOf, readings, verdictForeign } from "./inline.ts";
 
 const libraries = await openLibraries(native);

@@ -126,7 +126,14 @@ export class Enforcement {
     // What a later request replaced or evicted must not reach the kernel, where nobody would end it.
     const allNew = this.bans.size === sizeBefore + made.length;
     const kept = allNew ? made : made.filter(({ ban }) => this.bans.get(ban.prefix) === ban);
-    const outcomes = this.#fence === undefined ? undefined : this.#enforceMany(kept, this.#fence, nowMs);
+    const outcomes =
+      this.#fence === undefined
+        ? undefined
+        : this.#enforceMany(
+            kept.map(({ ban }) => ban),
+            this.#fence,
+            nowMs,
+          );
     const enforced: FenceOutcome = { kind: "enforced" };
     for (const { ban, claim } of kept) {
       const fence = outcomes && (outcomes.get(ban) ?? enforced);
@@ -163,12 +170,12 @@ export class Enforcement {
 
   /** Takes up what an earlier run had saved. Nobody is told: it is not news. */
   restore(saved: readonly { readonly prefix: Prefix; readonly claims: readonly Claim[] }[], nowMs: number): void {
-    const kept: { readonly ban: Ban }[] = [];
+    const kept: Ban[] = [];
     for (const { prefix, claims } of saved) {
       if (this.neverBan.conflict(prefix) !== undefined) continue;
       const bans = claims.flatMap((claim) => this.#claim(prefix, claim, nowMs) ?? []);
       const ban = bans.at(-1);
-      if (ban !== undefined) kept.push({ ban });
+      if (ban !== undefined) kept.push(ban);
     }
     this.#pending = [];
     if (this.#fence !== undefined) this.#enforceMany(kept, this.#fence, nowMs);
@@ -254,11 +261,7 @@ export class Enforcement {
     if (fence === undefined) return;
     const all = this.bans.all();
     for (let slice = [...all.take(refilledAtOnce)]; slice.length > 0; slice = [...all.take(refilledAtOnce)]) {
-      this.#enforceMany(
-        slice.map((ban) => ({ ban })),
-        fence,
-        nowMs(),
-      );
+      this.#enforceMany(slice, fence, nowMs());
       yield;
     }
   }
@@ -329,8 +332,8 @@ export class Enforcement {
   }
 
   /** @returns what the fence did with those that it did not take at once. */
-  #enforceMany(kept: readonly { readonly ban: Ban }[], fence: Fence, nowMs: number): Map<Ban, FenceOutcome> {
-    const single = kept.map(({ ban }) => ban).filter((ban) => !this.#standsInFold(ban));
+  #enforceMany(bans: readonly Ban[], fence: Fence, nowMs: number): Map<Ban, FenceOutcome> {
+    const single = bans.filter((ban) => !this.#standsInFold(ban));
     const outcomes = fence.putMany(single.map(entryOf));
     const refused: { readonly ban: Ban; readonly outcome: FenceOutcome }[] = [];
     for (let index = 0; index < single.length; index++) {

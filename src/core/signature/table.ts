@@ -9,8 +9,8 @@ import { expertNames, laneNames } from "../ciphertext/score_table.ts";
 import { isDecidedByBets, type Profile } from "../profile/profile.ts";
 import { unknownProtocol } from "../profile/sniffer.ts";
 import { type Bounds, boundsOf } from "./bounds.ts";
-import { sizeOf } from "./class.ts";
-import { firstByteLists, pivotOf } from "./program.ts";
+import { type Pivot, pivotsOf } from "./pivots.ts";
+import { firstByteLists } from "./program.ts";
 import type { Alternative, Problem, Term, Test } from "./term.ts";
 
 export const tableMagic = 0x73746774; // "tgts"
@@ -156,12 +156,8 @@ interface Parts {
   /** A set's cells as text, and its index. */
   readonly sets: ReadonlyMap<string, number>;
   readonly stepCount: number;
-  readonly stepsAt: number;
-  readonly setsAt: number;
-  readonly dispatchAt: number;
-  readonly listsAt: number;
-  readonly reasonsAt: number;
-  readonly lanesAt: number;
+  /** Offsets. */
+  readonly places: Readonly<Record<"stepsAt" | "setsAt" | "dispatchAt" | "listsAt" | "reasonsAt" | "lanesAt", number>>;
   readonly bytes: number;
 }
 
@@ -190,64 +186,8 @@ function partsOf(entries: readonly Entry[], protocols: readonly string[]): Parts
   const reasonsAt = Math.ceil((listsAt + listed * 2) / 4) * 4;
   const lanesAt = reasonsAt + protocols.length * 4;
   const bytes = lanesAt + laneNames.length * 2;
-  return {
-    bounds,
-    steps,
-    pivots,
-    lists,
-    sets,
-    stepCount,
-    stepsAt,
-    setsAt,
-    dispatchAt,
-    listsAt,
-    reasonsAt,
-    lanesAt,
-    bytes,
-  };
-}
-
-/** A place, and the index of the set of what may stand there. */
-interface Pivot {
-  readonly at: number;
-  readonly set: number;
-}
-
-/**
- * Of each entry two places that rule it out for most packets: the matcher's, and another one. Of that, a set
- * is the better the smaller it is, and the fewer other entries have the same at this place: what is like
- * them is what comes here. A verdict takes the program two thirds of the time with the second one.
- */
-function pivotsOf(alternatives: readonly Alternative[], setIndex: (set: Uint8Array) => number): Pivot[][] {
-  const places = alternatives.map((alternative) => {
-    const late = lateNumberPlaces(alternative);
-    return [...boundsOf(alternative).places]
-      .filter(([at, set]) => at > 0 && !late.has(at) && sizeOf(set) < 256)
-      .map(([at, set]) => ({ at, set: setIndex(set), size: sizeOf(set) }));
-  });
-  const keyOf = ({ at, set }: Pivot) => at * nothing + set;
-  const sharers = new Map<number, number>();
-  for (const place of places.flat()) sharers.set(keyOf(place), (sharers.get(keyOf(place)) ?? 0) + 1);
-  const passing = (place: Pivot & { readonly size: number }) =>
-    place.size / 256 + (sharers.get(keyOf(place)) ?? 0) / alternatives.length;
-  return alternatives.map((alternative, index) => {
-    const first = pivotOf(boundsOf(alternative).places);
-    const others = (places[index] ?? []).filter(({ at }) => at !== first?.at);
-    const second = others.toSorted((a, b) => passing(a) - passing(b) || a.at - b.at).slice(0, 1);
-    return first === undefined ? second : [{ at: first.at, set: setIndex(first.set) }, ...second];
-  });
-}
-
-/**
- * A number fails when all its bytes are there, also where the first of them rules it out: the matcher says
- * open until then, so that the program must too.
- */
-function lateNumberPlaces(alternative: Alternative): ReadonlySet<number> {
-  return new Set(
-    alternative.flatMap(({ test, at }) =>
-      test.kind === "number" ? Array.from({ length: test.size - 1 }, (_, index) => at + index) : [],
-    ),
-  );
+  const places = { stepsAt, setsAt, dispatchAt, listsAt, reasonsAt, lanesAt };
+  return { bounds, steps, pivots, lists, sets, stepCount, places, bytes };
 }
 
 function encode(
@@ -255,23 +195,11 @@ function encode(
   protocols: readonly string[],
   hasExpected: boolean,
   hasBets: boolean,
-  {
-    bounds,
-    steps,
-    pivots,
-    lists,
-    sets,
-    stepCount,
-    stepsAt,
-    setsAt,
-    dispatchAt,
-    listsAt,
-    reasonsAt,
-    lanesAt,
-    bytes,
-  }: Parts,
+  parts: Parts,
 ): Uint8Array {
-  const view = new DataView(new ArrayBuffer(bytes));
+  const { bounds, steps, pivots, lists, sets, places } = parts;
+  const { stepsAt, setsAt, dispatchAt, listsAt, reasonsAt, lanesAt } = places;
+  const view = new DataView(new ArrayBuffer(parts.bytes));
   const words = [
     tableMagic,
     tableVersion,
@@ -279,7 +207,7 @@ function encode(
     most(bounds.map(({ horizonBytes }) => horizonBytes)),
     entries.length,
     alternativesAt,
-    stepCount,
+    parts.stepCount,
     stepsAt,
     sets.size,
     setsAt,

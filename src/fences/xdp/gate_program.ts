@@ -2,7 +2,7 @@
 // Our programs, loaded over a given set of maps, with the best way to read packets that the kernel and
 // our capabilities allow; checks that the object's structs are as big as this side writes them.
 import { Failure } from "../../failure.ts";
-import { type BpfObject, loadObject, type ObjectPlan } from "../../kernel/bpf_object.ts";
+import { type BpfObject, loadObject, type ObjectPlan, requireSizes } from "../../kernel/bpf_object.ts";
 import { KernelError } from "../../kernel/errno.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
 import type { LinkHeader } from "../../kernel/link_header.ts";
@@ -143,16 +143,5 @@ function explained({ libc }: Libraries, kind: ObjectKind, load: () => BpfObject)
       exitCode: 3,
       cause: error,
     });
-  }
-}
-
-function requireSizes(object: BpfObject, sizes: Readonly<Record<string, number>>): void {
-  for (const [struct, expected] of Object.entries(sizes)) {
-    const found = object.structBytes(struct);
-    if (found !== expected) {
-      throw new Error(
-        `The BPF object's struct ${struct} has ${found} bytes, this ttgate writes ${expected}: build both again with make bpf`,
-      );
-    }
   }
 }

@@ -11,6 +11,7 @@ import * as tables from "../../../src/core/signature/table.ts";
 import { type SignatureTable, tableLimits, tableOf, tablePrefixBytes } from "../../../src/core/signature/table.ts";
 import type { Sniff } from "../../../src/core/sniff.ts";
 import { createFriends } from "../../vectors/friends.ts";
+import { inlineProfiles } from "../../vectors/inline_profiles.ts";
 import { loadVectors } from "../../vectors/vectors.ts";
 import { runTable } from "./table_reader.ts";
 
@@ -19,34 +20,6 @@ function table(name: string): SignatureTable {
   if (result.kind === "refused") throw new Error(JSON.stringify(result.problems));
   return result.table;
 }
-
-const inlineProfiles = [
-  "tapetrack",
-  "opaque",
-  "ssh",
-  "tls",
-  "http",
-  "grpc",
-  "rdp",
-  "mqtt",
-  "amqp",
-  "kafka",
-  "redis",
-  "mongodb",
-  "ldap",
-  "dns",
-  "sip",
-  "socks",
-  "openvpn",
-  "minecraft",
-  "modbus",
-  "smtp",
-  "imap",
-  "pop3",
-  "ftp",
-  "mysql",
-  "vnc",
-];
 
 /** A recogniser that is possible puts off what is expected, and one that holds overrules it. */
 function fault(verdict: Sniff, isRefuted: boolean, expected: -1 | 0 | 1): string | undefined {

@@ -3,8 +3,8 @@
 // bytes which the judge never saw, whatever way they came. bpf/observer.bpf.c does it; this loads and attaches
 // it, and fetches what it found. Attached as long as this process lives.
 import type { Prefix } from "../../../core/address.ts";
-import { openMap, updateAny } from "../../../kernel/bpf_map.ts";
-import { type BpfObject, loadObject } from "../../../kernel/bpf_object.ts";
+import { type BpfMap, openMap, updateAny } from "../../../kernel/bpf_map.ts";
+import { type BpfObject, loadObject, requireSizes } from "../../../kernel/bpf_object.ts";
 import { closeFd } from "../../../kernel/bpffs.ts";
 import { check } from "../../../kernel/errno.ts";
 import { type Libraries, openLibraries } from "../../../kernel/libraries.ts";
@@ -41,15 +41,17 @@ export interface SocketWatchOptions {
 export class SocketWatch implements Disposable {
   readonly #libraries: Libraries;
   readonly #object: BpfObject;
+  readonly #counts: BpfMap;
   readonly #linkFd: number;
   readonly #unseen = nativeBytes(watchStructBytes.unseen);
   /** struct bpf_test_run_opts: a program that takes nothing is run once. */
   readonly #once = nativeBytes(80);
   #closed = false;
 
-  private constructor(libraries: Libraries, object: BpfObject, linkFd: number) {
+  private constructor(libraries: Libraries, object: BpfObject, counts: BpfMap, linkFd: number) {
     this.#libraries = libraries;
     this.#object = object;
+    this.#counts = counts;
     this.#linkFd = linkFd;
     new DataView(this.#once.buffer).setBigUint64(0, 80n, true);
   }
@@ -65,17 +67,15 @@ export class SocketWatch implements Disposable {
       constants: {},
     });
     try {
-      for (const [struct, bytes] of Object.entries(watchStructBytes)) {
-        if (object.structBytes(struct) === bytes) continue;
-        throw new Error(`The observer's struct ${struct} has another size: build it again with make bpf`);
-      }
+      requireSizes(object, watchStructBytes);
       const settings = nativeBytes(watchStructBytes.watch_settings);
       writeWatchSettings({ ...options, sinceMs: options.nowMs + settleMs }, settings);
       const map = openMap(libraries, object.mapFd("ttgate_watch"));
       check("Write the observer's settings", map.update(indexKey(0), settings, updateAny));
+      const counts = openMap(libraries, object.mapFd("ttgate_watch_counts"));
       const name = cString("inet_sock_set_state");
       const linkFd = libraries.bpf.bpf_raw_tracepoint_open(name, object.programFd("watch_state"));
-      return new SocketWatch(libraries, object, check("Attach the observer to inet_sock_set_state", linkFd));
+      return new SocketWatch(libraries, object, counts, check("Attach the observer to inet_sock_set_state", linkFd));
     } catch (error) {
       object[Symbol.dispose]();
       throw error;
@@ -104,9 +104,8 @@ export class SocketWatch implements Disposable {
 
   /** Connections since it is attached. */
   counts(): Readonly<Record<WatchCount, number>> {
-    const map = openMap(this.#libraries, this.#object.mapFd("ttgate_watch_counts"));
     const counted = watchCounts.map((name, index) => {
-      const value = map.lookup(indexKey(index));
+      const value = this.#counts.lookup(indexKey(index));
       return [name, value === undefined ? 0 : Number(new DataView(value.buffer).getBigUint64(0, true))];
     });
     return Object.fromEntries(counted) as Record<WatchCount, number>;
