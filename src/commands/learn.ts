@@ -7,7 +7,7 @@ import type { CommandLine } from "../cli/command_line.ts";
 import { configFlags } from "../cli/config_flags.ts";
 import type { Env } from "../cli/env.ts";
 import { loadConfig } from "../config/load.ts";
-import { options } from "../config/options.ts";
+import { formatServer, options } from "../config/options.ts";
 import { ciphers } from "../config/profile.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { formatDuration, parseDuration } from "../core/duration.ts";
@@ -170,7 +170,7 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
     },
   });
   const { host, port } = config.listen;
-  const upstream = config.upstream.map((to) => formatEndpoint({ address: to.host, port: to.port })).join(", ");
+  const upstream = config.upstream.map(formatServer).join(", ");
   const end = [
     ...(Number.isFinite(wanted) ? [`the server has accepted ${wanted} connections`] : []),
     ...(forMs === undefined ? [] : [`${formatDuration(forMs)} are over`]),

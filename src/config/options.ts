@@ -12,6 +12,9 @@ export interface HostPort {
   readonly port: number;
 }
 
+/** Where a server is: a TCP port, or a unix socket. */
+export type ServerAddress = HostPort | { readonly path: string };
+
 export type StatusAddress =
   | { readonly kind: "off" }
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
@@ -72,6 +75,21 @@ export function parseHostPort(given: string): HostPort | undefined {
   return { host, port };
 }
 
+function parseServer(given: string): ServerAddress | undefined {
+  return given.startsWith("unix:/") ? { path: given.slice("unix:".length) } : parseHostPort(given);
+}
+
+export function formatServer(server: ServerAddress): string {
+  return "path" in server ? `unix:${server.path}` : formatEndpoint({ address: server.host, port: server.port });
+}
+
+/** How often servers are looked at; undefined: never. */
+function parseCheck(given: string): "off" | number | undefined {
+  if (given === "off") return "off";
+  const everyMs = parseDuration(given);
+  return everyMs !== undefined && everyMs >= fewestCheckMs && everyMs <= mostCheckMs ? everyMs : undefined;
+}
+
 /** As a browser writes it into its Host header, without a port. */
 function parseHostName(given: string): string | undefined {
   const bare = /^\[(.*)\]$/.exec(given)?.[1] ?? given;
@@ -105,6 +123,9 @@ export function formatStatus(address: StatusAddress): string {
   }
 }
 
+const fewestCheckMs = 500;
+const mostCheckMs = 3_600_000;
+
 const duration = text("a duration such as 30s, 10m or 1h30m, at most 3650d", parseDuration);
 
 const name = (what: string) => z.string(`expected ${what}`).min(1, `expected ${what}`);
@@ -130,13 +151,51 @@ export const options = {
   },
   upstream: {
     short: "u",
-    value: "HOST:PORT",
+    value: "HOST:PORT|unix:PATH",
     repeats: true,
-    help: "the server behind the gate; the first one that answers is used (default 127.0.0.1:5001)",
+    help: "the server behind the gate; several by --balance (default 127.0.0.1:5001)",
     reloads: true,
-    schema: several(text("HOST:PORT, such as 127.0.0.1:5001 or [::1]:5001", parseHostPort), 1).default([
-      { host: "127.0.0.1", port: 5001 },
-    ]),
+    schema: several(
+      text("HOST:PORT or unix:/PATH, such as 127.0.0.1:5001, [::1]:5001 or unix:/run/server.sock", parseServer),
+      1,
+    ).default([{ host: "127.0.0.1", port: 5001 }]),
+  },
+  balance: {
+    value: "failover|round-robin",
+    help: "of several upstreams: the first one that is up, or one after the other (default failover)",
+    reloads: true,
+    schema: z.enum(["failover", "round-robin"], `expected "failover" or "round-robin"`).default("failover"),
+  },
+  check: {
+    value: "DURATION|off",
+    help: "connect to each upstream this often to see whether it is up (default 2s with several upstreams, else off)",
+    reloads: true,
+    schema: text("off or a duration from 500ms to 1h", parseCheck).optional(),
+  },
+  rise: {
+    value: "N",
+    help: "with --check: so many successes in a row, and an upstream is up again (default 2)",
+    reloads: true,
+    schema: whole(1, 100).default(2),
+  },
+  fall: {
+    value: "N",
+    help: "with --check: so many failures in a row, and an upstream is down (default 3)",
+    reloads: true,
+    schema: whole(1, 100).default(3),
+  },
+  "send-proxy": {
+    value: "off|v1|v2",
+    help: "tell the upstream each client's address by PROXY protocol (default off)",
+    reloads: true,
+    schema: z.enum(["off", "v1", "v2"], `expected "off", "v1" or "v2"`).default("off"),
+  },
+  "accept-proxy": {
+    value: "CIDR",
+    repeats: true,
+    help: "proxies in front of the gate: each must begin with a PROXY protocol header, and is never banned",
+    reloads: true,
+    schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
   },
   mode: {
     short: "m",

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens to a connection in the moment it is accepted: time-out table, limits, then a session.
+// What happens to a connection in the moment it is accepted: time-out table, limits, then a session. One of a
+// trusted proxy says first whose it is.
 
+import { contains, type Prefix } from "../core/address.ts";
 import { Client } from "../core/client.ts";
 import { type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import { Proxied, type ProxiedOwner } from "./proxied.ts";
 import type { Room } from "./room.ts";
 import { Session, type SessionContext } from "./session.ts";
 
@@ -11,12 +14,28 @@ export interface AcceptorContext extends SessionContext {
   readonly room: Room;
   /** 0: no limit. */
   readonly maxConnectionsPerSource: number;
+  /** Whose connections begin with a PROXY protocol header. */
+  readonly acceptProxy: readonly Prefix[];
   /** Called with each connection of a banned source that is refused. */
   readonly refused: ((client: Client) => void) | undefined;
+  /** A proxy sent something else than its header. */
+  headerMissing(proxy: string, reason: string): void;
 }
 
 export function acceptor(context: AcceptorContext): (socket: TcpSocket) => SocketEvents {
   const { counters, sessions } = context;
+  const owner: ProxiedOwner = {
+    sessions,
+    ipv6Bits: context.ipv6Bits,
+    identified: take,
+    headerMissing(proxy, reason) {
+      counters.withoutHeader++;
+      context.headerMissing(proxy, reason);
+    },
+    saidNothing() {
+      counters.undecided++;
+    },
+  };
   return (socket) => {
     const { address, port } = socket.remote;
     counters.accepted++;
@@ -26,25 +45,41 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
       return silentEvents;
     }
     const client = new Client(address, port, context.ipv6Bits);
+    const sinceMs = context.nowMs();
+    if (context.acceptProxy.length === 0 || !isProxy(client)) return take(socket, client, sinceMs);
+    if (hasRoom(context)) return new Proxied(owner, socket, client, sinceMs, context.firstPacketMs);
+    return turnAway(socket, false);
+  };
+
+  function isProxy(client: Client): boolean {
+    const single = client.single();
+    return context.acceptProxy.some((prefix) => contains(prefix, single));
+  }
+
+  /** It is known whose the connection is. */
+  function take(socket: TcpSocket, client: Client, sinceMs: number): SocketEvents {
     const isRefused = context.desk.refuses(client);
     if (isRefused) counters.refusedBanned++;
     if (isRefused && !context.dryRun) {
-      context.refused?.(client);
+      // Of a proxy's packets the kernel cannot know whose they are.
+      if (client.through === undefined) context.refused?.(client);
       context.reject(socket, client);
       return silentEvents;
     }
     const isGreedy = hasItsPlaces(context, client);
-    if (isGreedy || !hasRoom(context)) {
-      counters.refusedFull++;
-      if (!isGreedy) {
-        counters.refusedNoRoom++;
-        context.room.turnedAway(context.nowMs());
-      }
-      socket.reset();
-      return silentEvents;
+    if (isGreedy || !hasRoom(context)) return turnAway(socket, isGreedy);
+    return new Session(context, socket, client, isRefused, sinceMs);
+  }
+
+  function turnAway(socket: TcpSocket, isGreedy: boolean): SocketEvents {
+    counters.refusedFull++;
+    if (!isGreedy) {
+      counters.refusedNoRoom++;
+      context.room.turnedAway(context.nowMs());
     }
-    return new Session(context, socket, client, isRefused);
-  };
+    socket.reset();
+    return silentEvents;
+  }
 
   /** As many as one source may have (--max-per-source). */
   function hasItsPlaces({ maxConnectionsPerSource }: AcceptorContext, client: Client): boolean {

@@ -3,7 +3,7 @@
 // servers. Time is the test's own: deadlines come when it lets them.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { configSchema } from "../../src/config/options.ts";
+import { type Config, configSchema, type ServerAddress } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
 import type { Bans } from "../../src/core/bans/bans.ts";
 import { Events } from "../../src/core/bans/events.ts";
@@ -14,7 +14,8 @@ import { DaemonBans } from "../../src/daemon/bans.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import type { StrikeLimits } from "../../src/gate/observer.ts";
 import type { Sessions } from "../../src/gate/sessions.ts";
-import type { UpstreamAddress, UpstreamStatus, Upstreams } from "../../src/gate/upstreams.ts";
+import type { UpstreamStatus } from "../../src/gate/upstream.ts";
+import type { Upstreams } from "../../src/gate/upstreams.ts";
 import type { Recorder } from "../../src/recording/recorder.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
@@ -140,7 +141,9 @@ export class Server implements AsyncDisposable {
 }
 
 export interface BedOptions {
-  readonly upstreams: readonly UpstreamAddress[];
+  readonly upstreams: readonly ServerAddress[];
+  /** Over the defaults, with --check off. */
+  readonly config?: Partial<Config>;
   readonly maxConnections?: number;
   readonly maxPerSource?: number;
   readonly dryRun?: boolean;
@@ -165,6 +168,8 @@ export class Bed implements AsyncDisposable {
   readonly daemonBans: DaemonBans;
   readonly changes: UpstreamStatus[] = [];
   readonly log: string[] = [];
+  /** The gate's own lines; those about bans are in `log`. */
+  readonly gateLog: string[] = [];
   readonly #clients: Peer[] = [];
   #skewMs = 0;
 
@@ -185,7 +190,7 @@ export class Bed implements AsyncDisposable {
     const sniffer = options.sniffer ?? loadSniffer("tapetrack");
     this.gate = new Gate({
       config: {
-        ...configSchema.parse({}),
+        ...configSchema.parse({ check: "off" }),
         listen: { host: options.listenHost ?? host, port: 0 },
         upstream: [...options.upstreams],
         "dry-run": dryRun,
@@ -194,6 +199,7 @@ export class Bed implements AsyncDisposable {
         "max-per-source": options.maxPerSource ?? 0,
         judge: observer?.refused === undefined ? "none" : "upstream",
         strikes: observer?.refused ?? 5,
+        ...options.config,
       },
       sniffer: { ...sniffer, undecidedLimit: observer?.undecided },
       runtime: { ...runtime, connect: options.connect?.(runtime.connect) ?? runtime.connect },
@@ -206,7 +212,7 @@ export class Bed implements AsyncDisposable {
         },
       },
       recorder: observer?.recorder,
-      log: () => {},
+      log: (_level, message) => this.gateLog.push(message),
       nowMs,
       upstreamChanged: (status) => this.changes.push(status),
     });
