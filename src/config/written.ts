@@ -10,7 +10,7 @@ export function writtenConfig(config: Config): Readonly<Record<OptionName, unkno
     ...config,
     listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
     upstream: config.upstream.map(formatServer),
-    check: typeof config.check === "number" ? spellDuration(config.check) : config.check,
+    ...(typeof config.check === "number" ? { check: spellDuration(config.check) } : {}),
     "accept-proxy": config["accept-proxy"].map(({ text }) => text),
     allow: config.allow.map(({ text }) => text),
     status: formatStatus(config.status),
