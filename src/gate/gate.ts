@@ -99,6 +99,7 @@ export class Gate implements BanFollower {
     this.upstreams = new Upstreams({
       ...{ servers: serversOf(config), policy: policyOf(config), connect: runtime.connect, log },
       names: parts.names ?? new Names(log),
+      failed: () => this.#observer?.upstreamChanged(false),
       changed: (status) => this.#upstreamChanged(status),
     });
     // What comes through a proxy would be the proxy's packets: they are not dropped.

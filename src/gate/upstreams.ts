@@ -25,6 +25,8 @@ export interface UpstreamsOptions {
   readonly connect: Runtime["connect"];
   readonly names: Names;
   readonly log: Log;
+  /** An upstream did not take a connection, whatever that says of its state. */
+  failed(): void;
   /** An upstream comes or goes. */
   changed(status: UpstreamStatus): void;
 }
@@ -205,6 +207,7 @@ export class Upstreams {
   }
 
   #saw(upstream: Upstream, error: string | undefined): void {
+    if (error !== undefined) this.#options.failed();
     if (upstream.saw(error, this.#policy)) this.#options.changed(this.#statusOf(upstream));
   }
 

@@ -146,7 +146,15 @@ function named(options: Pick<UpstreamsOptions, "servers"> & Partial<UpstreamsOpt
     return addresses;
   });
   const policy = { balance: "failover", sendProxy: "off", rise: 1, fall: 1 } as const;
-  const upstreams = new Upstreams({ policy, connect: runtime.connect, names, log, changed() {}, ...options });
+  const upstreams = new Upstreams({
+    policy,
+    connect: runtime.connect,
+    names,
+    log,
+    failed() {},
+    changed() {},
+    ...options,
+  });
   return { lines, upstreams };
 }
 

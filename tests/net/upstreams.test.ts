@@ -42,7 +42,7 @@ afterEach(async () => {
 function alone(servers: readonly ServerAddress[], changed: (status: UpstreamStatus) => void = () => {}): Upstreams {
   const log = () => {};
   const policy = { balance: "failover", sendProxy: "off", rise: 1, fall: 1 } as const;
-  return new Upstreams({ servers, policy, connect: runtime.connect, names: new Names(log), log, changed });
+  return new Upstreams({ servers, policy, connect: runtime.connect, names: new Names(log), log, failed() {}, changed });
 }
 
 async function friend(): Promise<void> {
