@@ -52,6 +52,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   readonly #socket: TcpSocket;
   readonly #deadlineMs: number;
   readonly #isRefused: boolean;
+  isFriend = false;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
@@ -132,7 +133,8 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
       case "relay":
         if (!this.#isRefused) this.#countWould(decision);
         this.#state = "connecting";
-        void this.#connect(decision.would === undefined && !this.#isRefused);
+        this.isFriend = decision.would === undefined && !this.#isRefused;
+        void this.#connect();
         return;
       case "ban":
         counters.foreign++;
@@ -208,12 +210,12 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#socket.reset();
   }
 
-  async #connect(isExpected: boolean): Promise<void> {
+  async #connect(): Promise<void> {
     const { counters, upstreams } = this.#context;
     const greeting = this.#greeting;
     const relay = greeting?.relay ?? new Relay(this.#socket, this);
     // What a server makes of a client is not told by what it says before it knows the client.
-    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, isExpected) : undefined;
+    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, this.isFriend) : undefined;
     const events = tap?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
     const opened = await (greeting?.opening ?? upstreams.open(events, this.#context.nowMs()));
     if (opened === undefined) {

@@ -7,6 +7,8 @@ import { type Client, sourceOf } from "../core/client.ts";
 
 export interface LiveSession {
   readonly client: Client;
+  /** It speaks what is expected. */
+  readonly isFriend: boolean;
   /** The time for a first packet is over. */
   deadline(): void;
   /** Resets the connection, both legs. */
@@ -33,6 +35,12 @@ export class Sessions {
   ofSource(sourceText: string): number {
     const sessions = this.#bySource.get(sourceText);
     return sessions instanceof Set ? sessions.size : Number(sessions !== undefined);
+  }
+
+  /** Whether a source has a connection that speaks what is expected. */
+  hasFriend(sourceText: string): boolean {
+    for (const { isFriend } of listOf(this.#bySource.get(sourceText))) if (isFriend) return true;
+    return false;
   }
 
   add(session: LiveSession, deadlineMs: number): void {

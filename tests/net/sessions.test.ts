@@ -8,6 +8,7 @@ import { type LiveSession, Sessions } from "../../src/gate/sessions.ts";
 class Noted implements LiveSession {
   readonly client: Client;
   readonly told: string[] = [];
+  isFriend = false;
   readonly #sessions: Sessions;
 
   constructor(sessions: Sessions, address: string, deadlineMs = 10_000) {
