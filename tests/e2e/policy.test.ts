@@ -20,7 +20,17 @@ async function scene(...args: readonly string[]) {
   const server = stack.use(await serveTapeTrack({}));
   const port = await freePort();
   const state = stack.use(new TempDir());
-  const options = ["-l", `${host}:${port}`, "-u", `${host}:${server.port}`, "--state", state.path, "--never-ban", "none", ...args];
+  const options = [
+    "-l",
+    `${host}:${port}`,
+    "-u",
+    `${host}:${server.port}`,
+    "--state",
+    state.path,
+    "--never-ban",
+    "none",
+    ...args,
+  ];
   const start = async () => stack.use(await RunningGate.start(options));
   const offend = (from: string) => probe({ host, port, from, send: [hostile], waitMs: 2000 });
   return { port, start, offend, [Symbol.asyncDispose]: () => stack.disposeAsync() };
