@@ -103,7 +103,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const refusalOf = (ban: Ban) => ways.refusalOf(ban);
   const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
 
-  const bans = new DaemonBans({
+  const bans: DaemonBans = new DaemonBans({
     ...{ dryRun, fence, refusalOf, events, log, nowMs },
     terms: () => termsOf(config),
     spareFriends: () => config["spare-friends"],
