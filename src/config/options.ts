@@ -317,7 +317,7 @@ export const options = {
   },
   "max-connections": {
     value: "N",
-    help: "connections at a time; when full, the one undecided longest is closed (default: from the open-files limit)",
+    help: "connections at a time; when full, an undecided one of the source with most of them makes room (default: from the open-files limit)",
     reloads: true,
     schema: whole(1, 1_000_000).optional(),
   },

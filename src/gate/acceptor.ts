@@ -65,7 +65,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
 
   function hasRoom({ room }: AcceptorContext): boolean {
     if (sessions.size < room.limit) return true;
-    sessions.oldestUndecided()?.deadline();
+    sessions.toMakeRoom()?.deadline();
     // It may have said enough to be relayed: then nothing became free.
     return sessions.size < room.limit;
   }

@@ -126,8 +126,11 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   /** The only way out of sniffing. */
   #settle(decision: Verdict): void {
     if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.#socket);
-    if (decision.kind === "hold") return;
     const { counters, sessions, desk } = this.#context;
+    if (decision.kind === "hold") {
+      sessions.spoke(this);
+      return;
+    }
     sessions.decided(this, this.#deadlineMs);
     switch (decision.kind) {
       case "relay":

@@ -4,6 +4,7 @@
 import { contains, isIpv4, type Prefix } from "../core/address.ts";
 import { Expiry } from "../core/bans/expiry.ts";
 import { type Client, sourceOf } from "../core/client.ts";
+import { Undecided } from "./undecided.ts";
 
 export interface LiveSession {
   readonly client: Client;
@@ -18,7 +19,7 @@ export interface LiveSession {
 export class Sessions {
   /** Nearly every source has one connection: a set for each would outweigh the session. */
   readonly #bySource = new Map<string, LiveSession | Set<LiveSession>>();
-  readonly #undecided = new Set<LiveSession>();
+  readonly #undecided = new Undecided<LiveSession>();
   readonly #deadlines = new Expiry<LiveSession>();
   readonly #ipv6Bits: number;
   #size = 0;
@@ -50,13 +51,13 @@ export class Sessions {
     else if (others instanceof Set) others.add(session);
     else this.#bySource.set(sourceText, new Set([others, session]));
     this.#size++;
-    this.#undecided.add(session);
+    this.#undecided.add(sourceText, session);
     this.#deadlines.add(session, deadlineMs);
   }
 
   /** The session is judged: its deadline is off. */
   decided(session: LiveSession, deadlineMs: number): void {
-    this.#undecided.delete(session);
+    this.#undecided.remove(session.client.sourceText, session);
     this.#deadlines.remove(session, deadlineMs);
   }
 
@@ -73,9 +74,14 @@ export class Sessions {
     this.#size--;
   }
 
-  /** Who has been undecided for longest: makes room when the gate has its limit of connections. */
-  oldestUndecided(): LiveSession | undefined {
-    return this.#undecided.values().next().value;
+  /** It has sent something that decides nothing yet. */
+  spoke(session: LiveSession): void {
+    this.#undecided.spoke(session.client.sourceText, session);
+  }
+
+  /** Which of the undecided makes room when the gate has its limit of connections. */
+  toMakeRoom(): LiveSession | undefined {
+    return this.#undecided.victim();
   }
 
   expire(nowMs: number): void {

@@ -104,7 +104,7 @@ describe("deadlines", () => {
       new Noted(sessions, "192.0.2.2", 5000),
       new Noted(sessions, "192.0.2.3", 1000),
     ];
-    expect(sessions.oldestUndecided()).toBe(early);
+    expect(sessions.toMakeRoom()).toBe(early);
     sessions.decided(decided, 1000);
     sessions.expire(999);
     expect(early.told).toEqual([]);
@@ -112,7 +112,7 @@ describe("deadlines", () => {
     sessions.expire(4999);
     expect([early.told, late.told, decided.told]).toEqual([["deadline"], [], []]);
     sessions.decided(early, 1000);
-    expect(sessions.oldestUndecided()).toBe(late);
+    expect(sessions.toMakeRoom()).toBe(late);
     sessions.expire(60_000);
     expect([early.told, late.told, decided.told]).toEqual([["deadline"], ["deadline"], []]);
   });
