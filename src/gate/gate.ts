@@ -190,6 +190,7 @@ export class Gate implements BanFollower {
   /** Twice a second: deadlines, and what is known by now of the servers' answers. */
   tick(nowMs: number): void {
     this.sessions.expire(nowMs);
+    this.sessions.settle();
     this.room.tick(nowMs);
     this.#observer?.tick();
   }

@@ -118,6 +118,10 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     relay?.cut();
   }
 
+  settled(): void {
+    this.#relay?.keepAlive();
+  }
+
   #judge(ended: boolean): Verdict {
     const { sniffer, dryRun } = this.#context;
     return verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
@@ -239,6 +243,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     tap?.start(opened.socket, this.#held, this.#clientEnded);
     relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
     tap?.join(this.#socket);
+    this.#context.sessions.relayed(this);
     this.#held = none;
   }
 

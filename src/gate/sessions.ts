@@ -12,6 +12,8 @@ export interface LiveSession {
   readonly isFriend: boolean;
   /** The time for a first packet is over. */
   deadline(): void;
+  /** It has been relayed for a while. */
+  settled(): void;
   /** Resets the connection, both legs. */
   cut(): void;
 }
@@ -20,6 +22,9 @@ export class Sessions {
   /** Nearly every source has one connection: a set for each would outweigh the session. */
   readonly #bySource = new Map<string, LiveSession | Set<LiveSession>>();
   readonly #undecided = new Undecided<LiveSession>();
+  /** Relayed since the last look, and since the one before. */
+  #fresh = new Set<LiveSession>();
+  #settling = new Set<LiveSession>();
   readonly #deadlines = new Expiry<LiveSession>();
   readonly #ipv6Bits: number;
   #size = 0;
@@ -61,7 +66,14 @@ export class Sessions {
     this.#deadlines.remove(session, deadlineMs);
   }
 
+  /** It is relayed from now on. */
+  relayed(session: LiveSession): void {
+    this.#fresh.add(session);
+  }
+
   remove(session: LiveSession): void {
+    this.#fresh.delete(session);
+    this.#settling.delete(session);
     const { sourceText } = session.client;
     const sessions = this.#bySource.get(sourceText);
     if (sessions instanceof Set) {
@@ -82,6 +94,14 @@ export class Sessions {
   /** Which of the undecided makes room when the gate has its limit of connections. */
   toMakeRoom(): LiveSession | undefined {
     return this.#undecided.victim();
+  }
+
+  /** What only a connection that lives is worth: most are over before. Twice a second. */
+  settle(): void {
+    const settled = this.#settling;
+    this.#settling = this.#fresh;
+    this.#fresh = new Set();
+    for (const session of settled) session.settled();
   }
 
   expire(nowMs: number): void {

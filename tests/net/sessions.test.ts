@@ -21,6 +21,10 @@ class Noted implements LiveSession {
     this.told.push("deadline");
   }
 
+  settled(): void {
+    this.told.push("settled");
+  }
+
   cut(): void {
     this.told.push("cut");
     this.#sessions.remove(this);
@@ -116,4 +120,15 @@ describe("deadlines", () => {
     sessions.expire(60_000);
     expect([early.told, late.told, decided.told]).toEqual([["deadline"], ["deadline"], []]);
   });
+});
+
+test("what is relayed is settled at the second look from then, once, if it is there still", () => {
+  const sessions = new Sessions(64);
+  const [brief, lasting] = [new Noted(sessions, "192.0.2.1"), new Noted(sessions, "192.0.2.2")];
+  for (const session of [brief, lasting]) sessions.relayed(session);
+  sessions.settle();
+  sessions.remove(brief);
+  expect(lasting.told).toEqual([]);
+  for (let look = 0; look < 3; look++) sessions.settle();
+  expect([brief.told, lasting.told]).toEqual([[], ["settled"]]);
 });
