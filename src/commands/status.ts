@@ -35,12 +35,13 @@ function rendered(snapshot: Snapshot): string {
     ["connections", `${connections.accepted} accepted, ${connections.relayed} relayed, ${connections.active} open`],
     [
       "turned away",
-      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.upstreamFailed} without upstream`,
+      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.refusedRate} too fast, ${connections.upstreamFailed} without upstream`,
     ],
     ["bans", `${bans.active} now, ${bans.total} in all${protocols.length === 0 ? "" : `: ${protocols.join(", ")}`}`],
     ["kernel", kernelText(kernel)],
     ...proxies(snapshot),
     ...pressure(bans),
+    ...sparedFriends(bans),
     ...judged(kernel),
     ...unseen(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
@@ -55,6 +56,10 @@ function proxies({ proxyProtocol: { accept }, connections }: Snapshot): (readonl
   if (accept.length === 0) return [];
   const missing = connections.withoutHeader === 0 ? "" : `; ${connections.withoutHeader} connections without header`;
   return [["proxies", `${accept.join(", ")}: bans of their clients hold in user space${missing}`]];
+}
+
+function sparedFriends({ sparedFriends }: Snapshot["bans"]): (readonly [string, string])[] {
+  return sparedFriends === 0 ? [] : [["spared", `${sparedFriends} times for friendly connections`]];
 }
 
 /** What the kernel did on first bytes; most counts are left out while they are zero. */

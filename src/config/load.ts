@@ -5,6 +5,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
 import type { z } from "zod";
 import { isLoopback, isWildcard } from "../core/address.ts";
+import { conducts } from "../core/bans/strikes.ts";
+import { spellDuration } from "../core/duration.ts";
 import { Failure, messageOf } from "../failure.ts";
 import {
   type Config,
@@ -14,6 +16,7 @@ import {
   type OptionName,
   type ServerAddress,
 } from "./options.ts";
+import { loadSniffer } from "./profile.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
 
@@ -59,6 +62,9 @@ const proxyOnly = [
   "greeting-pause",
   "max-connections",
   "max-per-source",
+  "max-rate",
+  "excess-strikes",
+  "spare-friends",
   "prefilter",
   "judge",
   "strikes",
@@ -91,8 +97,31 @@ function requireSense(config: Config, given: RawOptions): void {
   if (config["accept-proxy"].length > 0 && config.prefilter) {
     fail(`Invalid --prefilter with --accept-proxy: ${packetsOnly}, leave --prefilter out`);
   }
+  if (config.prefilter && config["spare-friends"] > 0) {
+    fail("Invalid --spare-friends with --prefilter: the kernel bans at once, leave one of them out");
+  }
+  if (config["excess-strikes"] > 0 && config["max-per-source"] === 0 && config["max-rate"] === undefined) {
+    fail("Invalid --excess-strikes: there is no limit to run into, set one with --max-rate or --max-per-source");
+  }
+  requireProtocols(config);
   if (config.prefilter && !hasMap) {
     fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
+  }
+}
+
+/** @throws Failure when a protocol is named that nobody can be banned for. */
+function requireProtocols({ profile, "timeout-for": timeouts }: Config): void {
+  if (timeouts.length === 0) return;
+  const known = [...loadSniffer(profile).protocols, ...conducts];
+  for (const { protocol, timeoutMs } of timeouts) {
+    if (known.includes(protocol)) continue;
+    const given = `${protocol}=${spellDuration(timeoutMs)}`;
+    throw new Failure(
+      `Invalid --timeout-for "${given}": there is no protocol "${protocol}", use one of ${known.join(", ")}`,
+      {
+        exitCode: 2,
+      },
+    );
   }
 }
 

@@ -5,6 +5,7 @@
 import { contains, type Prefix } from "../core/address.ts";
 import { Client } from "../core/client.ts";
 import { type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import type { ConnectionRate } from "./connection_rate.ts";
 import { Proxied, type ProxiedOwner } from "./proxied.ts";
 import type { Room } from "./room.ts";
 import { Session, type SessionContext } from "./session.ts";
@@ -14,6 +15,9 @@ export interface AcceptorContext extends SessionContext {
   readonly room: Room;
   /** 0: no limit. */
   readonly maxConnectionsPerSource: number;
+  readonly rate: ConnectionRate;
+  /** Called when a source ran into a limit of its own. */
+  readonly exceeded: ((client: Client, port: number) => void) | undefined;
   /** Whose connections begin with a PROXY protocol header. */
   readonly acceptProxy: readonly Prefix[];
   /** Called with each connection of a banned source that is refused. */
@@ -48,7 +52,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
     const sinceMs = context.nowMs();
     if (context.acceptProxy.length === 0 || !isProxy(client)) return take(socket, client, sinceMs);
     if (hasRoom(context)) return new Proxied(owner, socket, client, sinceMs, context.firstPacketMs);
-    return turnAway(socket, false);
+    return turnAway(socket);
   };
 
   function isProxy(client: Client): boolean {
@@ -66,29 +70,36 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
       context.reject(socket, client);
       return silentEvents;
     }
-    const isGreedy = hasItsPlaces(context, client);
-    if (isGreedy || !hasRoom(context)) return turnAway(socket, isGreedy);
-    return new Session(context, socket, client, isRefused, sinceMs);
+    const limit = limitReached(context, client);
+    if (limit !== undefined) {
+      counters[limit]++;
+      if (context.isProven(socket)) context.exceeded?.(client, socket.local.port);
+      socket.reset();
+      return silentEvents;
+    }
+    return hasRoom(context) ? new Session(context, socket, client, isRefused, sinceMs) : turnAway(socket);
   }
 
-  function turnAway(socket: TcpSocket, isGreedy: boolean): SocketEvents {
+  function turnAway(socket: TcpSocket): SocketEvents {
     counters.refusedFull++;
-    if (!isGreedy) {
-      counters.refusedNoRoom++;
-      context.room.turnedAway(context.nowMs());
-    }
+    counters.refusedNoRoom++;
+    context.room.turnedAway(context.nowMs());
     socket.reset();
     return silentEvents;
   }
 
-  /** As many as one source may have (--max-per-source). */
-  function hasItsPlaces({ maxConnectionsPerSource }: AcceptorContext, client: Client): boolean {
-    return maxConnectionsPerSource > 0 && sessions.ofSource(client.sourceText) >= maxConnectionsPerSource;
+  /** Of the source: so many at a time (--max-per-source), or so fast (--max-rate). */
+  function limitReached(
+    { maxConnectionsPerSource, rate, nowMs }: AcceptorContext,
+    { sourceText }: Client,
+  ): "refusedFull" | "refusedRate" | undefined {
+    if (maxConnectionsPerSource > 0 && sessions.ofSource(sourceText) >= maxConnectionsPerSource) return "refusedFull";
+    return rate.admits(sourceText, nowMs()) ? undefined : "refusedRate";
   }
 
   function hasRoom({ room }: AcceptorContext): boolean {
     if (sessions.size < room.limit) return true;
-    sessions.oldestUndecided()?.deadline();
+    sessions.toMakeRoom()?.deadline();
     // It may have said enough to be relayed: then nothing became free.
     return sessions.size < room.limit;
   }

@@ -17,6 +17,7 @@ import type { Recorder } from "../recording/recorder.ts";
 import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
 import type { Desk } from "../sources/desk.ts";
 import { type AcceptorContext, acceptor } from "./acceptor.ts";
+import { ConnectionRate } from "./connection_rate.ts";
 import { openListener } from "./listener.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
 import { Rejection } from "./rejection.ts";
@@ -45,6 +46,8 @@ export type GateConfig = Pick<
   | "greeting-pause"
   | "max-connections"
   | "max-per-source"
+  | "max-rate"
+  | "excess-strikes"
   | "ipv6-prefix"
   | "judge"
   | "strikes"
@@ -84,6 +87,7 @@ export class Gate implements BanFollower {
   readonly #rejection: Rejection;
   readonly #observer: Observer | undefined;
   readonly #withoutHeader: Repeats<string>;
+  readonly #rate: ConnectionRate;
   #config: GateConfig;
   /** No interface has the listen address. */
   isWaiting = false;
@@ -102,6 +106,7 @@ export class Gate implements BanFollower {
       failed: () => this.#observer?.upstreamChanged(false),
       changed: (status) => this.#upstreamChanged(status),
     });
+    this.#rate = new ConnectionRate(config["max-rate"]);
     // What comes through a proxy would be the proxy's packets: they are not dropped.
     const isFenced = (client: Client) => client.through === undefined && desk.isFenced(client);
     this.#rejection = new Rejection(this.counters, log, isFenced);
@@ -131,6 +136,8 @@ export class Gate implements BanFollower {
       sessions: this.sessions,
       upstreams: this.upstreams,
       observer: own ?? parts.observer,
+      rate: this.#rate,
+      exceeded: (client: Client) => own?.exceeded(client),
       refused: (client: Client) => parts.refused?.(client),
       isProven: handshakes(runtime.native),
       headerMissing: (proxy, reason) => this.#withoutHeader.add(proxy, `${proxy}: ${reason}`, nowMs()),
@@ -190,6 +197,7 @@ export class Gate implements BanFollower {
     this.#config = config;
     this.room.resize(this.#parts.runtime.name, config["max-connections"]);
     Object.assign(this.#context, limitsOf(config), { sniffer });
+    this.#rate.change(config["max-rate"]);
     this.upstreams.replace(serversOf(config), policyOf(config));
     this.#observer?.limit(strikeLimits(config, sniffer));
   }
@@ -206,6 +214,7 @@ export class Gate implements BanFollower {
   /** Twice a second: deadlines, and what is known by now of the servers' answers. */
   tick(nowMs: number): void {
     this.sessions.expire(nowMs);
+    this.sessions.settle();
     this.room.tick(nowMs);
     this.upstreams.shortage.tick(nowMs);
     this.#withoutHeader.flush(nowMs);
@@ -279,7 +288,11 @@ function withoutHeader(what: string, repeated: number): string {
 }
 
 function strikeLimits(config: GateConfig, { undecidedLimit }: Sniffer): StrikeLimits {
-  return { refused: config.judge === "upstream" ? config.strikes : undefined, undecided: undecidedLimit };
+  return {
+    refused: config.judge === "upstream" ? config.strikes : undefined,
+    undecided: undecidedLimit,
+    excess: config["excess-strikes"] || undefined,
+  };
 }
 
 function unreachable(address: string, error: string | undefined, isInline: boolean): string {

@@ -21,6 +21,7 @@ export interface ProxiedOwner {
 export class Proxied implements SocketEvents, LiveSession {
   /** The proxy, which speaks for itself until its header is read. */
   readonly client: Client;
+  readonly isFriend = false;
   readonly #owner: ProxiedOwner;
   readonly #socket: TcpSocket;
   readonly #sinceMs: number;
@@ -86,6 +87,9 @@ export class Proxied implements SocketEvents, LiveSession {
     this.#finish();
     this.#socket.close();
   }
+
+  /** It is not relayed before it is a session. */
+  settled(): void {}
 
   close(): void {
     if (this.#isOver) return;

@@ -57,6 +57,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   readonly #socket: TcpSocket;
   readonly #deadlineMs: number;
   readonly #isRefused: boolean;
+  isFriend = false;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
@@ -125,6 +126,10 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     relay?.cut();
   }
 
+  settled(): void {
+    this.#relay?.keepAlive();
+  }
+
   #judge(ended: boolean): Verdict {
     const { sniffer, dryRun } = this.#context;
     return verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
@@ -133,14 +138,18 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   /** The only way out of sniffing. */
   #settle(decision: Verdict): void {
     if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.#socket);
-    if (decision.kind === "hold") return;
     const { counters, sessions, desk } = this.#context;
+    if (decision.kind === "hold") {
+      sessions.spoke(this);
+      return;
+    }
     sessions.decided(this, this.#deadlineMs);
     switch (decision.kind) {
       case "relay":
         if (!this.#isRefused) this.#countWould(decision);
         this.#state = "connecting";
-        void this.#connect(decision.would === undefined && !this.#isRefused);
+        this.isFriend = decision.would === undefined && !this.#isRefused;
+        void this.#connect();
         return;
       case "ban":
         counters.foreign++;
@@ -219,12 +228,12 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#socket.reset();
   }
 
-  async #connect(isExpected: boolean): Promise<void> {
+  async #connect(): Promise<void> {
     const { counters, upstreams } = this.#context;
     const greeting = this.#greeting;
     const relay = greeting?.relay ?? new Relay(this.#socket, this);
     // What a server makes of a client is not told by what it says before it knows the client.
-    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, isExpected) : undefined;
+    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, this.isFriend) : undefined;
     const events = tap?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
     const opened = await (greeting?.opening ?? upstreams.open(events, this.#context.nowMs()));
     if (opened === undefined) {
@@ -246,6 +255,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     const held = greeting === undefined ? this.#introduced() : this.#held;
     relay.start(this.#socket, opened.socket, held, this.#clientEnded);
     tap?.join(this.#socket);
+    this.#context.sessions.relayed(this);
     this.#held = none;
   }
 
