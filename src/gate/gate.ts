@@ -248,10 +248,10 @@ export class Gate implements BanFollower {
 
   #upstreamChanged(status: UpstreamStatus): void {
     const { log } = this.#parts;
-    const { address, reachable, error } = status;
+    const { address, reachable } = status;
     const isInline = this.#config.mode === "inline";
     if (reachable === true) log("info", `${isInline ? "Server" : "Upstream"} ${address} is reachable`);
-    else log("warn", unreachable(address, error, isInline));
+    else log("warn", unreachable(status, isInline, this.upstreams.status().length > 1));
     this.#observer?.upstreamChanged(reachable === true);
     this.#parts.upstreamChanged?.(status);
   }
@@ -295,8 +295,9 @@ function strikeLimits(config: GateConfig, { undecidedLimit }: Sniffer): StrikeLi
   };
 }
 
-function unreachable(address: string, error: string | undefined, isInline: boolean): string {
-  if (!isInline) return `Upstream ${address} is not reachable: ${error}; clients get another, or are reset until it is`;
+function unreachable({ address, error }: UpstreamStatus, isInline: boolean, hasOthers: boolean): string {
+  const others = hasOthers ? "clients go to another" : "clients are reset";
+  if (!isInline) return `Upstream ${address} is not reachable: ${error}; ${others} until it is`;
   const remedy = "start it, or say with --listen where it listens; in another network namespace it needs --mode proxy";
   return `Nothing answers on ${address} in this network namespace: ${error}; ${remedy}`;
 }

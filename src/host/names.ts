@@ -38,14 +38,14 @@ export class Names {
 
   /** Looks it up. @returns where it leads; where it led before when that cannot be told. */
   async ask(name: string): Promise<readonly string[]> {
-    const before = this.#known.get(name);
     try {
       const addresses = await this.#resolve(name);
       if (addresses.length === 0) throw new Error("it has no address");
-      if (before?.failure !== undefined) this.#log("info", `Upstream "${name}" resolves again`);
+      if (this.failureOf(name) !== undefined) this.#log("info", `Upstream "${name}" resolves again`);
       this.#known.set(name, { addresses, failure: undefined });
       return addresses;
     } catch (error) {
+      const before = this.#known.get(name);
       const addresses = before?.addresses ?? [];
       const failure = codeOf(error) ?? messageOf(error);
       this.#known.set(name, { addresses, failure });
