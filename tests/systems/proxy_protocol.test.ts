@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The PROXY protocol with the proxies that people run: HAProxy before and behind the gate, nginx behind it.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
-import { BlockMap, RunningGate } from "../harness/gate.ts";
+import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -156,6 +158,40 @@ describeWith("namespaces", "executable", { program: "haproxy" })("HAProxy in fro
     await gate.child.said(new RegExp(`Closed a connection of the proxy ${proxy}: no PROXY protocol header; let it`));
     const { connections, bans } = await gate.status();
     expect([connections.withoutHeader, bans.active]).toEqual([1, 0]);
+  });
+});
+
+describeWith(
+  "executable",
+  { program: "haproxy" },
+  { program: "nginx" },
+)("docs/addresses.md", () => {
+  const text = readFileSync(join(import.meta.dirname, "../../docs/addresses.md"), "utf8");
+  const blocks = (language: string) =>
+    [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms"))].map(([, block = ""]) => block);
+
+  test("its commands are understood", async () => {
+    const commands = [...text.matchAll(/^ {4}ttgate run (.*)$/gm)].map(([, args = ""]) => args.split(" "));
+    expect(commands.length).toBeGreaterThan(6);
+    for (const args of commands) {
+      const checked = await run(ttgate(["config", "check", "-c", "/dev/null", ...args]));
+      expect([args, checked.code, checked.stderr]).toEqual([args, 0, ""]);
+    }
+  });
+
+  test("its configurations are what HAProxy and nginx take", async () => {
+    using directory = new TempDir();
+    const [haproxies, nginxes] = [blocks("haproxy"), blocks("nginx")];
+    expect([haproxies.length, nginxes.length]).toEqual([2, 1]);
+    for (const block of haproxies) {
+      const checked = await run(["haproxy", "-c", "-f", directory.write("haproxy.cfg", block)]);
+      expect([block, checked.code, checked.stderr]).toEqual([block, 0, ""]);
+    }
+    for (const block of nginxes) {
+      const file = directory.write("nginx.conf", `pid ${directory.file("pid")}; error_log stderr;\n${block}`);
+      const checked = await run(["nginx", "-t", "-e", "stderr", "-c", file]);
+      expect([block, checked.code]).toEqual([block, 0]);
+    }
   });
 });
 
