@@ -8,14 +8,8 @@ import { isLoopback, isWildcard } from "../core/address.ts";
 import { conducts } from "../core/bans/strikes.ts";
 import { spellDuration } from "../core/duration.ts";
 import { Failure, messageOf } from "../failure.ts";
-import {
-  type Config,
-  configSchema,
-  formatServer,
-  type HostPort,
-  type OptionName,
-  type ServerAddress,
-} from "./options.ts";
+import { formatServer, type HostPort, type ServerAddress } from "./endpoints.ts";
+import { type Config, configSchema, type OptionName } from "./options.ts";
 import { loadSniffer } from "./profile.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";

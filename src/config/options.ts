@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every option once: flag, config key, default, check and help text. The command line, the config file,
 // its JSON Schema and `--help` are all made from this table.
-import { isIP } from "node:net";
 import { z } from "zod";
-import { formatEndpoint, parsePrefix } from "../core/address.ts";
+import { parsePrefix } from "../core/address.ts";
 import { fewestStrikes } from "../core/bans/strikes.ts";
 import { parseDuration } from "../core/duration.ts";
-
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** Where a server is: a TCP port, or a unix socket. */
-export type ServerAddress = HostPort | { readonly path: string };
+import { parseHostName, parseListen, parseServer, parseStatus } from "./endpoints.ts";
 
 /** So many connections at once, and as many again within the period. */
 export interface Rate {
@@ -26,11 +18,6 @@ export interface ProtocolTimeout {
   readonly protocol: string;
   readonly timeoutMs: number;
 }
-
-export type StatusAddress =
-  | { readonly kind: "off" }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
-  | { readonly kind: "unix"; readonly path: string };
 
 export interface OptionDefinition<T> {
   readonly short?: string;
@@ -72,67 +59,11 @@ function whole(least: number, most: number) {
   });
 }
 
-function portOf(given: string): number | undefined {
-  const port = /^\d{1,5}$/.test(given) ? Number(given) : 0;
-  return port >= 1 && port <= 65535 ? port : undefined;
-}
-
-/** `HOST:PORT` with IPv6 in brackets; a name of letters, digits, hyphens and underscores (RFC 1123, RFC 2782). */
-export function parseHostPort(given: string): HostPort | undefined {
-  const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([\w.-]{1,253})):(\d+)$/.exec(given) ?? [];
-  const host = bracketed ?? plain;
-  const port = portOf(portText ?? "");
-  if (host === undefined || port === undefined || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined;
-  if (/^[\d.]+$/.test(host) && isIP(host) !== 4) return undefined;
-  return { host, port };
-}
-
-function parseServer(given: string): ServerAddress | undefined {
-  return given.startsWith("unix:/") ? { path: given.slice("unix:".length) } : parseHostPort(given);
-}
-
-export function formatServer(server: ServerAddress): string {
-  return "path" in server ? `unix:${server.path}` : formatEndpoint({ address: server.host, port: server.port });
-}
-
-/** How often servers are looked at; undefined: never. */
+/** How often servers are looked at. */
 function parseCheck(given: string): "off" | number | undefined {
   if (given === "off") return "off";
   const everyMs = parseDuration(given);
   return everyMs !== undefined && everyMs >= fewestCheckMs && everyMs <= mostCheckMs ? everyMs : undefined;
-}
-
-/** As a browser writes it into its Host header, without a port. */
-function parseHostName(given: string): string | undefined {
-  const bare = /^\[(.*)\]$/.exec(given)?.[1] ?? given;
-  return isIP(bare) > 0 || /^(?=.*[A-Za-z_-])[\w.-]{1,253}$/.test(bare) ? bare : undefined;
-}
-
-function parseListen(given: string): HostPort | undefined {
-  const port = portOf(given);
-  if (port !== undefined) return { host: "::", port };
-  const parsed = parseHostPort(given);
-  return parsed !== undefined && isIP(parsed.host) > 0 ? parsed : undefined;
-}
-
-export function parseStatus(given: string): StatusAddress | undefined {
-  if (given === "off") return { kind: "off" };
-  if (given.startsWith("unix:/")) return { kind: "unix", path: given.slice("unix:".length) };
-  const parsed = parseHostPort(given);
-  return parsed === undefined ? undefined : { kind: "tcp", ...parsed };
-}
-
-export function formatStatus(address: StatusAddress): string {
-  switch (address.kind) {
-    case "off":
-      return "off";
-    case "unix":
-      return `unix:${address.path}`;
-    case "tcp":
-      return formatEndpoint({ address: address.host, port: address.port });
-    default:
-      return address satisfies never;
-  }
 }
 
 const fewestCheckMs = 500;

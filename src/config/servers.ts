@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a gate's options say of its server: where it is, and how strangers to it are answered.
 import { isWildcard } from "../core/address.ts";
-import type { Config, ServerAddress } from "./options.ts";
+import type { ServerAddress } from "./endpoints.ts";
+import type { Config } from "./options.ts";
 
 /** Where the server is to be found from here: in inline mode where the clients go. */
 export function serversOf({

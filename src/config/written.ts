@@ -2,7 +2,8 @@
 // A configuration as it would be written into the file: texts, numbers and lists by option name.
 import { formatEndpoint } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
-import { type Config, formatServer, formatStatus, type OptionName } from "./options.ts";
+import { formatServer, formatStatus } from "./endpoints.ts";
+import type { Config, OptionName } from "./options.ts";
 
 /** What is not set is undefined. */
 export function writtenConfig(config: Config): Readonly<Record<OptionName, unknown>> {

@@ -3,7 +3,8 @@
 // order, also when a start fails half-way. What each part does is decided in its own file.
 import { setImmediate } from "node:timers/promises";
 import { differencesOf } from "../config/difference.ts";
-import { type Config, formatStatus } from "../config/options.ts";
+import { formatStatus } from "../config/endpoints.ts";
+import type { Config } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { termsOf } from "../config/terms.ts";
 import { formatEndpoint } from "../core/address.ts";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
-import { type Config, formatServer, type ServerAddress } from "../config/options.ts";
+import { formatServer, type ServerAddress } from "../config/endpoints.ts";
+import type { Config } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { serversOf } from "../config/servers.ts";
 import { formatEndpoint } from "../core/address.ts";

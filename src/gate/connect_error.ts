@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why an upstream could not be connected to, in a few words, and for a unix socket what to do.
-import type { ServerAddress } from "../config/options.ts";
+import type { ServerAddress } from "../config/endpoints.ts";
 import { codeOf, messageOf } from "../failure.ts";
 
 const socketRemedies: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One of the servers behind a gate: where it is, and what was seen of it.
 import { isIP } from "node:net";
-import { formatServer, type ServerAddress } from "../config/options.ts";
+import { formatServer, type ServerAddress } from "../config/endpoints.ts";
 
 /** What is seen of an upstream changes its state after so many times in a row. */
 export interface Thresholds {

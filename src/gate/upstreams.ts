@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers behind the gate: which of them gets a connection, and whether they are there. A connection that
 // one of them does not take is tried on the next, since nothing was sent yet.
-import type { ServerAddress } from "../config/options.ts";
+import type { ServerAddress } from "../config/endpoints.ts";
 import { localHeader, type ProxyVersion } from "../core/proxy_protocol/written.ts";
 import { codeOf } from "../failure.ts";
 import type { Names } from "../host/names.ts";

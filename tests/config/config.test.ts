@@ -7,15 +7,9 @@ import { z } from "zod";
 import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { configFlags } from "../../src/cli/config_flags.ts";
 import { run } from "../../src/commands/run.ts";
+import { parseHostPort, parseStatus } from "../../src/config/endpoints.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import {
-  type Config,
-  configSchema,
-  type OptionName,
-  options,
-  parseHostPort,
-  parseStatus,
-} from "../../src/config/options.ts";
+import { type Config, configSchema, type OptionName, options } from "../../src/config/options.ts";
 import { checkEvery } from "../../src/config/servers.ts";
 import { Failure } from "../../src/failure.ts";
 import { ttgate } from "../commands/fake_env.ts";

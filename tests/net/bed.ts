@@ -3,7 +3,8 @@
 // servers. Time is the test's own: deadlines come when it lets them.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { type Config, configSchema, type Rate, type ServerAddress } from "../../src/config/options.ts";
+import type { ServerAddress } from "../../src/config/endpoints.ts";
+import { type Config, configSchema, type Rate } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
 import type { Bans } from "../../src/core/bans/bans.ts";
 import { Events } from "../../src/core/bans/events.ts";

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
-import type { ServerAddress } from "../../src/config/options.ts";
+import type { ServerAddress } from "../../src/config/endpoints.ts";
 import type { UpstreamStatus } from "../../src/gate/upstream.ts";
 import { Upstreams } from "../../src/gate/upstreams.ts";
 import { Names } from "../../src/host/names.ts";
