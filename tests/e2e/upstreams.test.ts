@@ -3,6 +3,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { concatenated } from "../../src/core/concatenated.ts";
 import { Child, run } from "../harness/child.ts";
 import { type Form, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
@@ -18,6 +19,7 @@ import { waitFor } from "../harness/wait.ts";
 setDefaultTimeout(60_000);
 
 const friend = seal(new TextEncoder().encode("hello"), "bare");
+const stranger = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
 
 async function readiness(gate: RunningGate) {
   const reply = await gate.fetch("/readyz");
@@ -105,26 +107,44 @@ describeWith(
 )("a unix socket", () => {
   const refused = "EACCES, no permission: let ttgate run as a member of the socket's group";
 
-  test.each<Form>(["executable", "deno"])("as upstream of the %s", async (form) => {
-    using directory = new TempDir();
-    const path = directory.file("server");
-    let served = 0;
-    const server = createServer((socket) => {
-      socket.on("error", () => {});
-      socket.on("data", () => {
-        served++;
-        socket.write("welcome");
+  test.each<Form>(["executable", "deno"])(
+    "as upstream of the %s, behind a proxy, is told of the client inside",
+    async (form) => {
+      using directory = new TempDir();
+      const path = directory.file("server");
+      const heads: string[] = [];
+      const server = createServer((socket) => {
+        socket.on("error", () => {});
+        socket.on("data", (bytes) => {
+          heads.push(bytes.toString("latin1"));
+          socket.write("welcome");
+        });
       });
-    });
-    await new Promise<void>((resolve) => server.listen(path, resolve));
-    using _close = { [Symbol.dispose]: () => void server.close() };
-    const port = await freePort();
-    await using gate = await RunningGate.start(["-l", `127.0.0.1:${port}`, "-u", `unix:${path}`], { form });
-    const reply = await probe({ host: "127.0.0.1", port, send: [friend] });
-    expect([reply.received, served]).toEqual(["welcome", 1]);
-    expect((await gate.status()).upstreams).toMatchObject([{ address: `unix:${path}`, reachable: true, total: 1 }]);
-    expect((await readiness(gate)).status).toBe(200);
-  });
+      await new Promise<void>((resolve) => server.listen(path, resolve));
+      using _close = { [Symbol.dispose]: () => void server.close() };
+      const port = await freePort();
+      const proxy = "127.0.0.9";
+      const options = ["-u", `unix:${path}`, "--accept-proxy", proxy, "--send-proxy", "v1"];
+      await using gate = await RunningGate.start(["-l", `127.0.0.1:${port}`, ...options], { form });
+      expect((await readiness(gate)).status).toBe(200);
+      const header = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n";
+      const knock = (...send: readonly Uint8Array[]) => probe({ host: "127.0.0.1", port, from: proxy, send });
+      const encoded = new TextEncoder().encode(header);
+      expect(await knock(concatenated(encoded, friend))).toEqual({ outcome: "open", received: "welcome" });
+      expect(await knock(encoded.subarray(0, 9), encoded.subarray(9), friend)).toMatchObject({ received: "welcome" });
+      const looks = heads.filter((head) => head.startsWith("PROXY UNKNOWN"));
+      expect(looks.length).toBeGreaterThan(0);
+      const expected = header + Buffer.from(friend).toString("latin1");
+      expect(heads.filter((head) => !looks.includes(head))).toEqual([expected, expected]);
+      const { upstreams, bans } = await gate.status();
+      expect(upstreams).toMatchObject([{ address: `unix:${path}`, reachable: true, total: 2 }]);
+      expect(bans.active).toBe(0);
+      await knock(concatenated(encoded, stranger));
+      expect((await gate.banned("192.0.2.7")).protocol).toBe("http");
+      expect((await knock(concatenated(encoded, friend))).outcome).toBe("reset");
+      expect((await gate.status()).connections).toMatchObject({ foreign: 1, refusedBanned: 1, withoutHeader: 0 });
+    },
+  );
 
   test("that may not be connected to: readiness and doctor say what to do", async () => {
     using directory = new TempDir();
