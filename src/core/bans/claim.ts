@@ -88,8 +88,13 @@ export function withClaim(ban: Ban | undefined, prefix: Prefix, claim: Claim, no
 
 /** The ban without an origin's claim; undefined when nothing is left of it. */
 export function withoutClaim(ban: Ban, origin: Origin, nowMs: number): Ban | undefined {
+  return withoutClaims(ban, (claim) => claim.origin === origin, nowMs);
+}
+
+/** The ban without some of its claims; undefined when nothing is left of it. */
+export function withoutClaims(ban: Ban, isOver: (claim: Claim) => boolean, nowMs: number): Ban | undefined {
   const claims = claimsOf(ban, nowMs);
-  const left = claims.filter((claim) => claim.origin !== origin && claim.untilMs > nowMs);
+  const left = claims.filter((claim) => !isOver(claim) && claim.untilMs > nowMs);
   if (left.length === claims.length) return ban;
   return left.length === 0 ? undefined : banOf(ban.prefix, left);
 }

@@ -6,7 +6,7 @@ import type { Prefix } from "../address.ts";
 import type { Client } from "../client.ts";
 import type { BanCounters } from "../counters.ts";
 import type { Bans } from "./bans.ts";
-import { type Ban, type Claim, type Evidence, type Origin, withClaim, withoutClaim } from "./claim.ts";
+import { type Ban, type Claim, type Evidence, type Origin, withClaim, withoutClaim, withoutClaims } from "./claim.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord } from "./fence.ts";
 import { Folding } from "./folding.ts";
 import type { NeverBan, NeverBanEntry } from "./never_ban.ts";
@@ -18,6 +18,8 @@ export interface BanRequest {
   /** Milliseconds since boot. */
   readonly untilMs: number;
   readonly evidence?: Evidence | undefined;
+  /** Milliseconds since boot, where it was made elsewhere before; undefined: now. */
+  readonly sinceMs?: number | undefined;
 }
 
 export type BanResult =
@@ -201,6 +203,26 @@ export class Enforcement {
     for (const prefix of prefixes) this.#unfold(prefix, nowMs);
     this.#tell();
     return lifted;
+  }
+
+  /**
+   * Ends some claims on exactly this prefix, whoever made them, by the word of somebody else.
+   * @returns the ban that ended; undefined where something is left of it.
+   */
+  liftClaims(prefix: Prefix, nowMs: number, by: Origin, isLifted: (claim: Claim) => boolean): Ban | undefined {
+    const ban = this.bans.get(prefix);
+    if (ban === undefined) return undefined;
+    const left = withoutClaims(ban, isLifted, nowMs);
+    if (left === ban) return undefined;
+    this.bans.remove(prefix);
+    if (left !== undefined) this.#release(left, by, nowMs);
+    else {
+      this.#drop([ban]);
+      this.#pending.push({ kind: "lift", atMs: nowMs, ban, by });
+    }
+    this.#unfold(prefix, nowMs);
+    this.#tell();
+    return left === undefined ? ban : undefined;
   }
 
   /** Who is never banned from now on. Bans that stand against it end. */
@@ -393,8 +415,8 @@ export class Enforcement {
 /** In place of a map's name: a prefix in the map of ranges stands for the ban and its neighbours. */
 const inFold = "fold";
 
-function claimOf({ reason, origin, untilMs, evidence }: BanRequest, nowMs: number): Claim {
-  return { origin, reason, sinceMs: nowMs, untilMs, evidence };
+function claimOf({ reason, origin, untilMs, evidence, sinceMs }: BanRequest, nowMs: number): Claim {
+  return { origin, reason, sinceMs: sinceMs ?? nowMs, untilMs, evidence };
 }
 
 function entryOf({ prefix, untilMs, reason, origin }: Ban): FenceEntry {

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shared table as one gate sees it. What other gates say becomes claims of theirs in the gate's own table,
+// within the limits set here; what the gate itself bans and lifts is gathered to be announced. A record of a
+// gate is joined to what is known: the newer ban of a gate counts, the latest lift of anybody counts, so that
+// order, loss and repetition make no difference once the last record has come. Pure.
+import { isIpv4, type Prefix, parsePrefix } from "../address.ts";
+import { type Ban, type Claim, claimOf, claimsOf } from "../bans/claim.ts";
+import type { BanChange, BanFollower, BanRequest, Enforcement } from "../bans/enforcement.ts";
+import { isShared, OwnDoings } from "./own_doings.ts";
+import { Lifts } from "./lifts.ts";
+import { Peer } from "./peer.ts";
+import { type Announcement, type FleetRecord, parseRecord, recordReason, shortEvidence } from "./record.ts";
+
+export interface FleetTableOptions {
+  readonly enforcement: Enforcement;
+  /** The name of this gate in the fleet. */
+  readonly gate: string;
+  /** Whose bans and lifts are taken. */
+  readonly trusts: (gate: string) => boolean;
+  /** Bans and lifts of one gate in a minute. */
+  readonly rate: () => number;
+  /** Bans of one gate at a time. */
+  readonly most: () => number;
+  /** How many more bans of others there is room for, without making any of its own give way. */
+  readonly room: () => number;
+}
+
+/** A record that the engine holds: the source, and its text; null where there is none. */
+export type Entry = readonly [source: string, text: string | null];
+
+/** The end of a ban as the engine has it differs by no more than the clocks are known. */
+const sameEndMs = 100;
+/** A clock is known to some milliseconds; beyond that a time in the future is not an honest one. */
+const futureMs = 1000;
+/** Of one gate; each takes about 150 bytes. */
+const liftsKept = 50_000;
+/** A /64 and, in its 128-bit form, a single IPv4 address. */
+const widestIpv6Bits = 64;
+
+export class FleetTable implements BanFollower {
+  readonly peers = new Map<string, Peer>();
+  readonly own: OwnDoings;
+  readonly #options: FleetTableOptions;
+  readonly #lifts = new Lifts(liftsKept);
+  /** Claims of others keep the engine's time of their making by this one number, whatever its clock does. */
+  #baseMs: number | undefined;
+  #offsetMs = 0;
+
+  constructor(options: FleetTableOptions) {
+    this.#options = options;
+    this.own = new OwnDoings();
+  }
+
+  bansChanged(changes: readonly BanChange[]): void {
+    for (const change of changes) {
+      this.#releaseHeld(change);
+      if (isNarrow(change.ban.prefix)) this.own.changed(change);
+    }
+  }
+
+  peer(gate: string): Peer {
+    const known = this.peers.get(gate);
+    if (known !== undefined) return known;
+    const peer = new Peer(gate);
+    this.peers.set(gate, peer);
+    return peer;
+  }
+
+  /** @param offsetMs what is added to milliseconds since boot to have the engine's. */
+  setClock(offsetMs: number): void {
+    this.#offsetMs = offsetMs;
+    this.#baseMs ??= offsetMs;
+  }
+
+  /**
+   * Takes up records of another gate as the engine has them now.
+   * @param isCatchingUp all that the gate holds comes, not only what is new: not counted by the minute.
+   */
+  apply(gate: string, entries: Iterable<Entry>, nowMs: number, isCatchingUp = false): void {
+    const peer = this.peer(gate);
+    const requests: BanRequest[] = [];
+    const rate = isCatchingUp ? Number.POSITIVE_INFINITY : this.#options.rate();
+    let room = Math.min(this.#options.most() - peer.held(nowMs), this.#options.room());
+    for (const [source, text] of entries) {
+      // Nothing is said of it any more: its time was over, or the engine lost its memory. Nothing follows from that.
+      if (text === null) continue;
+      const prefix = parsePrefix(source);
+      const record = prefix?.text === source ? parseRecord(text) : undefined;
+      if (prefix === undefined || record === undefined) peer.refused.malformed++;
+      else if (!isNarrow(prefix)) peer.refused.wide++;
+      else {
+        this.#lift(peer, prefix, record, rate, nowMs);
+        const request = this.#wanted(peer, prefix, record, nowMs);
+        if (request === undefined) continue;
+        if (room <= 0) this.#noRoom(peer, nowMs);
+        else if (!peer.spend(rate, nowMs)) this.#tooFast(peer);
+        else {
+          room--;
+          requests.push(request);
+        }
+      }
+    }
+    this.#take(peer, requests, nowMs);
+  }
+
+  /**
+   * What this gate itself had announced in an earlier life: it is not lost when the gate forgot it, and a lift is
+   * known again. @param published filled with what the engine has, by source.
+   */
+  adopt(entries: Iterable<Entry>, nowMs: number, published: Map<string, FleetRecord>): void {
+    const { gate, enforcement } = this.#options;
+    const peer = this.peer(gate);
+    const requests: BanRequest[] = [];
+    for (const [source, text] of entries) {
+      const prefix = parsePrefix(source);
+      const record = text === null ? undefined : parseRecord(text);
+      if (prefix === undefined || record === undefined || !isNarrow(prefix)) continue;
+      published.set(source, record);
+      this.#lift(peer, prefix, record, Number.POSITIVE_INFINITY, nowMs);
+      const ban = enforcement.bans.get(prefix);
+      if (ban !== undefined && sharedClaim(ban, nowMs) !== undefined) continue;
+      if (this.own.isOver(source)) continue;
+      const request = this.#wanted(peer, prefix, record, nowMs);
+      if (request !== undefined && this.#options.room() > requests.length) requests.push(request);
+    }
+    this.#take(peer, requests, nowMs);
+  }
+
+  /** Announces what the engine does not have as it is here: a slice between two turns of the caller. */
+  *compare(published: ReadonlyMap<string, FleetRecord>, nowMs: () => number): Generator<void, void, void> {
+    let looked = 0;
+    for (const ban of this.#options.enforcement.bans.all()) {
+      if (++looked % 1000 === 0) yield;
+      const claim = isNarrow(ban.prefix) ? sharedClaim(ban, nowMs()) : undefined;
+      if (claim === undefined) continue;
+      const record = published.get(ban.prefix.text);
+      const isThere =
+        record !== undefined &&
+        record.untilMs > record.madeMs &&
+        // Infinity less Infinity is no number.
+        (record.untilMs === claim.untilMs || Math.abs(record.untilMs - claim.untilMs - this.#offsetMs) < 1000);
+      if (!isThere) this.own.mark(ban.prefix.text);
+    }
+    for (const [source, { liftedMs }] of this.own.endings()) {
+      const record = published.get(source);
+      const lifted = liftedMs === undefined ? 0 : liftedMs + this.#offsetMs;
+      const isBanned = record !== undefined && record.untilMs > record.madeMs;
+      if (isBanned || (record?.liftedMs ?? 0) < lifted - futureMs) this.own.mark(source);
+    }
+  }
+
+  /** What is to be announced of a source now; undefined: nothing. */
+  announcement(source: string, nowMs: number): Announcement | undefined {
+    const ban = this.#options.enforcement.bans.byText(source);
+    const claim = ban === undefined ? undefined : sharedClaim(ban, nowMs);
+    const ending = this.own.ending(source);
+    if (claim === undefined && ending === undefined) return undefined;
+    const liftedAgoMs = ending?.liftedMs === undefined ? undefined : nowMs - ending.liftedMs;
+    const keepMs = ending === undefined ? 0 : Math.max(0, ending.keepUntilMs - nowMs);
+    if (claim === undefined) {
+      return {
+        ...{ source, leftMs: 0, agoMs: nowMs - (ending?.atMs ?? nowMs), liftedAgoMs, keepMs },
+        ...{ reason: "lifted", evidence: shortEvidence(undefined) },
+      };
+    }
+    return {
+      ...{ source, leftMs: claim.untilMs - nowMs, agoMs: nowMs - claim.sinceMs, liftedAgoMs, keepMs },
+      ...{ reason: recordReason(claim.reason), evidence: shortEvidence(claim.evidence) },
+    };
+  }
+
+  /** Ends what was taken from gates that are not trusted any more: a slice between two turns of the caller. */
+  *distrust(nowMs: () => number): Generator<void, void, void> {
+    const { enforcement, trusts, gate: self } = this.#options;
+    let looked = 0;
+    for (const ban of enforcement.bans.all()) {
+      if (++looked % 1000 === 0) yield;
+      for (const { origin } of claimsOf(ban, nowMs())) {
+        const gate = gateOf(origin);
+        if (gate === undefined || gate === self || trusts(gate)) continue;
+        enforcement.liftClaims(ban.prefix, nowMs(), origin, (claim) => claim.origin === origin);
+      }
+    }
+  }
+
+  /** Bans that were made until the lift end, whoever made them; but another tool's entries are not ttgate's. */
+  #lift(peer: Peer, prefix: Prefix, record: FleetRecord, rate: number, nowMs: number): void {
+    const liftedMs = Math.min(record.liftedMs, this.#engineNow(nowMs));
+    if (liftedMs <= this.#lifts.of(prefix.text)) return;
+    const { enforcement, gate: self } = this.#options;
+    const ban = enforcement.bans.get(prefix);
+    const isLifted = (claim: Claim) =>
+      claim.origin !== "foreign" && claim.origin !== "map" && this.#engineMade(claim) <= liftedMs;
+    const ended = ban === undefined ? [] : claimsOf(ban, nowMs).filter(isLifted);
+    if (ended.length > 0 && !peer.spend(rate, nowMs)) {
+      this.#tooFast(peer);
+      return;
+    }
+    this.#lifts.remember(prefix.text, peer.name, liftedMs);
+    if (ended.length === 0) return;
+    enforcement.liftClaims(prefix, nowMs, `gate:${peer.name}`, isLifted);
+    if (peer.name === self) return;
+    peer.lifted++;
+    for (const claim of ended) if (isShared(claim.origin)) this.own.withdraw(prefix.text, nowMs, claim.untilMs);
+  }
+
+  /** What a record asks for that is not so yet. */
+  #wanted(peer: Peer, prefix: Prefix, record: FleetRecord, nowMs: number): BanRequest | undefined {
+    const { enforcement } = this.#options;
+    const origin = `gate:${peer.name}` as const;
+    const ban = enforcement.bans.get(prefix);
+    const before = ban === undefined || ban.untilMs <= nowMs ? undefined : claimOf(ban, origin, nowMs);
+    const madeMs = Math.min(record.madeMs, this.#engineNow(nowMs));
+    // A claim that was saved over a restart knows its making to the clock of this host.
+    if (before !== undefined && this.#engineMade(before) > madeMs + futureMs) return undefined;
+    const untilMs = record.untilMs - this.#offsetMs;
+    const isOver = record.untilMs <= record.madeMs;
+    const isShorter = before !== undefined && untilMs < before.untilMs - sameEndMs;
+    if (before !== undefined && (isOver || isShorter)) {
+      enforcement.liftClaims(prefix, nowMs, origin, (claim) => claim.origin === origin);
+    }
+    if (isOver || untilMs <= nowMs || madeMs <= this.#lastLift(prefix.text)) return undefined;
+    if (before !== undefined && !isShorter && untilMs <= before.untilMs + sameEndMs) return undefined;
+    if (enforcement.neverBan.conflict(prefix) !== undefined) {
+      peer.refused.neverBan++;
+      return undefined;
+    }
+    const { reason, evidence } = record;
+    const sinceMs = madeMs - (this.#baseMs ?? 0);
+    return { prefix, origin, reason, evidence, untilMs, sinceMs };
+  }
+
+  #take(peer: Peer, requests: readonly BanRequest[], nowMs: number): void {
+    if (requests.length === 0) return;
+    const { enforcement } = this.#options;
+    const before = requests.map(({ prefix, origin }) => {
+      const ban = enforcement.bans.get(prefix);
+      return ban === undefined ? undefined : claimOf(ban, origin, nowMs);
+    });
+    for (const [index, result] of enforcement.banMany(requests, nowMs).entries()) {
+      const request = requests[index];
+      if (result.kind !== "banned" || !result.isChanged || request === undefined) continue;
+      const earlier = before[index];
+      if (earlier !== undefined) peer.release(earlier.untilMs);
+      peer.hold(request.untilMs);
+      peer.taken++;
+    }
+  }
+
+  #tooFast(peer: Peer): void {
+    peer.refused.rate++;
+    peer.isDeferred = true;
+  }
+
+  #noRoom(peer: Peer, nowMs: number): void {
+    peer.refused[peer.held(nowMs) >= this.#options.most() ? "most" : "room"]++;
+  }
+
+  #lastLift(source: string): number {
+    const own = this.own.ending(source)?.liftedMs;
+    return Math.max(this.#lifts.of(source), own === undefined ? 0 : own + this.#offsetMs);
+  }
+
+  #engineNow(nowMs: number): number {
+    return nowMs + this.#offsetMs + futureMs;
+  }
+
+  /** When a claim was made, by the engine's clock. */
+  #engineMade({ origin, sinceMs }: Claim): number {
+    return sinceMs + (gateOf(origin) === undefined ? this.#offsetMs : (this.#baseMs ?? 0));
+  }
+
+  /** Bans of others that ended early. */
+  #releaseHeld(change: BanChange): void {
+    if (change.kind === "ban" || change.kind === "release") return;
+    if (change.kind === "end" && change.by === "time") return;
+    for (const { origin, untilMs } of [change.ban, ...change.ban.others]) {
+      const gate = gateOf(origin);
+      if (gate !== undefined && untilMs > change.atMs) this.peers.get(gate)?.release(untilMs);
+    }
+  }
+}
+
+/** The claim of this gate on a source that ends last. */
+function sharedClaim(ban: Ban, nowMs: number): Claim | undefined {
+  let last: Claim | undefined;
+  for (const claim of claimsOf(ban, nowMs)) {
+    if (claim.untilMs > nowMs && isShared(claim.origin) && (last === undefined || claim.untilMs > last.untilMs)) {
+      last = claim;
+    }
+  }
+  return last;
+}
+
+function gateOf(origin: string): string | undefined {
+  return origin.startsWith("gate:") ? origin.slice("gate:".length) : undefined;
+}
+
+/** A single IPv4 address, or an IPv6 network that one household has. */
+function isNarrow(prefix: Prefix): boolean {
+  return isIpv4(prefix) ? prefix.bits === 128 : prefix.bits >= widestIpv6Bits;
+}
