@@ -14,6 +14,7 @@ export const commands: CommandTable = {
   ban: async () => (await import("./commands/ban.ts")).ban,
   lift: async () => (await import("./commands/lift.ts")).lift,
   why: async () => (await import("./commands/why.ts")).why,
+  fleet: async () => (await import("./commands/fleet.ts")).fleet,
   reload: async () => (await import("./commands/reload.ts")).reload,
   check: async () => (await import("./commands/check.ts")).check,
   learn: async () => (await import("./commands/learn.ts")).learn,

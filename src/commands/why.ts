@@ -5,8 +5,9 @@
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
+import { manual } from "../core/bans/reason.ts";
 import { refusalText } from "../core/bans/refusal.ts";
-import { tooManyConnections } from "../core/bans/strikes.ts";
+import { conducts, tooManyConnections } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { betWords } from "../core/profile/explain.ts";
 import type { BanDetails, Why } from "../status/snapshot.ts";
@@ -57,7 +58,14 @@ function reasonOf(origin: string, protocol: string): string {
     map: `another tool wrote it into the map (${protocol})`,
     foreign: "another tool's entry in the map",
   };
+  if (origin.startsWith("gate:")) return `${spoken(protocol)}, seen by the gate ${origin.slice(5)}`;
   return reasons[origin] ?? (origin.startsWith("list:") ? `on the list ${origin.slice(5)}` : `by ${origin}`);
+}
+
+/** What another gate says that it saw. */
+function spoken(protocol: string): string {
+  if (protocol === manual) return "by command";
+  return (conducts as readonly string[]).includes(protocol) ? `for its conduct (${protocol})` : `it spoke ${protocol}`;
 }
 
 /** Where more than one wants it banned, each with its end. */

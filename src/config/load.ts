@@ -98,6 +98,7 @@ function requireSense(config: Config, given: RawOptions): void {
     fail("Invalid --excess-strikes: there is no limit to run into, set one with --max-rate or --max-per-source");
   }
   requireProtocols(config);
+  requireFleet(config, given);
   if (config.prefilter && !hasMap) {
     fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
   }
@@ -116,6 +117,25 @@ function requireProtocols({ profile, "timeout-for": timeouts }: Config): void {
         exitCode: 2,
       },
     );
+  }
+}
+
+/** What says nothing without --fleet, or without TLS. */
+const fleetOnly = ["fleet-name", "fleet-gate", "fleet-trust", "fleet-rate", "fleet-most", "fleet-password"] as const;
+const fleetTlsOnly = ["fleet-ca", "fleet-cert", "fleet-key"] as const;
+
+/** @throws Failure for options of a fleet that mean nothing. */
+function requireFleet({ fleet, ...config }: Config, given: RawOptions): void {
+  const idle = [...fleetOnly, ...fleetTlsOnly].find((name) => given[name] !== undefined);
+  if (fleet === undefined && idle !== undefined) {
+    throw new Failure(`Invalid --${idle}: there is no fleet, name its server with --fleet`, { exitCode: 2 });
+  }
+  const idleTls = fleetTlsOnly.find((name) => given[name] !== undefined);
+  if (fleet?.tls === false && idleTls !== undefined) {
+    throw new Failure(`Invalid --${idleTls}: --fleet "${fleet.text}" is without TLS, write rediss://`, { exitCode: 2 });
+  }
+  if ((config["fleet-cert"] === undefined) !== (config["fleet-key"] === undefined)) {
+    throw new Failure("Invalid --fleet-cert or --fleet-key: one needs the other, name both", { exitCode: 2 });
   }
 }
 
@@ -139,7 +159,7 @@ export function readConfigFile(path: string): Record<string, unknown> {
     throw new Failure(`Cannot read config "${path}": ${messageOf(error)}`, { exitCode: 2, cause: error });
   }
   try {
-    return parseToml(content);
+    return withFleet(parseToml(content));
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const reason = error.message.split("\n")[0]?.replace("Invalid TOML document: ", "") ?? "";
@@ -148,6 +168,13 @@ export function readConfigFile(path: string): Record<string, unknown> {
       cause: error,
     });
   }
+}
+
+/** A table `[fleet]` says the same as the keys that begin with "fleet-"; its `url` is the key "fleet". */
+function withFleet({ fleet, ...others }: Record<string, unknown>): Record<string, unknown> {
+  if (typeof fleet !== "object" || fleet === null) return fleet === undefined ? others : { ...others, fleet };
+  const keys = Object.entries(fleet).map(([key, value]) => [key === "url" ? "fleet" : `fleet-${key}`, value] as const);
+  return { ...others, ...Object.fromEntries(keys) };
 }
 
 /** @param dashes what stands before a key, as its writer typed it. */

@@ -5,7 +5,9 @@ import { z } from "zod";
 import { parsePrefix } from "../core/address.ts";
 import { fewestStrikes } from "../core/bans/strikes.ts";
 import { parseDuration } from "../core/duration.ts";
+import { fleetNamePattern } from "../core/fleet/record.ts";
 import { parseHostName, parseListen, parseServer, parseStatus } from "./endpoints.ts";
+import { fleetAddressForms, parseFleetAddress } from "./fleet_address.ts";
 
 /** So many connections at once, and as many again within the period. */
 export interface Rate {
@@ -72,6 +74,11 @@ const mostCheckMs = 3_600_000;
 const duration = text("a duration such as 30s, 10m or 1h30m, at most 3650d", parseDuration);
 
 const name = (what: string) => z.string(`expected ${what}`).min(1, `expected ${what}`);
+
+/** Of a fleet, or of a gate in it. */
+const fleetName = z
+  .string("expected a name")
+  .regex(fleetNamePattern, "expected a name of at most 64 letters, digits and . _ -");
 
 /** `N/DURATION`: so many in so long. */
 function parseRate(given: string): Rate | undefined {
@@ -287,6 +294,60 @@ export const options = {
   forget: {
     help: "forget all bans when ttgate stops, also those of earlier runs",
     schema: z.boolean(`expected true or false`).default(false),
+  },
+  fleet: {
+    value: "URL",
+    help: "share bans with other gates over this Redis or Valkey: redis://, rediss://, unix:/PATH, redis+sentinel:// or redis+cluster://",
+    schema: text(fleetAddressForms, parseFleetAddress).optional(),
+  },
+  "fleet-name": {
+    value: "NAME",
+    help: "with --fleet: which fleet, where one server has several (default ttgate)",
+    schema: fleetName.default("ttgate"),
+  },
+  "fleet-gate": {
+    value: "NAME",
+    help: "with --fleet: the name of this gate, which no other gate has (default: the host's name)",
+    schema: fleetName.optional(),
+  },
+  "fleet-trust": {
+    value: "NAME",
+    repeats: true,
+    help: "with --fleet: take the bans and lifts of these gates only (default: of all)",
+    reloads: true,
+    schema: several(fleetName).default([]),
+  },
+  "fleet-rate": {
+    value: "N",
+    help: "with --fleet: take at most so many bans and lifts a minute from each gate (default 6000)",
+    reloads: true,
+    schema: whole(1, 10_000_000).default(6000),
+  },
+  "fleet-most": {
+    value: "N",
+    help: "with --fleet: hold at most so many bans of each gate (default 100000)",
+    reloads: true,
+    schema: whole(1, 16_777_216).default(100_000),
+  },
+  "fleet-password": {
+    value: "FILE",
+    help: "with --fleet: the password is in this file, rather than in the URL",
+    schema: name("a file").optional(),
+  },
+  "fleet-ca": {
+    value: "FILE",
+    help: "with --fleet over TLS: certificates that sign the server's (default: those of the system)",
+    schema: name("a file").optional(),
+  },
+  "fleet-cert": {
+    value: "FILE",
+    help: "with --fleet over TLS: the certificate of this gate; requires --fleet-key",
+    schema: name("a file").optional(),
+  },
+  "fleet-key": {
+    value: "FILE",
+    help: "with --fleet over TLS: the key of --fleet-cert",
+    schema: name("a file").optional(),
   },
   user: {
     value: "NAME",

@@ -14,6 +14,7 @@ export function writtenConfig(config: Config): Readonly<Record<OptionName, unkno
     upstream: config.upstream.map(formatServer),
     ...(typeof config.check === "number" ? { check: spellDuration(config.check) } : {}),
     "accept-proxy": config["accept-proxy"].map(({ text }) => text),
+    ...(config.fleet === undefined ? {} : { fleet: config.fleet.text }),
     allow: config.allow.map(({ text }) => text),
     status: formatStatus(config.status),
     timeout: spellDuration(config.timeout),

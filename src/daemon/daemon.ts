@@ -27,6 +27,7 @@ import { MapWatch } from "../sources/map_watch.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import { DaemonBans } from "./bans.ts";
+import { openFleet } from "./fleet.ts";
 import { announce } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
@@ -146,13 +147,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => observer[Symbol.dispose]());
 
   const ticker = new Ticker(log, nowMs);
-  const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, nowMs });
+  const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, fleet: () => member?.fleet, nowMs });
   const status: DaemonStatus = new DaemonStatus({
     ...{ version, gate, bans, readiness, fence, kernelJudge, refusalOf, unseen, observer, recorder, nowMs },
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
     reload,
+    fleet: () => member?.fleet,
   });
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
@@ -160,6 +162,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const state = dryRun ? undefined : await openState({ config, enforcement, offenders: bans.offenders, moment, log });
   opened.defer(() => state?.close());
   step("bans of an earlier run taken up");
+  const endingsPath = state?.endingsPath;
+  const member = await openFleet({ config: () => config, bans, fence, endingsPath, version, moment, log });
+  opened.defer(() => member?.close());
   if (!isInline) await gate.listen();
   else if (fence !== undefined) requireGuarded(fence, log);
   opened.defer(() => gate.close());
@@ -175,7 +180,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("instance announced");
   await observer.begin();
   step("second observer begun");
-  await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
+  await giveUpPrivileges(
+    config,
+    [...(xdp?.pins ?? []), ...(state?.paths ?? []), ...(member?.endings === undefined ? [] : [member.endings.path])],
+    { runtime, log },
+  );
   if (!isInline && config.reject === "silent" && !dryRun) await gate.beSilent();
   step("privileges given up");
 
@@ -191,7 +200,12 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     config: () => config,
     renewFence,
   });
+  if (member?.endings !== undefined) {
+    const { endings } = member;
+    ticker.add({ name: "saving lifts", everyMs: 1000, run: () => endings.save() });
+  }
   ticker.start();
+  member?.fleet.start();
   void gate.upstreams.probe(nowMs(), 0);
   void gate.upstreams.resolve();
 
@@ -221,6 +235,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     gate.reconfigure(config, nextSniffer);
     protection.reconfigure(config);
     enforcement.protect(protection.entries(nowMs()), nowMs());
+    void member?.reconfigure();
     return sayReload(differences, log);
   }
 

@@ -12,6 +12,7 @@ import { interfacesOf } from "../host/addresses.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { redirectsTo } from "../host/redirects.ts";
 import { type Runtime, silentEvents } from "../runtime/types.ts";
+import { fleetFindings } from "./fleet_findings.ts";
 import type { Instance } from "./instance.ts";
 
 export interface Finding {
@@ -31,6 +32,7 @@ export async function examine(config: Config, runtime: Runtime, instances: reado
     ...(await Promise.all(serversOf(config).map((server) => serverFinding(server, config, runtime)))),
     ...redirectFindings(config),
     profileFinding(config),
+    ...(await fleetFindings(config)),
     ...(config.mode === "inline" ? [] : [connectionsFinding(config, runtime)]),
   ];
 }

@@ -7,7 +7,10 @@ import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { protectedAddresses, sshPeers } from "../host/addresses.ts";
 import type { Names } from "../host/names.ts";
 
-type ProtectionConfig = Pick<Config, "never-ban" | "listen" | "scope" | "allow" | "accept-proxy" | "upstream">;
+type ProtectionConfig = Pick<
+  Config,
+  "never-ban" | "listen" | "scope" | "allow" | "accept-proxy" | "upstream" | "fleet"
+>;
 
 /** The kernel's list of all connections may be long: it is not read each second. */
 const administratorsMs = 10_000;
@@ -40,7 +43,7 @@ export class Protection {
     const upstreams = hosts.flatMap((host) =>
       [host, ...this.#names.addressesOf(host)].flatMap((address) => this.#upstream(host, address) ?? []),
     );
-    return [...allowed, ...protectedAddresses(listen.host), ...this.#sshPeers(nowMs), ...upstreams];
+    return [...allowed, ...protectedAddresses(listen.host), ...this.#sshPeers(nowMs), ...upstreams, ...this.#engines()];
   }
 
   /** With --scope host a ban would cut an administrator off. */
@@ -51,6 +54,14 @@ export class Protection {
       this.#administratorsMs = nowMs;
     }
     return this.#administrators;
+  }
+
+  /** With --scope host a ban of the fleet's engine would be the last that is heard of it. */
+  #engines(): readonly NeverBanEntry[] {
+    return (this.#config.fleet?.nodes ?? []).flatMap(({ host }) => {
+      const prefix = isLoopback(host) ? undefined : parsePrefix(host);
+      return prefix === undefined ? [] : [{ prefix, why: `fleet's engine ${host}` }];
+    });
   }
 
   #upstream(host: string, address: string): NeverBanEntry | undefined {

@@ -2,6 +2,7 @@
 // Whether the daemon keeps its promise at the moment, and why not: `GET /readyz`.
 import type { FenceStatus } from "../core/bans/fence.ts";
 import type { Gate } from "../gate/gate.ts";
+import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { KernelJudge } from "../sources/kernel_judge.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { Ticker } from "./ticker.ts";
@@ -15,6 +16,8 @@ export interface ReadinessParts {
   readonly kernelJudge: KernelJudge | undefined;
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
+  /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
+  readonly fleet: () => Fleet | undefined;
   readonly nowMs: () => number;
 }
 
@@ -45,7 +48,8 @@ export class Readiness {
       ...(shortage === undefined ? [] : [shortage]),
       ...this.#upstreamReasons(),
     ];
-    return { ready: reasons.length === 0, reasons };
+    const notes = this.#parts.fleet()?.troubles ?? [];
+    return { ready: reasons.length === 0, reasons, ...(notes.length === 0 ? {} : { notes }) };
   }
 
   #phaseReasons(): readonly string[] {

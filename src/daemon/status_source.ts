@@ -11,6 +11,8 @@ import { Client } from "../core/client.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
+import type { Fleet } from "../sources/fleet/fleet.ts";
+import type { FleetAnswer } from "../sources/fleet/view.ts";
 import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
@@ -49,6 +51,7 @@ export interface StatusParts {
   readonly observer: Pick<SecondObserver, "absence" | "followed">;
   readonly recorder: Recorder | undefined;
   readonly events: EventStreams;
+  readonly fleet: () => Fleet | undefined;
   readonly nowMs: () => number;
   readonly reload: () => ReloadAnswer;
 }
@@ -111,6 +114,7 @@ export class DaemonStatus implements StatusSource {
         ...{ full, failed },
       }),
       recording: this.#parts.recorder?.status() ?? null,
+      fleet: this.#parts.fleet()?.view() ?? null,
     };
   }
 
@@ -173,6 +177,10 @@ export class DaemonStatus implements StatusSource {
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
     const result = this.#parts.bans.operator.ban(address, forMs, force);
     return result.kind !== "done" ? result : { kind: "done", value: this.#view(result.value) };
+  }
+
+  async fleet(): Promise<FleetAnswer | undefined> {
+    return this.#parts.fleet()?.answer();
   }
 
   follow(lastEventId: string | undefined): OpenedStream {

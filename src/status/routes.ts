@@ -8,6 +8,7 @@ import { z } from "zod";
 import { parseBanDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
+import type { FleetAnswer } from "../sources/fleet/view.ts";
 import type { ListOptions } from "../sources/list.ts";
 import type { OpenedStream } from "./event_stream.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
@@ -18,6 +19,8 @@ export interface ReadinessAnswer {
   readonly ready: boolean;
   /** Why not; empty when ready. */
   readonly reasons: readonly string[];
+  /** What is wrong and does not keep it from being ready; left out when nothing is. */
+  readonly notes?: readonly string[];
 }
 
 /** What the endpoint asks of the gate. */
@@ -30,6 +33,8 @@ export interface StatusSource {
   find(address: string): ChangeResult<BanDetails | undefined>;
   why(address: string): ChangeResult<Why>;
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
+  /** Undefined without a fleet. */
+  fleet(): Promise<FleetAnswer | undefined>;
   follow(lastEventId: string | undefined): OpenedStream;
   lift(address: string): ChangeResult<readonly string[]>;
   banList(text: string, options: ListOptions): Promise<ListResult>;
@@ -129,6 +134,10 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const why = source.why(context.req.param("address"));
     return why.kind !== "done" ? context.json({ error: why.message }, 400) : context.json(why.value);
   });
+  app.get("/fleet", async (context) => {
+    const fleet = await source.fleet();
+    return fleet === undefined ? context.json({ error: noFleet }, 404) : context.json(fleet);
+  });
   app.get("/events", (context) => {
     // Hono asks for the reply to GET and throws its body away: nobody would end the stream.
     if (context.req.method === "HEAD") return context.body(null, 200, streamHeaders);
@@ -189,6 +198,8 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   );
   return app;
 }
+
+const noFleet = "This gate is in no fleet: --fleet names its server";
 
 function isReading(method: string): boolean {
   return method === "GET" || method === "HEAD";

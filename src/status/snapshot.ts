@@ -9,6 +9,7 @@ import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
+import type { FleetView } from "../sources/fleet/view.ts";
 
 export interface Snapshot {
   readonly version: string;
@@ -83,6 +84,8 @@ export interface Snapshot {
   readonly kernel: KernelSnapshot;
   /** Null without --record. */
   readonly recording: RecorderStatus | null;
+  /** Null without --fleet. */
+  readonly fleet: FleetView | null;
 }
 
 export interface KernelSnapshot {

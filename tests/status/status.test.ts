@@ -44,14 +44,14 @@ function partsOf(config: Config) {
   const gate = new Gate({ config: { ...config, "max-connections": 77 }, sniffer, runtime, desk, log, nowMs });
   const ticker = new Ticker(log, nowMs);
   const unseen = new UnseenConnections(events, log, "dropped");
-  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, unseen, nowMs });
+  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, unseen, fleet: () => undefined, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
     ...{ gate, bans, readiness, nowMs, fence: undefined, kernelJudge: undefined, recorder: undefined },
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    ...{ refusalOf, unseen },
+    ...{ refusalOf, unseen, fleet: () => undefined },
     observer: { absence: undefined, followed: 0 },
     events: new EventStreams(events, nowMs),
     reload: () => ({ applied: [], waiting: [] }),

@@ -6,8 +6,8 @@
 import { isIpv4, type Prefix, parsePrefix } from "../address.ts";
 import { type Ban, type Claim, claimOf, claimsOf } from "../bans/claim.ts";
 import type { BanChange, BanFollower, BanRequest, Enforcement } from "../bans/enforcement.ts";
-import { isShared, OwnDoings } from "./own_doings.ts";
 import { Lifts } from "./lifts.ts";
+import { isShared, OwnDoings } from "./own_doings.ts";
 import { Peer } from "./peer.ts";
 import { type Announcement, type FleetRecord, parseRecord, recordReason, shortEvidence } from "./record.ts";
 
@@ -80,7 +80,9 @@ export class FleetTable implements BanFollower {
     const peer = this.peer(gate);
     const requests: BanRequest[] = [];
     const rate = isCatchingUp ? Number.POSITIVE_INFINITY : this.#options.rate();
-    let room = Math.min(this.#options.most() - peer.held(nowMs), this.#options.room());
+    const most = this.#options.most() - peer.held(nowMs);
+    const forOthers = this.#options.room();
+    let room = Math.min(most, forOthers);
     for (const [source, text] of entries) {
       // Nothing is said of it any more: its time was over, or the engine lost its memory. Nothing follows from that.
       if (text === null) continue;
@@ -92,7 +94,7 @@ export class FleetTable implements BanFollower {
         this.#lift(peer, prefix, record, rate, nowMs);
         const request = this.#wanted(peer, prefix, record, nowMs);
         if (request === undefined) continue;
-        if (room <= 0) this.#noRoom(peer, nowMs);
+        if (room <= 0) peer.refused[most <= forOthers ? "most" : "room"]++;
         else if (!peer.spend(rate, nowMs)) this.#tooFast(peer);
         else {
           room--;
@@ -119,7 +121,9 @@ export class FleetTable implements BanFollower {
       this.#lift(peer, prefix, record, Number.POSITIVE_INFINITY, nowMs);
       const ban = enforcement.bans.get(prefix);
       if (ban !== undefined && sharedClaim(ban, nowMs) !== undefined) continue;
-      if (this.own.isOver(source)) continue;
+      // Taken back here, and the engine did not learn of it.
+      const ending = this.own.ending(source);
+      if (ending !== undefined && ending.atMs + this.#offsetMs >= record.madeMs) continue;
       const request = this.#wanted(peer, prefix, record, nowMs);
       if (request !== undefined && this.#options.room() > requests.length) requests.push(request);
     }
@@ -141,11 +145,12 @@ export class FleetTable implements BanFollower {
         (record.untilMs === claim.untilMs || Math.abs(record.untilMs - claim.untilMs - this.#offsetMs) < 1000);
       if (!isThere) this.own.mark(ban.prefix.text);
     }
-    for (const [source, { liftedMs }] of this.own.endings()) {
+    for (const [source, { atMs, liftedMs }] of this.own.endings()) {
       const record = published.get(source);
       const lifted = liftedMs === undefined ? 0 : liftedMs + this.#offsetMs;
-      const isBanned = record !== undefined && record.untilMs > record.madeMs;
-      if (isBanned || (record?.liftedMs ?? 0) < lifted - futureMs) this.own.mark(source);
+      const isLive = record !== undefined && record.untilMs > record.madeMs;
+      if ((isLive && record.madeMs <= atMs + this.#offsetMs) || (record?.liftedMs ?? 0) < lifted - futureMs)
+        this.own.mark(source);
     }
   }
 
@@ -163,8 +168,9 @@ export class FleetTable implements BanFollower {
         ...{ reason: "lifted", evidence: shortEvidence(undefined) },
       };
     }
+    const agoMs = this.own.isUndated(source) ? nowMs + this.#offsetMs : nowMs - claim.sinceMs;
     return {
-      ...{ source, leftMs: claim.untilMs - nowMs, agoMs: nowMs - claim.sinceMs, liftedAgoMs, keepMs },
+      ...{ source, leftMs: claim.untilMs - nowMs, agoMs, liftedAgoMs, keepMs },
       ...{ reason: recordReason(claim.reason), evidence: shortEvidence(claim.evidence) },
     };
   }
@@ -185,18 +191,21 @@ export class FleetTable implements BanFollower {
 
   /** Bans that were made until the lift end, whoever made them; but another tool's entries are not ttgate's. */
   #lift(peer: Peer, prefix: Prefix, record: FleetRecord, rate: number, nowMs: number): void {
-    const liftedMs = Math.min(record.liftedMs, this.#engineNow(nowMs));
-    if (liftedMs <= this.#lifts.of(prefix.text)) return;
+    const saidMs = record.liftedMs;
+    if (saidMs === 0 || this.#lifts.isKnown(prefix.text, peer.name, saidMs)) return;
+    const liftedMs = Math.min(saidMs, this.#engineNow(nowMs));
     const { enforcement, gate: self } = this.#options;
     const ban = enforcement.bans.get(prefix);
     const isLifted = (claim: Claim) =>
-      claim.origin !== "foreign" && claim.origin !== "map" && this.#engineMade(claim) <= liftedMs;
+      claim.origin !== "foreign" &&
+      claim.origin !== "map" &&
+      (this.#engineMade(claim) <= liftedMs || (isShared(claim.origin) && this.own.isUndated(prefix.text)));
     const ended = ban === undefined ? [] : claimsOf(ban, nowMs).filter(isLifted);
     if (ended.length > 0 && !peer.spend(rate, nowMs)) {
       this.#tooFast(peer);
       return;
     }
-    this.#lifts.remember(prefix.text, peer.name, liftedMs);
+    this.#lifts.remember(prefix.text, peer.name, liftedMs, saidMs);
     if (ended.length === 0) return;
     enforcement.liftClaims(prefix, nowMs, `gate:${peer.name}`, isLifted);
     if (peer.name === self) return;
@@ -210,7 +219,12 @@ export class FleetTable implements BanFollower {
     const origin = `gate:${peer.name}` as const;
     const ban = enforcement.bans.get(prefix);
     const before = ban === undefined || ban.untilMs <= nowMs ? undefined : claimOf(ban, origin, nowMs);
-    const madeMs = Math.min(record.madeMs, this.#engineNow(nowMs));
+    const { madeMs } = record;
+    // It would win over every lift until then.
+    if (madeMs > this.#engineNow(nowMs)) {
+      peer.refused.malformed++;
+      return undefined;
+    }
     // A claim that was saved over a restart knows its making to the clock of this host.
     if (before !== undefined && this.#engineMade(before) > madeMs + futureMs) return undefined;
     const untilMs = record.untilMs - this.#offsetMs;
@@ -250,10 +264,6 @@ export class FleetTable implements BanFollower {
   #tooFast(peer: Peer): void {
     peer.refused.rate++;
     peer.isDeferred = true;
-  }
-
-  #noRoom(peer: Peer, nowMs: number): void {
-    peer.refused[peer.held(nowMs) >= this.#options.most() ? "most" : "room"]++;
   }
 
   #lastLift(source: string): number {

@@ -5,6 +5,8 @@
 interface Lift {
   /** By the engine's clock. */
   readonly liftedMs: number;
+  /** As the gate says it; one that lies in the future counts from when it was first seen. */
+  readonly saidMs: number;
   readonly gate: string;
 }
 
@@ -28,16 +30,22 @@ export class Lifts {
     return this.#bySource.get(source)?.liftedMs ?? 0;
   }
 
-  remember(source: string, gate: string, liftedMs: number): void {
+  /** Whether a gate says something new. */
+  isKnown(source: string, gate: string, saidMs: number): boolean {
+    const lift = this.#bySource.get(source);
+    return lift !== undefined && (lift.gate === gate ? lift.saidMs >= saidMs : lift.liftedMs >= saidMs);
+  }
+
+  remember(source: string, gate: string, liftedMs: number, saidMs = liftedMs): void {
     const before = this.#bySource.get(source);
     if (before !== undefined) {
-      if (before.liftedMs >= liftedMs) return;
+      if (before.liftedMs > liftedMs) return;
       this.#byGate.get(before.gate)?.delete(source);
     }
     const sources = this.#byGate.get(gate) ?? new Set();
     this.#byGate.set(gate, sources);
     sources.add(source);
-    this.#bySource.set(source, { liftedMs, gate });
+    this.#bySource.set(source, { liftedMs, saidMs, gate });
     if (sources.size <= this.#limit) return;
     const [oldest] = sources;
     if (oldest === undefined) return;

@@ -31,6 +31,8 @@ export class OwnDoings {
   /** Counts changes of the endings. */
   endingsVersion = 0;
   readonly #waiting = new Set<string>();
+  /** Bans found in the kernel's map, where nothing says when they were made: any lift counts for more. */
+  readonly #undated = new Set<string>();
   /** The oldest first. */
   readonly #endings = new Map<string, Ending>();
 
@@ -41,9 +43,13 @@ export class OwnDoings {
   changed(change: BanChange): void {
     const source = change.ban.prefix.text;
     const { atMs } = change;
+    if (change.kind === "lift" || change.kind === "end") this.#undated.delete(source);
     switch (change.kind) {
       case "ban":
-        if (isShared(change.claim.origin)) this.mark(source);
+        if (!isShared(change.claim.origin)) return;
+        if (change.isAdopted) this.#undated.add(source);
+        else this.#undated.delete(source);
+        this.mark(source);
         return;
       case "release":
         if (isShared(change.by)) this.withdraw(source, atMs, change.ban.untilMs);
@@ -85,9 +91,8 @@ export class OwnDoings {
     return this.#endings.get(source);
   }
 
-  /** Its own ban was taken back here, and the engine may not know. */
-  isOver(source: string): boolean {
-    return this.#endings.has(source);
+  isUndated(source: string): boolean {
+    return this.#undated.has(source);
   }
 
   endings(): MapIterator<[string, Ending]> {

@@ -79,6 +79,11 @@ export class OpenedState {
   readonly paths: readonly string[];
   readonly #lock: string;
 
+  /** What a fleet keeps beside it. */
+  get endingsPath(): string {
+    return this.#lock.replace(/\.lock$/, ".lifts");
+  }
+
   constructor(file: StateFile, paths: readonly string[], lock: string) {
     this.file = file;
     this.paths = paths;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps in a file what this gate lifted, for a fleet whose engine was away: so that no lift is forgotten when the
+// gate is started anew before the engine is back. Written whole, and only when something changed.
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { z } from "zod";
+import type { OwnDoings } from "../../core/fleet/own_doings.ts";
+import { messageOf } from "../../failure.ts";
+import { writeWhole } from "../../host/atomic_file.ts";
+import type { Log } from "../../log.ts";
+import type { Moment } from "./journal.ts";
+
+/** Source, taken back at, lifted at (null: not for all), kept until (null: for ever); Unix time. */
+const written = z.array(z.tuple([z.string(), z.number(), z.number().nullable(), z.number().nullable()]));
+
+export class EndingsFile {
+  readonly path: string;
+  readonly #own: OwnDoings;
+  readonly #moment: () => Moment;
+  readonly #log: Log;
+  #saved = 0;
+  #isFailing = false;
+
+  constructor(path: string, own: OwnDoings, moment: () => Moment, log: Log) {
+    this.path = path;
+    this.#own = own;
+    this.#moment = moment;
+    this.#log = log;
+  }
+
+  restore(): void {
+    try {
+      // So that a user that ttgate changes to can be made its owner.
+      if (!existsSync(this.path)) closeSync(openSync(this.path, "a", 0o600));
+      const text = readFileSync(this.path, "utf8");
+      const { nowMs, wallMs } = this.#moment();
+      const bootMs = wallMs - nowMs;
+      for (const [source, at, lifted, keep] of text === "" ? [] : written.parse(JSON.parse(text))) {
+        this.#own.restore(source, {
+          atMs: at - bootMs,
+          liftedMs: lifted === null ? undefined : lifted - bootMs,
+          keepUntilMs: keep === null ? Number.POSITIVE_INFINITY : keep - bootMs,
+        });
+      }
+    } catch (error) {
+      this.#log("warn", `Cannot read the lifts in "${this.path}": ${messageOf(error)}; the fleet's engine knows them`);
+    }
+  }
+
+  /** Once a second. */
+  save(): void {
+    const version = this.#own.endingsVersion;
+    if (version === this.#saved) return;
+    const { nowMs, wallMs } = this.#moment();
+    const bootMs = wallMs - nowMs;
+    const rows = [...this.#own.endings()].map(([source, { atMs, liftedMs, keepUntilMs }]) => [
+      source,
+      Math.round(bootMs + atMs),
+      liftedMs === undefined ? null : Math.round(bootMs + liftedMs),
+      Number.isFinite(keepUntilMs) ? Math.round(bootMs + keepUntilMs) : null,
+    ]);
+    try {
+      writeWhole(this.path, `${JSON.stringify(rows)}\n`, true);
+      this.#saved = version;
+      this.#isFailing = false;
+    } catch (error) {
+      if (!this.#isFailing) this.#log("error", `${messageOf(error)}; lifts are not saved, it is tried again`);
+      this.#isFailing = true;
+    }
+  }
+}

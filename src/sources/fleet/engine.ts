@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The connections to the engine of a fleet, by the client library: one for commands, one that waits for what is
+// new. Nothing is queued without a limit and nothing waits without one. Whatever goes wrong ends both connections;
+// who uses them opens them anew, and finds a server that took over that way.
+import { createClient, createCluster, createSentinel } from "@redis/client";
+import type { FleetAddress } from "../../config/fleet_address.ts";
+
+export interface EngineSecrets {
+  readonly password: string | undefined;
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
+export interface EngineOptions extends EngineSecrets {
+  readonly address: FleetAddress;
+  /** Any key of the fleet: in a cluster it says which server has them all. */
+  readonly key0: string;
+}
+
+interface Connection {
+  connect(): Promise<unknown>;
+  send(args: string[]): Promise<unknown>;
+  destroy(): void;
+}
+
+const connectMs = 3000;
+/** A frozen server answers nothing; an honest one that has much to do answers within it. */
+const commandMs = 2500;
+const queueLimit = 256;
+
+export class Engine {
+  readonly #commands: Connection;
+  readonly #waiting: Connection;
+
+  private constructor(commands: Connection, waiting: Connection) {
+    this.#commands = commands;
+    this.#waiting = waiting;
+  }
+
+  /** @throws Error when it cannot be reached, or does not let this gate in. */
+  static async open(options: EngineOptions): Promise<Engine> {
+    const engine = new Engine(connectionOf(options), connectionOf(options));
+    try {
+      const connected = Promise.all([engine.#commands.connect(), engine.#waiting.connect()]);
+      await within(connectMs, connected, "Connecting");
+      return engine;
+    } catch (error) {
+      engine.close();
+      throw error;
+    }
+  }
+
+  /** @throws Error also for what the engine says no to. */
+  send(args: string[]): Promise<unknown> {
+    return within(commandMs, this.#commands.send(args), args[0] ?? "");
+  }
+
+  /** A command that may take so long to be answered. */
+  wait(args: string[], blockMs: number): Promise<unknown> {
+    return within(blockMs + commandMs, this.#waiting.send(args), args[0] ?? "");
+  }
+
+  /** Idempotent. */
+  close(): void {
+    for (const connection of [this.#commands, this.#waiting]) {
+      try {
+        connection.destroy();
+      } catch {
+        // It was not open, or is closed.
+      }
+    }
+  }
+}
+
+function connectionOf({ address, key0, password, ca, cert, key }: EngineOptions): Connection {
+  const tls = address.tls ? { tls: true as const, ...given({ ca, cert, key }) } : {};
+  const limits = { connectTimeout: connectMs, reconnectStrategy: false as const };
+  const common = {
+    ...{ disableOfflineQueue: true, commandsQueueMaxLength: queueLimit },
+    ...given({ username: address.user, password: password ?? address.password }),
+  };
+  switch (address.kind) {
+    case "single":
+      return singleConnection({ address, common, tls, limits });
+    case "sentinel": {
+      const node = { ...common, socket: { ...limits, ...tls } };
+      const client = createSentinel({
+        ...{ RESP: 2, name: address.master ?? "", sentinelRootNodes: [...address.nodes] },
+        ...{ nodeClientOptions: node, masterPoolSize: 1, replicaPoolSize: 0, reserveClient: true },
+        sentinelClientOptions: { socket: { ...limits, ...tls } },
+      });
+      client.on("error", () => {});
+      return {
+        connect: () => client.connect(),
+        send: (args) => client.sendCommand(false, args),
+        destroy: () => void client.destroy().catch(() => {}),
+      };
+    }
+    case "cluster": {
+      const socket = { ...limits, ...tls };
+      const client = createCluster({
+        RESP: 2,
+        rootNodes: address.nodes.map(({ host, port }) => ({ ...common, socket: { ...socket, host, port } })),
+        defaults: { ...common, socket },
+        minimizeConnections: true,
+      });
+      client.on("error", () => {});
+      return {
+        connect: () => client.connect(),
+        send: (args) => client.sendCommand(key0, false, args),
+        destroy: () => client.destroy(),
+      };
+    }
+    default:
+      return address.kind satisfies never;
+  }
+}
+
+interface SingleParts {
+  readonly address: FleetAddress;
+  readonly common: object;
+  readonly tls: object;
+  readonly limits: object;
+}
+
+function singleConnection({ address, common, tls, limits }: SingleParts): Connection {
+  const [node] = address.nodes;
+  const where = address.socket === undefined ? { ...node, ...tls } : { path: address.socket, tls: false as const };
+  const client = createClient({ ...common, RESP: 2, database: address.database, socket: { ...where, ...limits } });
+  // Told by the command that fails with it.
+  client.on("error", () => {});
+  return {
+    connect: () => client.connect(),
+    send: (args) => client.sendCommand(args),
+    destroy: () => client.destroy(),
+  };
+}
+
+/** Only what there is. */
+function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+async function within<T>(limitMs: number, work: Promise<T>, what: string): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: no answer within ${limitMs / 1000} s`)), limitMs);
+  });
+  try {
+    // What comes after the limit concerns nobody.
+    work.catch(() => {});
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

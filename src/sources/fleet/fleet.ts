@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+// This gate as a member of a fleet: joins the shared table, follows it, announces what it does itself, and gives a
+// sign of life. Nothing here is waited for by a client or by a verdict. While the engine is away every ban stays as
+// it is, and what changed is announced when it is back.
+import { randomBytes } from "node:crypto";
+import { setImmediate, setTimeout as sleep } from "node:timers/promises";
+import type { FleetAddress } from "../../config/fleet_address.ts";
+import { EngineClock } from "../../core/fleet/engine_clock.ts";
+import type { FleetTable } from "../../core/fleet/fleet_table.ts";
+import { type FleetRecord, fleetNamePattern } from "../../core/fleet/record.ts";
+import { messageOf } from "../../failure.ts";
+import type { Log } from "../../log.ts";
+import type { Engine, EngineSecrets } from "./engine.ts";
+import { members } from "./members.ts";
+import { fieldsOf, type Hint, hintsOf, page, readHints, texts, timeMs } from "./replies.ts";
+import { beatCommand, FleetKeys, writeCommand } from "./script.ts";
+import { Troubles } from "./troubles.ts";
+import type { FleetAnswer, FleetPeerView, FleetView } from "./view.ts";
+
+export interface FleetOptions {
+  readonly address: FleetAddress;
+  readonly secrets: EngineSecrets;
+  readonly name: string;
+  readonly gate: string;
+  readonly version: string;
+  readonly table: FleetTable;
+  readonly trusts: (gate: string) => boolean;
+  readonly rate: () => number;
+  /** Bans in the gate's own table. */
+  readonly bans: () => number;
+  readonly nowMs: () => number;
+  readonly log: Log;
+}
+
+const blockMs = 1500;
+const beatMs = 2000;
+const announcedAtOnce = 100;
+const hintsAtOnce = 200;
+const askedAtOnce = 500;
+const pageSize = 1000;
+/** A gate that was written full by somebody is not read to its end. */
+const readAtMost = 2_000_000;
+/** Names of gates that are looked at; anybody may add to them. */
+const gatesAtMost = 2000;
+/** Everything is read anew so often: what a failover lost comes back that way. */
+const fullEveryMs = 600_000;
+/** One gate is read anew no more often. */
+const rereadMs = 5000;
+/** An engine that is full is tried again so often. */
+const fullRetryMs = 1000;
+const retryLeastMs = 200;
+const retryMostMs = 2000;
+
+export class Fleet {
+  readonly keys: FleetKeys;
+  readonly clock = new EngineClock();
+  readonly #options: FleetOptions;
+  readonly #troubles: Troubles;
+  readonly #session = randomBytes(8).toString("hex");
+  readonly #ending = new AbortController();
+  #engine: Engine | undefined;
+  #state: FleetView["state"] = "joining";
+  #running: Promise<void> | undefined;
+  #position = "0-0";
+  /** Of this gate with the engine, as of the last answer; undefined: not known. */
+  #records: number | undefined;
+  #announced = 0;
+  #answeredMs: number | undefined;
+  #fullMs = Number.NEGATIVE_INFINITY;
+  #isCaughtUp = false;
+  #wake: () => void = () => {};
+  /** Gates to be read anew. */
+  readonly #stale = new Set<string>();
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.keys = new FleetKeys(options.name);
+    this.#troubles = new Troubles(options.log);
+    options.table.own.onChange = () => this.#wake();
+  }
+
+  /** Goes on until `close`. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    // What was lifted a moment ago is to be known before this gate is gone.
+    if (this.#engine !== undefined && this.#state === "joined") await this.#announceAll(this.#engine).catch(() => {});
+    this.#ending.abort();
+    this.#engine?.close();
+    await this.#running;
+  }
+
+  get troubles(): readonly string[] {
+    return this.#troubles.told();
+  }
+
+  /** What is trusted, or how much, is another now. */
+  reconfigure(): void {
+    this.#fullMs = Number.NEGATIVE_INFINITY;
+  }
+
+  view(): FleetView {
+    const { name, gate, address, table, nowMs } = this.#options;
+    const answeredMs = this.#answeredMs;
+    return {
+      ...{ name, gate, url: address.text, state: this.#state, troubles: this.troubles },
+      ...{ waiting: table.own.waiting, announced: this.#announced },
+      answeredSecondsAgo: answeredMs === undefined ? null : (nowMs() - answeredMs) / 1000,
+      peers: [...table.peers.keys()].filter((peer) => peer !== gate).map((peer) => this.peerView(peer)),
+    };
+  }
+
+  peerView(gate: string): FleetPeerView {
+    const { table, trusts, nowMs } = this.#options;
+    const peer = table.peers.get(gate);
+    const { held, taken, lifted, refused } =
+      peer === undefined
+        ? { held: 0, taken: 0, lifted: 0, refused: {} }
+        : { held: peer.held(nowMs()), taken: peer.taken, lifted: peer.lifted, refused: { ...peer.refused } };
+    return { gate, trusted: gate === this.#options.gate || trusts(gate), held, taken, lifted, refused };
+  }
+
+  /** Asks the engine who is there; what is known without it where it does not answer. */
+  async answer(): Promise<FleetAnswer> {
+    const engine = this.#engine;
+    const view = this.view();
+    if (engine === undefined || this.#state === "apart") return { ...view, members: null };
+    try {
+      const self = this.#options.gate;
+      return { ...view, members: await members(engine, this.keys, self, (gate) => this.peerView(gate)) };
+    } catch {
+      return { ...view, members: null };
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ending;
+    let retryMs = retryLeastMs;
+    let lostMs: number | undefined;
+    while (!signal.aborted) {
+      try {
+        const { Engine } = await import("./engine.ts");
+        const { address, secrets } = this.#options;
+        this.#engine = await Engine.open({ address, ...secrets, key0: this.keys.log });
+        await this.#join(this.#engine, lostMs);
+        retryMs = retryLeastMs;
+        await this.#belong(this.#engine);
+      } catch (error) {
+        if (signal.aborted) break;
+        if (this.#state === "joined") lostMs = this.#options.nowMs();
+        this.#state = "apart";
+        this.#troubles.set("engine", `The fleet's engine at ${this.#options.address.text}: ${messageOf(error)}`);
+      } finally {
+        this.#engine?.close();
+        this.#engine = undefined;
+      }
+      // Not all gates at the same moment.
+      await sleep(retryMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
+      retryMs = Math.min(retryMostMs, retryMs * 2);
+    }
+  }
+
+  /** Reads what was missed; then announces what the engine does not have. */
+  async #join(engine: Engine, lostMs: number | undefined): Promise<void> {
+    const { table, rate, nowMs } = this.#options;
+    this.clock.restart();
+    for (let sample = 0; sample < 4; sample++) await this.#askTime(engine);
+    if (lostMs !== undefined) {
+      for (const peer of table.peers.values()) peer.credit(rate(), nowMs() - lostMs, nowMs());
+    }
+    if (!(await this.#canGoOn(engine))) await this.#readAll(engine);
+    else await this.#compareOwn(engine);
+    this.#isCaughtUp = true;
+    this.#state = "joined";
+    this.#troubles.clear("engine", "The fleet's engine answers, and the shared table is read");
+  }
+
+  /** True where the engine still has every hint since the last one that was followed. */
+  async #canGoOn(engine: Engine): Promise<boolean> {
+    if (!this.#isCaughtUp || this.#options.nowMs() - this.#fullMs > fullEveryMs) return false;
+    const [before] = hintsOf(await this.#ask(engine, ["XRANGE", this.keys.log, this.#position, "+", "COUNT", "1"]));
+    return before?.id === this.#position;
+  }
+
+  async #readAll(engine: Engine): Promise<void> {
+    const { gate: self, trusts, nowMs } = this.#options;
+    const [last] = hintsOf(await this.#ask(engine, ["XREVRANGE", this.keys.log, "+", "-", "COUNT", "1"]));
+    const names = texts(await this.#ask(engine, ["ZRANGE", this.keys.gates, "0", String(gatesAtMost - 1), "REV"]));
+    for (const gate of names) {
+      if (gate !== self && fleetNamePattern.test(gate) && trusts(gate)) await this.#readGate(engine, gate);
+    }
+    await this.#compareOwn(engine);
+    this.#position = last?.id ?? "0-0";
+    this.#fullMs = nowMs();
+  }
+
+  async #readGate(engine: Engine, gate: string): Promise<void> {
+    const { table, nowMs } = this.#options;
+    const peer = table.peer(gate);
+    peer.isDeferred = false;
+    peer.readAtMs = nowMs();
+    this.#stale.delete(gate);
+    const isFirst = !this.#isCaughtUp;
+    for await (const entries of this.#pages(engine, this.keys.records(gate))) {
+      table.apply(gate, entries, nowMs(), isFirst);
+    }
+  }
+
+  /** Announces again what the engine lost, and what it never had. */
+  async #compareOwn(engine: Engine): Promise<void> {
+    const { table, gate, nowMs } = this.#options;
+    const published = new Map<string, FleetRecord>();
+    for await (const entries of this.#pages(engine, this.keys.records(gate))) table.adopt(entries, nowMs(), published);
+    this.#records = undefined;
+    table.own.isOverflown = false;
+    for (const _ of table.compare(published, nowMs)) {
+      await setImmediate();
+      // So that what waits never overflows while the table is gone through.
+      if (table.own.waiting > announcedAtOnce * 50) await this.#announceAll(engine);
+    }
+  }
+
+  async *#pages(engine: Engine, key: string): AsyncGenerator<readonly [string, string][]> {
+    let cursor = "0";
+    let read = 0;
+    do {
+      const { cursor: next, entries } = page(
+        await this.#ask(engine, ["HSCAN", key, cursor, "COUNT", String(pageSize)]),
+      );
+      yield entries;
+      read += entries.length;
+      cursor = next;
+      await setImmediate();
+    } while (cursor !== "0" && read < readAtMost);
+  }
+
+  /** Until something goes wrong or the gate stops. */
+  async #belong(engine: Engine): Promise<void> {
+    const session = new AbortController();
+    const signal = AbortSignal.any([session.signal, this.#ending.signal]);
+    const work = [this.#follow(engine, signal), this.#announce(engine, signal), this.#live(engine, signal)];
+    try {
+      await Promise.race(work);
+    } finally {
+      session.abort();
+      engine.close();
+      await Promise.allSettled(work);
+    }
+  }
+
+  async #follow(engine: Engine, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const what = ["COUNT", String(hintsAtOnce), "BLOCK", String(blockMs), "STREAMS", this.keys.log, this.#position];
+      const hints = readHints(await engine.wait(["XREAD", ...what], blockMs));
+      this.#answeredMs = this.#options.nowMs();
+      const last = hints.at(-1);
+      if (last === undefined) continue;
+      await this.#takeHints(engine, hints);
+      this.#position = last.id;
+    }
+  }
+
+  /** A hint says where to look; what is there is what counts. */
+  async #takeHints(engine: Engine, hints: readonly Hint[]): Promise<void> {
+    const { gate: self, table, trusts, nowMs } = this.#options;
+    const byGate = new Map<string, Set<string>>();
+    for (const { gate, number, sources } of hints) {
+      if (gate === "" || gate === self || !trusts(gate)) continue;
+      if (!table.peers.has(gate) && table.peers.size >= gatesAtMost) continue;
+      const peer = table.peer(gate);
+      // One is missing in between, or it is a gate that was not known.
+      if (peer.lastHint !== undefined && number !== peer.lastHint + 1) this.#stale.add(gate);
+      if (peer.lastHint === undefined && number !== 1 && peer.readAtMs < 0) this.#stale.add(gate);
+      peer.lastHint = number;
+      const wanted = byGate.get(gate) ?? new Set();
+      for (const source of sources) wanted.add(source);
+      byGate.set(gate, wanted);
+    }
+    const asked: Promise<void>[] = [];
+    for (const [gate, wanted] of byGate) {
+      const sources = [...wanted];
+      for (let start = 0; start < sources.length; start += askedAtOnce) {
+        asked.push(this.#look(engine, gate, sources.slice(start, start + askedAtOnce)));
+      }
+    }
+    await Promise.all(asked);
+  }
+
+  async #look(engine: Engine, gate: string, sources: readonly string[]): Promise<void> {
+    const reply = await this.#ask(engine, ["HMGET", this.keys.records(gate), ...sources]);
+    const records = Array.isArray(reply) ? reply : [];
+    const entries = sources.map((source, index): [string, string | null] => {
+      const record: unknown = records[index];
+      return [source, typeof record === "string" ? record : null];
+    });
+    this.#options.table.apply(gate, entries, this.#options.nowMs());
+  }
+
+  async #announce(engine: Engine, signal: AbortSignal): Promise<void> {
+    const { own } = this.#options.table;
+    while (!signal.aborted) {
+      if (this.#troubles.has("full")) await sleep(fullRetryMs, undefined, { signal }).catch(() => {});
+      else if (own.waiting === 0) await this.#woken(signal);
+      await this.#announceAll(engine);
+    }
+  }
+
+  #woken(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+
+  async #announceAll(engine: Engine): Promise<void> {
+    const { table, gate, nowMs } = this.#options;
+    while (table.own.waiting > 0) {
+      const sources = table.own.take(announcedAtOnce);
+      const announcements = sources.flatMap((source) => table.announcement(source, nowMs()) ?? []);
+      if (announcements.length === 0) continue;
+      try {
+        const [, records] = texts(await this.#write(engine, writeCommand(this.keys, gate, announcements)));
+        this.#records = Number(records);
+        this.#announced += announcements.length;
+      } catch (error) {
+        for (const source of sources) table.own.mark(source);
+        if (!this.#isFull(error)) throw error;
+        return;
+      }
+    }
+  }
+
+  async #live(engine: Engine, signal: AbortSignal): Promise<void> {
+    const { table, nowMs } = this.#options;
+    while (!signal.aborted) {
+      await this.#beat(engine);
+      await this.#askTime(engine);
+      table.own.forget(nowMs());
+      this.#tellRefusals();
+      if (nowMs() - this.#fullMs > fullEveryMs) await this.#readAll(engine);
+      else if (table.own.isOverflown) await this.#compareOwn(engine);
+      for (const { name, isDeferred, readAtMs } of table.peers.values()) {
+        const isStale = isDeferred || this.#stale.has(name);
+        if (isStale && nowMs() - readAtMs > rereadMs) await this.#readGate(engine, name);
+      }
+      await sleep(beatMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #beat(engine: Engine): Promise<void> {
+    const { gate, version, bans, nowMs } = this.#options;
+    const beat = { gate, session: this.#session, position: this.#position, version, bans: bans() };
+    let reply: unknown;
+    try {
+      reply = await this.#write(engine, beatCommand(this.keys, beat));
+    } catch (error) {
+      if (!this.#isFull(error)) throw error;
+      return;
+    }
+    const [session, seen, records, now] = Array.isArray(reply) ? reply : [];
+    const isElsewhere = typeof session === "string" && session !== this.#session;
+    if (isElsewhere && Number(now) - Number(seen) < 2 * beatMs && this.#records !== undefined) {
+      this.#troubles.set(
+        "name",
+        `Another gate calls itself "${gate}" in this fleet: give each a --fleet-gate of its own`,
+      );
+    } else this.#troubles.clear("name");
+    // Fewer than there were, although nothing was taken out since: the engine forgot, or threw out.
+    if (this.#records !== undefined && Number(records) < this.#records) {
+      this.#troubles.set("lost", "The fleet's engine lost what was announced: it is announced again");
+      await this.#readAll(engine);
+    } else {
+      this.#records = Number(records);
+      this.#troubles.clear("lost");
+    }
+    this.#answeredMs = nowMs();
+  }
+
+  async #askTime(engine: Engine): Promise<void> {
+    const { nowMs, table } = this.#options;
+    const sentMs = nowMs();
+    const reply = await this.#ask(engine, ["TIME"]);
+    this.clock.sample(sentMs, timeMs(reply), nowMs());
+    table.setClock(this.clock.offsetMs);
+  }
+
+  async #ask(engine: Engine, command: string[]): Promise<unknown> {
+    const reply = await engine.send(command);
+    this.#answeredMs = this.#options.nowMs();
+    return reply;
+  }
+
+  async #write(engine: Engine, command: string[]): Promise<unknown> {
+    const reply = await this.#ask(engine, command);
+    this.#troubles.clear("full", "The fleet's engine takes writes again");
+    return reply;
+  }
+
+  /** The engine has no room, or does not write for another reason of its own: reading goes on. */
+  #isFull(error: unknown): boolean {
+    const message = messageOf(error);
+    if (!/\b(OOM|MISCONF|NOREPLICAS)\b/.test(message)) return false;
+    this.#troubles.set("full", `The fleet's engine takes no writes: ${message.split("\n")[0]}; bans are not announced`);
+    return true;
+  }
+
+  #tellRefusals(): void {
+    for (const { name, refused, isDeferred } of this.#options.table.peers.values()) {
+      const { rate, most, room, wide, malformed } = refused;
+      const told = Object.entries({ rate, most, room, wide, malformed }).filter(([, count]) => count > 0);
+      this.#troubles.refusals(`gate ${name}`, told, isDeferred);
+    }
+  }
+}

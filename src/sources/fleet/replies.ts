@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's replies as this gate understands them. What is shared by all gates may have been written by
+// anybody: what is not as it should be is left out.
+import { fleetNamePattern } from "../../core/fleet/record.ts";
+
+/** One gate changed some sources. */
+export interface Hint {
+  readonly id: string;
+  readonly gate: string;
+  readonly number: number;
+  readonly sources: readonly string[];
+}
+
+/** An honest gate announces a hundred at a time. */
+const sourcesInHint = 200;
+
+export function texts(reply: unknown): string[] {
+  return Array.isArray(reply) ? reply.map((one) => (typeof one === "string" ? one : "")) : [];
+}
+
+/** Of XREAD on one stream, or of XREVRANGE. */
+export function hintsOf(entries: unknown): Hint[] {
+  if (!Array.isArray(entries)) return [];
+  return entries.flatMap((entry: unknown) => {
+    if (!Array.isArray(entry) || typeof entry[0] !== "string") return [];
+    const fields = texts(entry[1]);
+    const value = (name: string) => {
+      const at = fields.findIndex((field, index) => index % 2 === 0 && field === name);
+      return at < 0 ? "" : (fields[at + 1] ?? "");
+    };
+    const gate = value("g");
+    const sources = value("s").split(" ", sourcesInHint);
+    return [{ id: entry[0], gate: fleetNamePattern.test(gate) ? gate : "", number: Number(value("n")), sources }];
+  });
+}
+
+/** `XREAD` of one stream; null when nothing came. */
+export function readHints(reply: unknown): Hint[] {
+  const [stream] = Array.isArray(reply) ? reply : [];
+  return Array.isArray(stream) ? hintsOf(stream[1]) : [];
+}
+
+/** Of `HSCAN`. */
+export function page(reply: unknown): { readonly cursor: string; readonly entries: readonly [string, string][] } {
+  const [cursor, flat] = Array.isArray(reply) ? reply : [];
+  const fields = texts(flat);
+  const entries: [string, string][] = [];
+  for (let index = 0; index + 1 < fields.length; index += 2)
+    entries.push([fields[index] ?? "", fields[index + 1] ?? ""]);
+  return { cursor: typeof cursor === "string" ? cursor : "0", entries };
+}
+
+export function fieldsOf(reply: unknown): Readonly<Record<string, string>> {
+  const flat = texts(reply);
+  return Object.fromEntries(flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1] ?? ""]] : [])));
+}
+
+/** Milliseconds in the number of a stream's entry. */
+export function msOf(id: string): number {
+  return Number(id.split("-")[0]);
+}
+
+/** Of `TIME`. */
+export function timeMs(reply: unknown): number {
+  const [seconds = "", micros = ""] = texts(reply);
+  return Number(seconds) * 1000 + Number(micros) / 1000;
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the engine keeps of a fleet, and the scripts that write it. All keys of a fleet have one hash tag, so that
+// a cluster keeps them together. A gate writes its own three keys and the two that all share, and nobody else's:
+// an ACL can hold it to that. What is in the shared ones is no more than a hint; what counts is read from the
+// keys of the gate that it is about.
+import type { Announcement } from "../../core/fleet/record.ts";
+
+export class FleetKeys {
+  /** Stream of hints: which gate changed which sources. */
+  readonly log: string;
+  /** Sorted set of gates by when they were last there. */
+  readonly gates: string;
+  readonly #head: string;
+
+  constructor(fleet: string) {
+    this.#head = `ttgate:{${fleet}}`;
+    this.log = `${this.#head}:log`;
+    this.gates = `${this.#head}:gates`;
+  }
+
+  /** Hash of records by source. */
+  records(gate: string): string {
+    return `${this.#head}:${gate}:records`;
+  }
+
+  /** Sorted set of sources by when their records are over. */
+  ends(gate: string): string {
+    return `${this.#head}:${gate}:ends`;
+  }
+
+  /** Hash: sign of life. */
+  about(gate: string): string {
+    return `${this.#head}:${gate}:about`;
+  }
+}
+
+/** The engine's memory of hints: a gate that was away for longer reads everything anew. */
+const logLength = 20_000;
+/** Records that are over and go with each write. */
+const cleanedAtOnce = 20;
+
+const now = `local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local function whole(n) return string.format('%.0f', math.max(0, n)) end`;
+
+/** KEYS log gates records ends about; ARGV gate, then seven for each announcement. Gives now and the records. */
+const writeScript = `${now}
+local names = {}
+for i = 2, #ARGV, 7 do
+  local source, left, ago, lifted, keep = ARGV[i], tonumber(ARGV[i+1]), tonumber(ARGV[i+2]), tonumber(ARGV[i+3]), tonumber(ARGV[i+4])
+  local made = math.max(1, now - ago)
+  local untilMs = made
+  if left < 0 then untilMs = 0 elseif left > 0 then untilMs = now + left end
+  local liftedMs = 0
+  if lifted >= 0 then liftedMs = now - lifted end
+  redis.call('HSET', KEYS[3], source, whole(made)..' '..whole(untilMs)..' '..whole(liftedMs)..' '..ARGV[i+5]..' '..ARGV[i+6])
+  if left < 0 or keep < 0 then redis.call('ZREM', KEYS[4], source)
+  else redis.call('ZADD', KEYS[4], whole(now + math.max(left, keep)), source) end
+  names[#names + 1] = source
+end
+local over = redis.call('ZRANGE', KEYS[4], '-inf', whole(now), 'BYSCORE', 'LIMIT', 0, ${cleanedAtOnce})
+if #over > 0 then
+  redis.call('ZREM', KEYS[4], unpack(over))
+  redis.call('HDEL', KEYS[3], unpack(over))
+end
+local number = redis.call('HINCRBY', KEYS[5], 'hints', 1)
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ${logLength}, '*', 'g', ARGV[1], 'n', number, 's', table.concat(names, ' '))
+return {whole(now), redis.call('HLEN', KEYS[3])}`;
+
+/** KEYS gates about records; ARGV gate session position version bans. Gives the session before, when, records, now. */
+const beatScript = `${now}
+local before = redis.call('HMGET', KEYS[2], 'session', 'seen')
+redis.call('HSET', KEYS[2], 'session', ARGV[2], 'seen', whole(now), 'at', ARGV[3], 'version', ARGV[4], 'bans', ARGV[5])
+redis.call('ZADD', KEYS[1], whole(now), ARGV[1])
+return {before[1], before[2], redis.call('HLEN', KEYS[3]), whole(now)}`;
+
+export function writeCommand(keys: FleetKeys, gate: string, announcements: readonly Announcement[]): string[] {
+  const all = [keys.log, keys.gates, keys.records(gate), keys.ends(gate), keys.about(gate)];
+  return ["EVAL", writeScript, String(all.length), ...all, gate, ...announcements.flatMap(argumentsOf)];
+}
+
+export interface Beat {
+  readonly gate: string;
+  readonly session: string;
+  /** The last hint that was followed. */
+  readonly position: string;
+  readonly version: string;
+  readonly bans: number;
+}
+
+export function beatCommand(keys: FleetKeys, { gate, session, position, version, bans }: Beat): string[] {
+  const all = [keys.gates, keys.about(gate), keys.records(gate)];
+  return ["EVAL", beatScript, String(all.length), ...all, gate, session, position, version, String(bans)];
+}
+
+/** Minus one stands for what has no end, and for what never was. */
+function argumentsOf({ source, leftMs, agoMs, liftedAgoMs, keepMs, reason, evidence }: Announcement): string[] {
+  const left = Number.isFinite(leftMs) ? Math.max(0, Math.round(leftMs)) : -1;
+  const keep = Number.isFinite(keepMs) ? Math.round(keepMs) : -1;
+  const lifted = liftedAgoMs === undefined ? -1 : Math.max(0, Math.round(liftedAgoMs));
+  return [source, String(left), String(Math.max(0, Math.round(agoMs))), String(lifted), String(keep), reason, evidence];
+}
