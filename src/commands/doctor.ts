@@ -9,7 +9,7 @@ import { currentRuntime } from "../runtime/select.ts";
 const head = `Usage: ttgate doctor [options]
 
 Checks whether this host is ready for "ttgate run" with the same options. Changes nothing. For each thing that
-is missing, it says what to type. The exit code is 1 when anything is missing.`;
+is missing, it says what to type.`;
 
 const marks: Readonly<Record<Finding["state"], string>> = { good: "ok  ", warning: "warn", bad: "BAD " };
 
@@ -20,7 +20,7 @@ export const doctor: Command = {
   usage: "",
   about: "is this host ready? If not, what to type",
   flags,
-  help: helpText(head, flags),
+  help: helpText(head, flags, { 0: "this host is ready", 1: "something is missing" }),
   async run({ flags: { config: file, json, help: _help, ...given } }, { stdout, runDirectory }) {
     const config = loadConfig(given, typeof file === "string" ? file : undefined);
     const { examine } = await import("../daemon/doctor.ts");

@@ -108,10 +108,8 @@ export class Operator {
   #notLifted(text: string, prefix: Prefix): Refusal {
     const { enforcement, nowMs } = this.#options;
     const covering = enforcement.bans.covering(prefix, nowMs());
-    const message =
-      covering === undefined
-        ? `Not banned: "${text}"`
-        : `Cannot lift "${text}": it is covered by the ban of ${covering.prefix.text}, lift that`;
+    if (covering === undefined) return { kind: "absent", message: `Not banned: "${text}"` };
+    const message = `Cannot lift "${text}": it is covered by the ban of ${covering.prefix.text}, lift that`;
     return { kind: "refused", message };
   }
 }

@@ -79,6 +79,8 @@ const streamHeaders = {
   "x-accel-buffering": "no",
 };
 
+const liftRefused = { invalid: 400, refused: 409, absent: 404 } as const;
+
 /** The relay stands still while they are put together: 10,000 take some 30 ms. */
 const bansAtOnce = 10_000;
 /** A page of bans; more is asked for by `limit`. */
@@ -179,7 +181,7 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   app.delete("/bans/:address{.+}", (context) => {
     const result = source.lift(context.req.param("address"));
     if (result.kind === "done") return context.json({ lifted: result.value });
-    return context.json({ error: result.message }, result.kind === "invalid" ? 400 : 404);
+    return context.json({ error: result.message }, liftRefused[result.kind]);
   });
   app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));
   app.onError((error, context) =>
