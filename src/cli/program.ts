@@ -4,6 +4,8 @@
 import { closestWord } from "../core/closest.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { oneLine } from "../log.ts";
+import { aliases } from "./aliases.ts";
+import { red } from "./colour.ts";
 import { type Command, defaultCommand, runCommand } from "./command.ts";
 import type { Env } from "./env.ts";
 import { exitCodesHelp } from "./exit_codes.ts";
@@ -13,21 +15,13 @@ import { ReaderGone } from "./standard_output.ts";
 /** Commands by name, each loaded when it is needed. */
 export type CommandTable = Readonly<Record<string, () => Promise<Command>>>;
 
-/** Other words for a command, as people try them. */
-const aliases: Readonly<Record<string, string>> = {
-  unban: "lift",
-  unblock: "lift",
-  block: "ban",
-  list: "bans",
-};
-
 /** @returns the exit code: exit_codes.ts. */
 export async function runProgram(table: CommandTable, args: readonly string[], env: Env): Promise<number> {
   try {
     return await dispatch(table, args, env);
   } catch (error) {
     if (error instanceof ReaderGone) return 0;
-    env.stderr.line(`ttgate: ${oneLine(messageOf(error).replaceAll("\n", " "))}`);
+    env.stderr.line(`${red(env.stderr, "ttgate:")} ${oneLine(messageOf(error).replaceAll("\n", " "))}`);
     if (error instanceof Failure) return error.exitCode;
     if (error instanceof Error) env.stderr.line(String(error.stack));
     return 3;

@@ -3,7 +3,7 @@
 // its JSON Schema and `--help` are all made from this table.
 import { isIP } from "node:net";
 import { z } from "zod";
-import { formatEndpoint, parsePrefix } from "../core/address.ts";
+import { formatEndpoint, isZonedRightly, parsePrefix } from "../core/address.ts";
 import { fewestStrikes } from "../core/bans/strikes.ts";
 import { parseDuration } from "../core/duration.ts";
 
@@ -62,12 +62,13 @@ function portOf(given: string): number | undefined {
   return port >= 1 && port <= 65535 ? port : undefined;
 }
 
-/** `HOST:PORT` with IPv6 in brackets; a name of letters, digits, hyphens and underscores (RFC 1123, RFC 2782). */
+/** `HOST:PORT` with IPv6 in brackets, a link-local address with its zone; a name of letters, digits, hyphens and underscores (RFC 1123, RFC 2782). */
 export function parseHostPort(given: string): HostPort | undefined {
   const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([\w.-]{1,253})):(\d+)$/.exec(given) ?? [];
   const host = bracketed ?? plain;
   const port = portOf(portText ?? "");
-  if (host === undefined || port === undefined || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined;
+  if (host === undefined || port === undefined) return undefined;
+  if (bracketed !== undefined && (isIP(bracketed) !== 6 || !isZonedRightly(bracketed))) return undefined;
   if (/^[\d.]+$/.test(host) && isIP(host) !== 4) return undefined;
   return { host, port };
 }
@@ -82,6 +83,7 @@ function parseListen(given: string): HostPort | undefined {
   const port = portOf(given);
   if (port !== undefined) return { host: "::", port };
   const parsed = parseHostPort(given);
+  if (parsed?.host === "localhost") return { host: "127.0.0.1", port: parsed.port };
   return parsed !== undefined && isIP(parsed.host) > 0 ? parsed : undefined;
 }
 
@@ -119,9 +121,9 @@ export const options = {
   listen: {
     short: "l",
     value: "[HOST:]PORT",
-    help: "where clients connect; [::] accepts IPv4 too (default [::]:5000)",
+    help: "where clients connect: an IP address, or localhost for 127.0.0.1; [::] accepts IPv4 too; a link-local address names its interface, [fe80::1%eth0]:5000 (default [::]:5000)",
     schema: text(
-      "[HOST:]PORT with an IP address and a port from 1 to 65535, such as 5000 or [::]:5000",
+      "[HOST:]PORT with an IP address or localhost and a port from 1 to 65535, such as 5000, [::]:5000 or [fe80::1%eth0]:5000",
       parseListen,
     ).default({
       host: "::",

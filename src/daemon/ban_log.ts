@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log lines about bans, made from the changes of the table whoever asked for them: what was done, to
 // whom, why and for how long, and whether a fence holds it.
+import { isLoopback } from "../core/address.ts";
 import type { Ban, Claim, Evidence, Origin } from "../core/bans/claim.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { FenceOutcome } from "../core/bans/fence.ts";
@@ -24,6 +25,7 @@ export class BanLog implements BanFollower {
   readonly #spared = new Repeats<Spared>(sparedPeriodMs, (spared, repeated) => this.#notBanned(spared, repeated));
   readonly #dryRun: boolean;
   readonly #refusalOf: (ban: Ban) => Refusal;
+  #isWayOutSaid = false;
   #adoptedAtStart: number | undefined = 0;
   readonly #log: Log;
 
@@ -68,7 +70,7 @@ export class BanLog implements BanFollower {
     const verb = this.#dryRun ? "Would not ban" : "Did not ban";
     const times = repeated === 0 ? "" : `, ${repeated} more times within ${formatDuration(sparedPeriodMs)}`;
     this.#lines.line("warn", "sources that are never banned", () => [
-      `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${prefix.text} is never banned (${why})`,
+      `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${prefix.text} is never banned (${why})${askedFor(prefix.text)}`,
       { ...evidenceFields(source, reason, evidence), repeated },
     ]);
   }
@@ -77,7 +79,7 @@ export class BanLog implements BanFollower {
     const source = ban.prefix.text;
     const leftMs = claim.untilMs - atMs;
     const verb = this.#dryRun ? "Would ban" : "Banned";
-    const end = this.#dryRun && claim.evidence !== undefined ? " (dry run)" : "";
+    const end = this.#dryRun && claim.evidence !== undefined ? " (dry run)" : this.#wayOut(ban, claim);
     this.#lines.line("info", "bans", () => [
       `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}`,
       {
@@ -87,6 +89,13 @@ export class BanLog implements BanFollower {
         kernel: fence?.kind,
       },
     ]);
+  }
+
+  /** Said once: perhaps somebody tries the gate, and is locked out now. */
+  #wayOut({ prefix }: Ban, { evidence }: Claim): string {
+    if (this.#isWayOutSaid || evidence === undefined) return "";
+    this.#isWayOutSaid = true;
+    return `; "ttgate lift ${prefix.text}" ends it early`;
   }
 
   #banned(changes: readonly Change<"ban">[]): void {
@@ -174,6 +183,11 @@ function byOf(origin: Origin): string {
   if (origin === "operator") return "by command";
   if (origin.startsWith("list:")) return `on the list ${origin.slice("list:".length)}`;
   return `by ${origin}`;
+}
+
+/** Who tries the gate from this host waits for a ban. */
+function askedFor(neverBanned: string): string {
+  return isLoopback(neverBanned.replace(/\/.*/, "")) ? "; --never-ban none bans loopback too" : "";
 }
 
 function deedOf(reason: string, evidence: Evidence): string {

@@ -3,13 +3,13 @@
 // again, because addresses, gateways and names change while the gate runs.
 import { lookup } from "node:dns/promises";
 import type { Config } from "../config/options.ts";
-import { isLoopback, parsePrefix, unzoned } from "../core/address.ts";
+import { isLoopback, parsePrefix } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { messageOf } from "../failure.ts";
 import { protectedAddresses, sshPeers } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
 
-type ProtectionConfig = Pick<Config, "never-ban" | "listen" | "scope" | "allow" | "upstream">;
+type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow" | "upstream">;
 
 /** The kernel's list of all connections may be long: it is not read each second. */
 const administratorsMs = 10_000;
@@ -34,13 +34,13 @@ export class Protection {
 
   /** Everybody who is protected at the moment; names as far as they were resolved. */
   entries(nowMs: number): readonly NeverBanEntry[] {
-    const { allow, listen, upstream } = this.#config;
+    const { allow, upstream } = this.#config;
     const allowed = allow.map((prefix) => ({ prefix, why: "--allow" }));
     if (this.#config["never-ban"] !== "auto") return allowed;
     const upstreams = upstream.flatMap(({ host }) =>
       [host, ...(this.#resolved.get(host) ?? [])].flatMap((address) => this.#upstream(host, address) ?? []),
     );
-    return [...allowed, ...protectedAddresses(listen.host), ...this.#sshPeers(nowMs), ...upstreams];
+    return [...allowed, ...protectedAddresses(), ...this.#sshPeers(nowMs), ...upstreams];
   }
 
   /** With --scope host a ban would cut an administrator off. */
@@ -56,7 +56,7 @@ export class Protection {
   /** A name may take a while or not resolve at all: nobody waits for it. */
   async resolve(): Promise<void> {
     if (this.#config["never-ban"] !== "auto") return;
-    const names = this.#config.upstream.filter(({ host }) => parsePrefix(unzoned(host)) === undefined);
+    const names = this.#config.upstream.filter(({ host }) => parsePrefix(host) === undefined);
     for (const { host } of names) {
       try {
         const found = await lookup(host, { all: true });
@@ -75,8 +75,7 @@ export class Protection {
   }
 
   #upstream(host: string, address: string): NeverBanEntry | undefined {
-    const prefix = parsePrefix(unzoned(address));
-    const local = isLoopback(address) && isLoopback(this.#config.listen.host);
-    return prefix === undefined || local ? undefined : { prefix, why: `upstream ${host}` };
+    const prefix = parsePrefix(address);
+    return prefix === undefined || isLoopback(address) ? undefined : { prefix, why: `upstream ${host}` };
   }
 }

@@ -9,6 +9,7 @@ import { parseBanDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { ListOptions } from "../sources/list.ts";
+import { type BanQuery, readBanQuery } from "./ban_query.ts";
 import type { OpenedStream } from "./event_stream.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
 import { statusPage } from "./page.ts";
@@ -25,10 +26,10 @@ export interface StatusSource {
   snapshot(): Snapshot;
   readiness(): Promise<ReadinessAnswer>;
   metrics(ready: boolean): string;
-  /** The newest first. */
-  bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] };
+  /** `total`: how many there are that were asked for. */
+  bans(query: BanQuery): Promise<{ readonly total: number; readonly bans: readonly BanView[] }>;
   find(address: string): ChangeResult<BanDetails | undefined>;
-  why(address: string): ChangeResult<Why>;
+  why(address: string): Promise<ChangeResult<Why>>;
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
   follow(lastEventId: string | undefined): OpenedStream;
   lift(address: string): ChangeResult<readonly string[]>;
@@ -81,11 +82,6 @@ const streamHeaders = {
 
 const liftRefused = { invalid: 400, refused: 409, absent: 404 } as const;
 
-/** The relay stands still while they are put together: 10,000 take some 30 ms. */
-const bansAtOnce = 10_000;
-/** A page of bans; more is asked for by `limit`. */
-const bansShown = 1000;
-
 export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   const app = new Hono();
   const { hosts } = access;
@@ -112,13 +108,9 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const { ready } = await source.readiness();
     return context.body(source.metrics(ready), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });
-  app.get("/bans", (context) => {
-    const limit = context.req.query("limit") ?? `${bansShown}`;
-    if (!/^\d{1,5}$/.test(limit) || Number(limit) > bansAtOnce) {
-      const error = `Invalid limit "${limit}": expected a whole number, at most ${bansAtOnce}`;
-      return context.json({ error }, 400);
-    }
-    return context.json(source.bans(Number(limit)));
+  app.get("/bans", async (context) => {
+    const query = readBanQuery(context.req.query());
+    return typeof query === "string" ? context.json({ error: query }, 400) : context.json(await source.bans(query));
   });
   app.get("/bans/:address{.+}", (context) => {
     const address = context.req.param("address");
@@ -127,8 +119,8 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     if (found.value === undefined) return context.json({ error: `Not banned: "${address}"` }, 404);
     return context.json(found.value);
   });
-  app.get("/why/:address{.+}", (context) => {
-    const why = source.why(context.req.param("address"));
+  app.get("/why/:address{.+}", async (context) => {
+    const why = await source.why(context.req.param("address"));
     return why.kind !== "done" ? context.json({ error: why.message }, 400) : context.json(why.value);
   });
   app.get("/events", (context) => {

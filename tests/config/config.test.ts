@@ -69,6 +69,8 @@ const good: readonly Row[] = [
   row("listen", "5000", { host: "::", port: 5000 }),
   row("listen", "127.0.0.1:1", { host: "127.0.0.1", port: 1 }),
   row("listen", "[::1]:65535", { host: "::1", port: 65535 }),
+  row("listen", "localhost:5000", { host: "127.0.0.1", port: 5000 }),
+  row("listen", "[fe80::1%eth0]:5000", { host: "fe80::1%eth0", port: 5000 }),
   row("upstream", "10.0.0.1:80", [{ host: "10.0.0.1", port: 80 }]),
   row("upstream", "tape-track_1.example:80", [{ host: "tape-track_1.example", port: 80 }]),
   row("upstream", "[2001:db8::1]:80", [{ host: "2001:db8::1", port: 80 }]),
@@ -78,6 +80,7 @@ const good: readonly Row[] = [
   row("timeout", "1ms", 1),
   row("interface", "eth0", ["eth0"]),
   row("allow", "192.0.2.0/24", ["192.0.2.0/24"]),
+  row("allow", "fe80::1%eth0", ["fe80::1"]),
   row("allow", "2001:db8::1", ["2001:db8::1"]),
   row("never-ban", "none", "none"),
   row("scope", "host", "host"),
@@ -118,7 +121,10 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["listen", '"65536"', "from 1 to 65535"],
   ["listen", '"::1:5000"', "expected [HOST:]PORT"],
   ["listen", '"[127.0.0.1]:5000"', "expected [HOST:]PORT"],
-  ["listen", '"localhost:5000"', "with an IP address"],
+  ["listen", '"example.org:5000"', "with an IP address"],
+  ["listen", '"[fe80::1]:5000"', "[fe80::1%eth0]:5000"],
+  ["listen", '"[2001:db8::1%eth0]:5000"', "with an IP address"],
+  ["upstream", '"[fe80::1]:5001"', "expected HOST:PORT"],
   ["listen", '"1.2.3:5000"', "expected [HOST:]PORT"],
   ["listen", '"127.0.0.1:"', "expected [HOST:]PORT"],
   ["listen", '" 5000"', "expected [HOST:]PORT"],
@@ -142,7 +148,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["interface", '""', "expected an interface's name"],
   ["interface", "3", "expected an interface's name"],
   ["allow", '"192.0.2.0/33"', "expected an address or CIDR"],
-  ["allow", '"fe80::1%eth0"', "expected an address or CIDR"],
+  ["allow", '"2001:db8::1%eth0"', "expected an address or CIDR"],
   ["allow", '"example.org"', "expected an address or CIDR"],
   ["never-ban", '"some"', 'expected "auto" or "none"'],
   ["scope", '"Port"', 'expected "port" or "host"'],
@@ -446,7 +452,8 @@ describe("what is made from the table of options", () => {
   });
 
   test("the help has a line for every option, with its short flag and its value", () => {
-    const lines = run.help.split("\n");
+    const options = run.help.slice(run.help.indexOf("Options:\n"), run.help.indexOf("\n\nExit codes:"));
+    const lines = options.split(/\n(?= {2}(?:-| {4}--))/).map((line) => line.replaceAll(/\n +/g, " "));
     for (const [name, definition] of Object.entries<{ short?: string; value?: string; help: string }>(configFlags)) {
       const { short, value, help } = definition;
       const line = lines.find((text) => text.includes(`--${name}${value === undefined ? " " : ` ${value}`}`));

@@ -343,7 +343,7 @@ describe("/bans/ADDR", () => {
     });
   });
 
-  test.each(["x", "1.2.3", "192.0.2.0%2F33", "%zz", "%00", "..%2F..%2Fetc", "fe80::1%25eth0"])(
+  test.each(["x", "1.2.3", "192.0.2.0%2F33", "%zz", "%00", "..%2F..%2Fetc", "2001:db8::1%25eth0"])(
     "%s is no address",
     async (path) => {
       const { status, body } = await ask(`/bans/${path}`);
@@ -395,7 +395,7 @@ describe("changing", () => {
   test("what a wider ban covers cannot be lifted from under it, and it says so", async () => {
     await post("/bans", { address: "192.0.2.0/24" });
     const { status, body } = await remove("192.0.2.1");
-    expect([status, body.error]).toEqual([404, expect.stringContaining("covered by the ban of 192.0.2.0/24")]);
+    expect([status, body.error]).toEqual([409, expect.stringContaining("covered by the ban of 192.0.2.0/24")]);
     expect(sources()).toEqual(["192.0.2.0/24"]);
   });
 
@@ -460,12 +460,15 @@ describe("changing", () => {
     expect(sources()).toEqual(["192.0.2.1"]);
   });
 
-  test.each(["x", "1.2.3", "192.0.2.0/33", "%", "*", "fe80::1%eth0"])("a lift of %j lifts nobody", async (address) => {
-    await post("/bans", { address: "192.0.2.1" });
-    const { status, body } = await remove(address);
-    expect([status, body.error]).toEqual([400, expect.stringMatching(/^Invalid address "/)]);
-    expect(sources()).toEqual(["192.0.2.1"]);
-  });
+  test.each(["x", "1.2.3", "192.0.2.0/33", "%", "*", "2001:db8::1%eth0"])(
+    "a lift of %j lifts nobody",
+    async (address) => {
+      await post("/bans", { address: "192.0.2.1" });
+      const { status, body } = await remove(address);
+      expect([status, body.error]).toEqual([400, expect.stringMatching(/^Invalid address "/)]);
+      expect(sources()).toEqual(["192.0.2.1"]);
+    },
+  );
 
   test("no text at all makes it fall over", async () => {
     await post("/bans", { address: "203.0.113.1" });

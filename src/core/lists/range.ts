@@ -12,7 +12,8 @@ export function readSource(source: string, forMs?: number): LineReading {
     return mistake(`Invalid time for "${source}": expected at least 1ms and at most 3650d, or ever`);
   }
   // It goes on as a line of its own.
-  if (/[\s#]/.test(source)) return mistake(`Invalid address ${JSON.stringify(source)}: expected such as 192.0.2.0/24`);
+  if (source === "" || /[\s#]/.test(source))
+    return mistake(`Invalid address ${JSON.stringify(source)}: expected such as 192.0.2.0/24`);
   if (!source.includes("-")) return entry(source, forMs);
   const prefixes = prefixesOfRange(source);
   if (prefixes === undefined) return mistake(`Invalid range "${source}": expected such as 10.0.0.1-10.0.0.9`);

@@ -108,6 +108,7 @@ describe("a list", () => {
     ["10.0.0.9-10.0.0.1", 'Invalid range "10.0.0.9-10.0.0.1"'],
     ["10.0.0.1-2001:db8::1", "Invalid range"],
     ["10.0.0.0/24-10.0.1.0/24", "Invalid range"],
+    ["add bl", 'Invalid address ""'],
     ["add bl 45.9.20.5 timeout x", 'Invalid timeout "x"'],
     ["add bl 45.9.20.0/24 nomatch", "nomatch"],
     ["add bl 45.9.20.5 timeout 99999999999", "at most 3650d"],
@@ -140,7 +141,9 @@ describe("a list", () => {
         const frames = /^\s*(create|flush|COMMIT|(table|set|map)\s.*\{$|elements)/.test(line.trim());
         const found = new ListReader()
           .read(line)
-          .flatMap((reading) => (reading.kind === "mistake" ? [1] : reading.entries));
+          .flatMap((reading) =>
+            reading.kind === "mistake" ? [reading.message] : reading.entries.map(({ source }) => source),
+          );
         if (!isComment && !frames && !line.includes("\n")) expect(found.length).toBeGreaterThan(0);
       }),
     );
