@@ -57,6 +57,7 @@ function stopSignal(): Promise<string> {
 }
 
 function reload(daemon: Daemon, log: Log): void {
+  log("info", "Audit: reload by the signal SIGHUP", { audit: "reload", peer: "signal" });
   try {
     daemon.reload();
   } catch (error) {

@@ -293,10 +293,10 @@ export const options = {
     schema: whole(1, 1_048_576).default(64),
   },
   log: {
-    value: "text|json",
+    value: "text|logfmt|json",
     help: "form of the log on stderr (default text)",
     reloads: true,
-    schema: z.enum(["text", "json"], `expected "text" or "json"`).default("text"),
+    schema: z.enum(["text", "logfmt", "json"], `expected "text", "logfmt" or "json"`).default("text"),
   },
 } as const satisfies Record<string, OptionDefinition<unknown>>;
 

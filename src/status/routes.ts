@@ -9,6 +9,7 @@ import { parseBanDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { ListOptions } from "../sources/list.ts";
+import { type AuditOptions, auditTrail } from "./audit.ts";
 import { type BanQuery, readBanQuery } from "./ban_query.ts";
 import type { OpenedStream } from "./event_stream.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
@@ -57,6 +58,8 @@ export interface StatusAccess {
   readonly token: string | undefined;
   /** Whether reading needs the token too. */
   readonly closed: boolean;
+  /** Who is told of each change that is asked for, also of one that is not allowed. */
+  readonly audit?: AuditOptions;
   /** By which names it may be asked; a unix socket has none, and no browser. */
   readonly hosts?: HostNames;
 }
@@ -93,6 +96,7 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
       return context.json({ error }, 421);
     });
   }
+  if (access.audit !== undefined) app.use(auditTrail(access.audit));
   if (access.token !== undefined) {
     const guard = bearerAuth({ token: access.token });
     app.use(async (context, next) => (isReading(context.req.method) && !access.closed ? next() : guard(context, next)));

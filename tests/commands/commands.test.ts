@@ -120,7 +120,10 @@ describeWith("namespaces")("commands", () => {
     expect(result).toMatchObject({ code: 1, stdout: "Banned 2, 1 lines refused\n" });
     expect(result.stderr).toStartWith(`${file}:2: Invalid address "nobody"`);
     const lifted = await loopback.ttgate(["lift", "--from", "-", "--json"], { input: "192.0.2.1\n192.0.2.2\n" });
-    expect([lifted.code, JSON.parse(lifted.stdout)]).toEqual([0, { done: 2, failed: 0, failures: [], failedLines: [] }]);
+    expect([lifted.code, JSON.parse(lifted.stdout)]).toEqual([
+      0,
+      { done: 2, failed: 0, failures: [], failedLines: [] },
+    ]);
     const whole = Array.from({ length: 30_000 }, (_, number) => `10.9.${number >> 8}.${number & 255}`).join("\n");
     expect(await loopback.ttgate(["ban", "--from", "-"], { input: whole })).toMatchObject({
       code: 0,

@@ -182,7 +182,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["strikes", "2", "expected a whole number from 3 to 1000"],
   ["record", '""', "expected a file"],
   ["record-max", "0", "expected a whole number from 1 to 1048576"],
-  ["log", '"xml"', 'expected "text" or "json"'],
+  ["log", `"xml"`, `expected "text", "logfmt" or "json"`],
 ];
 
 describe("an option", () => {
