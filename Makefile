@@ -42,7 +42,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
 test-systems: ttgate $(modules) ## run the tests that need real servers, scanners, systemd or emulation
-	$(Q)$(host) test
+	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 
 lint: lint-format lint-layers lint-licences lint-c lint-types ## format, types under both runtimes, layers, cycles, C style, licences

@@ -68,7 +68,8 @@ describe("a log line", () => {
 
   test("is coloured on a terminal by its level, and has a priority in the journal", () => {
     openLog("text", { isJournal: false, isColoured: true })("error", "x");
-    expect(written[0]).toMatch(/^\u001b\[31m20\S+Z error x\u001b\[0m\n$/);
+    expect(written[0]).toStartWith("\u001b[31m20");
+    expect(written[0]).toEndWith("Z error x\u001b[0m\n");
     const journal = openLog("text", { isJournal: true, isColoured: false });
     for (const level of ["info", "warn", "error"] as const) journal(level, `a\n<0>b`);
     expect(written.slice(1)).toEqual(["<6>a\\u000a<0>b\n", "<4>a\\u000a<0>b\n", "<3>a\\u000a<0>b\n"]);
