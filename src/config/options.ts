@@ -181,7 +181,7 @@ export const options = {
   },
   "never-ban": {
     value: "auto|none",
-    help: "auto: never ban own addresses, gateways, upstreams and, with --scope host, SSH peers; or none (default auto)",
+    help: "auto: never ban loopback, own addresses, gateways, upstreams and, with --scope host, SSH peers; or none (default auto)",
     reloads: true,
     schema: z.enum(["auto", "none"], `expected "auto" or "none"`).default("auto"),
   },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log of a running gate: who changed what, few lines for many strangers, and what the journal of systemd wants.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 import { Loopback } from "../commands/bed.ts";
 import { Child, run } from "../harness/child.ts";
@@ -54,6 +55,11 @@ describeWith("executable", "namespaces")("the audit trail", () => {
       { audit: "ban list", outcome: "done", detail: "stdin: 1 done, 1 refused", ...root },
       { audit: "reload", peer: "signal" },
     ]);
+    const documented = readFileSync("docs/logs.md", "utf8").split("## Fields\n")[1] ?? "";
+    const names = new Set(
+      gate.stderr.split("\n").flatMap((line) => (line === "" ? [] : Object.keys(JSON.parse(line)))),
+    );
+    for (const name of names) expect(documented).toContain(`\`${name}\``);
     expect(trail[0]?.["message"]).toMatch(
       /^Audit: ban done: 203\.0\.113\.7 until \S+; by user root at 127\.0\.0\.1 port \d+, says to be alice \(sudo\)$/,
     );
