@@ -35,11 +35,12 @@ function rendered(snapshot: Snapshot): string {
     ["connections", `${connections.accepted} accepted, ${connections.relayed} relayed, ${connections.active} open`],
     [
       "turned away",
-      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.upstreamFailed} without upstream`,
+      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.refusedRate} too fast, ${connections.upstreamFailed} without upstream`,
     ],
     ["bans", `${bans.active} now, ${bans.total} in all${protocols.length === 0 ? "" : `: ${protocols.join(", ")}`}`],
     ["kernel", kernelText(kernel)],
     ...pressure(bans),
+    ...sparedFriends(bans),
     ...judged(kernel),
     ...unseen(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
@@ -47,6 +48,10 @@ function rendered(snapshot: Snapshot): string {
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
   ];
   return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
+}
+
+function sparedFriends({ sparedFriends }: Snapshot["bans"]): (readonly [string, string])[] {
+  return sparedFriends === 0 ? [] : [["spared", `${sparedFriends} times for friendly connections`]];
 }
 
 /** What the kernel did on first bytes; most counts are left out while they are zero. */

@@ -5,8 +5,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
 import type { z } from "zod";
 import { formatEndpoint, isLoopback, isWildcard } from "../core/address.ts";
+import { conducts } from "../core/bans/strikes.ts";
+import { spellDuration } from "../core/duration.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { type Config, configSchema, type HostPort, type OptionName } from "./options.ts";
+import { loadSniffer } from "./profile.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
 
@@ -44,6 +47,9 @@ const proxyOnly = [
   "greeting-pause",
   "max-connections",
   "max-per-source",
+  "max-rate",
+  "excess-strikes",
+  "spare-friends",
   "prefilter",
   "judge",
   "strikes",
@@ -70,8 +76,31 @@ function requireSense(config: Config, given: RawOptions): void {
   if (config.mode === "proxy" && config.fragments === "pass") {
     fail(`Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);
   }
+  if (config.prefilter && config["spare-friends"] > 0) {
+    fail("Invalid --spare-friends with --prefilter: the kernel bans at once, leave one of them out");
+  }
+  if (config["excess-strikes"] > 0 && config["max-per-source"] === 0 && config["max-rate"] === undefined) {
+    fail("Invalid --excess-strikes: there is no limit to run into, set one with --max-rate or --max-per-source");
+  }
+  requireProtocols(config);
   if (config.prefilter && !hasMap) {
     fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
+  }
+}
+
+/** @throws Failure when a protocol is named that nobody can be banned for. */
+function requireProtocols({ profile, "timeout-for": timeouts }: Config): void {
+  if (timeouts.length === 0) return;
+  const known = [...loadSniffer(profile).protocols, ...conducts];
+  for (const { protocol, timeoutMs } of timeouts) {
+    if (known.includes(protocol)) continue;
+    const given = `${protocol}=${spellDuration(timeoutMs)}`;
+    throw new Failure(
+      `Invalid --timeout-for "${given}": there is no protocol "${protocol}", use one of ${known.join(", ")}`,
+      {
+        exitCode: 2,
+      },
+    );
   }
 }
 

@@ -12,6 +12,18 @@ export interface HostPort {
   readonly port: number;
 }
 
+/** So many connections at once, and as many again within the period. */
+export interface Rate {
+  readonly connections: number;
+  readonly periodMs: number;
+}
+
+/** How long a ban for one protocol lasts. */
+export interface ProtocolTimeout {
+  readonly protocol: string;
+  readonly timeoutMs: number;
+}
+
 export type StatusAddress =
   | { readonly kind: "off" }
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
@@ -111,6 +123,32 @@ const duration = text("a duration such as 30s, 10m or 1h30m, at most 3650d", par
 
 const name = (what: string) => z.string(`expected ${what}`).min(1, `expected ${what}`);
 
+/** `N/DURATION`: so many in so long. */
+function parseRate(given: string): Rate | undefined {
+  const [, count = "", period = ""] = /^(\d{1,7})\/(\w+)$/.exec(given) ?? [];
+  const connections = Number(count);
+  const periodMs = parseDuration(period);
+  return connections < 1 || periodMs === undefined ? undefined : { connections, periodMs };
+}
+
+/** `PROTOCOL=DURATION`. */
+function parseTimeoutFor(given: string): ProtocolTimeout | undefined {
+  const [, protocol, period = ""] = /^([\w-]+)=(\w+)$/.exec(given) ?? [];
+  const timeoutMs = parseDuration(period);
+  return protocol === undefined || timeoutMs === undefined ? undefined : { protocol, timeoutMs };
+}
+
+/** In the file a number is welcome as well. */
+function factor(least: number, most: number) {
+  const message = `expected a number from ${least} to ${most}, such as 2 or 1.5`;
+  return z.union([z.string(message), z.number(message)]).transform((given, context) => {
+    const value = typeof given === "number" ? given : /^\d+(\.\d+)?$/.test(given) ? Number(given) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    context.addIssue({ code: "custom", message, input: given });
+    return z.NEVER;
+  });
+}
+
 export const options = {
   "block-map": {
     short: "B",
@@ -163,6 +201,37 @@ export const options = {
     help: "how long a ban lasts (default 10m)",
     reloads: true,
     schema: duration.default(600_000),
+  },
+  "timeout-for": {
+    value: "PROTOCOL=DURATION",
+    repeats: true,
+    help: "how long a ban for this protocol lasts, instead of --timeout; such as http=1h",
+    reloads: true,
+    schema: several(text("PROTOCOL=DURATION, such as http=1h", parseTimeoutFor)).default([]),
+  },
+  escalate: {
+    value: "FACTOR",
+    help: "each further ban of a source lasts FACTOR times as long (default 1: all last the same)",
+    reloads: true,
+    schema: factor(1, 100).default(1),
+  },
+  "escalate-max": {
+    value: "DURATION",
+    help: "with --escalate: no ban grows beyond this (default 7d)",
+    reloads: true,
+    schema: duration.default(604_800_000),
+  },
+  "escalate-memory": {
+    value: "DURATION",
+    help: "with --escalate: how long after its end a ban counts (default 1d)",
+    reloads: true,
+    schema: duration.default(86_400_000),
+  },
+  "spare-friends": {
+    value: "N",
+    help: "spare a source N times within ten minutes while it has friendly connections open (default 0)",
+    reloads: true,
+    schema: whole(0, 1000).default(0),
   },
   interface: {
     short: "i",
@@ -250,7 +319,7 @@ export const options = {
   },
   "max-connections": {
     value: "N",
-    help: "connections at a time; when full, the one undecided longest is closed (default: from the open-files limit)",
+    help: "connections at a time; when full, an undecided one of the source with most of them makes room (default: from the open-files limit)",
     reloads: true,
     schema: whole(1, 1_000_000).optional(),
   },
@@ -259,6 +328,23 @@ export const options = {
     help: "connections at a time from one source, 0 for no limit (default 0)",
     reloads: true,
     schema: whole(0, 1_000_000).default(0),
+  },
+  "max-rate": {
+    value: "N/DURATION",
+    help: "new connections from one source, such as 20/10s: N at once, and as many again in DURATION (default: no limit)",
+    reloads: true,
+    schema: text("N/DURATION, such as 20/10s", parseRate).optional(),
+  },
+  "excess-strikes": {
+    value: "N",
+    help: "ban a source that runs into --max-per-source or --max-rate N times within ten minutes, at least 3; 0: never (default 0)",
+    reloads: true,
+    schema: whole(0, 1000)
+      .refine(
+        (strikes) => strikes === 0 || strikes >= fewestStrikes,
+        `expected 0, or a whole number from ${fewestStrikes} to 1000`,
+      )
+      .default(0),
   },
   "max-bans": {
     value: "N",

@@ -6,6 +6,7 @@ import { type Config, formatStatus, type OptionName } from "./options.ts";
 
 /** What is not set is undefined. */
 export function writtenConfig(config: Config): Readonly<Record<OptionName, unknown>> {
+  const rate = config["max-rate"];
   return {
     ...config,
     listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
@@ -13,6 +14,10 @@ export function writtenConfig(config: Config): Readonly<Record<OptionName, unkno
     allow: config.allow.map(({ text }) => text),
     status: formatStatus(config.status),
     timeout: spellDuration(config.timeout),
+    "timeout-for": config["timeout-for"].map(({ protocol, timeoutMs }) => `${protocol}=${spellDuration(timeoutMs)}`),
+    "escalate-max": spellDuration(config["escalate-max"]),
+    "escalate-memory": spellDuration(config["escalate-memory"]),
+    ...(rate === undefined ? {} : { "max-rate": `${rate.connections}/${spellDuration(rate.periodMs)}` }),
     "first-packet": spellDuration(config["first-packet"]),
     "greeting-pause": spellDuration(config["greeting-pause"]),
   } as Record<OptionName, unknown>;

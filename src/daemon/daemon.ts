@@ -5,11 +5,12 @@ import { setImmediate } from "node:timers/promises";
 import { differencesOf } from "../config/difference.ts";
 import { type Config, formatStatus } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
+import { termsOf } from "../config/terms.ts";
 import { formatEndpoint } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
-import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
+import { conducts } from "../core/bans/strikes.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
@@ -90,7 +91,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   if (!isInline) await requireFree(runtime, config.listen);
   step("port found free");
 
-  const protocols = [...sniffer.protocols, refusedByServer, undecidedTooOften];
+  const protocols = [...sniffer.protocols, ...conducts];
   const xdp = await openFence(config, { runtime, version, table, protocols, nowMs, onStep: step, log });
   const fence = xdp === undefined ? undefined : joined([xdp]);
   let keep = config.keep || xdp?.stoodBefore === true;
@@ -103,8 +104,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const refusalOf = (ban: Ban) => ways.refusalOf(ban);
   const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
 
-  const bans = new DaemonBans({
-    ...{ dryRun, fence, refusalOf, events, log, nowMs, timeoutMs: () => config.timeout },
+  const bans: DaemonBans = new DaemonBans({
+    ...{ dryRun, fence, refusalOf, events, log, nowMs },
+    terms: () => termsOf(config),
+    spareFriends: () => config["spare-friends"],
+    hasFriends: (client) => gate.sessions.hasFriend(client.sourceText),
     maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
@@ -149,7 +153,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
   const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
-  const state = dryRun ? undefined : await openState({ config, enforcement, moment, log });
+  const state = dryRun ? undefined : await openState({ config, enforcement, offenders: bans.offenders, moment, log });
   opened.defer(() => state?.close());
   step("bans of an earlier run taken up");
   if (!isInline) await gate.listen();

@@ -25,6 +25,7 @@ import {
   banView,
   judgedSnapshot,
   kernelSnapshot,
+  offenderView,
   type Snapshot,
   type UnseenSnapshot,
   type Why,
@@ -94,6 +95,7 @@ export class DaemonStatus implements StatusSource {
         capacity: enforcement.bans.capacity,
         userSpaceOnly: enforcement.userSpaceOnly,
         folds: enforcement.folds,
+        sparedFriends: counters.sparedFriends,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
       kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
@@ -147,7 +149,8 @@ export class DaemonStatus implements StatusSource {
 
   async why(address: string): Promise<ChangeResult<Why>> {
     const { fence, gate } = this.#parts;
-    const { enforcement, operator } = this.#parts.bans;
+    const { enforcement, operator, offenders } = this.#parts.bans;
+    const moment = { nowMs: this.#parts.nowMs(), wallMs: Date.now() };
     const source = operator.prefixOf(address);
     const single = parsePrefix(address);
     if (source === undefined || single === undefined) return notAnAddress(address);
@@ -160,6 +163,7 @@ export class DaemonStatus implements StatusSource {
         source: source.text,
         ban: found.kind === "done" ? (found.value ?? null) : null,
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
+        offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
         kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
         connections: gate.sessions.ofSource(source.text),
         within: single.bits === 128 ? null : await this.#within(single),

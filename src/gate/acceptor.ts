@@ -3,6 +3,7 @@
 
 import { Client } from "../core/client.ts";
 import { type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import type { ConnectionRate } from "./connection_rate.ts";
 import type { Room } from "./room.ts";
 import { Session, type SessionContext } from "./session.ts";
 
@@ -11,6 +12,9 @@ export interface AcceptorContext extends SessionContext {
   readonly room: Room;
   /** 0: no limit. */
   readonly maxConnectionsPerSource: number;
+  readonly rate: ConnectionRate;
+  /** Called when a source ran into a limit of its own. */
+  readonly exceeded: ((client: Client, port: number) => void) | undefined;
   /** Called with each connection of a banned source that is refused. */
   readonly refused: ((client: Client) => void) | undefined;
 }
@@ -33,27 +37,35 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
       context.reject(socket, client);
       return silentEvents;
     }
-    const isGreedy = hasItsPlaces(context, client);
-    if (isGreedy || !hasRoom(context)) {
+    const limit = limitReached(context, client);
+    if (limit !== undefined) {
+      counters[limit]++;
+      if (context.isProven(socket)) context.exceeded?.(client, socket.local.port);
+      socket.reset();
+      return silentEvents;
+    }
+    if (!hasRoom(context)) {
       counters.refusedFull++;
-      if (!isGreedy) {
-        counters.refusedNoRoom++;
-        context.room.turnedAway(context.nowMs());
-      }
+      counters.refusedNoRoom++;
+      context.room.turnedAway(context.nowMs());
       socket.reset();
       return silentEvents;
     }
     return new Session(context, socket, client, isRefused);
   };
 
-  /** As many as one source may have (--max-per-source). */
-  function hasItsPlaces({ maxConnectionsPerSource }: AcceptorContext, client: Client): boolean {
-    return maxConnectionsPerSource > 0 && sessions.ofSource(client.sourceText) >= maxConnectionsPerSource;
+  /** Of the source: so many at a time (--max-per-source), or so fast (--max-rate). */
+  function limitReached(
+    { maxConnectionsPerSource, rate, nowMs }: AcceptorContext,
+    { sourceText }: Client,
+  ): "refusedFull" | "refusedRate" | undefined {
+    if (maxConnectionsPerSource > 0 && sessions.ofSource(sourceText) >= maxConnectionsPerSource) return "refusedFull";
+    return rate.admits(sourceText, nowMs()) ? undefined : "refusedRate";
   }
 
   function hasRoom({ room }: AcceptorContext): boolean {
     if (sessions.size < room.limit) return true;
-    sessions.oldestUndecided()?.deadline();
+    sessions.toMakeRoom()?.deadline();
     // It may have said enough to be relayed: then nothing became free.
     return sessions.size < room.limit;
   }

@@ -15,6 +15,7 @@ import type { Recorder } from "../recording/recorder.ts";
 import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
 import type { Desk } from "../sources/desk.ts";
 import { type AcceptorContext, acceptor } from "./acceptor.ts";
+import { ConnectionRate } from "./connection_rate.ts";
 import { openListener } from "./listener.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
 import { Rejection } from "./rejection.ts";
@@ -36,6 +37,8 @@ export type GateConfig = Pick<
   | "greeting-pause"
   | "max-connections"
   | "max-per-source"
+  | "max-rate"
+  | "excess-strikes"
   | "ipv6-prefix"
   | "judge"
   | "strikes"
@@ -69,6 +72,7 @@ export class Gate implements BanFollower {
   readonly #context: { -readonly [K in keyof AcceptorContext]: AcceptorContext[K] };
   readonly #rejection: Rejection;
   readonly #observer: Observer | undefined;
+  readonly #rate: ConnectionRate;
   #config: GateConfig;
   /** No interface has the listen address. */
   isWaiting = false;
@@ -82,6 +86,7 @@ export class Gate implements BanFollower {
     this.room = new Room(log);
     this.room.resize(runtime.name, config["max-connections"]);
     this.upstreams = new Upstreams(serversOf(config), runtime.connect, (status) => this.#upstreamChanged(status));
+    this.#rate = new ConnectionRate(config["max-rate"]);
     this.#rejection = new Rejection(this.counters, log, (client) => desk.isFenced(client));
     const own =
       parts.observer === undefined
@@ -108,6 +113,8 @@ export class Gate implements BanFollower {
       sessions: this.sessions,
       upstreams: this.upstreams,
       observer: own ?? parts.observer,
+      rate: this.#rate,
+      exceeded: (client: Client) => own?.exceeded(client),
       refused: (client: Client) => parts.refused?.(client),
       isProven: handshakes(runtime.native),
       reject: (socket: TcpSocket, client: Client) => this.#rejection.end(socket, client),
@@ -166,6 +173,7 @@ export class Gate implements BanFollower {
     this.#config = config;
     this.room.resize(this.#parts.runtime.name, config["max-connections"]);
     Object.assign(this.#context, limitsOf(config), { sniffer });
+    this.#rate.change(config["max-rate"]);
     this.upstreams.replace(serversOf(config));
     this.#observer?.limit(strikeLimits(config, sniffer));
   }
@@ -182,6 +190,7 @@ export class Gate implements BanFollower {
   /** Twice a second: deadlines, and what is known by now of the servers' answers. */
   tick(nowMs: number): void {
     this.sessions.expire(nowMs);
+    this.sessions.settle();
     this.room.tick(nowMs);
     this.#observer?.tick();
   }
@@ -234,7 +243,11 @@ function limitsOf(
 }
 
 function strikeLimits(config: GateConfig, { undecidedLimit }: Sniffer): StrikeLimits {
-  return { refused: config.judge === "upstream" ? config.strikes : undefined, undecided: undecidedLimit };
+  return {
+    refused: config.judge === "upstream" ? config.strikes : undefined,
+    undecided: undecidedLimit,
+    excess: config["excess-strikes"] || undefined,
+  };
 }
 
 function unreachable(address: string, error: string | undefined, isInline: boolean): string {

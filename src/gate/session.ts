@@ -52,6 +52,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   readonly #socket: TcpSocket;
   readonly #deadlineMs: number;
   readonly #isRefused: boolean;
+  isFriend = false;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
@@ -117,6 +118,10 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     relay?.cut();
   }
 
+  settled(): void {
+    this.#relay?.keepAlive();
+  }
+
   #judge(ended: boolean): Verdict {
     const { sniffer, dryRun } = this.#context;
     return verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
@@ -125,14 +130,18 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   /** The only way out of sniffing. */
   #settle(decision: Verdict): void {
     if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.#socket);
-    if (decision.kind === "hold") return;
     const { counters, sessions, desk } = this.#context;
+    if (decision.kind === "hold") {
+      sessions.spoke(this);
+      return;
+    }
     sessions.decided(this, this.#deadlineMs);
     switch (decision.kind) {
       case "relay":
         if (!this.#isRefused) this.#countWould(decision);
         this.#state = "connecting";
-        void this.#connect(decision.would === undefined && !this.#isRefused);
+        this.isFriend = decision.would === undefined && !this.#isRefused;
+        void this.#connect();
         return;
       case "ban":
         counters.foreign++;
@@ -208,12 +217,12 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#socket.reset();
   }
 
-  async #connect(isExpected: boolean): Promise<void> {
+  async #connect(): Promise<void> {
     const { counters, upstreams } = this.#context;
     const greeting = this.#greeting;
     const relay = greeting?.relay ?? new Relay(this.#socket, this);
     // What a server makes of a client is not told by what it says before it knows the client.
-    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, isExpected) : undefined;
+    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, this.isFriend) : undefined;
     const events = tap?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
     const opened = await (greeting?.opening ?? upstreams.open(events, this.#context.nowMs()));
     if (opened === undefined) {
@@ -234,6 +243,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     tap?.start(opened.socket, this.#held, this.#clientEnded);
     relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
     tap?.join(this.#socket);
+    this.#context.sessions.relayed(this);
     this.#held = none;
   }
 

@@ -48,6 +48,7 @@ const metrics: readonly Metric[] = [
         relayed: connections.relayed,
         refused_banned: connections.refusedBanned,
         refused_full: connections.refusedFull,
+        refused_rate: connections.refusedRate,
         foreign: connections.foreign,
         undecided: connections.undecided,
         upstream_failed: connections.upstreamFailed,
@@ -86,8 +87,14 @@ const metrics: readonly Metric[] = [
   {
     type: "counter",
     name: "ttgate_spared_total",
-    help: "Foreign connections of never-ban sources.",
+    help: "Foreign connections of sources that are never banned, or were spared for their friendly ones.",
     read: ({ connections }) => connections.spared,
+  },
+  {
+    type: "counter",
+    name: "ttgate_spared_friends_total",
+    help: "Offences of sources that were spared for their friendly connections (--spare-friends).",
+    read: ({ bans }) => bans.sparedFriends,
   },
   {
     type: "gauge",

@@ -3,6 +3,7 @@
 
 import { type Ban, type Claim, claimsOf, type Evidence } from "../core/bans/claim.ts";
 import type { FenceRecord, FenceStatus, MapFill } from "../core/bans/fence.ts";
+import type { Offender } from "../core/bans/offenders.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
@@ -31,6 +32,7 @@ export interface Snapshot {
     readonly relayed: number;
     readonly refusedBanned: number;
     readonly refusedFull: number;
+    readonly refusedRate: number;
     /** Of these, because all places of the gate were taken, not those of the source. */
     readonly refusedNoRoom: number;
     readonly foreign: number;
@@ -52,6 +54,8 @@ export interface Snapshot {
     readonly userSpaceOnly: number;
     /** Prefixes that stand in a full map for their neighbours, most of whom are banned. */
     readonly folds: number;
+    /** Offences of sources that were spared for their friendly connections (--spare-friends). */
+    readonly sparedFriends: number;
     readonly byProtocol: Readonly<Record<string, number>>;
   };
   readonly kernel: KernelSnapshot;
@@ -179,6 +183,13 @@ export interface BanDetails extends BanView {
   readonly lastSeen: string | null;
 }
 
+/** Of a source that --escalate remembers. */
+export interface OffenderView {
+  readonly bans: number;
+  /** RFC 3339: when the last of them ends or ended. */
+  readonly until: string | null;
+}
+
 /** `GET /why/ADDR`: everything that is known of an address, or of a range. */
 export interface Why {
   readonly address: string;
@@ -186,6 +197,8 @@ export interface Why {
   /** Refused by user space. */
   readonly ban: BanDetails | null;
   readonly neverBanned: { readonly prefix: string; readonly why: string } | null;
+  /** How often it was banned lately; null without --escalate, and where it was not. */
+  readonly offender: OffenderView | null;
   readonly kernel: {
     /** The live program's own answer; null where none can be asked. */
     readonly answer: "drop" | "pass" | null;
@@ -308,6 +321,10 @@ function evidenceView(evidence: Evidence | undefined): EvidenceView | null {
     firstBytesText: printable(firstBytes, firstBytes.length),
     ...(bet === undefined ? {} : { bet }),
   };
+}
+
+export function offenderView(offender: Offender | undefined, moment: Moment): OffenderView | null {
+  return offender === undefined ? null : { bans: offender.bans, until: timeOf(offender.untilMs, moment) };
 }
 
 /** RFC 3339; null for what is without an end. @param atMs milliseconds since boot. */

@@ -78,6 +78,13 @@ const good: readonly Row[] = [
   row("profile", "ssh", "ssh"),
   row("timeout", "1h30m", 5_400_000),
   row("timeout", "1ms", 1),
+  row("timeout-for", "http=1h", [{ protocol: "http", timeoutMs: 3_600_000 }]),
+  row("timeout-for", "excess=1m", [{ protocol: "excess", timeoutMs: 60_000 }]),
+  row("escalate", "1.5", 1.5),
+  row("escalate", "100", 100, "100"),
+  row("escalate-max", "30d", 2_592_000_000),
+  row("escalate-memory", "1h", 3_600_000),
+  row("spare-friends", "3", 3, "3"),
   row("interface", "eth0", ["eth0"]),
   row("allow", "192.0.2.0/24", ["192.0.2.0/24"]),
   row("allow", "fe80::1%eth0", ["fe80::1"]),
@@ -103,6 +110,13 @@ const good: readonly Row[] = [
   row("max-connections", "1", 1),
   row("max-connections", "1000000", 1_000_000, "1000000"),
   row("max-per-source", "0", 0, "0"),
+  row("max-rate", "20/10s", { connections: 20, periodMs: 10_000 }),
+  {
+    name: "excess-strikes",
+    flags: ["--excess-strikes", "3", "--max-rate", "1/1s"],
+    toml: "excess-strikes = 3\nmax-per-source = 1",
+    value: 3,
+  },
   row("max-bans", "16777216", 16_777_216),
   row("ipv6-prefix", "128", 128, "128"),
   row("judge", "upstream", "upstream"),
@@ -145,6 +159,13 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["timeout", '"0s"', "expected a duration"],
   ["timeout", '"3651d"', "at most 3650d"],
   ["timeout", "600", "expected a duration"],
+  ["timeout-for", '"http"', "expected PROTOCOL=DURATION"],
+  ["timeout-for", '"http=soon"', "expected PROTOCOL=DURATION"],
+  ["escalate", '"0.5"', "expected a number from 1 to 100"],
+  ["escalate", "101", "expected a number from 1 to 100"],
+  ["escalate-max", '"ever"', "expected a duration"],
+  ["escalate-memory", '"0s"', "expected a duration"],
+  ["spare-friends", "-1", "expected a whole number from 0 to 1000"],
   ["interface", '""', "expected an interface's name"],
   ["interface", "3", "expected an interface's name"],
   ["allow", '"192.0.2.0/33"', "expected an address or CIDR"],
@@ -175,6 +196,9 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["max-connections", "inf", "expected a whole number"],
   ["max-connections", '"1e3"', "expected a whole number"],
   ["max-per-source", "-1", "expected a whole number from 0"],
+  ["max-rate", '"20"', "expected N/DURATION, such as 20/10s"],
+  ["max-rate", '"0/1s"', "expected N/DURATION"],
+  ["excess-strikes", "2", "expected 0, or a whole number from 3 to 1000"],
   ["max-bans", '"many"', "expected a whole number"],
   ["ipv6-prefix", "129", "expected a whole number from 1 to 128"],
   ["ipv6-prefix", '"0"', "expected a whole number from 1 to 128"],
@@ -259,6 +283,12 @@ describe("precedence", () => {
       "first-packet": 10_000,
       "greeting-pause": 300,
       forget: false,
+      "timeout-for": [],
+      escalate: 1,
+      "escalate-max": 604_800_000,
+      "escalate-memory": 86_400_000,
+      "spare-friends": 0,
+      "excess-strikes": 0,
       "max-per-source": 0,
       "max-bans": 1_048_576,
       "ipv6-prefix": 64,
@@ -278,6 +308,16 @@ describe("precedence", () => {
       expect(wrong("-B", "map", option)).toStartWith(`Invalid ${name} with --mode "inline": nothing is relayed`);
     }
     expect(failureOf(() => byFlags("--prefilter")).message).toContain("--block-map");
+  });
+
+  test("what cannot be kept together, or names a protocol that there is not, is refused", () => {
+    const wrong = (...args: readonly string[]) => failureOf(() => byFlags(...args)).message;
+    expect(wrong("--timeout-for", "htp=1h")).toStartWith(
+      'Invalid --timeout-for "htp=1h": there is no protocol "htp", use one of ',
+    );
+    expect(wrong("--excess-strikes", "3")).toContain("set one with --max-rate or --max-per-source");
+    expect(wrong("-B", "map", "--prefilter", "--spare-friends", "3")).toContain("leave one of them out");
+    expect(wrong("-B", "map", "-m", "inline", "--spare-friends", "3")).toContain("nothing is relayed");
   });
 
   test("silence is refused where no kernel would keep it", () => {

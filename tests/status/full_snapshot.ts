@@ -9,10 +9,19 @@ export const fullSnapshot: Snapshot = {
   upstreams: [{ address: "127.0.0.1:5001", reachable: true, error: null, active: 1 }],
   neverBan: [{ prefix: "127.0.0.0/8", why: "loopback" }],
   connections: {
-    ...{ accepted: 9, relayed: 1, refusedBanned: 1, refusedFull: 1, refusedNoRoom: 1, foreign: 1, undecided: 1 },
+    ...{
+      accepted: 9,
+      relayed: 1,
+      refusedBanned: 1,
+      refusedFull: 1,
+      refusedRate: 1,
+      refusedNoRoom: 1,
+      foreign: 1,
+      undecided: 1,
+    },
     ...{ upstreamFailed: 1, spared: 1, silenced: 1, notSilenced: 1, cut: 1, active: 1, limit: 1000 },
   },
-  bans: { active: 1, total: 1, capacity: 1000, userSpaceOnly: 1, folds: 1, byProtocol: { http: 1 } },
+  bans: { active: 1, total: 1, capacity: 1000, userSpaceOnly: 1, folds: 1, sparedFriends: 1, byProtocol: { http: 1 } },
   kernel: {
     ...{ attach: "native", reason: null, ports: [5000], map: "/sys/fs/bpf/map", managedBy: null },
     interfaces: [{ name: "eth0", attach: "native", reason: null }],
