@@ -123,6 +123,11 @@ export class LineLimit {
     if (count <= this.#limit) this.#log(level, ...line());
   }
 
+  /** Whether the next line of a kind will be written. */
+  hasRoom(about: string): boolean {
+    return (this.#counts.get(about) ?? 0) < this.#limit;
+  }
+
   /** Often: says once that lines are held back, and at the end of the period how many. */
   flush(nowMs: number): void {
     if (this.#counts.size === 0) return;

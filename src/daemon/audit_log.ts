@@ -5,19 +5,22 @@ import { socketOwner, userName } from "../host/socket_owner.ts";
 import type { LineLimit, Log } from "../log.ts";
 import type { AuditEntry, AuditOptions } from "../status/audit.ts";
 
-const statusNotAllowed = 401;
+/** Without the token, or by a strange name (421: status/host_names.ts). */
+const notAllowed: ReadonlySet<number> = new Set([401, 421]);
+const aboutNotAllowed = "changes that were not allowed";
 
 /** @param lines guards against who tries tokens; what was allowed is never held back. */
 export function auditLog(log: Log, lines: LineLimit): AuditOptions {
   return {
+    isWritten: (status) => !notAllowed.has(status) || lines.hasRoom(aboutNotAllowed),
     async userOf(peer) {
       const id = await socketOwner(peer);
       return id === undefined ? undefined : { id, name: await userName(id) };
     },
     record(entry) {
       const [message, fields] = written(entry);
-      if (entry.status !== statusNotAllowed) log("info", message, fields);
-      else lines.line("warn", "changes that were not allowed", () => [message, fields]);
+      if (!notAllowed.has(entry.status)) log("info", message, fields);
+      else lines.line("warn", aboutNotAllowed, () => [message, fields]);
     },
   };
 }

@@ -22,6 +22,8 @@ export interface AuditEntry extends Caller {
 }
 
 export interface AuditOptions {
+  /** False where nobody will read who it was: then it is not found out. */
+  isWritten(status: number): boolean;
   userOf(peer: Endpoint): Promise<Caller["user"]>;
   record(entry: AuditEntry): void;
 }
@@ -44,15 +46,15 @@ export interface RequestEnv {
   readonly peer?: Endpoint | undefined;
 }
 
-export function auditTrail({ userOf, record }: AuditOptions): MiddlewareHandler {
+export function auditTrail({ isWritten, userOf, record }: AuditOptions): MiddlewareHandler {
   return async (context, next) => {
     const { method, path } = context.req;
     if (method === "GET" || method === "HEAD") return next();
     const { peer } = (context.env ?? {}) as RequestEnv;
-    // Before the answer: the caller may be gone after it.
-    const user = peer === undefined ? undefined : await userOf(peer);
     await next();
     const { status } = context.res;
+    // Before the answer is sent: the caller may be gone after it.
+    const user = peer === undefined || !isWritten(status) ? undefined : await userOf(peer);
     const body: unknown = await context.res
       .clone()
       .json()

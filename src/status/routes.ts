@@ -87,7 +87,8 @@ const liftRefused = { invalid: 400, refused: 409, absent: 404 } as const;
 
 export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   const app = new Hono();
-  const { hosts } = access;
+  const { audit, hosts } = access;
+  if (audit !== undefined) app.use(auditTrail(audit));
   if (hosts !== undefined) {
     app.use(async (context, next) => {
       const strange = strangeHost(context.req.raw, hosts);
@@ -96,7 +97,6 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
       return context.json({ error }, 421);
     });
   }
-  if (access.audit !== undefined) app.use(auditTrail(access.audit));
   if (access.token !== undefined) {
     const guard = bearerAuth({ token: access.token });
     app.use(async (context, next) => (isReading(context.req.method) && !access.closed ? next() : guard(context, next)));

@@ -80,6 +80,7 @@ const typed: readonly (readonly [line: string, given: string])[] = [
   ["status --js\t", "status --json"],
   ["ban --forc\t", "ban --force"],
   ["doctor --kee\t", "doctor --keep"],
+  ["help sta\t", "help status"],
   ["lift 203\t", "lift 203.0.113.7"],
   ["why 192.0.2.1 203\t", "why 192.0.2.1 203.0.113.7"],
   ["lift 2001:db8:7\t", "lift 2001:db8:7::/64"],

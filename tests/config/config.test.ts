@@ -364,13 +364,13 @@ describe("mistakes", () => {
   test("are told all at once, of the file and of the flags, on one line", () => {
     const path = directory.write(
       "m.toml",
-      'timeout = "soon"\ncolour = "red"\nallow = ["192.0.2.1", "here", "there"]\nmax-bans = 0\n[table]\n',
+      'timeout = "soon"\ncolour = "red"\ntimout = "1h"\nallow = ["192.0.2.1", "here", "there"]\nmax-bans = 0\n[table]\n',
     );
     const { message } = failureOf(() => byFlags("-c", path, "--listen", "x", "--scope", "y", "-u", "a", "-u", "b:1"));
     for (const part of [
       `Cannot use config "${path}": `,
       'Invalid timeout "soon": expected a duration',
-      'Unknown key "colour", "table": "ttgate config schema" lists them',
+      'Unknown key "colour", "timout", "table": did you mean "timeout"? "ttgate config schema" lists them',
       'Invalid allow "here": expected',
       'Invalid allow "there": expected',
       "Invalid max-bans 0: expected",

@@ -54,6 +54,7 @@ ${aliasCases.join("\n")}
 ${commands.flatMap(valueCases).join("\n")}
   esac
   if (( COMP_CWORD == 1 )) && [[ $cur != -* ]]; then _ttgate_complete "$cur" words ${names.join(" ")} help; return; fi
+  if [[ \${COMP_WORDS[1]} == help ]]; then _ttgate_complete "$cur" words ${names.join(" ")}; return; fi
   case $command in
 ${commands.map(wordCase).join("\n")}
   esac

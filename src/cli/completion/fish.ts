@@ -34,7 +34,13 @@ ${aliasCases.join("\n")}
     test $command = $argv[1]
 end
 
+function __ttgate_helps
+    set -l words (commandline -opc)
+    test (count $words) -eq 2; and test $words[2] = help
+end
+
 complete -c ttgate -f
+complete -c ttgate -n __ttgate_helps -a ${quoted(names.join(" "))}
 complete -c ttgate -n __ttgate_first -a help -d 'commands and options'
 ${[...first, ...commands.flatMap(commandLines)].join("\n")}
 `;

@@ -36,7 +36,7 @@ _ttgate() {
 ${described.join("\n")}
     'help:commands and options'
   )
-  if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then
+  if [[ ( $CURRENT -eq 2 && $words[2] != -* ) || ( $CURRENT -eq 3 && $words[2] == help ) ]]; then
     _describe command commands
     return
   fi
