@@ -4,6 +4,7 @@
 import { type RequestOptions, request } from "node:http";
 import { formatStatus, parseStatus, type StatusAddress } from "../config/options.ts";
 import { isWildcard } from "../core/address.ts";
+import { operatorHeader } from "../core/operator_header.ts";
 import { runningInstances } from "../daemon/instance.ts";
 import { Failure, type FailureCode, messageOf } from "../failure.ts";
 import type { Env } from "./env.ts";
@@ -70,7 +71,7 @@ function clientOf(address: StatusAddress, token: string | undefined, operator: s
       : { host: address.kind === "tcp" ? address.host : "", port: address.kind === "tcp" ? address.port : 0 };
   const text = formatStatus(address);
   const credentials: Readonly<Record<string, string>> = {
-    ...(operator === undefined ? {} : { "ttgate-operator": operator }),
+    ...(operator === undefined ? {} : { [operatorHeader]: operator }),
     host: address.kind === "tcp" && !isWildcard(address.host) ? text : "localhost",
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
   };

@@ -8,7 +8,7 @@ import { type DaemonCall, daemonCommand } from "../cli/daemon_command.ts";
 import { eachOperand } from "../cli/each_operand.ts";
 import type { Env } from "../cli/env.ts";
 import { momentForms, parseMoment } from "../cli/moment.ts";
-import { formatDuration, spellDuration } from "../core/duration.ts";
+import { formatDuration, longestDurationMs, spellDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { BanView } from "../status/snapshot.ts";
 
@@ -54,6 +54,7 @@ function durationOf({ flags: { for: duration, until } }: DaemonCall, env: Env): 
   const untilMs = parseMoment(until, nowMs);
   if (untilMs === undefined) throw fail(`expected such as ${momentForms}`);
   if (untilMs <= nowMs) throw fail(`it is past, now is ${new Date(nowMs).toISOString()}`);
+  if (untilMs - nowMs > longestDurationMs) throw fail("it is more than ten years away, use --for ever");
   return spellDuration(untilMs - nowMs);
 }
 

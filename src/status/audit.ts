@@ -2,6 +2,7 @@
 // The audit trail: one log line for each change that somebody asked for at the status endpoint, done or refused, with
 // who it was as far as the kernel knows, and by what right.
 import type { MiddlewareHandler } from "hono";
+import { operatorHeader } from "../core/operator_header.ts";
 import type { Endpoint } from "../runtime/types.ts";
 
 export interface Caller {
@@ -28,8 +29,6 @@ export interface AuditOptions {
   record(entry: AuditEntry): void;
 }
 
-/** By which a command says who types it. */
-export const operatorHeader = "ttgate-operator";
 const longestClaim = 64;
 /** Of a long list of lifted bans. */
 const shownLifts = 5;

@@ -97,6 +97,7 @@ test.each<[readonly string[], string]>([
   [["ban", "192.0.2.1", "--for", "1h", "--until", "18:30"], "contradicts --for"],
   [["ban", "192.0.2.1", "--until", "soon"], 'Invalid --until "soon": expected such as 2026-'],
   [["ban", "192.0.2.1", "--until", "2001-01-01"], 'Invalid --until "2001-01-01": it is past'],
+  [["ban", "192.0.2.1", "--until", "2199-01-01"], "use --for ever"],
   [["help", "nosuch"], 'Unknown command "nosuch"'],
   [["help", "ban", "lift"], 'takes one COMMAND, given: "ban lift"'],
   [["ban", "192.0.2.1", "--from", "-"], 'takes no operand, given: "192.0.2.1"'],
