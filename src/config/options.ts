@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every option once: flag, config key, default, check and help text. The command line, the config file,
 // its JSON Schema and `--help` are all made from this table.
-import { isIP } from "node:net";
 import { z } from "zod";
-import { formatEndpoint, isZonedRightly, parsePrefix } from "../core/address.ts";
+import { parsePrefix } from "../core/address.ts";
 import { fewestStrikes } from "../core/bans/strikes.ts";
 import { parseDuration } from "../core/duration.ts";
-
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
-}
+import { parseHostName, parseListen, parseServer, parseStatus } from "./endpoints.ts";
 
 /** So many connections at once, and as many again within the period. */
 export interface Rate {
@@ -23,11 +18,6 @@ export interface ProtocolTimeout {
   readonly protocol: string;
   readonly timeoutMs: number;
 }
-
-export type StatusAddress =
-  | { readonly kind: "off" }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
-  | { readonly kind: "unix"; readonly path: string };
 
 export interface OptionDefinition<T> {
   readonly short?: string;
@@ -69,55 +59,15 @@ function whole(least: number, most: number) {
   });
 }
 
-function portOf(given: string): number | undefined {
-  const port = /^\d{1,5}$/.test(given) ? Number(given) : 0;
-  return port >= 1 && port <= 65535 ? port : undefined;
+/** How often servers are looked at. */
+function parseCheck(given: string): "off" | number | undefined {
+  if (given === "off") return "off";
+  const everyMs = parseDuration(given);
+  return everyMs !== undefined && everyMs >= fewestCheckMs && everyMs <= mostCheckMs ? everyMs : undefined;
 }
 
-/** `HOST:PORT` with IPv6 in brackets, a link-local address with its zone; a name of letters, digits, hyphens and underscores (RFC 1123, RFC 2782). */
-export function parseHostPort(given: string): HostPort | undefined {
-  const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([\w.-]{1,253})):(\d+)$/.exec(given) ?? [];
-  const host = bracketed ?? plain;
-  const port = portOf(portText ?? "");
-  if (host === undefined || port === undefined) return undefined;
-  if (bracketed !== undefined && (isIP(bracketed) !== 6 || !isZonedRightly(bracketed))) return undefined;
-  if (/^[\d.]+$/.test(host) && isIP(host) !== 4) return undefined;
-  return { host, port };
-}
-
-/** As a browser writes it into its Host header, without a port. */
-function parseHostName(given: string): string | undefined {
-  const bare = /^\[(.*)\]$/.exec(given)?.[1] ?? given;
-  return isIP(bare) > 0 || /^(?=.*[A-Za-z_-])[\w.-]{1,253}$/.test(bare) ? bare : undefined;
-}
-
-function parseListen(given: string): HostPort | undefined {
-  const port = portOf(given);
-  if (port !== undefined) return { host: "::", port };
-  const parsed = parseHostPort(given);
-  if (parsed?.host === "localhost") return { host: "127.0.0.1", port: parsed.port };
-  return parsed !== undefined && isIP(parsed.host) > 0 ? parsed : undefined;
-}
-
-export function parseStatus(given: string): StatusAddress | undefined {
-  if (given === "off") return { kind: "off" };
-  if (given.startsWith("unix:/")) return { kind: "unix", path: given.slice("unix:".length) };
-  const parsed = parseHostPort(given);
-  return parsed === undefined ? undefined : { kind: "tcp", ...parsed };
-}
-
-export function formatStatus(address: StatusAddress): string {
-  switch (address.kind) {
-    case "off":
-      return "off";
-    case "unix":
-      return `unix:${address.path}`;
-    case "tcp":
-      return formatEndpoint({ address: address.host, port: address.port });
-    default:
-      return address satisfies never;
-  }
-}
+const fewestCheckMs = 500;
+const mostCheckMs = 3_600_000;
 
 const duration = text("a duration such as 30s, 10m or 1h30m, at most 3650d", parseDuration);
 
@@ -170,13 +120,51 @@ export const options = {
   },
   upstream: {
     short: "u",
-    value: "HOST:PORT",
+    value: "HOST:PORT|unix:PATH",
     repeats: true,
-    help: "the server behind the gate; the first one that answers is used (default 127.0.0.1:5001)",
+    help: "the server behind the gate; several by --balance (default 127.0.0.1:5001)",
     reloads: true,
-    schema: several(text("HOST:PORT, such as 127.0.0.1:5001 or [::1]:5001", parseHostPort), 1).default([
-      { host: "127.0.0.1", port: 5001 },
-    ]),
+    schema: several(
+      text("HOST:PORT or unix:/PATH, such as 127.0.0.1:5001, [::1]:5001 or unix:/run/server.sock", parseServer),
+      1,
+    ).default([{ host: "127.0.0.1", port: 5001 }]),
+  },
+  balance: {
+    value: "failover|round-robin",
+    help: "of several upstreams: the first one that is up, or one after the other (default failover)",
+    reloads: true,
+    schema: z.enum(["failover", "round-robin"], `expected "failover" or "round-robin"`).default("failover"),
+  },
+  check: {
+    value: "DURATION|off",
+    help: "connect to each upstream this often to see whether it is up (default 2s with several upstreams, else off)",
+    reloads: true,
+    schema: text("off or a duration from 500ms to 1h", parseCheck).optional(),
+  },
+  rise: {
+    value: "N",
+    help: "with --check: so many successes in a row, and an upstream is up again (default 2)",
+    reloads: true,
+    schema: whole(1, 100).default(2),
+  },
+  fall: {
+    value: "N",
+    help: "with --check: so many failures in a row, and an upstream is down (default 3)",
+    reloads: true,
+    schema: whole(1, 100).default(3),
+  },
+  "send-proxy": {
+    value: "off|v1|v2",
+    help: "tell the upstream each client's address by PROXY protocol (default off)",
+    reloads: true,
+    schema: z.enum(["off", "v1", "v2"], `expected "off", "v1" or "v2"`).default("off"),
+  },
+  "accept-proxy": {
+    value: "CIDR",
+    repeats: true,
+    help: "proxies in front of the gate: each must begin with a PROXY protocol header, and is never banned",
+    reloads: true,
+    schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
   },
   mode: {
     short: "m",

@@ -2,7 +2,8 @@
 // A configuration as it would be written into the file: texts, numbers and lists by option name.
 import { formatEndpoint } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
-import { type Config, formatStatus, type OptionName } from "./options.ts";
+import { formatServer, formatStatus } from "./endpoints.ts";
+import type { Config, OptionName } from "./options.ts";
 
 /** What is not set is undefined. */
 export function writtenConfig(config: Config): Readonly<Record<OptionName, unknown>> {
@@ -10,7 +11,9 @@ export function writtenConfig(config: Config): Readonly<Record<OptionName, unkno
   return {
     ...config,
     listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
-    upstream: config.upstream.map(({ host, port }) => formatEndpoint({ address: host, port })),
+    upstream: config.upstream.map(formatServer),
+    ...(typeof config.check === "number" ? { check: spellDuration(config.check) } : {}),
+    "accept-proxy": config["accept-proxy"].map(({ text }) => text),
     allow: config.allow.map(({ text }) => text),
     status: formatStatus(config.status),
     timeout: spellDuration(config.timeout),

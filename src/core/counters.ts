@@ -16,6 +16,8 @@ export interface ConnectionCounters {
   foreign: number;
   undecided: number;
   upstreamFailed: number;
+  /** Closed, since a proxy that is to send a PROXY protocol header sent something else. */
+  withoutHeader: number;
   /** Foreign, but the source is never banned, or spared for its friendly connections. */
   spared: number;
   /** Connections of banned sources ended without a packet, and those that were reset for want of it. */
@@ -47,6 +49,7 @@ export function newConnectionCounters(): ConnectionCounters {
     foreign: 0,
     undecided: 0,
     upstreamFailed: 0,
+    withoutHeader: 0,
     spared: 0,
     silenced: 0,
     notSilenced: 0,

@@ -3,7 +3,8 @@
 // order, also when a start fails half-way. What each part does is decided in its own file.
 import { setImmediate } from "node:timers/promises";
 import { differencesOf } from "../config/difference.ts";
-import { type Config, formatStatus } from "../config/options.ts";
+import { formatStatus } from "../config/endpoints.ts";
+import type { Config } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { termsOf } from "../config/terms.ts";
 import { formatEndpoint } from "../core/address.ts";
@@ -16,6 +17,7 @@ import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { Gate } from "../gate/gate.ts";
 import { requireFree } from "../gate/listener.ts";
+import { Names } from "../host/names.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log, LogForm } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
@@ -78,7 +80,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
   const eventStreams = new EventStreams(events, nowMs);
-  const protection = new Protection(config, log);
+  const names = new Names(log);
+  const protection = new Protection(config, names);
 
   await using opened = new AsyncDisposableStack();
   const recorder =
@@ -98,7 +101,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
-  const ways = new Ways({ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs });
+  const ways = new Ways({
+    ...{ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs },
+    isBehindProxy: () => config["accept-proxy"].length > 0,
+  });
   opened.defer(() => ways[Symbol.dispose]());
   await ways.open(runtime.native, log);
   const refusalOf = (ban: Ban) => ways.refusalOf(ban);
@@ -115,7 +121,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   const { enforcement, desk } = bans;
   const gate = new Gate({
-    ...{ config, sniffer, runtime, desk, log, recorder, nowMs },
+    ...{ config, sniffer, runtime, desk, log, recorder, names, nowMs },
     refused: (client) => refused.refused(client),
     upstreamChanged: ({ address, reachable, error }) =>
       events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
@@ -190,7 +196,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   ticker.start();
   void gate.upstreams.probe(nowMs(), 0);
-  void protection.resolve();
+  void gate.upstreams.resolve();
 
   async function renewFence(now: number): Promise<void> {
     if (xdp?.renew(now) !== true) return;

@@ -2,6 +2,7 @@
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
 import process from "node:process";
 import type { Config } from "../config/options.ts";
+import { checkEvery } from "../config/servers.ts";
 import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
@@ -70,6 +71,7 @@ export class DaemonStatus implements StatusSource {
     const { gate, kernelJudge } = this.#parts;
     const { counters, enforcement } = this.#parts.bans;
     const config = this.#parts.config();
+    const checkMs = checkEvery(config);
     const { full, failed } = { full: counters.kernelFull, failed: counters.kernelFailed };
     return {
       version: this.#parts.version,
@@ -81,14 +83,23 @@ export class DaemonStatus implements StatusSource {
       listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
       profile: config.profile,
       timeoutSeconds: config.timeout / 1000,
-      upstreams: gate.upstreams.status().map(({ address, reachable, error, active }) => ({
-        address,
-        reachable: reachable ?? null,
-        error: error ?? null,
-        active,
+      upstreams: gate.upstreams.status().map((upstream) => ({
+        ...upstream,
+        reachable: upstream.reachable ?? null,
+        error: upstream.error ?? null,
+        resolved: upstream.resolved ?? null,
+        unresolved: upstream.unresolved ?? null,
       })),
+      balance: config.balance,
+      checkSeconds: checkMs === undefined ? null : checkMs / 1000,
+      proxyProtocol: { send: config["send-proxy"], accept: config["accept-proxy"].map(({ text }) => text) },
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
-      connections: { ...gate.counters, active: gate.sessions.size, limit: gate.room.limit },
+      connections: {
+        ...gate.counters,
+        shortOfResources: gate.upstreams.shortage.count,
+        active: gate.sessions.size,
+        limit: gate.room.limit,
+      },
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,

@@ -23,9 +23,27 @@ export interface Snapshot {
   readonly upstreams: readonly {
     readonly address: string;
     readonly reachable: boolean | null;
+    /** Of the last attempt to connect. */
     readonly error: string | null;
     readonly active: number;
+    /** Connections opened for clients, and attempts that failed. */
+    readonly total: number;
+    readonly failed: number;
+    /** Where a name leads; null for what is no name. */
+    readonly resolved: string | null;
+    /** Why a name does not resolve at the moment. */
+    readonly unresolved: string | null;
   }[];
+  /** "failover" or "round-robin". */
+  readonly balance: string;
+  /** Seconds between two looks at each upstream; null without. */
+  readonly checkSeconds: number | null;
+  readonly proxyProtocol: {
+    /** To the upstream: "off", "v1" or "v2". */
+    readonly send: string;
+    /** Proxies in front; a ban of a client inside holds in user space on their connections. */
+    readonly accept: readonly string[];
+  };
   readonly neverBan: readonly { readonly prefix: string; readonly why: string }[];
   readonly connections: {
     readonly accepted: number;
@@ -38,6 +56,10 @@ export interface Snapshot {
     readonly foreign: number;
     readonly undecided: number;
     readonly upstreamFailed: number;
+    /** Of a proxy (--accept-proxy), without the PROXY protocol header. */
+    readonly withoutHeader: number;
+    /** Connects to an upstream that failed for want of files or ports here. */
+    readonly shortOfResources: number;
     readonly spared: number;
     /** With --reject silent: ended without a packet, and reset because that could not be done. */
     readonly silenced: number;

@@ -3,8 +3,8 @@
 // servers. Time is the test's own: deadlines come when it lets them.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import type { Rate } from "../../src/config/options.ts";
-import { configSchema } from "../../src/config/options.ts";
+import type { ServerAddress } from "../../src/config/endpoints.ts";
+import { type Config, configSchema, type Rate } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
 import type { Bans } from "../../src/core/bans/bans.ts";
 import { Events } from "../../src/core/bans/events.ts";
@@ -16,7 +16,8 @@ import { DaemonBans } from "../../src/daemon/bans.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import type { StrikeLimits } from "../../src/gate/observer.ts";
 import type { Sessions } from "../../src/gate/sessions.ts";
-import type { UpstreamAddress, UpstreamStatus, Upstreams } from "../../src/gate/upstreams.ts";
+import type { UpstreamStatus } from "../../src/gate/upstream.ts";
+import type { Upstreams } from "../../src/gate/upstreams.ts";
 import type { Recorder } from "../../src/recording/recorder.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
@@ -143,7 +144,9 @@ export class Server implements AsyncDisposable {
 }
 
 export interface BedOptions {
-  readonly upstreams: readonly UpstreamAddress[];
+  readonly upstreams: readonly ServerAddress[];
+  /** Over the defaults, with --check off. */
+  readonly config?: Partial<Config>;
   readonly maxConnections?: number;
   readonly maxPerSource?: number;
   readonly dryRun?: boolean;
@@ -171,6 +174,8 @@ export class Bed implements AsyncDisposable {
   readonly daemonBans: DaemonBans;
   readonly changes: UpstreamStatus[] = [];
   readonly log: string[] = [];
+  /** The gate's own lines; those about bans are in `log`. */
+  readonly gateLog: string[] = [];
   readonly #clients: Peer[] = [];
   #skewMs = 0;
 
@@ -193,7 +198,7 @@ export class Bed implements AsyncDisposable {
     const sniffer = options.sniffer ?? loadSniffer("tapetrack");
     this.gate = new Gate({
       config: {
-        ...configSchema.parse({}),
+        ...configSchema.parse({ check: "off" }),
         listen: { host: options.listenHost ?? host, port: 0 },
         upstream: [...options.upstreams],
         "dry-run": dryRun,
@@ -204,6 +209,7 @@ export class Bed implements AsyncDisposable {
         "excess-strikes": observer?.excess ?? 0,
         judge: observer?.refused === undefined ? "none" : "upstream",
         strikes: observer?.refused ?? 5,
+        ...options.config,
       },
       sniffer: { ...sniffer, undecidedLimit: observer?.undecided },
       runtime: { ...runtime, connect: options.connect?.(runtime.connect) ?? runtime.connect },
@@ -216,7 +222,7 @@ export class Bed implements AsyncDisposable {
         },
       },
       recorder: observer?.recorder,
-      log: () => {},
+      log: (_level, message) => this.gateLog.push(message),
       nowMs,
       upstreamChanged: (status) => this.changes.push(status),
     });

@@ -6,7 +6,18 @@ import type { Snapshot } from "../../src/status/snapshot.ts";
 export const fullSnapshot: Snapshot = {
   ...{ version: "1.2.3", mode: "proxy", runtime: "bun 1", pid: 1, uptimeSeconds: 2.5, dryRun: false },
   ...{ listen: "[::]:5000", profile: "tapetrack", timeoutSeconds: 600 },
-  upstreams: [{ address: "127.0.0.1:5001", reachable: true, error: null, active: 1 }],
+  upstreams: [
+    {
+      address: "127.0.0.1:5001",
+      reachable: true,
+      error: null,
+      active: 1,
+      total: 1,
+      failed: 1,
+      resolved: null,
+      unresolved: null,
+    },
+  ],
   neverBan: [{ prefix: "127.0.0.0/8", why: "loopback" }],
   connections: {
     ...{
