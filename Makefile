@@ -88,8 +88,8 @@ kernels: ttgate $(modules) ## try both modes on older kernels in emulated machin
 	$(Q)SOURCES='$(SOURCES)' tests/kernel/old_kernels.sh
 
 docs: $(generated) $(modules) ## write what of docs/ is made from the code: commands.md, metrics.md
-	$(Q)$(bin)/bun tests/commands/commands_doc.ts >docs/commands.md
-	$(Q)$(bin)/bun tests/status/metrics_doc.ts >docs/metrics.md
+	$(Q)$(bin)/bun tests/commands/commands_doc.ts >build/doc && mv build/doc docs/commands.md
+	$(Q)$(bin)/bun tests/status/metrics_doc.ts >build/doc && mv build/doc docs/metrics.md
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test

@@ -22,6 +22,8 @@ export const fullSnapshot: Snapshot = {
   connections: {
     ...{
       accepted: 9,
+      withoutHeader: 1,
+      shortOfResources: 1,
       relayed: 1,
       refusedBanned: 1,
       refusedFull: 1,
