@@ -4,8 +4,10 @@ import { existsSync } from "node:fs";
 import { z } from "zod";
 import { type Command, helpText, jsonFlag } from "../cli/command.ts";
 import { configFlags } from "../cli/config_flags.ts";
-import { defaultConfigFile, loadConfig } from "../config/load.ts";
-import { type Config, configSchema } from "../config/options.ts";
+import { defaultConfigFile } from "../config/config_file.ts";
+import { fileSchema } from "../config/gates.ts";
+import { loadConfig } from "../config/load.ts";
+import type { Config } from "../config/options.ts";
 import { loadSniffer } from "../config/profile.ts";
 import { writtenConfig } from "../config/written.ts";
 import { Failure } from "../failure.ts";
@@ -32,7 +34,7 @@ export const config: Command = {
     }
     switch (verb) {
       case "check": {
-        loadSniffer(loadConfig(given, path).profile);
+        for (const { profile } of loadConfig(given, path).gates) loadSniffer(profile);
         const read = path ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
         const text =
           read === undefined ? `There is no ${defaultConfigFile}: the defaults are valid` : `${read} is valid`;
@@ -43,7 +45,7 @@ export const config: Command = {
         stdout.line(rendered(loadConfig(given, path), json === true));
         return 0;
       case "schema":
-        stdout.line(JSON.stringify(z.toJSONSchema(configSchema, { io: "input" }), undefined, 2));
+        stdout.line(JSON.stringify(z.toJSONSchema(fileSchema, { io: "input" }), undefined, 2));
         return 0;
       default:
         throw new Failure(`Unknown "config ${verb ?? ""}": expected check, show or schema`, { exitCode: 2 });

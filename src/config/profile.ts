@@ -27,6 +27,11 @@ export function loadSniffer(nameOrFile: string): Sniffer {
   );
 }
 
+/** It is part of ttgate, and never changes. */
+export function isBuiltIn(nameOrFile: string): boolean {
+  return profileLibrary.has(nameOrFile);
+}
+
 /** The same with its rules at hand, for those who ask why; takes longer. */
 export function loadProfile(nameOrFile: string): Profile {
   const source = profileLibrary.get(nameOrFile) ?? readSource(nameOrFile);

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a gate's options say of its server: where it is, and how strangers to it are answered.
 import { isWildcard } from "../core/address.ts";
-import type { Config, HostPort } from "./options.ts";
+import type { HostPort, Options } from "./options.ts";
 
 /** Where the server is to be found from here: in inline mode where the clients go. */
 export function serversOf({
   mode,
   listen: { host, port },
   upstream,
-}: Pick<Config, "mode" | "listen" | "upstream">): readonly HostPort[] {
+}: Pick<Options, "mode" | "listen" | "upstream">): readonly HostPort[] {
   return mode === "inline" ? [{ host: isWildcard(host) ? "127.0.0.1" : host, port }] : upstream;
 }
 
 /** What a program that judges lets pass unjudged, where it cannot judge. Behind a prefilter the gate judges it. */
-export function unjudged({ mode, fragments }: Pick<Config, "mode" | "fragments">): readonly ("fragments" | "unread")[] {
+export function unjudged({ mode, fragments }: Pick<Options, "mode" | "fragments">): readonly ("fragments" | "unread")[] {
   if (mode === "proxy") return ["fragments", "unread"];
   return fragments === "pass" ? ["fragments"] : [];
 }
 
 /** Whether a program that judges answers the packets of those who are banned with RST. */
-export function bounces({ mode, reject }: Pick<Config, "mode" | "reject">): boolean {
+export function bounces({ mode, reject }: Pick<Options, "mode" | "reject">): boolean {
   return (reject ?? (mode === "inline" ? "silent" : "reset")) === "reset";
 }

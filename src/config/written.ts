@@ -2,18 +2,34 @@
 // A configuration as it would be written into the file: texts, numbers and lists by option name.
 import { formatEndpoint } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
-import { type Config, formatStatus, type OptionName } from "./options.ts";
+import { defaultGateName } from "./gates.ts";
+import { type Config, formatStatus, type GateOptions } from "./options.ts";
 
-/** What is not set is undefined. */
-export function writtenConfig(config: Config): Readonly<Record<OptionName, unknown>> {
+/** Values by option name; what is not set is undefined. */
+export type Written = Readonly<Record<string, unknown>>;
+
+/** A gate that was given no name stands at the top. */
+export function writtenConfig(config: Config): Written {
+  const { gates, ...process } = config;
+  const [first] = gates;
+  const written = {
+    ...process,
+    timeout: spellDuration(process.timeout),
+    allow: process.allow.map(({ text }) => text),
+    status: formatStatus(process.status),
+  };
+  if (gates.length !== 1 || first?.name !== defaultGateName) return { ...written, gate: gates.map(writtenGate) };
+  const { name: _name, ...gate } = writtenGate(first);
+  return { ...written, ...gate };
+}
+
+export function writtenGate(gate: GateOptions): Written & { readonly name: string } {
   return {
-    ...config,
-    listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
-    upstream: config.upstream.map(({ host, port }) => formatEndpoint({ address: host, port })),
-    allow: config.allow.map(({ text }) => text),
-    status: formatStatus(config.status),
-    timeout: spellDuration(config.timeout),
-    "first-packet": spellDuration(config["first-packet"]),
-    "greeting-pause": spellDuration(config["greeting-pause"]),
-  } as Record<OptionName, unknown>;
+    ...gate,
+    listen: formatEndpoint({ address: gate.listen.host, port: gate.listen.port }),
+    upstream: gate.upstream.map(({ host, port }) => formatEndpoint({ address: host, port })),
+    timeout: spellDuration(gate.timeout),
+    "first-packet": spellDuration(gate["first-packet"]),
+    "greeting-pause": spellDuration(gate["greeting-pause"]),
+  };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything about bans that exists once for each daemon, joined: the table and its door, the desk for gates,
+// Everything about bans that exists once for each daemon, joined: the table and its door, the desks of gates,
 // the operator's, and who follows: events and log.
 import { Bans } from "../core/bans/bans.ts";
 import type { Ban } from "../core/bans/claim.ts";
@@ -10,7 +10,7 @@ import { NeverBan, type NeverBanEntry } from "../core/bans/never_ban.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import { type BanCounters, LatencyHistogram, newBanCounters } from "../core/counters.ts";
 import type { Log } from "../log.ts";
-import { ClientBans } from "../sources/client_bans.ts";
+import { ClientBans, type ClientBansOptions } from "../sources/client_bans.ts";
 import type { Desk } from "../sources/desk.ts";
 import { Operator } from "../sources/operator.ts";
 import { BanEvents } from "./ban_events.ts";
@@ -35,7 +35,8 @@ export interface DaemonBansOptions {
 
 export class DaemonBans {
   readonly enforcement: Enforcement;
-  readonly desk: Desk;
+  readonly #options: DaemonBansOptions;
+  readonly #events: BanEvents;
   readonly operator: Operator;
   readonly counters: BanCounters = newBanCounters();
   /** From verdict to map entry. */
@@ -44,31 +45,27 @@ export class DaemonBans {
   /** Whether the fence holds somewhere; kept up to date by the daemon. */
   isFenceUp = false;
 
-  constructor({
-    maxBans,
-    ipv6Bits,
-    timeoutMs,
-    dryRun,
-    neverBan,
-    fence,
-    refusalOf,
-    events,
-    log,
-    nowMs,
-  }: DaemonBansOptions) {
+  constructor(options: DaemonBansOptions) {
+    const { maxBans, ipv6Bits, timeoutMs, dryRun, neverBan, fence, refusalOf, events, log, nowMs } = options;
+    this.#options = options;
     this.log = new BanLog(log, dryRun, refusalOf);
-    const banEvents = new BanEvents(events, dryRun);
+    this.#events = new BanEvents(events, dryRun);
     const bans = new Bans(maxBans, ipv6Bits);
     this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun ? undefined : fence, this.counters);
-    this.enforcement.follow(banEvents);
+    this.enforcement.follow(this.#events);
     this.enforcement.follow(this.log);
-    const { enforcement, latency } = this;
-    this.operator = new Operator({ enforcement, timeoutMs, ipv6Bits, nowMs });
-    this.desk = new ClientBans({
-      ...{ enforcement, timeoutMs, nowMs, dryRun, latency },
+    this.operator = new Operator({ enforcement: this.enforcement, timeoutMs, ipv6Bits, nowMs });
+  }
+
+  /** What a gate asks for is asked here. */
+  deskOf(gate: Pick<ClientBansOptions, "gate" | "timeoutMs" | "isLocal">): Desk {
+    const { dryRun, nowMs } = this.#options;
+    return new ClientBans({
+      ...gate,
+      ...{ enforcement: this.enforcement, nowMs, dryRun, latency: this.latency },
       isFenceUp: () => this.isFenceUp,
       spared: (spared) => {
-        banEvents.spared(spared, nowMs());
+        this.#events.spared(spared, nowMs());
         this.log.spared(spared, nowMs());
       },
     });

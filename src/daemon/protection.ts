@@ -2,14 +2,16 @@
 // Who is never banned: by the configuration, and by what this host looks like now. Looked at again and
 // again, because addresses, gateways and names change while the gate runs.
 import { lookup } from "node:dns/promises";
-import type { Config } from "../config/options.ts";
+import type { Config, GateOptions } from "../config/options.ts";
 import { isLoopback, parsePrefix, unzoned } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { messageOf } from "../failure.ts";
 import { protectedAddresses, sshPeers } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
 
-type ProtectionConfig = Pick<Config, "never-ban" | "listen" | "scope" | "allow" | "upstream">;
+type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow"> & {
+  readonly gates: readonly Pick<GateOptions, "listen" | "upstream">[];
+};
 
 /** The kernel's list of all connections may be long: it is not read each second. */
 const administratorsMs = 10_000;
@@ -34,13 +36,16 @@ export class Protection {
 
   /** Everybody who is protected at the moment; names as far as they were resolved. */
   entries(nowMs: number): readonly NeverBanEntry[] {
-    const { allow, listen, upstream } = this.#config;
+    const { allow, gates } = this.#config;
     const allowed = allow.map((prefix) => ({ prefix, why: "--allow" }));
     if (this.#config["never-ban"] !== "auto") return allowed;
-    const upstreams = upstream.flatMap(({ host }) =>
-      [host, ...(this.#resolved.get(host) ?? [])].flatMap((address) => this.#upstream(host, address) ?? []),
+    const upstreams = gates.flatMap(({ listen, upstream }) =>
+      upstream.flatMap(({ host }) =>
+        [host, ...(this.#resolved.get(host) ?? [])].flatMap((address) => upstreamEntry(host, address, listen.host) ?? []),
+      ),
     );
-    return [...allowed, ...protectedAddresses(listen.host), ...this.#sshPeers(nowMs), ...upstreams];
+    const own = [...new Set(gates.map(({ listen }) => listen.host))].flatMap((host) => protectedAddresses(host));
+    return unique([...allowed, ...own, ...this.#sshPeers(nowMs), ...upstreams]);
   }
 
   /** With --scope host a ban would cut an administrator off. */
@@ -56,8 +61,9 @@ export class Protection {
   /** A name may take a while or not resolve at all: nobody waits for it. */
   async resolve(): Promise<void> {
     if (this.#config["never-ban"] !== "auto") return;
-    const names = this.#config.upstream.filter(({ host }) => parsePrefix(unzoned(host)) === undefined);
-    for (const { host } of names) {
+    const hosts = new Set(this.#config.gates.flatMap(({ upstream }) => upstream.map(({ host }) => host)));
+    for (const host of hosts) {
+      if (parsePrefix(unzoned(host)) !== undefined) continue;
       try {
         const found = await lookup(host, { all: true });
         this.#resolved.set(
@@ -73,10 +79,15 @@ export class Protection {
       }
     }
   }
+}
 
-  #upstream(host: string, address: string): NeverBanEntry | undefined {
-    const prefix = parsePrefix(unzoned(address));
-    const local = isLoopback(address) && isLoopback(this.#config.listen.host);
-    return prefix === undefined || local ? undefined : { prefix, why: `upstream ${host}` };
-  }
+function upstreamEntry(host: string, address: string, listenHost: string): NeverBanEntry | undefined {
+  const prefix = parsePrefix(unzoned(address));
+  const local = isLoopback(address) && isLoopback(listenHost);
+  return prefix === undefined || local ? undefined : { prefix, why: `upstream ${host}` };
+}
+
+/** What several gates protect is said once. */
+function unique(entries: readonly NeverBanEntry[]): readonly NeverBanEntry[] {
+  return [...new Map(entries.map((entry) => [`${entry.prefix.text} ${entry.why}`, entry])).values()];
 }

@@ -19,9 +19,9 @@ export interface SecondObserverParts {
   readonly native: Native;
   /** The one that is in place now, where the kernel alone judges. */
   readonly judge: () => InlineJudge | undefined;
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: () => { readonly host: string; readonly port: number };
   /** Loopback is guarded too. */
-  readonly loopback: boolean;
+  readonly loopback: () => boolean;
   readonly unseen: UnseenConnections;
   readonly places: () => readonly FencePlace[];
   readonly log: Log;
@@ -57,10 +57,10 @@ export class SecondObserver implements Disposable {
       const libraries = await openLibraries(native);
       this.#nameOf = (index) => interfaceName(libraries, index);
       this.#watch = await SocketWatch.open({
-        ...{ native, seenFd, loopback },
+        ...{ native, seenFd, loopback: loopback() },
         netns: statSync("/proc/self/ns/net").ino,
-        ports: [listen.port],
-        address: guardedAddress(listen.host),
+        ports: [listen().port],
+        address: guardedAddress(listen().host),
         nowMs: nowMs(),
       });
       this.absence = undefined;
@@ -81,7 +81,6 @@ export class SecondObserver implements Disposable {
       this.#untold = counts.untold;
     }
     for (const found of this.#watch?.fetch(fetchedAtOnce) ?? []) this.#tell(found, nowMs);
-    unseen.say(nowMs);
   }
 
   /** Idempotent. */
@@ -94,7 +93,7 @@ export class SecondObserver implements Disposable {
     const { source, sourcePort, port, interfaceIndex, isMptcp } = found;
     const interfaceName = interfaceIndex === 0 ? undefined : this.#nameOf(interfaceIndex);
     const why = isMptcp ? mptcp : whyUnseen(this.#parts.places(), interfaceName);
-    this.#parts.unseen.add({ source: source.text, sourcePort, port, interfaceName, why }, nowMs);
+    this.#parts.unseen.add({ missed: "judged", source: source.text, sourcePort, port, interfaceName, why }, nowMs);
   }
 }
 

@@ -2,18 +2,17 @@
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
 import process from "node:process";
 import type { Config } from "../config/options.ts";
-import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
+import { type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import { Client } from "../core/client.ts";
-import type { Gate } from "../gate/gate.ts";
-import type { Recorder } from "../recording/recorder.ts";
+import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
-import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
+import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf } from "../status/gate_snapshot.ts";
 import { renderMetrics } from "../status/metrics.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
 import {
@@ -22,7 +21,6 @@ import {
   type BanView,
   banDetails,
   banView,
-  judgedSnapshot,
   kernelSnapshot,
   type Snapshot,
   type UnseenSnapshot,
@@ -33,22 +31,25 @@ import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
 import type { Unseen, UnseenConnections } from "./unseen.ts";
 
+export interface StatusGate extends GateView {
+  readonly observer: Pick<SecondObserver, "absence" | "followed">;
+}
+
 export interface StatusParts {
   readonly config: () => Config;
   readonly version: string;
   readonly runtime: string;
-  readonly gate: Gate;
+  readonly gates: () => readonly StatusGate[];
   readonly bans: DaemonBans;
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
   readonly refusalOf: (ban: Ban) => Refusal;
-  readonly kernelJudge: KernelJudge | undefined;
+  /** Undefined where the kernel judges nothing. */
+  readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
-  readonly observer: Pick<SecondObserver, "absence" | "followed">;
-  readonly recorder: Recorder | undefined;
   readonly events: EventStreams;
   readonly nowMs: () => number;
-  readonly reload: () => ReloadAnswer;
+  readonly reload: () => Promise<ReloadAnswer>;
 }
 
 export class DaemonStatus implements StatusSource {
@@ -64,28 +65,25 @@ export class DaemonStatus implements StatusSource {
   }
 
   snapshot(): Snapshot {
-    const { gate, kernelJudge } = this.#parts;
+    const gates = this.#parts.gates().map(gateSnapshot);
+    const [first] = gates;
+    if (first === undefined) throw new Error("There is no gate");
     const { counters, enforcement } = this.#parts.bans;
-    const config = this.#parts.config();
     const { full, failed } = { full: counters.kernelFull, failed: counters.kernelFailed };
     return {
       version: this.#parts.version,
-      mode: config.mode,
+      mode: first.mode,
       runtime: this.#parts.runtime,
       pid: process.pid,
       uptimeSeconds: (this.#parts.nowMs() - this.#startedMs) / 1000,
-      dryRun: config["dry-run"],
-      listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
-      profile: config.profile,
-      timeoutSeconds: config.timeout / 1000,
-      upstreams: gate.upstreams.status().map(({ address, reachable, error, active }) => ({
-        address,
-        reachable: reachable ?? null,
-        error: error ?? null,
-        active,
-      })),
+      dryRun: this.#parts.config()["dry-run"],
+      listen: first.listen,
+      profile: first.profile,
+      timeoutSeconds: first.timeoutSeconds,
+      upstreams: gates.flatMap(({ upstreams }) => upstreams),
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
-      connections: { ...gate.counters, active: gate.sessions.size, limit: gate.room.limit },
+      connections: sumOf(gates.map(({ connections }) => connections)),
+      gates,
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,
@@ -94,20 +92,24 @@ export class DaemonStatus implements StatusSource {
         folds: enforcement.folds,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
-      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
-        ...{ full, failed },
-      }),
-      recording: this.#parts.recorder?.status() ?? null,
+      kernel: kernelSnapshot(this.fence, this.#judged(), this.#unseen(), { full, failed }),
+      recording: gates.find(({ recording }) => recording !== null)?.recording ?? null,
     };
   }
 
+  /** Of all gates together, and of packets without a port. */
+  #judged(): JudgedSnapshot | undefined {
+    const counts = this.#parts.judgedCounts();
+    return counts && judgedSnapshot(counts);
+  }
+
   #unseen(): UnseenSnapshot {
-    const { unseen, observer } = this.#parts;
-    const { connections, last } = unseen.status;
+    const observers = this.#parts.gates().map(({ observer }) => observer);
+    const { connections, last } = this.#parts.unseen.status;
     return {
       connections,
-      observed: observer.followed,
-      unobserved: observer.absence ?? null,
+      observed: observers.reduce((sum, { followed }) => sum + followed, 0),
+      unobserved: observers.find(({ absence }) => absence !== undefined)?.absence ?? null,
       last: last === undefined ? null : unseenView(last),
     };
   }
@@ -135,7 +137,7 @@ export class DaemonStatus implements StatusSource {
   }
 
   why(address: string): ChangeResult<Why> {
-    const { fence, gate } = this.#parts;
+    const { fence, gates } = this.#parts;
     const { enforcement, operator } = this.#parts.bans;
     const source = operator.prefixOf(address);
     const single = parsePrefix(address);
@@ -150,7 +152,7 @@ export class DaemonStatus implements StatusSource {
         ban: found.kind === "done" ? (found.value ?? null) : null,
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
         kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
-        connections: gate.sessions.ofSource(source.text),
+        connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
       },
     };
   }
@@ -176,7 +178,7 @@ export class DaemonStatus implements StatusSource {
     return liftList(this.#parts.bans.operator, text);
   }
 
-  reload(): ReloadAnswer {
+  reload(): Promise<ReloadAnswer> {
     return this.#parts.reload();
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The desk of every gate: bans of clients by what their own connection showed, whoever judged it (the sniffer,
+// The desk of a gate: bans of clients by what their own connection showed, whoever judged it (the sniffer,
 // strikes, the kernel's judge, the server). Finds what of the source may be banned, and tells who is spared.
 
 import type { Enforcement } from "../core/bans/enforcement.ts";
@@ -11,11 +11,17 @@ import type { Desk, Offence } from "./desk.ts";
 /** A client that would be banned but for the never-ban list. */
 export interface Spared {
   readonly source: string;
+  /** The gate that saw it. */
+  readonly gate: string;
   readonly offence: Offence;
   readonly protectedBy: NeverBanEntry;
 }
 
 export interface ClientBansOptions {
+  /** Name of the gate. */
+  readonly gate: string;
+  /** Its bans hold there alone. */
+  readonly isLocal: () => boolean;
   readonly enforcement: Enforcement;
   /** How long a ban lasts. */
   readonly timeoutMs: () => number;
@@ -37,8 +43,8 @@ export class ClientBans implements Desk {
   }
 
   refuses(client: Client): boolean {
-    const { enforcement, nowMs } = this.#options;
-    return enforcement.refuses(client, nowMs());
+    const { enforcement, gate, nowMs } = this.#options;
+    return enforcement.refuses(client, nowMs(), gate);
   }
 
   isFenced(client: Client): boolean {
@@ -47,18 +53,18 @@ export class ClientBans implements Desk {
   }
 
   ban(client: Client, offence: Offence): "banned" | "spared" {
-    const { enforcement, nowMs, latency, dryRun } = this.#options;
+    const { enforcement, nowMs, latency, dryRun, gate, timeoutMs, isLocal } = this.#options;
     const target = enforcement.neverBan.bannable(client);
     if ("conflict" in target) {
-      this.#options.spared({ source: client.sourceText, offence, protectedBy: target.conflict });
+      this.#options.spared({ source: client.sourceText, gate, offence, protectedBy: target.conflict });
       return "spared";
     }
     const now = nowMs();
     // In a dry run it would not have come so far.
-    if (dryRun && enforcement.refuses(client, now)) return "banned";
+    if (dryRun && enforcement.refuses(client, now, gate)) return "banned";
     const decidedMs = performance.now();
     const result = enforcement.ban(
-      { prefix: target.prefix, ...offence, untilMs: now + this.#options.timeoutMs() },
+      { prefix: target.prefix, ...offence, untilMs: now + timeoutMs(), gate, isLocal: isLocal() },
       now,
     );
     if (result.kind === "banned" && result.fence?.kind === "enforced") {

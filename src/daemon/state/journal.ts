@@ -23,7 +23,7 @@ export interface SavedSource {
 /** @param claims none when the ban is over. */
 export function journalLine(source: string, claims: readonly Claim[], moment: Moment): string {
   const bootMs = moment.wallMs - moment.nowMs;
-  const written = claims.map(({ origin, reason, sinceMs, untilMs, evidence }) => [
+  const written = claims.map(({ origin, reason, sinceMs, untilMs, evidence, gate, isLocal }) => [
     origin,
     reason,
     Math.round(bootMs + sinceMs),
@@ -31,13 +31,22 @@ export function journalLine(source: string, claims: readonly Claim[], moment: Mo
     evidence === undefined
       ? null
       : [evidence.firstBytes.toHex(), evidence.clientAddress, evidence.clientPort, evidence.gatePort, evidence.bet],
+    ...(gate === undefined ? [] : [gate, isLocal === true]),
   ]);
   const text = JSON.stringify([source, written]);
   return `${checksum(text)} ${text}\n`;
 }
 
-/** Origin, reason, since, until (0 is without an end), evidence. */
-type WrittenClaim = readonly [string, string, number, number, WrittenEvidence | null];
+type WrittenClaim = readonly [
+  origin: string,
+  reason: string,
+  since: number,
+  /** 0 is without an end. */
+  until: number,
+  evidence: WrittenEvidence | null,
+  gate?: string,
+  isLocal?: boolean,
+];
 type WrittenEvidence = readonly [
   firstBytes: string,
   client: string,
@@ -58,7 +67,7 @@ export function parseJournalLine(line: string, { nowMs, wallMs }: Moment): Saved
   return { source, claims: claims.map((claim) => claimOf(claim, bootMs)) };
 }
 
-function claimOf([origin, reason, since, until, evidence]: WrittenClaim, bootMs: number): Claim {
+function claimOf([origin, reason, since, until, evidence, gate, isLocal]: WrittenClaim, bootMs: number): Claim {
   return {
     // Whoever it was: a name that this version does not know is kept as it is.
     origin: origin as Origin,
@@ -66,6 +75,8 @@ function claimOf([origin, reason, since, until, evidence]: WrittenClaim, bootMs:
     sinceMs: since - bootMs,
     untilMs: until === 0 ? Number.POSITIVE_INFINITY : until - bootMs,
     evidence: evidence === null ? undefined : evidenceOf(evidence),
+    gate,
+    isLocal,
   };
 }
 
