@@ -5,10 +5,11 @@
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
+import { defaultGateName } from "../config/gates.ts";
 import { refusalText } from "../core/bans/refusal.ts";
 import { formatDuration } from "../core/duration.ts";
 import { betWords } from "../core/profile/explain.ts";
-import type { BanDetails, Why } from "../status/snapshot.ts";
+import type { BanDetails, ClaimView, Why } from "../status/snapshot.ts";
 
 export const why: Command = daemonCommand({
   name: "why",
@@ -25,6 +26,12 @@ export const why: Command = daemonCommand({
   },
 });
 
+/** A gate that was given no name is the only one. */
+function whereText({ gate, scope }: Pick<ClaimView, "gate" | "scope">): string {
+  if (gate === null || gate === defaultGateName) return "";
+  return `, at gate "${gate}"${scope === "gate" ? " alone" : ""}`;
+}
+
 function rendered({ address, source, ban, neverBanned, kernel, connections }: Why): string[] {
   const lines = [ban === null ? `${address} is not banned` : `${address} is banned${banText(ban)}`];
   if (source !== address) lines.push(`source:   ${source}`);
@@ -37,9 +44,9 @@ function rendered({ address, source, ban, neverBanned, kernel, connections }: Wh
   return lines;
 }
 
-function banText({ remainingSeconds, source, protocol, by }: BanDetails): string {
+function banText({ remainingSeconds, source, protocol, by, gate, scope }: BanDetails): string {
   const left = remainingSeconds === null ? "without an end" : `for another ${formatDuration(remainingSeconds * 1000)}`;
-  return ` (${source}) ${left}: ${reasonOf(by, protocol)}`;
+  return ` (${source}) ${left}: ${reasonOf(by, protocol)}${whereText({ gate, scope })}`;
 }
 
 function reasonOf(origin: string, protocol: string): string {
@@ -59,7 +66,8 @@ function reasonOf(origin: string, protocol: string): string {
 function claimsText({ claims }: BanDetails): string[] {
   if (claims.length < 2) return [];
   return claims.map(
-    ({ origin, protocol, until }) => `claim:    ${reasonOf(origin, protocol)}, until ${until ?? "it is lifted"}`,
+    ({ origin, protocol, until, ...where }) =>
+      `claim:    ${reasonOf(origin, protocol)}${whereText(where)}, until ${until ?? "it is lifted"}`,
   );
 }
 

@@ -51,22 +51,38 @@ export function isJudgedInKernel({ mode, prefilter }: Pick<GateOptions, "mode" |
   return mode === "inline" || prefilter;
 }
 
-/** What several gates cannot have in common, a sentence each. */
-export function conflictsOf(gates: readonly GateOptions[]): string[] {
-  return gates.flatMap((gate, index) => gates.slice(0, index).flatMap((other) => conflictsBetween(other, gate)));
+/** What two gates cannot have in common. */
+export interface Conflict {
+  /** A sentence. */
+  readonly text: string;
+  /** Place of the second gate, and the key that it shares with the first. */
+  readonly index: number;
+  readonly key: string;
 }
 
-function conflictsBetween(one: GateOptions, other: GateOptions): string[] {
+export function conflictsOf(gates: readonly GateOptions[]): Conflict[] {
+  return gates.flatMap((gate, index) =>
+    gates
+      .slice(0, index)
+      .flatMap((other) => conflictsBetween(other, gate))
+      .map(([key, text]) => ({ key, text, index })),
+  );
+}
+
+function conflictsBetween(one: GateOptions, other: GateOptions): [key: string, text: string][] {
   const both = `Gates "${one.name}" and "${other.name}"`;
-  if (one.name === other.name) return [`Two gates have the name "${one.name}": give each a name of its own`];
-  return [
-    ...(overlap(one, other)
-      ? [`${both} both listen on ${listenText(one)}${sameText(one, other)}: give each a port of its own`]
-      : []),
-    ...(one.record !== undefined && one.record === other.record
-      ? [`${both} both record to "${one.record}": give each a file of its own`]
-      : []),
-  ];
+  const conflicts: [string, string][] = [];
+  if (one.name === other.name) {
+    conflicts.push(["name", `Two gates have the name "${one.name}": give each a name of its own`]);
+  }
+  if (overlap(one, other)) {
+    const where = `${listenText(one)}${sameText(one, other)}`;
+    conflicts.push(["listen", `${both} both listen on ${where}: give each a port of its own`]);
+  }
+  if (one.record !== undefined && one.record === other.record) {
+    conflicts.push(["record", `${both} both record to "${one.record}": give each a file of its own`]);
+  }
+  return conflicts;
 }
 
 function listenText({ listen }: GateOptions): string {

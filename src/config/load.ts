@@ -17,6 +17,8 @@ interface RawGate {
   /** Its own words: those of its table, or all where there is none. */
   readonly own: RawOptions;
   readonly all: RawOptions;
+  /** Before what is wrong with one of its options, where that stands in a file. */
+  placeOf(option: OptionName): string;
 }
 
 export interface RawConfig {
@@ -76,7 +78,7 @@ export function configOf(raw: RawConfig): Config {
   const { top, flags, tables } = raw;
   const { timeout, ...process } = configSchema.parse({ ...top, ...flags });
   const gates = rawGates(raw).map((gate) => completeGate(gate, process["block-map"]));
-  const conflicts = conflictsOf(gates);
+  const conflicts = conflictsOf(gates).map(({ text, index, key }) => placeOf(raw, `gate.${index}.${key}`) + text);
   if (conflicts.length > 0) throw new Failure(conflicts.join("; "), { exitCode: 2 });
   const ofProcess = Object.fromEntries(
     Object.entries(process).filter(([option]) => !isGateOption(option as OptionName)),
@@ -85,33 +87,47 @@ export function configOf(raw: RawConfig): Config {
   return { ...ofProcess, timeout: tables.length === 0 && gate !== undefined ? gate.timeout : timeout, gates };
 }
 
+/** Before what is wrong with a key of the file. */
+function placeOf({ file }: RawConfig, key: string): string {
+  const line = file?.lineOf(key);
+  return line === undefined ? "" : `Cannot use config "${file?.path}": line ${line}: `;
+}
+
 /** Those of a single gate win over its table. */
-function rawGates({ top, flags, tables }: RawConfig): RawGate[] {
-  if (tables.length === 0) return [{ name: defaultGateName, own: { ...top, ...flags }, all: { ...top, ...flags } }];
-  return tables.map(({ name, ...table }) => {
+function rawGates(raw: RawConfig): RawGate[] {
+  const { top, flags, tables } = raw;
+  const isFlag = (option: OptionName) => flags[option] !== undefined;
+  if (tables.length === 0) {
+    const own = { ...top, ...flags };
+    const inFile = (option: OptionName) => !isFlag(option) && own[option] !== undefined;
+    return [{ name: defaultGateName, own, all: own, placeOf: (option) => (inFile(option) ? placeOf(raw, option) : "") }];
+  }
+  return tables.map(({ name, ...table }, index) => {
     const own = { ...table, ...flags };
-    return { name, own, all: { ...top, ...own } };
+    const key = (option: OptionName) => (table[option] === undefined ? option : `gate.${index}.${option}`);
+    return { name, own, all: { ...top, ...own }, placeOf: (option) => (isFlag(option) ? "" : placeOf(raw, key(option))) };
   });
 }
 
-function completeGate({ name, own, all }: RawGate, blockMap: string | undefined): GateOptions {
+function completeGate(raw: RawGate, blockMap: string | undefined): GateOptions {
+  const { name, all } = raw;
   const parsed = configSchema.parse(all);
   const options = Object.fromEntries(gateOptionNames.map((option) => [option, parsed[option]]));
   const gate = { ...options, name } as GateOptions;
-  requireSense(gate, own, blockMap !== undefined);
+  requireSense(gate, raw, blockMap !== undefined);
   // The server is where the clients go.
   if (gate.mode === "inline") return { ...gate, upstream: [] };
   const loop = gate.upstream.find((upstream) => reachesItself(gate.listen, upstream));
   if (loop === undefined) return gate;
   const address = formatEndpoint({ address: loop.host, port: loop.port });
   throw new Failure(
-    `${gatePrefix(name)}Invalid --upstream "${address}": the gate itself listens there, name the server's own address`,
+    `${raw.placeOf("upstream")}${gatePrefix(name)}Invalid --upstream "${address}": the gate itself listens there, name the server's own address`,
     { exitCode: 2 },
   );
 }
 
 /** What only a relay can do. */
-const proxyOnly = [
+export const proxyOnly = [
   "upstream",
   "first-packet",
   "greeting-pause",
@@ -124,30 +140,30 @@ const proxyOnly = [
   "record-max",
 ] as const;
 
-/** @param own what was said of this gate alone. @throws Failure for options that contradict each other. */
-function requireSense(gate: GateOptions, own: RawOptions, hasMap: boolean): void {
-  const fail = (message: string) => {
-    throw new Failure(`${gatePrefix(gate.name)}${message}`, { exitCode: 2 });
+/** @throws Failure for options that contradict each other. */
+function requireSense(gate: GateOptions, { own, placeOf }: RawGate, hasMap: boolean): void {
+  const fail = (option: OptionName, message: string) => {
+    throw new Failure(`${placeOf(option)}${gatePrefix(gate.name)}${message}`, { exitCode: 2 });
   };
   if (gate.mode === "inline") {
-    if (!hasMap) fail(`Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
+    if (!hasMap) fail("mode", `Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
     const senseless = proxyOnly.find((name) => own[name] !== undefined && own[name] !== false);
     if (senseless !== undefined) {
-      fail(`Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`);
+      fail(senseless, `Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`);
     }
   }
   if (gate.mode === "proxy" && gate.reject === "silent" && !hasMap) {
-    fail(`Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`);
+    fail("reject", `Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`);
   }
   if (gate.mode === "proxy" && own.fragments === "pass") {
-    fail(`Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);
+    fail("fragments", `Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);
   }
   if (gate.prefilter && !hasMap) {
-    fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
+    fail("prefilter", "Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
   }
   if (gate["ban-scope"] === "gate" && (gate.mode === "inline" || gate.prefilter)) {
     const how = gate.mode === "inline" ? `--mode "inline"` : "--prefilter";
-    fail(`Invalid --ban-scope "gate" with ${how}: the kernel's ban holds for all gates, use "all"`);
+    fail("ban-scope", `Invalid --ban-scope "gate" with ${how}: the kernel's ban holds for all gates, use "all"`);
   }
 }
 

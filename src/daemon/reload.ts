@@ -41,7 +41,7 @@ export function compare(before: Config, after: Config, { xdp }: Pick<ReloadParts
   if (gates.length === 0) {
     throw new Failure("No gate of the configuration can be opened without a restart, and none of those that run is left in it");
   }
-  const conflicts = [...conflictsOf(gates), ...tooMany(differences.config)];
+  const conflicts = [...conflictsOf(gates).map(({ text }) => text), ...tooMany(differences.config)];
   if (conflicts.length === 0) return differences;
   throw new Failure(`Not without a restart: ${conflicts.join("; ")}`);
 }

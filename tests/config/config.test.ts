@@ -7,9 +7,9 @@ import { z } from "zod";
 import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { configFlags } from "../../src/cli/config_flags.ts";
 import { run } from "../../src/commands/run.ts";
+import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import {
-  type Config,
   configSchema,
   type OptionName,
   options,
@@ -25,15 +25,17 @@ afterAll(() => directory[Symbol.dispose]());
 
 const empty = directory.write("empty.toml", "");
 
+type Flat = ReturnType<typeof soleGate>;
+
 /** As `ttgate ARGS` reads it, without a look at the host's own file. */
-function byFlags(...args: readonly string[]): Config {
+function byFlags(...args: readonly string[]): Flat {
   const { flags } = parseCommandLine(args, configFlags, "");
   const { config: file = empty, ...given } = flags;
-  return loadConfig(given, String(file));
+  return soleGate(loadConfig(given, String(file)));
 }
 
-function byFile(toml: string): Config {
-  return loadConfig({}, directory.write("ttgate.toml", toml));
+function byFile(toml: string): Flat {
+  return soleGate(loadConfig({}, directory.write("ttgate.toml", toml)));
 }
 
 function failureOf(act: () => unknown): Failure {
@@ -47,7 +49,7 @@ function failureOf(act: () => unknown): Failure {
 }
 
 /** Prefixes as text, so that configurations can be compared. */
-function plain(config: Config): unknown {
+function plain(config: Flat): unknown {
   return { ...config, allow: config.allow.map(({ text }) => text) };
 }
 
@@ -194,7 +196,7 @@ describe("an option", () => {
   test.each(bad)("%s = %s is refused in the file, with the remedy, on one line", (name, toml, remedy) => {
     const path = directory.write("ttgate.toml", `${name} = ${toml}\n`);
     const { message, exitCode } = failureOf(() => loadConfig({}, path));
-    expect(message).toStartWith(`Cannot use config "${path}": Invalid ${name} `);
+    expect(message).toStartWith(`Cannot use config "${path}": line 1: Invalid ${name} `);
     expect(message).toContain(remedy);
     expect(message).not.toMatch(/[\p{Cc}]/u);
     expect(exitCode).toBe(2);
@@ -235,6 +237,7 @@ describe("an option", () => {
 describe("precedence", () => {
   test("defaults are what the help says", () => {
     expect(plain(byFlags())).toEqual({
+      name: "default",
       listen: { host: "::", port: 5000 },
       upstream: [{ host: "127.0.0.1", port: 5001 }],
       mode: "proxy",
@@ -260,6 +263,7 @@ describe("precedence", () => {
       strikes: 5,
       "record-max": 64,
       log: "text",
+      "ban-scope": "all",
     });
   });
 
@@ -471,6 +475,6 @@ describe("what is made from the table of options", () => {
   ])("config show %j is a file that gives the same configuration", async (args) => {
     const wanted = plain(byFlags(...args));
     expect(plain(byFile(await show(...args)))).toEqual(wanted);
-    expect(plain(loadConfig(JSON.parse(await show(...args, "--json")), empty))).toEqual(wanted);
+    expect(plain(soleGate(loadConfig(JSON.parse(await show(...args, "--json")), empty)))).toEqual(wanted);
   });
 });

@@ -21,7 +21,7 @@ function probe(source: string, said = "GET /"): Spared {
   const firstBytes = new TextEncoder().encode(said);
   const evidence = { firstBytes, clientAddress: source, clientPort: 4711, gatePort: 5000 };
   const protectedBy = { prefix: requirePrefix("192.0.2.0/24"), why: "--allow" };
-  return { source, offence: { origin: "sniffer", reason: "http", evidence }, protectedBy };
+  return { source, gate: "default", offence: { origin: "sniffer", reason: "http", evidence }, protectedBy };
 }
 
 /** Twice a second, as the daemon does. */

@@ -183,7 +183,9 @@ export class Bed implements AsyncDisposable {
     });
     const { observer } = options;
     const sniffer = options.sniffer ?? loadSniffer("tapetrack");
+    const desk = this.daemonBans.deskOf({ gate: "bed", timeoutMs: () => 60_000, isLocal: () => false });
     this.gate = new Gate({
+      name: "bed",
       config: {
         ...configSchema.parse({}),
         listen: { host: options.listenHost ?? host, port: 0 },
@@ -198,11 +200,11 @@ export class Bed implements AsyncDisposable {
       sniffer: { ...sniffer, undecidedLimit: observer?.undecided },
       runtime: { ...runtime, connect: options.connect?.(runtime.connect) ?? runtime.connect },
       desk: {
-        refuses: (client) => this.daemonBans.desk.refuses(client),
-        isFenced: (client) => this.daemonBans.desk.isFenced(client),
+        refuses: (client) => desk.refuses(client),
+        isFenced: (client) => desk.isFenced(client),
         ban: (client, offence) => {
           options.onBan?.();
-          return this.daemonBans.desk.ban(client, offence);
+          return desk.ban(client, offence);
         },
       },
       recorder: observer?.recorder,

@@ -4,7 +4,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Hono } from "hono";
-import { type Config, configSchema } from "../../src/config/options.ts";
+import type { Config } from "../../src/config/options.ts";
 import { requirePrefix } from "../../src/core/address.ts";
 import type { Ban } from "../../src/core/bans/claim.ts";
 import { Events } from "../../src/core/bans/events.ts";
@@ -19,6 +19,7 @@ import { runtime } from "../../src/runtime/bun.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
 import { type StatusAccess, statusApp } from "../../src/status/routes.ts";
 import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts";
+import { configWith } from "../harness/config.ts";
 import { freePort } from "../harness/ports.ts";
 import { serveTapeTrack } from "../harness/tapetrack.ts";
 import { parsePrometheus } from "./prometheus.ts";
@@ -38,21 +39,30 @@ function partsOf(config: Config) {
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   });
   const sniffer = { profile: "test", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) as const };
-  const { desk } = bans;
-  const gate = new Gate({ config: { ...config, "max-connections": 77 }, sniffer, runtime, desk, log, nowMs });
+  const [options] = config.gates;
+  if (options === undefined) throw new Error("There is no gate");
+  const desk = bans.deskOf({ gate: options.name, timeoutMs: () => options.timeout, isLocal: () => false });
+  const whole = { ...config, ...options, "max-connections": 77 };
+  const gate = new Gate({ name: options.name, config: whole, sniffer, runtime, desk, log, nowMs });
   const ticker = new Ticker(log, nowMs);
-  const unseen = new UnseenConnections(events, log, "dropped");
-  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, unseen, nowMs });
+  const unseen = new UnseenConnections(events, log);
+  const gates = () => [
+    {
+      ...{ name: options.name, config: options, gate, kernelJudge: undefined, recorder: undefined },
+      observer: { absence: undefined, followed: 0 },
+    },
+  ];
+  const readiness = new Readiness({ gates, ticker, unseen, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
-    ...{ gate, bans, readiness, nowMs, fence: undefined, kernelJudge: undefined, recorder: undefined },
+    ...{ gates, bans, readiness, nowMs, fence: undefined },
+    judgedCounts: () => undefined,
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
     ...{ refusalOf, unseen },
-    observer: { absence: undefined, followed: 0 },
     events: new EventStreams(events, nowMs),
-    reload: () => ({ applied: [], waiting: [] }),
+    reload: async () => ({ applied: [], waiting: [] }),
   });
   const { enforcement, counters, latency, operator } = bans;
   const ban = (text: string, forMs?: number) => operator.ban(text, forMs, false);
@@ -63,7 +73,7 @@ let parts: ReturnType<typeof partsOf>;
 let app: Hono;
 
 function open(access: StatusAccess = onUnixSocket, config: object = {}): void {
-  parts = partsOf(configSchema.parse(config));
+  parts = partsOf(configWith(config));
   app = statusApp(parts.status, access);
 }
 
