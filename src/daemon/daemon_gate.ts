@@ -142,7 +142,6 @@ export class DaemonGate {
   /** Twice a second. */
   tick(nowMs: number): void {
     this.gate.tick(nowMs);
-    this.kernelJudge?.tick();
   }
 
   /** With every tick of the gate. @throws KernelError */

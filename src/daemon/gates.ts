@@ -76,6 +76,7 @@ export class DaemonGates {
   tickJudge(): void {
     this.#protect();
     this.#parts.judge()?.count();
+    for (const { kernelJudge } of this.#open) kernelJudge?.tick();
   }
 
   /** Twice a second: deadlines. Gates that are closed go when nothing of them is open. */
