@@ -102,7 +102,8 @@ int gate_tc(struct __sk_buff *skb)
 	return action == ACTION_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
-/* Writes the time of the beginning where none is yet, in ticks, in which the kernel's sockets count too. */
+/* Writes the time of the beginning where none is yet, in ticks, in which the kernel's sockets count
+ * too. */
 SEC("?xdp")
 int inline_begin(struct xdp_md *ctx __attribute__((unused)))
 {

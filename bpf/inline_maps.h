@@ -188,7 +188,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, INLINE_SLOTS * INLINE_OUTCOME_COUNT);
+	__uint(max_entries, INLINE_SLOTS *INLINE_OUTCOME_COUNT);
 	__type(key, __u32);
 	__type(value, struct counter);
 } ttgate_inline_counters SEC(".maps");

@@ -4,10 +4,12 @@ import { existsSync } from "node:fs";
 import { z } from "zod";
 import { type Command, helpText, jsonFlag } from "../cli/command.ts";
 import { configFlags } from "../cli/config_flags.ts";
-import { defaultConfigFile } from "../config/config_file.ts";
+import type { Env } from "../cli/env.ts";
 import { adviceOn } from "../config/advice.ts";
+import { defaultConfigFile } from "../config/config_file.ts";
 import { fileSchema, isJudgedInKernel } from "../config/gates.ts";
-import { configOf, loadConfig, readRaw } from "../config/load.ts";
+import { configOf, loadConfig, type RawConfig, readRaw } from "../config/load.ts";
+import type { Config } from "../config/options.ts";
 import { type ShownConfig, type ShownValue, shownConfig } from "../config/origins.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { writtenConfig } from "../config/written.ts";
@@ -35,42 +37,51 @@ export const config: Command = {
   about: "check or show the configuration",
   flags,
   help: helpText(head, flags),
-  async run({ flags: { config: file, json, origins, help: _help, ...given }, positionals }, { stdout, stderr, variables }) {
+  async run({ flags: { config: file, json, origins, help: _help, ...given }, positionals }, env) {
     const path = typeof file === "string" ? file : undefined;
     const [verb, ...others] = positionals;
     if (others.length > 0) {
       throw new Failure(`Unknown operand "${others.join(" ")}": see "ttgate config --help"`, { exitCode: 2 });
     }
     switch (verb) {
-      case "check": {
-        const loaded = loadConfig(given, path);
-        for (const gate of loaded.gates) {
-          loadSniffer(gate.profile);
-          if (isJudgedInKernel(gate)) loadSignatureTable(gate.profile);
-        }
-        const warnings = adviceOn(loaded);
-        for (const warning of warnings) stderr.line(`ttgate: Warning: ${warning}`);
-        const read = path ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
-        const text =
-          read === undefined ? `There is no ${defaultConfigFile}: the defaults are valid` : `${read} is valid`;
-        stdout.line(json === true ? JSON.stringify({ valid: true, file: read ?? null, warnings }) : text);
-        return 0;
-      }
-      case "show": {
-        const raw = readRaw(given, path);
-        const shown = shownConfig(raw, variables);
-        if (json !== true) stdout.line(rendered(shown));
-        else stdout.line(JSON.stringify(origins === true ? shown : writtenConfig(configOf(raw))));
-        return 0;
-      }
+      case "check":
+        return check(loadConfig(given, path), path, json === true, env);
+      case "show":
+        return show(readRaw(given, path), { json: json === true, origins: origins === true }, env);
       case "schema":
-        stdout.line(JSON.stringify(z.toJSONSchema(fileSchema, { io: "input" }), undefined, 2));
+        env.stdout.line(JSON.stringify(z.toJSONSchema(fileSchema, { io: "input" }), undefined, 2));
         return 0;
       default:
         throw new Failure(`Unknown "config ${verb ?? ""}": expected check, show or schema`, { exitCode: 2 });
     }
   },
 };
+
+/** What is unwise is told, and no reason to fail. */
+function check(loaded: Config, path: string | undefined, json: boolean, { stdout, stderr }: Env): number {
+  for (const gate of loaded.gates) {
+    loadSniffer(gate.profile);
+    if (isJudgedInKernel(gate)) loadSignatureTable(gate.profile);
+  }
+  const warnings = adviceOn(loaded);
+  for (const warning of warnings) stderr.line(`ttgate: Warning: ${warning}`);
+  const read = path ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
+  const text = read === undefined ? `There is no ${defaultConfigFile}: the defaults are valid` : `${read} is valid`;
+  stdout.line(json ? JSON.stringify({ valid: true, file: read ?? null, warnings }) : text);
+  return 0;
+}
+
+interface ShowOptions {
+  readonly json: boolean;
+  readonly origins: boolean;
+}
+
+function show(raw: RawConfig, { json, origins }: ShowOptions, { stdout, variables }: Env): number {
+  const shown = shownConfig(raw, variables);
+  if (!json) stdout.line(rendered(shown));
+  else stdout.line(JSON.stringify(origins ? shown : writtenConfig(configOf(raw))));
+  return 0;
+}
 
 /** TOML that gives the same configuration. */
 function rendered({ top, gates }: ShownConfig): string {
@@ -79,7 +90,9 @@ function rendered({ top, gates }: ShownConfig): string {
 
 function linesOf(values: readonly ShownValue[]): string[] {
   const lines = values.map(({ key, value, origin }) =>
-    value === undefined ? ([`# ${key} is not set`, ""] as const) : ([`${key} = ${JSON.stringify(value)}`, origin] as const),
+    value === undefined
+      ? ([`# ${key} is not set`, ""] as const)
+      : ([`${key} = ${JSON.stringify(value)}`, origin] as const),
   );
   const width = Math.min(longestAligned, Math.max(...lines.map(([line]) => line.length)));
   return lines.map(([line, origin]) => (origin === "" ? line : `${line.padEnd(width)}  # ${origin}`));

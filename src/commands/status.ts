@@ -43,7 +43,10 @@ function rendered(snapshot: Snapshot): string {
 }
 
 /** @param about the process, where it has this one gate. */
-function gateRows({ name, mode, listen, profile, banScope, upstreams, connections }: GateSnapshot, about?: string): Row[] {
+function gateRows(
+  { name, mode, listen, profile, banScope, upstreams, connections }: GateSnapshot,
+  about?: string,
+): Row[] {
   const servers = upstreams.map(({ address, reachable, error }) => {
     const state = reachable === null ? "not tried yet" : reachable ? "reachable" : `not reachable: ${error}`;
     return `${address} (${state})`;

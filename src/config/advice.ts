@@ -40,7 +40,8 @@ function adviceOnProcess(config: Config): string[] {
   if (config.keep && hasMap && config.state === undefined) {
     advice.push("keep without state: a reboot forgets the bans, name a directory with state");
   }
-  if (config.forget && config.state !== undefined) advice.push("forget removes what state keeps: leave one of them out");
+  if (config.forget && config.state !== undefined)
+    advice.push("forget removes what state keeps: leave one of them out");
   if (hasMap && config["max-bans"] > mapEntries) {
     advice.push(`max-bans ${config["max-bans"]} is more than the map's ${mapEntries}: user space alone holds the rest`);
   }

@@ -2,7 +2,15 @@
 // Two configurations compared: which options differ, of the process and of each gate, which gates came and
 // went, and what of it a process that runs can take over.
 import { defaultGateName, gateOptionNames } from "./gates.ts";
-import { type Config, type GateOptions, isGateOption, type OptionDefinition, type OptionName, optionNames, options } from "./options.ts";
+import {
+  type Config,
+  type GateOptions,
+  isGateOption,
+  type OptionDefinition,
+  type OptionName,
+  optionNames,
+  options,
+} from "./options.ts";
 import { type Written, writtenConfig, writtenGate } from "./written.ts";
 
 export interface Difference {
@@ -34,7 +42,12 @@ export function differencesOf(before: Config, after: Config, canOpen: (gate: Gat
     const next = after.gates.find(({ name }) => name === gate.name);
     return next === undefined ? [] : [{ gate, next }];
   });
-  const ofGates = stayed.flatMap(({ gate, next }) => comparedOptions(gateOptionNames, writtenGate(gate), writtenGate(next)).map((difference) => ({ ...difference, ...named(gate) })));
+  const ofGates = stayed.flatMap(({ gate, next }) =>
+    comparedOptions(gateOptionNames, writtenGate(gate), writtenGate(next)).map((difference) => ({
+      ...difference,
+      ...named(gate),
+    })),
+  );
   const removed = before.gates.filter(({ name }) => after.gates.every((gate) => gate.name !== name));
   const added = after.gates.filter(({ name }) => before.gates.every((gate) => gate.name !== name));
   const all = [...ofProcess, ...ofGates];
@@ -46,10 +59,18 @@ export function differencesOf(before: Config, after: Config, canOpen: (gate: Gat
   return {
     applied: [
       ...all.filter(({ option }) => isReloadable(option)),
-      ...removed.map((gate) => ({ option: "gate" as const, ...named(gate), before: writtenGate(gate)["listen"], after: null })),
+      ...removed.map((gate) => ({
+        option: "gate" as const,
+        ...named(gate),
+        before: writtenGate(gate)["listen"],
+        after: null,
+      })),
       ...added.filter(canOpen).map(cameOf),
     ],
-    waiting: [...all.filter(({ option }) => !isReloadable(option)), ...added.filter((gate) => !canOpen(gate)).map(cameOf)],
+    waiting: [
+      ...all.filter(({ option }) => !isReloadable(option)),
+      ...added.filter((gate) => !canOpen(gate)).map(cameOf),
+    ],
     config: { ...before, ...took, timeout: after.timeout, gates },
   };
 }
@@ -65,7 +86,11 @@ function cameOf(gate: GateOptions): Difference {
   return { option: "gate", ...named(gate), before: null, after: writtenGate(gate)["listen"] };
 }
 
-function comparedOptions(names: readonly OptionName[], before: Written, after: Written): (Difference & { readonly option: OptionName })[] {
+function comparedOptions(
+  names: readonly OptionName[],
+  before: Written,
+  after: Written,
+): (Difference & { readonly option: OptionName })[] {
   return names
     .map((option) => ({ option, before: before[option], after: after[option] }))
     .filter((difference) => JSON.stringify(difference.before) !== JSON.stringify(difference.after));

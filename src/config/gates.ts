@@ -43,7 +43,10 @@ export function soleGate({ gates, ...process }: Config): Omit<Config, "gates"> &
   const [gate, ...others] = gates;
   if (gate !== undefined && others.length === 0) return { ...process, ...gate };
   const names = gates.map(({ name }) => `"${name}"`).join(", ");
-  throw new Failure(`The configuration has several gates (${names}): describe the one that is meant by flags, with --config /dev/null`, { exitCode: 2 });
+  throw new Failure(
+    `The configuration has several gates (${names}): describe the one that is meant by flags, with --config /dev/null`,
+    { exitCode: 2 },
+  );
 }
 
 /** The kernel judges what goes to its port. */

@@ -6,7 +6,14 @@ import { Failure } from "../failure.ts";
 import { type ConfigFile, findConfigFile } from "./config_file.ts";
 import { conflictsOf, defaultGateName, gateOptionNames, gatePrefix, gateSchema } from "./gates.ts";
 import { mistakesIn } from "./mistakes.ts";
-import { type Config, configSchema, type GateOptions, type HostPort, isGateOption, type OptionName } from "./options.ts";
+import {
+  type Config,
+  configSchema,
+  type GateOptions,
+  type HostPort,
+  isGateOption,
+  type OptionName,
+} from "./options.ts";
 
 /** Values as they were typed, by option name. */
 export type RawOptions = Partial<Record<OptionName, unknown>>;
@@ -100,12 +107,19 @@ function rawGates(raw: RawConfig): RawGate[] {
   if (tables.length === 0) {
     const own = { ...top, ...flags };
     const inFile = (option: OptionName) => !isFlag(option) && own[option] !== undefined;
-    return [{ name: defaultGateName, own, all: own, placeOf: (option) => (inFile(option) ? placeOf(raw, option) : "") }];
+    return [
+      { name: defaultGateName, own, all: own, placeOf: (option) => (inFile(option) ? placeOf(raw, option) : "") },
+    ];
   }
   return tables.map(({ name, ...table }, index) => {
     const own = { ...table, ...flags };
     const key = (option: OptionName) => (table[option] === undefined ? option : `gate.${index}.${option}`);
-    return { name, own, all: { ...top, ...own }, placeOf: (option) => (isFlag(option) ? "" : placeOf(raw, key(option))) };
+    return {
+      name,
+      own,
+      all: { ...top, ...own },
+      placeOf: (option) => (isFlag(option) ? "" : placeOf(raw, key(option))),
+    };
   });
 }
 
@@ -149,11 +163,17 @@ function requireSense(gate: GateOptions, { own, placeOf }: RawGate, hasMap: bool
     if (!hasMap) fail("mode", `Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
     const senseless = proxyOnly.find((name) => own[name] !== undefined && own[name] !== false);
     if (senseless !== undefined) {
-      fail(senseless, `Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`);
+      fail(
+        senseless,
+        `Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`,
+      );
     }
   }
   if (gate.mode === "proxy" && gate.reject === "silent" && !hasMap) {
-    fail("reject", `Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`);
+    fail(
+      "reject",
+      `Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`,
+    );
   }
   if (gate.mode === "proxy" && own.fragments === "pass") {
     fail("fragments", `Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);

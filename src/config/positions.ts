@@ -20,7 +20,10 @@ export function keyLines(text: string): ReadonlyMap<string, number> {
   return lines;
 }
 
-type TomlKeys = readonly ({ readonly type: "TOMLBare"; readonly name: string } | { readonly type: "TOMLQuoted"; readonly value: string })[];
+type TomlKeys = readonly (
+  | { readonly type: "TOMLBare"; readonly name: string }
+  | { readonly type: "TOMLQuoted"; readonly value: string }
+)[];
 
 function keyOf(keys: TomlKeys): string[] {
   return keys.map((key) => (key.type === "TOMLBare" ? key.name : key.value));

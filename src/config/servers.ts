@@ -13,7 +13,10 @@ export function serversOf({
 }
 
 /** What a program that judges lets pass unjudged, where it cannot judge. Behind a prefilter the gate judges it. */
-export function unjudged({ mode, fragments }: Pick<Options, "mode" | "fragments">): readonly ("fragments" | "unread")[] {
+export function unjudged({
+  mode,
+  fragments,
+}: Pick<Options, "mode" | "fragments">): readonly ("fragments" | "unread")[] {
   if (mode === "proxy") return ["fragments", "unread"];
   return fragments === "pass" ? ["fragments"] : [];
 }

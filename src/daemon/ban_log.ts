@@ -65,7 +65,10 @@ export class BanLog implements BanFollower {
     this.#lines.flush();
   }
 
-  #notBanned({ source, gate, offence: { reason, evidence }, protectedBy: { prefix, why } }: Spared, repeated: number): void {
+  #notBanned(
+    { source, gate, offence: { reason, evidence }, protectedBy: { prefix, why } }: Spared,
+    repeated: number,
+  ): void {
     const verb = this.#dryRun ? "Would not ban" : "Did not ban";
     const times = repeated === 0 ? "" : `, ${repeated} more times within ${formatDuration(sparedPeriodMs)}`;
     this.#lines.line("warn", "sources that are never banned", () => [

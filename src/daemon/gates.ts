@@ -103,7 +103,10 @@ export class DaemonGates {
   }
 
   #protect(): void {
-    const prefixes = this.#parts.neverBan().entries().map(({ prefix }) => prefix);
+    const prefixes = this.#parts
+      .neverBan()
+      .entries()
+      .map(({ prefix }) => prefix);
     this.#parts.judge()?.protect(prefixes);
   }
 }

@@ -41,7 +41,9 @@ export class Protection {
     if (this.#config["never-ban"] !== "auto") return allowed;
     const upstreams = gates.flatMap(({ listen, upstream }) =>
       upstream.flatMap(({ host }) =>
-        [host, ...(this.#resolved.get(host) ?? [])].flatMap((address) => upstreamEntry(host, address, listen.host) ?? []),
+        [host, ...(this.#resolved.get(host) ?? [])].flatMap(
+          (address) => upstreamEntry(host, address, listen.host) ?? [],
+        ),
       ),
     );
     const own = [...new Set(gates.map(({ listen }) => listen.host))].flatMap((host) => protectedAddresses(host));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether the daemon keeps its promise at the moment, and why not: `GET /readyz`.
-import type { FenceStatus } from "../core/bans/fence.ts";
+
 import { gatePrefix } from "../config/gates.ts";
+import type { FenceStatus } from "../core/bans/fence.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { Ticker } from "./ticker.ts";

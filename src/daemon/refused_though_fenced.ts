@@ -39,7 +39,13 @@ export class RefusedThoughFenced {
     const now = nowMs();
     const ban = enforcement.bans.find(client, now);
     // While the map is full, entries come and go.
-    if (ban?.standsIn === undefined || ban.standsIn === atOneGate || enforcement.userSpaceOnly > 0 || now - ban.sinceMs < settledMs) return;
+    if (
+      ban?.standsIn === undefined ||
+      ban.standsIn === atOneGate ||
+      enforcement.userSpaceOnly > 0 ||
+      now - ban.sinceMs < settledMs
+    )
+      return;
     const source = client.single();
     if (isLoopback(source.text)) return;
     if (now - this.#secondMs >= 1000) {

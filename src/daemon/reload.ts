@@ -6,8 +6,8 @@ import { type Differences, differencesOf } from "../config/difference.ts";
 import { conflictsOf } from "../config/gates.ts";
 import type { Config, GateOptions } from "../config/options.ts";
 import { Failure } from "../failure.ts";
-import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
 import { maxPorts } from "../fences/xdp/maps/layout.ts";
+import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
 import { DaemonGate, type GateSurroundings, judgedPort } from "./daemon_gate.ts";
 import { type DaemonGates, judgesInKernel } from "./gates.ts";
 import { guardedPorts } from "./open_fence.ts";
@@ -39,7 +39,9 @@ export function compare(before: Config, after: Config, { xdp }: Pick<ReloadParts
   const differences = differencesOf(before, after, canOpen);
   const { gates } = differences.config;
   if (gates.length === 0) {
-    throw new Failure("No gate of the configuration can be opened without a restart, and none of those that run is left in it");
+    throw new Failure(
+      "No gate of the configuration can be opened without a restart, and none of those that run is left in it",
+    );
   }
   const conflicts = [...conflictsOf(gates).map(({ text }) => text), ...tooMany(differences.config)];
   if (conflicts.length === 0) return differences;
@@ -101,8 +103,7 @@ function addressOf({ listen: { host, port } }: GateOptions): string {
 function guard(config: Config, prepared: readonly Prepared[], { gates, xdp, surroundings }: ReloadParts): void {
   if (xdp === undefined) return;
   const judge = surroundings.judge();
-  const isStaying = ({ gate, config: next, isNew }: Prepared) =>
-    !isNew && gate.config.listen.port === next.listen.port;
+  const isStaying = ({ gate, config: next, isNew }: Prepared) => !isNew && gate.config.listen.port === next.listen.port;
   const staying = prepared.filter(isStaying);
   const coming = prepared.filter((one) => !isStaying(one));
   const counts = new Map(coming.map(({ gate }) => [gate, gate.kernelJudge?.counts]));

@@ -6,8 +6,8 @@ import type { Config } from "../config/options.ts";
 import { bounces } from "../config/servers.ts";
 import { isVirtual } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
-import type { ReloadAnswer } from "../status/routes.ts";
 import type { GateSnapshot } from "../status/gate_snapshot.ts";
+import type { ReloadAnswer } from "../status/routes.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 
 export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
@@ -16,7 +16,8 @@ export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
   if (config.gates.some((gate) => isJudgedInKernel(gate) && bounces(gate)) && kernel.judged !== null)
     sayBounces(kernel.interfaces, log);
   for (const { name, prefilter } of config.gates) {
-    if (prefilter) log("info", gatePrefix(name) + (config["dry-run"] ? "No prefilter in a dry run" : "The kernel judges first"));
+    if (prefilter)
+      log("info", gatePrefix(name) + (config["dry-run"] ? "No prefilter in a dry run" : "The kernel judges first"));
   }
   const interfaces = kernel.interfaces.map(
     ({ name, attach, reason }) => `${name} ${attach}${reason === null ? "" : ` (${reason})`}`,

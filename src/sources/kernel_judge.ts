@@ -3,7 +3,13 @@
 import { Client } from "../core/client.ts";
 import type { ConnectionCounters } from "../core/counters.ts";
 import type { Sniffer } from "../core/sniff.ts";
-import { type InlineCounts, type InlineDecision, type InlineGate, type InlineJudge, zeroCounts } from "../fences/xdp/inline/inline_judge.ts";
+import {
+  type InlineCounts,
+  type InlineDecision,
+  type InlineGate,
+  type InlineJudge,
+  zeroCounts,
+} from "../fences/xdp/inline/inline_judge.ts";
 import type { Offence } from "./desk.ts";
 
 /** A few strays after a restart of the server say nothing. */

@@ -53,7 +53,8 @@ export class Stalled {
     this.#sweptMs = nowMs;
     const seen = new Map<string, Seen>();
     for (const connection of this.#options.connections()?.undecided() ?? []) {
-      if (!connection.passed && connection.port === this.#options.port()) seen.set(connection.id, this.#look(connection, nowMs));
+      if (!connection.passed && connection.port === this.#options.port())
+        seen.set(connection.id, this.#look(connection, nowMs));
     }
     this.#seen = seen;
   }

@@ -183,7 +183,11 @@ const metrics: readonly Metric[] = [
     // Only where the kernel judges.
     read: ({ gates }) => {
       const judging = gates.flatMap(({ name, judged }) =>
-        judged === null ? [] : Object.entries(judged).map(([outcome, count]): Sample => [{ gate: name, outcome: snakeCase(outcome) }, count]),
+        judged === null
+          ? []
+          : Object.entries(judged).map(
+              ([outcome, count]): Sample => [{ gate: name, outcome: snakeCase(outcome) }, count],
+            ),
       );
       return judging.length === 0 ? null : judging;
     },

@@ -9,13 +9,7 @@ import { configFlags } from "../../src/cli/config_flags.ts";
 import { run } from "../../src/commands/run.ts";
 import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import {
-  configSchema,
-  type OptionName,
-  options,
-  parseHostPort,
-  parseStatus,
-} from "../../src/config/options.ts";
+import { configSchema, type OptionName, options, parseHostPort, parseStatus } from "../../src/config/options.ts";
 import { Failure } from "../../src/failure.ts";
 import { ttgate } from "../commands/fake_env.ts";
 import { TempDir } from "../harness/temp_dir.ts";

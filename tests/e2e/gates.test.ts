@@ -21,10 +21,7 @@ async function scene(stack: AsyncDisposableStack, toml: string) {
   const directory = stack.use(new TempDir());
   stack.use(await startServer(network.gate, "--host", "::", "--port", "5001"));
   stack.use(await startWebServer(network.gate, 8080));
-  const config = directory.write(
-    "ttgate.toml",
-    toml.replaceAll("MAP", map.name).replaceAll("DEVICE", network.device),
-  );
+  const config = directory.write("ttgate.toml", toml.replaceAll("MAP", map.name).replaceAll("DEVICE", network.device));
   const gate = stack.use(await RunningGate.start(["-c", config], { namespace: network.gate }));
   const knock = (number: number, port: number, bytes: Uint8Array) => {
     const from = network.clientIpv4(number);
@@ -71,7 +68,14 @@ describeWith("namespaces", "executable")("two gates in one process", () => {
 
     const status = await gate.until("the counts", ({ gates }) => gates[1]?.connections.foreign === 1);
     expect(status.gates).toMatchObject([
-      { name: "tape", mode: "proxy", listen: "[::]:5000", profile: "tapetrack", connections: { foreign: 1 }, judged: null },
+      {
+        name: "tape",
+        mode: "proxy",
+        listen: "[::]:5000",
+        profile: "tapetrack",
+        connections: { foreign: 1 },
+        judged: null,
+      },
       { name: "web", mode: "inline", listen: "[::]:8080", profile: "http", judged: { banned: 1 } },
     ]);
     expect(status.connections.foreign).toBe(2);

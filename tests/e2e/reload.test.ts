@@ -84,7 +84,7 @@ describeWith("namespaces", "executable")("a reload", () => {
     for (let round = 0; round < 9; round++) {
       // The other gate moves, comes and goes; this one has other limits, and its kernel entry another scope.
       const other = ["", second, second.replace("8001", "8002")][round % 3] ?? "";
-      const changed = first + `timeout = "${round + 1}m"\nmax-per-source = ${10_000 + round}\n`;
+      const changed = `${first}timeout = "${round + 1}m"\nmax-per-source = ${10_000 + round}\n`;
       const fromMs = Date.now();
       const { applied } = await reload(head + changed + other);
       expect(applied.length).toBeGreaterThan(1);
@@ -97,7 +97,10 @@ describeWith("namespaces", "executable")("a reload", () => {
     expect(visits.filter(({ outcome }) => outcome !== "served")).toEqual([]);
     // A busy host delays now and then; a reload would delay somebody each time.
     const worst = ({ fromMs, untilMs }: { readonly fromMs: number; readonly untilMs: number }) =>
-      Math.max(0, ...visits.filter(({ wallMs }) => wallMs >= fromMs - 20 && wallMs <= untilMs).map(({ tookMs }) => tookMs));
+      Math.max(
+        0,
+        ...visits.filter(({ wallMs }) => wallMs >= fromMs - 20 && wallMs <= untilMs).map(({ tookMs }) => tookMs),
+      );
     const usual = median(visits.map(({ tookMs }) => tookMs));
     expect(median(reloads.map(worst)) - usual).toBeLessThan(20);
     expect((await gate.status()).bans.active).toBe(30);
@@ -122,10 +125,9 @@ describeWith("namespaces", "executable")("a reload", () => {
     expect((await gate.status()).kernel.ports).toEqual([8000, 8001]);
 
     const idle = network.clientIpv4(4);
-    await using slow = new Child(
-      [process.execPath, "-e", slowClient, network.gateIpv4, "8001", idle],
-      { namespace: network.client },
-    );
+    await using slow = new Child([process.execPath, "-e", slowClient, network.gateIpv4, "8001", idle], {
+      namespace: network.client,
+    });
     await slow.said(/^begun\n/);
     const moved = await reload(head + first + second.replace("8001", "8002"));
     expect(moved.applied).toEqual([{ option: "listen", gate: "second", before: "[::]:8001", after: "[::]:8002" }]);
@@ -184,24 +186,31 @@ describeWith("namespaces", "executable")("a reload", () => {
     ["syntax", `${first}x = \n`, /line 9, column /],
     ["a port twice", first + second.replace("8001", "8000"), /Gates "first" and "second" both listen on \[::\]:8000/],
     ["a profile", `${first}profile = "nonsense"\n`, /there is no such built-in profile/],
-    ["a port that is taken", `${first}${second.replace("8001", "8080")}upstream = "127.0.0.1:1"\n`, /Cannot listen on "\[::\]:8080": the port is in use/],
-  ])("of a configuration that is wrong (%s) changes nothing, and says where and what to do", async (_what, gates, message) => {
-    await using stack = new AsyncDisposableStack();
-    const { gate, write, isServed } = await scene(stack, head + first);
-    const before = await gate.status();
-    write(head + gates);
-    const { code, stdout, stderr } = await gate.command("reload");
-    expect([code, stdout]).toEqual([1, ""]);
-    expect(stderr).toMatch(message);
-    expect(stderr.trimEnd()).not.toContain("\n");
-    gate.child.signal("SIGHUP");
-    await gate.child.said(/Cannot reload: .*the configuration from before goes on/);
-    const after = await gate.status();
-    expect(after.gates.map(({ listen, timeoutSeconds }) => [listen, timeoutSeconds])).toEqual(
-      before.gates.map(({ listen, timeoutSeconds }) => [listen, timeoutSeconds]),
-    );
-    expect(await isServed(8000)).toBe(true);
-  });
+    [
+      "a port that is taken",
+      `${first}${second.replace("8001", "8080")}upstream = "127.0.0.1:1"\n`,
+      /Cannot listen on "\[::\]:8080": the port is in use/,
+    ],
+  ])(
+    "of a configuration that is wrong (%s) changes nothing, and says where and what to do",
+    async (_what, gates, message) => {
+      await using stack = new AsyncDisposableStack();
+      const { gate, write, isServed } = await scene(stack, head + first);
+      const before = await gate.status();
+      write(head + gates);
+      const { code, stdout, stderr } = await gate.command("reload");
+      expect([code, stdout]).toEqual([1, ""]);
+      expect(stderr).toMatch(message);
+      expect(stderr.trimEnd()).not.toContain("\n");
+      gate.child.signal("SIGHUP");
+      await gate.child.said(/Cannot reload: .*the configuration from before goes on/);
+      const after = await gate.status();
+      expect(after.gates.map(({ listen, timeoutSeconds }) => [listen, timeoutSeconds])).toEqual(
+        before.gates.map(({ listen, timeoutSeconds }) => [listen, timeoutSeconds]),
+      );
+      expect(await isServed(8000)).toBe(true);
+    },
+  );
 });
 
 /** Sends the first half of a request, and the rest on SIGUSR1. */

@@ -138,3 +138,10 @@ function ending({ untilMs }: Claim): number {
 function claimAlone({ origin, reason, sinceMs, untilMs, evidence, gate, isLocal }: Claim): Claim {
   return { origin, reason, sinceMs, untilMs, evidence, gate, isLocal };
 }
+
+/** What an operator's lift leaves of a ban. */
+export function foreignPart(ban: Ban, nowMs: number): Ban | undefined {
+  const foreign = [ban, ...ban.others].find(({ origin }) => origin === "foreign");
+  if (foreign === ban && ban.others.length === 0) return ban;
+  return foreign === undefined ? undefined : withClaim(undefined, ban.prefix, foreign, nowMs);
+}

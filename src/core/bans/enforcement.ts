@@ -12,11 +12,12 @@ import {
   type Claim,
   type Evidence,
   everywhere,
+  foreignPart,
   type Origin,
   withClaim,
   withoutClaim,
 } from "./claim.ts";
-import type { Fence, FenceEntry, FenceOutcome, FenceRecord } from "./fence.ts";
+import { entryOf, type Fence, type FenceOutcome, type FenceRecord } from "./fence.ts";
 import { Folding } from "./folding.ts";
 import type { NeverBan, NeverBanEntry } from "./never_ban.ts";
 
@@ -424,18 +425,4 @@ const inFold = "fold";
 
 function claimOf({ prefix: _prefix, evidence, ...request }: BanRequest, nowMs: number): Claim {
   return { ...request, sinceMs: nowMs, evidence };
-}
-
-/** Undefined for a ban that holds at one gate alone. */
-function entryOf(ban: Ban): FenceEntry | undefined {
-  const claim = everywhere(ban);
-  if (claim === undefined) return undefined;
-  return { prefix: ban.prefix, expiresMs: claim.untilMs, reason: claim.reason, origin: claim.origin };
-}
-
-/** What an operator's lift leaves of a ban. */
-function foreignPart(ban: Ban, nowMs: number): Ban | undefined {
-  const foreign = [ban, ...ban.others].find(({ origin }) => origin === "foreign");
-  if (foreign === ban && ban.others.length === 0) return ban;
-  return foreign === undefined ? undefined : withClaim(undefined, ban.prefix, foreign, nowMs);
 }

@@ -40,8 +40,7 @@ export function openOwnFence(libraries: Libraries, options: OpenedOptions, parts
   step("maps pinned");
   const { settings, stores } = openStores(libraries, programs, options, parts);
   step("settings written");
-  const judge =
-    options.judges ? new InlineJudge(libraries, programs, options.guarded, options) : undefined;
+  const judge = options.judges ? new InlineJudge(libraries, programs, options.guarded, options) : undefined;
   const settingsMap = openMap(libraries, programs.mapFd("ttgate_settings"));
   const guarding = {
     libraries,
@@ -96,7 +95,12 @@ function openStores(
   const flavour = named?.flavour ?? { kind: "own" };
   const paths = pinPaths(base, flavour.kind);
   const map = (name: (typeof ownMaps)[number]) => openMap(libraries, programs.mapFd(name));
-  const settings = new SettingsMap(map("ttgate_settings"), { scope, ipv6PrefixBits, ports: [...slots], heartbeatMs: nowMs });
+  const settings = new SettingsMap(map("ttgate_settings"), {
+    scope,
+    ipv6PrefixBits,
+    ports: [...slots],
+    heartbeatMs: nowMs,
+  });
   const found = settings.read();
   const before = found.kind === "settings" ? found.settings : undefined;
   const reasons = new Reasons(options.reasons ?? []);

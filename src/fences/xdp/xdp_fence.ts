@@ -171,7 +171,13 @@ export class XdpFence implements Fence {
     this.#lostSinceMs ??= nowMs;
     if (nowMs - this.#lostSinceMs < renewAfterMs) return false;
     filter.unpin(lost);
-    this.#parts = { ...reopen(filter.places().map(({ name }) => name), gates), reopen };
+    this.#parts = {
+      ...reopen(
+        filter.places().map(({ name }) => name),
+        gates,
+      ),
+      reopen,
+    };
     filter.abandon();
     return true;
   }
