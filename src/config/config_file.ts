@@ -29,7 +29,13 @@ export function readConfigFile(path: string): ConfigFile {
     values: parsed(path, content),
     lineOf(key) {
       lines ??= keyLines(content);
-      return lines.get(key) ?? lines.get(key.split(".")[0] ?? key);
+      const parts = key.split(".");
+      // What is not there is missing in its table.
+      for (let count = parts.length; count > 0; count--) {
+        const line = lines.get(parts.slice(0, count).join("."));
+        if (line !== undefined) return line;
+      }
+      return undefined;
     },
   };
 }

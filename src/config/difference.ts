@@ -35,43 +35,55 @@ export interface Differences {
 /** @param canOpen whether a gate can be added to the process that runs. */
 export function differencesOf(before: Config, after: Config, canOpen: (gate: GateOptions) => boolean): Differences {
   const ofProcess = comparedOptions(optionsOfProcess, writtenConfig(before), writtenConfig(after));
-  const took = Object.fromEntries(
-    ofProcess.filter(({ option }) => isReloadable(option)).map(({ option }) => [option, after[option as keyof Config]]),
-  );
-  const stayed = before.gates.flatMap((gate) => {
-    const next = after.gates.find(({ name }) => name === gate.name);
-    return next === undefined ? [] : [{ gate, next }];
-  });
-  const ofGates = stayed.flatMap(({ gate, next }) =>
-    comparedOptions(gateOptionNames, writtenGate(gate), writtenGate(next)).map((difference) => ({
-      ...difference,
-      ...named(gate),
-    })),
-  );
-  const removed = before.gates.filter(({ name }) => after.gates.every((gate) => gate.name !== name));
-  const added = after.gates.filter(({ name }) => before.gates.every((gate) => gate.name !== name));
-  const all = [...ofProcess, ...ofGates];
-  const gates = after.gates.flatMap((gate) => {
-    const running = stayed.find(({ next }) => next === gate)?.gate;
-    if (running !== undefined) return [withReloadable(running, gate)];
-    return canOpen(gate) ? [gate] : [];
-  });
+  const took = ofProcess
+    .filter(({ option }) => isReloadable(option))
+    .map(({ option }) => [option, after[option as keyof Config]]);
+  const gates = after.gates.map((next) => comparedGate(before.gates.find(isNamed(next.name)), next, canOpen));
+  const removed = before.gates.filter(({ name }) => !after.gates.some(isNamed(name)));
   return {
     applied: [
-      ...all.filter(({ option }) => isReloadable(option)),
-      ...removed.map((gate) => ({
-        option: "gate" as const,
-        ...named(gate),
-        before: writtenGate(gate)["listen"],
-        after: null,
-      })),
-      ...added.filter(canOpen).map(cameOf),
+      ...ofProcess.filter(({ option }) => isReloadable(option)),
+      ...gates.flatMap(({ applied }) => applied),
+      ...removed.map((gate) => ({ option: "gate" as const, ...named(gate), before: listenOf(gate), after: null })),
     ],
-    waiting: [
-      ...all.filter(({ option }) => !isReloadable(option)),
-      ...added.filter((gate) => !canOpen(gate)).map(cameOf),
-    ],
-    config: { ...before, ...took, timeout: after.timeout, gates },
+    waiting: [...ofProcess.filter(({ option }) => !isReloadable(option)), ...gates.flatMap(({ waiting }) => waiting)],
+    config: {
+      ...before,
+      ...Object.fromEntries(took),
+      timeout: after.timeout,
+      gates: gates.flatMap(({ gate }) => gate ?? []),
+    },
+  };
+}
+
+interface ComparedGate extends Pick<Differences, "applied" | "waiting"> {
+  /** As it runs from now on; undefined: it is not opened. */
+  readonly gate: GateOptions | undefined;
+}
+
+function comparedGate(
+  running: GateOptions | undefined,
+  next: GateOptions,
+  canOpen: (gate: GateOptions) => boolean,
+): ComparedGate {
+  if (running === undefined) {
+    const came: Difference = { option: "gate", ...named(next), before: null, after: listenOf(next) };
+    return canOpen(next)
+      ? { gate: next, applied: [came], waiting: [] }
+      : { gate: undefined, applied: [], waiting: [came] };
+  }
+  const all = comparedOptions(gateOptionNames, writtenGate(running), writtenGate(next)).map((difference) => ({
+    ...difference,
+    ...named(next),
+  }));
+  // What the rest of a gate means depends on its mode.
+  if (running.mode !== next.mode) return { gate: running, applied: [], waiting: all };
+  const applied = all.filter(({ option }) => isReloadable(option));
+  const taken = applied.map(({ option }) => [option, next[option as keyof GateOptions]]);
+  return {
+    gate: { ...running, ...Object.fromEntries(taken) },
+    applied,
+    waiting: all.filter(({ option }) => !isReloadable(option)),
   };
 }
 
@@ -82,8 +94,12 @@ function named({ name }: GateOptions): { readonly gate?: string } {
   return name === defaultGateName ? {} : { gate: name };
 }
 
-function cameOf(gate: GateOptions): Difference {
-  return { option: "gate", ...named(gate), before: null, after: writtenGate(gate)["listen"] };
+function isNamed(wanted: string): (gate: GateOptions) => boolean {
+  return ({ name }) => name === wanted;
+}
+
+function listenOf(gate: GateOptions): unknown {
+  return writtenGate(gate)["listen"];
 }
 
 function comparedOptions(
@@ -94,12 +110,6 @@ function comparedOptions(
   return names
     .map((option) => ({ option, before: before[option], after: after[option] }))
     .filter((difference) => JSON.stringify(difference.before) !== JSON.stringify(difference.after));
-}
-
-/** The gate as it runs, with what it can take over of the new one. */
-function withReloadable(running: GateOptions, next: GateOptions): GateOptions {
-  const taken = gateOptionNames.filter(isReloadable).map((option) => [option, next[option]]);
-  return { ...running, ...Object.fromEntries(taken) };
 }
 
 export function isReloadable(option: OptionName): boolean {

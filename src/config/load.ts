@@ -70,7 +70,11 @@ export function readRaw(flags: RawOptions, path: string | undefined): RawConfig 
 }
 
 function mistakesInTables(tables: unknown, file: ConfigFile): string[] {
-  if (!Array.isArray(tables)) return [`Invalid gate ${JSON.stringify(tables)}: expected [[gate]] tables`];
+  if (!Array.isArray(tables) || tables.length === 0) {
+    const line = file.lineOf("gate");
+    const place = line === undefined ? "" : `line ${line}: `;
+    return [`${place}Invalid gate ${JSON.stringify(tables)}: expected [[gate]] tables, one at least`];
+  }
   return tables.flatMap((table: unknown, index) => {
     if (typeof table !== "object" || table === null) return ["Invalid gate: expected [[gate]] tables"];
     const { name } = table as { readonly name?: unknown };

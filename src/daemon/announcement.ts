@@ -15,6 +15,8 @@ export interface AnnouncementParts {
 export class Announcement {
   readonly #parts: AnnouncementParts;
   #takeBack = () => {};
+  /** As it was written last. */
+  #listens: string | undefined;
 
   constructor(parts: AnnouncementParts) {
     this.#parts = parts;
@@ -24,6 +26,8 @@ export class Announcement {
     const { version, token, log } = this.#parts;
     const blockMap = config["block-map"];
     const listens = config.gates.map(({ listen: { host, port } }) => formatEndpoint({ address: host, port }));
+    if (listens.join() === this.#listens) return;
+    this.#listens = listens.join();
     try {
       this.#takeBack = announce({
         ...{ version, token, listens, listen: listens[0] ?? "", status: formatStatus(config.status) },

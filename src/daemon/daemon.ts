@@ -196,9 +196,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     config = differences.config;
     keep = config.keep;
     log.form = config.log;
-    await carryOut();
+    // First: a ban may be about to block more than it did.
     protection.reconfigure(config);
     enforcement.protect(protection.entries(nowMs()), nowMs());
+    await carryOut();
     announcement.renew(config);
     await state?.moveFor(config);
     return sayReload(differences, log);

@@ -51,6 +51,7 @@ export class DaemonGate {
   readonly #unfollow: () => void;
   #config: GateOptions;
   #profile: GateProfile;
+  #isSilent = false;
 
   constructor(config: GateOptions, profile: GateProfile, surroundings: GateSurroundings) {
     const { runtime, bans, events, ways, unseen, places, judge, guardsLoopback, relays, log, nowMs } = surroundings;
@@ -133,10 +134,12 @@ export class DaemonGate {
     if (this.judged !== undefined && port === config.listen.port) this.kernelJudge?.change(this.judged);
   }
 
-  /** With a reload too. */
+  /** As it is configured now. */
   async beSilent(): Promise<void> {
-    const isSilent = this.#config.reject === "silent" && !this.#surroundings.config()["dry-run"];
-    if (!this.isInline) await this.gate.beSilent(isSilent);
+    const isSilent = this.#config.reject === "silent" && !this.isInline && !this.#surroundings.config()["dry-run"];
+    if (isSilent === this.#isSilent) return;
+    this.#isSilent = isSilent;
+    await this.gate.beSilent(isSilent);
   }
 
   /** Twice a second. */

@@ -43,9 +43,24 @@ export function compare(before: Config, after: Config, { xdp }: Pick<ReloadParts
       "No gate of the configuration can be opened without a restart, and none of those that run is left in it",
     );
   }
-  const conflicts = [...conflictsOf(gates).map(({ text }) => text), ...tooMany(differences.config)];
+  const conflicts = [
+    ...conflictsOf(gates).map(({ text }) => text),
+    ...renamed(before, gates),
+    ...tooMany(differences.config),
+  ];
   if (conflicts.length === 0) return differences;
   throw new Failure(`Not without a restart: ${conflicts.join("; ")}`);
+}
+
+/** A port cannot be had twice at a time. */
+function renamed(before: Config, gates: readonly GateOptions[]): string[] {
+  const gone = before.gates.filter(({ name }) => gates.every((gate) => gate.name !== name));
+  const added = gates.filter(({ name }) => before.gates.every((gate) => gate.name !== name));
+  return added.flatMap((gate) => {
+    const from = gone.find((other) => addressOf(other) === addressOf(gate));
+    if (from === undefined) return [];
+    return [`gate "${gate.name}" listens where gate "${from.name}" does: keep the name, or restart`];
+  });
 }
 
 function tooMany(config: Config): string[] {
@@ -67,13 +82,11 @@ export async function prepare(config: Config, parts: ReloadParts): Promise<() =>
   undo.move();
   return async () => {
     guard(config, prepared, parts);
-    const moved = prepared.filter(({ gate, config: next }) => gate.config.listen.port !== next.listen.port);
     for (const { listener } of prepared) listener?.takePlace();
     parts.gates.replace(prepared.map(({ gate }) => gate));
     for (const { gate, config: next, profile } of prepared) gate.reconfigure(next, profile);
     for (const { gate } of prepared) await gate.beSilent();
-    for (const { gate, isNew } of prepared) if (isNew) await gate.observer.begin();
-    for (const { gate } of moved) await gate.observer.begin();
+    for (const { gate } of prepared) await gate.observer.renew();
   };
 }
 

@@ -32,6 +32,7 @@ export class SecondObserver implements Disposable {
   readonly #parts: SecondObserverParts;
   #watch: SocketWatch | undefined;
   #nameOf: (index: number) => string | undefined = () => undefined;
+  #followed = "";
   /** Why there is none; undefined while there is. */
   absence: string | undefined;
   /** Connections that had no room in the queue, of those that were counted. */
@@ -43,10 +44,16 @@ export class SecondObserver implements Disposable {
     this.#parts = parts;
   }
 
+  /** What it follows has changed, perhaps. */
+  async renew(): Promise<void> {
+    if (this.#followed !== this.#toFollow()) await this.begin();
+  }
+
   /** When the judge has begun, also by new maps. Where it is not allowed, that is said and nothing observed. */
   async begin(): Promise<void> {
     this[Symbol.dispose]();
     this.#untold = 0;
+    this.#followed = this.#toFollow();
     const { native, judge, listen, loopback, log, nowMs } = this.#parts;
     const seenFd = judge()?.seenFd;
     if (seenFd === undefined) return;
@@ -81,6 +88,12 @@ export class SecondObserver implements Disposable {
       this.#untold = counts.untold;
     }
     for (const found of this.#watch?.fetch(fetchedAtOnce) ?? []) this.#tell(found, nowMs);
+  }
+
+  #toFollow(): string {
+    const { listen, loopback } = this.#parts;
+    const { host, port } = listen();
+    return `${host} ${port} ${loopback()}`;
   }
 
   /** Idempotent. */

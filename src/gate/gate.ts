@@ -173,6 +173,7 @@ export class Gate implements BanFollower {
       takePlace: () => {
         this.#listener?.close();
         this.#listener = another;
+        this.isWaiting = false;
         another = undefined;
       },
       [Symbol.dispose]: () => another?.close(),

@@ -14,6 +14,9 @@ export class Guarded {
   /** @throws Failure when there are more ports than places. */
   constructor(ports: readonly number[], scope: "port" | "host") {
     this.scope = scope;
+    if (ports.length > maxPorts) {
+      throw new Failure(`The kernel guards ${maxPorts} ports, got ${ports.length}: use fewer`);
+    }
     for (const port of ports) this.slotOf(port);
   }
 

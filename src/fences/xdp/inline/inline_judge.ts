@@ -58,6 +58,7 @@ export type InlineCounts = Readonly<Record<InlineOutcome, number>>;
 /** One port's place in the maps. */
 interface Place {
   readonly slot: number;
+  table: SignatureTable;
   settings: InlineSettings;
   /** What the program had counted there before this port had it. */
   readonly before: InlineCounts;
@@ -122,7 +123,7 @@ export class InlineJudge {
     const slot = this.#guarded.slotOf(port);
     const settings = { port, banMs, bounce, passes, dryRun: this.#dryRun, since: 0n, table: 2 * slot, generation: -1 };
     const before = combined(this.#read(slot), carried, (now, earlier) => now - earlier);
-    const place = { slot, settings, before, counts: carried };
+    const place = { slot, table, settings, before, counts: carried };
     this.#places.set(port, place);
     this.#putTable(place, table);
   }
@@ -153,7 +154,7 @@ export class InlineJudge {
   change(port: number, { table, ...changes }: Partial<Omit<InlineGate, "port">>): void {
     const place = this.#places.get(port);
     if (place === undefined) return;
-    if (table !== undefined) this.#putTable(place, table);
+    if (table !== undefined && table !== place.table) this.#putTable(place, table);
     this.#write(place, changes);
     this.#writeUnread();
   }
@@ -236,12 +237,14 @@ export class InlineJudge {
   }
 
   /** Into the one of the port's two tables that is not in use. */
-  #putTable(place: Place, { bytes, protocols }: SignatureTable): void {
+  #putTable(place: Place, signatures: SignatureTable): void {
+    const { bytes, protocols } = signatures;
     const { slot, settings } = place;
     const table = 4 * slot + 1 - settings.table;
     const value = nativeBytes(signaturesBytes);
     value.set(bytes);
     check("Write the signatures", this.#tables.update(indexKey(table), value, updateAny));
+    place.table = signatures;
     place.settings = { ...settings, table, generation: this.#protocols.length };
     this.#protocols.push(protocols);
   }
