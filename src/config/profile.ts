@@ -27,9 +27,11 @@ export function loadSniffer(nameOrFile: string): Sniffer {
   );
 }
 
-/** It is part of ttgate, and never changes. */
-export function isBuiltIn(nameOrFile: string): boolean {
-  return profileLibrary.has(nameOrFile);
+/** All that a profile depends on; undefined where that is more than its own file: a key in a file of its own. */
+export function profileContent(nameOrFile: string): string | undefined {
+  if (profileLibrary.has(nameOrFile)) return nameOrFile;
+  const text = readText(nameOrFile);
+  return text.includes("keyFile") ? undefined : text;
 }
 
 /** The same with its rules at hand, for those who ask why; takes longer. */

@@ -94,7 +94,10 @@ describe("gates", () => {
   });
 
   test("two that relay may share a port at different addresses", () => {
-    const toml = two.replace('mode = "inline"', "").replace('"5000"', '"10.0.0.1:5000"').replace('"6000"', '"10.0.0.2:5000"');
+    const toml = two
+      .replace('mode = "inline"', "")
+      .replace('"5000"', '"10.0.0.1:5000"')
+      .replace('"6000"', '"10.0.0.2:5000"');
     expect(load(toml).gates).toHaveLength(2);
     expect(mistake(toml.replace('timeout = "2h"', "prefilter = true"))).toContain("both listen on");
   });
@@ -159,7 +162,8 @@ describe("config check", () => {
 describe("of two configurations", () => {
   const between = (before: string, after: string, canOpen = true) => {
     const { applied, waiting, config } = differencesOf(load(before), load(after), () => canOpen);
-    const short = (list: typeof applied) => list.map(({ option, gate }) => (gate === undefined ? option : `${gate} ${option}`));
+    const short = (list: typeof applied) =>
+      list.map(({ option, gate }) => (gate === undefined ? option : `${gate} ${option}`));
     return { applied: short(applied), waiting: short(waiting), config };
   };
 

@@ -102,7 +102,11 @@ describeWith("namespaces", "executable")("a reload", () => {
         ...visits.filter(({ wallMs }) => wallMs >= fromMs - 20 && wallMs <= untilMs).map(({ tookMs }) => tookMs),
       );
     const usual = median(visits.map(({ tookMs }) => tookMs));
-    expect(median(reloads.map(worst)) - usual).toBeLessThan(20);
+    const delays = reloads.map(worst);
+    console.log(
+      `usual ${usual.toFixed(1)} ms, the slowest at each reload ${delays.map((ms) => ms.toFixed(1)).join(" ")} ms`,
+    );
+    expect(median(delays) - usual).toBeLessThan(20);
     expect((await gate.status()).bans.active).toBe(30);
     expect((await gate.status()).kernel.entries).toBe(30);
   });

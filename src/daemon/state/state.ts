@@ -54,7 +54,8 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
     return undefined;
   }
   try {
-    const earlier = existsSync(path) ? [] : namesByListener(config).map((name) => join(directory, name));
+    const byListener = namesByListener(config).map((name) => join(directory, name));
+    const earlier = existsSync(path) ? [] : byListener.filter((from) => from !== path);
     for (const from of [path, ...earlier]) await restore(from, options);
     const file = new StateFile({ path, bans: options.enforcement.bans, moment: options.moment, log });
     options.enforcement.follow(file);
