@@ -66,8 +66,15 @@ function visitsOf({ stdout }: Child): readonly Visit[] {
     .map((line) => JSON.parse(line) as Visit);
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
+interface Span {
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
+async function timed<T>(act: () => Promise<T>): Promise<{ readonly span: Span; readonly value: T }> {
+  const fromMs = Date.now();
+  const value = await act();
+  return { span: { fromMs, untilMs: Date.now() }, value };
 }
 
 describeWith("namespaces", "executable")("a reload", () => {
@@ -76,39 +83,36 @@ describeWith("namespaces", "executable")("a reload", () => {
     const { network, gate, reload } = await scene(stack, head + first + second);
     for (let number = 10; number < 40; number++) await gate.command("ban", `192.0.2.${number}`, "--for", "1h");
     const script = join(import.meta.dirname, "../harness/load_main.ts");
-    const argv = [process.execPath, script, network.gateIpv4, "8000", "500", "14", request.toHex()];
+    const argv = [process.execPath, script, network.gateIpv4, "8000", "500", request.toHex()];
     await using load = new Child(argv, { namespace: network.client });
     await load.said(/^ready\n/);
     await sleep(2000);
-    const reloads: { readonly fromMs: number; readonly untilMs: number }[] = [];
+    const reloads: Span[] = [];
     for (let round = 0; round < 9; round++) {
-      // The other gate moves, comes and goes; this one has other limits, and its kernel entry another scope.
+      // The other gate moves, comes and goes; this one has other limits.
       const other = ["", second, second.replace("8001", "8002")][round % 3] ?? "";
       const changed = `${first}timeout = "${round + 1}m"\nmax-per-source = ${10_000 + round}\n`;
-      const fromMs = Date.now();
-      const { applied } = await reload(head + changed + other);
-      expect(applied.length).toBeGreaterThan(1);
-      reloads.push({ fromMs, untilMs: Date.now() });
-      await sleep(500);
+      const { span, value } = await timed(() => reload(head + changed + other));
+      expect(value.applied.length).toBeGreaterThan(1);
+      reloads.push(span);
+      await sleep(300);
     }
-    await load.exited;
+    await load.stop();
     const visits = visitsOf(load);
-    expect(visits.length).toBe(7000);
+    expect(visits.length).toBeGreaterThan(4000);
     expect(visits.filter(({ outcome }) => outcome !== "served")).toEqual([]);
-    // A busy host delays now and then; a reload would delay somebody each time.
-    const worst = ({ fromMs, untilMs }: { readonly fromMs: number; readonly untilMs: number }) =>
+    const worstIn = ({ fromMs, untilMs }: Span) =>
       Math.max(
         0,
         ...visits.filter(({ wallMs }) => wallMs >= fromMs - 20 && wallMs <= untilMs).map(({ tookMs }) => tookMs),
       );
-    const usual = median(visits.map(({ tookMs }) => tookMs));
-    const delays = reloads.map(worst);
-    console.log(
-      `usual ${usual.toFixed(1)} ms, the slowest at each reload ${delays.map((ms) => ms.toFixed(1)).join(" ")} ms`,
-    );
-    expect(median(delays) - usual).toBeLessThan(20);
-    expect((await gate.status()).bans.active).toBe(30);
-    expect((await gate.status()).kernel.entries).toBe(30);
+    // A busy host delays now and then; what a reload itself takes, it takes each time.
+    const slowest = reloads.map(worstIn).sort((a, b) => a - b);
+    console.log(`The slowest at each reload: ${slowest.map((ms) => ms.toFixed(1)).join(" ")} ms`);
+    const inThird = slowest[reloads.length / 3 - 1] ?? 0;
+    expect(inThird).toBeGreaterThan(0);
+    expect(inThird).toBeLessThan(20);
+    await gate.until("all bans", ({ bans, kernel }) => bans.active === 30 && kernel.entries === 30);
   });
 
   test("opens, moves and closes gates; connections of one that is closed go on", async () => {
@@ -126,7 +130,7 @@ describeWith("namespaces", "executable")("a reload", () => {
     expect(await gate.banned(network.clientIpv4(3))).toMatchObject({ gate: "second", protocol: "ssh" });
     expect((await knock(3, 8000)).outcome).toBe("no answer");
     expect((await knock(3, 8001)).outcome).toBe("no answer");
-    expect((await gate.status()).kernel.ports).toEqual([8000, 8001]);
+    await gate.until("both ports", ({ kernel }) => String(kernel.ports) === "8000,8001");
 
     const idle = network.clientIpv4(4);
     await using slow = new Child([process.execPath, "-e", slowClient, network.gateIpv4, "8001", idle], {
@@ -141,7 +145,7 @@ describeWith("namespaces", "executable")("a reload", () => {
     const removed = await reload(head + first);
     expect(removed.applied).toEqual([{ option: "gate", gate: "second", before: "[::]:8002", after: null }]);
     expect([await isServed(8000), await isServed(8002)]).toEqual([true, false]);
-    expect((await gate.status()).kernel.ports).toEqual([8000]);
+    await gate.until("one port", ({ kernel }) => String(kernel.ports) === "8000");
     expect((await knock(3, 8002)).outcome).toBe("refused");
     slow.signal("SIGUSR1");
     await slow.said(/hello/);

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connects again and again at a rate, whatever became of the connections before, and prints a line of JSON for
-// each: `bun load_main.ts HOST PORT RATE SECONDS HEX`. A connection is served when the first byte comes back.
+// each: `bun load_main.ts HOST PORT RATE HEX`, until SIGTERM. A connection is served when the first byte comes back.
 import { createConnection } from "node:net";
 import process from "node:process";
 
-const [host = "", port = "", rate = "", seconds = "", hex = ""] = process.argv.slice(2);
+const [host = "", port = "", rate = "", hex = ""] = process.argv.slice(2);
 const request = Buffer.from(hex, "hex");
-const total = Number(rate) * Number(seconds);
 const startMs = performance.now();
 let begun = 0;
 let open = 0;
 
 console.log("ready");
 const timer = setInterval(() => {
-  const due = Math.min(total, ((performance.now() - startMs) / 1000) * Number(rate));
+  const due = ((performance.now() - startMs) / 1000) * Number(rate);
   for (; begun < due; begun++) knock();
-  if (begun === total) clearInterval(timer);
 }, 1);
+let isEnding = false;
+process.on("SIGTERM", () => {
+  isEnding = true;
+  clearInterval(timer);
+});
 
 function knock(): void {
   const atMs = performance.now();
@@ -30,7 +33,7 @@ function knock(): void {
     open--;
     console.log(JSON.stringify({ wallMs, tookMs: performance.now() - atMs, outcome }));
     socket.destroy();
-    if (begun === total && open === 0) process.exit(0);
+    if (isEnding && open === 0) process.exit(0);
   };
   socket.setTimeout(5000, () => finish("silent"));
   socket.on("connect", () => socket.write(request));
