@@ -32,7 +32,9 @@ function rendered(snapshot: Snapshot): string {
     ...gates.flatMap((gate) => gateRows(gate, isOne ? about : undefined)),
     ["bans", `${bans.active} now, ${bans.total} in all${protocols.length === 0 ? "" : `: ${protocols.join(", ")}`}`],
     ["kernel", kernelText(kernel)],
+    ...gates.flatMap(proxies),
     ...pressure(bans),
+    ...sparedFriends(bans),
     ...judged(kernel),
     ...unseen(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
@@ -47,9 +49,9 @@ function gateRows(
   { name, mode, listen, profile, banScope, upstreams, connections }: GateSnapshot,
   about?: string,
 ): Row[] {
-  const servers = upstreams.map(({ address, reachable, error }) => {
+  const servers = upstreams.map(({ address, reachable, error, unresolved }) => {
     const state = reachable === null ? "not tried yet" : reachable ? "reachable" : `not reachable: ${error}`;
-    return `${address} (${state})`;
+    return `${address} (${unresolved === null ? state : `${state}; its name does not resolve: ${unresolved}`})`;
   });
   const which = about ?? `"${name}", ${mode}${banScope === "gate" ? ", its bans hold here alone" : ""}`;
   return [
@@ -58,9 +60,20 @@ function gateRows(
     ["connections", `${connections.accepted} accepted, ${connections.relayed} relayed, ${connections.active} open`],
     [
       "turned away",
-      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.upstreamFailed} without upstream`,
+      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.refusedRate} too fast, ${connections.upstreamFailed} without upstream`,
     ],
   ];
+}
+
+/** Proxies in front, whose packets hide the clients from the kernel. */
+function proxies({ proxyProtocol: { accept }, connections }: GateSnapshot): (readonly [string, string])[] {
+  if (accept.length === 0) return [];
+  const missing = connections.withoutHeader === 0 ? "" : `; ${connections.withoutHeader} connections without header`;
+  return [["proxies", `${accept.join(", ")}: bans of their clients hold in user space${missing}`]];
+}
+
+function sparedFriends({ sparedFriends }: Snapshot["bans"]): (readonly [string, string])[] {
+  return sparedFriends === 0 ? [] : [["spared", `${sparedFriends} times for friendly connections`]];
 }
 
 /** What the kernel did on first bytes; most counts are left out while they are zero. */

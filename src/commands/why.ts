@@ -7,6 +7,7 @@ import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
 import { defaultGateName } from "../config/gates.ts";
 import { refusalText } from "../core/bans/refusal.ts";
+import { tooManyConnections } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { betWords } from "../core/profile/explain.ts";
 import type { BanDetails, ClaimView, Why } from "../status/snapshot.ts";
@@ -32,11 +33,12 @@ function whereText({ gate, scope }: Pick<ClaimView, "gate" | "scope">): string {
   return `, at gate "${gate}"${scope === "gate" ? " alone" : ""}`;
 }
 
-function rendered({ address, source, ban, neverBanned, kernel, connections }: Why): string[] {
+function rendered({ address, source, ban, neverBanned, offender, kernel, connections }: Why): string[] {
   const lines = [ban === null ? `${address} is not banned` : `${address} is banned${banText(ban)}`];
   if (source !== address) lines.push(`source:   ${source}`);
   if (ban !== null) lines.push(...evidenceText(ban), ...claimsText(ban), `kept out: ${refusalText(ban.refused)}`);
   if (neverBanned !== null) lines.push(`never banned: ${neverBanned.prefix} (${neverBanned.why})`);
+  if (offender !== null) lines.push(`banned:   ${offender.bans} times lately, the last one until ${offender.until}`);
   if (kernel.fold !== null)
     lines.push(`folded:   the map is full, so ${kernel.fold} blocks its neighbours too, most of which are banned`);
   lines.push(`kernel:   ${kernelText(ban, kernel.answer)}`);
@@ -53,7 +55,10 @@ function reasonOf(origin: string, protocol: string): string {
   const reasons: Readonly<Record<string, string>> = {
     sniffer: `it spoke ${protocol}`,
     kernel: `it spoke ${protocol}, seen by the kernel program`,
-    strikes: "it stayed undecided again and again",
+    strikes:
+      protocol === tooManyConnections
+        ? "it opened too many connections again and again"
+        : "it stayed undecided again and again",
     server: "the server hung up on it again and again",
     operator: "by command",
     map: `another tool wrote it into the map (${protocol})`,

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration: defaults, then the file, then flags. Reports every mistake at once, each with its place,
 // the key, the value and what is expected.
-import { formatEndpoint, isLoopback, isWildcard } from "../core/address.ts";
+import { isLoopback, isWildcard } from "../core/address.ts";
+import { conducts } from "../core/bans/strikes.ts";
+import { spellDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import { type ConfigFile, findConfigFile } from "./config_file.ts";
+import { formatServer, type HostPort, type ServerAddress } from "./endpoints.ts";
 import { conflictsOf, defaultGateName, gateOptionNames, gatePrefix, gateSchema } from "./gates.ts";
 import { mistakesIn } from "./mistakes.ts";
-import {
-  type Config,
-  configSchema,
-  type GateOptions,
-  type HostPort,
-  isGateOption,
-  type OptionName,
-} from "./options.ts";
+import { type Config, configSchema, type GateOptions, isGateOption, type OptionName } from "./options.ts";
+import { loadSniffer } from "./profile.ts";
 
 /** Values as they were typed, by option name. */
 export type RawOptions = Partial<Record<OptionName, unknown>>;
@@ -88,7 +85,7 @@ function mistakesInTables(tables: unknown, file: ConfigFile): string[] {
 export function configOf(raw: RawConfig): Config {
   const { top, flags, tables } = raw;
   const { timeout, ...process } = configSchema.parse({ ...top, ...flags });
-  const gates = rawGates(raw).map((gate) => completeGate(gate, process["block-map"]));
+  const gates = rawGates(raw).map((gate) => completeGate(gate, process));
   const conflicts = conflictsOf(gates).map(({ text, index, key }) => placeOf(raw, `gate.${index}.${key}`) + text);
   if (conflicts.length > 0) throw new Failure(conflicts.join("; "), { exitCode: 2 });
   const ofProcess = Object.fromEntries(
@@ -127,30 +124,40 @@ function rawGates(raw: RawConfig): RawGate[] {
   });
 }
 
-function completeGate(raw: RawGate, blockMap: string | undefined): GateOptions {
+function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "status">): GateOptions {
   const { name, all } = raw;
   const parsed = configSchema.parse(all);
   const options = Object.fromEntries(gateOptionNames.map((option) => [option, parsed[option]]));
   const gate = { ...options, name } as GateOptions;
-  requireSense(gate, raw, blockMap !== undefined);
+  requireSense(gate, raw, process["block-map"] !== undefined);
   // The server is where the clients go.
   if (gate.mode === "inline") return { ...gate, upstream: [] };
-  const loop = gate.upstream.find((upstream) => reachesItself(gate.listen, upstream));
+  const loop = gate.upstream.find((upstream) => reachesItself(gate.listen, process.status, upstream));
   if (loop === undefined) return gate;
-  const address = formatEndpoint({ address: loop.host, port: loop.port });
   throw new Failure(
-    `${raw.placeOf("upstream")}${gatePrefix(name)}Invalid --upstream "${address}": the gate itself listens there, name the server's own address`,
+    `${raw.placeOf("upstream")}${gatePrefix(name)}Invalid --upstream "${formatServer(loop)}": the gate itself listens there, name the server's own address`,
     { exitCode: 2 },
   );
 }
 
+/** Why a proxy in front is not for the kernel's judge. */
+const packetsOnly = "the kernel judges packets, and those of a proxy do not show the client inside";
+
 /** What only a relay can do. */
 export const proxyOnly = [
   "upstream",
+  "balance",
+  "check",
+  "rise",
+  "fall",
+  "send-proxy",
   "first-packet",
   "greeting-pause",
   "max-connections",
   "max-per-source",
+  "max-rate",
+  "excess-strikes",
+  "spare-friends",
   "prefilter",
   "judge",
   "strikes",
@@ -165,6 +172,9 @@ function requireSense(gate: GateOptions, { own, placeOf }: RawGate, hasMap: bool
   };
   if (gate.mode === "inline") {
     if (!hasMap) fail("mode", `Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
+    if (gate["accept-proxy"].length > 0) {
+      fail("accept-proxy", `Invalid --accept-proxy with --mode "inline": ${packetsOnly}, use --mode proxy`);
+    }
     const senseless = proxyOnly.find((name) => own[name] !== undefined && own[name] !== false);
     if (senseless !== undefined) {
       fail(
@@ -182,6 +192,18 @@ function requireSense(gate: GateOptions, { own, placeOf }: RawGate, hasMap: bool
   if (gate.mode === "proxy" && own.fragments === "pass") {
     fail("fragments", `Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);
   }
+  if (gate["accept-proxy"].length > 0 && gate.prefilter) {
+    fail("prefilter", `Invalid --prefilter with --accept-proxy: ${packetsOnly}, leave --prefilter out`);
+  }
+  if (gate.prefilter && gate["spare-friends"] > 0) {
+    fail("spare-friends", "Invalid --spare-friends with --prefilter: the kernel bans at once, leave one of them out");
+  }
+  if (gate["excess-strikes"] > 0 && gate["max-per-source"] === 0 && gate["max-rate"] === undefined) {
+    const remedy = "there is no limit to run into, set one with --max-rate or --max-per-source";
+    fail("excess-strikes", `Invalid --excess-strikes: ${remedy}`);
+  }
+  const stranger = unknownProtocol(gate);
+  if (stranger !== undefined) fail("timeout-for", `Invalid --timeout-for ${stranger}`);
   if (gate.prefilter && !hasMap) {
     fail("prefilter", "Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
   }
@@ -191,8 +213,23 @@ function requireSense(gate: GateOptions, { own, placeOf }: RawGate, hasMap: bool
   }
 }
 
+/** A protocol that nobody can be banned for, and what there is. */
+function unknownProtocol({ profile, "timeout-for": timeouts }: GateOptions): string | undefined {
+  if (timeouts.length === 0) return undefined;
+  const known = [...loadSniffer(profile).protocols, ...conducts];
+  const unknown = timeouts.find(({ protocol }) => !known.includes(protocol));
+  if (unknown === undefined) return undefined;
+  const given = `${unknown.protocol}=${spellDuration(unknown.timeoutMs)}`;
+  return `"${given}": there is no protocol "${unknown.protocol}", use one of ${known.join(", ")}`;
+}
+
 /** Such a gate would relay to itself until it is full. */
-function reachesItself(listen: HostPort, upstream: HostPort): boolean {
+function reachesItself(listen: HostPort, status: Config["status"], upstream: ServerAddress): boolean {
+  if ("path" in upstream) return status.kind === "unix" && status.path === upstream.path;
+  return reachesPort(listen, upstream);
+}
+
+function reachesPort(listen: HostPort, upstream: HostPort): boolean {
   if (listen.port !== upstream.port) return false;
   if (isWildcard(upstream.host)) return true;
   return isWildcard(listen.host) ? isLoopback(upstream.host) : listen.host === upstream.host;

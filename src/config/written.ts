@@ -2,8 +2,9 @@
 // A configuration as it would be written into the file: texts, numbers and lists by option name.
 import { formatEndpoint } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
+import { formatServer, formatStatus } from "./endpoints.ts";
 import { defaultGateName } from "./gates.ts";
-import { type Config, formatStatus, type GateOptions } from "./options.ts";
+import type { Config, GateOptions } from "./options.ts";
 
 /** Values by option name; what is not set is undefined. */
 export type Written = Readonly<Record<string, unknown>>;
@@ -17,6 +18,8 @@ export function writtenConfig(config: Config): Written {
     timeout: spellDuration(process.timeout),
     allow: process.allow.map(({ text }) => text),
     status: formatStatus(process.status),
+    "escalate-max": spellDuration(process["escalate-max"]),
+    "escalate-memory": spellDuration(process["escalate-memory"]),
   };
   if (gates.length !== 1 || first?.name !== defaultGateName) return { ...written, gate: gates.map(writtenGate) };
   const { name: _name, ...gate } = writtenGate(first);
@@ -24,10 +27,15 @@ export function writtenConfig(config: Config): Written {
 }
 
 export function writtenGate(gate: GateOptions): Written & { readonly name: string } {
+  const rate = gate["max-rate"];
   return {
     ...gate,
     listen: formatEndpoint({ address: gate.listen.host, port: gate.listen.port }),
-    upstream: gate.upstream.map(({ host, port }) => formatEndpoint({ address: host, port })),
+    upstream: gate.upstream.map(formatServer),
+    ...(typeof gate.check === "number" ? { check: spellDuration(gate.check) } : {}),
+    "accept-proxy": gate["accept-proxy"].map(({ text }) => text),
+    "timeout-for": gate["timeout-for"].map(({ protocol, timeoutMs }) => `${protocol}=${spellDuration(timeoutMs)}`),
+    ...(rate === undefined ? {} : { "max-rate": `${rate.connections}/${spellDuration(rate.periodMs)}` }),
     timeout: spellDuration(gate.timeout),
     "first-packet": spellDuration(gate["first-packet"]),
     "greeting-pause": spellDuration(gate["greeting-pause"]),

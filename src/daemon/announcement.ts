@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // This daemon as others on the host find it: written when it is up, and again when a reload moves a gate.
-import { type Config, formatStatus } from "../config/options.ts";
+import { formatStatus } from "../config/endpoints.ts";
+import type { Config } from "../config/options.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { messageOf } from "../failure.ts";
 import type { Log } from "../log.ts";

@@ -7,7 +7,10 @@ import { Enforcement } from "../core/bans/enforcement.ts";
 import type { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { NeverBan, type NeverBanEntry } from "../core/bans/never_ban.ts";
+import { Offenders } from "../core/bans/offenders.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
+import type { Terms } from "../core/bans/terms.ts";
+import type { Client } from "../core/client.ts";
 import { type BanCounters, LatencyHistogram, newBanCounters } from "../core/counters.ts";
 import type { Log } from "../log.ts";
 import { ClientBans, type ClientBansOptions } from "../sources/client_bans.ts";
@@ -21,7 +24,9 @@ export interface DaemonBansOptions {
   /** The prefix length that an IPv6 source is banned by. */
   readonly ipv6Bits: number;
   /** How long a ban lasts for which nobody says a time. */
-  readonly timeoutMs: () => number;
+  readonly terms: () => Terms;
+  /** Whether a source has connections open, at any gate, that speak what is expected. */
+  readonly hasFriends: (client: Client) => boolean;
   /** The table fills, and neither a fence nor whoever follows takes it for bans. */
   readonly dryRun: boolean;
   readonly neverBan: readonly NeverBanEntry[];
@@ -42,29 +47,35 @@ export class DaemonBans {
   /** From verdict to map entry. */
   readonly latency = new LatencyHistogram();
   readonly log: BanLog;
+  readonly offenders: Offenders;
   /** Whether the fence holds somewhere; kept up to date by the daemon. */
   isFenceUp = false;
 
   constructor(options: DaemonBansOptions) {
-    const { maxBans, ipv6Bits, timeoutMs, dryRun, neverBan, fence, refusalOf, events, log, nowMs } = options;
+    const { maxBans, ipv6Bits, terms, dryRun, neverBan, fence, refusalOf, events, log, nowMs } = options;
     this.#options = options;
-    this.log = new BanLog(log, dryRun, refusalOf);
+    this.offenders = new Offenders(() => (terms().factor === 1 ? 0 : terms().memoryMs));
+    this.log = new BanLog({ log, dryRun, refusalOf, offenders: this.offenders });
     this.#events = new BanEvents(events, dryRun);
     const bans = new Bans(maxBans, ipv6Bits);
     this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun ? undefined : fence, this.counters);
+    this.enforcement.follow(this.offenders);
     this.enforcement.follow(this.#events);
     this.enforcement.follow(this.log);
-    this.operator = new Operator({ enforcement: this.enforcement, timeoutMs, ipv6Bits, nowMs });
+    const { enforcement } = this;
+    this.operator = new Operator({ enforcement, timeoutMs: () => terms().timeoutMs, ipv6Bits, nowMs });
   }
 
   /** What a gate asks for is asked here. */
-  deskOf(gate: Pick<ClientBansOptions, "gate" | "timeoutMs" | "isLocal">): Desk {
-    const { dryRun, nowMs } = this.#options;
+  deskOf(gate: Pick<ClientBansOptions, "gate" | "terms" | "isLocal" | "spareFriends">): Desk {
+    const { dryRun, nowMs, hasFriends } = this.#options;
+    const { enforcement, offenders, latency, counters } = this;
     return new ClientBans({
       ...gate,
-      ...{ enforcement: this.enforcement, nowMs, dryRun, latency: this.latency },
+      ...{ enforcement, offenders, hasFriends, nowMs, dryRun, latency },
       isFenceUp: () => this.isFenceUp,
       spared: (spared) => {
+        if (spared.by === "friends") counters.sparedFriends++;
         this.#events.spared(spared, nowMs());
         this.log.spared(spared, nowMs());
       },

@@ -3,14 +3,16 @@
 // order, also when a start fails half-way. What each part does is decided in its own file.
 import { setImmediate } from "node:timers/promises";
 import type { Config, GateOptions } from "../config/options.ts";
+import { termsOf } from "../config/terms.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
-import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
+import { conducts } from "../core/bans/strikes.ts";
 import { Failure } from "../failure.ts";
 import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { requireFree } from "../gate/listener.ts";
+import { Names } from "../host/names.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log, LogForm } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
@@ -71,7 +73,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
   const eventStreams = new EventStreams(events, nowMs);
-  const protection = new Protection(config, log);
+  const names = new Names(log);
+  const protection = new Protection(config, names);
 
   await using opened = new AsyncDisposableStack();
   for (const { mode, listen } of config.gates) if (mode === "proxy") await requireFree(runtime, listen);
@@ -82,7 +85,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const xdp = await openFence(config, {
     ...{ runtime, version, nowMs, onStep: step, log },
     judged: judged.length === 0 ? undefined : judged,
-    protocols: [...protocols, refusedByServer, undecidedTooOften],
+    protocols: [...protocols, ...conducts],
   });
   const judge = () => xdp?.judge;
   const fence = xdp === undefined ? undefined : joined([xdp]);
@@ -92,20 +95,26 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   const gates = new DaemonGates({ judge, neverBan: () => bans.enforcement.neverBan });
   const inline = () => gates.inline;
-  const ways = new Ways({ hasFence: fence !== undefined, fence: () => status.fence, inline, dryRun, nowMs });
+  const ways = new Ways({
+    ...{ hasFence: fence !== undefined, fence: () => status.fence, inline, dryRun, nowMs },
+    isBehindProxy: (seenBy) =>
+      config.gates.some((gate) => gate["accept-proxy"].length > 0 && (seenBy ?? gate.name) === gate.name),
+  });
   opened.defer(() => ways[Symbol.dispose]());
   await ways.open(runtime.native, log);
   const refusalOf = (ban: Ban) => ways.refusalOf(ban);
   const unseen = new UnseenConnections(events, log);
-  const bans = new DaemonBans({
-    ...{ dryRun, fence, refusalOf, events, log, nowMs, timeoutMs: () => config.timeout },
+  const bans: DaemonBans = new DaemonBans({
+    ...{ dryRun, fence, refusalOf, events, log, nowMs },
+    terms: () => termsOf({ ...config, "timeout-for": [] }),
+    hasFriends: (client) => gates.open.some(({ gate }) => gate.sessions.hasFriend(client.sourceText)),
     maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
   });
   const { enforcement } = bans;
   const surroundings: GateSurroundings = {
-    ...{ runtime, bans, events, ways, unseen, judge, log, nowMs, config: () => config },
+    ...{ runtime, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
     places: () => status.fence?.places ?? [],
     guardsLoopback: () => guardedInterfaces(config).includes("lo"),
     relays: () => Math.max(1, config.gates.filter(({ mode }) => mode === "proxy").length),
@@ -130,7 +139,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
   const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
-  const state = dryRun ? undefined : await openState({ config, enforcement, moment, log });
+  const state = dryRun ? undefined : await openState({ config, enforcement, offenders: bans.offenders, moment, log });
   opened.defer(() => state?.close());
   step("bans of an earlier run taken up");
   await gates.listen();
@@ -166,8 +175,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     config: () => config,
   });
   ticker.start();
-  for (const { gate } of gates.open) void gate.upstreams.probe(nowMs(), 0);
-  void protection.resolve();
+  for (const { gate } of gates.open) {
+    void gate.upstreams.probe(nowMs(), 0);
+    void gate.upstreams.resolve();
+  }
 
   async function renewFence(now: number): Promise<void> {
     if (xdp?.renew(now, gates.judged) !== true) return;

@@ -4,11 +4,13 @@
 import { gatePrefix } from "../config/gates.ts";
 import type { Config, GateOptions } from "../config/options.ts";
 import { bounces, unjudged } from "../config/servers.ts";
+import { termsOf } from "../config/terms.ts";
 import type { Events } from "../core/bans/events.ts";
 import type { FencePlace } from "../core/bans/fence.ts";
 import type { Client } from "../core/client.ts";
 import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
 import { Gate } from "../gate/gate.ts";
+import type { Names } from "../host/names.ts";
 import type { Log } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
 import type { Runtime } from "../runtime/types.ts";
@@ -23,8 +25,10 @@ import type { Ways } from "./ways.ts";
 
 /** What all gates share. */
 export interface GateSurroundings {
-  readonly config: () => Pick<Config, "dry-run" | "ipv6-prefix">;
+  readonly config: () => Config;
   readonly runtime: Runtime;
+  /** Where the names of upstreams lead. */
+  readonly names: Names;
   readonly bans: DaemonBans;
   readonly events: Events;
   readonly ways: Ways;
@@ -54,7 +58,8 @@ export class DaemonGate {
   #isSilent = false;
 
   constructor(config: GateOptions, profile: GateProfile, surroundings: GateSurroundings) {
-    const { runtime, bans, events, ways, unseen, places, judge, guardsLoopback, relays, log, nowMs } = surroundings;
+    const { runtime, bans, events, ways, unseen, places, judge, guardsLoopback, relays, names, log, nowMs } =
+      surroundings;
     this.#surroundings = surroundings;
     this.#config = config;
     this.#profile = profile;
@@ -63,7 +68,8 @@ export class DaemonGate {
     const port = () => this.#config.listen.port;
     const desk = bans.deskOf({
       gate: config.name,
-      timeoutMs: () => this.#config.timeout,
+      terms: () => termsOf({ ...surroundings.config(), ...this.#config }),
+      spareFriends: () => this.#config["spare-friends"],
       isLocal: () => this.#config["ban-scope"] === "gate",
     });
     this.recorder =
@@ -74,7 +80,7 @@ export class DaemonGate {
     const refused = new RefusedThoughFenced({ enforcement, ways, unseen, places, port, nowMs });
     this.gate = new Gate({
       ...{ name: config.name, config: this.#whole(), sniffer: profile.sniffer, recorder: this.recorder },
-      ...{ runtime, desk, log: ownLog, nowMs, gates: relays },
+      ...{ runtime, desk, names, log: ownLog, nowMs, gates: relays },
       refused: (client) => refused.refused(client),
       upstreamChanged: ({ address, reachable, error }) =>
         events.publish({

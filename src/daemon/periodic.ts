@@ -52,8 +52,16 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({ name: "listener", everyMs: hostMs, run: () => gates.listen() });
   ticker.add({ name: "deadlines", everyMs: tickMs, run: (now) => gates.tick(now) });
   ticker.add({ name: "ended bans", everyMs: tickMs, run: () => sweepBans(enforcement, nowMs, isServing) });
-  ticker.add({ name: "upstreams", everyMs: tickMs, run: (now) => retryUpstreams(gates, now) });
-  ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => protection.resolve() });
+  ticker.add({
+    name: "upstreams",
+    everyMs: tickMs,
+    run: (now) => forEachGate(gates, (gate) => gate.lookAtUpstreams(now)),
+  });
+  ticker.add({
+    name: "names of upstreams",
+    everyMs: resolveMs,
+    run: () => forEachGate(gates, (gate) => gate.upstreams.resolve()),
+  });
   ticker.add({ name: "log", everyMs: tickMs, run: (now) => bans.log.flush(now) });
   ticker.add({
     name: "never-ban list",
@@ -86,8 +94,8 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
   if (watch !== undefined) ticker.add({ name: "block map", everyMs: watchMs, run: () => watch.step() });
 }
 
-async function retryUpstreams(gates: DaemonGates, nowMs: number): Promise<void> {
-  await Promise.all(gates.open.map(({ gate }) => gate.retryUpstreams(nowMs)));
+async function forEachGate(gates: DaemonGates, act: (gate: DaemonGate["gate"]) => Promise<void>): Promise<void> {
+  await Promise.all(gates.open.map(({ gate }) => act(gate)));
 }
 
 /** For those who ask for the status: they make no system call. */

@@ -55,6 +55,6 @@ function reasonsOf({ gate, kernelJudge }: Pick<DaemonGate, "gate" | "kernelJudge
   const told = upstreams.status().map(({ address, error }) => `${address} (${error ?? "not tried yet"})`);
   const what = config.mode === "inline" ? "The server does not answer" : "No upstream is reachable";
   const unreachable = upstreams.ready ? undefined : `${what}: ${told.join(", ")}`;
-  const all = [waiting, kernelJudge?.blindness(), room.fault(nowMs), unreachable];
+  const all = [waiting, kernelJudge?.blindness(), room.fault(nowMs), upstreams.shortage.fault(nowMs), unreachable];
   return all.filter((reason) => reason !== undefined);
 }

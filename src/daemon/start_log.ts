@@ -26,6 +26,11 @@ export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
     log("info", `Kernel: map ${kernel.map} is read by ${kernel.managedBy}; ttgate manages its entries`);
   else if (kernel.map !== null)
     log("info", `Kernel: map ${kernel.map}, XDP on ${interfaces.join(", ") || "no interface"}`);
+  for (const { name, "accept-proxy": proxies } of config.gates) {
+    if (proxies.length === 0) continue;
+    const from = `${gatePrefix(name)}Clients come through ${proxies.map(({ text }) => text).join(", ")} (PROXY protocol)`;
+    log("info", `${from}: bans of theirs hold in user space, not in the kernel`);
+  }
   if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody gets to the server");
   for (const { name, record } of config.gates) {
     if (record !== undefined)

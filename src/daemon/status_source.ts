@@ -22,6 +22,7 @@ import {
   banDetails,
   banView,
   kernelSnapshot,
+  offenderView,
   type Snapshot,
   type UnseenSnapshot,
   type Why,
@@ -81,6 +82,9 @@ export class DaemonStatus implements StatusSource {
       profile: first.profile,
       timeoutSeconds: first.timeoutSeconds,
       upstreams: gates.flatMap(({ upstreams }) => upstreams),
+      balance: first.balance,
+      checkSeconds: first.checkSeconds,
+      proxyProtocol: first.proxyProtocol,
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
       connections: sumOf(gates.map(({ connections }) => connections)),
       gates,
@@ -90,6 +94,7 @@ export class DaemonStatus implements StatusSource {
         capacity: enforcement.bans.capacity,
         userSpaceOnly: enforcement.userSpaceOnly,
         folds: enforcement.folds,
+        sparedFriends: counters.sparedFriends,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
       kernel: kernelSnapshot(this.fence, this.#judged(), this.#unseen(), { full, failed }),
@@ -138,7 +143,8 @@ export class DaemonStatus implements StatusSource {
 
   why(address: string): ChangeResult<Why> {
     const { fence, gates } = this.#parts;
-    const { enforcement, operator } = this.#parts.bans;
+    const { enforcement, operator, offenders } = this.#parts.bans;
+    const moment = { nowMs: this.#parts.nowMs(), wallMs: Date.now() };
     const source = operator.prefixOf(address);
     const single = parsePrefix(address);
     if (source === undefined || single === undefined) return notAnAddress(address);
@@ -151,6 +157,7 @@ export class DaemonStatus implements StatusSource {
         source: source.text,
         ban: found.kind === "done" ? (found.value ?? null) : null,
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
+        offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
         kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
         connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
       },

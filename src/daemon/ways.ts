@@ -29,6 +29,8 @@ export interface WaysParts {
   /** User space refuses nobody: at all gates, or at some. */
   readonly inline: () => "all" | "some" | "none";
   readonly dryRun: boolean;
+  /** Clients come through a proxy (--accept-proxy). */
+  readonly isBehindProxy: (gate: string | undefined) => boolean;
   readonly nowMs: () => number;
 }
 
@@ -80,6 +82,7 @@ export class Ways implements Disposable {
       return { by: "user space", why: `it holds at gate "${ban.gate}" alone` };
     }
     if (!hasFence) return { by: "user space", why: null };
+    if (this.#parts.isBehindProxy(ban.gate)) return { by: "user space", why: behindProxy };
     const way = this.of(ban.prefix);
     if (way.kind === "open") return this.#otherwise(way.why);
     if (ban.standsIn === undefined) return this.#otherwise("the kernel's map has no room for it, or refused it");
@@ -115,6 +118,8 @@ export class Ways implements Disposable {
     return this.#interfaces.length > 0 && this.#interfaces.every((name) => isGuarded(places, name));
   }
 }
+
+const behindProxy = "the packets of --accept-proxy are the proxy's own; the kernel blocks what comes directly";
 
 /** What keeps the fence from holding on an interface, where not all of them are guarded. */
 function obstacleOf(places: readonly FencePlace[], interfaceName: string | undefined): string | undefined {

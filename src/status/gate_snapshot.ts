@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `GET /status` says of each gate: names are a contract, tools read them.
 import type { GateOptions } from "../config/options.ts";
+import { checkEvery } from "../config/servers.ts";
 import { formatEndpoint } from "../core/address.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import type { Gate } from "../gate/gate.ts";
@@ -9,8 +10,23 @@ import type { RecorderStatus } from "../recording/recorder.ts";
 export interface UpstreamSnapshot {
   readonly address: string;
   readonly reachable: boolean | null;
+  /** Of the last attempt to connect. */
   readonly error: string | null;
   readonly active: number;
+  /** Connections opened for clients, and attempts that failed. */
+  readonly total: number;
+  readonly failed: number;
+  /** Where a name leads; null for what is no name. */
+  readonly resolved: string | null;
+  /** Why a name does not resolve at the moment. */
+  readonly unresolved: string | null;
+}
+
+export interface ProxyProtocolSnapshot {
+  /** To the upstream: "off", "v1" or "v2". */
+  readonly send: string;
+  /** Proxies in front; a ban of a client inside holds in user space on their connections. */
+  readonly accept: readonly string[];
 }
 
 export interface ConnectionsSnapshot {
@@ -18,11 +34,16 @@ export interface ConnectionsSnapshot {
   readonly relayed: number;
   readonly refusedBanned: number;
   readonly refusedFull: number;
+  readonly refusedRate: number;
   /** Of these, because all places of the gate were taken, not those of the source. */
   readonly refusedNoRoom: number;
   readonly foreign: number;
   readonly undecided: number;
   readonly upstreamFailed: number;
+  /** Of a proxy (--accept-proxy), without the PROXY protocol header. */
+  readonly withoutHeader: number;
+  /** Connects to an upstream that failed for want of files or ports here. */
+  readonly shortOfResources: number;
   readonly spared: number;
   /** With --reject silent: ended without a packet, and reset because that could not be done. */
   readonly silenced: number;
@@ -77,6 +98,11 @@ export interface GateSnapshot {
   /** Where its bans hold: at all gates, or here alone. */
   readonly banScope: "all" | "gate";
   readonly upstreams: readonly UpstreamSnapshot[];
+  /** "failover" or "round-robin". */
+  readonly balance: string;
+  /** Seconds between two looks at each upstream; null without. */
+  readonly checkSeconds: number | null;
+  readonly proxyProtocol: ProxyProtocolSnapshot;
   readonly connections: ConnectionsSnapshot;
   /** Packets to its port that the kernel judged; null where it does not. */
   readonly judged: JudgedSnapshot | null;
@@ -93,6 +119,7 @@ export interface GateView {
 
 export function gateSnapshot({ config, gate, kernelJudge, recorder }: GateView): GateSnapshot {
   const { host, port } = config.listen;
+  const checkMs = checkEvery(config);
   return {
     name: config.name,
     mode: config.mode,
@@ -100,13 +127,22 @@ export function gateSnapshot({ config, gate, kernelJudge, recorder }: GateView):
     profile: config.profile,
     timeoutSeconds: config.timeout / 1000,
     banScope: config["ban-scope"],
-    upstreams: gate.upstreams.status().map(({ address, reachable, error, active }) => ({
-      address,
-      reachable: reachable ?? null,
-      error: error ?? null,
-      active,
+    upstreams: gate.upstreams.status().map((upstream) => ({
+      ...upstream,
+      reachable: upstream.reachable ?? null,
+      error: upstream.error ?? null,
+      resolved: upstream.resolved ?? null,
+      unresolved: upstream.unresolved ?? null,
     })),
-    connections: { ...gate.counters, active: gate.sessions.size, limit: gate.room.limit },
+    balance: config.balance,
+    checkSeconds: checkMs === undefined ? null : checkMs / 1000,
+    proxyProtocol: { send: config["send-proxy"], accept: config["accept-proxy"].map(({ text }) => text) },
+    connections: {
+      ...gate.counters,
+      shortOfResources: gate.upstreams.shortage.count,
+      active: gate.sessions.size,
+      limit: gate.room.limit,
+    },
     judged: kernelJudge === undefined ? null : judgedSnapshot(kernelJudge.counts),
     recording: recorder?.status() ?? null,
   };

@@ -3,11 +3,18 @@
 
 import { type Ban, type Claim, claimsOf, type Evidence, everywhere } from "../core/bans/claim.ts";
 import type { FenceRecord, FenceStatus, MapFill } from "../core/bans/fence.ts";
+import type { Offender } from "../core/bans/offenders.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
-import type { ConnectionsSnapshot, GateSnapshot, JudgedSnapshot, UpstreamSnapshot } from "./gate_snapshot.ts";
+import type {
+  ConnectionsSnapshot,
+  GateSnapshot,
+  JudgedSnapshot,
+  ProxyProtocolSnapshot,
+  UpstreamSnapshot,
+} from "./gate_snapshot.ts";
 
 export interface Snapshot {
   readonly version: string;
@@ -21,6 +28,10 @@ export interface Snapshot {
   readonly timeoutSeconds: number;
   /** Of all gates. */
   readonly upstreams: readonly UpstreamSnapshot[];
+  /** Of the first gate. */
+  readonly balance: string;
+  readonly checkSeconds: number | null;
+  readonly proxyProtocol: ProxyProtocolSnapshot;
   readonly neverBan: readonly { readonly prefix: string; readonly why: string }[];
   /** Of all gates together. */
   readonly connections: ConnectionsSnapshot;
@@ -34,6 +45,8 @@ export interface Snapshot {
     readonly userSpaceOnly: number;
     /** Prefixes that stand in a full map for their neighbours, most of whom are banned. */
     readonly folds: number;
+    /** Offences of sources that were spared for their friendly connections (--spare-friends). */
+    readonly sparedFriends: number;
     readonly byProtocol: Readonly<Record<string, number>>;
   };
   readonly kernel: KernelSnapshot;
@@ -131,6 +144,13 @@ export interface BanDetails extends BanView {
   readonly lastSeen: string | null;
 }
 
+/** Of a source that --escalate remembers. */
+export interface OffenderView {
+  readonly bans: number;
+  /** RFC 3339: when the last of them ends or ended. */
+  readonly until: string | null;
+}
+
 /** `GET /why/ADDR`: everything that is known of an address. */
 export interface Why {
   readonly address: string;
@@ -138,6 +158,8 @@ export interface Why {
   /** Refused by user space. */
   readonly ban: BanDetails | null;
   readonly neverBanned: { readonly prefix: string; readonly why: string } | null;
+  /** How often it was banned lately; null without --escalate, and where it was not. */
+  readonly offender: OffenderView | null;
   readonly kernel: {
     /** The live program's own answer; null where none can be asked. */
     readonly answer: "drop" | "pass" | null;
@@ -256,6 +278,10 @@ function evidenceView(evidence: Evidence | undefined): EvidenceView | null {
     firstBytesText: printable(firstBytes, firstBytes.length),
     ...(bet === undefined ? {} : { bet }),
   };
+}
+
+export function offenderView(offender: Offender | undefined, moment: Moment): OffenderView | null {
+  return offender === undefined ? null : { bans: offender.bans, until: timeOf(offender.untilMs, moment) };
 }
 
 /** RFC 3339; null for what is without an end. @param atMs milliseconds since boot. */

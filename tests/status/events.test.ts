@@ -12,6 +12,7 @@ import type { HttpServer } from "../../src/runtime/types.ts";
 import type { Desk } from "../../src/sources/desk.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
 import { type StatusSource, statusApp } from "../../src/status/routes.ts";
+import { lasting, noFriends } from "../harness/terms.ts";
 import { waitFor } from "../harness/wait.ts";
 
 const followersLimit = 16;
@@ -37,13 +38,22 @@ beforeEach(async () => {
   const nowMs = () => clock.nowMs;
   events = new Events(1024, 7000);
   const options = {
-    ...{ maxBans: 3, ipv6Bits: 64, timeoutMs: () => 60_000, fence: undefined, events, nowMs, log: () => {} },
+    ...{
+      maxBans: 3,
+      ipv6Bits: 64,
+      terms: () => lasting(60_000),
+      ...noFriends,
+      fence: undefined,
+      events,
+      nowMs,
+      log: () => {},
+    },
     refusalOf: () => ({ by: "kernel", why: null }) as const,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   };
   bans = new DaemonBans({ ...options, dryRun: false });
   dryRun = new DaemonBans({ ...options, dryRun: true });
-  const gate = { gate: "web", timeoutMs: () => 60_000, isLocal: () => false };
+  const gate = { gate: "web", terms: () => lasting(60_000), spareFriends: () => 0, isLocal: () => false };
   desk = bans.deskOf(gate);
   dryDesk = dryRun.deskOf(gate);
   streams = new EventStreams(events, nowMs);

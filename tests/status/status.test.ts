@@ -22,6 +22,7 @@ import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts
 import { configWith } from "../harness/config.ts";
 import { freePort } from "../harness/ports.ts";
 import { serveTapeTrack } from "../harness/tapetrack.ts";
+import { lasting, noFriends } from "../harness/terms.ts";
 import { parsePrometheus } from "./prometheus.ts";
 
 const onUnixSocket: StatusAccess = { token: undefined, closed: false };
@@ -35,13 +36,17 @@ function partsOf(config: Config) {
   const refusalOf = () => ({ by: "user space", why: null }) as const;
   const bans = new DaemonBans({
     ...{ maxBans: 1000, ipv6Bits: 64, dryRun: false, fence: undefined, refusalOf, events, log, nowMs },
-    timeoutMs: () => config.timeout,
+    terms: () => lasting(config.timeout),
+    ...noFriends,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   });
   const sniffer = { profile: "test", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) as const };
   const [options] = config.gates;
   if (options === undefined) throw new Error("There is no gate");
-  const desk = bans.deskOf({ gate: options.name, timeoutMs: () => options.timeout, isLocal: () => false });
+  const desk = bans.deskOf({
+    ...{ gate: options.name, isLocal: () => false, spareFriends: () => 0 },
+    terms: () => lasting(options.timeout),
+  });
   const whole = { ...config, ...options, "max-connections": 77 };
   const gate = new Gate({ name: options.name, config: whole, sniffer, runtime, desk, log, nowMs });
   const ticker = new Ticker(log, nowMs);
