@@ -2,15 +2,13 @@
 // The configuration: defaults, then the file, then flags. Reports every mistake at once, each with its place,
 // the key, the value and what is expected.
 import { isLoopback, isWildcard } from "../core/address.ts";
-import { conducts } from "../core/bans/strikes.ts";
-import { spellDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import { type ConfigFile, findConfigFile } from "./config_file.ts";
 import { formatServer, type HostPort, type ServerAddress } from "./endpoints.ts";
 import { conflictsOf, defaultGateName, gateOptionNames, gatePrefix, gateSchema } from "./gates.ts";
 import { mistakesIn } from "./mistakes.ts";
 import { type Config, configSchema, type GateOptions, isGateOption, type OptionName } from "./options.ts";
-import { loadSniffer } from "./profile.ts";
+import { contradictionIn } from "./sense.ts";
 
 /** Values as they were typed, by option name. */
 export type RawOptions = Partial<Record<OptionName, unknown>>;
@@ -129,7 +127,11 @@ function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "status"
   const parsed = configSchema.parse(all);
   const options = Object.fromEntries(gateOptionNames.map((option) => [option, parsed[option]]));
   const gate = { ...options, name } as GateOptions;
-  requireSense(gate, raw, process["block-map"] !== undefined);
+  const contradiction = contradictionIn(gate, raw.own, process["block-map"] !== undefined);
+  if (contradiction !== undefined) {
+    const [option, message] = contradiction;
+    throw new Failure(`${raw.placeOf(option)}${gatePrefix(name)}Invalid --${option}${message}`, { exitCode: 2 });
+  }
   // The server is where the clients go.
   if (gate.mode === "inline") return { ...gate, upstream: [] };
   const loop = gate.upstream.find((upstream) => reachesItself(gate.listen, process.status, upstream));
@@ -138,89 +140,6 @@ function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "status"
     `${raw.placeOf("upstream")}${gatePrefix(name)}Invalid --upstream "${formatServer(loop)}": the gate itself listens there, name the server's own address`,
     { exitCode: 2 },
   );
-}
-
-/** Why a proxy in front is not for the kernel's judge. */
-const packetsOnly = "the kernel judges packets, and those of a proxy do not show the client inside";
-
-/** What only a relay can do. */
-export const proxyOnly = [
-  "upstream",
-  "balance",
-  "check",
-  "rise",
-  "fall",
-  "send-proxy",
-  "first-packet",
-  "greeting-pause",
-  "max-connections",
-  "max-per-source",
-  "max-rate",
-  "excess-strikes",
-  "spare-friends",
-  "prefilter",
-  "judge",
-  "strikes",
-  "record",
-  "record-max",
-] as const;
-
-/** @throws Failure for options that contradict each other. */
-function requireSense(gate: GateOptions, { own, placeOf }: RawGate, hasMap: boolean): void {
-  const fail = (option: OptionName, message: string) => {
-    throw new Failure(`${placeOf(option)}${gatePrefix(gate.name)}${message}`, { exitCode: 2 });
-  };
-  if (gate.mode === "inline") {
-    if (!hasMap) fail("mode", `Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
-    if (gate["accept-proxy"].length > 0) {
-      fail("accept-proxy", `Invalid --accept-proxy with --mode "inline": ${packetsOnly}, use --mode proxy`);
-    }
-    const senseless = proxyOnly.find((name) => own[name] !== undefined && own[name] !== false);
-    if (senseless !== undefined) {
-      fail(
-        senseless,
-        `Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`,
-      );
-    }
-  }
-  if (gate.mode === "proxy" && gate.reject === "silent" && !hasMap) {
-    fail(
-      "reject",
-      `Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`,
-    );
-  }
-  if (gate.mode === "proxy" && own.fragments === "pass") {
-    fail("fragments", `Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);
-  }
-  if (gate["accept-proxy"].length > 0 && gate.prefilter) {
-    fail("prefilter", `Invalid --prefilter with --accept-proxy: ${packetsOnly}, leave --prefilter out`);
-  }
-  if (gate.prefilter && gate["spare-friends"] > 0) {
-    fail("spare-friends", "Invalid --spare-friends with --prefilter: the kernel bans at once, leave one of them out");
-  }
-  if (gate["excess-strikes"] > 0 && gate["max-per-source"] === 0 && gate["max-rate"] === undefined) {
-    const remedy = "there is no limit to run into, set one with --max-rate or --max-per-source";
-    fail("excess-strikes", `Invalid --excess-strikes: ${remedy}`);
-  }
-  const stranger = unknownProtocol(gate);
-  if (stranger !== undefined) fail("timeout-for", `Invalid --timeout-for ${stranger}`);
-  if (gate.prefilter && !hasMap) {
-    fail("prefilter", "Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
-  }
-  if (gate["ban-scope"] === "gate" && (gate.mode === "inline" || gate.prefilter)) {
-    const how = gate.mode === "inline" ? `--mode "inline"` : "--prefilter";
-    fail("ban-scope", `Invalid --ban-scope "gate" with ${how}: the kernel's ban holds for all gates, use "all"`);
-  }
-}
-
-/** A protocol that nobody can be banned for, and what there is. */
-function unknownProtocol({ profile, "timeout-for": timeouts }: GateOptions): string | undefined {
-  if (timeouts.length === 0) return undefined;
-  const known = [...loadSniffer(profile).protocols, ...conducts];
-  const unknown = timeouts.find(({ protocol }) => !known.includes(protocol));
-  if (unknown === undefined) return undefined;
-  const given = `${unknown.protocol}=${spellDuration(unknown.timeoutMs)}`;
-  return `"${given}": there is no protocol "${unknown.protocol}", use one of ${known.join(", ")}`;
 }
 
 /** Such a gate would relay to itself until it is full. */

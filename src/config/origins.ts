@@ -2,8 +2,9 @@
 // Where each value of a configuration comes from: default, file and line, flag, environment.
 import type { ConfigFile } from "./config_file.ts";
 import { gateOptionNames } from "./gates.ts";
-import { configOf, proxyOnly, type RawConfig } from "./load.ts";
+import { configOf, type RawConfig } from "./load.ts";
 import { isGateOption, optionNames } from "./options.ts";
+import { proxyOnly } from "./sense.ts";
 import { type Written, writtenConfig } from "./written.ts";
 
 export interface ShownValue {
