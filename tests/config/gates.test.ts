@@ -117,7 +117,7 @@ describe("config show", () => {
     expect(lineOf("block-map")).toEndWith(`# ${path}:2`);
     expect(lineOf("log")).toEndWith("# default");
     expect(lineOf("listen")).toEndWith(`# ${path}:8`);
-    expect(lineOf("timeout")).toEndWith(`# ${path}:9`);
+    expect(lineOf("timeout =")).toEndWith(`# ${path}:9`);
     expect(stdout.split("\n").filter((line) => line.endsWith(`# ${path}:1`))).toHaveLength(2);
     expect(load(stdout)).toEqual(load(two, { scope: "host" }));
     const json = JSON.parse((await ttgate(["config", "show", "-c", path, "--json"])).stdout) as { gate: unknown[] };
