@@ -152,19 +152,19 @@ const metrics: readonly Metric[] = [
     type: "counter",
     name: "ttgate_upstream_connections_total",
     help: "Connections opened to an upstream for clients.",
-    read: ({ upstreams }) => upstreams.map(({ address, total }) => [{ upstream: address }, total]),
+    read: byUpstream(({ total }) => total),
   },
   {
     type: "counter",
     name: "ttgate_upstream_failures_total",
     help: "Attempts to connect that an upstream did not take, for clients and to see whether it is up.",
-    read: ({ upstreams }) => upstreams.map(({ address, failed }) => [{ upstream: address }, failed]),
+    read: byUpstream(({ failed }) => failed),
   },
   {
     type: "counter",
     name: "ttgate_connect_shortages_total",
     help: "Connects to an upstream that failed for want of files or ports on this host.",
-    read: ({ connections }) => connections.shortOfResources,
+    read: byGate(({ connections }) => connections.shortOfResources),
   },
   {
     type: "gauge",
