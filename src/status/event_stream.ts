@@ -188,7 +188,7 @@ function eventView(event: GateEvent, bootMs: number): EventView {
   const at = new Date(bootMs + event.atMs).toISOString();
   if (event.type === "upstream") {
     const { type, upstream, gate, reachable, error } = event;
-    return { type, at, upstream, gate: gate ?? null, reachable, error: error ?? null };
+    return { type, at, upstream, reachable, error: error ?? null, gate: gate ?? null };
   }
   if (event.type === "unseen") {
     const { type, source, sourcePort, port, interfaceName, why } = event;
