@@ -2,20 +2,18 @@
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
 import process from "node:process";
 import type { Config } from "../config/options.ts";
-import { checkEvery } from "../config/servers.ts";
-import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
+import { type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import { Client } from "../core/client.ts";
-import type { Gate } from "../gate/gate.ts";
-import type { Recorder } from "../recording/recorder.ts";
+import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
-import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
 import { type BanQuery, bansShown } from "../status/ban_query.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
+import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf } from "../status/gate_snapshot.ts";
 import { renderMetrics } from "../status/metrics.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
 import {
@@ -24,7 +22,6 @@ import {
   type BanView,
   banDetails,
   banView,
-  judgedSnapshot,
   kernelSnapshot,
   offenderView,
   type Snapshot,
@@ -37,22 +34,25 @@ import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
 import type { Unseen, UnseenConnections } from "./unseen.ts";
 
+export interface StatusGate extends GateView {
+  readonly observer: Pick<SecondObserver, "absence" | "followed">;
+}
+
 export interface StatusParts {
   readonly config: () => Config;
   readonly version: string;
   readonly runtime: string;
-  readonly gate: Gate;
+  readonly gates: () => readonly StatusGate[];
   readonly bans: DaemonBans;
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
   readonly refusalOf: (ban: Ban) => Refusal;
-  readonly kernelJudge: KernelJudge | undefined;
+  /** Undefined where the kernel judges nothing. */
+  readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
-  readonly observer: Pick<SecondObserver, "absence" | "followed">;
-  readonly recorder: Recorder | undefined;
   readonly events: EventStreams;
   readonly nowMs: () => number;
-  readonly reload: () => ReloadAnswer;
+  readonly reload: () => Promise<ReloadAnswer>;
 }
 
 export class DaemonStatus implements StatusSource {
@@ -68,38 +68,28 @@ export class DaemonStatus implements StatusSource {
   }
 
   snapshot(): Snapshot {
-    const { gate, kernelJudge } = this.#parts;
+    const gates = this.#parts.gates().map(gateSnapshot);
+    const [first] = gates;
+    if (first === undefined) throw new Error("There is no gate");
     const { counters, enforcement } = this.#parts.bans;
-    const config = this.#parts.config();
-    const checkMs = checkEvery(config);
     const { full, failed } = { full: counters.kernelFull, failed: counters.kernelFailed };
     return {
       version: this.#parts.version,
-      mode: config.mode,
+      mode: first.mode,
       runtime: this.#parts.runtime,
       pid: process.pid,
       uptimeSeconds: (this.#parts.nowMs() - this.#startedMs) / 1000,
-      dryRun: config["dry-run"],
-      listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
-      profile: config.profile,
-      timeoutSeconds: config.timeout / 1000,
-      upstreams: gate.upstreams.status().map((upstream) => ({
-        ...upstream,
-        reachable: upstream.reachable ?? null,
-        error: upstream.error ?? null,
-        resolved: upstream.resolved ?? null,
-        unresolved: upstream.unresolved ?? null,
-      })),
-      balance: config.balance,
-      checkSeconds: checkMs === undefined ? null : checkMs / 1000,
-      proxyProtocol: { send: config["send-proxy"], accept: config["accept-proxy"].map(({ text }) => text) },
+      dryRun: this.#parts.config()["dry-run"],
+      listen: first.listen,
+      profile: first.profile,
+      timeoutSeconds: first.timeoutSeconds,
+      upstreams: gates.flatMap(({ upstreams }) => upstreams),
+      balance: first.balance,
+      checkSeconds: first.checkSeconds,
+      proxyProtocol: first.proxyProtocol,
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
-      connections: {
-        ...gate.counters,
-        shortOfResources: gate.upstreams.shortage.count,
-        active: gate.sessions.size,
-        limit: gate.room.limit,
-      },
+      connections: sumOf(gates.map(({ connections }) => connections)),
+      gates,
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,
@@ -109,20 +99,24 @@ export class DaemonStatus implements StatusSource {
         sparedFriends: counters.sparedFriends,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
-      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
-        ...{ full, failed },
-      }),
-      recording: this.#parts.recorder?.status() ?? null,
+      kernel: kernelSnapshot(this.fence, this.#judged(), this.#unseen(), { full, failed }),
+      recording: gates.find(({ recording }) => recording !== null)?.recording ?? null,
     };
   }
 
+  /** Of all gates together, and of packets without a port. */
+  #judged(): JudgedSnapshot | undefined {
+    const counts = this.#parts.judgedCounts();
+    return counts && judgedSnapshot(counts);
+  }
+
   #unseen(): UnseenSnapshot {
-    const { unseen, observer } = this.#parts;
-    const { connections, last } = unseen.status;
+    const observers = this.#parts.gates().map(({ observer }) => observer);
+    const { connections, last } = this.#parts.unseen.status;
     return {
       connections,
-      observed: observer.followed,
-      unobserved: observer.absence ?? null,
+      observed: observers.reduce((sum, { followed }) => sum + followed, 0),
+      unobserved: observers.find(({ absence }) => absence !== undefined)?.absence ?? null,
       last: last === undefined ? null : unseenView(last),
     };
   }
@@ -159,7 +153,7 @@ export class DaemonStatus implements StatusSource {
   }
 
   async why(address: string): Promise<ChangeResult<Why>> {
-    const { fence, gate } = this.#parts;
+    const { fence, gates } = this.#parts;
     const { enforcement, operator, offenders } = this.#parts.bans;
     const moment = { nowMs: this.#parts.nowMs(), wallMs: Date.now() };
     const source = operator.prefixOf(address);
@@ -176,7 +170,7 @@ export class DaemonStatus implements StatusSource {
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
         offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
         kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
-        connections: gate.sessions.ofSource(source.text),
+        connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
         within: single.bits === 128 ? null : await this.#within(single),
       },
     };
@@ -211,7 +205,7 @@ export class DaemonStatus implements StatusSource {
     return liftList(this.#parts.bans.operator, text);
   }
 
-  reload(): ReloadAnswer {
+  reload(): Promise<ReloadAnswer> {
     return this.#parts.reload();
   }
 

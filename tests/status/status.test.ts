@@ -4,7 +4,7 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Hono } from "hono";
-import { type Config, configSchema } from "../../src/config/options.ts";
+import type { Config } from "../../src/config/options.ts";
 import { requirePrefix } from "../../src/core/address.ts";
 import type { Ban } from "../../src/core/bans/claim.ts";
 import { Events } from "../../src/core/bans/events.ts";
@@ -19,6 +19,7 @@ import { runtime } from "../../src/runtime/bun.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
 import { type StatusAccess, statusApp } from "../../src/status/routes.ts";
 import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts";
+import { configWith } from "../harness/config.ts";
 import { freePort } from "../harness/ports.ts";
 import { serveTapeTrack } from "../harness/tapetrack.ts";
 import { lasting, noFriends } from "../harness/terms.ts";
@@ -40,21 +41,33 @@ function partsOf(config: Config) {
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   });
   const sniffer = { profile: "test", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) as const };
-  const { desk } = bans;
-  const gate = new Gate({ config: { ...config, "max-connections": 77 }, sniffer, runtime, desk, log, nowMs });
+  const [options] = config.gates;
+  if (options === undefined) throw new Error("There is no gate");
+  const desk = bans.deskOf({
+    ...{ gate: options.name, isLocal: () => false, spareFriends: () => 0 },
+    terms: () => lasting(options.timeout),
+  });
+  const whole = { ...config, ...options, "max-connections": 77 };
+  const gate = new Gate({ name: options.name, config: whole, sniffer, runtime, desk, log, nowMs });
   const ticker = new Ticker(log, nowMs);
-  const unseen = new UnseenConnections(events, log, "dropped");
-  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, unseen, nowMs });
+  const unseen = new UnseenConnections(events, log);
+  const gates = () => [
+    {
+      ...{ name: options.name, config: options, gate, kernelJudge: undefined, recorder: undefined },
+      observer: { absence: undefined, followed: 0 },
+    },
+  ];
+  const readiness = new Readiness({ gates, ticker, unseen, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
-    ...{ gate, bans, readiness, nowMs, fence: undefined, kernelJudge: undefined, recorder: undefined },
+    ...{ gates, bans, readiness, nowMs, fence: undefined },
+    judgedCounts: () => undefined,
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
     ...{ refusalOf, unseen },
-    observer: { absence: undefined, followed: 0 },
     events: new EventStreams(events, nowMs),
-    reload: () => ({ applied: [], waiting: [] }),
+    reload: async () => ({ applied: [], waiting: [] }),
   });
   const { enforcement, counters, latency, operator } = bans;
   const ban = (text: string, forMs?: number) => operator.ban(text, forMs, false);
@@ -65,7 +78,7 @@ let parts: ReturnType<typeof partsOf>;
 let app: Hono;
 
 function open(access: StatusAccess = onUnixSocket, config: object = {}): void {
-  parts = partsOf(configSchema.parse(config));
+  parts = partsOf(configWith(config));
   app = statusApp(parts.status, access);
 }
 
@@ -174,6 +187,13 @@ describe("reading", () => {
         capacity: 0,
       },
       neverBan: [{ prefix: "198.51.100.0/24", why: "--allow" }],
+      gates: [
+        {
+          ...{ name: "default", mode: "proxy", listen: "[::]:5000", profile: "tapetrack", timeoutSeconds: 600 },
+          ...{ banScope: "all", upstreams: [{ address: "127.0.0.1:5001" }], connections: { limit: 77 } },
+          ...{ judged: null, recording: null },
+        },
+      ],
     });
     expect(JSON.stringify(snapshot)).not.toContain("undefined");
   });
@@ -182,9 +202,12 @@ describe("reading", () => {
     const before = (await ask("/status")).text;
     for (const path of ["/healthz", "/bans", "/bans/192.0.2.1", "/metrics", "/why/192.0.2.1", "/nothing"])
       await ask(path);
-    const { upstreams: _before, ...first } = JSON.parse(before) as Snapshot;
-    const { upstreams: _after, ...second } = (await ask("/status")).body as Snapshot;
-    expect(second).toEqual(first);
+    // What is seen of upstreams changes by itself.
+    const without = ({ upstreams: _all, gates, ...others }: Snapshot) => ({
+      ...others,
+      gates: gates.map(({ upstreams: _ofGate, ...gate }) => gate),
+    });
+    expect(without((await ask("/status")).body as Snapshot)).toEqual(without(JSON.parse(before) as Snapshot));
   });
 
   test("/metrics is Prometheus' text format, whatever the names are", async () => {
@@ -200,6 +223,7 @@ describe("reading", () => {
     const samples = (name: string) => families.find((family) => family.name === name)?.samples ?? [];
     expect(samples("ttgate_info")[0]?.labels).toEqual({
       version: "1.2.3",
+      gate: "default",
       mode: "proxy",
       profile: '/etc/a "b"\\\nc.toml',
     });
