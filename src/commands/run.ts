@@ -24,14 +24,15 @@ export const run: Command = {
   usage: "[options]",
   about: "guard a port (default)",
   flags: configFlags,
-  help: helpText(head, configFlags),
+  help: helpText(head, configFlags, { 0: "stopped by SIGINT or SIGTERM" }),
   run: guard,
 };
 
 /** Runs until SIGINT or SIGTERM. */
 async function guard({ flags, positionals }: CommandLine): Promise<number> {
-  if (positionals[0] !== undefined) {
-    throw new Failure(`Unknown command "${positionals[0]}": see "ttgate --help"`, { exitCode: 2 });
+  if (positionals.length > 0) {
+    const given = positionals.join(" ");
+    throw new Failure(`ttgate run takes no operand, given: "${given}": see "ttgate --help"`, { exitCode: 2 });
   }
   const { config: file, help: _help, ...given } = flags;
   const readConfig = () => loadConfig(given, typeof file === "string" ? file : undefined);
@@ -41,7 +42,7 @@ async function guard({ flags, positionals }: CommandLine): Promise<number> {
   const runtime = await currentRuntime();
   const { openDaemon } = await import("../daemon/daemon.ts");
   const daemon = await openDaemon({ config, readConfig, runtime, version, log });
-  if (hangupReloads) process.on("SIGHUP", () => reload(daemon, log));
+  if (hangupReloads) process.on("SIGHUP", () => void reload(daemon, log));
   const signal = await stop;
   log("info", `Stopping on ${signal}`);
   await daemon.close();
@@ -55,9 +56,10 @@ function stopSignal(): Promise<string> {
   });
 }
 
-function reload(daemon: Daemon, log: Log): void {
+async function reload(daemon: Daemon, log: Log): Promise<void> {
+  log("info", "Audit: reload by the signal SIGHUP", { audit: "reload", peer: "signal" });
   try {
-    daemon.reload();
+    await daemon.reload();
   } catch (error) {
     log("error", `Cannot reload: ${messageOf(error)}; the configuration from before goes on`);
   }

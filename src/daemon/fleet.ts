@@ -13,6 +13,7 @@ import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { EndingsFile } from "./state/endings_file.ts";
 import type { Moment } from "./state/journal.ts";
+import type { Ticker } from "./ticker.ts";
 
 export interface DaemonFleetOptions {
   readonly config: () => Config;
@@ -27,7 +28,9 @@ export interface DaemonFleetOptions {
 
 export interface DaemonFleet {
   readonly fleet: Fleet;
-  readonly endings: EndingsFile | undefined;
+  /** With --user that user goes on writing them. */
+  readonly paths: readonly string[];
+  start(ticker: Ticker): void;
   /** Whom to trust is another now. */
   reconfigure(): Promise<void>;
   close(): Promise<void>;
@@ -67,7 +70,11 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
   log("info", `Fleet "${name}": this gate is "${gate}", by ${address.text}`);
   return {
     fleet,
-    endings,
+    paths: endings === undefined ? [] : [endings.path],
+    start(ticker) {
+      if (endings !== undefined) ticker.add({ name: "saving lifts", everyMs: 1000, run: () => endings.save() });
+      fleet.start();
+    },
     async reconfigure() {
       const { setImmediate } = await import("node:timers/promises");
       fleet.reconfigure();

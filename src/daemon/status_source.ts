@@ -2,21 +2,20 @@
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
 import process from "node:process";
 import type { Config } from "../config/options.ts";
-import { checkEvery } from "../config/servers.ts";
-import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
+import { type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import { Client } from "../core/client.ts";
-import type { Gate } from "../gate/gate.ts";
-import type { Recorder } from "../recording/recorder.ts";
+import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { FleetAnswer } from "../sources/fleet/view.ts";
-import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
+import { type BanQuery, bansShown } from "../status/ban_query.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
+import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf } from "../status/gate_snapshot.ts";
 import { renderMetrics } from "../status/metrics.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
 import {
@@ -25,35 +24,38 @@ import {
   type BanView,
   banDetails,
   banView,
-  judgedSnapshot,
   kernelSnapshot,
   offenderView,
   type Snapshot,
   type UnseenSnapshot,
   type Why,
 } from "../status/snapshot.ts";
+import { type BansFound, searchBans } from "./ban_search.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
 import type { Unseen, UnseenConnections } from "./unseen.ts";
 
+export interface StatusGate extends GateView {
+  readonly observer: Pick<SecondObserver, "absence" | "followed">;
+}
+
 export interface StatusParts {
   readonly config: () => Config;
   readonly version: string;
   readonly runtime: string;
-  readonly gate: Gate;
+  readonly gates: () => readonly StatusGate[];
   readonly bans: DaemonBans;
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
   readonly refusalOf: (ban: Ban) => Refusal;
-  readonly kernelJudge: KernelJudge | undefined;
+  /** Undefined where the kernel judges nothing. */
+  readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
-  readonly observer: Pick<SecondObserver, "absence" | "followed">;
-  readonly recorder: Recorder | undefined;
   readonly events: EventStreams;
   readonly fleet: () => Fleet | undefined;
   readonly nowMs: () => number;
-  readonly reload: () => ReloadAnswer;
+  readonly reload: () => Promise<ReloadAnswer>;
 }
 
 export class DaemonStatus implements StatusSource {
@@ -69,38 +71,28 @@ export class DaemonStatus implements StatusSource {
   }
 
   snapshot(): Snapshot {
-    const { gate, kernelJudge } = this.#parts;
+    const gates = this.#parts.gates().map(gateSnapshot);
+    const [first] = gates;
+    if (first === undefined) throw new Error("There is no gate");
     const { counters, enforcement } = this.#parts.bans;
-    const config = this.#parts.config();
-    const checkMs = checkEvery(config);
     const { full, failed } = { full: counters.kernelFull, failed: counters.kernelFailed };
     return {
       version: this.#parts.version,
-      mode: config.mode,
+      mode: first.mode,
       runtime: this.#parts.runtime,
       pid: process.pid,
       uptimeSeconds: (this.#parts.nowMs() - this.#startedMs) / 1000,
-      dryRun: config["dry-run"],
-      listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
-      profile: config.profile,
-      timeoutSeconds: config.timeout / 1000,
-      upstreams: gate.upstreams.status().map((upstream) => ({
-        ...upstream,
-        reachable: upstream.reachable ?? null,
-        error: upstream.error ?? null,
-        resolved: upstream.resolved ?? null,
-        unresolved: upstream.unresolved ?? null,
-      })),
-      balance: config.balance,
-      checkSeconds: checkMs === undefined ? null : checkMs / 1000,
-      proxyProtocol: { send: config["send-proxy"], accept: config["accept-proxy"].map(({ text }) => text) },
+      dryRun: this.#parts.config()["dry-run"],
+      listen: first.listen,
+      profile: first.profile,
+      timeoutSeconds: first.timeoutSeconds,
+      upstreams: gates.flatMap(({ upstreams }) => upstreams),
+      balance: first.balance,
+      checkSeconds: first.checkSeconds,
+      proxyProtocol: first.proxyProtocol,
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
-      connections: {
-        ...gate.counters,
-        shortOfResources: gate.upstreams.shortage.count,
-        active: gate.sessions.size,
-        limit: gate.room.limit,
-      },
+      connections: sumOf(gates.map(({ connections }) => connections)),
+      gates,
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,
@@ -110,21 +102,25 @@ export class DaemonStatus implements StatusSource {
         sparedFriends: counters.sparedFriends,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
-      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
-        ...{ full, failed },
-      }),
-      recording: this.#parts.recorder?.status() ?? null,
+      kernel: kernelSnapshot(this.fence, this.#judged(), this.#unseen(), { full, failed }),
+      recording: gates.find(({ recording }) => recording !== null)?.recording ?? null,
       fleet: this.#parts.fleet()?.view() ?? null,
     };
   }
 
+  /** Of all gates together, and of packets without a port. */
+  #judged(): JudgedSnapshot | undefined {
+    const counts = this.#parts.judgedCounts();
+    return counts && judgedSnapshot(counts);
+  }
+
   #unseen(): UnseenSnapshot {
-    const { unseen, observer } = this.#parts;
-    const { connections, last } = unseen.status;
+    const observers = this.#parts.gates().map(({ observer }) => observer);
+    const { connections, last } = this.#parts.unseen.status;
     return {
       connections,
-      observed: observer.followed,
-      unobserved: observer.absence ?? null,
+      observed: observers.reduce((sum, { followed }) => sum + followed, 0),
+      unobserved: observers.find(({ absence }) => absence !== undefined)?.absence ?? null,
       last: last === undefined ? null : unseenView(last),
     };
   }
@@ -137,9 +133,18 @@ export class DaemonStatus implements StatusSource {
     return renderMetrics(this.snapshot(), this.#parts.bans.latency, ready);
   }
 
-  bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] } {
-    const { enforcement } = this.#parts.bans;
-    return { total: enforcement.bans.size, bans: enforcement.bans.newest(limit).map((ban) => this.#view(ban)) };
+  async bans(query: BanQuery): Promise<{ readonly total: number; readonly bans: readonly BanView[] }> {
+    const { total, bans } = await this.#search(query);
+    return { total, bans: bans.map((ban) => this.#view(ban)) };
+  }
+
+  #search(query: BanQuery): Promise<BansFound> | BansFound {
+    const { bans } = this.#parts.bans.enforcement;
+    const { limit, sort, by, protocol, in: range } = query;
+    const isAll = sort === "newest" && by === undefined && protocol === undefined && range === undefined;
+    if (isAll) return { total: bans.size, bans: bans.newest(limit) };
+    const packetsOf = (ban: Ban) => this.#recordOf(ban)?.packets ?? 0;
+    return searchBans({ all: () => bans.all(), packetsOf }, query, this.#parts.nowMs());
   }
 
   find(address: string): ChangeResult<BanDetails | undefined> {
@@ -151,8 +156,8 @@ export class DaemonStatus implements StatusSource {
     return { kind: "done", value: banDetails(ban, this.#inFence(ban), { nowMs, wallMs: Date.now() }) };
   }
 
-  why(address: string): ChangeResult<Why> {
-    const { fence, gate } = this.#parts;
+  async why(address: string): Promise<ChangeResult<Why>> {
+    const { fence, gates } = this.#parts;
     const { enforcement, operator, offenders } = this.#parts.bans;
     const moment = { nowMs: this.#parts.nowMs(), wallMs: Date.now() };
     const source = operator.prefixOf(address);
@@ -169,9 +174,18 @@ export class DaemonStatus implements StatusSource {
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
         offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
         kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
-        connections: gate.sessions.ofSource(source.text),
+        connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
+        within: single.bits === 128 ? null : await this.#within(single),
       },
     };
+  }
+
+  /** Of a range the bans inside it; its own is told by itself. */
+  async #within(range: Prefix): Promise<NonNullable<Why["within"]>> {
+    const query = { limit: bansShown, sort: "newest", by: undefined, protocol: undefined, in: range } as const;
+    const { total, bans } = await this.#search(query);
+    const others = bans.filter(({ prefix }) => prefix.text !== range.text);
+    return { total: total - (bans.length - others.length), bans: others.map((ban) => this.#view(ban)) };
   }
 
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
@@ -199,7 +213,7 @@ export class DaemonStatus implements StatusSource {
     return liftList(this.#parts.bans.operator, text);
   }
 
-  reload(): ReloadAnswer {
+  reload(): Promise<ReloadAnswer> {
     return this.#parts.reload();
   }
 

@@ -38,7 +38,7 @@ async function refresh() {
     const guard = kernel.map === null ? "no kernel block"
       : kernel.managedBy ? "map " + kernel.map + ", read by " + kernel.managedBy
       : "map " + kernel.map + ", XDP " + kernel.interfaces.map(({ name, attach }) => name + " " + attach).join(", ");
-    at("about").textContent = status.listen + " for " + status.profile + ", version " + status.version + ", " + guard;
+    at("about").textContent = status.gates.map(({ listen, profile }) => listen + " for " + profile).join("; ") + ", version " + status.version + ", " + guard;
     const figures = { "Relayed": connections.relayed, "Open": connections.active, "Banned now": bans.active, "Bans in all": bans.total,
       "Refused while banned": connections.refusedBanned, "Packets dropped": kernel.droppedPackets };
     at("figures").replaceChildren(...Object.entries(figures).map(([name, value]) => {

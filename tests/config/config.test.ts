@@ -8,8 +8,9 @@ import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { configFlags } from "../../src/cli/config_flags.ts";
 import { run } from "../../src/commands/run.ts";
 import { parseHostPort, parseStatus } from "../../src/config/endpoints.ts";
+import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { type Config, configSchema, type OptionName, options } from "../../src/config/options.ts";
+import { configSchema, type OptionName, options } from "../../src/config/options.ts";
 import { checkEvery } from "../../src/config/servers.ts";
 import { Failure } from "../../src/failure.ts";
 import { ttgate } from "../commands/fake_env.ts";
@@ -20,15 +21,17 @@ afterAll(() => directory[Symbol.dispose]());
 
 const empty = directory.write("empty.toml", "");
 
+type Flat = ReturnType<typeof soleGate>;
+
 /** As `ttgate ARGS` reads it, without a look at the host's own file. */
-function byFlags(...args: readonly string[]): Config {
+function byFlags(...args: readonly string[]): Flat {
   const { flags } = parseCommandLine(args, configFlags, "");
   const { config: file = empty, ...given } = flags;
-  return loadConfig(given, String(file));
+  return soleGate(loadConfig(given, String(file)));
 }
 
-function byFile(toml: string): Config {
-  return loadConfig({}, directory.write("ttgate.toml", toml));
+function byFile(toml: string): Flat {
+  return soleGate(loadConfig({}, directory.write("ttgate.toml", toml)));
 }
 
 function failureOf(act: () => unknown): Failure {
@@ -42,8 +45,8 @@ function failureOf(act: () => unknown): Failure {
 }
 
 /** Prefixes as text, so that configurations can be compared. */
-function plain(config: Config): unknown {
-  const texts = (prefixes: Config["allow"]) => prefixes.map(({ text }) => text);
+function plain(config: Flat): unknown {
+  const texts = (prefixes: Flat["allow"]) => prefixes.map(({ text }) => text);
   return { ...config, allow: texts(config.allow), "accept-proxy": texts(config["accept-proxy"]) };
 }
 
@@ -65,6 +68,8 @@ const good: readonly Row[] = [
   row("listen", "5000", { host: "::", port: 5000 }),
   row("listen", "127.0.0.1:1", { host: "127.0.0.1", port: 1 }),
   row("listen", "[::1]:65535", { host: "::1", port: 65535 }),
+  row("listen", "localhost:5000", { host: "127.0.0.1", port: 5000 }),
+  row("listen", "[fe80::1%eth0]:5000", { host: "fe80::1%eth0", port: 5000 }),
   row("upstream", "10.0.0.1:80", [{ host: "10.0.0.1", port: 80 }]),
   row("upstream", "tape-track_1.example:80", [{ host: "tape-track_1.example", port: 80 }]),
   row("upstream", "[2001:db8::1]:80", [{ host: "2001:db8::1", port: 80 }]),
@@ -85,6 +90,7 @@ const good: readonly Row[] = [
   row("profile", "ssh", "ssh"),
   row("timeout", "1h30m", 5_400_000),
   row("timeout", "1ms", 1),
+  row("ban-scope", "gate", "gate"),
   row("timeout-for", "http=1h", [{ protocol: "http", timeoutMs: 3_600_000 }]),
   row("timeout-for", "excess=1m", [{ protocol: "excess", timeoutMs: 60_000 }]),
   row("escalate", "1.5", 1.5),
@@ -94,6 +100,7 @@ const good: readonly Row[] = [
   row("spare-friends", "3", 3, "3"),
   row("interface", "eth0", ["eth0"]),
   row("allow", "192.0.2.0/24", ["192.0.2.0/24"]),
+  row("allow", "fe80::1%eth0", ["fe80::1"]),
   row("allow", "2001:db8::1", ["2001:db8::1"]),
   row("never-ban", "none", "none"),
   row("scope", "host", "host"),
@@ -141,7 +148,10 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["listen", '"65536"', "from 1 to 65535"],
   ["listen", '"::1:5000"', "expected [HOST:]PORT"],
   ["listen", '"[127.0.0.1]:5000"', "expected [HOST:]PORT"],
-  ["listen", '"localhost:5000"', "with an IP address"],
+  ["listen", '"example.org:5000"', "with an IP address"],
+  ["listen", '"[fe80::1]:5000"', "[fe80::1%eth0]:5000"],
+  ["listen", '"[2001:db8::1%eth0]:5000"', "with an IP address"],
+  ["upstream", '"[fe80::1]:5001"', "expected HOST:PORT"],
   ["listen", '"1.2.3:5000"', "expected [HOST:]PORT"],
   ["listen", '"127.0.0.1:"', "expected [HOST:]PORT"],
   ["listen", '" 5000"', "expected [HOST:]PORT"],
@@ -172,6 +182,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["timeout", '"0s"', "expected a duration"],
   ["timeout", '"3651d"', "at most 3650d"],
   ["timeout", "600", "expected a duration"],
+  ["ban-scope", '"port"', 'expected "all" or "gate"'],
   ["timeout-for", '"http"', "expected PROTOCOL=DURATION"],
   ["timeout-for", '"http=soon"', "expected PROTOCOL=DURATION"],
   ["escalate", '"0.5"', "expected a number from 1 to 100"],
@@ -182,7 +193,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["interface", '""', "expected an interface's name"],
   ["interface", "3", "expected an interface's name"],
   ["allow", '"192.0.2.0/33"', "expected an address or CIDR"],
-  ["allow", '"fe80::1%eth0"', "expected an address or CIDR"],
+  ["allow", '"2001:db8::1%eth0"', "expected an address or CIDR"],
   ["allow", '"example.org"', "expected an address or CIDR"],
   ["never-ban", '"some"', 'expected "auto" or "none"'],
   ["scope", '"Port"', 'expected "port" or "host"'],
@@ -219,7 +230,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["strikes", "2", "expected a whole number from 3 to 1000"],
   ["record", '""', "expected a file"],
   ["record-max", "0", "expected a whole number from 1 to 1048576"],
-  ["log", '"xml"', 'expected "text" or "json"'],
+  ["log", `"xml"`, `expected "text", "logfmt" or "json"`],
 ];
 
 describe("an option", () => {
@@ -237,7 +248,7 @@ describe("an option", () => {
   test.each(bad)("%s = %s is refused in the file, with the remedy, on one line", (name, toml, remedy) => {
     const path = directory.write("ttgate.toml", `${name} = ${toml}\n`);
     const { message, exitCode } = failureOf(() => loadConfig({}, path));
-    expect(message).toStartWith(`Cannot use config "${path}": Invalid ${name} `);
+    expect(message).toStartWith(`Cannot use config "${path}": line 1: Invalid ${name} `);
     expect(message).toContain(remedy);
     expect(message).not.toMatch(/[\p{Cc}]/u);
     expect(exitCode).toBe(2);
@@ -278,6 +289,7 @@ describe("an option", () => {
 describe("precedence", () => {
   test("defaults are what the help says", () => {
     expect(plain(byFlags())).toEqual({
+      name: "default",
       listen: { host: "::", port: 5000 },
       upstream: [{ host: "127.0.0.1", port: 5001 }],
       balance: "failover",
@@ -314,6 +326,7 @@ describe("precedence", () => {
       strikes: 5,
       "record-max": 64,
       log: "text",
+      "ban-scope": "all",
     });
   });
 
@@ -408,13 +421,13 @@ describe("mistakes", () => {
   test("are told all at once, of the file and of the flags, on one line", () => {
     const path = directory.write(
       "m.toml",
-      'timeout = "soon"\ncolour = "red"\nallow = ["192.0.2.1", "here", "there"]\nmax-bans = 0\n[table]\n',
+      'timeout = "soon"\ncolour = "red"\ntimout = "1h"\nallow = ["192.0.2.1", "here", "there"]\nmax-bans = 0\n[table]\n',
     );
     const { message } = failureOf(() => byFlags("-c", path, "--listen", "x", "--scope", "y", "-u", "a", "-u", "b:1"));
     for (const part of [
       `Cannot use config "${path}": `,
       'Invalid timeout "soon": expected a duration',
-      'Unknown key "colour", "table": "ttgate config schema" lists them',
+      'Unknown key "colour", "timout", "table": did you mean "timeout"? "ttgate config schema" lists them',
       'Invalid allow "here": expected',
       'Invalid allow "there": expected',
       "Invalid max-bans 0: expected",
@@ -536,7 +549,8 @@ describe("what is made from the table of options", () => {
   });
 
   test("the help has a line for every option, with its short flag and its value", () => {
-    const lines = run.help.split("\n");
+    const options = run.help.slice(run.help.indexOf("Options:\n"), run.help.indexOf("\n\nExit codes:"));
+    const lines = options.split(/\n(?= {2}(?:-| {4}--))/).map((line) => line.replaceAll(/\n +/g, " "));
     for (const [name, definition] of Object.entries<{ short?: string; value?: string; help: string }>(configFlags)) {
       const { short, value, help } = definition;
       const line = lines.find((text) => text.includes(`--${name}${value === undefined ? " " : ` ${value}`}`));
@@ -580,6 +594,6 @@ describe("what is made from the table of options", () => {
   ])("config show %j is a file that gives the same configuration", async (args) => {
     const wanted = plain(byFlags(...args));
     expect(plain(byFile(await show(...args)))).toEqual(wanted);
-    expect(plain(loadConfig(JSON.parse(await show(...args, "--json")), empty))).toEqual(wanted);
+    expect(plain(soleGate(loadConfig(JSON.parse(await show(...args, "--json")), empty)))).toEqual(wanted);
   });
 });

@@ -106,7 +106,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
     expect(gate.child.stderr).toContain(`Banned ${source} for 5m: it spoke http to port 5000`);
     await gate.until("the count", ({ kernel }) => kernel.judged?.banned === 5);
     const metrics = await (await gate.fetch("/metrics")).text();
-    expect(metrics).toContain('ttgate_kernel_judged_packets_total{outcome="banned"} 5\n');
+    expect(metrics).toContain('ttgate_kernel_judged_packets_total{gate="default",outcome="banned"} 5\n');
     expect(metrics).toContain('ttgate_bans_total{protocol="http"} 5\n');
     expect((await gate.command("status")).stdout).toContain("5 banned");
   });
@@ -183,7 +183,20 @@ describeWith("namespaces", "executable")("inline mode", () => {
     using map = new BlockMap();
     const server = ["--host", "127.0.0.1", "--port", "5000"];
     await using standIn = await startServer(network.gate, ...server);
-    const onLoopback = ["-m", "inline", "-B", map.name, "-i", "lo", "-l", "127.0.0.1:5000", "--reject", "reset"];
+    const onLoopback = [
+      "-m",
+      "inline",
+      "-B",
+      map.name,
+      "-i",
+      "lo",
+      "-l",
+      "127.0.0.1:5000",
+      "--reject",
+      "reset",
+      "--never-ban",
+      "none",
+    ];
     await using gate = await RunningGate.start(onLoopback, { namespace: network.gate });
     const from = "127.0.0.9";
     const visitor = { host: "127.0.0.1", port: 5000, from, send: [request], waitMs: 5000 };

@@ -295,9 +295,8 @@ export class FleetTable implements BanFollower {
 function sharedClaim(ban: Ban, nowMs: number): Claim | undefined {
   let last: Claim | undefined;
   for (const claim of claimsOf(ban, nowMs)) {
-    if (claim.untilMs > nowMs && isShared(claim.origin) && (last === undefined || claim.untilMs > last.untilMs)) {
-      last = claim;
-    }
+    if (claim.isLocal === true || claim.untilMs <= nowMs || !isShared(claim.origin)) continue;
+    if (last === undefined || claim.untilMs > last.untilMs) last = claim;
   }
   return last;
 }

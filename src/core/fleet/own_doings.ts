@@ -46,7 +46,7 @@ export class OwnDoings {
     if (change.kind === "lift" || change.kind === "end") this.#undated.delete(source);
     switch (change.kind) {
       case "ban":
-        if (!isShared(change.claim.origin)) return;
+        if (!isShared(change.claim.origin) || change.claim.isLocal === true) return;
         if (change.isAdopted) this.#undated.add(source);
         else this.#undated.delete(source);
         this.mark(source);
