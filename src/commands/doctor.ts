@@ -5,7 +5,7 @@ import { type Command, helpText, jsonFlag } from "../cli/command.ts";
 import { configFlags } from "../cli/config_flags.ts";
 import type { Output } from "../cli/env.ts";
 import { loadConfig } from "../config/load.ts";
-import type { Finding } from "../daemon/doctor.ts";
+import type { Finding } from "../daemon/finding.ts";
 import { currentRuntime } from "../runtime/select.ts";
 
 const head = `Usage: ttgate doctor [options]

@@ -86,8 +86,8 @@ function behindPrefilter(gate: GateOptions, hasMap: boolean): Contradiction | un
   return isLocal(gate, "--prefilter");
 }
 
-/** What says nothing without --fleet, or without TLS. */
-const fleetOnly = ["fleet-name", "fleet-gate", "fleet-trust", "fleet-rate", "fleet-most", "fleet-password"] as const;
+/** What says nothing without --fleet, or without TLS; what has a default says nothing then anyway. */
+const fleetOnly = ["fleet-gate", "fleet-password"] as const;
 const fleetTlsOnly = ["fleet-ca", "fleet-cert", "fleet-key"] as const;
 
 /** Options of the fleet that mean nothing where they stand: which one, and what follows its name. */

@@ -12,17 +12,10 @@ import { connectError } from "../gate/connect_error.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { redirectsTo } from "../host/redirects.ts";
 import { type Runtime, silentEvents } from "../runtime/types.ts";
+import type { Finding } from "./finding.ts";
 import { fleetFindings } from "./fleet_findings.ts";
 import type { Instance } from "./instance.ts";
 import { guardedInterfaces } from "./open_fence.ts";
-
-export interface Finding {
-  readonly name: string;
-  readonly state: "good" | "warning" | "bad";
-  readonly found: string;
-  /** What to type; null when nothing is missing. */
-  readonly remedy: string | null;
-}
 
 /** @param instances gates that run here: what they hold is not in their own way. */
 export async function examine(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding[]> {

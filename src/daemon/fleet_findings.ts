@@ -4,7 +4,7 @@ import { isOnThisHost } from "../config/fleet_address.ts";
 import type { Config } from "../config/options.ts";
 import { messageOf } from "../failure.ts";
 import type { Engine as EngineType } from "../sources/fleet/engine.ts";
-import type { Finding } from "./doctor.ts";
+import type { Finding } from "./finding.ts";
 import { fleetGate, secretsOf } from "./fleet.ts";
 
 const name = "fleet";

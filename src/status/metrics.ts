@@ -252,41 +252,42 @@ const metrics: readonly Metric[] = [
     type: "gauge",
     name: "ttgate_fleet_joined",
     help: "1 when the table that the fleet shares is read and written.",
-    read: ({ fleet }) => fleet && Number(fleet.state === "joined"),
+    read: ({ fleet }) => (fleet === null ? null : Number(fleet.state === "joined")),
   },
   {
     type: "gauge",
     name: "ttgate_fleet_waiting",
     help: "Sources whose ban or lift the fleet does not know yet.",
-    read: ({ fleet }) => fleet && fleet.waiting,
+    read: ({ fleet }) => (fleet === null ? null : fleet.waiting),
   },
   {
     type: "counter",
     name: "ttgate_fleet_announced_total",
     help: "Bans and lifts announced to the fleet.",
-    read: ({ fleet }) => fleet && fleet.announced,
+    read: ({ fleet }) => (fleet === null ? null : fleet.announced),
   },
   {
     type: "gauge",
     name: "ttgate_fleet_bans",
     help: "Bans held on the word of another gate.",
-    read: ({ fleet }) => fleet && fleet.peers.map(({ gate, held }) => [{ gate }, held]),
+    read: ({ fleet }) => (fleet === null ? null : fleet.peers.map(({ gate, held }) => [{ gate }, held])),
   },
   {
     type: "counter",
     name: "ttgate_fleet_taken_total",
     help: "Bans taken from another gate.",
-    read: ({ fleet }) => fleet && fleet.peers.map(({ gate, taken }) => [{ gate }, taken]),
+    read: ({ fleet }) => (fleet === null ? null : fleet.peers.map(({ gate, taken }) => [{ gate }, taken])),
   },
   {
     type: "counter",
     name: "ttgate_fleet_refused_total",
     help: "What another gate announced and was not taken, by the limit that it met.",
     read: ({ fleet }) =>
-      fleet &&
-      fleet.peers.flatMap(({ gate, refused }) =>
-        Object.entries(refused).map(([why, count]): Sample => [{ gate, why: snakeCase(why) }, count]),
-      ),
+      fleet === null
+        ? null
+        : fleet.peers.flatMap(({ gate, refused }) =>
+            Object.entries(refused).map(([why, count]): Sample => [{ gate, why: snakeCase(why) }, count]),
+          ),
   },
 ];
 

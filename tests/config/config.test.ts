@@ -12,6 +12,7 @@ import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { configSchema, type OptionName, options } from "../../src/config/options.ts";
 import { checkEvery } from "../../src/config/servers.ts";
+import { writtenConfig } from "../../src/config/written.ts";
 import { Failure } from "../../src/failure.ts";
 import { ttgate } from "../commands/fake_env.ts";
 import { TempDir } from "../harness/temp_dir.ts";
@@ -61,7 +62,43 @@ function row(name: OptionName, text: string, value: unknown, toml = JSON.stringi
   return { name, flags: [`--${name}`, text], toml: `${name} = ${toml}`, value };
 }
 
+/** Those that mean nothing without a fleet. */
+function inFleet(name: OptionName, text: string, value: unknown): Row {
+  const { flags, toml } = row(name, text, value);
+  const url = "rediss://127.0.0.1";
+  const other: Partial<Record<OptionName, string>> = { "fleet-cert": "fleet-key", "fleet-key": "fleet-cert" };
+  const pair = other[name];
+  return {
+    ...{ name, value },
+    flags: [...flags, "--fleet", url, ...(pair === undefined ? [] : [`--${pair}`, "/x"])],
+    toml: `${toml}\nfleet = "${url}"${pair === undefined ? "" : `\n${pair} = "/x"`}`,
+  };
+}
+
 const good: readonly Row[] = [
+  row("fleet", "rediss://a:b@[::1]:7/2", {
+    ...{ kind: "single", nodes: [{ host: "::1", port: 7 }], tls: true, user: "a", password: "b", database: 2 },
+    text: "rediss://a@[::1]:7/2",
+  }),
+  row("fleet", "redis+sentinel://a,b:7/main", {
+    ...{ kind: "sentinel", master: "main", tls: false, database: 0, text: "redis+sentinel://a,b:7/main" },
+    nodes: [
+      { host: "a", port: 26379 },
+      { host: "b", port: 7 },
+    ],
+  }),
+  row("fleet", "unix:/run/redis.sock", {
+    ...{ kind: "single", nodes: [], socket: "/run/redis.sock", tls: false, database: 0, text: "unix:/run/redis.sock" },
+  }),
+  row("fleet-name", "web", "web"),
+  inFleet("fleet-gate", "a.example", "a.example"),
+  row("fleet-trust", "b", ["b"]),
+  row("fleet-rate", "10", 10, "10"),
+  row("fleet-most", "10", 10),
+  inFleet("fleet-password", "/etc/ttgate/password", "/etc/ttgate/password"),
+  inFleet("fleet-ca", "/x", "/x"),
+  inFleet("fleet-cert", "/y", "/y"),
+  inFleet("fleet-key", "/z", "/z"),
   row("block-map", "tapetrack_block_map", "tapetrack_block_map"),
   row("block-map", "id:17", "id:17"),
   { name: "prefilter", flags: ["--prefilter", "-B", "map"], toml: 'prefilter = true\nblock-map = "map"', value: true },
@@ -215,6 +252,19 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["greeting-pause", '"soon"', "expected a duration"],
   ["state", '""', "expected a directory"],
   ["forget", '"yes"', "expected true or false"],
+  ["fleet", '"http://127.0.0.1"', "expected redis://"],
+  ["fleet", '"redis://127.0.0.1:0"', "expected redis://"],
+  ["fleet", '"redis://a,b"', "expected redis://"],
+  ["fleet", '"redis+sentinel://a"', "expected redis://"],
+  ["fleet-name", '"a:b"', "expected a name of at most 64 letters"],
+  ["fleet-gate", '"a b"', "expected a name of at most 64 letters"],
+  ["fleet-trust", '"{a}"', "expected a name of at most 64 letters"],
+  ["fleet-rate", "0", "expected a whole number from 1"],
+  ["fleet-most", '"all"', "expected a whole number from 1"],
+  ["fleet-password", '""', "expected a file"],
+  ["fleet-ca", '""', "expected a file"],
+  ["fleet-cert", '""', "expected a file"],
+  ["fleet-key", '""', "expected a file"],
   ["max-connections", "0", "expected a whole number from 1 to 1000000"],
   ["max-connections", "1.5", "expected a whole number"],
   ["max-connections", "inf", "expected a whole number"],
@@ -286,6 +336,37 @@ describe("an option", () => {
   });
 });
 
+describe("the table [fleet]", () => {
+  test("says the same as the keys that begin with fleet-", () => {
+    const table = '[fleet]\nurl = "rediss://h:7"\nname = "web"\ntrust = ["a", "b"]\nrate = 5\n';
+    const keys = 'fleet = "rediss://h:7"\nfleet-name = "web"\nfleet-trust = ["a", "b"]\nfleet-rate = 5\n';
+    expect(plain(byFile(table))).toEqual(plain(byFile(keys)));
+  });
+
+  test("is told of with its line", () => {
+    const path = directory.write("ttgate.toml", 'timeout = "1m"\n[fleet]\nurl = "redis://h"\nrate = 0\n');
+    expect(failureOf(() => loadConfig({}, path)).message).toContain("line 4: Invalid fleet-rate 0");
+  });
+
+  test.each([
+    [["--fleet-gate", "a"], "Invalid --fleet-gate: there is no fleet, name its server with --fleet"],
+    [
+      ["--fleet", "redis://h", "--fleet-ca", "/x"],
+      'Invalid --fleet-ca: --fleet "redis://h" is without TLS, write rediss://',
+    ],
+    [
+      ["--fleet", "rediss://h", "--fleet-cert", "/x"],
+      "Invalid --fleet-cert: it needs its key, name it with --fleet-key",
+    ],
+  ])("%p contradict each other", (flags, message) => {
+    expect(failureOf(() => byFlags(...flags)).message).toBe(message);
+  });
+
+  test("keeps the password to itself", () => {
+    expect(JSON.stringify(writtenConfig(byFlags("--fleet", "redis://u:secret@h")))).not.toContain("secret");
+  });
+});
+
 describe("precedence", () => {
   test("defaults are what the help says", () => {
     expect(plain(byFlags())).toEqual({
@@ -313,6 +394,10 @@ describe("precedence", () => {
       "first-packet": 10_000,
       "greeting-pause": 300,
       forget: false,
+      "fleet-name": "ttgate",
+      "fleet-trust": [],
+      "fleet-rate": 6000,
+      "fleet-most": 100_000,
       "timeout-for": [],
       escalate: 1,
       "escalate-max": 604_800_000,

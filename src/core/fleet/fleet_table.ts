@@ -83,26 +83,33 @@ export class FleetTable implements BanFollower {
     const most = this.#options.most() - peer.held(nowMs);
     const forOthers = this.#options.room();
     let room = Math.min(most, forOthers);
-    for (const [source, text] of entries) {
-      // Nothing is said of it any more: its time was over, or the engine lost its memory. Nothing follows from that.
-      if (text === null) continue;
-      const prefix = parsePrefix(source);
-      const record = prefix?.text === source ? parseRecord(text) : undefined;
-      if (prefix === undefined || record === undefined) peer.refused.malformed++;
-      else if (!isNarrow(prefix)) peer.refused.wide++;
+    for (const entry of entries) {
+      const found = this.#understood(peer, entry);
+      if (found === undefined) continue;
+      this.#lift(peer, found.prefix, found.record, rate, nowMs);
+      const request = this.#wanted(peer, found.prefix, found.record, nowMs);
+      if (request === undefined) continue;
+      if (room <= 0) peer.refused[most <= forOthers ? "most" : "room"]++;
+      else if (!peer.spend(rate, nowMs)) this.#tooFast(peer);
       else {
-        this.#lift(peer, prefix, record, rate, nowMs);
-        const request = this.#wanted(peer, prefix, record, nowMs);
-        if (request === undefined) continue;
-        if (room <= 0) peer.refused[most <= forOthers ? "most" : "room"]++;
-        else if (!peer.spend(rate, nowMs)) this.#tooFast(peer);
-        else {
-          room--;
-          requests.push(request);
-        }
+        room--;
+        requests.push(request);
       }
     }
     this.#take(peer, requests, nowMs);
+  }
+
+  #understood(
+    peer: Peer,
+    [source, text]: Entry,
+  ): { readonly prefix: Prefix; readonly record: FleetRecord } | undefined {
+    // Nothing is said of it any more: its time was over, or the engine lost its memory. Nothing follows from that.
+    if (text === null) return undefined;
+    const prefix = parsePrefix(source);
+    const record = prefix?.text === source ? parseRecord(text) : undefined;
+    if (prefix !== undefined && record !== undefined && isNarrow(prefix)) return { prefix, record };
+    peer.refused[prefix !== undefined && record !== undefined ? "wide" : "malformed"]++;
+    return undefined;
   }
 
   /**
@@ -305,7 +312,11 @@ function gateOf(origin: string): string | undefined {
   return origin.startsWith("gate:") ? origin.slice("gate:".length) : undefined;
 }
 
-/** A single IPv4 address, or an IPv6 network that one household has. */
+/**
+ * A single IPv4 address, or an IPv6 network that one household has; and the same host for all: not those that
+ * each host has of its own.
+ */
 function isNarrow(prefix: Prefix): boolean {
+  if (/^(127|169\.254)\.|^fe[89ab]|^::1$/.test(prefix.text)) return false;
   return isIpv4(prefix) ? prefix.bits === 128 : prefix.bits >= widestIpv6Bits;
 }

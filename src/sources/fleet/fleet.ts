@@ -12,7 +12,7 @@ import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
 import type { Engine, EngineSecrets } from "./engine.ts";
 import { members } from "./members.ts";
-import { fieldsOf, type Hint, hintsOf, page, readHints, texts, timeMs } from "./replies.ts";
+import { type Hint, hintsOf, page, readHints, texts, timeMs } from "./replies.ts";
 import { beatCommand, FleetKeys, writeCommand } from "./script.ts";
 import { Troubles } from "./troubles.ts";
 import type { FleetAnswer, FleetPeerView, FleetView } from "./view.ts";
@@ -264,7 +264,7 @@ export class Fleet {
 
   /** A hint says where to look; what is there is what counts. */
   async #takeHints(engine: Engine, hints: readonly Hint[]): Promise<void> {
-    const { gate: self, table, trusts, nowMs } = this.#options;
+    const { gate: self, table, trusts } = this.#options;
     const byGate = new Map<string, Set<string>>();
     for (const { gate, number, sources } of hints) {
       if (gate === "" || gate === self || !trusts(gate)) continue;

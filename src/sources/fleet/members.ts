@@ -9,6 +9,12 @@ import type { FleetMemberView, FleetPeerView } from "./view.ts";
 /** Those that were there last. */
 const listed = 500;
 
+/** The first change that a gate had not followed when it last gave a sign of life. */
+function firstBehind(log: string, position: string): string[] {
+  const from = /^\d{1,16}-\d{1,10}$/.test(position) ? position : "0-0";
+  return ["XRANGE", log, `(${from}`, "+", "COUNT", "1"];
+}
+
 /** @throws Error when the engine does not answer. */
 export async function members(
   engine: Engine,
@@ -16,13 +22,11 @@ export async function members(
   self: string,
   peerView: (gate: string) => FleetPeerView,
 ): Promise<FleetMemberView[]> {
-  const [time, last, gates] = await Promise.all([
+  const [time, gates] = await Promise.all([
     engine.send(["TIME"]),
-    engine.send(["XREVRANGE", keys.log, "+", "-", "COUNT", "1"]),
     engine.send(["ZRANGE", keys.gates, "0", String(listed - 1), "REV"]),
   ]);
   const engineMs = timeMs(time);
-  const lastId = hintsOf(last)[0]?.id ?? "0-0";
   const found: FleetMemberView[] = [];
   for (const gate of texts(gates).filter((name) => fleetNamePattern.test(name))) {
     const [about, records] = await Promise.all([
@@ -30,11 +34,13 @@ export async function members(
       engine.send(["HLEN", keys.records(gate)]),
     ]);
     const { seen, at, bans, version } = fieldsOf(about);
+    const [missed] = at === undefined ? [] : hintsOf(await engine.send(firstBehind(keys.log, at)));
     found.push({
       ...peerView(gate),
       self: gate === self,
       seenSecondsAgo: seen === undefined ? null : Math.max(0, engineMs - Number(seen)) / 1000,
-      behindSeconds: at === undefined ? null : Math.max(0, msOf(lastId) - msOf(at)) / 1000,
+      behindSeconds:
+        at === undefined ? null : missed === undefined ? 0 : Math.max(0, engineMs - msOf(missed.id)) / 1000,
       records: Number(records),
       bans: bans === undefined ? null : Number(bans),
       version: version?.slice(0, 64) ?? null,

@@ -16,7 +16,7 @@ const words: Readonly<Record<string, string>> = {
   rate: "over --fleet-rate",
   most: "over --fleet-most",
   room: "for want of room in the table",
-  wide: "wider than a /32 or /64",
+  wide: "wider than a /32 or /64, or of one host alone",
   malformed: "not well formed",
 };
 

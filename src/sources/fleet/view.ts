@@ -35,7 +35,7 @@ export interface FleetMemberView extends FleetPeerView {
   readonly self: boolean;
   /** Null: it never said a word. */
   readonly seenSecondsAgo: number | null;
-  /** How much older the last change that it followed is than the last there was; null: not known. */
+  /** Age of the oldest change that it had not followed when it was last seen; 0: it had followed all. */
   readonly behindSeconds: number | null;
   /** Sources that the engine has a word of this gate on. */
   readonly records: number;

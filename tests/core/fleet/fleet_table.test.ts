@@ -31,7 +31,7 @@ describe("a ban of one gate", () => {
     expect(memory.of("b").size).toBe(0);
   });
 
-  test.each(["192.0.2.0/24", "2001:db8::/48"])("of %s stays with it: too wide for others", (range) => {
+  test.each(["192.0.2.0/24", "2001:db8::/48", "127.0.0.1", "::1", "fe80::/64"])("of %s stays with it", (range) => {
     const { memory, a, b } = two();
     a.ban(range, minuteMs);
     a.announce();
@@ -260,69 +260,70 @@ describe("a gate that is not to be believed", () => {
 });
 
 /** What may happen to a fleet; messages are lost, repeated and come in any order in between. */
-const steps = fc.array(
-  fc.oneof(
-    {
-      weight: 6,
-      arbitrary: fc.record({
-        do: fc.constant("ban" as const),
-        gate: fc.nat(2),
-        source: fc.nat(4),
-        forMs: fc.integer({ min: 20, max: 900_000 }),
-      }),
-    },
-    { weight: 3, arbitrary: fc.record({ do: fc.constant("lift" as const), gate: fc.nat(2), source: fc.nat(4) }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant("release" as const), gate: fc.nat(2), source: fc.nat(4) }) },
-    { weight: 6, arbitrary: fc.record({ do: fc.constant("announce" as const), gate: fc.nat(2) }) },
-    {
-      weight: 8,
-      arbitrary: fc.record({ do: fc.constant("look" as const), gate: fc.nat(2), peer: fc.nat(2), source: fc.nat(4) }),
-    },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant("reconcile" as const), gate: fc.nat(2) }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant("empty" as const) }) },
-  ),
-  { maxLength: 60 },
+const gate = fc.nat(2);
+const address = fc.nat(4).map((number) => `198.51.100.${number}`);
+type Step = [what: string, gate: number, source: string, more: number];
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.tuple(fc.constant("ban"), gate, address, fc.integer({ min: 20, max: 900_000 })) },
+  { weight: 3, arbitrary: fc.tuple(fc.constant("lift"), gate, address, fc.nat()) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant("release"), gate, address, fc.nat()) },
+  { weight: 6, arbitrary: fc.tuple(fc.constant("announce"), gate, address, fc.nat()) },
+  { weight: 8, arbitrary: fc.tuple(fc.constant("look"), gate, address, fc.nat(1)) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant("reconcile"), gate, address, fc.nat()) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant("empty"), gate, address, fc.nat()) },
 );
+
+class Story {
+  readonly memory = new Memory();
+  readonly names = ["a", "b", "c"];
+  readonly members = this.names.map((name, index) => new Member(name, this.memory, 1000 + 7919 * index));
+  /** When a source was last banned, and when it was last lifted, by anybody. */
+  readonly made = new Map<string, number>();
+  readonly lifted = new Map<string, number>();
+
+  happens(what: string, number: number, source: string, more: number): void {
+    this.memory.nowMs += 17;
+    const member = this.members[number];
+    if (member === undefined) throw new Error(`No member ${number}`);
+    const deeds: Readonly<Record<string, () => void>> = {
+      ban: () => {
+        member.ban(source, more);
+        this.made.set(source, this.memory.nowMs);
+      },
+      lift: () => {
+        if (member.enforcement.bans.byText(source) !== undefined) this.lifted.set(source, this.memory.nowMs);
+        member.lift(source);
+      },
+      release: () => member.lift(source, "sniffer"),
+      announce: () => member.announce(),
+      look: () => member.look(this.names[(number + 1 + more) % 3] ?? "", source),
+      reconcile: () => member.reconcile(),
+      empty: () => this.memory.records.clear(),
+    };
+    deeds[what]?.();
+  }
+
+  settle(): void {
+    for (let round = 0; round < 3; round++) for (const member of this.members) member.reconcile();
+  }
+}
 
 test("whatever is lost, repeated and out of order, and whenever the engine is emptied, all come to the same", () => {
   fc.assert(
-    fc.property(steps, (script) => {
-      const memory = new Memory();
-      const names = ["a", "b", "c"];
-      const members = names.map((name, index) => new Member(name, memory, 1000 + 7919 * index));
-      const lifted = new Map<string, number>();
-      const made = new Map<string, number>();
-      for (const step of script) {
-        memory.nowMs += 17;
-        const member = "gate" in step ? members[step.gate] : undefined;
-        const address = "source" in step ? `198.51.100.${step.source}` : "";
-        if (step.do === "empty") memory.records.clear();
-        if (member === undefined) continue;
-        if (step.do === "ban") {
-          member.ban(address, step.forMs);
-          made.set(address, memory.nowMs);
-        } else if (step.do === "lift") {
-          if (member.enforcement.bans.byText(address) !== undefined) lifted.set(address, memory.nowMs);
-          member.lift(address);
-        } else if (step.do === "release") member.lift(address, "sniffer");
-        else if (step.do === "announce") member.announce();
-        else if (step.do === "look")
-          member.look(names[step.peer === step.gate ? (step.gate + 1) % 3 : step.peer] ?? "", address);
-        else member.reconcile();
-      }
-      for (let round = 0; round < 3; round++) for (const member of members) member.reconcile();
-      const [first, ...others] = members.map((member) => member.banned());
-      if (first === undefined) return;
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const story = new Story();
+      for (const one of steps) story.happens(...one);
+      story.settle();
+      const [first = {}, ...others] = story.members.map((member) => member.banned());
       for (const other of others) {
         expect(Object.keys(other).sort()).toEqual(Object.keys(first).sort());
-        for (const [address, untilMs] of Object.entries(first)) {
-          expect(Math.abs((other[address] ?? 0) - untilMs)).toBeLessThanOrEqual(100);
-        }
+        const apart = Object.entries(first).map(([source, untilMs]) => Math.abs((other[source] ?? 0) - untilMs));
+        expect(Math.max(0, ...apart)).toBeLessThanOrEqual(100);
       }
-      // Nothing that was lifted after its last ban is there.
-      for (const [address, liftedMs] of lifted) {
-        if (liftedMs > (made.get(address) ?? 0)) expect(first[address]).toBeUndefined();
-      }
+      const revived = Object.keys(first).filter(
+        (source) => (story.lifted.get(source) ?? 0) > (story.made.get(source) ?? 0),
+      );
+      expect(revived).toEqual([]);
     }),
     { numRuns: 3000 },
   );
