@@ -363,7 +363,9 @@ describe("the table [fleet]", () => {
   });
 
   test("keeps the password to itself", () => {
-    expect(JSON.stringify(writtenConfig(byFlags("--fleet", "redis://u:secret@h")))).not.toContain("secret");
+    expect(JSON.stringify(writtenConfig(loadConfig({ fleet: "redis://u:secret@h" }, undefined)))).not.toContain(
+      "secret",
+    );
   });
 });
 

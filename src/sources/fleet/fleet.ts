@@ -36,10 +36,14 @@ const blockMs = 1500;
 const beatMs = 2000;
 const announcedAtOnce = 100;
 const hintsAtOnce = 200;
-const askedAtOnce = 500;
-const pageSize = 1000;
+/** Sources in a question, and questions at a time: taking up the answers is a matter of five milliseconds. */
+const askedAtOnce = 250;
+const questionsAtOnce = 8;
+const pageSize = 500;
 /** A gate that was written full by somebody is not read to its end. */
-const readAtMost = 2_000_000;
+const readAtMost = 300_000;
+/** Where hints come without a pause, there is one for everything else. */
+const breathMs = 10;
 /** Names of gates that are looked at; anybody may add to them. */
 const gatesAtMost = 2000;
 /** Everything is read anew so often: what a failover lost comes back that way. */
@@ -205,6 +209,7 @@ export class Fleet {
     const isFirst = !this.#isCaughtUp;
     for await (const entries of this.#pages(engine, this.keys.records(gate))) {
       table.apply(gate, entries, nowMs(), isFirst);
+      if (peer.isDeferred) break;
     }
   }
 
@@ -259,6 +264,7 @@ export class Fleet {
       if (last === undefined) continue;
       await this.#takeHints(engine, hints);
       this.#position = last.id;
+      if (hints.length === hintsAtOnce) await sleep(breathMs);
     }
   }
 
@@ -278,14 +284,19 @@ export class Fleet {
       for (const source of sources) wanted.add(source);
       byGate.set(gate, wanted);
     }
-    const asked: Promise<void>[] = [];
+    const questions: (() => Promise<void>)[] = [];
     for (const [gate, wanted] of byGate) {
+      // Over its limit: it is read anew as a whole, a piece at a time.
+      if (table.peer(gate).isDeferred) continue;
       const sources = [...wanted];
       for (let start = 0; start < sources.length; start += askedAtOnce) {
-        asked.push(this.#look(engine, gate, sources.slice(start, start + askedAtOnce)));
+        questions.push(() => this.#look(engine, gate, sources.slice(start, start + askedAtOnce)));
       }
     }
-    await Promise.all(asked);
+    while (questions.length > 0) {
+      await Promise.all(questions.splice(0, questionsAtOnce).map((ask) => ask()));
+      if (questions.length > 0) await setImmediate();
+    }
   }
 
   async #look(engine: Engine, gate: string, sources: readonly string[]): Promise<void> {
@@ -321,8 +332,8 @@ export class Fleet {
       const announcements = sources.flatMap((source) => table.announcement(source, nowMs()) ?? []);
       if (announcements.length === 0) continue;
       try {
-        const [, records] = texts(await this.#write(engine, writeCommand(this.keys, gate, announcements)));
-        this.#records = Number(records);
+        const reply = await this.#write(engine, writeCommand(this.keys, gate, announcements));
+        this.#records = Array.isArray(reply) ? Number(reply[1]) : undefined;
         this.#announced += announcements.length;
       } catch (error) {
         for (const source of sources) table.own.mark(source);

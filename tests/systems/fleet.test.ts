@@ -1,0 +1,502 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gates that share bans over a real redis-server, and all that can happen to it: no ban changes because of it, and
+// all come to the same when it is back.
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { spawnSync } from "node:child_process";
+import { Child, run } from "../harness/child.ts";
+import { RunningGate, ttgate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { freePort, listening } from "../harness/ports.ts";
+import { RedisServer, redisCli, Wire } from "../harness/redis.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+import { sleep, waitFor } from "../harness/wait.ts";
+
+setDefaultTimeout(60_000);
+
+const source = "198.51.100.7";
+
+let stack: AsyncDisposableStack;
+
+beforeEach(() => {
+  stack = new AsyncDisposableStack();
+});
+afterEach(() => stack.disposeAsync());
+
+async function engine(...args: readonly string[]): Promise<RedisServer> {
+  return stack.use(await RedisServer.start(...args));
+}
+
+/** A member of the fleet, when it has joined. */
+async function member(name: string, url: string, ...args: readonly string[]): Promise<RunningGate> {
+  const gate = await unjoined(name, url, ...args);
+  await joined(gate);
+  return gate;
+}
+
+async function unjoined(name: string, url: string, ...args: readonly string[]): Promise<RunningGate> {
+  const listen = ["-l", `127.0.0.1:${await freePort()}`, "-u", "127.0.0.1:9"];
+  const gate = await RunningGate.start([...listen, "-t", "10m", "--fleet", url, "--fleet-gate", name, ...args]);
+  return stack.use(gate);
+}
+
+function joined(gate: RunningGate): Promise<unknown> {
+  return gate.until("the fleet joined", ({ fleet }) => fleet?.state === "joined");
+}
+
+async function done(gate: RunningGate, ...command: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await gate.command(...command);
+  if (code !== 0) throw new Error(`ttgate ${command.join(" ")}: ${stdout}${stderr}`);
+  return stdout;
+}
+
+/** Bans by source, with all who want them. */
+async function bansOf(gate: RunningGate): Promise<Readonly<Record<string, string>>> {
+  const bans = await gate.bans();
+  return Object.fromEntries(bans.map((ban) => [ban.source, ban.claims.map(({ origin }) => origin).join(" ")]));
+}
+
+function has(gate: RunningGate, address: string, origin: string): Promise<unknown> {
+  return waitFor(`${address} by ${origin}`, async () => (await bansOf(gate))[address]?.split(" ").includes(origin));
+}
+
+function hasNot(gate: RunningGate, address: string): Promise<unknown> {
+  return waitFor(`no ban of ${address}`, async () => !(address in (await bansOf(gate))));
+}
+
+function troubled(gate: RunningGate, what: RegExp): Promise<unknown> {
+  return gate.until(`${what}`, ({ fleet }) => fleet?.troubles.some((trouble) => what.test(trouble)) === true);
+}
+
+/** So many sources of 10.0.0.0/8, banned by a list. */
+async function banMany(gate: RunningGate, count: number, network = 0): Promise<void> {
+  const directory = stack.use(new TempDir());
+  const lines = Array.from({ length: count }, (_, n) => `10.${network}.${n >> 8}.${n & 255} 1h`);
+  await done(gate, "ban", "--from", directory.write("many", lines.join("\n")));
+}
+
+function active(gate: RunningGate, count: number): Promise<unknown> {
+  return gate.until(`${count} bans`, ({ bans }) => bans.active === count, 30_000);
+}
+
+describeWith("apart", "executable", { program: "redis-server" })("a fleet", () => {
+  test("a ban and what was seen are there on the other gate; a lift of either ends it on both", async () => {
+    const { url } = await engine();
+    const [a, b] = [await member("a", url), await member("b", url, "-a", "198.51.100.64/26")];
+    await done(a, "ban", source, "--for", "1h");
+    await has(b, source, "gate:a");
+    const [there, here] = [await a.banned(source), await b.banned(source)];
+    expect(Math.abs(Date.parse(there.until ?? "") - Date.parse(here.until ?? ""))).toBeLessThanOrEqual(100);
+    await done(b, "lift", source);
+    await hasNot(a, source);
+
+    await done(a, "ban", "198.51.100.65");
+    await done(a, "ban", "198.51.100.0/28");
+    await done(a, "ban", "198.51.100.200");
+    await has(b, "198.51.100.200", "gate:a");
+    expect(Object.keys(await bansOf(b))).toEqual(["198.51.100.200"]);
+
+    const stranger = await run([
+      "sh",
+      "-c",
+      `ip address add 203.0.113.9/32 dev lo; ip address add 203.0.113.1/32 dev lo`,
+    ]);
+    expect(stranger.code).toBe(0);
+    const c = await RunningGate.start([
+      "-l",
+      "203.0.113.1:7000",
+      "-u",
+      "127.0.0.1:9",
+      "--never-ban",
+      "none",
+      "--fleet",
+      url,
+      "--fleet-gate",
+      "c",
+    ]);
+    stack.use(c);
+    await joined(c);
+    spawnSync("bash", ["-c", "printf 'GET /x HTTP/1.1\\r\\n\\r\\n' | timeout 2 nc -s 203.0.113.9 203.0.113.1 7000"]);
+    await c.banned("203.0.113.9");
+    // Everybody else has these addresses too, and would never ban its own.
+    const d = await member("d", url, "--never-ban", "none");
+    const why = await done(d, "why", "203.0.113.9");
+    expect(why).toContain("it spoke http, seen by the gate c of the fleet");
+    expect(why).toContain("203.0.113.9 to port 7000");
+    expect(why).toContain("GET /x HTTP/1.1");
+
+    const fleet = await done(b, "fleet");
+    expect(fleet).toMatch(/^fleet "ttgate" at redis:\/\/127\.0\.0\.1:\d+: joined/);
+    for (const row of [/^a +(now|\ds ago) +(no|\d+m?s)/m, /^b \(this one\)/m, /^c +/m]) expect(fleet).toMatch(row);
+    const { members } = JSON.parse(await done(b, "fleet", "--json")) as { members: { gate: string; held: number }[] };
+    expect(members.map(({ gate }) => gate)).toEqual(["a", "b", "c", "d"]);
+    const metrics = await (await b.fetch("/metrics")).text();
+    expect(metrics).toContain("ttgate_fleet_joined 1");
+    expect(metrics).toMatch(/ttgate_fleet_taken_total\{gate="a"\} \d/);
+  });
+
+  test("a gate without a fleet says so, one in a dry run takes no part", async () => {
+    const gate = stack.use(await RunningGate.start(["-l", `127.0.0.1:${await freePort()}`, "-u", "127.0.0.1:9"]));
+    const { code, stderr } = await gate.command("fleet");
+    expect([code, stderr]).toEqual([1, expect.stringContaining("This gate is in no fleet")]);
+    const { url, port } = await engine();
+    const dry = await unjoined("dry", url, "--dry-run");
+    await dry.child.said(/takes no part in the fleet/);
+    await sleep(300);
+    expect(await redisCli(port, "dbsize")).toBe("0");
+  });
+
+  test("trust: bans of others are not taken, and end when the trust does", async () => {
+    const { url } = await engine();
+    const [a, b] = [await member("a", url), await member("b", url)];
+    const directory = stack.use(new TempDir());
+    const config = directory.write("c.toml", 'fleet-trust = ["a", "b"]\n');
+    const c = await member("c", url, "--config", config);
+    await done(a, "ban", source);
+    await done(b, "ban", source);
+    await has(c, source, "gate:a");
+    await has(c, source, "gate:b");
+    directory.write("c.toml", 'fleet-trust = ["a"]\n');
+    await done(c, "reload");
+    await waitFor("no claim of b", async () => (await bansOf(c))[source] === "gate:a");
+    await done(b, "lift", source);
+    await hasNot(a, source);
+    // A lift of somebody who is not trusted is none here; but a's own claim ended on a.
+    await hasNot(c, source);
+    await done(b, "ban", "198.51.100.8");
+    await has(a, "198.51.100.8", "gate:b");
+    expect(Object.keys(await bansOf(c))).toEqual([]);
+  });
+});
+
+describeWith("apart", "executable", { program: "redis-server" })("what can happen to the engine", () => {
+  test("not there at the start: the gate works, tells, and joins when it comes", async () => {
+    const redis = await engine();
+    await redis.kill();
+    const a = await unjoined("a", redis.url);
+    await done(a, "ban", source);
+    await troubled(a, /^The fleet's engine at redis:/);
+    const ready = (await (await a.fetch("/readyz")).json()) as { reasons: string[]; notes: string[] };
+    expect(ready.notes[0]).toContain("The fleet's engine");
+    expect(ready.reasons.join()).not.toContain("fleet");
+    await redis.start();
+    await joined(a);
+    await has(await member("b", redis.url), source, "gate:a");
+  });
+
+  test("frozen: verdicts go on, memory stays, all is there when it thaws", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await banMany(a, 1000);
+    await active(b, 1000);
+    redis.freeze();
+    const before = await a.residentBytes();
+    const took: number[] = [];
+    for (let n = 0; n < 50; n++) {
+      const start = performance.now();
+      await a.fetch("/bans", { method: "POST", body: JSON.stringify({ address: `198.51.100.${n}` }) });
+      took.push(performance.now() - start);
+    }
+    await banMany(a, 20_000, 9);
+    await troubled(a, /no answer within|closed|timeout/i);
+    await sleep(3000);
+    expect((await bansOf(b))["10.0.0.1"]).toBe("gate:a");
+    expect((await a.status()).bans.active).toBe(21_050);
+    // 20,000 bans of its own are in it.
+    expect((await a.residentBytes()) - before).toBeLessThan(40e6);
+    expect(took.sort((x, y) => x - y)[25]).toBeLessThan(50);
+    redis.thaw();
+    await active(b, 21_050);
+  });
+
+  test("killed and started empty: bans stay, everything is announced again, what was lifted stays lifted", async () => {
+    const redis = await engine();
+    const wire = stack.use(await Wire.to(redis.port));
+    const [a, b, away] = [await member("a", redis.url), await member("b", redis.url), await member("c", wire.url)];
+    await done(away, "ban", "198.51.100.9", "--for", "1h");
+    await has(a, "198.51.100.9", "gate:c");
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await has(away, source, "gate:a");
+    wire.cut();
+    await done(a, "lift", "198.51.100.9");
+    await hasNot(b, "198.51.100.9");
+    await redis.kill();
+    await troubled(b, /The fleet's engine/);
+    expect(await bansOf(b)).toEqual({ [source]: "gate:a" });
+    await redis.start();
+    wire.mend();
+    for (const gate of [a, b, away]) await joined(gate);
+    await hasNot(away, "198.51.100.9");
+    const d = await member("d", redis.url);
+    await has(d, source, "gate:a");
+    await sleep(1000);
+    for (const gate of [a, b, d]) expect(Object.keys(await bansOf(gate))).toEqual([source]);
+  });
+
+  test("emptied while nobody's connection breaks: noticed, and announced again", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await redis.cli("flushall");
+    await waitFor("announced again", async () => (await redis.cli("hlen", "ttgate:{ttgate}:a:records")) === "1");
+    await done(a, "ban", "198.51.100.8");
+    await has(b, "198.51.100.8", "gate:a");
+    await has(await member("c", redis.url), source, "gate:a");
+  });
+
+  test("full: it is told, reading goes on, and what waited is announced when there is room", async () => {
+    const redis = await engine("--maxmemory-policy", "noeviction");
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await redis.cli("config", "set", "maxmemory", "1");
+    await done(b, "ban", "198.51.100.8");
+    await troubled(b, /takes no writes: OOM/);
+    expect((await a.status()).fleet?.state).toBe("joined");
+    expect(await bansOf(b)).toEqual({ [source]: "gate:a", "198.51.100.8": "operator" });
+    await redis.cli("config", "set", "maxmemory", "0");
+    await has(a, "198.51.100.8", "gate:b");
+    await b.until("no trouble", ({ fleet }) => fleet?.troubles.length === 0);
+  });
+
+  test("throwing keys out: no ban ends, it is announced again, and doctor calls it bad", async () => {
+    const redis = await engine("--maxmemory-policy", "allkeys-random");
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await redis.cli("del", "ttgate:{ttgate}:a:records", "ttgate:{ttgate}:log", "ttgate:{ttgate}:a:ends");
+    await waitFor("announced again", async () => (await redis.cli("hlen", "ttgate:{ttgate}:a:records")) === "1");
+    expect(await bansOf(b)).toEqual({ [source]: "gate:a" });
+    await redis.cli("config", "set", "maxmemory", "100mb");
+    const doctor = await run(ttgate(["doctor", "-l", "127.0.0.1:1", "--fleet", redis.url, "--fleet-gate", "x"]));
+    expect(doctor.stdout).toMatch(/BAD +fleet +maxmemory-policy allkeys-random/);
+    expect(doctor.stdout).toMatch(/warn +fleet +the user is "default"/);
+  });
+
+  test("cut off from one gate: it goes on by itself, and both have everything when it is back", async () => {
+    const redis = await engine();
+    const wire = stack.use(await Wire.to(redis.port));
+    const [a, b] = [await member("a", redis.url), await member("b", wire.url)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    wire.cut();
+    await done(a, "lift", source);
+    await done(a, "ban", "198.51.100.1");
+    await done(b, "ban", "198.51.100.2");
+    await banMany(b, 300);
+    await troubled(b, /The fleet's engine/);
+    expect((await bansOf(b))[source]).toBe("gate:a");
+    wire.mend();
+    const mended = performance.now();
+    await active(a, 302);
+    await active(b, 302);
+    expect(performance.now() - mended).toBeLessThan(8000);
+    await hasNot(b, source);
+  });
+
+  test("a gate that is started anew while it is away forgets no lift", async () => {
+    const redis = await engine();
+    const state = stack.use(new TempDir());
+    const start = () => unjoined("a", redis.url, "--state", state.path);
+    const first = await start();
+    await joined(first);
+    await done(first, "ban", source, "--for", "1h");
+    await waitFor("announced", async () => (await redis.cli("hlen", "ttgate:{ttgate}:a:records")) === "1");
+    redis.freeze();
+    await done(first, "lift", source);
+    await first[Symbol.asyncDispose]();
+    const again = await start();
+    redis.thaw();
+    await joined(again);
+    const b = await member("b", redis.url);
+    await sleep(500);
+    expect([await bansOf(again), await bansOf(b)]).toEqual([{}, {}]);
+  });
+
+  test("failing over by Sentinel: nobody loses a ban, and what is new goes on", async () => {
+    const master = await engine();
+    const replica = await engine("--replicaof", "127.0.0.1", String(master.port));
+    const directory = stack.use(new TempDir());
+    const port = await freePort();
+    const lines = [
+      `port ${port}`,
+      "bind 127.0.0.1",
+      `dir ${directory.path}`,
+      `sentinel monitor main 127.0.0.1 ${master.port} 1`,
+      "sentinel down-after-milliseconds main 1000",
+      "sentinel failover-timeout main 3000",
+    ];
+    stack.use(new Child(["redis-server", directory.write("sentinel.conf", `${lines.join("\n")}\n`), "--sentinel"]));
+    await listening(port);
+    await waitFor("a replica", async () =>
+      (await redisCli(port, "sentinel", "replicas", "main")).includes(`${replica.port}`),
+    );
+    const url = `redis+sentinel://127.0.0.1:${port}/main`;
+    const [a, b] = [await member("a", url), await member("b", url)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await waitFor(
+      "the replica to follow",
+      async () => (await replica.cli("exists", "ttgate:{ttgate}:a:records")) === "1",
+    );
+    await master.kill();
+    await done(a, "ban", "198.51.100.8");
+    await waitFor(
+      "the replica to lead",
+      async () => (await replica.cli("info", "replication")).includes("role:master"),
+      20_000,
+    );
+    await waitFor("the ban on the other gate", async () => "198.51.100.8" in (await bansOf(b)), 20_000);
+    expect((await bansOf(b))[source]).toBe("gate:a");
+  });
+
+  test("a cluster: all keys of a fleet are with one of its servers", async () => {
+    const servers = [await engine("--cluster-enabled", "yes"), await engine("--cluster-enabled", "yes")] as const;
+    const [one, two] = servers;
+    await one.cli("cluster", "addslotsrange", "0", "8191");
+    await two.cli("cluster", "addslotsrange", "8192", "16383");
+    await one.cli("cluster", "meet", "127.0.0.1", String(two.port));
+    for (const server of servers) {
+      await waitFor("the cluster", async () => (await server.cli("cluster", "info")).includes("cluster_state:ok"));
+    }
+    const [a, b] = [
+      await member("a", `redis+cluster://127.0.0.1:${one.port}`),
+      await member("b", `redis+cluster://127.0.0.1:${two.port}`),
+    ];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    expect((await Promise.all(servers.map((server) => server.cli("dbsize")))).sort()[0]).toBe("0");
+  });
+});
+
+/** What docs/fleet.md gives a gate. */
+function rightsOf(gate: string, fleet = "ttgate"): readonly string[] {
+  const keys = `ttgate:{${fleet}}`;
+  const commands =
+    "hello auth client|setname client|setinfo ping eval time hget hset hmget hdel hlen hscan hgetall hincrby zadd zrem zrange xadd xread xrange xrevrange select info acl|whoami";
+  return [
+    ...[
+      "acl",
+      "setuser",
+      gate,
+      "on",
+      ">secret",
+      `%R~${keys}:*`,
+      `~${keys}:log`,
+      `~${keys}:gates`,
+      `~${keys}:${gate}:*`,
+    ],
+    ...[
+      "-@all",
+      ...commands
+        .split(" ")
+        .filter((command) => command !== "client|setinfo")
+        .map((command) => `+${command}`),
+    ],
+  ];
+}
+
+describeWith(
+  "apart",
+  "executable",
+  { program: "redis-server" },
+  { program: "openssl" },
+)("who may write what", () => {
+  test("a gate with a user of its own joins, and writes in nobody else's name", async () => {
+    const redis = await engine();
+    for (const gate of ["a", "b"]) await redis.cli(...rightsOf(gate));
+    await redis.cli("acl", "setuser", "default", "off");
+    const url = (gate: string) => `redis://${gate}:secret@127.0.0.1:${redis.port}`;
+    const [a, b] = [await member("a", url("a")), await member("b", url("b"))];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    const broken = (...args: string[]) =>
+      redisCli(redis.port, "--user", "b", "--pass", "secret", "--no-auth-warning", ...args);
+    for (const command of [
+      ["hset", "ttgate:{ttgate}:a:records", "198.51.100.9", "1 0 0 http -"],
+      ["hdel", "ttgate:{ttgate}:a:records", source],
+      ["del", "ttgate:{ttgate}:log"],
+      ["flushall"],
+    ]) {
+      expect(broken(...command)).rejects.toThrow("NOPERM");
+    }
+    // A hint in another's name makes nobody believe anything.
+    await broken("xadd", "ttgate:{ttgate}:log", "*", "g", "a", "n", "9", "s", "198.51.100.9 198.51.100.10");
+    await done(a, "ban", "198.51.100.8");
+    await has(b, "198.51.100.8", "gate:a");
+    expect(Object.keys(await bansOf(b)).sort()).toEqual([source, "198.51.100.8"].sort());
+    expect(JSON.stringify(await b.status())).not.toContain("secret");
+    const doctor = await run(ttgate(["doctor", "-l", "127.0.0.1:1", "--fleet", url("a"), "--fleet-gate", "a"]));
+    expect(doctor.stdout).toMatch(/ok +fleet +redis:\/\/a@127/);
+    const wrong = await unjoined("c", `redis://a:wrong@127.0.0.1:${redis.port}`);
+    await troubled(wrong, /WRONGPASS/);
+  });
+
+  test("a flood of one gate is capped and told; what is wrong in it is left out", async () => {
+    const redis = await engine();
+    const victim = await member("v", redis.url, "--fleet-rate", "200", "--fleet-most", "500", "--max-bans", "10000");
+    await done(victim, "ban", source);
+    const now = Date.now();
+    const key = "ttgate:{ttgate}:evil:records";
+    const records = Array.from({ length: 3000 }, (_, n) => `hset ${key} 10.0.${n >> 8}.${n & 255} "${now} 0 0 http -"`);
+    const wrong = [
+      `hset ${key} 0.0.0.0/0 "${now} 0 0 http -"`,
+      `hset ${key} 2000::/3 "${now} 0 0 http -"`,
+      `hset ${key} nonsense "${now} 0 0 http -"`,
+      `hset ${key} 203.0.113.1 "rubbish"`,
+      `hset ${key} 203.0.113.2 "${now + 9_999_999} 0 0 http -"`,
+    ];
+    const hints = Array.from({ length: 30 }, (_, n) => {
+      const sources = Array.from({ length: 100 }, (_, m) => `10.0.${(n * 100 + m) >> 8}.${(n * 100 + m) & 255}`);
+      return `xadd ttgate:{ttgate}:log * g evil n ${n + 1} s "${sources.join(" ")}"`;
+    });
+    const rest = 'xadd ttgate:{ttgate}:log * g evil n 31 s "0.0.0.0/0 2000::/3 nonsense 203.0.113.1 203.0.113.2"';
+    const piped = await run(["redis-cli", "-p", String(redis.port)], {
+      input: [...records, ...wrong, ...hints, rest].join("\n"),
+    });
+    expect(piped.code).toBe(0);
+    await victim.child.said(/The fleet's gate evil announced more than is taken from it: \d+ over --fleet-rate/);
+    const { bans, fleet } = await victim.status();
+    expect(bans.active).toBeLessThan(300);
+    const [peer] = fleet?.peers ?? [];
+    expect(peer).toMatchObject({ gate: "evil", refused: { wide: 2, malformed: 3 } });
+    expect((await bansOf(victim))[source]).toBe("operator");
+    // Not more than it may, and at last as much as it may.
+    await victim.until("all that it may", ({ fleet: view }) => (view?.peers[0]?.held ?? 0) > 205, 15_000);
+  });
+
+  test("TLS with a CA of one's own, and a certificate of each gate", async () => {
+    const directory = stack.use(new TempDir());
+    const sign = (name: string, subject: string) =>
+      [
+        `openssl req -newkey rsa:2048 -nodes -keyout ${name}.key -out ${name}.csr -subj /CN=${subject} -addext subjectAltName=IP:127.0.0.1`,
+        `openssl x509 -req -in ${name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out ${name}.crt -days 2 -copy_extensions copyall`,
+      ].join(" && ");
+    const made = await run(
+      [
+        "sh",
+        "-ec",
+        `openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca && ${sign("server", "server")} && ${sign("gate", "gate")}`,
+      ],
+      { cwd: directory.path },
+    );
+    if (made.code !== 0) throw new Error(made.stderr);
+    const tlsPort = await freePort();
+    const file = (name: string) => directory.file(name);
+    await engine(
+      ...["--tls-port", String(tlsPort), "--tls-cert-file", file("server.crt"), "--tls-key-file", file("server.key")],
+      ...["--tls-ca-cert-file", file("ca.crt"), "--tls-auth-clients", "yes"],
+    );
+    const url = `rediss://127.0.0.1:${tlsPort}`;
+    const own = ["--fleet-ca", file("ca.crt"), "--fleet-cert", file("gate.crt"), "--fleet-key", file("gate.key")];
+    const [a, b] = [await member("a", url, ...own), await member("b", url, ...own)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    const strange = await unjoined("c", url, ...own.slice(2));
+    await troubled(strange, /certificate/i);
+    const nobody = await unjoined("d", url, ...own.slice(0, 2));
+    await troubled(nobody, /The fleet's engine/);
+    for (const gate of [strange, nobody]) expect((await gate.status()).fleet?.state).not.toBe("joined");
+  });
+});
