@@ -368,9 +368,9 @@ export const options = {
   "fleet-rate": {
     of: "process",
     value: "N",
-    help: "with --fleet: take at most so many bans and lifts a minute from each gate (default 6000)",
+    help: "with --fleet: take at most so many bans and lifts a minute from each gate (default 20000)",
     reloads: true,
-    schema: whole(1, 10_000_000).default(6000),
+    schema: whole(1, 10_000_000).default(20_000),
   },
   "fleet-most": {
     of: "process",

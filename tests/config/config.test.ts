@@ -398,7 +398,7 @@ describe("precedence", () => {
       forget: false,
       "fleet-name": "ttgate",
       "fleet-trust": [],
-      "fleet-rate": 6000,
+      "fleet-rate": 20_000,
       "fleet-most": 100_000,
       "timeout-for": [],
       escalate: 1,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gates that share bans over a real redis-server, and all that can happen to it: no ban changes because of it, and
 // all come to the same when it is back.
-import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { Child, run } from "../harness/child.ts";
 import { RunningGate, ttgate } from "../harness/gate.ts";
@@ -185,7 +185,7 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
 
   test("frozen: verdicts go on, memory stays, all is there when it thaws", async () => {
     const redis = await engine();
-    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url, "--fleet-rate", "1000000")];
     await banMany(a, 1000);
     await active(b, 1000);
     redis.freeze();
@@ -460,7 +460,10 @@ describeWith(
     const { bans, fleet } = await victim.status();
     expect(bans.active).toBeLessThan(300);
     const [peer] = fleet?.peers ?? [];
-    expect(peer).toMatchObject({ gate: "evil", refused: { wide: 2, malformed: 3 } });
+    expect(peer?.gate).toBe("evil");
+    // Counted each time that they are met.
+    expect(peer?.refused["wide"]).toBeGreaterThanOrEqual(2);
+    expect(peer?.refused["malformed"]).toBeGreaterThanOrEqual(3);
     expect((await bansOf(victim))[source]).toBe("operator");
     // Not more than it may, and at last as much as it may.
     await victim.until("all that it may", ({ fleet: view }) => (view?.peers[0]?.held ?? 0) > 205, 15_000);

@@ -28,6 +28,11 @@ export interface FleetTableOptions {
 /** A record that the engine holds: the source, and its text; null where there is none. */
 export type Entry = readonly [source: string, text: string | null];
 
+interface Understood {
+  readonly prefix: Prefix;
+  readonly record: FleetRecord;
+}
+
 /** The end of a ban as the engine has it differs by no more than the clocks are known. */
 const sameEndMs = 100;
 /** A clock is known to some milliseconds; beyond that a time in the future is not an honest one. */
@@ -84,7 +89,7 @@ export class FleetTable implements BanFollower {
     const forOthers = this.#options.room();
     let room = Math.min(most, forOthers);
     for (const entry of entries) {
-      const found = this.#understood(peer, entry);
+      const found = this.#understood(peer, entry, rate, nowMs);
       if (found === undefined) continue;
       this.#lift(peer, found.prefix, found.record, rate, nowMs);
       const request = this.#wanted(peer, found.prefix, found.record, nowMs);
@@ -99,12 +104,13 @@ export class FleetTable implements BanFollower {
     this.#take(peer, requests, nowMs);
   }
 
-  #understood(
-    peer: Peer,
-    [source, text]: Entry,
-  ): { readonly prefix: Prefix; readonly record: FleetRecord } | undefined {
-    // Nothing is said of it any more: its time was over, or the engine lost its memory. Nothing follows from that.
-    if (text === null) return undefined;
+  #understood(peer: Peer, [source, text]: Entry, rate: number, nowMs: number): Understood | undefined {
+    // Nothing is said of it any more: its time was over, or the engine lost its memory. Nothing follows from that,
+    // but whoever sends hints at nothing is to come to an end.
+    if (text === null) {
+      if (!peer.spend(rate, nowMs)) this.#tooFast(peer);
+      return undefined;
+    }
     const prefix = parsePrefix(source);
     const record = prefix?.text === source ? parseRecord(text) : undefined;
     if (prefix !== undefined && record !== undefined && isNarrow(prefix)) return { prefix, record };
