@@ -11,8 +11,9 @@ import { type FleetRecord, fleetNamePattern } from "../../core/fleet/record.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
 import type { Engine, EngineSecrets } from "./engine.ts";
+import { Follower } from "./follower.ts";
 import { members } from "./members.ts";
-import { type Hint, hintsOf, page, readHints, texts, timeMs } from "./replies.ts";
+import { hintsOf, page, readHints, texts, timeMs } from "./replies.ts";
 import { beatCommand, FleetKeys, writeCommand } from "./script.ts";
 import { Troubles } from "./troubles.ts";
 import type { FleetAnswer, FleetPeerView, FleetView } from "./view.ts";
@@ -36,9 +37,6 @@ const blockMs = 1500;
 const beatMs = 2000;
 const announcedAtOnce = 100;
 const hintsAtOnce = 200;
-/** Sources in a question, and questions at a time: taking up the answers is a matter of five milliseconds. */
-const askedAtOnce = 250;
-const questionsAtOnce = 8;
 const pageSize = 500;
 /** A gate that was written full by somebody is not read to its end. */
 const readAtMost = 300_000;
@@ -73,13 +71,13 @@ export class Fleet {
   #fullMs = Number.NEGATIVE_INFINITY;
   #isCaughtUp = false;
   #wake: () => void = () => {};
-  /** Gates to be read anew. */
-  readonly #stale = new Set<string>();
+  readonly #follower: Follower;
 
   constructor(options: FleetOptions) {
     this.#options = options;
     this.keys = new FleetKeys(options.name);
     this.#troubles = new Troubles(options.log);
+    this.#follower = new Follower({ ...options, keys: this.keys, gatesAtMost });
     options.table.own.onChange = () => this.#wake();
   }
 
@@ -205,7 +203,7 @@ export class Fleet {
     const peer = table.peer(gate);
     peer.isDeferred = false;
     peer.readAtMs = nowMs();
-    this.#stale.delete(gate);
+    this.#follower.stale.delete(gate);
     const isFirst = !this.#isCaughtUp;
     for await (const entries of this.#pages(engine, this.keys.records(gate))) {
       table.apply(gate, entries, nowMs(), isFirst);
@@ -262,51 +260,10 @@ export class Fleet {
       this.#answeredMs = this.#options.nowMs();
       const last = hints.at(-1);
       if (last === undefined) continue;
-      await this.#takeHints(engine, hints);
+      await this.#follower.take(hints, (command) => this.#ask(engine, command));
       this.#position = last.id;
       if (hints.length === hintsAtOnce) await sleep(breathMs);
     }
-  }
-
-  /** A hint says where to look; what is there is what counts. */
-  async #takeHints(engine: Engine, hints: readonly Hint[]): Promise<void> {
-    const { gate: self, table, trusts } = this.#options;
-    const byGate = new Map<string, Set<string>>();
-    for (const { gate, number, sources } of hints) {
-      if (gate === "" || gate === self || !trusts(gate)) continue;
-      if (!table.peers.has(gate) && table.peers.size >= gatesAtMost) continue;
-      const peer = table.peer(gate);
-      // One is missing in between, or it is a gate that was not known.
-      if (peer.lastHint !== undefined && number !== peer.lastHint + 1) this.#stale.add(gate);
-      if (peer.lastHint === undefined && number !== 1 && peer.readAtMs < 0) this.#stale.add(gate);
-      peer.lastHint = number;
-      const wanted = byGate.get(gate) ?? new Set();
-      for (const source of sources) wanted.add(source);
-      byGate.set(gate, wanted);
-    }
-    const questions: (() => Promise<void>)[] = [];
-    for (const [gate, wanted] of byGate) {
-      // Over its limit: it is read anew as a whole, a piece at a time.
-      if (table.peer(gate).isDeferred) continue;
-      const sources = [...wanted];
-      for (let start = 0; start < sources.length; start += askedAtOnce) {
-        questions.push(() => this.#look(engine, gate, sources.slice(start, start + askedAtOnce)));
-      }
-    }
-    while (questions.length > 0) {
-      await Promise.all(questions.splice(0, questionsAtOnce).map((ask) => ask()));
-      if (questions.length > 0) await setImmediate();
-    }
-  }
-
-  async #look(engine: Engine, gate: string, sources: readonly string[]): Promise<void> {
-    const reply = await this.#ask(engine, ["HMGET", this.keys.records(gate), ...sources]);
-    const records = Array.isArray(reply) ? reply : [];
-    const entries = sources.map((source, index): [string, string | null] => {
-      const record: unknown = records[index];
-      return [source, typeof record === "string" ? record : null];
-    });
-    this.#options.table.apply(gate, entries, this.#options.nowMs());
   }
 
   async #announce(engine: Engine, signal: AbortSignal): Promise<void> {
@@ -353,7 +310,7 @@ export class Fleet {
       if (nowMs() - this.#fullMs > fullEveryMs) await this.#readAll(engine);
       else if (table.own.isOverflown) await this.#compareOwn(engine);
       for (const { name, isDeferred, readAtMs } of table.peers.values()) {
-        const isStale = isDeferred || this.#stale.has(name);
+        const isStale = isDeferred || this.#follower.stale.has(name);
         if (isStale && nowMs() - readAtMs > rereadMs) await this.#readGate(engine, name);
       }
       await sleep(beatMs, undefined, { signal }).catch(() => {});
