@@ -124,6 +124,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
           ipv6Bits: config["ipv6-prefix"],
           sniffer: () => gate.sniffer,
           ban: (client, offence) => desk.ban(client, offence),
+          strike: (client, bytes) => gate.strike(client, bytes),
         });
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
 

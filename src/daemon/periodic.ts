@@ -97,7 +97,7 @@ function stalledIn({ config, gate, bans, judge }: PeriodicParts): Stalled | unde
     ban: (client, offence) => {
       if (bans.desk.ban(client, offence) === "spared") gate.counters.spared++;
     },
-    strike: (client, bytes) => gate.fellSilent(client, bytes),
+    strike: (client, bytes) => gate.strike(client, bytes),
   });
 }
 

@@ -148,7 +148,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
         return;
       case "close":
         counters.undecided++;
-        this.#turnedAway(decision.isStrike === true || this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
+        this.#turnedAway(decision.isStrike === true);
         this.#finish();
         this.#socket.close();
         return;
@@ -175,9 +175,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     }
   }
 
-  #turnedAway(isSilent: boolean): void {
+  #turnedAway(isStrike: boolean): void {
     if (this.#heldBytes === 0 || this.#isForgeable) return;
-    this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isSilent);
+    this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isStrike);
   }
 
   /** The offence of a client that spoke another protocol; its session is over. */

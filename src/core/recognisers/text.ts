@@ -33,6 +33,14 @@ export const text: Recogniser = {
         { kind: "run", class: "printable", also: "09", min: 0, max: 32, until: "0a 0d" },
       ],
     },
+    // 22 bytes and more of it, so that a packet that was cut off there is no friend's: 2.5e-10.
+    {
+      kind: "all",
+      rules: [
+        { kind: "run", class: "text", min: 0, max: 32, until: "end" },
+        { kind: "run", class: "printable", also: "09", min: 22, max: 32, until: "0a 0d" },
+      ],
+    },
     // Text without a line end, and silence. At least 16 of a friend's bytes are random: 2.1e-7, and
     // only for a packet of 16 bytes.
     { kind: "run", class: "text", min: 16, max: 32, until: "end" },
