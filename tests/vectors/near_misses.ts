@@ -15,7 +15,6 @@ const text: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "an unknown method without a version": "FETCH / now\r\n",
     "a response": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
   },
-  grpc: { "a preface of HTTP/2 that is cut wrongly": "PRI / HTTP/2.0\r\n\r\nSM\r\n\r\n" },
   amqp: { "an unknown version": "AMQP\u0007\u0007\u0007\u0007" },
   redis: { "an unknown command": "FROBNICATE x y\r\n", "a string in place of an array": "$4\r\nPING\r\n" },
   sip: { "a target of another scheme": "INVITE mailto:somebody@example.org SIP/2.0\r\n" },
@@ -33,6 +32,7 @@ const hex: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "a handshake that is no hello": "16 03 01 00 04 0e 00 00 00",
     "a hello of SSL 2": "80 2e 01 03 01 00 15 00 00 00 10 01 00 80 02 00 80 03 00 80",
   },
+  grpc: { "SETTINGS without a preface": "00 00 06 04 00 00 00 00 00 00 05 00 00 40 00" },
   rdp: { "a request of another class": "03 00 00 0b 06 e0 00 00 00 00 02" },
   mqtt: {
     "another name of the protocol": "10 10 00 04 4d 51 58 58 04 02 00 3c 00 04 74 65 73 74",

@@ -145,7 +145,6 @@ const mqtt: ProfileSource = {
   expect: { kind: "protocol", name: "mqtt" },
   // Another name of the protocol, and what comes after CONNECT: a ping, an end.
   near: {
-    family: ["mqtt"],
     rules: [pattern("10 .. 00 04 4d 51"), pattern("10 .. 00 06 4d 51"), { kind: "bytes", hex: ["c0 00", "e0 00"] }],
   },
   strikes: nearStrikes,

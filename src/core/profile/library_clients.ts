@@ -11,12 +11,8 @@ export const grpc: ProfileSource = {
   name: "grpc",
   description: "gRPC and other HTTP/2 with prior knowledge, without TLS",
   expect: { kind: "protocol", name: "http2" },
-  // A preface that goes on otherwise.
-  near: {
-    family: ["http2"],
-    overrules: ["text"],
-    rules: [{ kind: "text", text: "PRI " }],
-  },
+  // SETTINGS without the preface before it.
+  near: { rules: [pattern("00 00 .. 04 .. 00 00 00 00")] },
   strikes: nearStrikes,
 };
 
