@@ -2,7 +2,8 @@
 // What people and scripts type, as data. A friend's packet may begin with a clear header of up to 16
 // bytes, and its magic may be ASCII: "tapetrack" and then a random 0a (1 of 256) is no line of text.
 // So a line is foreign at once only when it is a known word, or too long for a header; any other
-// short line is foreign when the client has nothing more to say.
+// short line is foreign when the client has nothing more to say, but to a profile that expects ciphertext: a
+// friend that was cut off could have sent it.
 import type { Recogniser } from "../signature/signature.ts";
 
 /** First words that are typed into netcat. With what follows 5 bytes and more: 33 bits and more in either case. */
@@ -31,14 +32,6 @@ export const text: Recogniser = {
       rules: [
         { kind: "run", class: "text", min: 0, max: 32, until: "end" },
         { kind: "run", class: "printable", also: "09", min: 0, max: 32, until: "0a 0d" },
-      ],
-    },
-    // 22 bytes and more of it, so that a packet that was cut off there is no friend's: 2.5e-10.
-    {
-      kind: "all",
-      rules: [
-        { kind: "run", class: "text", min: 0, max: 32, until: "end" },
-        { kind: "run", class: "printable", also: "09", min: 22, max: 32, until: "0a 0d" },
       ],
     },
     // Text without a line end, and silence. At least 16 of a friend's bytes are random: 2.1e-7, and
