@@ -54,7 +54,8 @@ describeWith("root")("the engine in the kernel", () => {
       }
       const { malformed, ...others } = said;
       expect(Math.min(...Object.values(others))).toBeGreaterThan(10);
-      expect(malformed > 0).toBe(profileLibrary.get(name)?.near !== undefined);
+      // Of some it takes the silence, which the kernel does not learn of.
+      if (profileLibrary.get(name)?.near === undefined) expect(malformed).toBe(0);
     });
   });
 
@@ -69,6 +70,7 @@ describeWith("root")("the engine in the kernel", () => {
       }
       expect(tally).toMatchObject({ profiles: inlineProfiles.length, refused: 0 });
       expect(Math.min(tally.open, tally.pass, tally.foreign)).toBeGreaterThan(half / 50);
+      expect(tally.malformed).toBeGreaterThan(half / 500);
     }, 60_000);
 
     test("grown profiles", () => {
