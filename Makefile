@@ -25,7 +25,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs fmt bench agreement kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs fmt bench friends agreement kernels demo clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -44,6 +44,10 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 test-systems: ttgate $(modules) ## run the tests that need real servers, scanners, systemd or emulation
 	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
+
+friends: ttgate $(modules) ## real servers with their real clients behind the gate: WRITE=1 writes docs/signatures.md
+	$(Q)$(host) test systems
+	$(Q)TTGATE_WRITE_FRIENDS=$(WRITE) $(bin)/bun scripts/test.ts --systems tests/systems/friends.test.ts
 
 lint: lint-format lint-layers lint-licences lint-c lint-types lint-docs ## format, types under both runtimes, layers, cycles, C style, licences, docs of options
 
