@@ -19,7 +19,7 @@ modules := node_modules/.package-lock.json
 host := scripts/host_packages.sh
 
 sources := $(shell find src -name '*.ts' -not -path 'src/generated/*')
-generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts recognisers.ts version.ts)
+generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts licences.ts recognisers.ts version.ts)
 c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 # uapi headers of the architecture: clang's BPF target does not look there by itself.
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
@@ -149,8 +149,10 @@ src/generated/inline_object.ts: build/inline.bpf.o
 src/generated/inline_object.ts: embed = object build/inline.bpf.o
 src/generated/observer_object.ts: build/observer.bpf.o
 src/generated/observer_object.ts: embed = object build/observer.bpf.o
-src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/elf.ts
+src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/elf.ts scripts/components.ts
 src/generated/native_libraries.ts: embed = libraries
+src/generated/licences.ts: build/libraries package-lock.json $(modules) scripts/components.ts scripts/libraries.ts scripts/elf.ts
+src/generated/licences.ts: embed = licences
 src/generated/recognisers.ts: $(filter src/core/%,$(sources))
 src/generated/recognisers.ts: embed = recognisers
 src/generated/version.ts: build/commit package.json
