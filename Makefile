@@ -28,7 +28,7 @@ bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map
 .PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo clean install uninstall FORCE
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 deps: $(modules) ## install what is missing on this host to build and to test
 	$(Q)$(host) build lint test
@@ -107,7 +107,7 @@ uninstall: ## remove what make install installed
 generated: $(generated)
 
 clean: ## remove what was built; node_modules stays
-	$(Q)rm -rf build src/generated ttgate
+	$(Q)rm -rf build dist src/generated ttgate
 
 # npm ci and not npm install: exactly what package-lock.json says.
 $(modules): package-lock.json
@@ -163,15 +163,10 @@ $(generated): scripts/embed.ts | $(modules)
 	$(Q)$(bin)/bun scripts/embed.ts $(embed) >$@.new
 	$(Q)mv $@.new $@
 
-# Nothing is read from the directory where it is started, and no import is left to be found at run time.
-# No --bytecode: it writes a file on exit when a variable says so. What no flag switches off, harden.ts does.
-ttgate: $(sources) $(generated) $(modules) Makefile scripts/harden.ts scripts/hostile_names.ts scripts/proc_guard.ts
-	$(say) COMPILE $@
-	$(Q)$(bin)/bun build --compile --minify --sourcemap=none --reject-unresolved \
-		--no-compile-autoload-bunfig --no-compile-autoload-dotenv \
-		--no-compile-autoload-tsconfig --no-compile-autoload-package-json \
-		--outfile=build/ttgate src/main.ts $(if $(filter 1,$(V)),,>/dev/null)
-	$(Q)$(bin)/bun scripts/harden.ts build/ttgate $@
-	$(Q)rm build/ttgate
+ttgate: $(sources) $(generated) $(modules) Makefile scripts/compile.sh scripts/harden.ts scripts/hostile_names.ts scripts/proc_guard.ts
+	$(say) COMPILE "$@ ($$(sed -n 's/.*neededGlibc: string = "\(.*\)";/-B needs glibc \1/p' src/generated/native_libraries.ts))"
+	$(Q)scripts/compile.sh src/main.ts $@
+
+include scripts/dist.mk
 
 FORCE:

@@ -23,6 +23,8 @@ export interface OptionDefinition<T> {
   readonly value?: string;
   readonly repeats?: boolean;
   readonly help: string;
+  /** For the default configuration, where there is no default. */
+  readonly example?: string | number;
   /** A gate that runs takes another value over, with "kill -HUP" or "ttgate reload". */
   readonly reloads?: boolean;
   readonly schema: z.ZodType<T>;
@@ -114,6 +116,7 @@ export const options = {
     short: "B",
     value: "MAP",
     help: "block banned sources in the kernel: a map's path, its name under /sys/fs/bpf, or id:N",
+    example: "ttgate",
     schema: name("a path, a name under /sys/fs/bpf, or id:N").optional(),
   },
   listen: {
@@ -208,6 +211,7 @@ export const options = {
   reject: {
     value: "reset|silent",
     help: "how connections of banned sources end: reset, or silent: no packet at all, requires -B (default reset, inline silent)",
+    example: "silent",
     schema: z.enum(["reset", "silent"], `expected "reset" or "silent"`).optional(),
   },
   fragments: {
@@ -223,6 +227,7 @@ export const options = {
   state: {
     value: "DIR",
     help: "keep bans here over restarts (default: STATE_DIRECTORY, or /var/lib/ttgate if it is there)",
+    example: "/var/lib/ttgate",
     schema: name("a directory").optional(),
   },
   forget: {
@@ -232,6 +237,7 @@ export const options = {
   user: {
     value: "NAME",
     help: "run as this user once everything is attached; requires a start as root",
+    example: "nobody",
     schema: name("a user's name").optional(),
   },
   "first-packet": {
@@ -250,6 +256,7 @@ export const options = {
     value: "N",
     help: "connections at a time; when full, the one undecided longest is closed (default: from the open-files limit)",
     reloads: true,
+    example: 10_000,
     schema: whole(1, 1_000_000).optional(),
   },
   "max-per-source": {
@@ -283,6 +290,7 @@ export const options = {
   record: {
     value: "FILE",
     help: "append the first bytes of clients to FILE, for learn and replay; it holds clients' data",
+    example: "/var/lib/ttgate/recording",
     schema: name("a file").optional(),
   },
   "record-max": {
