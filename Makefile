@@ -41,7 +41,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
-test-systems: ttgate $(modules) ## run the tests that need real servers, scanners, systemd or emulation
+test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T)),for-package),for-package) ## run the tests that need real servers, scanners, systemd or emulation
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Packs an executable that is built already for Debian and Ubuntu, by debhelper. Two runs make the same bytes.
-#   deb.sh ARCHITECTURE EXECUTABLE GLIBC VERSION      writes dist/ttgate_VERSION_ARCHITECTURE.deb
+#   deb.sh ARCHITECTURE EXECUTABLE GLIBC VERSION [DIRECTORY]      writes dist/ttgate_VERSION_ARCHITECTURE.deb
 set -euo pipefail
 cd "$(dirname "$0")/.."
-architecture="$1" executable="$2" glibc="$3" version="$4"
+architecture="$1" executable="$2" glibc="$3" version="$4" directory="${5-dist}"
 : "${SOURCE_DATE_EPOCH:?}"
 export SOURCE_DATE_EPOCH GLIBC="$glibc" DEB_BUILD_OPTIONS=nostrip DEB_COMPRESSION="${DEB_COMPRESSION--Zxz}"
 
@@ -21,7 +21,8 @@ cp "build/$architecture/NOTICE" "$tree/debian/copyright"
 mkdir "$tree/bash"
 mv "$tree/ttgate.bash" "$tree/bash/ttgate"
 for unit in contrib/ttgate.s{ervice,ocket}; do
-	if [[ -e $unit ]]; then sed 's|/usr/local/sbin|/usr/sbin|' "$unit" >"$tree/debian/${unit#contrib/}"; fi
+	[[ -e $unit ]] || continue
+	sed -e 's|/usr/local/sbin|/usr/sbin|' -e 's|^Description=.*|&\nDocumentation=man:ttgate(1)|' "$unit" >"$tree/debian/${unit#contrib/}"
 done
 cat >"$tree/debian/changelog" <<END
 ttgate ($version) unstable; urgency=medium
@@ -37,5 +38,5 @@ log="$place/log"
 	cat "$log" >&2
 	exit 1
 }
-mkdir -p dist
-mv "$place/ttgate_${version}_$architecture.deb" dist/
+mkdir -p "$directory"
+mv "$place/ttgate_${version}_$architecture.deb" "$directory/"

@@ -19,7 +19,7 @@ process_arch.amd64 := x64
 process_arch.arm64 := arm64
 
 .SECONDARY: $(architectures:%=build/%/libraries) $(architectures:%=build/%/ttgate)
-.PHONY: deb lint-deb documents $(architectures:%=dist-%)
+.PHONY: for-package deb lint-deb documents $(architectures:%=dist-%)
 
 deb: dist-$(ARCH) documents ## a package for Debian and Ubuntu in dist/, for ARCH=amd64 or arm64
 	$(Q)$(host) deb
@@ -51,3 +51,11 @@ build/%/ttgate: $(sources) $(generated) $(modules) build/%/libraries scripts/com
 	$(say) COMPILE '$@ ($(bun_target.$*), glibc '"$$(<build/$*/glibc)"' for -B)'
 	$(Q)scripts/compile.sh build/$*/src/main.ts $@ --target=$(bun_target.$*)
 	$(Q)$(bin)/bun build/$*/src/main.ts licences >build/$*/NOTICE
+
+# What tests/systems/package.test.ts cannot fetch, because it has no network: the package, and a fresh Debian.
+for-package: deb build/debian-root
+
+build/debian-root:
+	$(Q)$(host) systems
+	$(say) DEBIAN '$@'
+	$(Q)scripts/debian_root.sh $@
