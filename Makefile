@@ -18,6 +18,14 @@ bin := node_modules/.bin
 modules := node_modules/.package-lock.json
 host := scripts/host_packages.sh
 
+# Said before anything is built: by Debian's names.
+needed := node:nodejs npm:npm gcc:gcc
+missing := $(strip $(foreach tool,$(needed),$(if $(shell command -v $(firstword $(subst :, ,$(tool)))),,$(lastword $(subst :, ,$(tool))))))
+ifneq ($(missing),)
+advice := Missing on this host: $(missing): install them (Debian, Ubuntu: apt-get install $(missing)) and run make again
+$(if $(filter-out help clean install uninstall,$(MAKECMDGOALS)),$(error $(advice)),$(info $(advice)))
+endif
+
 sources := $(shell find src -name '*.ts' -not -path 'src/generated/*')
 generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts licences.ts recognisers.ts version.ts)
 c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
@@ -83,9 +91,9 @@ STREAMS ?= 10000000
 agreement: ttgate $(modules) ## judge mutated first packets by both engines, as root: STREAMS=10000000, SEED=1
 	$(Q)$(bin)/bun tests/bpf/agreement_main.ts --streams $(STREAMS) --seed $(or $(SEED),1)
 
-kernels: ttgate $(modules) ## try both modes on older kernels in emulated machines: docs/kernels.md
-	$(Q)$(host) test kernels
-	$(Q)SOURCES='$(SOURCES)' tests/kernel/old_kernels.sh
+kernels: ttgate $(modules) $(if $(filter arm64,$(ARCH)),build/arm64/ttgate) ## try both modes in emulated machines, on older kernels or with ARCH=arm64: docs/kernels.md
+	$(Q)$(host) test kernels $(filter arm64,$(ARCH))
+	$(Q)SOURCES='$(SOURCES)' tests/kernel/$(if $(filter arm64,$(ARCH)),arm64.sh,old_kernels.sh)
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test
@@ -111,7 +119,7 @@ clean: ## remove what was built; node_modules stays
 
 # npm ci and not npm install: exactly what package-lock.json says.
 $(modules): package-lock.json
-	$(say) NPM 'ci'
+	$(say) NPM "ci: $$(grep -c '^    "node_modules/' package-lock.json) packages of package-lock.json, those for this host"
 	$(Q)npm ci --no-audit --no-fund --no-update-notifier --loglevel=error $(if $(filter 1,$(V)),,>/dev/null)
 	$(Q)touch $@
 

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 architecture="$1" executable="$2" glibc="$3" version="$4" directory="${5-dist}"
 : "${SOURCE_DATE_EPOCH:?}"
-export SOURCE_DATE_EPOCH GLIBC="$glibc" DEB_BUILD_OPTIONS=nostrip DEB_COMPRESSION="${DEB_COMPRESSION--Zxz}"
+export SOURCE_DATE_EPOCH GLIBC="$glibc" DEB_BUILD_OPTIONS=nostrip DEB_COMPRESSION="${DEB_COMPRESSION--Zxz -z3}"
 
 # Below a directory of its own: the package is written beside the one where it is made.
 place="build/$architecture/deb"

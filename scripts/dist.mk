@@ -19,9 +19,9 @@ process_arch.amd64 := x64
 process_arch.arm64 := arm64
 
 .SECONDARY: $(architectures:%=build/%/libraries) $(architectures:%=build/%/ttgate)
-.PHONY: for-package deb lint-deb documents $(architectures:%=dist-%)
+.PHONY: for-package deb lint-deb dist documents $(architectures:%=archive-%) $(architectures:%=dist-%)
 
-deb: dist-$(ARCH) documents ## a package for Debian and Ubuntu in dist/, for ARCH=amd64 or arm64
+deb: build/$(ARCH)/ttgate documents ## a package for Debian and Ubuntu in dist/, for ARCH=amd64 or arm64
 	$(Q)$(host) deb
 	$(say) DEB 'dist/ttgate_$(DIST_VERSION)_$(ARCH).deb'
 	$(Q)scripts/deb.sh $(ARCH) build/$(ARCH)/ttgate "$$(<build/$(ARCH)/glibc)" $(DIST_VERSION)
@@ -30,10 +30,22 @@ lint-deb: deb ## what lintian finds in the package
 	$(say) LINTIAN 'dist/ttgate_$(DIST_VERSION)_$(ARCH).deb'
 	$(Q)lintian --fail-on error,warning --allow-root dist/ttgate_$(DIST_VERSION)_$(ARCH).deb
 
+dist: $(architectures:%=dist-%) ## archives, packages, a bill of materials and checksums for amd64 and arm64
+	$(say) SHA256 'dist/SHA256SUMS'
+	$(Q)cd dist && sha256sum *_$(DIST_VERSION)_* >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS
+
 documents: $(modules) $(generated)
 	$(Q)$(bin)/bun scripts/documents.ts build/documents "$$(date -u -d '@$(SOURCE_DATE_EPOCH)' +%F)"
 
-$(architectures:%=dist-%): dist-%: build/%/ttgate
+$(architectures:%=dist-%): dist-%: archive-%
+	$(Q)$(MAKE) deb ARCH=$*
+
+$(architectures:%=archive-%): archive-%: build/%/ttgate documents
+	$(say) TAR 'dist/ttgate_$(DIST_VERSION)_$*.tar.zst'
+	$(Q)scripts/archive.sh $* build/$*/ttgate $(DIST_VERSION)
+	$(say) SBOM 'dist/ttgate_$(DIST_VERSION)_$*.cdx.json'
+	$(Q)npm sbom --omit=dev --sbom-format=cyclonedx | $(bin)/bun scripts/sbom.ts build/$*/ttgate $(process_arch.$*) \
+		build/$*/libraries >dist/ttgate_$(DIST_VERSION)_$*.cdx.json
 
 build/%/libraries: scripts/libraries_of.sh
 	$(say) FETCH '$@'
