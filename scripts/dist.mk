@@ -19,7 +19,7 @@ process_arch.amd64 := x64
 process_arch.arm64 := arm64
 
 .SECONDARY: $(architectures:%=build/%/libraries) $(architectures:%=build/%/ttgate)
-.PHONY: for-package deb lint-deb dist documents $(architectures:%=archive-%) $(architectures:%=dist-%)
+.PHONY: rpm image for-package deb lint-deb dist documents $(architectures:%=archive-%) $(architectures:%=dist-%)
 
 deb: build/$(ARCH)/ttgate documents ## a package for Debian and Ubuntu in dist/, for ARCH=amd64 or arm64
 	$(Q)$(host) deb
@@ -71,3 +71,13 @@ build/debian-root:
 	$(Q)$(host) systems
 	$(say) DEBIAN '$@'
 	$(Q)scripts/debian_root.sh $@
+
+rpm: build/$(ARCH)/ttgate documents ## a package for Fedora, RHEL, openSUSE in dist/
+	$(Q)$(host) rpm
+	$(say) RPM 'dist/ttgate-$(DIST_VERSION)-1'
+	$(Q)scripts/rpm.sh $(ARCH) build/$(ARCH)/ttgate "$$(<build/$(ARCH)/glibc)" $(DIST_VERSION)
+
+image: build/$(ARCH)/ttgate ## an OCI image in dist/, with nothing in it but ttgate and the libraries of C
+	$(Q)$(host) image
+	$(say) IMAGE 'dist/ttgate_$(DIST_VERSION)_$(ARCH).oci.tar'
+	$(Q)scripts/image.sh $(ARCH) build/$(ARCH)/ttgate $(DIST_VERSION)

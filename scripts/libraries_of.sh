@@ -3,9 +3,11 @@
 # Fetches libbpf, libelf and zlib for an architecture from Debian's archives, by an apt that is set up for that
 # alone: the host's packages and lists stay as they are. libelf and zlib are those of Debian 11 where they can still
 # be had: they need glibc 2.17, Debian 12's libelf needs 2.33. What needs most then is libbpf: 2.28.
-#   libraries_of.sh ARCHITECTURE DIRECTORY      ARCHITECTURE as Debian calls it: amd64, arm64
+#   libraries_of.sh ARCHITECTURE DIRECTORY [PACKAGE...]      ARCHITECTURE as Debian calls it: amd64, arm64; other
+#                                                            packages of Debian 12 in the place of these three
 set -euo pipefail
 architecture="$1" directory="$2"
+shift 2
 archive=http://deb.debian.org/debian
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -41,8 +43,12 @@ fetch() {
 apt update >"$work/log" 2>&1 || true # An archive that has gone is no reason to stop: fetch says what is missing.
 rm -rf "$directory.new"
 mkdir -p "$directory.new"
-fetch libbpf1 bookworm
-fetch libelf1 bullseye bookworm
-fetch zlib1g bullseye bookworm
+if (($# > 0)); then
+	for package; do fetch "$package" bookworm; done
+else
+	fetch libbpf1 bookworm
+	fetch libelf1 bullseye bookworm
+	fetch zlib1g bullseye bookworm
+fi
 rm -rf "$directory"
 mv "$directory.new" "$directory"

@@ -23,8 +23,13 @@ interface Bom {
   readonly [more: string]: unknown;
 }
 
-/** @param fromNpm what npm sbom printed. */
-export function bomOf(fromNpm: Bom, components: readonly Component[], executable: Uint8Array): Bom {
+/** @param fromNpm what npm sbom printed. @param epochSeconds when it was built. */
+export function bomOf(
+  fromNpm: Bom,
+  components: readonly Component[],
+  executable: Uint8Array,
+  epochSeconds: number,
+): Bom {
   const { metadata, components: packages, dependencies, serialNumber: _random, ...rest } = fromNpm;
   const root = metadata.component["bom-ref"];
   // npm calls it by the name of its directory.
@@ -32,12 +37,11 @@ export function bomOf(fromNpm: Bom, components: readonly Component[], executable
   const known = new Set(packages.map(({ name }) => name));
   const embedded = carried.filter(({ name }) => !known.has(name)).map(bomComponent);
   const sha256 = createHash("sha256").update(executable).digest("hex");
-  const seconds = Number(process.env["SOURCE_DATE_EPOCH"]);
   return {
     ...rest,
     metadata: {
       ...metadata,
-      ...{ timestamp: new Date(seconds * 1000).toISOString() },
+      ...{ timestamp: new Date(epochSeconds * 1000).toISOString() },
       component: {
         ...metadata.component,
         ...{ type: "application", name: own?.name ?? "" },
@@ -65,6 +69,11 @@ if (import.meta.main) {
   const [executable = "", architecture = "", directory = ""] = process.argv.slice(2);
   const fromNpm = JSON.parse(await text(process.stdin));
   const libraries = librariesFor("libbpf.so.1", architecture, findBelow(directory));
-  const bom = bomOf(fromNpm, componentsOf(libraries, directory), readFileSync(executable));
+  const bom = bomOf(
+    fromNpm,
+    componentsOf(libraries, directory),
+    readFileSync(executable),
+    Number(process.env["SOURCE_DATE_EPOCH"]),
+  );
   process.stdout.write(`${JSON.stringify(bom, undefined, 2)}\n`);
 }

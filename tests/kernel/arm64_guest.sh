@@ -46,7 +46,7 @@ visit() {
 
 # MODE SERVER_PORT
 guards() {
-	busybox nc -lk -p "$2" -e /bin/cat >/tmp/server.log 2>&1 &
+	busybox nc -ll -p "$2" -e /bin/cat >/tmp/server.log 2>&1 &
 	server=$!
 	ttgate --mode "$1" -B "map_$1" -l 5000 -i g1 -i g2 --status 127.0.0.1:9500 >"/tmp/$1.log" 2>&1 &
 	gate=$!
