@@ -28,7 +28,8 @@ export function keys(): readonly Key[] {
     ([key, { help, reloads = false, example }]) => {
       const name = key as OptionName;
       const value = defaults[name] ?? example;
-      if (value === undefined) throw new Error(`Option "${name}": it has neither a default nor an example`);
+      if (value === undefined)
+        throw new Error(`Option "${name}": it has neither a default nor an example, add one in src/config/options.ts`);
       const line = stringify({ [name]: set[name] ?? value }).trim();
       return { name, help, reloads, line, hasDefault: defaults[name] !== undefined };
     },

@@ -142,6 +142,7 @@ export const options = {
     value: "DURATION|off",
     help: "connect to each upstream this often to see whether it is up (default 2s with several upstreams, else off)",
     reloads: true,
+    example: "2s",
     schema: text("off or a duration from 500ms to 1h", parseCheck).optional(),
   },
   rise: {
@@ -328,6 +329,7 @@ export const options = {
     value: "N/DURATION",
     help: "new connections from one source, such as 20/10s: N at once, and as many again in DURATION (default: no limit)",
     reloads: true,
+    example: "20/10s",
     schema: text("N/DURATION, such as 20/10s", parseRate).optional(),
   },
   "excess-strikes": {
