@@ -56,8 +56,9 @@ export class Machine implements AsyncDisposable {
   /** @throws Error with what it said when it fails. @returns its standard output. */
   async sh(command: string): Promise<string> {
     const { code, stdout, stderr } = await this.run("sh", "-c", command);
-    if (code !== 0) throw new Error(`In the machine, "${command}" ended with ${code}: ${stdout}${stderr}`);
-    return stdout;
+    if (code === 0) return stdout;
+    const { stdout: journal } = await this.run("journalctl", "--no-pager", "--lines=30");
+    throw new Error(`In the machine, "${command}" ended with ${code}: ${stdout}${stderr}${journal}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
