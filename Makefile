@@ -33,7 +33,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo clean install uninstall docs FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -50,7 +50,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
 test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T)),for-package),for-package) ## run the tests that need real servers, scanners, systemd or emulation
-	$(Q)$(host) test
+	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 
 lint: lint-format lint-layers lint-licences lint-c lint-types ## format, types under both runtimes, layers, cycles, C style, licences
@@ -94,6 +94,10 @@ agreement: ttgate $(modules) ## judge mutated first packets by both engines, as 
 kernels: ttgate $(modules) $(if $(filter arm64,$(ARCH)),build/arm64/ttgate) ## try both modes in emulated machines, on older kernels or with ARCH=arm64: docs/kernels.md
 	$(Q)$(host) test kernels $(filter arm64,$(ARCH))
 	$(Q)SOURCES='$(SOURCES)' tests/kernel/$(if $(filter arm64,$(ARCH)),arm64.sh,old_kernels.sh)
+
+docs: $(generated) $(modules) ## write what of docs/ is made from the code: commands.md, metrics.md
+	$(Q)$(bin)/bun tests/commands/commands_doc.ts >build/doc && mv build/doc docs/commands.md
+	$(Q)$(bin)/bun tests/status/metrics_doc.ts >build/doc && mv build/doc docs/metrics.md
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test
