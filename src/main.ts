@@ -22,6 +22,7 @@ export const commands: CommandTable = {
   detach: async () => (await import("./commands/detach.ts")).detach,
   config: async () => (await import("./commands/config.ts")).config,
   completion: async () => (await import("./commands/completion.ts")).completionOf(commands),
+  licences: async () => (await import("./commands/licences.ts")).licences,
   version: async () => (await import("./commands/version.ts")).version,
 };
 
