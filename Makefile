@@ -19,7 +19,7 @@ modules := node_modules/.package-lock.json
 host := scripts/host_packages.sh
 
 sources := $(shell find src -name '*.ts' -not -path 'src/generated/*')
-generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts recognisers.ts version.ts)
+generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts recognisers.ts page_assets.ts version.ts)
 c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 # uapi headers of the architecture: clang's BPF target does not look there by itself.
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
@@ -67,6 +67,7 @@ lint-c:
 lint-types: $(generated) $(modules)
 	$(say) TSC .
 	$(Q)$(bin)/tsc --noEmit
+	$(Q)$(bin)/tsc --noEmit --project src/status/page/client
 	$(say) DENO 'check src/main.ts'
 	$(Q)$(bin)/deno check --quiet src/main.ts $(wildcard tests/*/*_test.ts)
 
@@ -153,6 +154,8 @@ src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/
 src/generated/native_libraries.ts: embed = libraries
 src/generated/recognisers.ts: $(filter src/core/%,$(sources))
 src/generated/recognisers.ts: embed = recognisers
+src/generated/page_assets.ts: src/status/page/style.css $(wildcard src/status/page/client/*.ts)
+src/generated/page_assets.ts: embed = page
 src/generated/version.ts: build/commit package.json
 src/generated/version.ts: embed = version "$$(<build/commit)"
 $(generated): scripts/embed.ts | $(modules)

@@ -5,6 +5,7 @@
 //   embed.ts object build/observer.bpf.o > src/generated/observer_object.ts
 //   embed.ts libraries                 > src/generated/native_libraries.ts
 //   embed.ts recognisers               > src/generated/recognisers.ts
+//   embed.ts page                      > src/generated/page_assets.ts
 //   embed.ts version COMMIT            > src/generated/version.ts
 import { readFileSync } from "node:fs";
 import process from "node:process";
@@ -58,12 +59,32 @@ export function versionText(packageVersion: string, commit: string): string {
   return commit === "" ? packageVersion : `${packageVersion}+${commit}`;
 }
 
+/** Script and style of the status page, as they stand in it. */
+async function pageModule(): Promise<string> {
+  const folder = new URL("../src/status/page/", import.meta.url).pathname;
+  const script = await bundled(`${folder}client/client.ts`);
+  const style = await bundled(`${folder}style.css`);
+  return moduleText(
+    "What the status page carries.",
+    `export const pageScript: string = ${JSON.stringify(script)};\nexport const pageStyle: string = ${JSON.stringify(style)};`,
+  );
+}
+
+async function bundled(entry: string): Promise<string> {
+  const { outputs } = await Bun.build({ entrypoints: [entry], minify: true, target: "browser", format: "iife" });
+  const text = (await outputs[0]?.text())?.trim() ?? "";
+  // It stands inside of an element.
+  if (text === "" || /<\/(script|style)|<!--/i.test(text))
+    throw new Error(`Embedding "${entry}": cannot stand in a page`);
+  return text;
+}
+
 function versionModule(commit: string): string {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
   return moduleText("What was built.", `export const version: string = "${versionText(version, commit)}";`);
 }
 
-function main(kind: string | undefined, argument: string | undefined): string {
+function main(kind: string | undefined, argument: string | undefined): string | Promise<string> {
   switch (kind) {
     case "object":
       return objectModule(readFileSync(argument ?? ""));
@@ -71,11 +92,13 @@ function main(kind: string | undefined, argument: string | undefined): string {
       return librariesModule();
     case "recognisers":
       return recognisersModule();
+    case "page":
+      return pageModule();
     case "version":
       return versionModule(argument ?? "");
     default:
-      throw new Error(`Embedding "${kind}": not known, say object, libraries, recognisers or version`);
+      throw new Error(`Embedding "${kind}": not known, say object, libraries, recognisers, page or version`);
   }
 }
 
-if (import.meta.main) process.stdout.write(main(process.argv[2], process.argv[3]));
+if (import.meta.main) process.stdout.write(await main(process.argv[2], process.argv[3]));

@@ -139,6 +139,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, nowMs });
   const status: DaemonStatus = new DaemonStatus({
     ...{ version, gate, bans, readiness, fence, kernelJudge, refusalOf, unseen, observer, recorder, nowMs },
+    talkers: watch?.talkers,
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,

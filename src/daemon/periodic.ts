@@ -44,12 +44,14 @@ const watchMs = 250;
 /** Interfaces, addresses and routes that come and go are to be seen within a second. */
 const hostMs = 500;
 const resolveMs = 5000;
+/** The finest step of the history. */
+const sampleMs = 1000;
 const renewMs = 1000;
 /** What a loss of power may cost. */
 const saveMs = 250;
 
 export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
-  const { config, gate, bans, protection, readiness, state, nowMs } = parts;
+  const { config, gate, bans, protection, readiness, state, status, nowMs } = parts;
   const { enforcement } = bans;
   const isServing = () => readiness.phase === "serving";
   if (config().mode === "proxy") ticker.add({ name: "listener", everyMs: hostMs, run: () => gate.listen() });
@@ -63,6 +65,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
     everyMs: hostMs,
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
+  ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.file.save() });
   addKernelWork(ticker, parts);
 }

@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
+import { hostname } from "node:os";
 import process from "node:process";
 import type { Config } from "../config/options.ts";
 import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
+import { type BanQuery, searchBans } from "../core/bans/search.ts";
+import type { Talkers } from "../core/bans/talkers.ts";
 import { Client } from "../core/client.ts";
+import { History } from "../core/history.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
+import { type BanList, rowsAtOnce } from "../status/ban_list.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
+import type { EventView } from "../status/event_view.ts";
 import { renderMetrics } from "../status/metrics.ts";
+import type { PastQuery, PastView } from "../status/past.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
+import type { Work } from "../status/slices.ts";
 import {
   type BanDetails,
   type BanInFence,
@@ -28,6 +36,7 @@ import {
   type UnseenSnapshot,
   type Why,
 } from "../status/snapshot.ts";
+import { busiest, type TalkersView } from "../status/talkers.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
@@ -46,6 +55,8 @@ export interface StatusParts {
   readonly unseen: UnseenConnections;
   readonly observer: Pick<SecondObserver, "absence" | "followed">;
   readonly recorder: Recorder | undefined;
+  /** Undefined without a fence. */
+  readonly talkers: Talkers | undefined;
   readonly events: EventStreams;
   readonly nowMs: () => number;
   readonly reload: () => ReloadAnswer;
@@ -56,6 +67,8 @@ export class DaemonStatus implements StatusSource {
   fence: FenceStatus | undefined;
   readonly #parts: StatusParts;
   readonly #startedMs: number;
+  readonly #since = new Date().toISOString();
+  readonly #history = new History();
 
   constructor(parts: StatusParts) {
     this.#parts = parts;
@@ -73,6 +86,8 @@ export class DaemonStatus implements StatusSource {
       mode: config.mode,
       runtime: this.#parts.runtime,
       pid: process.pid,
+      host: hostname(),
+      since: this.#since,
       uptimeSeconds: (this.#parts.nowMs() - this.#startedMs) / 1000,
       dryRun: config["dry-run"],
       listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
@@ -120,9 +135,50 @@ export class DaemonStatus implements StatusSource {
     return renderMetrics(this.snapshot(), this.#parts.bans.latency, ready);
   }
 
-  bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] } {
-    const { enforcement } = this.#parts.bans;
-    return { total: enforcement.bans.size, bans: enforcement.bans.newest(limit).map((ban) => this.#view(ban)) };
+  *bans(query: BanQuery): Work<BanList> {
+    const { bans } = this.#parts.bans.enforcement;
+    const page = yield* searchBans(bans, query, this.#parts.nowMs());
+    const views: BanView[] = [];
+    for (let start = 0; start < page.bans.length; start += rowsAtOnce) {
+      for (const ban of page.bans.slice(start, start + rowsAtOnce)) views.push(this.#view(ban));
+      yield;
+    }
+    return { total: page.total, matching: page.matching, bans: views };
+  }
+
+  /** About once a second: what the history is made of. */
+  sample(nowMs: number): void {
+    const { gate, bans } = this.#parts;
+    const { accepted, relayed, foreign, undecided, refusedBanned, refusedFull, upstreamFailed, spared } = gate.counters;
+    this.#history.sample(nowMs, {
+      ...{ accepted, relayed, foreign, undecided, refusedBanned, refusedFull, upstreamFailed, spared },
+      bans: bans.counters.bansTotal,
+      droppedPackets: this.fence?.droppedPackets ?? 0,
+      droppedBytes: this.fence?.droppedBytes ?? 0,
+      openConnections: gate.sessions.size,
+      activeBans: bans.enforcement.bans.size,
+    });
+  }
+
+  history({ step, count }: PastQuery): PastView {
+    const nowMs = this.#parts.nowMs();
+    const { stepMs, untilMs, series } = this.#history.read(step, count, nowMs);
+    return { step, stepSeconds: stepMs / 1000, until: new Date(Date.now() - nowMs + untilMs).toISOString(), series };
+  }
+
+  *talkers(): Work<TalkersView> {
+    const { gate, talkers, nowMs } = this.#parts;
+    const connections = yield* busiest(gate.sessions.counts());
+    const bootMs = Date.now() - nowMs();
+    const dropped = (talkers?.most ?? []).map(({ prefix, packets, bytes, lastSeenMs }) => ({
+      ...{ source: prefix.text, packets, bytes },
+      lastSeen: lastSeenMs === undefined ? null : new Date(bootMs + lastSeenMs).toISOString(),
+    }));
+    return { connections, dropped };
+  }
+
+  recentEvents(count: number): readonly EventView[] {
+    return this.#parts.events.recent(count);
   }
 
   find(address: string): ChangeResult<BanDetails | undefined> {

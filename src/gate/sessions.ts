@@ -35,6 +35,13 @@ export class Sessions {
     return sessions instanceof Set ? sessions.size : Number(sessions !== undefined);
   }
 
+  /** How many connections each source has. */
+  *counts(): Generator<readonly [sourceText: string, connections: number], void, void> {
+    for (const [sourceText, sessions] of this.#bySource) {
+      yield [sourceText, sessions instanceof Set ? sessions.size : 1];
+    }
+  }
+
   add(session: LiveSession, deadlineMs: number): void {
     const { sourceText } = session.client;
     const others = this.#bySource.get(sourceText);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The status endpoint. Reading is open on loopback and on the unix socket; changing needs the unix
 // socket or the bearer token. It serialises what the gate hands it and keeps no state.
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
@@ -9,10 +9,14 @@ import { parseBanDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { ListOptions } from "../sources/list.ts";
+import { banListJson, banQuery } from "./ban_list.ts";
 import type { OpenedStream } from "./event_stream.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
-import { statusPage } from "./page.ts";
-import type { BanDetails, BanView, Snapshot, Why } from "./snapshot.ts";
+import { addPages, type PageSource } from "./page/routes.ts";
+import { pastQuery } from "./past.ts";
+import { Slices, type Work } from "./slices.ts";
+import type { BanDetails, BanView } from "./snapshot.ts";
+import type { TalkersView } from "./talkers.ts";
 
 export interface ReadinessAnswer {
   readonly ready: boolean;
@@ -21,14 +25,11 @@ export interface ReadinessAnswer {
 }
 
 /** What the endpoint asks of the gate. */
-export interface StatusSource {
-  snapshot(): Snapshot;
+export interface StatusSource extends PageSource {
   readiness(): Promise<ReadinessAnswer>;
   metrics(ready: boolean): string;
-  /** The newest first. */
-  bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] };
+  talkers(): Work<TalkersView>;
   find(address: string): ChangeResult<BanDetails | undefined>;
-  why(address: string): ChangeResult<Why>;
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
   follow(lastEventId: string | undefined): OpenedStream;
   lift(address: string): ChangeResult<readonly string[]>;
@@ -69,9 +70,6 @@ const banRequest = z.strictObject({
 /** Of a list of bans: it becomes part of an origin. */
 const listName = /^[A-Za-z0-9._-]{1,64}$/;
 
-/** The page talks to where it came from and nobody else. */
-const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
-
 /** nginx would gather a page of events before it passes them on. */
 const streamHeaders = {
   "content-type": "text/event-stream; charset=utf-8",
@@ -79,10 +77,7 @@ const streamHeaders = {
   "x-accel-buffering": "no",
 };
 
-/** The relay stands still while they are put together: 10,000 take some 30 ms. */
-const bansAtOnce = 10_000;
-/** A page of bans; more is asked for by `limit`. */
-const bansShown = 1000;
+const busy = { error: "Too many long answers are under way: try again in a second" };
 
 export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   const app = new Hono();
@@ -99,7 +94,8 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const guard = bearerAuth({ token: access.token });
     app.use(async (context, next) => (isReading(context.req.method) && !access.closed ? next() : guard(context, next)));
   }
-  app.get("/", (context) => context.html(statusPage, 200, { "content-security-policy": pagePolicy }));
+  const slices = new Slices();
+  addPages(app, source, slices, access.token !== undefined);
   app.get("/healthz", (context) => context.json({ alive: true }));
   app.get("/readyz", async (context) => {
     const readiness = await source.readiness();
@@ -110,13 +106,19 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const { ready } = await source.readiness();
     return context.body(source.metrics(ready), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });
-  app.get("/bans", (context) => {
-    const limit = context.req.query("limit") ?? `${bansShown}`;
-    if (!/^\d{1,5}$/.test(limit) || Number(limit) > bansAtOnce) {
-      const error = `Invalid limit "${limit}": expected a whole number, at most ${bansAtOnce}`;
-      return context.json({ error }, 400);
-    }
-    return context.json(source.bans(Number(limit)));
+  app.get("/bans", async (context) => {
+    const query = banQuery((name) => context.req.query(name));
+    if (typeof query === "string") return context.json({ error: query }, 400);
+    if (!slices.hasRoom) return context.json(busy, 503, { "retry-after": "1" });
+    return json(context, await slices.run(banListJson(source.bans(query), query.offset)));
+  });
+  app.get("/talkers", async (context) => {
+    if (!slices.hasRoom) return context.json(busy, 503, { "retry-after": "1" });
+    return context.json(await slices.run(source.talkers()));
+  });
+  app.get("/history", (context) => {
+    const query = pastQuery((name) => context.req.query(name));
+    return typeof query === "string" ? context.json({ error: query }, 400) : context.json(source.history(query));
   });
   app.get("/bans/:address{.+}", (context) => {
     const address = context.req.param("address");
@@ -188,6 +190,10 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
       : context.json({ error: error.message }, 500),
   );
   return app;
+}
+
+function json(context: Context, text: string): Response {
+  return context.body(text, 200, { "content-type": "application/json" });
 }
 
 function isReading(method: string): boolean {

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// `GET /`: everything that is going on, on one page.
+import { html } from "hono/html";
+import type { BanQuery } from "../../core/bans/search.ts";
+import { formatDuration } from "../../core/duration.ts";
+import type { BanList } from "../ban_list.ts";
+import type { EventView } from "../event_view.ts";
+import { fencesOf, type GateView, gatesOf } from "../gates.ts";
+import type { KernelSnapshot, Snapshot } from "../snapshot.ts";
+import { bansSection } from "./bans.ts";
+import { chartsOf, type Pasts } from "./charts.ts";
+import { eventsSection } from "./events.ts";
+import { bytes, type Markup, moment, number, term } from "./words.ts";
+
+export interface Home {
+  readonly snapshot: Snapshot;
+  readonly pasts: Pasts;
+  readonly query: BanQuery;
+  readonly list: BanList;
+  readonly events: readonly EventView[];
+}
+
+export function homeOf({ snapshot, pasts, query, list, events }: Home): Markup {
+  return html`${heading(snapshot)}
+${figures(snapshot)}
+${chartsOf(pasts)}
+<div class="columns">${gates(snapshot)}${fences(snapshot)}${protocols(snapshot)}</div>
+${bansSection(query, list)}
+${eventsSection(events)}
+<footer><nav aria-label="Interfaces"><a href="/metrics">Metrics</a> <a href="/status">Status</a> <a href="/readyz">Readiness</a>
+<a href="/bans">Bans</a> <a href="/history">History</a> <a href="/talkers">Talkers</a> <a href="/events">Events</a></nav></footer>`;
+}
+
+function heading({ host, version, runtime, uptimeSeconds, since, dryRun, pid }: Snapshot): Markup {
+  return html`<header><h1>ttgate on ${host}</h1>
+<p>Version ${version}, ${runtime}, process ${pid}, up ${formatDuration(uptimeSeconds * 1000)} since ${moment(since)} UTC${dryRun ? html`. <strong>Dry run: nobody is banned</strong>` : ""}</p>
+<label id="live-label" hidden data-keep><input type="checkbox" id="live" checked> Live</label></header>`;
+}
+
+function figures({ connections, bans, kernel }: Snapshot): Markup {
+  const shown: readonly (readonly [string, number | string])[] = [
+    ["Open connections", connections.active],
+    ["Accepted", connections.accepted],
+    ["Relayed", connections.relayed],
+    ["Foreign", connections.foreign],
+    ["Undecided", connections.undecided],
+    ["Refused while banned", connections.refusedBanned],
+    ["No room", connections.refusedFull],
+    ["No upstream", connections.upstreamFailed],
+    ["Banned now", bans.active],
+    ["Bans in all", bans.total],
+    ["Packets dropped", kernel.droppedPackets],
+    ["Bytes dropped", bytes(kernel.droppedBytes)],
+  ];
+  return html`<section aria-labelledby="figures-title"><h2 id="figures-title">Since the start</h2>
+<dl class="figures">${shown.map(([name, value]) => term(name, typeof value === "number" ? number(value) : value))}</dl></section>`;
+}
+
+function gates(snapshot: Snapshot): Markup {
+  return html`<section aria-labelledby="gates-title"><h2 id="gates-title">Gates</h2>${gatesOf(snapshot).map(gate)}</section>`;
+}
+
+function gate({ listen, mode, profile, upstreams, connections }: GateView): Markup {
+  return html`<article><h3>${listen}</h3><dl>${term("Profile", profile)}${term("Mode", mode)}
+${term("Connections", `${number(connections.active)} of ${number(connections.limit)}`)}</dl>
+<table class="rows upstreams"><caption>${mode === "inline" ? "Server" : "Upstreams"} of ${listen}</caption>
+<thead><tr><th scope="col">Address</th><th scope="col">Health</th><th scope="col">Open</th></tr></thead>
+<tbody>${upstreams.map(
+    ({ address, reachable, error, active }) => html`<tr><th scope="row">${address}</th>
+<td>${reachable === null ? "not tried yet" : reachable ? mark(true, "reachable") : mark(false, `not reachable: ${error ?? ""}`)}</td>
+<td class="number">${number(active)}</td></tr>`,
+  )}</tbody></table></article>`;
+}
+
+function mark(isGood: boolean, text: string): Markup {
+  return html`<span class="${isGood ? "good" : "bad"}">${isGood ? "✓" : "✗"} ${text}</span>`;
+}
+
+function fences(snapshot: Snapshot): Markup {
+  const all = fencesOf(snapshot);
+  return html`<section aria-labelledby="fences-title"><h2 id="fences-title">Fences</h2>${
+    all.length === 0 ? html`<p>None: ${snapshot.kernel.reason ?? "no block map"}</p>` : all.map(fence)
+  }</section>`;
+}
+
+function fence({ map, ports, interfaces, maps, proof, managedBy, unseen, reason }: KernelSnapshot): Markup {
+  const guarded = ports === "all" ? "all ports" : `port ${ports.join(", ")}`;
+  return html`<article><h3>${map ?? ""}</h3><dl>${term("Guards", guarded)}
+${term("Proof", proof === null ? "none" : proof.passed ? mark(true, "passed") : mark(false, `failed: ${proof.failure ?? ""}`))}
+${term("Read by", managedBy ?? undefined)}
+${maps.map(({ name, entries, capacity }) => term(shortName(name), `${number(entries)} of ${number(capacity)} entries`))}
+${unseen === null ? "" : term("Unseen", unseen.unobserved ?? `${number(unseen.connections)} connections`)}</dl>
+${
+  interfaces.length === 0
+    ? html`<p>No interface: ${reason ?? ""}</p>`
+    : html`<table class="rows"><caption>Interfaces of ${map ?? ""}</caption>
+<thead><tr><th scope="col">Interface</th><th scope="col">Attached</th><th scope="col">Why</th></tr></thead>
+<tbody>${interfaces.map(
+        ({ name, attach, reason: why }) =>
+          html`<tr><th scope="row">${name}</th><td>${mark(attach !== "none", attach)}</td><td>${why ?? ""}</td></tr>`,
+      )}</tbody></table>`
+}</article>`;
+}
+
+function shortName(map: string): string {
+  return `Map ${map.split("/").at(-1) ?? map}`;
+}
+
+function protocols({ bans }: Snapshot): Markup {
+  const counts = Object.entries(bans.byProtocol).sort(([, a], [, b]) => b - a);
+  const most = Math.max(1, ...counts.map(([, count]) => count));
+  return html`<section aria-labelledby="protocols-title"><h2 id="protocols-title">Bans by protocol</h2>${
+    counts.length === 0
+      ? html`<p>None since the start.</p>`
+      : html`<table class="rows counted"><caption>Bans since the start</caption>
+<thead><tr><th scope="col">Protocol</th><th scope="col">Bans</th><th scope="col"><span class="unseen">Share</span></th></tr></thead>
+<tbody>${counts.map(
+          ([
+            protocol,
+            count,
+          ]) => html`<tr id="protocol-${protocol}"><th scope="row">${protocol}</th><td class="number">${number(count)}</td>
+<td class="bar"><svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true"><path class="area" d="M0 0H${Math.max(1, Math.round((count / most) * 100))}V10H0Z"/></svg></td></tr>`,
+        )}</tbody></table>`
+  }</section>`;
+}
