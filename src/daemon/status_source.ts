@@ -19,7 +19,7 @@ import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
 import { type BanList, rowsAtOnce } from "../status/ban_list.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
-import type { EventView } from "../status/event_view.ts";
+import type { RecentEvent } from "../status/event_view.ts";
 import { renderMetrics } from "../status/metrics.ts";
 import type { PastQuery, PastView } from "../status/past.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
@@ -177,7 +177,7 @@ export class DaemonStatus implements StatusSource {
     return { connections, dropped };
   }
 
-  recentEvents(count: number): readonly EventView[] {
+  recentEvents(count: number): readonly RecentEvent[] {
     return this.#parts.events.recent(count);
   }
 

@@ -2,7 +2,7 @@
 // `GET /events`: the ring of core/events as server-sent events (WHATWG HTML 9.2). Nothing is queued for a
 // follower: the runtime asks for more when the follower has read, and gets what the ring holds by then.
 import type { Events, Heard } from "../core/bans/events.ts";
-import { type EventView, eventView } from "./event_view.ts";
+import { eventView, type RecentEvent } from "./event_view.ts";
 
 export type OpenedStream =
   | { readonly kind: "open"; readonly stream: ReadableStream<Uint8Array> }
@@ -57,10 +57,10 @@ export class EventStreams {
   }
 
   /** What happened last, the newest first. */
-  recent(count: number): readonly EventView[] {
+  recent(count: number): readonly RecentEvent[] {
     const { events } = this.#events.after(this.#events.lastId - count, count);
     const bootMs = Date.now() - this.#nowMs();
-    return events.map(({ event }) => eventView(event, bootMs)).reverse();
+    return events.map(({ id, event }) => ({ id, event: eventView(event, bootMs) })).reverse();
   }
 
   /** Ends every stream: an HTTP server that waits for its last reply stops at once. */

@@ -36,6 +36,11 @@ export type EventView =
       readonly why: string;
     };
 
+export interface RecentEvent {
+  readonly id: number;
+  readonly event: EventView;
+}
+
 /** @param bootMs when this host started, on the wall clock. */
 export function eventView(event: GateEvent, bootMs: number): EventView {
   const at = new Date(bootMs + event.atMs).toISOString();

@@ -44,13 +44,13 @@ function table({ order }: BanQuery, bans: readonly BanView[]): Markup {
 <tbody role="rowgroup">${bans.map(row)}</tbody></table>`;
 }
 
+/** Nothing between two rows: the page's script would take a row away to match the space after it. */
 function row({ source, protocol, claims, since, remainingSeconds, packets }: BanView): Markup {
   const by = claims.map(({ origin }) => origin).join(", ");
   return html`<tr role="row" id="ban-${source}"><th role="rowheader" scope="row">${sourceLink(source)}</th>
 <td role="cell" data-name="Protocol">${protocol}</td><td role="cell" data-name="By">${by}</td>
 <td role="cell" data-name="Since">${moment(since)}</td><td role="cell" data-name="Left">${timeLeft(remainingSeconds)}</td>
-<td role="cell" data-name="Dropped" class="number">${packets === null ? "–" : number(packets)}</td></tr>
-`;
+<td role="cell" data-name="Dropped" class="number">${packets === null ? "–" : number(packets)}</td></tr>`;
 }
 
 function pager(query: BanQuery, { matching }: BanList): Markup | string {

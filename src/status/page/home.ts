@@ -4,7 +4,7 @@ import { html } from "hono/html";
 import type { BanQuery } from "../../core/bans/search.ts";
 import { formatDuration } from "../../core/duration.ts";
 import type { BanList } from "../ban_list.ts";
-import type { EventView } from "../event_view.ts";
+import type { RecentEvent } from "../event_view.ts";
 import { fencesOf, type GateView, gatesOf } from "../gates.ts";
 import type { KernelSnapshot, Snapshot } from "../snapshot.ts";
 import { bansSection } from "./bans.ts";
@@ -17,7 +17,7 @@ export interface Home {
   readonly pasts: Pasts;
   readonly query: BanQuery;
   readonly list: BanList;
-  readonly events: readonly EventView[];
+  readonly events: readonly RecentEvent[];
 }
 
 export function homeOf({ snapshot, pasts, query, list, events }: Home): Markup {

@@ -4,7 +4,7 @@ import type { Hono } from "hono";
 import type { BanQuery } from "../../core/bans/search.ts";
 import type { ChangeResult } from "../../sources/answer.ts";
 import { type BanList, banQuery } from "../ban_list.ts";
-import type { EventView } from "../event_view.ts";
+import type { RecentEvent } from "../event_view.ts";
 import type { PastQuery, PastView } from "../past.ts";
 import type { Slices, Work } from "../slices.ts";
 import type { Snapshot, Why } from "../snapshot.ts";
@@ -19,7 +19,7 @@ export interface PageSource {
   bans(query: BanQuery): Work<BanList>;
   history(query: PastQuery): PastView;
   /** The newest first. */
-  recentEvents(count: number): readonly EventView[];
+  recentEvents(count: number): readonly RecentEvent[];
   why(address: string): ChangeResult<Why>;
 }
 

@@ -3,7 +3,6 @@
 import { html } from "hono/html";
 import { refusalText } from "../../core/bans/refusal.ts";
 import { betWords } from "../../core/profile/explain.ts";
-import { printable } from "../../log.ts";
 import type { BanDetails, EvidenceView, Why } from "../snapshot.ts";
 import { bytes, type Markup, moment, number, sourceLink, term, timeLeft } from "./words.ts";
 
@@ -52,25 +51,19 @@ function hexDump(all: Uint8Array): string {
     const part = all.subarray(start, start + 8);
     const hex = [...part].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
     const text = [...part].map((byte) => (byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ".")).join("");
-    lines.push(`${start.toString(16).padStart(4, "0")}  ${hex.padEnd(23)}  ${text}`);
+    lines.push(`${start.toString(16).padStart(2, "0")}  ${hex.padEnd(23)}  ${text}`);
   }
   return lines.join("\n");
 }
 
 function claims({ claims: all }: BanDetails): Markup {
   return html`<section aria-labelledby="claims-title"><h2 id="claims-title">Who wants it banned</h2>
-<table role="table" class="rows"><caption>Claims, the one that ends last first</caption>
-<thead role="rowgroup"><tr role="row">${["By", "Protocol", "Since (UTC)", "Until (UTC)", "Said"].map((name) => html`<th role="columnheader" scope="col">${name}</th>`)}</tr></thead>
+<table role="table" class="rows claims"><caption>Claims, the one that ends last first</caption>
+<thead role="rowgroup"><tr role="row">${["By", "Protocol", "Since (UTC)", "Until (UTC)"].map((name) => html`<th role="columnheader" scope="col">${name}</th>`)}</tr></thead>
 <tbody role="rowgroup">${all.map(
-    ({
-      origin,
-      protocol,
-      since,
-      until,
-      evidence: said,
-    }) => html`<tr role="row"><th role="rowheader" scope="row">${origin}</th><td role="cell">${protocol}</td>
-<td role="cell">${moment(since)}</td><td role="cell">${until === null ? "without an end" : moment(until)}</td>
-<td role="cell">${said === null ? "–" : printable(Uint8Array.fromHex(said.firstBytesHex), 24)}</td></tr>`,
+    ({ origin, protocol, since, until }) => html`<tr role="row"><th role="rowheader" scope="row">${origin}</th>
+<td role="cell" data-name="Protocol">${protocol}</td><td role="cell" data-name="Since">${moment(since)}</td>
+<td role="cell" data-name="Until">${until === null ? "without an end" : moment(until)}</td></tr>`,
   )}</tbody></table></section>`;
 }
 

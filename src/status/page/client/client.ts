@@ -22,7 +22,7 @@ async function refresh(): Promise<void> {
   if (next.documentElement.dataset["version"] !== document.documentElement.dataset["version"]) location.reload();
   const [main, nextMain] = [find("main"), find("main", next)];
   if (main === null || nextMain === null) return;
-  Idiomorph.morph(main, nextMain, { callbacks: { beforeNodeMorphed: (node) => !isKept(node) } });
+  void Idiomorph.morph(main, nextMain, { callbacks: { beforeNodeMorphed: (node) => !isKept(node) } });
   document.title = next.title;
   const [icon, nextIcon] = [find<HTMLLinkElement>("link[rel=icon]"), find<HTMLLinkElement>("link[rel=icon]", next)];
   if (icon !== null && nextIcon !== null && icon.href !== nextIcon.href) icon.href = nextIcon.href;
