@@ -2,6 +2,7 @@
 // What a command sees of the process that runs it. Only main.ts makes the real one; a test makes its own,
 // and needs no process.
 import type { Readable } from "node:stream";
+import type { Terminal } from "../host/terminal.ts";
 
 export interface Output {
   /** Writes the text and a newline. Returns when the reader has taken it: exit may follow at once. */
@@ -18,6 +19,8 @@ export interface Env {
   readonly stderr: ErrorOutput;
   /** Standard input, opened when it is asked for. */
   stdin(): Readable;
+  /** Where a person sits in front of both standard input and output; undefined elsewhere. */
+  readonly terminal?: (() => Terminal) | undefined;
   /** Environment variables. */
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** The JavaScript runtime and its version, `bun 1.4.5`. */
