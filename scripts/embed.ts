@@ -7,6 +7,7 @@
 //   embed.ts recognisers               > src/generated/recognisers.ts
 //   embed.ts page                      > src/generated/page_assets.ts
 //   embed.ts version COMMIT            > src/generated/version.ts
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { compileRecognisers, writeRecognisers } from "../src/core/profile/compiled_profile.ts";
@@ -65,9 +66,16 @@ async function pageModule(): Promise<string> {
   const script = await bundled(`${folder}client/client.ts`);
   const style = await bundled(`${folder}style.css`);
   return moduleText(
-    "What the status page carries.",
-    `export const pageScript: string = ${JSON.stringify(script)};\nexport const pageStyle: string = ${JSON.stringify(style)};`,
+    "What the status page carries, with the hashes by which its policy allows it.",
+    Object.entries({ pageScript: script, pageStyle: style, scriptHash: hashOf(script), styleHash: hashOf(style) })
+      .map(([name, text]) => `export const ${name}: string = ${JSON.stringify(text)};`)
+      .join("\n"),
   );
+}
+
+/** As Content-Security-Policy names a script or style (CSP 3, 2.3.1). */
+function hashOf(text: string): string {
+  return `sha256-${createHash("sha256").update(text).digest("base64")}`;
 }
 
 async function bundled(entry: string): Promise<string> {

@@ -5,7 +5,6 @@ import type { Env } from "./cli/env.ts";
 import { type CommandTable, runProgram } from "./cli/program.ts";
 import { writeStandardError, writeStandardOutput } from "./cli/standard_output.ts";
 import { runDirectory } from "./host/run_directory.ts";
-import { processTerminal } from "./host/terminal.ts";
 
 export const commands: CommandTable = {
   run: async () => (await import("./commands/run.ts")).run,
@@ -28,13 +27,13 @@ export const commands: CommandTable = {
 };
 
 function processEnv(): Env {
-  const { versions, env: variables, stdin, stdout, stderr } = process;
+  const { versions, env: variables, stderr } = process;
   const progress = (text: string) => void stderr.write(`\r\x1b[K${text}`);
   return {
     stdout: { line: writeStandardOutput },
     stderr: { line: writeStandardError, ...(stderr.isTTY ? { progress } : {}) },
     stdin: () => process.stdin,
-    terminal: stdin.isTTY && stdout.isTTY ? processTerminal : undefined,
+    terminal: async () => (await import("./host/terminal.ts")).processTerminal(),
     variables,
     runtime: versions["bun"] === undefined ? `deno ${versions["deno"]}` : `bun ${versions["bun"]}`,
     bpffs: "/sys/fs/bpf",

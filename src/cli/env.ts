@@ -19,8 +19,8 @@ export interface Env {
   readonly stderr: ErrorOutput;
   /** Standard input, opened when it is asked for. */
   stdin(): Readable;
-  /** Where a person sits in front of both standard input and output; undefined elsewhere. */
-  readonly terminal?: (() => Terminal) | undefined;
+  /** Undefined where nobody sits in front of standard input and output both. */
+  readonly terminal?: () => Promise<Terminal | undefined>;
   /** Environment variables. */
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** The JavaScript runtime and its version, `bun 1.4.5`. */

@@ -6,7 +6,6 @@ import { type DaemonClient, refusal } from "../cli/daemon_client.ts";
 import { type DaemonCall, daemonCommand } from "../cli/daemon_command.ts";
 import type { Env } from "../cli/env.ts";
 import { Desk } from "../cli/top/desk.ts";
-import { plainFrame, screenFrame } from "../cli/top/frame.ts";
 import { type Picture, takePicture } from "../cli/top/picture.ts";
 import { paintOf } from "../cli/top/style.ts";
 import { parseDuration } from "../core/duration.ts";
@@ -35,14 +34,15 @@ export const top: Command = daemonCommand({
         exitCode: 2,
       });
     }
-    const isPlain = once === true || call.json || env.terminal === undefined;
-    if (isPlain || env.terminal === undefined) return inLines(call, env, once === true ? undefined : everyMs);
-    return onScreen(call, env, env.terminal(), everyMs);
+    const terminal = once === true || call.json ? undefined : await env.terminal?.();
+    if (terminal === undefined) return inLines(call, env, once === true ? undefined : everyMs);
+    return onScreen(call, env, terminal, everyMs);
   },
 });
 
 /** @param everyMs undefined: once. */
 async function inLines({ daemon, json }: DaemonCall, { stdout }: Env, everyMs: number | undefined): Promise<number> {
+  const { plainFrame } = await import("../cli/top/frame.ts");
   const desk = new Desk();
   for (;;) {
     const picture = await takePicture(daemon, { order: desk.order, search: desk.search, limit: plainBans });
@@ -54,6 +54,7 @@ async function inLines({ daemon, json }: DaemonCall, { stdout }: Env, everyMs: n
 }
 
 async function onScreen({ daemon }: DaemonCall, env: Env, terminal: Terminal, everyMs: number): Promise<number> {
+  const { screenFrame } = await import("../cli/top/frame.ts");
   const desk = new Desk();
   const paint = paintOf(env.variables);
   const bell = new Bell();

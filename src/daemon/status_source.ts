@@ -17,7 +17,7 @@ import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
-import { type BanList, rowsAtOnce } from "../status/ban_list.ts";
+import { type BanRows, rowsAtOnce } from "../status/ban_list.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import type { RecentEvent } from "../status/event_view.ts";
 import { renderMetrics } from "../status/metrics.ts";
@@ -135,15 +135,16 @@ export class DaemonStatus implements StatusSource {
     return renderMetrics(this.snapshot(), this.#parts.bans.latency, ready);
   }
 
-  *bans(query: BanQuery): Work<BanList> {
-    const { bans } = this.#parts.bans.enforcement;
-    const page = yield* searchBans(bans, query, this.#parts.nowMs());
-    const views: BanView[] = [];
-    for (let start = 0; start < page.bans.length; start += rowsAtOnce) {
-      for (const ban of page.bans.slice(start, start + rowsAtOnce)) views.push(this.#view(ban));
-      yield;
+  *bans(query: BanQuery): Work<BanRows> {
+    const { bans: table } = this.#parts.bans.enforcement;
+    const { total, matching, bans } = yield* searchBans(table, query, this.#parts.nowMs());
+    return { total, matching, rows: this.#rows(bans) };
+  }
+
+  *#rows(bans: readonly Ban[]): Generator<readonly BanView[], void, void> {
+    for (let start = 0; start < bans.length; start += rowsAtOnce) {
+      yield bans.slice(start, start + rowsAtOnce).map((ban) => this.#view(ban));
     }
-    return { total: page.total, matching: page.matching, bans: views };
   }
 
   /** About once a second: what the history is made of. */

@@ -3,6 +3,7 @@
 // process, but for SIGKILL, the terminal is as it was before; while it is stopped too.
 import process from "node:process";
 import { emitKeypressEvents } from "node:readline";
+import { isatty } from "node:tty";
 import { writeAll } from "./write_all.ts";
 
 export interface Key {
@@ -37,7 +38,9 @@ const giveBack = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 /** Those that end a process by default, by their numbers. */
 const ending = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
 
-export function processTerminal(): Terminal {
+/** @returns undefined where standard input and output are not both a terminal. */
+export function processTerminal(): Terminal | undefined {
+  if (!isatty(0) || !isatty(1)) return undefined;
   const { stdin, stdout } = process;
   let isTaken = false;
   const enter = () => {

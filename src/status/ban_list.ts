@@ -4,12 +4,30 @@ import { type BanOrder, type BanQuery, banOrders } from "../core/bans/search.ts"
 import type { Work } from "./slices.ts";
 import type { BanView } from "./snapshot.ts";
 
-export interface BanList {
+interface BanCounts {
   /** In the whole table. */
   readonly total: number;
   /** Of these, those that were looked for. */
   readonly matching: number;
+}
+
+export interface BanList extends BanCounts {
   readonly bans: readonly BanView[];
+}
+
+/** The same, not made yet: at most `rowsAtOnce` of them at a time. */
+export interface BanRows extends BanCounts {
+  readonly rows: Iterable<readonly BanView[], void, void>;
+}
+
+export function* wholeList(work: Work<BanRows>): Work<BanList> {
+  const { total, matching, rows } = yield* work;
+  const bans: BanView[] = [];
+  for (const piece of rows) {
+    bans.push(...piece);
+    yield;
+  }
+  return { total, matching, bans };
 }
 
 /** 4 MB of JSON; more is asked for page by page, by `offset`. */
@@ -17,7 +35,7 @@ const limitMost = 10_000;
 const limitDefault = 1000;
 /** Longer than any address, protocol or origin. */
 const searchMost = 100;
-/** Rows made between two yields: less than a millisecond. */
+/** Rows made in one piece: less than a millisecond. */
 export const rowsAtOnce = 100;
 
 /** @returns the query, or what is wrong with it. */
@@ -39,14 +57,14 @@ function isOrder(text: string): text is BanOrder {
   return (banOrders as readonly string[]).includes(text);
 }
 
-/** `{"total": ..., "matching": ..., "offset": ..., "bans": [...]}`. */
-export function* banListJson(work: Work<BanList>, offset: number): Work<string> {
-  const { total, matching, bans } = yield* work;
-  const rows: string[] = [];
-  for (let start = 0; start < bans.length; start += rowsAtOnce) {
-    const piece = bans.slice(start, start + rowsAtOnce);
-    rows.push(piece.map((ban) => JSON.stringify(ban)).join(","));
-    yield;
+/** `{"total": ..., "matching": ..., "offset": ..., "bans": [...]}`, a text for each piece. */
+export function* banListJson({ total, matching, rows }: BanRows, offset: number): Generator<string, void, void> {
+  yield `{"total":${total},"matching":${matching},"offset":${offset},"bans":[`;
+  let isFirst = true;
+  for (const piece of rows) {
+    const text = piece.map((ban) => JSON.stringify(ban)).join(",");
+    if (text !== "") yield isFirst ? text : `,${text}`;
+    isFirst = false;
   }
-  return `{"total":${total},"matching":${matching},"offset":${offset},"bans":[${rows.join(",")}]}`;
+  yield "]}";
 }

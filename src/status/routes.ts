@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The status endpoint. Reading is open on loopback and on the unix socket; changing needs the unix
 // socket or the bearer token. It serialises what the gate hands it and keeps no state.
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
@@ -110,7 +110,8 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const query = banQuery((name) => context.req.query(name));
     if (typeof query === "string") return context.json({ error: query }, 400);
     if (!slices.hasRoom) return context.json(busy, 503, { "retry-after": "1" });
-    return json(context, await slices.run(banListJson(source.bans(query), query.offset)));
+    const texts = banListJson(await slices.run(source.bans(query)), query.offset);
+    return context.body(slices.stream(texts), 200, { "content-type": "application/json" });
   });
   app.get("/talkers", async (context) => {
     if (!slices.hasRoom) return context.json(busy, 503, { "retry-after": "1" });
@@ -190,10 +191,6 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
       : context.json({ error: error.message }, 500),
   );
   return app;
-}
-
-function json(context: Context, text: string): Response {
-  return context.body(text, 200, { "content-type": "application/json" });
 }
 
 function isReading(method: string): boolean {

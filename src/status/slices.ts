@@ -42,6 +42,26 @@ export class Slices {
     });
   }
 
+  /** A text, each piece made when the reader asks for it. */
+  stream(texts: Generator<string, void, void>): ReadableStream<Uint8Array> {
+    const encoder = new TextEncoder();
+    function* next(): Work<IteratorResult<string, void>> {
+      yield;
+      return texts.next();
+    }
+    return new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          const { done, value } = await this.run(next());
+          if (done === true) controller.close();
+          else controller.enqueue(encoder.encode(value));
+        },
+        cancel: () => void texts.return(),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
   async #drive(): Promise<void> {
     if (this.#isRunning) return;
     this.#isRunning = true;

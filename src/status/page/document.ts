@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every page has: head, state, and the policy under which a browser shows it. The page is one file; it asks
 // nobody but this endpoint for anything, and nothing runs or is styled that is not named here by its hash.
-import { createHash } from "node:crypto";
 import { html, raw } from "hono/html";
-import { pageScript, pageStyle } from "../../generated/page_assets.ts";
+import { pageScript, pageStyle, scriptHash, styleHash } from "../../generated/page_assets.ts";
 import type { Markup } from "./words.ts";
 
 /** As /readyz says it. */
@@ -19,14 +18,10 @@ export interface Document {
   readonly body: Markup;
 }
 
-function hashOf(text: string): string {
-  return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
-}
-
 const policy = [
   "default-src 'none'",
-  `style-src ${hashOf(pageStyle)}`,
-  `script-src ${hashOf(pageScript)}`,
+  `style-src '${styleHash}'`,
+  `script-src '${scriptHash}'`,
   "connect-src 'self'",
   "img-src data:",
   "form-action 'self'",

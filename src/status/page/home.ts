@@ -3,30 +3,45 @@
 import { html } from "hono/html";
 import type { BanQuery } from "../../core/bans/search.ts";
 import { formatDuration } from "../../core/duration.ts";
-import type { BanList } from "../ban_list.ts";
+import { type BanRows, wholeList } from "../ban_list.ts";
 import type { RecentEvent } from "../event_view.ts";
 import { fencesOf, type GateView, gatesOf } from "../gates.ts";
+import type { PastQuery, PastView } from "../past.ts";
+import type { Work } from "../slices.ts";
 import type { KernelSnapshot, Snapshot } from "../snapshot.ts";
 import { bansSection } from "./bans.ts";
-import { chartsOf, type Pasts } from "./charts.ts";
+import { chartsOf } from "./charts.ts";
 import { eventsSection } from "./events.ts";
 import { bytes, type Markup, moment, number, term } from "./words.ts";
 
-export interface Home {
-  readonly snapshot: Snapshot;
-  readonly pasts: Pasts;
-  readonly query: BanQuery;
-  readonly list: BanList;
-  readonly events: readonly RecentEvent[];
+/** What the page asks of the daemon. */
+export interface HomeSource {
+  bans(query: BanQuery): Work<BanRows>;
+  history(query: PastQuery): PastView;
+  /** The newest first. */
+  recentEvents(count: number): readonly RecentEvent[];
 }
 
-export function homeOf({ snapshot, pasts, query, list, events }: Home): Markup {
+const eventsShown = 15;
+const hourMinutes = 60;
+const dayMinutes = 24 * 60;
+
+/** Section by section: the relay has its turn in between. */
+export function* homeOf(source: HomeSource, snapshot: Snapshot, query: BanQuery): Work<Markup> {
+  const list = yield* wholeList(source.bans(query));
+  const hour = source.history({ step: "minute", count: hourMinutes });
+  const day = source.history({ step: "minute", count: dayMinutes });
+  yield;
+  const charts = chartsOf({ hour, day });
+  yield;
+  const bans = bansSection(query, list);
+  yield;
   return html`${heading(snapshot)}
 ${figures(snapshot)}
-${chartsOf(pasts)}
+${charts}
 <div class="columns">${gates(snapshot)}${fences(snapshot)}${protocols(snapshot)}</div>
-${bansSection(query, list)}
-${eventsSection(events)}
+${bans}
+${eventsSection(source.recentEvents(eventsShown))}
 <footer><nav aria-label="Interfaces"><a href="/metrics">Metrics</a> <a href="/status">Status</a> <a href="/readyz">Readiness</a>
 <a href="/bans">Bans</a> <a href="/history">History</a> <a href="/talkers">Talkers</a> <a href="/events">Events</a></nav></footer>`;
 }

@@ -1,32 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pages for people: `/` and `/source/ADDR`. What they show is what the interfaces for programs say.
 import type { Hono } from "hono";
-import type { BanQuery } from "../../core/bans/search.ts";
 import type { ChangeResult } from "../../sources/answer.ts";
-import { type BanList, banQuery } from "../ban_list.ts";
-import type { RecentEvent } from "../event_view.ts";
-import type { PastQuery, PastView } from "../past.ts";
-import type { Slices, Work } from "../slices.ts";
+import { banQuery } from "../ban_list.ts";
+import type { Slices } from "../slices.ts";
 import type { Snapshot, Why } from "../snapshot.ts";
 import { documentOf, pageHeaders, type State } from "./document.ts";
-import { homeOf } from "./home.ts";
+import { type HomeSource, homeOf } from "./home.ts";
 import { sourceOf } from "./source.ts";
 
 /** What the pages ask of the daemon. */
-export interface PageSource {
+export interface PageSource extends HomeSource {
   snapshot(): Snapshot;
   readiness(): Promise<State>;
-  bans(query: BanQuery): Work<BanList>;
-  history(query: PastQuery): PastView;
-  /** The newest first. */
-  recentEvents(count: number): readonly RecentEvent[];
   why(address: string): ChangeResult<Why>;
 }
 
 const bansShown = 25;
-const eventsShown = 15;
-const hourMinutes = 60;
-const dayMinutes = 24 * 60;
 
 /** @param needsToken for changes. */
 export function addPages(app: Hono, source: PageSource, slices: Slices, needsToken: boolean): void {
@@ -34,14 +24,9 @@ export function addPages(app: Hono, source: PageSource, slices: Slices, needsTok
     const asked = banQuery((name) => (name === "limit" ? undefined : context.req.query(name)), bansShown);
     if (typeof asked === "string") return context.text(asked, 400);
     if (!slices.hasRoom) return context.text("Too many long answers are under way", 503, { "retry-after": "1" });
-    const list = await slices.run(source.bans(asked));
     const readiness = await source.readiness();
     const snapshot = source.snapshot();
-    const pasts = {
-      hour: source.history({ step: "minute", count: hourMinutes }),
-      day: source.history({ step: "minute", count: dayMinutes }),
-    };
-    const body = homeOf({ snapshot, pasts, query: asked, list, events: source.recentEvents(eventsShown) });
+    const body = await slices.run(homeOf(source, snapshot, asked));
     const { host, version } = snapshot;
     return context.html(documentOf({ title: `ttgate on ${host}`, version, readiness, body }), 200, { ...pageHeaders });
   });

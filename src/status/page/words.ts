@@ -6,11 +6,9 @@ import { formatDuration } from "../../core/duration.ts";
 
 export type Markup = ReturnType<typeof html>;
 
-const grouped = new Intl.NumberFormat("en-GB");
-
 /** 12,345 */
 export function number(value: number): string {
-  return grouped.format(value);
+  return `${value}`.replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** 12.3 MB */
