@@ -25,7 +25,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo picture clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -91,6 +91,13 @@ kernels: ttgate $(modules) ## try both modes on older kernels in emulated machin
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test
 	$(Q)$(bin)/bun tests/harness/demo.ts
+
+# Under a host name of its own: the picture is for everybody.
+picture: ttgate $(modules) ## docs/images/page.png: the status page of a gate under attack
+	$(Q)$(host) test
+	$(say) PICTURE docs/images/page.png
+	$(Q)mkdir -p docs/images
+	$(Q)unshare --uts -- sh -c 'hostname gate1 && exec scripts/apart.sh $(bin)/bun tests/harness/page_picture.ts docs/images/page.png'
 
 # Never "install -s": strip takes the program out of the executable. Mode 0755: the file gives nobody a
 # privilege, because it is never setcap, and "ttgate check" is of use to everybody.
