@@ -2,7 +2,7 @@
 /*
  * The second observer of inline mode: follows the kernel's own sockets, whatever way their packets
  * came, and tells of connections to a guarded port that got bytes which the judge never saw. By a
- * NAT redirect, for one, by MPTCP, or by a device that nobody thought of.
+ * NAT redirect, for one, by an interface that is not guarded, or by what nobody thought of.
  *
  * Knows of the judge nothing but ttgate_seen. A connection is followed from its handshake until
  * its first bytes are accounted for, so that those from before the observer came are left alone.
@@ -52,8 +52,7 @@ struct unseen {
 	__u64 at_ns; /* CLOCK_BOOTTIME */
 	struct seen_key ends;
 	__u64 received; /* bytes */
-	__u32 ifindex; /* by which the last packet came; 0: not known */
-	__u32 is_mptcp;
+	__u64 ifindex; /* by which the last packet came; 0: not known */
 };
 
 /* A connection that has not got a byte yet, as far as is known. */
@@ -107,7 +106,6 @@ struct inet_sock {
 struct tcp_sock {
 	__u32 rcv_nxt;
 	__u64 bytes_received;
-	bool is_mptcp;
 };
 
 #pragma clang attribute pop
@@ -230,10 +228,8 @@ static __always_inline void follow(const struct sock *sock)
 	bpf_map_update_elem(&ttgate_followed, &address, &followed, BPF_ANY);
 }
 
-static __always_inline void tell(const struct sock *sock, const struct seen_key *ends,
-				 __u64 received, __u32 ifindex)
+static __always_inline void tell(const struct seen_key *ends, __u64 received, __u32 ifindex)
 {
-	const struct tcp_sock *tcp = (const void *)sock;
 	struct unseen unseen = {
 		.at_ns = bpf_ktime_get_boot_ns(),
 		.ends = *ends,
@@ -241,8 +237,6 @@ static __always_inline void tell(const struct sock *sock, const struct seen_key 
 		.ifindex = ifindex,
 	};
 
-	if (bpf_core_field_exists(tcp->is_mptcp))
-		unseen.is_mptcp = BPF_CORE_READ(tcp, is_mptcp);
 	count_watch(WATCH_UNSEEN);
 	if (bpf_map_push_elem(&ttgate_unseen, &unseen, 0))
 		count_watch(WATCH_UNTOLD);
@@ -280,7 +274,7 @@ static __always_inline void look(__u64 address, struct followed *followed, bool 
 	}
 	/* Whoever takes it out tells. */
 	if (!bpf_map_delete_elem(&ttgate_followed, &address))
-		tell(sock, &ends, received, ifindex);
+		tell(&ends, received, ifindex);
 }
 
 SEC("raw_tp/inet_sock_set_state")

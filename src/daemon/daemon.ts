@@ -3,18 +3,21 @@
 // order, also when a start fails half-way. What each part does is decided in its own file.
 import { setImmediate } from "node:timers/promises";
 import { differencesOf } from "../config/difference.ts";
-import { type Config, formatStatus } from "../config/options.ts";
+import { formatStatus } from "../config/endpoints.ts";
+import type { Config } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
+import { termsOf } from "../config/terms.ts";
 import { formatEndpoint } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
-import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
+import { conducts } from "../core/bans/strikes.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { Gate } from "../gate/gate.ts";
 import { requireFree } from "../gate/listener.ts";
+import { Names } from "../host/names.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log, LogForm } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
@@ -76,7 +79,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
   const eventStreams = new EventStreams(events, nowMs);
-  const protection = new Protection(config, log);
+  const names = new Names(log);
+  const protection = new Protection(config, names);
 
   await using opened = new AsyncDisposableStack();
   const recorder =
@@ -89,28 +93,34 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   if (!isInline) await requireFree(runtime, config.listen);
   step("port found free");
 
-  const protocols = [...sniffer.protocols, refusedByServer, undecidedTooOften];
+  const protocols = [...sniffer.protocols, ...conducts];
   const xdp = await openFence(config, { runtime, version, table, protocols, nowMs, onStep: step, log });
   const fence = xdp === undefined ? undefined : joined([xdp]);
   let keep = config.keep || xdp?.stoodBefore === true;
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
-  const ways = new Ways({ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs });
+  const ways = new Ways({
+    ...{ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs },
+    isBehindProxy: () => config["accept-proxy"].length > 0,
+  });
   opened.defer(() => ways[Symbol.dispose]());
   await ways.open(runtime.native, log);
   const refusalOf = (ban: Ban) => ways.refusalOf(ban);
   const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
 
-  const bans = new DaemonBans({
-    ...{ dryRun, fence, refusalOf, events, log, nowMs, timeoutMs: () => config.timeout },
+  const bans: DaemonBans = new DaemonBans({
+    ...{ dryRun, fence, refusalOf, events, log, nowMs },
+    terms: () => termsOf(config),
+    spareFriends: () => config["spare-friends"],
+    hasFriends: (client) => gate.sessions.hasFriend(client.sourceText),
     maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
   });
   const { enforcement, desk } = bans;
   const gate = new Gate({
-    ...{ config, sniffer, runtime, desk, log, recorder, nowMs },
+    ...{ config, sniffer, runtime, desk, log, recorder, names, nowMs },
     refused: (client) => refused.refused(client),
     upstreamChanged: ({ address, reachable, error }) =>
       events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
@@ -148,7 +158,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
   const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
-  const state = dryRun ? undefined : await openState({ config, enforcement, moment, log });
+  const state = dryRun ? undefined : await openState({ config, enforcement, offenders: bans.offenders, moment, log });
   opened.defer(() => state?.close());
   step("bans of an earlier run taken up");
   if (!isInline) await gate.listen();
@@ -184,7 +194,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   ticker.start();
   void gate.upstreams.probe(nowMs(), 0);
-  void protection.resolve();
+  void gate.upstreams.resolve();
 
   async function renewFence(now: number): Promise<void> {
     if (xdp?.renew(now) !== true) return;

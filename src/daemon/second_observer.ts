@@ -91,9 +91,9 @@ export class SecondObserver implements Disposable {
   }
 
   #tell(found: UnseenConnection, nowMs: number): void {
-    const { source, sourcePort, port, interfaceIndex, isMptcp } = found;
+    const { source, sourcePort, port, interfaceIndex } = found;
     const interfaceName = interfaceIndex === 0 ? undefined : this.#nameOf(interfaceIndex);
-    const why = isMptcp ? mptcp : whyUnseen(this.#parts.places(), interfaceName);
+    const why = whyUnseen(this.#parts.places(), interfaceName);
     this.#parts.unseen.add({ source: source.text, sourcePort, port, interfaceName, why }, nowMs);
   }
 }
@@ -107,7 +107,6 @@ export function whyUnseen(places: readonly FencePlace[], interfaceName: string |
   return changedBehind;
 }
 
-const mptcp = "it speaks MPTCP, which is not judged: sysctl -w net.mptcp.enabled=0, or listen without it";
 const changedBehind =
   "the interface is guarded, but the packets did not look like this there (a redirect to the port, a tunnel, or fragments with --fragments pass): ttgate doctor lists redirects";
 

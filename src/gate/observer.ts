@@ -3,7 +3,7 @@
 // sources that stay undecided (a profile's strikes) or on which the server hangs up (--judge upstream).
 import { evidenceBytes } from "../core/bans/claim.ts";
 import { ServerStrikes } from "../core/bans/server_strikes.ts";
-import { refusedByServer, Strikes, undecidedTooOften } from "../core/bans/strikes.ts";
+import { refusedByServer, Strikes, tooManyConnections, undecidedTooOften } from "../core/bans/strikes.ts";
 import type { Client } from "../core/client.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { Offence } from "../sources/desk.ts";
@@ -16,6 +16,8 @@ export interface StrikeLimits {
   readonly refused: number | undefined;
   /** The source stayed undecided. */
   readonly undecided: number | undefined;
+  /** The source ran into a limit of its own. */
+  readonly excess: number | undefined;
 }
 
 export interface ObserverOptions {
@@ -29,9 +31,10 @@ export interface ObserverOptions {
 export class Observer implements SessionObserver {
   readonly #options: ObserverOptions;
   readonly #taps: Taps;
-  #limits: StrikeLimits = { refused: undefined, undecided: undefined };
+  #limits: StrikeLimits = { refused: undefined, undecided: undefined, excess: undefined };
   #serverStrikes: ServerStrikes | undefined;
   #undecided: Strikes | undefined;
+  #excess: Strikes | undefined;
   #wasDown = false;
 
   constructor(options: ObserverOptions) {
@@ -45,13 +48,14 @@ export class Observer implements SessionObserver {
 
   /** Strikes that were counted go on to count unless their limit is another one. */
   limit(limits: StrikeLimits): void {
-    const { refused, undecided } = limits;
+    const { refused, undecided, excess } = limits;
     if (refused !== this.#limits.refused) {
       this.#serverStrikes = refused === undefined ? undefined : new ServerStrikes(refused);
     }
     if (undecided !== this.#limits.undecided) {
       this.#undecided = undecided === undefined ? undefined : new Strikes(undecided);
     }
+    if (excess !== this.#limits.excess) this.#excess = excess === undefined ? undefined : new Strikes(excess);
     this.#limits = limits;
   }
 
@@ -65,6 +69,12 @@ export class Observer implements SessionObserver {
     this.#options.recorder?.record({ atMs: Date.now(), bytes, totalBytes, server: "unknown" });
     if (!isSilent || this.#undecided?.add(client.sourceText, this.#options.nowMs()) !== true) return;
     this.#ban(client, "strikes", undecidedTooOften, bytes);
+  }
+
+  /** A source ran into --max-per-source or --max-rate. */
+  exceeded(client: Client): void {
+    if (this.#excess?.add(client.sourceText, this.#options.nowMs()) !== true) return;
+    this.#ban(client, "strikes", tooManyConnections, new Uint8Array(0));
   }
 
   /** An upstream came or went. That it is there at the first attempt is no sign of trouble. */

@@ -2,10 +2,14 @@
 // The gates and fences of a snapshot as lists, for those who show them.
 import type { KernelSnapshot, Snapshot } from "./snapshot.ts";
 
-export type GateView = Pick<Snapshot, "listen" | "mode" | "profile" | "upstreams" | "connections">;
+export type GateView = Pick<
+  Snapshot,
+  "listen" | "mode" | "profile" | "balance" | "upstreams" | "proxyProtocol" | "connections"
+>;
 
-export function gatesOf({ listen, mode, profile, upstreams, connections }: Snapshot): readonly GateView[] {
-  return [{ listen, mode, profile, upstreams, connections }];
+export function gatesOf(snapshot: Snapshot): readonly GateView[] {
+  const { listen, mode, profile, balance, upstreams, proxyProtocol, connections } = snapshot;
+  return [{ listen, mode, profile, balance, upstreams, proxyProtocol, connections }];
 }
 
 /** Empty without a kernel block. */

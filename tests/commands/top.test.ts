@@ -33,13 +33,15 @@ function ban(source: string): BanView {
   };
 }
 
+const never = { address: "127.0.0.1:5001", active: 0, total: 0, failed: 9, resolved: null, unresolved: null };
+
 function pictureOf(bans: readonly BanView[], error = "ECONNREFUSED"): Picture {
   const series = Object.fromEntries(
     [...historyCounters, ...historyGauges].map((name) => [name, Array.from({ length: 60 }, (_, second) => second % 7)]),
   ) as unknown as Picture["history"]["series"];
   const status = partsOf(configSchema.parse({})).status.snapshot();
   return {
-    status: { ...status, upstreams: [{ address: "127.0.0.1:5001", reachable: false, error, active: 0 }] },
+    status: { ...status, upstreams: [{ ...never, reachable: false, error }] },
     readiness: { ready: false, reasons: ["No upstream is reachable"] },
     history: { step: "second", stepSeconds: 1, until: "", series },
     bans: { total: bans.length, matching: bans.length, bans },

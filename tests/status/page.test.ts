@@ -81,7 +81,15 @@ describe("the page", () => {
     expect(status).toBe(200);
     const shown = textOf(text);
     for (const figure of [
-      ...["Accepted 98,765", "Relayed 87,654", "Foreign 7,654", "Undecided 543", "Refused while banned 432"],
+      ...[
+        "Accepted 98,765",
+        "Relayed 87,654",
+        "Foreign 7,654",
+        "Undecided 543",
+        "Refused while banned 432",
+        "Over a limit 0",
+        "Spared 0",
+      ],
       ...["Banned now 2", "Bans in all 2", "Profile tapetrack", "Mode proxy", "of 77", "127.0.0.1:5001"],
       ...[
         "203.0.113.7",

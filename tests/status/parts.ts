@@ -11,6 +11,7 @@ import { UnseenConnections } from "../../src/daemon/unseen.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
+import { lasting, noFriends } from "../harness/terms.ts";
 
 export function partsOf(config: Config, maxBans = 1000) {
   const clock = { nowMs: 1_000_000 };
@@ -20,7 +21,8 @@ export function partsOf(config: Config, maxBans = 1000) {
   const refusalOf = () => ({ by: "user space", why: null }) as const;
   const bans = new DaemonBans({
     ...{ maxBans, ipv6Bits: 64, dryRun: false, fence: undefined, refusalOf, events, log, nowMs },
-    timeoutMs: () => config.timeout,
+    terms: () => lasting(config.timeout),
+    ...noFriends,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   });
   const sniffer = { profile: "test", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) as const };

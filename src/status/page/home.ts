@@ -60,7 +60,9 @@ function figures({ connections, bans, kernel }: Snapshot): Markup {
     ["Foreign", connections.foreign],
     ["Undecided", connections.undecided],
     ["Refused while banned", connections.refusedBanned],
-    ["No room", connections.refusedFull],
+    ["Over a limit", connections.refusedFull + connections.refusedRate],
+    ["Spared", connections.spared],
+    ["Cut by a ban", connections.cut],
     ["No upstream", connections.upstreamFailed],
     ["Banned now", bans.active],
     ["Bans in all", bans.total],
@@ -75,16 +77,28 @@ function gates(snapshot: Snapshot): Markup {
   return html`<section aria-labelledby="gates-title"><h2 id="gates-title">Gates</h2>${gatesOf(snapshot).map(gate)}</section>`;
 }
 
-function gate({ listen, mode, profile, upstreams, connections }: GateView): Markup {
+function gate({ listen, mode, profile, balance, upstreams, proxyProtocol, connections }: GateView): Markup {
   return html`<article><h3>${listen}</h3><dl>${term("Profile", profile)}${term("Mode", mode)}
-${term("Connections", `${number(connections.active)} of ${number(connections.limit)}`)}</dl>
+${term("Connections", `${number(connections.active)} of ${number(connections.limit)}`)}
+${term("Order of upstreams", upstreams.length > 1 ? balance : undefined)}
+${term("PROXY protocol", proxyWords(proxyProtocol))}</dl>
 <table class="rows upstreams"><caption>${mode === "inline" ? "Server" : "Upstreams"} of ${listen}</caption>
-<thead><tr><th scope="col">Address</th><th scope="col">Health</th><th scope="col">Open</th></tr></thead>
+<thead><tr><th scope="col">Address</th><th scope="col">Health</th><th scope="col">Failed</th><th scope="col">Open</th></tr></thead>
 <tbody>${upstreams.map(
-    ({ address, reachable, error, active }) => html`<tr><th scope="row">${address}</th>
+    ({ address, reachable, error, active, failed, resolved, unresolved }) => html`<tr><th scope="row">${address}${
+      resolved === null ? "" : ` (${resolved})`
+    }${unresolved === null ? "" : ` ${unresolved}`}</th>
 <td>${reachable === null ? "not tried yet" : reachable ? mark(true, "reachable") : mark(false, `not reachable: ${error ?? ""}`)}</td>
-<td class="number">${number(active)}</td></tr>`,
+<td class="number">${number(failed)}</td><td class="number">${number(active)}</td></tr>`,
   )}</tbody></table></article>`;
+}
+
+function proxyWords({ send, accept }: GateView["proxyProtocol"]): string | undefined {
+  const told = [
+    ...(send === "off" ? [] : [`${send} to the upstream`]),
+    ...(accept.length === 0 ? [] : [`from ${accept.join(", ")}`]),
+  ];
+  return told.length === 0 ? undefined : told.join("; ");
 }
 
 function mark(isGood: boolean, text: string): Markup {

@@ -48,7 +48,6 @@ export interface UnseenConnection {
   readonly receivedBytes: number;
   /** Of the interface that its last packet came by; 0: not known. */
   readonly interfaceIndex: number;
-  readonly isMptcp: boolean;
 }
 
 export function readUnseen(value: NativeBuffer): UnseenConnection {
@@ -58,7 +57,6 @@ export function readUnseen(value: NativeBuffer): UnseenConnection {
     sourcePort: view.getUint16(40, false),
     port: view.getUint16(42, false),
     receivedBytes: Number(view.getBigUint64(48, true)),
-    interfaceIndex: view.getUint32(56, true),
-    isMptcp: view.getUint32(60, true) !== 0,
+    interfaceIndex: Number(view.getBigUint64(56, true)),
   };
 }
