@@ -4,6 +4,7 @@ import { html } from "hono/html";
 import { type BanOrder, type BanQuery, banOrders } from "../../core/bans/search.ts";
 import type { BanList } from "../ban_list.ts";
 import type { BanView } from "../snapshot.ts";
+import { type Column, type Row, tableOf } from "./table.ts";
 import { type Markup, moment, number, sourceLink, timeLeft } from "./words.ts";
 
 const orderNames: Readonly<Record<BanOrder, string>> = {
@@ -24,7 +25,7 @@ export function bansSection(query: BanQuery, list: BanList): Markup {
 <button>Search</button>
 </form>
 <p id="bans-count">${countText(query, list)}</p>
-${list.bans.length === 0 ? "" : table(query, list.bans)}
+${list.bans.length === 0 ? "" : tableOf(`Banned sources, ${orderNames[query.order]}`, columns, list.bans.map(row))}
 ${pager(query, list)}
 </section>`;
 }
@@ -35,22 +36,22 @@ function countText({ search }: BanQuery, { total, matching }: BanList): string {
   return `${number(matching)} of ${number(total)} bans match “${search}”.`;
 }
 
-/** The roles stand beside the elements: on a narrow screen the rows are no table to a browser any more. */
-function table({ order }: BanQuery, bans: readonly BanView[]): Markup {
-  return html`<table role="table" class="rows bans"><caption>Banned sources, ${orderNames[order]}</caption>
-<thead role="rowgroup"><tr role="row">${["Source", "Protocol", "By", "Since (UTC)", "Time left", "Packets dropped"].map(
-    (name) => html`<th role="columnheader" scope="col">${name}</th>`,
-  )}</tr></thead>
-<tbody role="rowgroup">${bans.map(row)}</tbody></table>`;
-}
+const columns: readonly Column[] = [
+  { name: "Source" },
+  { name: "Protocol" },
+  { name: "By" },
+  { name: "Since (UTC)", short: "Since" },
+  { name: "Time left", short: "Left" },
+  { name: "Packets dropped", short: "Dropped", isNumber: true },
+];
 
-/** Nothing between two rows: the page's script would take a row away to match the space after it. */
-function row({ source, protocol, claims, since, remainingSeconds, packets }: BanView): Markup {
+function row({ source, protocol, claims, since, remainingSeconds, packets }: BanView): Row {
   const by = claims.map(({ origin }) => origin).join(", ");
-  return html`<tr role="row" id="ban-${source}"><th role="rowheader" scope="row">${sourceLink(source)}</th>
-<td role="cell" data-name="Protocol">${protocol}</td><td role="cell" data-name="By">${by}</td>
-<td role="cell" data-name="Since">${moment(since)}</td><td role="cell" data-name="Left">${timeLeft(remainingSeconds)}</td>
-<td role="cell" data-name="Dropped" class="number">${packets === null ? "–" : number(packets)}</td></tr>`;
+  const dropped = packets === null ? "–" : number(packets);
+  return {
+    id: `ban-${source}`,
+    cells: [sourceLink(source), protocol, by, moment(since), timeLeft(remainingSeconds), dropped],
+  };
 }
 
 function pager(query: BanQuery, { matching }: BanList): Markup | string {

@@ -4,25 +4,20 @@ import { html } from "hono/html";
 import { formatDuration } from "../../core/duration.ts";
 import { printable } from "../../log.ts";
 import type { EventView, RecentEvent } from "../event_view.ts";
+import { type Column, type Row, tableOf } from "./table.ts";
 import { type Markup, moment, sourceLink } from "./words.ts";
 
 export function eventsSection(events: readonly RecentEvent[]): Markup {
   return html`<section aria-labelledby="events-title"><h2 id="events-title">Recent events</h2>${
-    events.length === 0 ? html`<p>Nothing happened yet.</p>` : table(events)
+    events.length === 0 ? html`<p>Nothing happened yet.</p>` : tableOf("The newest first", columns, events.map(row))
   }</section>`;
 }
 
-function table(events: readonly RecentEvent[]): Markup {
-  return html`<table role="table" class="rows events"><caption>The newest first</caption>
-<thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">Time (UTC)</th><th role="columnheader" scope="col">Event</th>
-<th role="columnheader" scope="col">About</th><th role="columnheader" scope="col">Details</th></tr></thead>
-<tbody role="rowgroup">${events.map(
-    ({
-      id,
-      event,
-    }) => html`<tr role="row" id="event-${id}"><td role="cell">${moment(event.at)}</td><td role="cell">${event.type}</td>
-<td role="cell">${"source" in event ? sourceLink(event.source) : event.upstream}</td><td role="cell">${details(event)}</td></tr>`,
-  )}</tbody></table>`;
+const columns: readonly Column[] = ["Time (UTC)", "Event", "About", "Details"].map((name) => ({ name }));
+
+function row({ id, event }: RecentEvent): Row {
+  const about = "source" in event ? sourceLink(event.source) : event.upstream;
+  return { id: `event-${id}`, cells: [moment(event.at), event.type, about, details(event)] };
 }
 
 function details(event: EventView): string {

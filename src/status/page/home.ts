@@ -12,6 +12,7 @@ import type { KernelSnapshot, Snapshot } from "../snapshot.ts";
 import { bansSection } from "./bans.ts";
 import { chartsOf } from "./charts.ts";
 import { eventsSection } from "./events.ts";
+import { type Column, type Row, tableOf } from "./table.ts";
 import { bytes, type Markup, moment, number, term } from "./words.ts";
 
 /** What the page asks of the daemon. */
@@ -21,6 +22,8 @@ export interface HomeSource {
   /** The newest first. */
   recentEvents(count: number): readonly RecentEvent[];
 }
+
+type Upstream = GateView["upstreams"][number];
 
 const eventsShown = 15;
 const hourMinutes = 60;
@@ -82,15 +85,21 @@ function gate({ listen, mode, profile, balance, upstreams, proxyProtocol, connec
 ${term("Connections", `${number(connections.active)} of ${number(connections.limit)}`)}
 ${term("Order of upstreams", upstreams.length > 1 ? balance : undefined)}
 ${term("PROXY protocol", proxyWords(proxyProtocol))}</dl>
-<table class="rows upstreams"><caption>${mode === "inline" ? "Server" : "Upstreams"} of ${listen}</caption>
-<thead><tr><th scope="col">Address</th><th scope="col">Health</th><th scope="col">Failed</th><th scope="col">Open</th></tr></thead>
-<tbody>${upstreams.map(
-    ({ address, reachable, error, active, failed, resolved, unresolved }) => html`<tr><th scope="row">${address}${
-      resolved === null ? "" : ` (${resolved})`
-    }${unresolved === null ? "" : ` ${unresolved}`}</th>
-<td>${reachable === null ? "not tried yet" : reachable ? mark(true, "reachable") : mark(false, `not reachable: ${error ?? ""}`)}</td>
-<td class="number">${number(failed)}</td><td class="number">${number(active)}</td></tr>`,
-  )}</tbody></table></article>`;
+${tableOf(`${mode === "inline" ? "Server" : "Upstreams"} of ${listen}`, upstreamColumns, upstreams.map(upstreamRow))}</article>`;
+}
+
+const upstreamColumns: readonly Column[] = [
+  { name: "Address" },
+  { name: "Health" },
+  { name: "Failed", isNumber: true },
+  { name: "Open", isNumber: true },
+];
+
+function upstreamRow({ address, reachable, error, active, failed, resolved, unresolved }: Upstream): Row {
+  const where = [address, ...(resolved === null ? [] : [`(${resolved})`]), unresolved ?? ""].join(" ");
+  const health =
+    reachable === null ? "not tried yet" : mark(reachable, reachable ? "reachable" : `not reachable: ${error ?? ""}`);
+  return { cells: [where, health, number(failed), number(active)] };
 }
 
 function proxyWords({ send, accept }: GateView["proxyProtocol"]): string | undefined {
@@ -122,14 +131,17 @@ ${unseen === null ? "" : term("Unseen", unseen.unobserved ?? `${number(unseen.co
 ${
   interfaces.length === 0
     ? html`<p>No interface: ${reason ?? ""}</p>`
-    : html`<table class="rows"><caption>Interfaces of ${map ?? ""}</caption>
-<thead><tr><th scope="col">Interface</th><th scope="col">Attached</th><th scope="col">Why</th></tr></thead>
-<tbody>${interfaces.map(
-        ({ name, attach, reason: why }) =>
-          html`<tr><th scope="row">${name}</th><td>${mark(attach !== "none", attach)}</td><td>${why ?? ""}</td></tr>`,
-      )}</tbody></table>`
+    : tableOf(
+        `Interfaces of ${map ?? ""}`,
+        interfaceColumns,
+        interfaces.map(({ name, attach, reason: why }) => ({
+          cells: [name, mark(attach !== "none", attach), why ?? ""],
+        })),
+      )
 }</article>`;
 }
+
+const interfaceColumns: readonly Column[] = ["Interface", "Attached", "Why"].map((name) => ({ name }));
 
 function shortName(map: string): string {
   return `Map ${map.split("/").at(-1) ?? map}`;
@@ -141,7 +153,7 @@ function protocols({ bans }: Snapshot): Markup {
   return html`<section aria-labelledby="protocols-title"><h2 id="protocols-title">Bans by protocol</h2>${
     counts.length === 0
       ? html`<p>None since the start.</p>`
-      : html`<table class="rows counted"><caption>Bans since the start</caption>
+      : html`<table class="counted"><caption>Bans since the start</caption>
 <thead><tr><th scope="col">Protocol</th><th scope="col">Bans</th><th scope="col"><span class="unseen">Share</span></th></tr></thead>
 <tbody>${counts.map(
           ([

@@ -4,6 +4,7 @@ import { html } from "hono/html";
 import { refusalText } from "../../core/bans/refusal.ts";
 import { betWords } from "../../core/profile/explain.ts";
 import type { BanDetails, EvidenceView, Why } from "../snapshot.ts";
+import { type Column, tableOf } from "./table.ts";
 import { bytes, type Markup, moment, number, sourceLink, term, timeLeft } from "./words.ts";
 
 /** @param needsToken for changes. */
@@ -57,15 +58,19 @@ function hexDump(all: Uint8Array): string {
   return lines.join("\n");
 }
 
+const claimColumns: readonly Column[] = [
+  { name: "By" },
+  { name: "Protocol" },
+  { name: "Since (UTC)", short: "Since" },
+  { name: "Until (UTC)", short: "Until" },
+];
+
 function claims({ claims: all }: BanDetails): Markup {
+  const rows = all.map(({ origin, protocol, since, until }) => ({
+    cells: [origin, protocol, moment(since), until === null ? "without an end" : moment(until)],
+  }));
   return html`<section aria-labelledby="claims-title"><h2 id="claims-title">Who wants it banned</h2>
-<table role="table" class="rows claims"><caption>Claims, the one that ends last first</caption>
-<thead role="rowgroup"><tr role="row">${["By", "Protocol", "Since (UTC)", "Until (UTC)"].map((name) => html`<th role="columnheader" scope="col">${name}</th>`)}</tr></thead>
-<tbody role="rowgroup">${all.map(
-    ({ origin, protocol, since, until }) => html`<tr role="row"><th role="rowheader" scope="row">${origin}</th>
-<td role="cell" data-name="Protocol">${protocol}</td><td role="cell" data-name="Since">${moment(since)}</td>
-<td role="cell" data-name="Until">${until === null ? "without an end" : moment(until)}</td></tr>`,
-  )}</tbody></table></section>`;
+${tableOf("Claims, the one that ends last first", claimColumns, rows)}</section>`;
 }
 
 function actions({ address, source, ban }: Why, needsToken: boolean): Markup {
