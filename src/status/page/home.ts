@@ -126,7 +126,7 @@ function fence({ map, ports, interfaces, maps, proof, managedBy, unseen, reason 
   return html`<article><h3>${map ?? ""}</h3><dl>${term("Guards", guarded)}
 ${term("Proof", proof === null ? "none" : proof.passed ? mark(true, "passed") : mark(false, `failed: ${proof.failure ?? ""}`))}
 ${term("Read by", managedBy ?? undefined)}
-${maps.map(({ name, entries, capacity }) => term(shortName(name), `${number(entries)} of ${number(capacity)} entries`))}
+${maps.map(({ name, entries, capacity }) => term("Map", `${name.split("/").at(-1) ?? name}: ${number(entries)} of ${number(capacity)} entries`))}
 ${unseen === null ? "" : term("Unseen", unseen.unobserved ?? `${number(unseen.connections)} connections`)}</dl>
 ${
   interfaces.length === 0
@@ -142,10 +142,6 @@ ${
 }
 
 const interfaceColumns: readonly Column[] = ["Interface", "Attached", "Why"].map((name) => ({ name }));
-
-function shortName(map: string): string {
-  return `Map ${map.split("/").at(-1) ?? map}`;
-}
 
 function protocols({ bans }: Snapshot): Markup {
   const counts = Object.entries(bans.byProtocol).sort(([, a], [, b]) => b - a);
