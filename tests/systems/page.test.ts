@@ -194,9 +194,14 @@ describeWith("executable", { program: chromium })("the page", () => {
     await using page = await browser.page(desk);
     await page.open(origin);
     ({ gate, origin } = first);
-    await other[Symbol.asyncDispose]();
-    await waitFor("the news", () => page.value<boolean>(`document.title.startsWith("■ No answer")`));
+    const begins = (title: string) => () => page.value<boolean>(`document.title.startsWith(${JSON.stringify(title)})`);
+    other.child.signal("SIGSTOP");
+    await waitFor("the news", begins("■ No answer"), 20_000);
     expect(await page.value<string>(`document.getElementById("state").textContent`)).toStartWith("No answer");
     expect(await violations(page)).toEqual([]);
+    other.child.signal("SIGCONT");
+    await waitFor("the end of it", begins("■ Not ready"), 20_000);
+    await other[Symbol.asyncDispose]();
+    await waitFor("the news again", begins("■ No answer"), 20_000);
   });
 });

@@ -5,6 +5,8 @@
 import { Idiomorph } from "idiomorph";
 
 const everyMs = 2000;
+/** Who has not answered by then does not answer. */
+const patienceMs = 5000;
 
 function find<T extends Element>(selector: string, within: ParentNode = document): T | null {
   return within.querySelector<T>(selector);
@@ -16,7 +18,7 @@ function isKept(node: Node): boolean {
 }
 
 async function refresh(): Promise<void> {
-  const reply = await fetch(location.href, { headers: { accept: "text/html" } });
+  const reply = await fetch(location.href, { signal: AbortSignal.timeout(patienceMs) });
   if (!reply.ok) throw new Error(`HTTP ${reply.status}`);
   const next = new DOMParser().parseFromString(await reply.text(), "text/html");
   if (next.documentElement.dataset["version"] !== document.documentElement.dataset["version"]) location.reload();
