@@ -50,11 +50,11 @@ derived from what there is. At most ${keptConnections} connections of each kind 
 
 With RECORDINGs (--record of "ttgate run" or of this command; - is standard input) it learns from these.`;
 
-const exitCodes = `Exit codes:
-  0  the profile is written
-  1  nothing could be learned, or a line of a recording is not valid
-  2  wrong usage, or FILE exists
-  3  a runtime error`;
+const exitCodes = {
+  0: "the profile is written",
+  1: "nothing could be learned, or a line of a recording is not valid",
+  2: "usage error, or FILE exists",
+} as const;
 
 const exitNothing = 1;
 

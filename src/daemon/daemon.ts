@@ -26,6 +26,7 @@ import { KernelJudge } from "../sources/kernel_judge.ts";
 import { MapWatch } from "../sources/map_watch.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
+import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
 import { announce } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
@@ -126,6 +127,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
   });
   enforcement.follow(gate);
+  opened.defer(() => bans.log.close());
   const kernelJudge =
     xdp?.judge === undefined
       ? undefined
@@ -168,7 +170,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   kernelJudge?.begin();
   step("kernel judge begun");
   readiness.phase = "serving";
-  const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status);
+  const audit = auditLog(log, bans.log.lines);
+  const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status, audit);
   opened.defer(() => server?.close());
   opened.defer(() => eventStreams.close());
   step("status endpoint opened");

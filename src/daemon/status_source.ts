@@ -2,6 +2,7 @@
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
 import { hostname } from "node:os";
 import process from "node:process";
+import { setImmediate } from "node:timers/promises";
 import type { Config } from "../config/options.ts";
 import { checkEvery } from "../config/servers.ts";
 import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
@@ -18,7 +19,7 @@ import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
-import { type BanRows, rowsAtOnce } from "../status/ban_list.ts";
+import { type BanRows, limitDefault, rowsAtOnce } from "../status/ban_list.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import type { RecentEvent } from "../status/event_view.ts";
 import { renderMetrics } from "../status/metrics.ts";
@@ -150,7 +151,12 @@ export class DaemonStatus implements StatusSource {
 
   *bans(query: BanQuery): Work<BanRows> {
     const { bans: table } = this.#parts.bans.enforcement;
-    const { total, matching, bans } = yield* searchBans(table, query, this.#parts.nowMs());
+    const { total, matching, bans } = yield* searchBans(
+      table,
+      query,
+      this.#parts.nowMs(),
+      (ban) => this.#recordOf(ban)?.packets ?? 0,
+    );
     return { total, matching, rows: this.#rows(bans) };
   }
 
@@ -204,7 +210,7 @@ export class DaemonStatus implements StatusSource {
     return { kind: "done", value: banDetails(ban, this.#inFence(ban), { nowMs, wallMs: Date.now() }) };
   }
 
-  why(address: string): ChangeResult<Why> {
+  async why(address: string): Promise<ChangeResult<Why>> {
     const { fence, gate } = this.#parts;
     const { enforcement, operator, offenders } = this.#parts.bans;
     const moment = { nowMs: this.#parts.nowMs(), wallMs: Date.now() };
@@ -223,8 +229,20 @@ export class DaemonStatus implements StatusSource {
         offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
         kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
         connections: gate.sessions.ofSource(source.text),
+        within: single.bits === 128 ? null : await this.#within(single),
       },
     };
+  }
+
+  /** Of a range the bans inside it; its own is told by itself. */
+  async #within(range: Prefix): Promise<NonNullable<Why["within"]>> {
+    const query = { search: "", order: "newest", in: range, offset: 0, limit: limitDefault } as const;
+    const work = searchBans(this.#parts.bans.enforcement.bans, query, this.#parts.nowMs(), () => 0);
+    let step = work.next();
+    for (; step.done !== true; step = work.next()) await setImmediate();
+    const { matching: total, bans } = step.value;
+    const others = bans.filter(({ prefix }) => prefix.text !== range.text);
+    return { total: total - (bans.length - others.length), bans: others.map((ban) => this.#view(ban)) };
   }
 
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {

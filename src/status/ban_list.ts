@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `GET /bans`: what may be asked for, and the answer as JSON, put together in pieces.
+import { parsePrefix } from "../core/address.ts";
 import { type BanOrder, type BanQuery, banOrders } from "../core/bans/search.ts";
 import type { Work } from "./slices.ts";
 import type { BanView } from "./snapshot.ts";
@@ -32,7 +33,7 @@ export function* wholeList(work: Work<BanRows>): Work<BanList> {
 
 /** 4 MB of JSON; more is asked for page by page, by `offset`. */
 const limitMost = 10_000;
-const limitDefault = 1000;
+export const limitDefault = 1000;
 /** Longer than any address, protocol or origin. */
 const searchMost = 100;
 /** Rows made in one piece: less than a millisecond. */
@@ -50,16 +51,20 @@ export function banQuery(asked: (name: string) => string | undefined, limit = li
   if (!isOrder(order)) return `Invalid sort "${order}": expected ${banOrders.join(", ")}`;
   const search = asked("q") ?? "";
   if (search.length > searchMost) return `Invalid q: ${search.length} characters, expected at most ${searchMost}`;
-  return { search, order, offset: Number(offset), limit: Number(limitText) };
+  const range = asked("in");
+  const prefix = range === undefined ? undefined : parsePrefix(range);
+  if (range !== undefined && prefix === undefined) return `Invalid in "${range}": expected such as 192.0.2.0/24`;
+  const [by, protocol] = [asked("by"), asked("protocol")];
+  return { search, order, by, protocol, in: prefix, offset: Number(offset), limit: Number(limitText) };
 }
 
 function isOrder(text: string): text is BanOrder {
   return (banOrders as readonly string[]).includes(text);
 }
 
-/** `{"total": ..., "matching": ..., "offset": ..., "bans": [...]}`, a text for each piece. */
+/** `{"total": ..., "banned": ..., "offset": ..., "bans": [...]}`, a text for each piece; `total` is of those asked for. */
 export function* banListJson({ total, matching, rows }: BanRows, offset: number): Generator<string, void, void> {
-  yield `{"total":${total},"matching":${matching},"offset":${offset},"bans":[`;
+  yield `{"total":${matching},"banned":${total},"offset":${offset},"bans":[`;
   let isFirst = true;
   for (const piece of rows) {
     const text = piece.map((ban) => JSON.stringify(ban)).join(",");

@@ -9,6 +9,7 @@ import { parseBanDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { ListOptions } from "../sources/list.ts";
+import { type AuditOptions, auditTrail } from "./audit.ts";
 import { banListJson, banQuery } from "./ban_list.ts";
 import type { OpenedStream } from "./event_stream.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
@@ -57,6 +58,8 @@ export interface StatusAccess {
   readonly token: string | undefined;
   /** Whether reading needs the token too. */
   readonly closed: boolean;
+  /** Who is told of each change that is asked for, also of one that is not allowed. */
+  readonly audit?: AuditOptions;
   /** By which names it may be asked; a unix socket has none, and no browser. */
   readonly hosts?: HostNames;
 }
@@ -78,10 +81,12 @@ const streamHeaders = {
 };
 
 const busy = { error: "Too many long answers are under way: try again in a second" };
+const liftRefused = { invalid: 400, refused: 409, absent: 404 } as const;
 
 export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   const app = new Hono();
-  const { hosts } = access;
+  const { audit, hosts } = access;
+  if (audit !== undefined) app.use(auditTrail(audit));
   if (hosts !== undefined) {
     app.use(async (context, next) => {
       const strange = strangeHost(context.req.raw, hosts);
@@ -128,8 +133,8 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     if (found.value === undefined) return context.json({ error: `Not banned: "${address}"` }, 404);
     return context.json(found.value);
   });
-  app.get("/why/:address{.+}", (context) => {
-    const why = source.why(context.req.param("address"));
+  app.get("/why/:address{.+}", async (context) => {
+    const why = await source.why(context.req.param("address"));
     return why.kind !== "done" ? context.json({ error: why.message }, 400) : context.json(why.value);
   });
   app.get("/events", (context) => {
@@ -182,7 +187,7 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   app.delete("/bans/:address{.+}", (context) => {
     const result = source.lift(context.req.param("address"));
     if (result.kind === "done") return context.json({ lifted: result.value });
-    return context.json({ error: result.message }, result.kind === "invalid" ? 400 : 404);
+    return context.json({ error: result.message }, liftRefused[result.kind]);
   });
   app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));
   app.onError((error, context) =>

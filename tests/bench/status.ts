@@ -18,7 +18,7 @@ const paths = [
   "/",
   "/?sort=source&offset=50000",
   "/bans?limit=10000",
-  "/bans?q=20.1.0.0/16&sort=ends",
+  "/bans?q=20.1.0.0/16&sort=left",
   "/metrics",
   "/status",
   "/history?count=1440",

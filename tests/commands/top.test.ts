@@ -44,7 +44,7 @@ function pictureOf(bans: readonly BanView[], error = "ECONNREFUSED"): Picture {
     status: { ...status, upstreams: [{ ...never, reachable: false, error }] },
     readiness: { ready: false, reasons: ["No upstream is reachable"] },
     history: { step: "second", stepSeconds: 1, until: "", series },
-    bans: { total: bans.length, matching: bans.length, bans },
+    bans: { total: bans.length, banned: bans.length, bans },
     talkers: {
       connections: [{ source: "192.0.2.1", connections: 3 }],
       dropped: [{ source: "192.0.2.2", packets: 99, bytes: 5940, lastSeen: null }],
@@ -158,11 +158,11 @@ describe("a key", () => {
     const desk = new Desk();
     expect(desk.press(letter("q"), sources)).toBe("quit");
     expect(desk.press({ name: "c", text: "\u0003", isControl: true }, sources)).toBe("quit");
-    const orders = Array.from({ length: 5 }, () => {
+    const orders = Array.from({ length: 6 }, () => {
       desk.press(letter("s"), sources);
       return desk.order;
     });
-    expect(orders).toEqual(["oldest", "ends", "source", "protocol", "newest"]);
+    expect(orders).toEqual(["oldest", "left", "packets", "source", "protocol", "newest"]);
     desk.press(letter("p"), sources);
     expect(desk.isPaused).toBe(true);
     desk.press(letter("?"), sources);

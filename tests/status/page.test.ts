@@ -121,7 +121,7 @@ describe("the page", () => {
 
   test(`is never more than ${pageBytes} bytes and asks nobody for anything`, async () => {
     busyDay();
-    for (const path of ["/", "/?sort=ends&offset=100&q=2001", "/source/2001:db8:1001:abcd::1"]) {
+    for (const path of ["/", "/?sort=left&offset=100&q=2001", "/source/2001:db8:1001:abcd::1"]) {
       const { text, status } = await get(path);
       expect([path, status]).toEqual([path, 200]);
       expect(new TextEncoder().encode(text).length).toBeLessThanOrEqual(pageBytes);
@@ -179,7 +179,7 @@ describe("the page", () => {
   });
 
   test.each([
-    ["?sort=fast", 'Invalid sort "fast": expected newest, oldest, ends, source, protocol'],
+    ["?sort=fast", 'Invalid sort "fast": expected newest, oldest, left, packets, source, protocol'],
     ["?offset=-1", 'Invalid offset "-1": expected a whole number'],
     [`?q=${"x".repeat(101)}`, "Invalid q: 101 characters, expected at most 100"],
   ])("%s is refused", async (query, message) => {
@@ -255,7 +255,7 @@ describe("long answers", () => {
     for (let offset = 0; offset < 3000; offset += 500) {
       const { text } = await get(`/bans?limit=500&offset=${offset}&sort=source`);
       const body = JSON.parse(text);
-      expect([body.total, body.matching, body.offset]).toEqual([2500, 2500, offset]);
+      expect([body.total, body.banned, body.offset]).toEqual([2500, 2500, offset]);
       seen.push(...body.bans.map(({ source }: { source: string }) => source));
     }
     expect(new Set(seen).size).toBe(2500);

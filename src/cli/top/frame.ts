@@ -34,7 +34,7 @@ const rates: readonly (readonly [name: string, counter: CounterName])[] = [
 
 const keysHelp = [
   "q          quit",
-  "s          next order of the bans: newest, oldest, ends, source, protocol",
+  "s          next order of the bans: newest, oldest, left, packets, source, protocol",
   "/          filter by source, CIDR, protocol or origin; Escape takes it off",
   "up, down   choose a ban (also k, j)",
   "l          lift the chosen ban",
@@ -154,9 +154,9 @@ function spark(values: readonly (number | null)[]): string {
   return values.map((value) => (value === null ? " " : (bars[Math.round((value / most) * 7)] ?? " "))).join("");
 }
 
-function bansTitle({ bans: { total, matching } }: Picture, { order, search, isPaused }: Desk): string {
-  const filter = search === "" ? "" : `, ${matching} match "${search}"`;
-  return `BANS ${total}${filter}, ${order} first${isPaused ? ", standing still" : ""}`.replace(
+function bansTitle({ bans: { total, banned } }: Picture, { order, search, isPaused }: Desk): string {
+  const filter = search === "" ? "" : `, ${total} match "${search}"`;
+  return `BANS ${banned}${filter}, ${order} first${isPaused ? ", standing still" : ""}`.replace(
     /(source|protocol) first/,
     "by $1",
   );

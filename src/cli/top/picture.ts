@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `ttgate top` shows, asked of the daemon all at once.
 import { type BanOrder, banOrders } from "../../core/bans/search.ts";
-import type { BanList } from "../../status/ban_list.ts";
 import type { PastView } from "../../status/past.ts";
-import type { Snapshot } from "../../status/snapshot.ts";
+import type { BanView, Snapshot } from "../../status/snapshot.ts";
 import type { TalkersView } from "../../status/talkers.ts";
 import { type DaemonClient, type Reply, refusal } from "../daemon_client.ts";
 
@@ -12,7 +11,8 @@ export interface Picture {
   readonly readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
   /** The last minute by the second. */
   readonly history: PastView;
-  readonly bans: BanList;
+  /** `total` of those that were asked for, `banned` in all. */
+  readonly bans: { readonly total: number; readonly banned: number; readonly bans: readonly BanView[] };
   readonly talkers: TalkersView;
 }
 
@@ -36,7 +36,7 @@ export async function takePicture(daemon: DaemonClient, { order, search, limit }
     // 503 is an answer too: not ready.
     readiness: (readiness.status === 503 ? readiness.body : told(readiness)) as Picture["readiness"],
     history: told(history) as PastView,
-    bans: told(bans) as BanList,
+    bans: told(bans) as Picture["bans"],
     talkers: told(talkers) as TalkersView,
   };
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A page of the time-out table: those that are looked for, in the order that is asked for. A table of a hundred
 // thousand takes its time, so it is a generator: a bounded piece of work between two yields.
-import { addressHead, contains, headsAgree, parsePrefix } from "../address.ts";
+import { addressHead, contains, headsAgree, type Prefix, parsePrefix } from "../address.ts";
 import type { Bans } from "./bans.ts";
 import { type Ban, claimsOf } from "./claim.ts";
 
-/** `newest`, `oldest`: by when they came into the table. `ends`: the soonest first. */
-export const banOrders = ["newest", "oldest", "ends", "source", "protocol"] as const;
+/** `newest`, `oldest`: by when they came into the table. `left`: who is free soonest. `packets`: most dropped. */
+export const banOrders = ["newest", "oldest", "left", "packets", "source", "protocol"] as const;
 
 export type BanOrder = (typeof banOrders)[number];
 
@@ -14,6 +14,11 @@ export interface BanQuery {
   /** An address or CIDR: what is inside it, or around it. Other text: a part of the source, protocol or origin. */
   readonly search: string;
   readonly order: BanOrder;
+  /** An origin that wants it banned; `list` is every list. */
+  readonly by?: string | undefined;
+  readonly protocol?: string | undefined;
+  /** In which range. */
+  readonly in?: Prefix | undefined;
   readonly offset: number;
   readonly limit: number;
 }
@@ -29,28 +34,53 @@ export interface BanPage {
 /** Bans looked at, or put in order, between two yields: less than a millisecond. */
 export const searchedAtOnce = 1000;
 
-export function* searchBans(bans: Bans, query: BanQuery, nowMs: number): Generator<void, BanPage, void> {
-  const search = query.search.trim();
+/** @param packetsOf what the fence dropped of a ban. */
+export function* searchBans(
+  bans: Bans,
+  query: BanQuery,
+  nowMs: number,
+  packetsOf: (ban: Ban) => number,
+): Generator<void, BanPage, void> {
   const found: Ban[] = [];
-  const isWanted = matcher(search, nowMs);
+  const isWanted = wantedBy(query, nowMs);
   let looked = 0;
   for (const ban of bans.all()) {
     if (isWanted(ban)) found.push(ban);
     if (++looked % searchedAtOnce === 0) yield;
   }
-  const page = yield* pageOf(found, query);
+  const page = yield* pageOf(found, query, packetsOf);
   return { total: bans.size, matching: found.length, bans: page };
 }
 
-function* pageOf(found: readonly Ban[], { order, offset, limit }: BanQuery): Generator<void, readonly Ban[], void> {
+function* pageOf(
+  found: readonly Ban[],
+  { order, offset, limit }: BanQuery,
+  packetsOf: (ban: Ban) => number,
+): Generator<void, readonly Ban[], void> {
   if (order === "oldest") return found.slice(offset, offset + limit);
   if (order === "newest") {
     const end = Math.max(0, found.length - offset);
     return found.slice(Math.max(0, end - limit), end).reverse();
   }
-  const keys = yield* keysOf(found, order);
+  const keys = yield* keysOf(found, order, packetsOf);
   const ranked = yield* rankedInPieces(keys, (a, b) => compareSources(found[a], found[b], order), searchedAtOnce);
   return [...ranked.subarray(offset, offset + limit)].flatMap((index) => found[index] ?? []);
+}
+
+function wantedBy(query: BanQuery, nowMs: number): (ban: Ban) => boolean {
+  const { by, protocol, in: range } = query;
+  const matches = matcher(query.search.trim(), nowMs);
+  const head = range === undefined ? 0 : addressHead(range);
+  return (ban) => {
+    if (range !== undefined && !(headsAgree(range, head, ban.prefix) && contains(range, ban.prefix))) return false;
+    if (by === undefined && protocol === undefined) return matches(ban);
+    const isClaimed = claimsOf(ban, nowMs).some(
+      ({ origin, reason }) =>
+        (by === undefined || origin === by || origin.startsWith(`${by}:`)) &&
+        (protocol === undefined || reason === protocol),
+    );
+    return isClaimed && matches(ban);
+  };
 }
 
 function matcher(search: string, nowMs: number): (ban: Ban) => boolean {
@@ -73,11 +103,14 @@ function matcher(search: string, nowMs: number): (ban: Ban) => boolean {
 function* keysOf(
   found: readonly Ban[],
   order: Exclude<BanOrder, "newest" | "oldest">,
+  packetsOf: (ban: Ban) => number,
 ): Generator<void, Float64Array, void> {
   const keys = new Float64Array(found.length);
   const names = new Map<string, number>();
-  for (const [index, { prefix, untilMs, reason }] of found.entries()) {
-    if (order === "ends") keys[index] = untilMs;
+  for (const [index, ban] of found.entries()) {
+    const { prefix, untilMs, reason } = ban;
+    if (order === "left") keys[index] = untilMs;
+    else if (order === "packets") keys[index] = -packetsOf(ban);
     else if (order === "source") keys[index] = addressHead(prefix);
     else {
       const name = names.get(reason) ?? names.size;

@@ -10,7 +10,8 @@ import { type Markup, moment, number, sourceLink, timeLeft } from "./words.ts";
 const orderNames: Readonly<Record<BanOrder, string>> = {
   newest: "newest first",
   oldest: "oldest first",
-  ends: "ending soonest first",
+  left: "ending soonest first",
+  packets: "most dropped first",
   source: "by source",
   protocol: "by protocol",
 };

@@ -13,7 +13,7 @@ import { sourceOf } from "./source.ts";
 export interface PageSource extends HomeSource {
   snapshot(): Snapshot;
   readiness(): Promise<State>;
-  why(address: string): ChangeResult<Why>;
+  why(address: string): Promise<ChangeResult<Why>>;
 }
 
 const bansShown = 25;
@@ -31,7 +31,7 @@ export function addPages(app: Hono, source: PageSource, slices: Slices, needsTok
     return context.html(documentOf({ title: `ttgate on ${host}`, version, readiness, body }), 200, { ...pageHeaders });
   });
   app.get("/source/:address{.+}", async (context) => {
-    const why = source.why(context.req.param("address"));
+    const why = await source.why(context.req.param("address"));
     if (why.kind !== "done") return context.text(why.message, 400);
     const readiness = await source.readiness();
     const { host, version } = source.snapshot();
