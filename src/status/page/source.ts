@@ -9,13 +9,14 @@ import { bytes, type Markup, moment, number, sourceLink, term, timeLeft } from "
 
 /** @param needsToken for changes. */
 export function sourceOf(why: Why, needsToken: boolean): Markup {
-  const { address, source, ban, neverBanned, kernel, connections, offender } = why;
+  const { address, source, ban, neverBanned, kernel, connections, offender, within } = why;
   return html`<header><h1>${address}</h1><p><a href="/">All of ttgate</a> <a href="/why/${encodeURIComponent(address)}">JSON</a></p></header>
 <section aria-labelledby="known-title"><h2 id="known-title">${ban === null ? "Not banned" : `Banned: ${ban.protocol}`}</h2>
 <dl class="known">${source === address ? "" : term("Source", sourceLink(source))}
 ${ban === null ? "" : banTerms(ban, address)}
 ${term("Never banned", neverBanned === null ? undefined : `${neverBanned.prefix} (${neverBanned.why})`)}
 ${term("Banned lately", offender === null ? undefined : `${offender.bans} times`)}
+${within === null ? "" : term("Bans inside", html`<a href="/?q=${encodeURIComponent(address)}#bans">${number(within.total)}</a>`)}
 ${term("Folded into", kernel.fold === null ? undefined : `${kernel.fold}: the map is full, so one prefix blocks dense neighbours`)}
 ${term("The live program says", kernel.answer ?? "no program to ask")}
 ${term("Open connections", number(connections))}</dl></section>
