@@ -102,15 +102,21 @@ int gate_tc(struct __sk_buff *skb)
 	return action == ACTION_PASS ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
-/* Writes the time of the beginning, in ticks, in which the kernel's sockets count too. */
+/* Writes the time of the beginning where none is yet, in ticks, in which the kernel's sockets count
+ * too. */
 SEC("?xdp")
 int inline_begin(struct xdp_md *ctx __attribute__((unused)))
 {
-	struct inline_settings *settings = bpf_map_lookup_elem(&ttgate_inline, &(__u32){ 0 });
+#pragma unroll
+	for (__u32 i = 0; i < INLINE_SLOTS; i++) {
+		__u32 slot = i;
+		struct inline_settings *settings = bpf_map_lookup_elem(&ttgate_inline, &slot);
 
-	if (!settings)
-		return -1;
-	settings->since = bpf_jiffies64();
+		if (!settings)
+			return -1;
+		if (!settings->since)
+			settings->since = bpf_jiffies64();
+	}
 	return 0;
 }
 

@@ -331,7 +331,7 @@ static __always_inline enum action refuse_hidden(const struct place *place, __u3
 static __always_inline enum action inspect(const struct frame *frame, bool banned, bool is_plain)
 {
 	const __u32 zero = 0;
-	const struct inline_settings *settings = bpf_map_lookup_elem(&ttgate_inline, &zero);
+	const struct inline_settings *settings;
 	const struct settings *gate = bpf_map_lookup_elem(&ttgate_settings, &zero);
 	struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &zero);
 	struct clock clock = {};
@@ -339,8 +339,14 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	struct segment *segment;
 	__u32 which;
 
-	if (!settings || !scratch || !gate || settings->magic != INLINE_MAGIC ||
-	    settings->layout != INLINE_LAYOUT)
+	if (!scratch || !gate)
+		return banned ? ACTION_DROP : ACTION_PASS;
+	which = scratch->slot;
+	settings = bpf_map_lookup_elem(&ttgate_inline, &which);
+	if (!settings || settings->magic != INLINE_MAGIC || settings->layout != INLINE_LAYOUT)
+		return banned ? ACTION_DROP : ACTION_PASS;
+	/* The place has just become another port's. */
+	if (which != UNREAD_SLOT && settings->port != (__u32)scratch->place.port)
 		return banned ? ACTION_DROP : ACTION_PASS;
 	segment = &scratch->segment;
 	if (settings->flags & INLINE_DRY_RUN)
@@ -381,6 +387,23 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	return judge_segment(frame, scratch, gate, settings, table, &clock);
 }
 
+/* The place of a guarded port, or -1. Global, so that the verifier goes through it once. */
+__noinline int slot_of(int port)
+{
+	const struct settings *gate = bpf_map_lookup_elem(&ttgate_settings, &(__u32){ 0 });
+
+	if (!usable(gate))
+		return -1;
+#pragma unroll
+	for (__u32 i = 0; i < TTGATE_MAX_PORTS; i++) {
+		if (i >= gate->port_count)
+			return -1;
+		if (gate->ports[i] == port)
+			return i;
+	}
+	return -1;
+}
+
 /* Whether there is anything to inspect; if so it is left in the scratch space. */
 static __always_inline bool is_inspected(const struct place *place)
 {
@@ -388,11 +411,14 @@ static __always_inline bool is_inspected(const struct place *place)
 	const struct settings *gate = bpf_map_lookup_elem(&ttgate_settings, &zero);
 	struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &zero);
 
+	int slot;
+
 	if (!scratch || !usable(gate))
 		return false;
-	if (!guarded(gate, place->port) && place->port != BEYOND &&
-	    !(place->port == UNPARSED && place->is_fragment))
+	slot = slot_of(place->port);
+	if (slot < 0 && place->port != BEYOND && !(place->port == UNPARSED && place->is_fragment))
 		return false;
+	scratch->slot = slot < 0 ? UNREAD_SLOT : slot;
 	scratch->place = *place;
 	return true;
 }

@@ -11,7 +11,14 @@
 #include "socket.h"
 
 #define INLINE_MAGIC 0x696e6c6e /* "inln" */
-#define INLINE_LAYOUT 1
+#define INLINE_LAYOUT 2
+
+/*
+ * Each guarded port has a place of its own, which is its place among settings.ports; behind them is
+ * that of packets whose port is not read. A port that is not judged has a place of zeros.
+ */
+#define INLINE_SLOTS (TTGATE_MAX_PORTS + 1)
+#define UNREAD_SLOT TTGATE_MAX_PORTS
 
 /* What the log and the evidence show of a stranger. */
 #define EVIDENCE_BYTES 64
@@ -27,11 +34,11 @@ struct inline_settings {
 	__u32 magic;
 	__u32 layout;
 	__u32 flags; /* enum inline_flags */
-	__u32 table; /* which of the two in ttgate_tables is valid */
+	__u32 table; /* which in ttgate_tables is valid */
 	__u64 ban_ns; /* how long; 0: without an end */
 	__u64 since; /* jiffies: connections that were open then are left alone */
 	__u32 generation; /* of the table, for the names of its owners */
-	__u32 reserved;
+	__u32 port; /* host byte order */
 };
 
 /* What became of a segment with data, or of a packet of somebody banned: index of the counts. */
@@ -110,6 +117,7 @@ struct scratch {
 	struct stream_key key;
 	struct undecided fresh;
 	struct inline_event event;
+	__u32 slot; /* of the packet's port */
 	struct {
 		volatile __u32 next, blank_end;
 	} walk; /* over a TCP header's options, where the verifier does not follow */
@@ -118,15 +126,18 @@ struct scratch {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, INLINE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct inline_settings);
 } ttgate_inline SEC(".maps");
 
-/* Two places: the one that is not in use is written, then inline_settings.table changes. */
+/*
+ * Two places for each port: the one that is not in use is written, then inline_settings.table
+ * changes.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 2 * TTGATE_MAX_PORTS);
 	__type(key, __u32);
 	__type(value, struct signatures);
 } ttgate_tables SEC(".maps");
@@ -177,7 +188,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, INLINE_OUTCOME_COUNT);
+	__uint(max_entries, INLINE_SLOTS *INLINE_OUTCOME_COUNT);
 	__type(key, __u32);
 	__type(value, struct counter);
 } ttgate_inline_counters SEC(".maps");
@@ -201,9 +212,14 @@ enum action {
 
 static __always_inline void count_inline(enum inline_outcome outcome, __u64 bytes)
 {
-	__u32 index = outcome;
-	struct counter *counter = bpf_map_lookup_elem(&ttgate_inline_counters, &index);
+	const struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &(__u32){ 0 });
+	struct counter *counter;
+	__u32 index;
 
+	if (!scratch)
+		return;
+	index = scratch->slot * INLINE_OUTCOME_COUNT + outcome;
+	counter = bpf_map_lookup_elem(&ttgate_inline_counters, &index);
 	if (counter) {
 		counter->packets++;
 		counter->bytes += bytes;

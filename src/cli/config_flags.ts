@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration as flags: what every command has that reads it.
-import { defaultConfigFile } from "../config/load.ts";
+import { defaultConfigFile } from "../config/config_file.ts";
 import { options } from "../config/options.ts";
 import { helpFlag } from "./command.ts";
 

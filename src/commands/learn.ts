@@ -7,6 +7,7 @@ import type { CommandLine } from "../cli/command_line.ts";
 import { configFlags } from "../cli/config_flags.ts";
 import type { Env } from "../cli/env.ts";
 import { formatServer } from "../config/endpoints.ts";
+import { soleGate } from "../config/gates.ts";
 import { loadConfig } from "../config/load.ts";
 import { options } from "../config/options.ts";
 import { ciphers } from "../config/profile.ts";
@@ -144,7 +145,7 @@ async function readAll(files: readonly string[], flags: Flags, sample: Sample, e
 async function lookOn(flags: Flags, sample: Sample): Promise<0> {
   const { output: _o, force: _f, for: duration, connections, json: _j, help: _h, config: file, ...given } = flags;
   // Between the two it has to relay, however the gate is run otherwise.
-  const config = loadConfig({ ...given, mode: "proxy" }, typeof file === "string" ? file : undefined);
+  const config = soleGate(loadConfig({ ...given, mode: "proxy" }, typeof file === "string" ? file : undefined));
   const wanted = connections === undefined ? Number.POSITIVE_INFINITY : wholeNumber(String(connections));
   const forMs = durationOf(duration, connections !== undefined);
   const log = openLog("text");

@@ -27,10 +27,21 @@ options changed, and which of them wait for a restart.`,
 });
 
 function rendered({ applied, waiting }: ReloadAnswer): string[] {
-  const change = ({ option, before, after }: ReloadedOption) =>
-    `${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`;
-  const wait = ({ option, before, after }: ReloadedOption) =>
-    `${option}: ${JSON.stringify(before)} stays until a restart, the configuration says ${JSON.stringify(after)}`;
-  const lines = [...applied.map(change), ...waiting.map(wait)];
+  const lines = [...applied.map(appliedText), ...waiting.map(waitingText)];
   return lines.length === 0 ? ["Nothing changed but, perhaps, the profile"] : lines;
+}
+
+function appliedText({ option, gate, before, after }: ReloadedOption): string {
+  if (option !== "gate") return `${of(gate)}${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`;
+  return `${of(gate)}${after === null ? `closed, it listened on ${before}` : `opened, it listens on ${after}`}`;
+}
+
+function waitingText({ option, gate, before, after }: ReloadedOption): string {
+  if (option === "gate") return `${of(gate)}opened after a restart: the kernel program that runs cannot judge`;
+  const told = `${JSON.stringify(before)} stays until a restart, the configuration says ${JSON.stringify(after)}`;
+  return `${of(gate)}${option}: ${told}`;
+}
+
+function of(gate: string | undefined): string {
+  return gate === undefined ? "" : `gate "${gate}": `;
 }

@@ -42,7 +42,7 @@ async function guard({ flags, positionals }: CommandLine): Promise<number> {
   const runtime = await currentRuntime();
   const { openDaemon } = await import("../daemon/daemon.ts");
   const daemon = await openDaemon({ config, readConfig, runtime, version, log });
-  if (hangupReloads) process.on("SIGHUP", () => reload(daemon, log));
+  if (hangupReloads) process.on("SIGHUP", () => void reload(daemon, log));
   const signal = await stop;
   log("info", `Stopping on ${signal}`);
   await daemon.close();
@@ -56,10 +56,10 @@ function stopSignal(): Promise<string> {
   });
 }
 
-function reload(daemon: Daemon, log: Log): void {
+async function reload(daemon: Daemon, log: Log): Promise<void> {
   log("info", "Audit: reload by the signal SIGHUP", { audit: "reload", peer: "signal" });
   try {
-    daemon.reload();
+    await daemon.reload();
   } catch (error) {
     log("error", `Cannot reload: ${messageOf(error)}; the configuration from before goes on`);
   }

@@ -4,6 +4,7 @@ import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
 import { formatDuration } from "../core/duration.ts";
+import type { GateSnapshot } from "../status/gate_snapshot.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 
 export const status: Command = daemonCommand({
@@ -19,40 +20,53 @@ export const status: Command = daemonCommand({
   },
 });
 
+type Row = readonly [string, string];
+
 function rendered(snapshot: Snapshot): string {
-  const { connections, bans, kernel } = snapshot;
-  const upstreams = snapshot.upstreams.map(({ address, reachable, error, unresolved }) => {
-    const state = reachable === null ? "not tried yet" : reachable ? "reachable" : `not reachable: ${error}`;
-    return `${address} (${unresolved === null ? state : `${state}; its name does not resolve: ${unresolved}`})`;
-  });
+  const { bans, kernel, gates } = snapshot;
+  const isOne = gates.length === 1;
   const protocols = Object.entries(bans.byProtocol).map(([protocol, count]) => `${protocol} ${count}`);
-  const rows: (readonly [string, string])[] = [
-    [
-      "gate",
-      `${snapshot.listen} for ${snapshot.profile}, up ${formatDuration(snapshot.uptimeSeconds * 1000)}, pid ${snapshot.pid}, ${snapshot.version}${snapshot.dryRun ? ", dry run" : ""}`,
-    ],
-    [snapshot.mode === "inline" ? "server" : "upstream", upstreams.join(", ")],
-    ["connections", `${connections.accepted} accepted, ${connections.relayed} relayed, ${connections.active} open`],
-    [
-      "turned away",
-      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.refusedRate} too fast, ${connections.upstreamFailed} without upstream`,
-    ],
+  const about = `up ${formatDuration(snapshot.uptimeSeconds * 1000)}, pid ${snapshot.pid}, ${snapshot.version}${snapshot.dryRun ? ", dry run" : ""}`;
+  const rows: Row[] = [
+    ...(isOne ? [] : [["process", about] as const]),
+    ...gates.flatMap((gate) => gateRows(gate, isOne ? about : undefined)),
     ["bans", `${bans.active} now, ${bans.total} in all${protocols.length === 0 ? "" : `: ${protocols.join(", ")}`}`],
     ["kernel", kernelText(kernel)],
-    ...proxies(snapshot),
+    ...gates.flatMap(proxies),
     ...pressure(bans),
     ...sparedFriends(bans),
     ...judged(kernel),
     ...unseen(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
-    ...recordingRow(snapshot.recording),
+    ...gates.flatMap(({ recording }) => recordingRow(recording)),
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
   ];
   return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
 }
 
+/** @param about the process, where it has this one gate. */
+function gateRows(
+  { name, mode, listen, profile, banScope, upstreams, connections }: GateSnapshot,
+  about?: string,
+): Row[] {
+  const servers = upstreams.map(({ address, reachable, error, unresolved }) => {
+    const state = reachable === null ? "not tried yet" : reachable ? "reachable" : `not reachable: ${error}`;
+    return `${address} (${unresolved === null ? state : `${state}; its name does not resolve: ${unresolved}`})`;
+  });
+  const which = about ?? `"${name}", ${mode}${banScope === "gate" ? ", its bans hold here alone" : ""}`;
+  return [
+    ["gate", `${listen} for ${profile}, ${which}`],
+    [mode === "inline" ? "server" : "upstream", servers.join(", ")],
+    ["connections", `${connections.accepted} accepted, ${connections.relayed} relayed, ${connections.active} open`],
+    [
+      "turned away",
+      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.refusedRate} too fast, ${connections.upstreamFailed} without upstream`,
+    ],
+  ];
+}
+
 /** Proxies in front, whose packets hide the clients from the kernel. */
-function proxies({ proxyProtocol: { accept }, connections }: Snapshot): (readonly [string, string])[] {
+function proxies({ proxyProtocol: { accept }, connections }: GateSnapshot): (readonly [string, string])[] {
   if (accept.length === 0) return [];
   const missing = connections.withoutHeader === 0 ? "" : `; ${connections.withoutHeader} connections without header`;
   return [["proxies", `${accept.join(", ")}: bans of their clients hold in user space${missing}`]];

@@ -9,11 +9,12 @@ import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
 import { eachOperand } from "../cli/each_operand.ts";
 import type { Output } from "../cli/env.ts";
+import { defaultGateName } from "../config/gates.ts";
 import { refusalText } from "../core/bans/refusal.ts";
 import { tooManyConnections } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { betWords } from "../core/profile/explain.ts";
-import type { BanDetails, Why } from "../status/snapshot.ts";
+import type { BanDetails, ClaimView, Why } from "../status/snapshot.ts";
 
 export const why: Command = daemonCommand({
   name: "why",
@@ -30,6 +31,12 @@ range: what covers it, and every ban inside it.`,
     });
   },
 });
+
+/** A gate that was given no name is the only one. */
+function whereText({ gate, scope }: Pick<ClaimView, "gate" | "scope">): string {
+  if (gate === null || gate === defaultGateName) return "";
+  return `, at gate "${gate}"${scope === "gate" ? " alone" : ""}`;
+}
 
 function rendered(
   { address, source, ban, neverBanned, offender, kernel, connections, within }: Why,
@@ -55,9 +62,9 @@ function withinText({ total, bans }: NonNullable<Why["within"]>): string[] {
   return [`inside:   ${total} bans`, ...banTable(bans).map((line) => `  ${line}`), ...more];
 }
 
-function banText({ remainingSeconds, source, protocol, by }: BanDetails): string {
+function banText({ remainingSeconds, source, protocol, by, gate, scope }: BanDetails): string {
   const left = remainingSeconds === null ? "without an end" : `for another ${formatDuration(remainingSeconds * 1000)}`;
-  return ` (${source}) ${left}: ${reasonOf(by, protocol)}`;
+  return ` (${source}) ${left}: ${reasonOf(by, protocol)}${whereText({ gate, scope })}`;
 }
 
 function reasonOf(origin: string, protocol: string): string {
@@ -80,7 +87,8 @@ function reasonOf(origin: string, protocol: string): string {
 function claimsText({ claims }: BanDetails): string[] {
   if (claims.length < 2) return [];
   return claims.map(
-    ({ origin, protocol, until }) => `claim:    ${reasonOf(origin, protocol)}, until ${until ?? "it is lifted"}`,
+    ({ origin, protocol, until, ...where }) =>
+      `claim:    ${reasonOf(origin, protocol)}${whereText(where)}, until ${until ?? "it is lifted"}`,
   );
 }
 

@@ -1,41 +1,118 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two configurations compared: which options differ, and which of them a gate that runs can take over.
-import { type Config, type OptionDefinition, type OptionName, options } from "./options.ts";
-import { writtenConfig } from "./written.ts";
+// Two configurations compared: which options differ, of the process and of each gate, which gates came and
+// went, and what of it a process that runs can take over.
+import { defaultGateName, gateOptionNames } from "./gates.ts";
+import {
+  type Config,
+  type GateOptions,
+  isGateOption,
+  type OptionDefinition,
+  type OptionName,
+  optionNames,
+  options,
+} from "./options.ts";
+import { type Written, writtenConfig, writtenGate } from "./written.ts";
 
 export interface Difference {
-  readonly option: OptionName;
-  /** As they would be written into the file. */
+  /** `gate`: the gate itself came or went. */
+  readonly option: OptionName | "gate";
+  /** Of an option of a gate, or the gate that came or went. */
+  readonly gate?: string;
+  /** As they would be written into the file; null is none. */
   readonly before: unknown;
   readonly after: unknown;
 }
 
 export interface Differences {
-  /** Taken over by a gate that runs. */
+  /** Taken over by a process that runs. */
   readonly applied: readonly Difference[];
   /** Wait for the next start. */
   readonly waiting: readonly Difference[];
-  /** What the gate runs by from now on. */
+  /** What the process runs by from now on. */
   readonly config: Config;
 }
 
-export function differencesOf(before: Config, after: Config): Differences {
-  const writtenBefore = writtenConfig(before);
-  const writtenAfter = writtenConfig(after);
-  const names = Object.keys(options) as OptionName[];
-  const differences = names
-    .map((option) => ({ option, before: writtenBefore[option], after: writtenAfter[option] }))
-    .filter((difference) => JSON.stringify(difference.before) !== JSON.stringify(difference.after));
-  const applied = differences.filter(({ option }) => isReloadable(option));
-  const taken = Object.fromEntries(applied.map(({ option }) => [option, after[option]]));
+/** @param canOpen whether a gate can be added to the process that runs. */
+export function differencesOf(before: Config, after: Config, canOpen: (gate: GateOptions) => boolean): Differences {
+  const ofProcess = comparedOptions(optionsOfProcess, writtenConfig(before), writtenConfig(after));
+  const took = ofProcess
+    .filter(({ option }) => isReloadable(option))
+    .map(({ option }) => [option, after[option as keyof Config]]);
+  const gates = after.gates.map((next) => comparedGate(before.gates.find(isNamed(next.name)), next, canOpen));
+  const removed = before.gates.filter(({ name }) => !after.gates.some(isNamed(name)));
   return {
-    applied,
-    waiting: differences.filter(({ option }) => !isReloadable(option)),
-    config: { ...before, ...taken },
+    applied: [
+      ...ofProcess.filter(({ option }) => isReloadable(option)),
+      ...gates.flatMap(({ applied }) => applied),
+      ...removed.map((gate) => ({ option: "gate" as const, ...named(gate), before: listenOf(gate), after: null })),
+    ],
+    waiting: [...ofProcess.filter(({ option }) => !isReloadable(option)), ...gates.flatMap(({ waiting }) => waiting)],
+    config: {
+      ...before,
+      ...Object.fromEntries(took),
+      timeout: after.timeout,
+      gates: gates.flatMap(({ gate }) => gate ?? []),
+    },
   };
 }
 
-function isReloadable(option: OptionName): boolean {
+interface ComparedGate extends Pick<Differences, "applied" | "waiting"> {
+  /** As it runs from now on; undefined: it is not opened. */
+  readonly gate: GateOptions | undefined;
+}
+
+function comparedGate(
+  running: GateOptions | undefined,
+  next: GateOptions,
+  canOpen: (gate: GateOptions) => boolean,
+): ComparedGate {
+  if (running === undefined) {
+    const came: Difference = { option: "gate", ...named(next), before: null, after: listenOf(next) };
+    return canOpen(next)
+      ? { gate: next, applied: [came], waiting: [] }
+      : { gate: undefined, applied: [], waiting: [came] };
+  }
+  const all = comparedOptions(gateOptionNames, writtenGate(running), writtenGate(next)).map((difference) => ({
+    ...difference,
+    ...named(next),
+  }));
+  // What the rest of a gate means depends on its mode.
+  if (running.mode !== next.mode) return { gate: running, applied: [], waiting: all };
+  const applied = all.filter(({ option }) => isReloadable(option));
+  const taken = applied.map(({ option }) => [option, next[option as keyof GateOptions]]);
+  return {
+    gate: { ...running, ...Object.fromEntries(taken) },
+    applied,
+    waiting: all.filter(({ option }) => !isReloadable(option)),
+  };
+}
+
+const optionsOfProcess = optionNames.filter((option) => !isGateOption(option));
+
+/** A gate that was given no name needs none here. */
+function named({ name }: GateOptions): { readonly gate?: string } {
+  return name === defaultGateName ? {} : { gate: name };
+}
+
+function isNamed(wanted: string): (gate: GateOptions) => boolean {
+  return ({ name }) => name === wanted;
+}
+
+function listenOf(gate: GateOptions): unknown {
+  return writtenGate(gate)["listen"];
+}
+
+function comparedOptions(
+  names: readonly OptionName[],
+  before: Written,
+  after: Written,
+): (Difference & { readonly option: OptionName })[] {
+  return names
+    .map((option) => ({ option, before: before[option], after: after[option] }))
+    .filter((difference) => JSON.stringify(difference.before) !== JSON.stringify(difference.after));
+}
+
+export function isReloadable(option: OptionName): boolean {
   const definition: OptionDefinition<unknown> = options[option];
   return definition.reloads === true;
 }

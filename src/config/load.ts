@@ -1,127 +1,149 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration: defaults, then the file, then flags. Reports every mistake at once, each with the
-// key, the value and what is expected.
-import { existsSync, readFileSync } from "node:fs";
-import { parse as parseToml, TomlError } from "smol-toml";
-import type { z } from "zod";
+// The configuration: defaults, then the file, then flags. Reports every mistake at once, each with its place,
+// the key, the value and what is expected.
 import { isLoopback, isWildcard } from "../core/address.ts";
-import { conducts } from "../core/bans/strikes.ts";
-import { closestWord } from "../core/closest.ts";
-import { spellDuration } from "../core/duration.ts";
-import { Failure, messageOf } from "../failure.ts";
+import { Failure } from "../failure.ts";
+import { type ConfigFile, findConfigFile } from "./config_file.ts";
 import { formatServer, type HostPort, type ServerAddress } from "./endpoints.ts";
-import { type Config, configSchema, type OptionName, options } from "./options.ts";
-import { loadSniffer } from "./profile.ts";
-
-export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
+import { conflictsOf, defaultGateName, gateOptionNames, gatePrefix, gateSchema } from "./gates.ts";
+import { mistakesIn } from "./mistakes.ts";
+import { type Config, configSchema, type GateOptions, isGateOption, type OptionName } from "./options.ts";
+import { contradictionIn } from "./sense.ts";
 
 /** Values as they were typed, by option name. */
 export type RawOptions = Partial<Record<OptionName, unknown>>;
 
+/** One gate as it was written. */
+interface RawGate {
+  readonly name: string;
+  /** Its own words: those of its table, or all where there is none. */
+  readonly own: RawOptions;
+  readonly all: RawOptions;
+  /** Before what is wrong with one of its options, where that stands in a file. */
+  placeOf(option: OptionName): string;
+}
+
+export interface RawConfig {
+  readonly file: ConfigFile | undefined;
+  readonly flags: RawOptions;
+  /** At the top of the file. */
+  readonly top: RawOptions;
+  /** The [[gate]] tables. */
+  readonly tables: readonly (RawOptions & { readonly name: string })[];
+}
+
 /**
  * @param flags as typed on the command line; they win over the file.
- * @param file given with --config; without it the default file is read if it is there.
+ * @param path given with --config; without it the default file is read if it is there.
  * @throws Failure with every mistake in the file and among the flags.
  */
-export function loadConfig(flags: RawOptions, file: string | undefined): Config {
-  const path = file ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
-  const fromFile = path === undefined ? {} : readConfigFile(path);
-  const inFile = mistakesIn(fromFile, "").join("; ");
-  const parts = inFile === "" ? [] : [`Cannot use config "${path}": ${inFile}`];
-  parts.push(...mistakesIn(flags, "--"));
-  if (parts.length > 0) throw new Failure(parts.join("; "), { exitCode: 2 });
-  const config = configSchema.parse({ ...fromFile, ...flags });
-  requireSense(config, { ...fromFile, ...flags });
+export function loadConfig(flags: RawOptions, path: string | undefined): Config {
+  return configOf(readRaw(flags, path));
+}
+
+/** @throws Failure with every value that cannot be. */
+export function readRaw(flags: RawOptions, path: string | undefined): RawConfig {
+  const file = findConfigFile(path);
+  const { gate: tables, ...top } = file?.values ?? {};
+  const problems: string[] = [];
+  if (file !== undefined) {
+    const inFile = [
+      ...mistakesIn(configSchema, top, "", (key) => file.lineOf(key)),
+      ...(tables === undefined ? [] : mistakesInTables(tables, file)),
+    ].join("; ");
+    if (inFile !== "") problems.push(`Cannot use config "${file.path}": ${inFile}`);
+  }
+  problems.push(...mistakesIn(configSchema, flags, "--"));
+  const list = Array.isArray(tables) ? (tables as RawConfig["tables"]) : [];
+  const stray = gateOptionNames.find((option) => flags[option] !== undefined);
+  if (list.length > 1 && stray !== undefined) {
+    const names = list.map(({ name }) => `"${name}"`).join(", ");
+    problems.push(`Cannot use --${stray} with several gates (${names}): write ${stray} into their [[gate]] tables`);
+  }
+  if (problems.length > 0) throw new Failure(problems.join("; "), { exitCode: 2 });
+  return { file, flags, top, tables: list };
+}
+
+function mistakesInTables(tables: unknown, file: ConfigFile): string[] {
+  if (!Array.isArray(tables) || tables.length === 0) {
+    const line = file.lineOf("gate");
+    const place = line === undefined ? "" : `line ${line}: `;
+    return [`${place}Invalid gate ${JSON.stringify(tables)}: expected [[gate]] tables, one at least`];
+  }
+  return tables.flatMap((table: unknown, index) => {
+    if (typeof table !== "object" || table === null) return ["Invalid gate: expected [[gate]] tables"];
+    const { name } = table as { readonly name?: unknown };
+    const which = typeof name === "string" ? `gate "${name}": ` : `[[gate]] table ${index + 1}: `;
+    const lineOf = (key: string) => file.lineOf(`gate.${index}.${key}`);
+    return mistakesIn(gateSchema, table as Record<string, unknown>, "", lineOf).map((mistake) => which + mistake);
+  });
+}
+
+/** @throws Failure for what contradicts itself. */
+export function configOf(raw: RawConfig): Config {
+  const { top, flags, tables } = raw;
+  const { timeout, ...process } = configSchema.parse({ ...top, ...flags });
+  const gates = rawGates(raw).map((gate) => completeGate(gate, process));
+  const conflicts = conflictsOf(gates).map(({ text, index, key }) => placeOf(raw, `gate.${index}.${key}`) + text);
+  if (conflicts.length > 0) throw new Failure(conflicts.join("; "), { exitCode: 2 });
+  const ofProcess = Object.fromEntries(
+    Object.entries(process).filter(([option]) => !isGateOption(option as OptionName)),
+  ) as Omit<Config, "gates" | "timeout">;
+  const [gate] = gates;
+  return { ...ofProcess, timeout: tables.length === 0 && gate !== undefined ? gate.timeout : timeout, gates };
+}
+
+/** Before what is wrong with a key of the file. */
+function placeOf({ file }: RawConfig, key: string): string {
+  const line = file?.lineOf(key);
+  return line === undefined ? "" : `Cannot use config "${file?.path}": line ${line}: `;
+}
+
+/** Those of a single gate win over its table. */
+function rawGates(raw: RawConfig): RawGate[] {
+  const { top, flags, tables } = raw;
+  const isFlag = (option: OptionName) => flags[option] !== undefined;
+  if (tables.length === 0) {
+    const own = { ...top, ...flags };
+    const inFile = (option: OptionName) => !isFlag(option) && own[option] !== undefined;
+    return [
+      { name: defaultGateName, own, all: own, placeOf: (option) => (inFile(option) ? placeOf(raw, option) : "") },
+    ];
+  }
+  return tables.map(({ name, ...table }, index) => {
+    const own = { ...table, ...flags };
+    const key = (option: OptionName) => (table[option] === undefined ? option : `gate.${index}.${option}`);
+    return {
+      name,
+      own,
+      all: { ...top, ...own },
+      placeOf: (option) => (isFlag(option) ? "" : placeOf(raw, key(option))),
+    };
+  });
+}
+
+function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "status">): GateOptions {
+  const { name, all } = raw;
+  const parsed = configSchema.parse(all);
+  const options = Object.fromEntries(gateOptionNames.map((option) => [option, parsed[option]]));
+  const gate = { ...options, name } as GateOptions;
+  const contradiction = contradictionIn(gate, raw.own, process["block-map"] !== undefined);
+  if (contradiction !== undefined) {
+    const [option, message] = contradiction;
+    throw new Failure(`${raw.placeOf(option)}${gatePrefix(name)}Invalid --${option}${message}`, { exitCode: 2 });
+  }
   // The server is where the clients go.
-  if (config.mode === "inline") return { ...config, upstream: [] };
-  const loop = config.upstream.find((upstream) => reachesItself(config, upstream));
-  if (loop === undefined) return config;
+  if (gate.mode === "inline") return { ...gate, upstream: [] };
+  const loop = gate.upstream.find((upstream) => reachesItself(gate.listen, process.status, upstream));
+  if (loop === undefined) return gate;
   throw new Failure(
-    `Invalid --upstream "${formatServer(loop)}": the gate itself listens there, name the server's own address`,
+    `${raw.placeOf("upstream")}${gatePrefix(name)}Invalid --upstream "${formatServer(loop)}": the gate itself listens there, name the server's own address`,
     { exitCode: 2 },
   );
 }
 
-/** Why a proxy in front is not for the kernel's judge. */
-const packetsOnly = "the kernel judges packets, and those of a proxy do not show the client inside";
-
-/** What only a relay can do. */
-const proxyOnly = [
-  "upstream",
-  "balance",
-  "check",
-  "rise",
-  "fall",
-  "send-proxy",
-  "first-packet",
-  "greeting-pause",
-  "max-connections",
-  "max-per-source",
-  "max-rate",
-  "excess-strikes",
-  "spare-friends",
-  "prefilter",
-  "judge",
-  "strikes",
-  "record",
-  "record-max",
-] as const;
-
-/** @throws Failure for options that contradict each other. */
-function requireSense(config: Config, given: RawOptions): void {
-  const fail = (message: string) => {
-    throw new Failure(message, { exitCode: 2 });
-  };
-  const hasMap = config["block-map"] !== undefined;
-  if (config.mode === "inline") {
-    if (!hasMap) fail(`Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
-    if (config["accept-proxy"].length > 0) {
-      fail(`Invalid --accept-proxy with --mode "inline": ${packetsOnly}, use --mode proxy`);
-    }
-    const senseless = proxyOnly.find((name) => given[name] !== undefined && given[name] !== false);
-    if (senseless !== undefined) {
-      fail(`Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`);
-    }
-  }
-  if (config.mode === "proxy" && config.reject === "silent" && !hasMap) {
-    fail(`Invalid --reject "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`);
-  }
-  if (config.mode === "proxy" && config.fragments === "pass") {
-    fail(`Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);
-  }
-  if (config["accept-proxy"].length > 0 && config.prefilter) {
-    fail(`Invalid --prefilter with --accept-proxy: ${packetsOnly}, leave --prefilter out`);
-  }
-  if (config.prefilter && config["spare-friends"] > 0) {
-    fail("Invalid --spare-friends with --prefilter: the kernel bans at once, leave one of them out");
-  }
-  if (config["excess-strikes"] > 0 && config["max-per-source"] === 0 && config["max-rate"] === undefined) {
-    fail("Invalid --excess-strikes: there is no limit to run into, set one with --max-rate or --max-per-source");
-  }
-  requireProtocols(config);
-  if (config.prefilter && !hasMap) {
-    fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
-  }
-}
-
-/** @throws Failure when a protocol is named that nobody can be banned for. */
-function requireProtocols({ profile, "timeout-for": timeouts }: Config): void {
-  if (timeouts.length === 0) return;
-  const known = [...loadSniffer(profile).protocols, ...conducts];
-  for (const { protocol, timeoutMs } of timeouts) {
-    if (known.includes(protocol)) continue;
-    const given = `${protocol}=${spellDuration(timeoutMs)}`;
-    throw new Failure(
-      `Invalid --timeout-for "${given}": there is no protocol "${protocol}", use one of ${known.join(", ")}`,
-      {
-        exitCode: 2,
-      },
-    );
-  }
-}
-
 /** Such a gate would relay to itself until it is full. */
-function reachesItself({ listen, status }: Config, upstream: ServerAddress): boolean {
+function reachesItself(listen: HostPort, status: Config["status"], upstream: ServerAddress): boolean {
   if ("path" in upstream) return status.kind === "unix" && status.path === upstream.path;
   return reachesPort(listen, upstream);
 }
@@ -130,51 +152,4 @@ function reachesPort(listen: HostPort, upstream: HostPort): boolean {
   if (listen.port !== upstream.port) return false;
   if (isWildcard(upstream.host)) return true;
   return isWildcard(listen.host) ? isLoopback(upstream.host) : listen.host === upstream.host;
-}
-
-export function readConfigFile(path: string): Record<string, unknown> {
-  let content: string;
-  try {
-    content = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new Failure(`Cannot read config "${path}": ${messageOf(error)}`, { exitCode: 2, cause: error });
-  }
-  try {
-    return parseToml(content);
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    const reason = error.message.split("\n")[0]?.replace("Invalid TOML document: ", "") ?? "";
-    throw new Failure(`Cannot read config "${path}": line ${error.line}, column ${error.column}: ${reason}`, {
-      exitCode: 2,
-      cause: error,
-    });
-  }
-}
-
-/** @param dashes what stands before a key, as its writer typed it. */
-function mistakesIn(raw: Record<string, unknown>, dashes: string): string[] {
-  const result = configSchema.safeParse(raw);
-  return result.success ? [] : result.error.issues.flatMap((issue) => mistakesOf(issue, raw, dashes));
-}
-
-function mistakesOf(issue: z.core.$ZodIssue, raw: Record<string, unknown>, dashes: string): string[] {
-  if (issue.code === "unrecognized_keys") {
-    const meant = issue.keys.flatMap((key) => closestWord(key, Object.keys(options)) ?? []);
-    const hint = meant.length === 0 ? "" : `did you mean ${meant.map((key) => `"${key}"`).join(", ")}? `;
-    return [`Unknown key ${issue.keys.map((key) => `"${key}"`).join(", ")}: ${hint}"ttgate config schema" lists them`];
-  }
-  const key = String(issue.path[0]);
-  const value = raw[key];
-  return closest(issue).map((inner) => {
-    const index = issue.path[1] ?? inner.path[0];
-    const shown = Array.isArray(value) && typeof index === "number" ? value[index] : value;
-    return `Invalid ${dashes}${key} ${typeof shown === "number" ? shown : JSON.stringify(shown)}: ${inner.message}`;
-  });
-}
-
-/** What is wrong by that one of the ways to write a value that this one came closest to. */
-function closest(issue: z.core.$ZodIssue): readonly z.core.$ZodIssue[] {
-  if (issue.code !== "invalid_union") return [issue];
-  const inList = issue.errors.find((way) => way.some(({ code, path }) => code !== "invalid_type" || path.length > 0));
-  return inList ?? issue.errors[0] ?? [issue];
 }

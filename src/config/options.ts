@@ -20,6 +20,8 @@ export interface ProtocolTimeout {
 }
 
 export interface OptionDefinition<T> {
+  /** What it describes: each gate has a value of its own, the process one for all. */
+  readonly of: "gate" | "process";
   readonly short?: string;
   /** Shown in help; without it the option is a switch. */
   readonly value?: string;
@@ -101,15 +103,18 @@ function factor(least: number, most: number) {
 
 export const options = {
   "block-map": {
+    of: "process",
     short: "B",
     value: "MAP",
     help: "block banned sources in the kernel: a map's path, its name under /sys/fs/bpf, or id:N",
     schema: name("a path, a name under /sys/fs/bpf, or id:N").optional(),
   },
   listen: {
+    of: "gate",
     short: "l",
     value: "[HOST:]PORT",
     help: "where clients connect: an IP address, or localhost for 127.0.0.1; [::] accepts IPv4 too; a link-local address names its interface, [fe80::1%eth0]:5000 (default [::]:5000)",
+    reloads: true,
     schema: text(
       "[HOST:]PORT with an IP address or localhost and a port from 1 to 65535, such as 5000, [::]:5000 or [fe80::1%eth0]:5000",
       parseListen,
@@ -119,6 +124,7 @@ export const options = {
     }),
   },
   upstream: {
+    of: "gate",
     short: "u",
     value: "HOST:PORT|unix:PATH",
     repeats: true,
@@ -130,36 +136,42 @@ export const options = {
     ).default([{ host: "127.0.0.1", port: 5001 }]),
   },
   balance: {
+    of: "gate",
     value: "failover|round-robin",
     help: "of several upstreams: the first one that is up, or one after the other (default failover)",
     reloads: true,
     schema: z.enum(["failover", "round-robin"], `expected "failover" or "round-robin"`).default("failover"),
   },
   check: {
+    of: "gate",
     value: "DURATION|off",
     help: "connect to each upstream this often to see whether it is up (default 2s with several upstreams, else off)",
     reloads: true,
     schema: text("off or a duration from 500ms to 1h", parseCheck).optional(),
   },
   rise: {
+    of: "gate",
     value: "N",
     help: "with --check: so many successes in a row, and an upstream is up again (default 2)",
     reloads: true,
     schema: whole(1, 100).default(2),
   },
   fall: {
+    of: "gate",
     value: "N",
     help: "with --check: so many failures in a row, and an upstream is down (default 3)",
     reloads: true,
     schema: whole(1, 100).default(3),
   },
   "send-proxy": {
+    of: "gate",
     value: "off|v1|v2",
     help: "tell the upstream each client's address by PROXY protocol (default off)",
     reloads: true,
     schema: z.enum(["off", "v1", "v2"], `expected "off", "v1" or "v2"`).default("off"),
   },
   "accept-proxy": {
+    of: "gate",
     value: "CIDR",
     repeats: true,
     help: "proxies in front of the gate: each must begin with a PROXY protocol header, and is never banned",
@@ -167,16 +179,19 @@ export const options = {
     schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
   },
   mode: {
+    of: "gate",
     short: "m",
     value: "proxy|inline",
     help: "relay to --upstream, or leave the port to the server and judge in the kernel (default proxy)",
     schema: z.enum(["proxy", "inline"], `expected "proxy" or "inline"`).default("proxy"),
   },
   prefilter: {
+    of: "gate",
     help: "with --mode proxy and -B: the kernel judges first bytes too, before they reach the gate",
     schema: z.boolean(`expected true or false`).default(false),
   },
   profile: {
+    of: "gate",
     short: "p",
     value: "NAME|FILE",
     help: "the expected protocol (default tapetrack)",
@@ -184,13 +199,22 @@ export const options = {
     schema: name("a profile's name or file").default("tapetrack"),
   },
   timeout: {
+    of: "gate",
     short: "t",
     value: "DURATION",
     help: "how long a ban lasts (default 10m)",
     reloads: true,
     schema: duration.default(600_000),
   },
+  "ban-scope": {
+    of: "gate",
+    value: "all|gate",
+    help: "where a ban that this gate asks for holds: at all gates, or at this one alone, in user space (default all)",
+    reloads: true,
+    schema: z.enum(["all", "gate"], `expected "all" or "gate"`).default("all"),
+  },
   "timeout-for": {
+    of: "gate",
     value: "PROTOCOL=DURATION",
     repeats: true,
     help: "how long a ban for this protocol lasts, instead of --timeout; such as http=1h",
@@ -198,37 +222,44 @@ export const options = {
     schema: several(text("PROTOCOL=DURATION, such as http=1h", parseTimeoutFor)).default([]),
   },
   escalate: {
+    of: "process",
     value: "FACTOR",
     help: "each further ban of a source lasts FACTOR times as long (default 1: all last the same)",
     reloads: true,
     schema: factor(1, 100).default(1),
   },
   "escalate-max": {
+    of: "process",
     value: "DURATION",
     help: "with --escalate: no ban grows beyond this (default 7d)",
     reloads: true,
     schema: duration.default(604_800_000),
   },
   "escalate-memory": {
+    of: "process",
     value: "DURATION",
     help: "with --escalate: how long after its end a ban counts (default 1d)",
     reloads: true,
     schema: duration.default(86_400_000),
   },
   "spare-friends": {
+    of: "gate",
     value: "N",
     help: "spare a source N times within ten minutes while it has friendly connections open (default 0)",
     reloads: true,
     schema: whole(0, 1000).default(0),
   },
   interface: {
+    of: "process",
     short: "i",
     value: "NAME",
     repeats: true,
     help: "where XDP attaches (default: the interfaces that carry the listen address)",
+    reloads: true,
     schema: several(name("an interface's name")).default([]),
   },
   allow: {
+    of: "process",
     short: "a",
     value: "CIDR",
     repeats: true,
@@ -237,23 +268,28 @@ export const options = {
     schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
   },
   "never-ban": {
+    of: "process",
     value: "auto|none",
     help: "auto: never ban loopback, own addresses, gateways, upstreams and, with --scope host, SSH peers; or none (default auto)",
     reloads: true,
     schema: z.enum(["auto", "none"], `expected "auto" or "none"`).default("auto"),
   },
   scope: {
+    of: "process",
     value: "port|host",
     help: "what a kernel ban blocks: TCP to the port, or everything from the source (default port)",
+    reloads: true,
     schema: z.enum(["port", "host"], `expected "port" or "host"`).default("port"),
   },
   status: {
+    of: "process",
     short: "s",
     value: "ADDR",
     help: "status endpoint: HOST:PORT, unix:PATH or off (default 127.0.0.1:9500)",
     schema: text("HOST:PORT, unix:/PATH or off", parseStatus).default({ kind: "tcp", host: "127.0.0.1", port: 9500 }),
   },
   "status-host": {
+    of: "process",
     value: "NAME",
     repeats: true,
     help: "answer at --status by this name too, besides loopback's and the address that it is bound to",
@@ -261,69 +297,84 @@ export const options = {
     schema: several(text("a host name or an IP address", parseHostName)).default([]),
   },
   "dry-run": {
+    of: "process",
     help: "relay everybody and ban nobody; count who would have been banned",
     schema: z.boolean(`expected true or false`).default(false),
   },
   reject: {
+    of: "gate",
     value: "reset|silent",
     help: "how connections of banned sources end: reset, or silent: no packet at all, requires -B (default reset, inline silent)",
+    reloads: true,
     schema: z.enum(["reset", "silent"], `expected "reset" or "silent"`).optional(),
   },
   fragments: {
+    of: "gate",
     value: "drop|pass",
     help: "with --mode inline: TCP to the port in IP fragments, which cannot be judged (default drop)",
+    reloads: true,
     schema: z.enum(["drop", "pass"], `expected "drop" or "pass"`).default("drop"),
   },
   keep: {
+    of: "process",
     help: "leave the kernel block in place when ttgate stops; every ban still ends on time",
     reloads: true,
     schema: z.boolean(`expected true or false`).default(false),
   },
   state: {
+    of: "process",
     value: "DIR",
     help: "keep bans here over restarts (default: STATE_DIRECTORY, or /var/lib/ttgate if it is there)",
     schema: name("a directory").optional(),
   },
   forget: {
+    of: "process",
     help: "forget all bans when ttgate stops, also those of earlier runs",
     schema: z.boolean(`expected true or false`).default(false),
   },
   user: {
+    of: "process",
     value: "NAME",
     help: "run as this user once everything is attached; requires a start as root",
     schema: name("a user's name").optional(),
   },
   "first-packet": {
+    of: "gate",
     value: "DURATION",
     help: "time limit for the first packet; then the client is closed, not banned (default 10s)",
     reloads: true,
     schema: duration.default(10_000),
   },
   "greeting-pause": {
+    of: "gate",
     value: "DURATION",
     help: "with a server that speaks first: how long a client must be silent before the server is connected (default 300ms)",
     reloads: true,
     schema: duration.default(300),
   },
   "max-connections": {
+    of: "gate",
     value: "N",
     help: "connections at a time; when full, an undecided one of the source with most of them makes room (default: from the open-files limit)",
     reloads: true,
     schema: whole(1, 1_000_000).optional(),
   },
   "max-per-source": {
+    of: "gate",
     value: "N",
     help: "connections at a time from one source, 0 for no limit (default 0)",
     reloads: true,
     schema: whole(0, 1_000_000).default(0),
   },
   "max-rate": {
+    of: "gate",
     value: "N/DURATION",
     help: "new connections from one source, such as 20/10s: N at once, and as many again in DURATION (default: no limit)",
     reloads: true,
     schema: text("N/DURATION, such as 20/10s", parseRate).optional(),
   },
   "excess-strikes": {
+    of: "gate",
     value: "N",
     help: "ban a source that runs into --max-per-source or --max-rate N times within ten minutes, at least 3; 0: never (default 0)",
     reloads: true,
@@ -335,38 +386,45 @@ export const options = {
       .default(0),
   },
   "max-bans": {
+    of: "process",
     value: "N",
     help: "bans at a time; when full, the one that ends soonest makes room (default 1048576)",
     schema: whole(1, 16_777_216).default(1_048_576),
   },
   "ipv6-prefix": {
+    of: "process",
     value: "BITS",
     help: "an IPv6 ban covers the client's network of this length (default 64)",
     schema: whole(1, 128).default(64),
   },
   judge: {
+    of: "gate",
     value: "none|upstream",
     help: "upstream: ban a source when the server hangs up on it without a byte, --strikes times (default none)",
     reloads: true,
     schema: z.enum(["none", "upstream"], `expected "none" or "upstream"`).default("none"),
   },
   strikes: {
+    of: "gate",
     value: "N",
     help: "with --judge upstream: how many hang-ups within ten minutes lead to a ban, at least 3 (default 5)",
     reloads: true,
     schema: whole(fewestStrikes, 1000).default(5),
   },
   record: {
+    of: "gate",
     value: "FILE",
     help: "append the first bytes of clients to FILE, for learn and replay; it holds clients' data",
     schema: name("a file").optional(),
   },
   "record-max": {
+    of: "gate",
     value: "MIB",
     help: "stop recording when FILE has this many MiB (default 64)",
     schema: whole(1, 1_048_576).default(64),
   },
   log: {
+    of: "process",
     value: "text|logfmt|json",
     help: "form of the log on stderr (default text)",
     reloads: true,
@@ -376,11 +434,35 @@ export const options = {
 
 export type OptionName = keyof typeof options;
 
+type OptionsOf<O extends "gate" | "process"> = {
+  [N in OptionName]: (typeof options)[N]["of"] extends O ? N : never;
+}[OptionName];
+
+export type GateOption = OptionsOf<"gate">;
+export type ProcessOption = OptionsOf<"process">;
+
+export const optionNames = Object.keys(options) as readonly OptionName[];
+
+export function isGateOption(option: OptionName): option is GateOption {
+  return options[option].of === "gate";
+}
+
+/** One value for each option: of a process with one gate. */
 export const configSchema = z.strictObject(
   Object.fromEntries(Object.entries(options).map(([key, { schema, help }]) => [key, schema.describe(help)])) as {
     [N in OptionName]: (typeof options)[N]["schema"];
   },
 );
 
-/** What the gate runs by, complete and checked. */
-export type Config = z.output<typeof configSchema>;
+export type Options = z.output<typeof configSchema>;
+
+/** What one gate runs by. */
+export type GateOptions = Pick<Options, GateOption> & { readonly name: string };
+
+/** What the process runs by, complete and checked. */
+export type Config = Pick<Options, ProcessOption> & {
+  /** One at least; names are unique. */
+  readonly gates: readonly GateOptions[];
+  /** Of bans for which neither a gate nor whoever asks says how long. */
+  readonly timeout: number;
+};

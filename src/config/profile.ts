@@ -27,6 +27,13 @@ export function loadSniffer(nameOrFile: string): Sniffer {
   );
 }
 
+/** All that a profile depends on; undefined where that is more than its own file: a key in a file of its own. */
+export function profileContent(nameOrFile: string): string | undefined {
+  if (profileLibrary.has(nameOrFile)) return nameOrFile;
+  const text = readText(nameOrFile);
+  return text.includes("keyFile") ? undefined : text;
+}
+
 /** The same with its rules at hand, for those who ask why; takes longer. */
 export function loadProfile(nameOrFile: string): Profile {
   const source = profileLibrary.get(nameOrFile) ?? readSource(nameOrFile);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long bans last, as the configuration has it.
 import type { Terms } from "../core/bans/terms.ts";
-import type { Config } from "./options.ts";
+import type { Options } from "./options.ts";
 
 export function termsOf(
-  config: Pick<Config, "timeout" | "timeout-for" | "escalate" | "escalate-max" | "escalate-memory">,
+  config: Pick<Options, "timeout" | "timeout-for" | "escalate" | "escalate-max" | "escalate-memory">,
 ): Terms {
   return {
     timeoutMs: config.timeout,

@@ -3,25 +3,41 @@
 import { formatEndpoint } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
 import { formatServer, formatStatus } from "./endpoints.ts";
-import type { Config, OptionName } from "./options.ts";
+import { defaultGateName } from "./gates.ts";
+import type { Config, GateOptions } from "./options.ts";
 
-/** What is not set is undefined. */
-export function writtenConfig(config: Config): Readonly<Record<OptionName, unknown>> {
-  const rate = config["max-rate"];
+/** Values by option name; what is not set is undefined. */
+export type Written = Readonly<Record<string, unknown>>;
+
+/** A gate that was given no name stands at the top. */
+export function writtenConfig(config: Config): Written {
+  const { gates, ...process } = config;
+  const [first] = gates;
+  const written = {
+    ...process,
+    timeout: spellDuration(process.timeout),
+    allow: process.allow.map(({ text }) => text),
+    status: formatStatus(process.status),
+    "escalate-max": spellDuration(process["escalate-max"]),
+    "escalate-memory": spellDuration(process["escalate-memory"]),
+  };
+  if (gates.length !== 1 || first?.name !== defaultGateName) return { ...written, gate: gates.map(writtenGate) };
+  const { name: _name, ...gate } = writtenGate(first);
+  return { ...written, ...gate };
+}
+
+export function writtenGate(gate: GateOptions): Written & { readonly name: string } {
+  const rate = gate["max-rate"];
   return {
-    ...config,
-    listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
-    upstream: config.upstream.map(formatServer),
-    ...(typeof config.check === "number" ? { check: spellDuration(config.check) } : {}),
-    "accept-proxy": config["accept-proxy"].map(({ text }) => text),
-    allow: config.allow.map(({ text }) => text),
-    status: formatStatus(config.status),
-    timeout: spellDuration(config.timeout),
-    "timeout-for": config["timeout-for"].map(({ protocol, timeoutMs }) => `${protocol}=${spellDuration(timeoutMs)}`),
-    "escalate-max": spellDuration(config["escalate-max"]),
-    "escalate-memory": spellDuration(config["escalate-memory"]),
+    ...gate,
+    listen: formatEndpoint({ address: gate.listen.host, port: gate.listen.port }),
+    upstream: gate.upstream.map(formatServer),
+    ...(typeof gate.check === "number" ? { check: spellDuration(gate.check) } : {}),
+    "accept-proxy": gate["accept-proxy"].map(({ text }) => text),
+    "timeout-for": gate["timeout-for"].map(({ protocol, timeoutMs }) => `${protocol}=${spellDuration(timeoutMs)}`),
     ...(rate === undefined ? {} : { "max-rate": `${rate.connections}/${spellDuration(rate.periodMs)}` }),
-    "first-packet": spellDuration(config["first-packet"]),
-    "greeting-pause": spellDuration(config["greeting-pause"]),
-  } as Record<OptionName, unknown>;
+    timeout: spellDuration(gate.timeout),
+    "first-packet": spellDuration(gate["first-packet"]),
+    "greeting-pause": spellDuration(gate["greeting-pause"]),
+  };
 }

@@ -22,17 +22,17 @@ export class BanEvents implements BanFollower {
     }
   }
 
-  spared({ source, offence: { reason, evidence, origin } }: Spared, atMs: number): void {
+  spared({ source, gate, offence: { reason, evidence, origin } }: Spared, atMs: number): void {
     const none = { leftMs: undefined, kernel: undefined };
-    this.#events.publish({ type: "spared", atMs, source, protocol: reason, evidence, by: origin, ...none });
+    this.#events.publish({ type: "spared", atMs, source, protocol: reason, evidence, by: origin, gate, ...none });
   }
 
   #wouldBan(change: BanChange): void {
     if (change.kind !== "ban" || change.claim.evidence === undefined) return;
     const { ban, claim, atMs } = change;
-    const { reason: protocol, evidence, origin: by } = claim;
+    const { reason: protocol, evidence, origin: by, gate } = claim;
     const none = { leftMs: undefined, kernel: undefined };
-    this.#events.publish({ type: "would-ban", atMs, source: ban.prefix.text, protocol, evidence, by, ...none });
+    this.#events.publish({ type: "would-ban", atMs, source: ban.prefix.text, protocol, evidence, by, gate, ...none });
   }
 
   #tell(change: BanChange): void {
@@ -62,10 +62,10 @@ export class BanEvents implements BanFollower {
   #publish(
     type: SourceEvent["type"],
     source: string,
-    { reason, evidence, untilMs }: Claim,
+    { reason, evidence, untilMs, gate, isLocal }: Claim,
     { atMs, by, kernel }: Pick<SourceEvent, "atMs" | "by" | "kernel">,
   ): void {
     const leftMs = Math.max(0, untilMs - atMs);
-    this.#events.publish({ type, atMs, source, protocol: reason, evidence, leftMs, by, kernel });
+    this.#events.publish({ type, atMs, source, protocol: reason, evidence, leftMs, by, kernel, gate, isLocal });
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log lines about bans, made from the changes of the table whoever asked for them: what was done, to
 // whom, why and for how long, and whether a fence holds it.
+import { defaultGateName } from "../config/gates.ts";
 import type { Ban, Claim, Evidence, Origin } from "../core/bans/claim.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { FenceOutcome } from "../core/bans/fence.ts";
@@ -83,11 +84,11 @@ export class BanLog implements BanFollower {
     this.lines.close();
   }
 
-  #notBanned({ source, offence: { reason, evidence }, because }: Spared, repeated: number): void {
+  #notBanned({ source, gate, offence: { reason, evidence }, because }: Spared, repeated: number): void {
     const verb = this.#dryRun ? "Would not ban" : "Did not ban";
     const times = repeated === 0 ? "" : `, ${repeated} more times within ${formatDuration(sparedPeriodMs)}`;
     this.lines.line("warn", "sources that were spared", () => [
-      `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${because}${askedFor(because)}`,
+      `${verb} ${source}${times}: ${deedOf(reason, evidence, gate)}, but ${because}${askedFor(because)}`,
       { ...evidenceFields(source, reason, evidence), repeated },
     ]);
   }
@@ -104,6 +105,7 @@ export class BanLog implements BanFollower {
       {
         ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
         origin: claim.origin,
+        gate: claim.gate,
         seconds: Number.isFinite(leftMs) ? leftMs / 1000 : null,
         kernel: fence?.kind,
       },
@@ -194,8 +196,9 @@ function bansOf(sources: readonly string[]): string {
   return sources.length === 1 ? `the ban of ${first}` : `${sources.length} bans, of ${first} and others,`;
 }
 
-function whyOf({ origin, reason, evidence }: Claim): string {
-  return evidence === undefined ? byOf(origin) : deedOf(reason, evidence);
+function whyOf({ origin, reason, evidence, gate, isLocal }: Claim): string {
+  if (evidence === undefined) return byOf(origin);
+  return deedOf(reason, evidence, gate) + (isLocal === true ? ", at this gate alone" : "");
 }
 
 function byOf(origin: Origin): string {
@@ -209,8 +212,9 @@ function askedFor(because: string): string {
   return because.endsWith("(loopback)") ? "; --never-ban none bans loopback too" : "";
 }
 
-function deedOf(reason: string, evidence: Evidence): string {
-  const to = `port ${evidence.gatePort}, first bytes "${printable(evidence.firstBytes)}"`;
+function deedOf(reason: string, evidence: Evidence, gate: string | undefined): string {
+  const of = gate === undefined || gate === defaultGateName ? "" : ` of gate "${gate}"`;
+  const to = `port ${evidence.gatePort}${of}, first bytes "${printable(evidence.firstBytes)}"`;
   if (reason === refusedByServer) return `the server hung up on it again and again at ${to}`;
   if (reason === tooManyConnections)
     return `it opened too many connections again and again at port ${evidence.gatePort}`;

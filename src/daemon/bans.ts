@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything about bans that exists once for each daemon, joined: the table and its door, the desk for gates,
+// Everything about bans that exists once for each daemon, joined: the table and its door, the desks of gates,
 // the operator's, and who follows: events and log.
 import { Bans } from "../core/bans/bans.ts";
 import type { Ban } from "../core/bans/claim.ts";
@@ -13,7 +13,7 @@ import type { Terms } from "../core/bans/terms.ts";
 import type { Client } from "../core/client.ts";
 import { type BanCounters, LatencyHistogram, newBanCounters } from "../core/counters.ts";
 import type { Log } from "../log.ts";
-import { ClientBans } from "../sources/client_bans.ts";
+import { ClientBans, type ClientBansOptions } from "../sources/client_bans.ts";
 import type { Desk } from "../sources/desk.ts";
 import { Operator } from "../sources/operator.ts";
 import { BanEvents } from "./ban_events.ts";
@@ -25,7 +25,7 @@ export interface DaemonBansOptions {
   readonly ipv6Bits: number;
   /** How long a ban lasts for which nobody says a time. */
   readonly terms: () => Terms;
-  readonly spareFriends: () => number;
+  /** Whether a source has connections open, at any gate, that speak what is expected. */
   readonly hasFriends: (client: Client) => boolean;
   /** The table fills, and neither a fence nor whoever follows takes it for bans. */
   readonly dryRun: boolean;
@@ -40,7 +40,8 @@ export interface DaemonBansOptions {
 
 export class DaemonBans {
   readonly enforcement: Enforcement;
-  readonly desk: Desk;
+  readonly #options: DaemonBansOptions;
+  readonly #events: BanEvents;
   readonly operator: Operator;
   readonly counters: BanCounters = newBanCounters();
   /** From verdict to map entry. */
@@ -50,36 +51,32 @@ export class DaemonBans {
   /** Whether the fence holds somewhere; kept up to date by the daemon. */
   isFenceUp = false;
 
-  constructor({
-    maxBans,
-    ipv6Bits,
-    terms,
-    spareFriends,
-    hasFriends,
-    dryRun,
-    neverBan,
-    fence,
-    refusalOf,
-    events,
-    log,
-    nowMs,
-  }: DaemonBansOptions) {
+  constructor(options: DaemonBansOptions) {
+    const { maxBans, ipv6Bits, terms, dryRun, neverBan, fence, refusalOf, events, log, nowMs } = options;
+    this.#options = options;
     this.offenders = new Offenders(() => (terms().factor === 1 ? 0 : terms().memoryMs));
     this.log = new BanLog({ log, dryRun, refusalOf, offenders: this.offenders });
-    const banEvents = new BanEvents(events, dryRun);
+    this.#events = new BanEvents(events, dryRun);
     const bans = new Bans(maxBans, ipv6Bits);
     this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun ? undefined : fence, this.counters);
     this.enforcement.follow(this.offenders);
-    this.enforcement.follow(banEvents);
+    this.enforcement.follow(this.#events);
     this.enforcement.follow(this.log);
-    const { enforcement, offenders, latency, counters } = this;
+    const { enforcement } = this;
     this.operator = new Operator({ enforcement, timeoutMs: () => terms().timeoutMs, ipv6Bits, nowMs });
-    this.desk = new ClientBans({
-      ...{ enforcement, offenders, terms, spareFriends, hasFriends, nowMs, dryRun, latency },
+  }
+
+  /** What a gate asks for is asked here. */
+  deskOf(gate: Pick<ClientBansOptions, "gate" | "terms" | "isLocal" | "spareFriends">): Desk {
+    const { dryRun, nowMs, hasFriends } = this.#options;
+    const { enforcement, offenders, latency, counters } = this;
+    return new ClientBans({
+      ...gate,
+      ...{ enforcement, offenders, hasFriends, nowMs, dryRun, latency },
       isFenceUp: () => this.isFenceUp,
       spared: (spared) => {
         if (spared.by === "friends") counters.sparedFriends++;
-        banEvents.spared(spared, nowMs());
+        this.#events.spared(spared, nowMs());
         this.log.spared(spared, nowMs());
       },
     });

@@ -2,39 +2,34 @@
 // The daemon: what exists once for each process. Makes the parts, joins them, and takes them down in reverse
 // order, also when a start fails half-way. What each part does is decided in its own file.
 import { setImmediate } from "node:timers/promises";
-import { differencesOf } from "../config/difference.ts";
-import { formatStatus } from "../config/endpoints.ts";
-import type { Config } from "../config/options.ts";
-import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
+import type { Config, GateOptions } from "../config/options.ts";
 import { termsOf } from "../config/terms.ts";
-import { formatEndpoint } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { conducts } from "../core/bans/strikes.ts";
-import { Failure, messageOf } from "../failure.ts";
+import { Failure } from "../failure.ts";
 import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
-import { Gate } from "../gate/gate.ts";
 import { requireFree } from "../gate/listener.ts";
 import { Names } from "../host/names.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log, LogForm } from "../log.ts";
-import { Recorder } from "../recording/recorder.ts";
 import type { Runtime } from "../runtime/types.ts";
-import { KernelJudge } from "../sources/kernel_judge.ts";
 import { MapWatch } from "../sources/map_watch.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
+import { Announcement } from "./announcement.ts";
 import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
-import { announce } from "./instance.ts";
+import { DaemonGate, type GateSurroundings, judgedPort } from "./daemon_gate.ts";
+import { DaemonGates, judgesInKernel } from "./gates.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
+import { Profiles } from "./profiles.ts";
 import { Protection } from "./protection.ts";
 import { Readiness } from "./readiness.ts";
-import { RefusedThoughFenced } from "./refused_though_fenced.ts";
-import { SecondObserver } from "./second_observer.ts";
+import { compare, prepare } from "./reload.ts";
 import { sayReload, sayStart } from "./start_log.ts";
 import { openState } from "./state/state.ts";
 import { serveStatus, statusToken } from "./status_server.ts";
@@ -56,7 +51,7 @@ export interface DaemonOptions {
 
 export interface Daemon {
   /** Reads the configuration and the profile again and takes over what can be. @throws Failure; nothing changes then. */
-  reload(): ReloadAnswer;
+  reload(): Promise<ReloadAnswer>;
   /** Stops accepting, ends what is open, takes the kernel block down (unless --keep). Idempotent. */
   close(): Promise<void>;
 }
@@ -69,13 +64,12 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const { runtime, version, log } = options;
   const step = options.onStep ?? (() => {});
   let config = options.config;
-  const isInline = config.mode === "inline";
   const dryRun = config["dry-run"];
   const nowMs = bootClock();
   const token = statusToken();
-  const sniffer = loadSniffer(config.profile);
-  const kernelJudges = isInline || (config.prefilter && !dryRun);
-  let table = kernelJudges ? loadSignatureTable(config.profile) : undefined;
+  const profiles = new Profiles();
+  const profileOf = (gate: GateOptions) => profiles.load(gate, judgesInKernel(gate, dryRun));
+  const profilesOfAll = config.gates.map((gate) => ({ gate, profile: profileOf(gate) }));
 
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
@@ -84,78 +78,66 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const protection = new Protection(config, names);
 
   await using opened = new AsyncDisposableStack();
-  const recorder =
-    config.record === undefined
-      ? undefined
-      : new Recorder({ file: config.record, limitBytes: config["record-max"] * 1024 * 1024, log });
-  opened.defer(() => recorder?.close());
-  step("recording opened");
+  for (const { mode, listen } of config.gates) if (mode === "proxy") await requireFree(runtime, listen);
+  step("ports found free");
 
-  if (!isInline) await requireFree(runtime, config.listen);
-  step("port found free");
-
-  const protocols = [...sniffer.protocols, ...conducts];
-  const xdp = await openFence(config, { runtime, version, table, protocols, nowMs, onStep: step, log });
+  const protocols = profilesOfAll.flatMap(({ profile }) => profile.sniffer.protocols);
+  const judged = profilesOfAll.flatMap(({ gate, profile }) => judgedPort(gate, profile) ?? []);
+  const xdp = await openFence(config, {
+    ...{ runtime, version, nowMs, onStep: step, log },
+    judged: judged.length === 0 ? undefined : judged,
+    protocols: [...protocols, ...conducts],
+  });
+  const judge = () => xdp?.judge;
   const fence = xdp === undefined ? undefined : joined([xdp]);
   let keep = config.keep || xdp?.stoodBefore === true;
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
+  const gates = new DaemonGates({ judge, neverBan: () => bans.enforcement.neverBan });
+  const inline = () => gates.inline;
   const ways = new Ways({
-    ...{ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs },
-    isBehindProxy: () => config["accept-proxy"].length > 0,
+    ...{ hasFence: fence !== undefined, fence: () => status.fence, inline, dryRun, nowMs },
+    isBehindProxy: (seenBy) =>
+      config.gates.some((gate) => gate["accept-proxy"].length > 0 && (seenBy ?? gate.name) === gate.name),
   });
   opened.defer(() => ways[Symbol.dispose]());
   await ways.open(runtime.native, log);
   const refusalOf = (ban: Ban) => ways.refusalOf(ban);
-  const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
-
+  const unseen = new UnseenConnections(events, log);
   const bans: DaemonBans = new DaemonBans({
     ...{ dryRun, fence, refusalOf, events, log, nowMs },
-    terms: () => termsOf(config),
-    spareFriends: () => config["spare-friends"],
-    hasFriends: (client) => gate.sessions.hasFriend(client.sourceText),
+    terms: () => termsOf({ ...config, "timeout-for": [] }),
+    hasFriends: (client) => gates.open.some(({ gate }) => gate.sessions.hasFriend(client.sourceText)),
     maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
   });
-  const { enforcement, desk } = bans;
-  const gate = new Gate({
-    ...{ config, sniffer, runtime, desk, log, recorder, names, nowMs },
-    refused: (client) => refused.refused(client),
-    upstreamChanged: ({ address, reachable, error }) =>
-      events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
-  });
-  enforcement.follow(gate);
+  const { enforcement } = bans;
   opened.defer(() => bans.log.close());
-  const kernelJudge =
-    xdp?.judge === undefined
-      ? undefined
-      : new KernelJudge({
-          ...{ judge: () => xdp.judge, neverBan: enforcement.neverBan, counters: gate.counters, alone: isInline },
-          ipv6Bits: config["ipv6-prefix"],
-          sniffer: () => gate.sniffer,
-          ban: (client, offence) => desk.ban(client, offence),
-        });
+  const surroundings: GateSurroundings = {
+    ...{ runtime, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
+    places: () => status.fence?.places ?? [],
+    guardsLoopback: () => guardedInterfaces(config).includes("lo"),
+    relays: () => Math.max(1, config.gates.filter(({ mode }) => mode === "proxy").length),
+  };
+  opened.defer(() => gates.close());
+  for (const { gate, profile } of profilesOfAll) {
+    gates.replace([...gates.open, new DaemonGate(gate, profile, surroundings)]);
+  }
+  step("gates made");
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
 
-  const places = () => status.fence?.places ?? [];
-  const refused = new RefusedThoughFenced({ enforcement, ways, unseen, places, port: config.listen.port, nowMs });
-  const observer = new SecondObserver({
-    ...{ native: runtime.native, judge: () => (isInline ? xdp?.judge : undefined), listen: config.listen },
-    ...{ unseen, places, log, nowMs, loopback: guardedInterfaces(config).includes("lo") },
-  });
-  opened.defer(() => observer[Symbol.dispose]());
-
   const ticker = new Ticker(log, nowMs);
-  const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, nowMs });
+  const readiness = new Readiness({ gates: () => gates.open, ticker, unseen, nowMs });
   const status: DaemonStatus = new DaemonStatus({
-    ...{ version, gate, bans, readiness, fence, kernelJudge, refusalOf, unseen, observer, recorder, nowMs },
+    ...{ version, bans, readiness, fence, refusalOf, unseen, nowMs, reload },
+    gates: () => gates.open,
+    judgedCounts: () => judge()?.counts,
     talkers: watch?.talkers,
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
-    reload,
   });
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
@@ -163,11 +145,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const state = dryRun ? undefined : await openState({ config, enforcement, offenders: bans.offenders, moment, log });
   opened.defer(() => state?.close());
   step("bans of an earlier run taken up");
-  if (!isInline) await gate.listen();
-  else if (fence !== undefined) requireGuarded(fence, log);
-  opened.defer(() => gate.close());
+  await gates.listen();
+  if (fence !== undefined && gates.inline !== "none") requireGuarded(fence, log);
+  opened.defer(() => gates.retireAll());
   step("listening");
-  kernelJudge?.begin();
+  gates.beginJudging();
   step("kernel judge begun");
   readiness.phase = "serving";
   const audit = auditLog(log, bans.log.lines);
@@ -175,12 +157,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => server?.close());
   opened.defer(() => eventStreams.close());
   step("status endpoint opened");
-  opened.defer(announceInstance({ config, version, token, log }));
+  const announcement = new Announcement({ version, token, log });
+  announcement.renew(config);
+  opened.defer(() => announcement.end());
   step("instance announced");
-  await observer.begin();
-  step("second observer begun");
+  for (const { observer } of gates.open) await observer.begin();
+  step("second observers begun");
   await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
-  if (!isInline && config.reject === "silent" && !dryRun) await gate.beSilent();
+  for (const gate of gates.open) await gate.beSilent();
   step("privileges given up");
 
   keep = config.keep;
@@ -190,41 +174,49 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("bans of the map taken up");
 
   addPeriodicWork(ticker, {
-    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, observer, nowMs },
-    judge: () => xdp?.judge,
+    ...{ gates, bans, protection, readiness, status, watch, state, fence, unseen, nowMs, renewFence },
+    judges: judge() !== undefined,
     config: () => config,
-    renewFence,
   });
   ticker.start();
-  void gate.upstreams.probe(nowMs(), 0);
-  void gate.upstreams.resolve();
+  for (const { gate } of gates.open) {
+    void gate.upstreams.probe(nowMs(), 0);
+    void gate.upstreams.resolve();
+  }
 
   async function renewFence(now: number): Promise<void> {
-    if (xdp?.renew(now) !== true) return;
+    if (xdp?.renew(now, gates.judged) !== true) return;
     log("warn", "The block map was frozen by another tool: replaced, and filled from the table");
     // Until it is full again, what is not in it was not taken out by anybody.
     watch?.pause();
-    kernelJudge?.begin();
-    await observer.begin();
-    if (table !== undefined) kernelJudge?.change({ table, banMs: config.timeout });
+    gates.beginJudging();
+    for (const { observer } of gates.open) await observer.begin();
     for (const _ of enforcement.refill(nowMs)) await setImmediate();
     watch?.resume();
   }
 
-  /** All that can go wrong goes wrong before anything is changed. */
-  function reload(): ReloadAnswer {
-    const next = options.readConfig();
-    const differences = differencesOf(config, next);
-    const nextSniffer = loadSniffer(differences.config.profile);
-    const nextTable = table === undefined ? undefined : loadSignatureTable(differences.config.profile);
-    kernelJudge?.change({ banMs: next.timeout, ...(nextTable === undefined ? {} : { table: nextTable }) });
-    table = nextTable;
+  let reloading: Promise<unknown> = Promise.resolve();
+
+  /** One after another. */
+  function reload(): Promise<ReloadAnswer> {
+    const next = reloading.then(takeOver, takeOver);
+    reloading = next;
+    return next;
+  }
+
+  async function takeOver(): Promise<ReloadAnswer> {
+    const parts = { gates, profiles, surroundings, xdp };
+    const differences = compare(config, options.readConfig(), parts);
+    const carryOut = await prepare(differences.config, parts);
     config = differences.config;
     keep = config.keep;
     log.form = config.log;
-    gate.reconfigure(config, nextSniffer);
+    // First: a ban may be about to block more than it did.
     protection.reconfigure(config);
     enforcement.protect(protection.entries(nowMs()), nowMs());
+    await carryOut();
+    announcement.renew(config);
+    await state?.moveFor(config);
     return sayReload(differences, log);
   }
 
@@ -236,7 +228,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       closing ??= (async () => {
         readiness.phase = "stopping";
         ticker.stop();
-        gate.sessions.cutAll();
+        gates.cutAll();
         await running.disposeAsync();
       })();
       return closing;
@@ -260,27 +252,4 @@ function requireGuarded(fence: Fence, log: Log): void {
   }
   const reasons = refused.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
   throw new Failure(`Inline mode judges on no interface: ${reasons}; or use --mode proxy`, { exitCode: 3 });
-}
-
-interface Announcement {
-  readonly config: Config;
-  readonly version: string;
-  readonly token: string;
-  readonly log: Log;
-}
-
-function announceInstance({ config, version, token, log }: Announcement): () => void {
-  const blockMap = config["block-map"];
-  try {
-    return announce({
-      version,
-      listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
-      status: formatStatus(config.status),
-      token,
-      ...(blockMap === undefined ? {} : { blockMap }),
-    });
-  } catch (error) {
-    log("warn", `Cannot write to the run directory: ${messageOf(error)}; "ttgate ban" and "lift" need TTGATE_TOKEN`);
-    return () => {};
-  }
 }

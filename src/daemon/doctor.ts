@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
 import { formatServer, type ServerAddress } from "../config/endpoints.ts";
-import type { Config } from "../config/options.ts";
+import { gatePrefix, isJudgedInKernel } from "../config/gates.ts";
+import type { Config, GateOptions } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
 import { serversOf } from "../config/servers.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { localHeader } from "../core/proxy_protocol/written.ts";
 import { codeOf, messageOf } from "../failure.ts";
 import { connectError } from "../gate/connect_error.ts";
-import { interfacesOf } from "../host/addresses.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { redirectsTo } from "../host/redirects.ts";
 import { type Runtime, silentEvents } from "../runtime/types.ts";
 import type { Instance } from "./instance.ts";
+import { guardedInterfaces } from "./open_fence.ts";
 
 export interface Finding {
   readonly name: string;
@@ -24,27 +25,38 @@ export interface Finding {
 
 /** @param instances gates that run here: what they hold is not in their own way. */
 export async function examine(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding[]> {
-  return [
-    ...(await kernelFindings(config, runtime)),
+  const ofGates = await Promise.all(config.gates.map((gate) => gateFindings(gate, config, runtime, instances)));
+  return [...(await kernelFindings(config, runtime)), ...ofGates.flat()];
+}
+
+async function gateFindings(
+  gate: GateOptions,
+  config: Config,
+  runtime: Runtime,
+  instances: readonly Instance[],
+): Promise<Finding[]> {
+  const isInline = gate.mode === "inline";
+  const findings = [
     // In inline mode the server has it.
-    ...(config.mode === "inline" ? [] : [await portFinding(config, runtime, instances)]),
-    ...(await Promise.all(serversOf(config).map((server) => serverFinding(server, config, runtime)))),
-    ...redirectFindings(config),
-    profileFinding(config),
-    ...(config.mode === "inline" ? [] : [connectionsFinding(config, runtime)]),
+    ...(isInline ? [] : [await portFinding(gate, runtime, instances)]),
+    ...(await Promise.all(serversOf(gate).map((server) => serverFinding(server, gate, runtime)))),
+    ...redirectFindings(gate, config["block-map"] !== undefined),
+    profileFinding(gate),
+    ...(isInline ? [] : [connectionsFinding(gate, runtime)]),
   ];
+  return findings.map((finding) => ({ ...finding, found: gatePrefix(gate.name) + finding.found }));
 }
 
 /** Without --block-map the kernel is looked at all the same; what is missing there is no obstacle then. */
 async function kernelFindings(config: Config, { native }: Runtime): Promise<Finding[]> {
   const { probeKernel } = await import("../fences/xdp/proof/probe.ts");
-  const interfaces = config.interface.length > 0 ? config.interface : interfacesOf(config.listen.host);
+  const interfaces = guardedInterfaces(config);
   const map = config["block-map"];
   const findings = await probeKernel({
     native,
     map: map ?? "ttgate",
     interfaces,
-    judges: config.mode === "inline" || config.prefilter,
+    judges: config.gates.some(isJudgedInKernel),
   });
   if (interfaces.length === 0) findings.push(noInterface);
   if (map !== undefined) return findings;
@@ -68,11 +80,11 @@ const noInterface: Finding = {
   remedy: "ip address; or name one with --interface",
 };
 
-async function portFinding(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding> {
+async function portFinding(config: GateOptions, runtime: Runtime, instances: readonly Instance[]): Promise<Finding> {
   const { host, port } = config.listen;
   const address = formatEndpoint({ address: host, port });
   const name = "port";
-  const holder = instances.find(({ listen }) => listen === address);
+  const holder = instances.find(({ listen, listens }) => (listens ?? [listen]).includes(address));
   if (holder !== undefined) {
     return { name, state: "good", found: `the gate with pid ${holder.pid} listens on ${address}`, remedy: null };
   }
@@ -92,7 +104,7 @@ async function portFinding(config: Config, runtime: Runtime, instances: readonly
   }
 }
 
-async function serverFinding(server: ServerAddress, config: Config, runtime: Runtime): Promise<Finding> {
+async function serverFinding(server: ServerAddress, config: GateOptions, runtime: Runtime): Promise<Finding> {
   const { mode, "send-proxy": sendProxy } = config;
   const address = formatServer(server);
   const name = mode === "inline" ? "server" : "upstream";
@@ -110,8 +122,8 @@ async function serverFinding(server: ServerAddress, config: Config, runtime: Run
 }
 
 /** A rule that changes packets behind XDP leads them past it; user space in proxy mode sees them all the same. */
-function redirectFindings({ listen: { port }, ...config }: Config): Finding[] {
-  if (config.mode === "proxy" && config["block-map"] === undefined) return [];
+function redirectFindings({ listen: { port }, mode }: GateOptions, hasMap: boolean): Finding[] {
+  if (mode === "proxy" && !hasMap) return [];
   return redirectsTo(port).map(({ text }) => ({
     name: "redirect",
     state: "warning",
@@ -120,18 +132,18 @@ function redirectFindings({ listen: { port }, ...config }: Config): Finding[] {
   }));
 }
 
-function profileFinding(config: Config): Finding {
+function profileFinding(config: GateOptions): Finding {
   const name = "profile";
   try {
     loadSniffer(config.profile);
-    if (config.mode === "inline" || config.prefilter) loadSignatureTable(config.profile);
+    if (isJudgedInKernel(config)) loadSignatureTable(config.profile);
     return { name, state: "good", found: config.profile, remedy: null };
   } catch (error) {
     return { name, state: "bad", found: messageOf(error), remedy: "ttgate run --profile tapetrack" };
   }
 }
 
-function connectionsFinding(config: Config, runtime: Runtime): Finding {
+function connectionsFinding(config: GateOptions, runtime: Runtime): Finding {
   const descriptors = descriptorLimit();
   const possible = connectionLimit(runtime.name, descriptors);
   const wanted = config["max-connections"] ?? possible;

@@ -14,7 +14,10 @@ const schema = z.object({
   /** Gates in different network namespaces may have the same addresses. */
   netns: z.string(),
   version: z.string(),
+  /** Of the first gate. */
   listen: z.string(),
+  /** Of all gates. */
+  listens: z.array(z.string()).optional(),
   /** HOST:PORT, unix:PATH or off. */
   status: z.string(),
   token: z.string(),

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the configuration to the kernel block, or to the reason why there is none.
 import type { Config } from "../config/options.ts";
-import { bounces, unjudged } from "../config/servers.ts";
 import { manual } from "../core/bans/reason.ts";
-import type { SignatureTable } from "../core/signature/table.ts";
+import type { InlineGate } from "../fences/xdp/inline/inline_judge.ts";
 import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
 import { interfacesOf } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
@@ -12,8 +11,8 @@ import type { Runtime } from "../runtime/types.ts";
 export interface FenceContext {
   readonly runtime: Runtime;
   readonly version: string;
-  /** By what the kernel judges, where it does. */
-  readonly table: SignatureTable | undefined;
+  /** What the kernel judges, and by what; undefined where it judges nothing. */
+  readonly judged: readonly InlineGate[] | undefined;
   /** Protocol names that entries from before may stand for. */
   readonly protocols: readonly string[];
   readonly nowMs: () => number;
@@ -26,25 +25,16 @@ export interface FenceContext {
 export async function openFence(config: Config, context: FenceContext): Promise<XdpFence | undefined> {
   const map = config["block-map"];
   if (map === undefined || !wantsFence(config)) return undefined;
-  const { table, runtime, version, protocols, nowMs, onStep, log } = context;
+  const { judged, runtime, version, protocols, nowMs, onStep, log } = context;
   const { openXdpFence } = await import("../fences/xdp/open.ts");
   return openXdpFence({
     native: runtime.native,
     map,
     interfaces: guardedInterfaces(config),
-    ports: [config.listen.port],
+    ports: guardedPorts(config),
     scope: config.scope,
     ipv6PrefixBits: config["ipv6-prefix"],
-    inline:
-      table === undefined
-        ? undefined
-        : {
-            table,
-            banMs: config.timeout,
-            dryRun: config["dry-run"],
-            bounce: bounces(config),
-            passes: unjudged(config),
-          },
+    inline: judged === undefined ? undefined : { gates: judged, dryRun: config["dry-run"] },
     reasons: [manual, ...protocols],
     version,
     nowMs,
@@ -53,14 +43,21 @@ export async function openFence(config: Config, context: FenceContext): Promise<
   });
 }
 
-/** A relay's dry run leaves the kernel alone; in inline mode nobody else would judge. */
-function wantsFence(config: Pick<Config, "block-map" | "dry-run" | "mode">): boolean {
-  return config["block-map"] !== undefined && !(config["dry-run"] && config.mode === "proxy");
+/** Each once: gates at several addresses may have the same. */
+export function guardedPorts({ gates }: Pick<Config, "gates">): readonly number[] {
+  return [...new Set(gates.map(({ listen }) => listen.port))];
 }
 
-/** Where packets to the guarded port come in, as the host is now. */
-export function guardedInterfaces(config: Pick<Config, "interface" | "listen">): readonly string[] {
-  return config.interface.length > 0 ? config.interface : interfacesOf(config.listen.host);
+/** A relay's dry run leaves the kernel alone; in inline mode nobody else would judge. */
+function wantsFence(config: Pick<Config, "block-map" | "dry-run" | "gates">): boolean {
+  const isRelay = config.gates.every(({ mode }) => mode === "proxy");
+  return config["block-map"] !== undefined && !(config["dry-run"] && isRelay);
+}
+
+/** Where packets to the guarded ports come in, as the host is now. */
+export function guardedInterfaces(config: Pick<Config, "interface" | "gates">): readonly string[] {
+  if (config.interface.length > 0) return config.interface;
+  return [...new Set(config.gates.flatMap(({ listen }) => interfacesOf(listen.host)))];
 }
 
 /**
@@ -68,7 +65,7 @@ export function guardedInterfaces(config: Pick<Config, "interface" | "listen">):
  * @param paths pins and files that the user is to own.
  */
 export async function giveUpPrivileges(
-  config: Pick<Config, "user" | "block-map" | "dry-run" | "mode">,
+  config: Pick<Config, "user" | "block-map" | "dry-run" | "gates">,
   paths: readonly string[],
   { runtime, log }: Pick<FenceContext, "runtime" | "log">,
 ): Promise<void> {

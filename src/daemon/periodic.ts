@@ -2,34 +2,31 @@
 // What the daemon does again and again, each part with its name and its period.
 import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
-import type { InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
-import type { Gate } from "../gate/gate.ts";
-import type { KernelJudge } from "../sources/kernel_judge.ts";
 import type { MapWatch } from "../sources/map_watch.ts";
-import { Stalled } from "../sources/stalled.ts";
 import type { DaemonBans } from "./bans.ts";
+import type { DaemonGate } from "./daemon_gate.ts";
+import type { DaemonGates } from "./gates.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 import type { Protection } from "./protection.ts";
 import type { Readiness } from "./readiness.ts";
-import type { SecondObserver } from "./second_observer.ts";
 import type { OpenedState } from "./state/state.ts";
 import type { DaemonStatus } from "./status_source.ts";
 import { sweepBans } from "./sweeper.ts";
 import type { Ticker } from "./ticker.ts";
+import type { UnseenConnections } from "./unseen.ts";
 
 export interface PeriodicParts {
   readonly config: () => Config;
-  readonly gate: Gate;
+  readonly gates: DaemonGates;
   readonly bans: DaemonBans;
   readonly protection: Protection;
   readonly readiness: Readiness;
   readonly status: DaemonStatus;
   readonly fence: Fence | undefined;
-  readonly kernelJudge: KernelJudge | undefined;
-  /** The kernel's judge that is in place now. */
-  readonly judge: () => InlineJudge | undefined;
+  /** The kernel judges first bytes. */
+  readonly judges: boolean;
   readonly watch: MapWatch | undefined;
-  readonly observer: SecondObserver;
+  readonly unseen: UnseenConnections;
   readonly state: OpenedState | undefined;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
@@ -51,14 +48,22 @@ const renewMs = 1000;
 const saveMs = 250;
 
 export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
-  const { config, gate, bans, protection, readiness, state, status, nowMs } = parts;
+  const { gates, bans, protection, readiness, state, status, nowMs } = parts;
   const { enforcement } = bans;
   const isServing = () => readiness.phase === "serving";
-  if (config().mode === "proxy") ticker.add({ name: "listener", everyMs: hostMs, run: () => gate.listen() });
-  ticker.add({ name: "deadlines", everyMs: tickMs, run: (now) => gate.tick(now) });
+  ticker.add({ name: "listener", everyMs: hostMs, run: () => gates.listen() });
+  ticker.add({ name: "deadlines", everyMs: tickMs, run: (now) => gates.tick(now) });
   ticker.add({ name: "ended bans", everyMs: tickMs, run: () => sweepBans(enforcement, nowMs, isServing) });
-  ticker.add({ name: "upstreams", everyMs: tickMs, run: (now) => gate.lookAtUpstreams(now) });
-  ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => gate.upstreams.resolve() });
+  ticker.add({
+    name: "upstreams",
+    everyMs: tickMs,
+    run: (now) => forEachGate(gates, (gate) => gate.lookAtUpstreams(now)),
+  });
+  ticker.add({
+    name: "names of upstreams",
+    everyMs: resolveMs,
+    run: () => forEachGate(gates, (gate) => gate.upstreams.resolve()),
+  });
   ticker.add({ name: "log", everyMs: tickMs, run: (now) => bans.log.flush(now) });
   ticker.add({
     name: "never-ban list",
@@ -71,37 +76,29 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
 }
 
 function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
-  const { config, fence, kernelJudge, watch, observer } = parts;
+  const { config, gates, fence, judges, watch, unseen } = parts;
   if (fence !== undefined) {
     ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config())) });
     ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
     ticker.add({ name: "replacing frozen maps", everyMs: renewMs, run: (now) => parts.renewFence(now) });
+    ticker.add({ name: "unseen connections", everyMs: tickMs, run: (now) => unseen.say(now) });
     ticker.add({ name: "fence status", everyMs: tickMs, run: () => lookAtFence(fence, parts) });
   }
-  ticker.add({ name: "second observer", everyMs: tickMs, run: (now) => observer.tick(now) });
-  if (kernelJudge !== undefined) {
-    const stalled = stalledIn(parts);
-    if (stalled !== undefined) {
-      ticker.add({ name: "undecided in the kernel", everyMs: tickMs, run: (now) => stalled.tick(now) });
-    }
-    ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => kernelJudge.fetch() });
-    ticker.add({ name: "kernel judge", everyMs: tickMs, run: () => kernelJudge.tick() });
+  if (judges) {
+    const each = (run: (gate: DaemonGate, now: number) => void) => (now: number) => {
+      for (const gate of gates.open) run(gate, now);
+    };
+    ticker.add({ name: "second observer", everyMs: tickMs, run: each(({ observer }, now) => observer.tick(now)) });
+    ticker.add({ name: "undecided in the kernel", everyMs: tickMs, run: each((gate, now) => gate.tickStalled(now)) });
+    ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => gates.fetchDecisions() });
+    ticker.add({ name: "kernel judge", everyMs: tickMs, run: () => gates.tickJudge() });
   }
   // Behind the kernel's decisions: what the map says of them has no evidence.
   if (watch !== undefined) ticker.add({ name: "block map", everyMs: watchMs, run: () => watch.step() });
 }
 
-/** Of a gate that the kernel alone judges for. */
-function stalledIn({ config, gate, bans, judge }: PeriodicParts): Stalled | undefined {
-  if (config().mode !== "inline") return undefined;
-  return new Stalled({
-    ...{ connections: judge, sniffer: () => gate.sniffer, ipv6Bits: config()["ipv6-prefix"] },
-    firstPacketMs: config()["first-packet"],
-    ban: (client, offence) => {
-      if (bans.desk.ban(client, offence) === "spared") gate.counters.spared++;
-    },
-    strike: (client, bytes) => gate.fellSilent(client, bytes),
-  });
+async function forEachGate(gates: DaemonGates, act: (gate: DaemonGate["gate"]) => Promise<void>): Promise<void> {
+  await Promise.all(gates.open.map(({ gate }) => act(gate)));
 }
 
 /** For those who ask for the status: they make no system call. */

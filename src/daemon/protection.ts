@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is never banned: by the configuration, and by what this host looks like now. Looked at again and
 // again, because addresses, gateways and names change while the gate runs.
-import type { Config } from "../config/options.ts";
+import type { Config, GateOptions } from "../config/options.ts";
 import { isLoopback, parsePrefix } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { protectedAddresses, sshPeers } from "../host/addresses.ts";
 import type { Names } from "../host/names.ts";
 
-type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow" | "accept-proxy" | "upstream">;
+type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow"> & {
+  readonly gates: readonly Pick<GateOptions, "upstream" | "accept-proxy">[];
+};
 
 /** The kernel's list of all connections may be long: it is not read each second. */
 const administratorsMs = 10_000;
@@ -30,17 +32,16 @@ export class Protection {
 
   /** Everybody who is protected at the moment; names as far as they were resolved. */
   entries(nowMs: number): readonly NeverBanEntry[] {
-    const { allow, upstream } = this.#config;
+    const { allow, gates } = this.#config;
     const allowed = [
       ...allow.map((prefix) => ({ prefix, why: "--allow" })),
-      ...this.#config["accept-proxy"].map((prefix) => ({ prefix, why: "--accept-proxy" })),
+      ...gates.flatMap((gate) => gate["accept-proxy"].map((prefix) => ({ prefix, why: "--accept-proxy" }))),
     ];
-    if (this.#config["never-ban"] !== "auto") return allowed;
-    const hosts = upstream.flatMap((server) => ("host" in server ? [server.host] : []));
-    const upstreams = hosts.flatMap((host) =>
-      [host, ...this.#names.addressesOf(host)].flatMap((address) => this.#upstream(host, address) ?? []),
+    if (this.#config["never-ban"] !== "auto") return unique(allowed);
+    const upstreams = gates.flatMap(({ upstream }) =>
+      upstream.flatMap((server) => ("host" in server ? this.#upstream(server.host) : [])),
     );
-    return [...allowed, ...protectedAddresses(), ...this.#sshPeers(nowMs), ...upstreams];
+    return unique([...allowed, ...protectedAddresses(), ...this.#sshPeers(nowMs), ...upstreams]);
   }
 
   /** With --scope host a ban would cut an administrator off. */
@@ -53,8 +54,15 @@ export class Protection {
     return this.#administrators;
   }
 
-  #upstream(host: string, address: string): NeverBanEntry | undefined {
-    const prefix = parsePrefix(address);
-    return prefix === undefined || isLoopback(address) ? undefined : { prefix, why: `upstream ${host}` };
+  #upstream(host: string): NeverBanEntry[] {
+    return [host, ...this.#names.addressesOf(host)].flatMap((address) => {
+      const prefix = parsePrefix(address);
+      return prefix === undefined || isLoopback(address) ? [] : [{ prefix, why: `upstream ${host}` }];
+    });
   }
+}
+
+/** What several gates protect is said once. */
+function unique(entries: readonly NeverBanEntry[]): readonly NeverBanEntry[] {
+  return [...new Map(entries.map((entry) => [`${entry.prefix.text} ${entry.why}`, entry])).values()];
 }

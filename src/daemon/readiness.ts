@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether the daemon keeps its promise at the moment, and why not: `GET /readyz`.
+
+import { gatePrefix } from "../config/gates.ts";
 import type { FenceStatus } from "../core/bans/fence.ts";
-import type { Gate } from "../gate/gate.ts";
-import type { KernelJudge } from "../sources/kernel_judge.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
+import type { DaemonGate } from "./daemon_gate.ts";
 import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
 
@@ -11,8 +12,7 @@ import type { UnseenConnections } from "./unseen.ts";
 const upstreamFreshMs = 5000;
 
 export interface ReadinessParts {
-  readonly gate: Gate;
-  readonly kernelJudge: KernelJudge | undefined;
+  readonly gates: () => readonly Pick<DaemonGate, "name" | "gate" | "kernelJudge">[];
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
   readonly nowMs: () => number;
@@ -29,37 +29,32 @@ export class Readiness {
 
   /** @param fence as it was when last asked. */
   async ask(fence: FenceStatus | undefined): Promise<ReadinessAnswer> {
-    const { gate, kernelJudge, ticker, unseen, nowMs } = this.#parts;
-    await gate.upstreams.probe(nowMs(), upstreamFreshMs);
-    const blindness = kernelJudge?.blindness();
-    const crowding = gate.room.fault(nowMs());
-    const shortage = gate.upstreams.shortage.fault(nowMs());
+    const { gates, ticker, unseen, nowMs } = this.#parts;
+    await Promise.all(gates().map(({ gate }) => gate.upstreams.probe(nowMs(), upstreamFreshMs)));
     const unseenReason = unseen.reason(nowMs());
     const reasons = [
       ...this.#phaseReasons(),
       ...(fence?.faults ?? []),
-      ...(blindness === undefined ? [] : [blindness]),
       ...(unseenReason === undefined ? [] : [unseenReason]),
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
-      ...(crowding === undefined ? [] : [crowding]),
-      ...(shortage === undefined ? [] : [shortage]),
-      ...this.#upstreamReasons(),
+      ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];
     return { ready: reasons.length === 0, reasons };
   }
 
   #phaseReasons(): readonly string[] {
     if (this.phase === "stopping") return ["Stopping"];
-    const { isWaiting, config } = this.#parts.gate;
-    if (isWaiting) return [`Not listening: no interface has the address ${config.listen.host} yet`];
-    return this.phase === "starting" ? ["Not listening yet"] : [];
+    const isWaiting = this.#parts.gates().some(({ gate }) => gate.isWaiting);
+    return this.phase === "starting" && !isWaiting ? ["Not listening yet"] : [];
   }
+}
 
-  #upstreamReasons(): readonly string[] {
-    const { upstreams, config } = this.#parts.gate;
-    if (upstreams.ready) return [];
-    const told = upstreams.status().map(({ address, error }) => `${address} (${error ?? "not tried yet"})`);
-    const what = config.mode === "inline" ? "The server does not answer" : "No upstream is reachable";
-    return [`${what}: ${told.join(", ")}`];
-  }
+function reasonsOf({ gate, kernelJudge }: Pick<DaemonGate, "gate" | "kernelJudge">, nowMs: number): string[] {
+  const { isWaiting, config, upstreams, room } = gate;
+  const waiting = isWaiting ? `Not listening: no interface has the address ${config.listen.host} yet` : undefined;
+  const told = upstreams.status().map(({ address, error }) => `${address} (${error ?? "not tried yet"})`);
+  const what = config.mode === "inline" ? "The server does not answer" : "No upstream is reachable";
+  const unreachable = upstreams.ready ? undefined : `${what}: ${told.join(", ")}`;
+  const all = [waiting, kernelJudge?.blindness(), room.fault(nowMs), upstreams.shortage.fault(nowMs), unreachable];
+  return all.filter((reason) => reason !== undefined);
 }

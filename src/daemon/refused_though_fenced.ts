@@ -2,6 +2,7 @@
 // Connections in proxy mode that user space refuses although the fence says that it blocks their source: that
 // they got so far proves that the kernel program did not see them, or did not drop them.
 import { isLoopback } from "../core/address.ts";
+import { atOneGate } from "../core/bans/claim.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { FencePlace } from "../core/bans/fence.ts";
 import type { Client } from "../core/client.ts";
@@ -19,7 +20,7 @@ export interface RefusedParts {
   readonly ways: Ways;
   readonly unseen: UnseenConnections;
   readonly places: () => readonly FencePlace[];
-  readonly port: number;
+  readonly port: () => number;
   readonly nowMs: () => number;
 }
 
@@ -38,7 +39,13 @@ export class RefusedThoughFenced {
     const now = nowMs();
     const ban = enforcement.bans.find(client, now);
     // While the map is full, entries come and go.
-    if (ban?.standsIn === undefined || enforcement.userSpaceOnly > 0 || now - ban.sinceMs < settledMs) return;
+    if (
+      ban?.standsIn === undefined ||
+      ban.standsIn === atOneGate ||
+      enforcement.userSpaceOnly > 0 ||
+      now - ban.sinceMs < settledMs
+    )
+      return;
     const source = client.single();
     if (isLoopback(source.text)) return;
     if (now - this.#secondMs >= 1000) {
@@ -51,6 +58,9 @@ export class RefusedThoughFenced {
     }
     const interfaceName = ways.interfaceOf(source);
     const why = whyUnseen(places(), interfaceName);
-    unseen.add({ source: source.text, sourcePort: client.port, port, interfaceName, why }, now);
+    unseen.add(
+      { missed: "dropped", source: source.text, sourcePort: client.port, port: port(), interfaceName, why },
+      now,
+    );
   }
 }

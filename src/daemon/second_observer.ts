@@ -19,9 +19,9 @@ export interface SecondObserverParts {
   readonly native: Native;
   /** The one that is in place now, where the kernel alone judges. */
   readonly judge: () => InlineJudge | undefined;
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: () => { readonly host: string; readonly port: number };
   /** Loopback is guarded too. */
-  readonly loopback: boolean;
+  readonly loopback: () => boolean;
   readonly unseen: UnseenConnections;
   readonly places: () => readonly FencePlace[];
   readonly log: Log;
@@ -32,6 +32,7 @@ export class SecondObserver implements Disposable {
   readonly #parts: SecondObserverParts;
   #watch: SocketWatch | undefined;
   #nameOf: (index: number) => string | undefined = () => undefined;
+  #followed = "";
   /** Why there is none; undefined while there is. */
   absence: string | undefined;
   /** Connections that had no room in the queue, of those that were counted. */
@@ -43,10 +44,16 @@ export class SecondObserver implements Disposable {
     this.#parts = parts;
   }
 
+  /** What it follows has changed, perhaps. */
+  async renew(): Promise<void> {
+    if (this.#followed !== this.#toFollow()) await this.begin();
+  }
+
   /** When the judge has begun, also by new maps. Where it is not allowed, that is said and nothing observed. */
   async begin(): Promise<void> {
     this[Symbol.dispose]();
     this.#untold = 0;
+    this.#followed = this.#toFollow();
     const { native, judge, listen, loopback, log, nowMs } = this.#parts;
     const seenFd = judge()?.seenFd;
     if (seenFd === undefined) return;
@@ -57,10 +64,10 @@ export class SecondObserver implements Disposable {
       const libraries = await openLibraries(native);
       this.#nameOf = (index) => interfaceName(libraries, index);
       this.#watch = await SocketWatch.open({
-        ...{ native, seenFd, loopback },
+        ...{ native, seenFd, loopback: loopback() },
         netns: statSync("/proc/self/ns/net").ino,
-        ports: [listen.port],
-        address: guardedAddress(listen.host),
+        ports: [listen().port],
+        address: guardedAddress(listen().host),
         nowMs: nowMs(),
       });
       this.absence = undefined;
@@ -81,7 +88,12 @@ export class SecondObserver implements Disposable {
       this.#untold = counts.untold;
     }
     for (const found of this.#watch?.fetch(fetchedAtOnce) ?? []) this.#tell(found, nowMs);
-    unseen.say(nowMs);
+  }
+
+  #toFollow(): string {
+    const { listen, loopback } = this.#parts;
+    const { host, port } = listen();
+    return `${host} ${port} ${loopback()}`;
   }
 
   /** Idempotent. */
@@ -94,7 +106,7 @@ export class SecondObserver implements Disposable {
     const { source, sourcePort, port, interfaceIndex } = found;
     const interfaceName = interfaceIndex === 0 ? undefined : this.#nameOf(interfaceIndex);
     const why = whyUnseen(this.#parts.places(), interfaceName);
-    this.#parts.unseen.add({ source: source.text, sourcePort, port, interfaceName, why }, nowMs);
+    this.#parts.unseen.add({ missed: "judged", source: source.text, sourcePort, port, interfaceName, why }, nowMs);
   }
 }
 

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the gate says when it is up, what it guards, how, and whom it never bans; and what a reload changed.
-import type { Differences } from "../config/difference.ts";
+import type { Difference, Differences } from "../config/difference.ts";
+import { gatePrefix, isJudgedInKernel } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
 import { bounces } from "../config/servers.ts";
 import { isVirtual } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
+import type { GateSnapshot } from "../status/gate_snapshot.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 
 export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
   const { kernel } = snapshot;
-  const upstream = snapshot.upstreams.map(({ address }) => address).join(", ");
-  const start =
-    config.mode === "inline"
-      ? `Judging connections to ${snapshot.listen} for ${snapshot.profile} in the kernel`
-      : `Listening on ${snapshot.listen} for ${snapshot.profile}, upstream ${upstream}`;
-  log("info", start, { listen: snapshot.listen });
-  if (kernel.judged !== null && bounces(config)) sayBounces(kernel.interfaces, log);
-  if (config.prefilter) log("info", config["dry-run"] ? "No prefilter in a dry run" : "The kernel judges first");
+  for (const gate of snapshot.gates) log("info", gateText(gate), { gate: gate.name, listen: gate.listen });
+  if (config.gates.some((gate) => isJudgedInKernel(gate) && bounces(gate)) && kernel.judged !== null)
+    sayBounces(kernel.interfaces, log);
+  for (const { name, prefilter } of config.gates) {
+    if (prefilter)
+      log("info", gatePrefix(name) + (config["dry-run"] ? "No prefilter in a dry run" : "The kernel judges first"));
+  }
   const interfaces = kernel.interfaces.map(
     ({ name, attach, reason }) => `${name} ${attach}${reason === null ? "" : ` (${reason})`}`,
   );
@@ -25,30 +26,53 @@ export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
     log("info", `Kernel: map ${kernel.map} is read by ${kernel.managedBy}; ttgate manages its entries`);
   else if (kernel.map !== null)
     log("info", `Kernel: map ${kernel.map}, XDP on ${interfaces.join(", ") || "no interface"}`);
-  if (config["accept-proxy"].length > 0) {
-    const from = config["accept-proxy"].map(({ text }) => text).join(", ");
-    log("info", `Clients come through ${from} (PROXY protocol): bans of theirs hold in user space, not in the kernel`);
+  for (const { name, "accept-proxy": proxies } of config.gates) {
+    if (proxies.length === 0) continue;
+    const from = `${gatePrefix(name)}Clients come through ${proxies.map(({ text }) => text).join(", ")} (PROXY protocol)`;
+    log("info", `${from}: bans of theirs hold in user space, not in the kernel`);
   }
   if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody gets to the server");
-  if (config.record !== undefined)
-    log("info", `Recording what clients send first to "${config.record}": it holds their data`);
+  for (const { name, record } of config.gates) {
+    if (record !== undefined)
+      log("info", `${gatePrefix(name)}Recording what clients send first to "${record}": it holds their data`);
+  }
   log(
     "info",
     `Never banned: ${snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"}`,
   );
 }
 
+function gateText({ name, mode, listen, profile, upstreams }: GateSnapshot): string {
+  const upstream = upstreams.map(({ address }) => address).join(", ");
+  const what =
+    mode === "inline"
+      ? `Judging connections to ${listen} for ${profile} in the kernel`
+      : `Listening on ${listen} for ${profile}, upstream ${upstream}`;
+  return gatePrefix(name) + what;
+}
+
 /** @returns what was told, for who asked. */
 export function sayReload({ config, applied, waiting }: Differences, log: Log): ReloadAnswer {
-  log("info", `Profile ${config.profile} was read again`);
-  for (const { option, before, after } of applied) {
-    log("info", `Reloaded ${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`);
-  }
-  for (const { option, before, after } of waiting) {
-    const told = `${JSON.stringify(before)} stays until a restart, the configuration says ${JSON.stringify(after)}`;
-    log("warn", `Not reloaded: ${option}: ${told}`);
+  for (const { name, profile } of config.gates) log("info", `${gatePrefix(name)}Profile ${profile} was read again`);
+  for (const difference of applied) log("info", appliedText(difference));
+  for (const difference of waiting) {
+    const { option, gate, before, after } = difference;
+    const told =
+      option === "gate"
+        ? `gate "${gate}" is opened at the next start: the kernel program that runs cannot judge`
+        : `${option}: ${JSON.stringify(before)} stays until a restart, the configuration says ${JSON.stringify(after)}`;
+    log("warn", `${gate === undefined ? "" : gatePrefix(gate)}Not reloaded: ${told}`);
   }
   return { applied, waiting };
+}
+
+function appliedText({ option, gate, before, after }: Difference): string {
+  if (option !== "gate") {
+    const prefix = gate === undefined ? "" : gatePrefix(gate);
+    return `${prefix}Reloaded ${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`;
+  }
+  const name = gate === undefined ? "the gate" : `gate "${gate}"`;
+  return after === null ? `Closed ${name}, which listened on ${before}` : `Opened ${name}, which listens on ${after}`;
 }
 
 /** Where a program that answers cannot, or perhaps not. */

@@ -4,8 +4,7 @@ import { hostname } from "node:os";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import type { Config } from "../config/options.ts";
-import { checkEvery } from "../config/servers.ts";
-import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
+import { type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
@@ -13,15 +12,14 @@ import { type BanQuery, searchBans } from "../core/bans/search.ts";
 import type { Talkers } from "../core/bans/talkers.ts";
 import { Client } from "../core/client.ts";
 import { History } from "../core/history.ts";
-import type { Gate } from "../gate/gate.ts";
-import type { Recorder } from "../recording/recorder.ts";
+import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
-import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
 import { type BanRows, limitDefault, rowsAtOnce } from "../status/ban_list.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import type { RecentEvent } from "../status/event_view.ts";
+import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf } from "../status/gate_snapshot.ts";
 import { renderMetrics } from "../status/metrics.ts";
 import type { PastQuery, PastView } from "../status/past.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
@@ -32,7 +30,6 @@ import {
   type BanView,
   banDetails,
   banView,
-  judgedSnapshot,
   kernelSnapshot,
   offenderView,
   type Snapshot,
@@ -45,24 +42,27 @@ import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
 import type { Unseen, UnseenConnections } from "./unseen.ts";
 
+export interface StatusGate extends GateView {
+  readonly observer: Pick<SecondObserver, "absence" | "followed">;
+}
+
 export interface StatusParts {
   readonly config: () => Config;
   readonly version: string;
   readonly runtime: string;
-  readonly gate: Gate;
+  readonly gates: () => readonly StatusGate[];
   readonly bans: DaemonBans;
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
   readonly refusalOf: (ban: Ban) => Refusal;
-  readonly kernelJudge: KernelJudge | undefined;
+  /** Undefined where the kernel judges nothing. */
+  readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
-  readonly observer: Pick<SecondObserver, "absence" | "followed">;
-  readonly recorder: Recorder | undefined;
   /** Undefined without a fence. */
   readonly talkers: Talkers | undefined;
   readonly events: EventStreams;
   readonly nowMs: () => number;
-  readonly reload: () => ReloadAnswer;
+  readonly reload: () => Promise<ReloadAnswer>;
 }
 
 export class DaemonStatus implements StatusSource {
@@ -80,40 +80,30 @@ export class DaemonStatus implements StatusSource {
   }
 
   snapshot(): Snapshot {
-    const { gate, kernelJudge } = this.#parts;
+    const gates = this.#parts.gates().map(gateSnapshot);
+    const [first] = gates;
+    if (first === undefined) throw new Error("There is no gate");
     const { counters, enforcement } = this.#parts.bans;
-    const config = this.#parts.config();
-    const checkMs = checkEvery(config);
     const { full, failed } = { full: counters.kernelFull, failed: counters.kernelFailed };
     return {
       version: this.#parts.version,
-      mode: config.mode,
+      mode: first.mode,
       runtime: this.#parts.runtime,
       pid: process.pid,
       host: hostname(),
       since: this.#since,
       uptimeSeconds: (this.#parts.nowMs() - this.#startedMs) / 1000,
-      dryRun: config["dry-run"],
-      listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
-      profile: config.profile,
-      timeoutSeconds: config.timeout / 1000,
-      upstreams: gate.upstreams.status().map((upstream) => ({
-        ...upstream,
-        reachable: upstream.reachable ?? null,
-        error: upstream.error ?? null,
-        resolved: upstream.resolved ?? null,
-        unresolved: upstream.unresolved ?? null,
-      })),
-      balance: config.balance,
-      checkSeconds: checkMs === undefined ? null : checkMs / 1000,
-      proxyProtocol: { send: config["send-proxy"], accept: config["accept-proxy"].map(({ text }) => text) },
+      dryRun: this.#parts.config()["dry-run"],
+      listen: first.listen,
+      profile: first.profile,
+      timeoutSeconds: first.timeoutSeconds,
+      upstreams: gates.flatMap(({ upstreams }) => upstreams),
+      balance: first.balance,
+      checkSeconds: first.checkSeconds,
+      proxyProtocol: first.proxyProtocol,
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
-      connections: {
-        ...gate.counters,
-        shortOfResources: gate.upstreams.shortage.count,
-        active: gate.sessions.size,
-        limit: gate.room.limit,
-      },
+      connections: sumOf(gates.map(({ connections }) => connections)),
+      gates,
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,
@@ -123,20 +113,24 @@ export class DaemonStatus implements StatusSource {
         sparedFriends: counters.sparedFriends,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
-      kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
-        ...{ full, failed },
-      }),
-      recording: this.#parts.recorder?.status() ?? null,
+      kernel: kernelSnapshot(this.fence, this.#judged(), this.#unseen(), { full, failed }),
+      recording: gates.find(({ recording }) => recording !== null)?.recording ?? null,
     };
   }
 
+  /** Of all gates together, and of packets without a port. */
+  #judged(): JudgedSnapshot | undefined {
+    const counts = this.#parts.judgedCounts();
+    return counts && judgedSnapshot(counts);
+  }
+
   #unseen(): UnseenSnapshot {
-    const { unseen, observer } = this.#parts;
-    const { connections, last } = unseen.status;
+    const observers = this.#parts.gates().map(({ observer }) => observer);
+    const { connections, last } = this.#parts.unseen.status;
     return {
       connections,
-      observed: observer.followed,
-      unobserved: observer.absence ?? null,
+      observed: observers.reduce((sum, { followed }) => sum + followed, 0),
+      unobserved: observers.find(({ absence }) => absence !== undefined)?.absence ?? null,
       last: last === undefined ? null : unseenView(last),
     };
   }
@@ -168,14 +162,14 @@ export class DaemonStatus implements StatusSource {
 
   /** About once a second: what the history is made of. */
   sample(nowMs: number): void {
-    const { gate, bans } = this.#parts;
-    const { accepted, relayed, foreign, undecided, refusedBanned, refusedFull, upstreamFailed, spared } = gate.counters;
+    const { gates, bans } = this.#parts;
+    const { active, ...counters } = sumOf(gates().map((gate) => gateSnapshot(gate).connections));
     this.#history.sample(nowMs, {
-      ...{ accepted, relayed, foreign, undecided, refusedBanned, refusedFull, upstreamFailed, spared },
+      ...counters,
       bans: bans.counters.bansTotal,
       droppedPackets: this.fence?.droppedPackets ?? 0,
       droppedBytes: this.fence?.droppedBytes ?? 0,
-      openConnections: gate.sessions.size,
+      openConnections: active,
       activeBans: bans.enforcement.bans.size,
     });
   }
@@ -187,8 +181,12 @@ export class DaemonStatus implements StatusSource {
   }
 
   *talkers(): Work<TalkersView> {
-    const { gate, talkers, nowMs } = this.#parts;
-    const connections = yield* busiest(gate.sessions.counts());
+    const { gates, talkers, nowMs } = this.#parts;
+    const connections = yield* busiest(
+      gates()
+        .values()
+        .flatMap(({ gate }) => gate.sessions.counts()),
+    );
     const bootMs = Date.now() - nowMs();
     const dropped = (talkers?.most ?? []).map(({ prefix, packets, bytes, lastSeenMs }) => ({
       ...{ source: prefix.text, packets, bytes },
@@ -211,7 +209,7 @@ export class DaemonStatus implements StatusSource {
   }
 
   async why(address: string): Promise<ChangeResult<Why>> {
-    const { fence, gate } = this.#parts;
+    const { fence, gates } = this.#parts;
     const { enforcement, operator, offenders } = this.#parts.bans;
     const moment = { nowMs: this.#parts.nowMs(), wallMs: Date.now() };
     const source = operator.prefixOf(address);
@@ -228,7 +226,7 @@ export class DaemonStatus implements StatusSource {
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
         offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
         kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
-        connections: gate.sessions.ofSource(source.text),
+        connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
         within: single.bits === 128 ? null : await this.#within(single),
       },
     };
@@ -266,7 +264,7 @@ export class DaemonStatus implements StatusSource {
     return liftList(this.#parts.bans.operator, text);
   }
 
-  reload(): ReloadAnswer {
+  reload(): Promise<ReloadAnswer> {
     return this.#parts.reload();
   }
 

@@ -5,6 +5,8 @@ import type { Events } from "../core/bans/events.ts";
 import type { Log } from "../log.ts";
 
 export interface Unseen {
+  /** What should have become of it. */
+  readonly missed: "judged" | "dropped";
   readonly source: string;
   readonly sourcePort: number;
   readonly port: number;
@@ -28,8 +30,6 @@ const lineMs = 10_000;
 export class UnseenConnections {
   readonly #events: Events;
   readonly #log: Log;
-  /** What became of them: "judged" or "dropped". */
-  readonly #participle: string;
   #connections = 0;
   #last: UnseenStatus["last"];
   /** Times of the last few. */
@@ -37,10 +37,9 @@ export class UnseenConnections {
   #saidMs = Number.NEGATIVE_INFINITY;
   #unsaid = 0;
 
-  constructor(events: Events, log: Log, participle: "judged" | "dropped") {
+  constructor(events: Events, log: Log) {
     this.#events = events;
     this.#log = log;
-    this.#participle = participle;
   }
 
   add(unseen: Unseen, nowMs: number): void {
@@ -48,7 +47,8 @@ export class UnseenConnections {
     this.#unsaid++;
     this.#last = { ...unseen, atMs: nowMs };
     this.#recentMs = [...this.#recentMs, nowMs].slice(-tooMany);
-    this.#events.publish({ type: "unseen", atMs: nowMs, ...unseen });
+    const { missed: _missed, ...event } = unseen;
+    this.#events.publish({ type: "unseen", atMs: nowMs, ...event });
     this.say(nowMs);
   }
 
@@ -78,12 +78,12 @@ export class UnseenConnections {
   }
 
   #sentence(count: number, when: string): string {
-    const { source, sourcePort, port, interfaceName, why } = this.#last ?? nobody;
+    const { missed, source, sourcePort, port, interfaceName, why } = this.#last ?? nobody;
     const what = count === 1 ? `A connection to port ${port} was` : `${count} connections to port ${port} were`;
     const by = interfaceName === undefined ? "" : ` by interface "${interfaceName}"`;
     const last = `${count === 1 ? "" : "the last one "}from ${source} port ${sourcePort}${by}`;
-    return `${what} not ${this.#participle} by the kernel program${when}, ${last}: ${why}`;
+    return `${what} not ${missed} by the kernel program${when}, ${last}: ${why}`;
   }
 }
 
-const nobody: Unseen = { source: "?", sourcePort: 0, port: 0, interfaceName: undefined, why: "" };
+const nobody: Unseen = { missed: "judged", source: "?", sourcePort: 0, port: 0, interfaceName: undefined, why: "" };

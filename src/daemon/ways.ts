@@ -3,7 +3,7 @@
 // answers its test frames as it should. Which interface that is, is taken from the route back to the source,
 // where not all of them are guarded.
 import type { Prefix } from "../core/address.ts";
-import type { Ban } from "../core/bans/claim.ts";
+import { type Ban, everywhere } from "../core/bans/claim.ts";
 import type { FencePlace, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import { messageOf } from "../failure.ts";
@@ -26,11 +26,11 @@ export interface WaysParts {
   readonly fence: () => FenceStatus | undefined;
   /** A fence was asked for. */
   readonly hasFence: boolean;
-  /** User space refuses nobody. */
-  readonly isInline: boolean;
+  /** User space refuses nobody: at all gates, or at some. */
+  readonly inline: () => "all" | "some" | "none";
   readonly dryRun: boolean;
   /** Clients come through a proxy (--accept-proxy). */
-  readonly isBehindProxy: () => boolean;
+  readonly isBehindProxy: (gate: string | undefined) => boolean;
   readonly nowMs: () => number;
 }
 
@@ -75,18 +75,32 @@ export class Ways implements Disposable {
   }
 
   /** Who keeps a banned source out. */
-  refusalOf({ prefix, standsIn }: Ban): Refusal {
-    const { hasFence, isInline, dryRun } = this.#parts;
+  refusalOf(ban: Ban): Refusal {
+    const { hasFence, dryRun, nowMs } = this.#parts;
     if (dryRun) return { by: "nobody", why: "dry run" };
+    if (ban.isLocal === true && (everywhere(ban)?.untilMs ?? 0) <= nowMs()) {
+      return { by: "user space", why: `it holds at gate "${ban.gate}" alone` };
+    }
     if (!hasFence) return { by: "user space", why: null };
-    if (this.#parts.isBehindProxy()) return { by: "user space", why: behindProxy };
-    const otherwise = isInline ? "nobody" : "user space";
-    const way = this.of(prefix);
-    if (way.kind === "open") return { by: otherwise, why: way.why };
-    if (standsIn === undefined) return { by: otherwise, why: "the kernel's map has no room for it, or refused it" };
+    if (this.#parts.isBehindProxy(ban.gate)) return { by: "user space", why: behindProxy };
+    const way = this.of(ban.prefix);
+    if (way.kind === "open") return this.#otherwise(way.why);
+    if (ban.standsIn === undefined) return this.#otherwise("the kernel's map has no room for it, or refused it");
     return way.kind === "proven"
       ? { by: "kernel", why: null }
       : { by: "other program", why: `${way.by} reads the map` };
+  }
+
+  /** Where the kernel does not keep it out. */
+  #otherwise(why: string): Refusal {
+    switch (this.#parts.inline()) {
+      case "all":
+        return { by: "nobody", why };
+      case "some":
+        return { by: "user space", why: `${why}; the inline gates let it in` };
+      case "none":
+        return { by: "user space", why };
+    }
   }
 
   /** Idempotent. */

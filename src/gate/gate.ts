@@ -2,9 +2,10 @@
 // One gate: what exists once for each port that is guarded. Accepts connections, has them judged, relays or
 // ends them. Whom to refuse and what a ban means is the desk's to decide; in inline mode the kernel judges
 // and the gate only watches its server.
-import type { Config } from "../config/options.ts";
+import type { Options } from "../config/options.ts";
 import { checkEvery, serversOf } from "../config/servers.ts";
 import { formatEndpoint, type Prefix } from "../core/address.ts";
+import type { Claim } from "../core/bans/claim.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
@@ -29,7 +30,7 @@ import { type UpstreamPolicy, Upstreams } from "./upstreams.ts";
 
 /** The options that belong to one gate. */
 export type GateConfig = Pick<
-  Config,
+  Options,
   | "listen"
   | "upstream"
   | "balance"
@@ -54,6 +55,8 @@ export type GateConfig = Pick<
 >;
 
 export interface GateParts {
+  /** In claims that it asks for. */
+  readonly name: string;
   readonly config: GateConfig;
   readonly sniffer: Sniffer;
   readonly runtime: Runtime;
@@ -65,6 +68,8 @@ export interface GateParts {
   /** In place of the gate's own, which records and counts strikes. */
   readonly observer?: SessionObserver;
   readonly nowMs: () => number;
+  /** How many gates share the open files of this process; one unless given. */
+  readonly gates?: () => number;
   /** A connection of a banned source was accepted, and is refused. */
   refused?(client: Client): void;
   /** An upstream came or went. */
@@ -99,7 +104,7 @@ export class Gate implements BanFollower {
     this.#config = config;
     this.sessions = new Sessions(config["ipv6-prefix"]);
     this.room = new Room(log);
-    this.room.resize(runtime.name, config["max-connections"]);
+    this.#resize();
     this.upstreams = new Upstreams({
       ...{ servers: serversOf(config), policy: policyOf(config), connect: runtime.connect, log },
       names: parts.names ?? new Names(log),
@@ -187,15 +192,35 @@ export class Gate implements BanFollower {
     this.room.announce(this.#config["max-connections"]);
   }
 
-  /** From now on connections of banned sources end without a packet. */
-  async beSilent(): Promise<void> {
-    await this.#rejection.beSilent(this.#parts.runtime);
+  /**
+   * Listens at another address too, from now on.
+   * @returns what lets it take the first one's place, or closes it again when it did not.
+   * @throws Failure when the port cannot be had.
+   */
+  async listenAt({ host, port }: GateConfig["listen"]): Promise<{ takePlace(): void } & Disposable> {
+    const opened = await openListener(this.#parts.runtime, { host, port }, acceptor(this.#context));
+    let another = opened.kind === "listening" ? opened.listener : undefined;
+    return {
+      takePlace: () => {
+        this.#listener?.close();
+        this.#listener = another;
+        this.isWaiting = false;
+        another = undefined;
+      },
+      [Symbol.dispose]: () => another?.close(),
+    };
+  }
+
+  /** From now on connections of banned sources end without a packet, or with a reset again. */
+  async beSilent(isSilent: boolean): Promise<void> {
+    if (isSilent) await this.#rejection.beSilent(this.#parts.runtime);
+    else this.#rejection.beLoud();
   }
 
   /** Goes on with other options, from one connection to the next. Those that take a restart are not looked at. */
   reconfigure(config: GateConfig, sniffer: Sniffer): void {
     this.#config = config;
-    this.room.resize(this.#parts.runtime.name, config["max-connections"]);
+    this.#resize();
     Object.assign(this.#context, limitsOf(config), { sniffer });
     this.#rate.change(config["max-rate"]);
     this.upstreams.replace(serversOf(config), policyOf(config));
@@ -208,7 +233,7 @@ export class Gate implements BanFollower {
     const bans = changes.filter((change) => change.kind === "ban");
     // Of a single ban the source is looked up; many are quicker found by one look at all connections.
     if (bans.length > fewBans) this.#cutBanned();
-    else for (const { ban, claim } of bans) this.#cut(ban.prefix, claim.evidence === undefined ? 0 : 1);
+    else for (const { ban, claim } of bans) if (this.#isConcerned(claim)) this.#cut(ban.prefix, this.#judgedBy(claim));
   }
 
   /** Twice a second: deadlines, and what is known by now of the servers' answers. */
@@ -232,6 +257,20 @@ export class Gate implements BanFollower {
   close(): void {
     this.#listener?.close();
     this.#listener = undefined;
+  }
+
+  #resize(): void {
+    const { runtime, gates } = this.#parts;
+    this.room.resize(runtime.name, this.#config["max-connections"], undefined, gates?.() ?? 1);
+  }
+
+  #isConcerned({ isLocal, gate }: Claim): boolean {
+    return isLocal !== true || gate === this.#parts.name;
+  }
+
+  /** How many of the source's connections here showed the evidence. */
+  #judgedBy({ evidence, gate }: Claim): number {
+    return evidence !== undefined && gate === this.#parts.name ? 1 : 0;
   }
 
   /** @param judged connections of the source that a dry run counted otherwise: the one that showed the evidence. */

@@ -38,6 +38,11 @@ export class Rejection {
     if (failure !== undefined) this.#tell(failure);
   }
 
+  /** From now on with a reset. */
+  beLoud(): void {
+    this.#mute = undefined;
+  }
+
   end(socket: TcpSocket, client: Client): void {
     if (this.#mute !== undefined && this.#blocked(client)) {
       const failure = mute(socket, this.#mute);

@@ -32,9 +32,12 @@ export class Room {
     });
   }
 
-  /** @param wanted --max-connections; undefined: as many as the open files allow. */
-  resize(runtime: Runtime["name"], wanted: number | undefined, descriptors = descriptorLimit()): void {
-    const possible = connectionLimit(runtime, descriptors);
+  /**
+   * @param wanted --max-connections; undefined: as many as the open files allow.
+   * @param gates so many share the open files.
+   */
+  resize(runtime: Runtime["name"], wanted: number | undefined, descriptors = descriptorLimit(), gates = 1): void {
+    const possible = Math.max(1, Math.floor(connectionLimit(runtime, descriptors) / gates));
     this.limit = Math.min(wanted ?? possible, possible);
     const isByFiles = wanted === undefined || wanted > possible;
     this.#reason = isByFiles ? `${descriptors} open files are allowed: ${remedy}` : "raise --max-connections";

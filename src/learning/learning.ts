@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gate at another desk: it relays everybody, bans nobody, and hands out what each client sent first
 // together with what the server made of it.
-import type { Config } from "../config/options.ts";
 import type { Sniffer } from "../core/sniff.ts";
-import { Gate } from "../gate/gate.ts";
+import { Gate, type GateConfig } from "../gate/gate.ts";
 import { type Exchange, Taps } from "../gate/tap.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log } from "../log.ts";
@@ -11,7 +10,7 @@ import type { Runtime } from "../runtime/types.ts";
 import { openDesk } from "../sources/desk.ts";
 
 export interface LearningOptions {
-  readonly config: Config;
+  readonly config: GateConfig;
   readonly runtime: Runtime;
   readonly log: Log;
   /** Once for each connection that was relayed. */
@@ -36,7 +35,7 @@ export async function openLearning({ config, runtime, log, seen }: LearningOptio
   const taps = new Taps(nowMs, seen);
   const gate = new Gate({
     config: { ...config, "dry-run": false, "first-packet": silenceMs },
-    ...{ sniffer: everybody, runtime, log, nowMs, desk: openDesk },
+    ...{ name: "learning", sniffer: everybody, runtime, log, nowMs, desk: openDesk },
     observer: { relays: (client) => taps.open(client, true, Date.now()), turnedAway() {} },
   });
   await gate.listen();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The desk of every gate: bans of clients by what their own connection showed, whoever judged it (the sniffer,
+// The desk of a gate: bans of clients by what their own connection showed, whoever judged it (the sniffer,
 // strikes, the kernel's judge, the server). Finds what of the source may be banned, and tells who is spared.
 
 import type { Enforcement } from "../core/bans/enforcement.ts";
@@ -13,6 +13,8 @@ import type { Desk, Offence } from "./desk.ts";
 /** A client that would be banned but for something. */
 export interface Spared {
   readonly source: string;
+  /** The gate that saw it. */
+  readonly gate: string;
   readonly offence: Offence;
   readonly by: "never-ban" | "friends";
   /** What stands against it; a clause. */
@@ -20,6 +22,10 @@ export interface Spared {
 }
 
 export interface ClientBansOptions {
+  /** Name of the gate. */
+  readonly gate: string;
+  /** Its bans hold there alone. */
+  readonly isLocal: () => boolean;
   readonly enforcement: Enforcement;
   readonly offenders: Offenders;
   readonly terms: () => Terms;
@@ -46,8 +52,8 @@ export class ClientBans implements Desk {
   }
 
   refuses(client: Client): boolean {
-    const { enforcement, nowMs } = this.#options;
-    return enforcement.refuses(client, nowMs());
+    const { enforcement, gate, nowMs } = this.#options;
+    return enforcement.refuses(client, nowMs(), gate);
   }
 
   isFenced(client: Client): boolean {
@@ -56,7 +62,7 @@ export class ClientBans implements Desk {
   }
 
   ban(client: Client, offence: Offence): "banned" | "spared" {
-    const { enforcement, offenders, nowMs, latency, dryRun } = this.#options;
+    const { enforcement, offenders, nowMs, latency, dryRun, gate, isLocal } = this.#options;
     const target = enforcement.neverBan.bannable(client);
     if ("conflict" in target) {
       const { prefix, why } = target.conflict;
@@ -64,13 +70,14 @@ export class ClientBans implements Desk {
     }
     const now = nowMs();
     // In a dry run it would not have come so far.
-    if (dryRun && enforcement.refuses(client, now)) return "banned";
+    if (dryRun && enforcement.refuses(client, now, gate)) return "banned";
     const strikes = this.#sparesFriend(client, now);
     if (strikes !== undefined) return this.#spare(client, offence, "friends", strikes);
     const decidedMs = performance.now();
     const source = target.prefix.text;
     const termMs = termOf(this.#options.terms(), offence.reason, offenders.of(source, now), now);
-    const result = enforcement.ban({ prefix: target.prefix, ...offence, untilMs: now + termMs }, now);
+    const request = { prefix: target.prefix, ...offence, untilMs: now + termMs, gate, isLocal: isLocal() };
+    const result = enforcement.ban(request, now);
     if (result.kind === "banned" && result.fence?.kind === "enforced") {
       latency.observe((performance.now() - decidedMs) / 1000);
     }
@@ -78,7 +85,7 @@ export class ClientBans implements Desk {
   }
 
   #spare(client: Client, offence: Offence, by: Spared["by"], because: string): "spared" {
-    this.#options.spared({ source: client.sourceText, offence, by, because });
+    this.#options.spared({ source: client.sourceText, gate: this.#options.gate, offence, by, because });
     return "spared";
   }
 

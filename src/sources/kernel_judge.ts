@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's own judge as a source of bans: what it decided is brought to where everything else is. The
-// other way round, tells the kernel who is never banned.
-import type { NeverBan } from "../core/bans/never_ban.ts";
+// The kernel's own judge of one gate as a source of bans: what it decided is brought to where everything else is.
 import { Client } from "../core/client.ts";
 import type { ConnectionCounters } from "../core/counters.ts";
-import type { SignatureTable } from "../core/signature/table.ts";
 import type { Sniffer } from "../core/sniff.ts";
-import { type InlineDecision, type InlineJudge, zeroCounts } from "../fences/xdp/inline/inline_judge.ts";
-import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
+import {
+  type InlineCounts,
+  type InlineDecision,
+  type InlineGate,
+  type InlineJudge,
+  zeroCounts,
+} from "../fences/xdp/inline/inline_judge.ts";
 import type { Offence } from "./desk.ts";
-
-/** A flood of decisions does not hold up what else there is to do. */
-const decisionsAtOnce = 500;
 
 /** A few strays after a restart of the server say nothing. */
 const blindAfter = 10;
@@ -19,8 +18,9 @@ const blindAfter = 10;
 export interface KernelJudgeParts {
   /** The one that is in place now. */
   readonly judge: () => InlineJudge | undefined;
+  /** The gate's. */
+  readonly port: () => number;
   ban(client: Client, offence: Offence): "banned" | "spared";
-  readonly neverBan: NeverBan;
   readonly counters: ConnectionCounters;
   readonly ipv6Bits: number;
   /** Says of what the kernel tells which bet was lost. */
@@ -36,27 +36,15 @@ export class KernelJudge {
     this.#parts = parts;
   }
 
-  /** When the program is in place. @throws KernelError */
-  begin(): void {
-    this.#protect();
-    this.#parts.judge()?.begin();
-  }
-
   /** From one packet to the next. @throws KernelError */
-  change(changes: { readonly table?: SignatureTable; readonly banMs?: number }): void {
-    this.#parts.judge()?.change(changes);
+  change(changes: Partial<Omit<InlineGate, "port">>): void {
+    const { judge, port } = this.#parts;
+    judge()?.change(port(), changes);
   }
 
-  /** Often: a ban is to be seen within 100 ms. */
-  fetch(): void {
-    for (const decision of this.#parts.judge()?.decisions(decisionsAtOnce) ?? []) this.#settle(decision);
-  }
-
-  /** Twice a second. */
+  /** Twice a second, when the judge has counted. */
   tick(): void {
-    const { judge, counters, alone } = this.#parts;
-    this.#protect();
-    judge()?.count();
+    const { counters, alone } = this.#parts;
     if (!alone) return;
     const { passed, undecided, banned, spared, would_ban, not_banned } = this.counts;
     counters.foreign = banned + spared + would_ban + not_banned;
@@ -66,8 +54,9 @@ export class KernelJudge {
   }
 
   /** Packets by what became of them, as of the last tick. */
-  get counts(): Readonly<Record<InlineOutcome, number>> {
-    return this.#parts.judge()?.counts ?? zeroCounts;
+  get counts(): InlineCounts {
+    const { judge, port } = this.#parts;
+    return judge()?.countsOf(port()) ?? zeroCounts;
   }
 
   /** The program is in place and sees nothing that it could judge: why, and what to do. */
@@ -78,11 +67,8 @@ export class KernelJudge {
     return `The kernel judges nobody: ${no_socket} packets to the guarded port belong to no connection in this network namespace; a server in a container or on another host needs --mode proxy`;
   }
 
-  #protect(): void {
-    this.#parts.judge()?.protect(this.#parts.neverBan.entries().map(({ prefix }) => prefix));
-  }
-
-  #settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {
+  /** What the kernel decided about a connection to the gate. */
+  settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {
     const { counters, ipv6Bits, alone, sniffer } = this.#parts;
     const client = new Client(source.text, sourcePort, ipv6Bits);
     const bet = sniffer().evidence?.(firstBytes);

@@ -2,7 +2,7 @@
 // Other tools as a source of bans: what they write into the fence's map becomes a claim, what they take out
 // of it is lifted. Entries from before the start are taken up the same way.
 import { setImmediate } from "node:timers/promises";
-import type { Ban } from "../core/bans/claim.ts";
+import { type Ban, everywhere } from "../core/bans/claim.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { Fence, FenceRecord } from "../core/bans/fence.ts";
 import { Talkers } from "../core/bans/talkers.ts";
@@ -123,7 +123,8 @@ export class MapWatch {
   /** True for what the table does not have like this. */
   #isNews({ prefix, expiresMs }: FenceRecord): boolean {
     if (this.#enforcement.foldOf(prefix)?.text === prefix.text || expiresMs <= this.#nowMs()) return false;
-    const known = this.#enforcement.bans.get(prefix);
+    const ban = this.#enforcement.bans.get(prefix);
+    const known = ban && everywhere(ban);
     // Both may be without an end.
     return known === undefined || !(known.untilMs === expiresMs || Math.abs(known.untilMs - expiresMs) < sameEndMs);
   }

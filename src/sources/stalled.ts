@@ -17,6 +17,8 @@ export interface UndecidedConnections {
 export interface StalledOptions {
   /** The judge that is in place now. */
   readonly connections: () => UndecidedConnections | undefined;
+  /** Of connections to this port alone. */
+  readonly port: () => number;
   readonly ipv6Bits: number;
   /** How long a client may take for its first packet. */
   readonly firstPacketMs: number;
@@ -51,7 +53,8 @@ export class Stalled {
     this.#sweptMs = nowMs;
     const seen = new Map<string, Seen>();
     for (const connection of this.#options.connections()?.undecided() ?? []) {
-      if (!connection.passed) seen.set(connection.id, this.#look(connection, nowMs));
+      if (!connection.passed && connection.port === this.#options.port())
+        seen.set(connection.id, this.#look(connection, nowMs));
     }
     this.#seen = seen;
   }

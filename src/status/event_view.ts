@@ -17,12 +17,18 @@ export type EventView =
       /** Until the ban ends; null is without an end, or no ban. */
       readonly seconds: number | null;
       readonly by: string;
+      /** The gate that saw it; null where it was none. */
+      readonly gate: string | null;
+      /** `gate`: it holds at that gate alone. */
+      readonly scope: "all" | "gate";
       readonly kernel: string | null;
     }
   | {
       readonly type: "upstream";
       readonly at: string;
       readonly upstream: string;
+      /** Behind which gate; null where there is none. */
+      readonly gate: string | null;
       readonly reachable: boolean;
       readonly error: string | null;
     }
@@ -45,17 +51,19 @@ export interface RecentEvent {
 export function eventView(event: GateEvent, bootMs: number): EventView {
   const at = new Date(bootMs + event.atMs).toISOString();
   if (event.type === "upstream") {
-    const { type, upstream, reachable, error } = event;
-    return { type, at, upstream, reachable, error: error ?? null };
+    const { type, upstream, gate, reachable, error } = event;
+    return { type, at, upstream, reachable, error: error ?? null, gate: gate ?? null };
   }
   if (event.type === "unseen") {
     const { type, source, sourcePort, port, interfaceName, why } = event;
     return { type, at, source, sourcePort, port, interface: interfaceName ?? null, why };
   }
-  const { type, source, protocol, evidence, leftMs, by, kernel } = event;
+  const { type, source, protocol, evidence, leftMs, by, kernel, gate, isLocal } = event;
   const ends = leftMs !== undefined && Number.isFinite(leftMs);
   return {
     ...{ type, at, source, protocol, by },
+    gate: gate ?? null,
+    scope: isLocal === true ? "gate" : "all",
     firstBytes: evidence?.firstBytes.toHex() ?? null,
     ...(evidence?.bet === undefined ? {} : { bet: evidence.bet }),
     seconds: ends ? Math.round(leftMs) / 1000 : null,

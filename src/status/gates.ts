@@ -2,14 +2,10 @@
 // The gates and fences of a snapshot as lists, for those who show them.
 import type { KernelSnapshot, Snapshot } from "./snapshot.ts";
 
-export type GateView = Pick<
-  Snapshot,
-  "listen" | "mode" | "profile" | "balance" | "upstreams" | "proxyProtocol" | "connections"
->;
+export type GateView = Snapshot["gates"][number];
 
-export function gatesOf(snapshot: Snapshot): readonly GateView[] {
-  const { listen, mode, profile, balance, upstreams, proxyProtocol, connections } = snapshot;
-  return [{ listen, mode, profile, balance, upstreams, proxyProtocol, connections }];
+export function gatesOf({ gates }: Snapshot): readonly GateView[] {
+  return gates;
 }
 
 /** Empty without a kernel block. */

@@ -2,6 +2,8 @@
 // The snapshot as Prometheus reads it (text format 0.0.4): base units, `_total` for counters. The table says
 // what there is: names, types and labels are a contract.
 import type { LatencyHistogram } from "../core/counters.ts";
+import type { RecorderStatus } from "../recording/recorder.ts";
+import type { GateSnapshot, UpstreamSnapshot } from "./gate_snapshot.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
@@ -19,7 +21,8 @@ const metrics: readonly Metric[] = [
     type: "gauge",
     name: "ttgate_info",
     help: "Version and mode.",
-    read: ({ version, mode, profile }) => [[{ version, mode, profile }, 1]],
+    read: ({ version, gates }) =>
+      gates.map(({ name, mode, profile }): Sample => [{ version, mode, profile, gate: name }, 1]),
   },
   {
     type: "gauge",
@@ -37,59 +40,65 @@ const metrics: readonly Metric[] = [
     type: "counter",
     name: "ttgate_connections_accepted_total",
     help: "Connections accepted.",
-    read: ({ connections }) => connections.accepted,
+    read: byGate(({ connections }) => connections.accepted),
   },
   {
     type: "counter",
     name: "ttgate_connections_total",
     help: "What became of the accepted connections.",
-    read: ({ connections }) =>
-      labelled("outcome", {
-        relayed: connections.relayed,
-        refused_banned: connections.refusedBanned,
-        refused_full: connections.refusedFull,
-        refused_rate: connections.refusedRate,
-        foreign: connections.foreign,
-        undecided: connections.undecided,
-        upstream_failed: connections.upstreamFailed,
-        without_header: connections.withoutHeader,
-      }),
+    read: ({ gates }) =>
+      gates.flatMap(({ name, connections }) =>
+        labelled(
+          "outcome",
+          {
+            relayed: connections.relayed,
+            refused_banned: connections.refusedBanned,
+            refused_full: connections.refusedFull,
+            refused_rate: connections.refusedRate,
+            foreign: connections.foreign,
+            undecided: connections.undecided,
+            upstream_failed: connections.upstreamFailed,
+            without_header: connections.withoutHeader,
+          },
+          { gate: name },
+        ),
+      ),
   },
   {
     type: "counter",
     name: "ttgate_connections_no_room_total",
     help: "Connections reset because all places of the gate were taken; among refused_full.",
-    read: ({ connections }) => connections.refusedNoRoom,
+    read: byGate(({ connections }) => connections.refusedNoRoom),
   },
   {
     type: "gauge",
     name: "ttgate_connections_limit",
     help: "Connections that the gate holds at a time: --max-connections, or what the open files allow.",
-    read: ({ connections }) => connections.limit,
+    read: byGate(({ connections }) => connections.limit),
   },
   {
     type: "counter",
     name: "ttgate_connections_cut_total",
     help: "Live connections reset by a ban.",
-    read: ({ connections }) => connections.cut,
+    read: byGate(({ connections }) => connections.cut),
   },
   {
     type: "counter",
     name: "ttgate_connections_silenced_total",
     help: "Connections of banned sources that ended without a packet.",
-    read: ({ connections }) => connections.silenced,
+    read: byGate(({ connections }) => connections.silenced),
   },
   {
     type: "counter",
     name: "ttgate_connections_not_silenced_total",
     help: "Connections reset although --reject silent was asked for.",
-    read: ({ connections }) => connections.notSilenced,
+    read: byGate(({ connections }) => connections.notSilenced),
   },
   {
     type: "counter",
     name: "ttgate_spared_total",
     help: "Foreign connections of sources that are never banned, or were spared for their friendly ones.",
-    read: ({ connections }) => connections.spared,
+    read: byGate(({ connections }) => connections.spared),
   },
   {
     type: "counter",
@@ -101,7 +110,7 @@ const metrics: readonly Metric[] = [
     type: "gauge",
     name: "ttgate_connections_active",
     help: "Connections open now.",
-    read: ({ connections }) => connections.active,
+    read: byGate(({ connections }) => connections.active),
   },
   {
     type: "gauge",
@@ -131,32 +140,31 @@ const metrics: readonly Metric[] = [
     type: "gauge",
     name: "ttgate_upstream_reachable",
     help: "1 when it is taken to be up: by its last attempts to connect, or the last one without --check.",
-    read: ({ upstreams }) =>
-      upstreams.map(({ address, reachable }) => [{ upstream: address }, Number(reachable === true)]),
+    read: byUpstream(({ reachable }) => Number(reachable === true)),
   },
   {
     type: "gauge",
     name: "ttgate_upstream_connections",
     help: "Connections open to an upstream.",
-    read: ({ upstreams }) => upstreams.map(({ address, active }) => [{ upstream: address }, active]),
+    read: byUpstream(({ active }) => active),
   },
   {
     type: "counter",
     name: "ttgate_upstream_connections_total",
     help: "Connections opened to an upstream for clients.",
-    read: ({ upstreams }) => upstreams.map(({ address, total }) => [{ upstream: address }, total]),
+    read: byUpstream(({ total }) => total),
   },
   {
     type: "counter",
     name: "ttgate_upstream_failures_total",
     help: "Attempts to connect that an upstream did not take, for clients and to see whether it is up.",
-    read: ({ upstreams }) => upstreams.map(({ address, failed }) => [{ upstream: address }, failed]),
+    read: byUpstream(({ failed }) => failed),
   },
   {
     type: "counter",
     name: "ttgate_connect_shortages_total",
     help: "Connects to an upstream that failed for want of files or ports on this host.",
-    read: ({ connections }) => connections.shortOfResources,
+    read: byGate(({ connections }) => connections.shortOfResources),
   },
   {
     type: "gauge",
@@ -198,9 +206,17 @@ const metrics: readonly Metric[] = [
     type: "counter",
     name: "ttgate_kernel_judged_packets_total",
     help: "Packets that the program judged by their first bytes.",
-    read: ({ kernel: { judged } }) =>
-      // Only where the kernel judges.
-      judged && Object.entries(judged).map(([outcome, count]): Sample => [{ outcome: snakeCase(outcome) }, count]),
+    // Only where the kernel judges.
+    read: ({ gates }) => {
+      const judging = gates.flatMap(({ name, judged }) =>
+        judged === null
+          ? []
+          : Object.entries(judged).map(
+              ([outcome, count]): Sample => [{ gate: name, outcome: snakeCase(outcome) }, count],
+            ),
+      );
+      return judging.length === 0 ? null : judging;
+    },
   },
   {
     type: "counter",
@@ -218,19 +234,19 @@ const metrics: readonly Metric[] = [
     type: "counter",
     name: "ttgate_recorded_connections_total",
     help: "Connections recorded.",
-    read: ({ recording }) => recording?.connections ?? null,
+    read: byRecording(({ connections }) => connections),
   },
   {
     type: "counter",
     name: "ttgate_unrecorded_connections_total",
     help: "Connections not recorded.",
-    read: ({ recording }) => recording?.dropped ?? null,
+    read: byRecording(({ dropped }) => dropped),
   },
   {
     type: "gauge",
     name: "ttgate_recording_ended",
     help: "1 when nothing more is recorded.",
-    read: ({ recording }) => recording && Number(recording.ended !== null),
+    read: byRecording(({ ended }) => Number(ended !== null)),
   },
 ];
 
@@ -244,8 +260,33 @@ export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, rea
   return families.join("") + histogram("ttgate_ban_latency_seconds", "From verdict to map entry.", latency);
 }
 
-function labelled(label: string, values: Readonly<Record<string, number>>): readonly Sample[] {
-  return Object.entries(values).map(([value, count]) => [{ [label]: value }, count]);
+function byGate(read: (gate: GateSnapshot) => number): Metric["read"] {
+  return ({ gates }) => gates.map((gate): Sample => [{ gate: gate.name }, read(gate)]);
+}
+
+function byUpstream(read: (upstream: UpstreamSnapshot) => number): Metric["read"] {
+  return ({ gates }) =>
+    gates.flatMap(({ name, upstreams }) =>
+      upstreams.map((upstream): Sample => [{ gate: name, upstream: upstream.address }, read(upstream)]),
+    );
+}
+
+/** Only where something is recorded. */
+function byRecording(read: (recording: RecorderStatus) => number): Metric["read"] {
+  return ({ gates }) => {
+    const samples = gates.flatMap(({ name, recording }): Sample[] =>
+      recording === null ? [] : [[{ gate: name }, read(recording)]],
+    );
+    return samples.length === 0 ? null : samples;
+  };
+}
+
+function labelled(
+  label: string,
+  values: Readonly<Record<string, number>>,
+  others: Readonly<Record<string, string>> = {},
+): readonly Sample[] {
+  return Object.entries(values).map(([value, count]) => [{ ...others, [label]: value }, count]);
 }
 
 function snakeCase(name: string): string {

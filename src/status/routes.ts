@@ -37,12 +37,15 @@ export interface StatusSource extends PageSource {
   banList(text: string, options: ListOptions): Promise<ListResult>;
   liftList(text: string): Promise<ListResult>;
   /** @throws Failure when the configuration is not valid; nothing changes then. */
-  reload(): ReloadAnswer;
+  reload(): Promise<ReloadAnswer>;
 }
 
 /** One option that the configuration gives another value now. */
 export interface ReloadedOption {
+  /** `gate`: the gate itself came or went; before or after is null then, or where it listens. */
   readonly option: string;
+  /** Of which gate, where gates have names. */
+  readonly gate?: string;
   readonly before: unknown;
   readonly after: unknown;
 }
@@ -175,9 +178,9 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     }
     return context.json(await source.banList(await context.req.text(), { forMs, force, name }));
   });
-  app.post("/reload", (context) => {
+  app.post("/reload", async (context) => {
     try {
-      return context.json(source.reload());
+      return context.json(await source.reload());
     } catch (error) {
       if (error instanceof Failure) return context.json({ error: error.message }, 422);
       throw error;

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `GET /status` says, and the words for bans: names are a contract, tools read them.
 
-import { type Ban, type Claim, claimsOf, type Evidence } from "../core/bans/claim.ts";
+import { type Ban, type Claim, claimsOf, type Evidence, everywhere } from "../core/bans/claim.ts";
 import type { FenceRecord, FenceStatus, MapFill } from "../core/bans/fence.ts";
 import type { Offender } from "../core/bans/offenders.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import type { BetEvidence } from "../core/ciphertext/bets.ts";
-import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
 import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
+import type {
+  ConnectionsSnapshot,
+  GateSnapshot,
+  JudgedSnapshot,
+  ProxyProtocolSnapshot,
+  UpstreamSnapshot,
+} from "./gate_snapshot.ts";
 
 export interface Snapshot {
   readonly version: string;
@@ -24,54 +30,17 @@ export interface Snapshot {
   readonly listen: string;
   readonly profile: string;
   readonly timeoutSeconds: number;
-  readonly upstreams: readonly {
-    readonly address: string;
-    readonly reachable: boolean | null;
-    /** Of the last attempt to connect. */
-    readonly error: string | null;
-    readonly active: number;
-    /** Connections opened for clients, and attempts that failed. */
-    readonly total: number;
-    readonly failed: number;
-    /** Where a name leads; null for what is no name. */
-    readonly resolved: string | null;
-    /** Why a name does not resolve at the moment. */
-    readonly unresolved: string | null;
-  }[];
-  /** "failover" or "round-robin". */
+  /** Of all gates. */
+  readonly upstreams: readonly UpstreamSnapshot[];
+  /** Of the first gate. */
   readonly balance: string;
-  /** Seconds between two looks at each upstream; null without. */
   readonly checkSeconds: number | null;
-  readonly proxyProtocol: {
-    /** To the upstream: "off", "v1" or "v2". */
-    readonly send: string;
-    /** Proxies in front; a ban of a client inside holds in user space on their connections. */
-    readonly accept: readonly string[];
-  };
+  readonly proxyProtocol: ProxyProtocolSnapshot;
   readonly neverBan: readonly { readonly prefix: string; readonly why: string }[];
-  readonly connections: {
-    readonly accepted: number;
-    readonly relayed: number;
-    readonly refusedBanned: number;
-    readonly refusedFull: number;
-    readonly refusedRate: number;
-    /** Of these, because all places of the gate were taken, not those of the source. */
-    readonly refusedNoRoom: number;
-    readonly foreign: number;
-    readonly undecided: number;
-    readonly upstreamFailed: number;
-    /** Of a proxy (--accept-proxy), without the PROXY protocol header. */
-    readonly withoutHeader: number;
-    /** Connects to an upstream that failed for want of files or ports here. */
-    readonly shortOfResources: number;
-    readonly spared: number;
-    /** With --reject silent: ended without a packet, and reset because that could not be done. */
-    readonly silenced: number;
-    readonly notSilenced: number;
-    readonly cut: number;
-    readonly active: number;
-    readonly limit: number;
-  };
+  /** Of all gates together. */
+  readonly connections: ConnectionsSnapshot;
+  /** Each gate by itself; what stands above of listen, mode, profile and time-out is of the first one. */
+  readonly gates: readonly GateSnapshot[];
   readonly bans: {
     readonly active: number;
     readonly total: number;
@@ -85,7 +54,7 @@ export interface Snapshot {
     readonly byProtocol: Readonly<Record<string, number>>;
   };
   readonly kernel: KernelSnapshot;
-  /** Null without --record. */
+  /** Of the first gate that records; null without --record. */
   readonly recording: RecorderStatus | null;
 }
 
@@ -129,47 +98,15 @@ export interface UnseenSnapshot {
   } | null;
 }
 
-export interface JudgedSnapshot {
-  /** First bytes, as expected. */
-  readonly passed: number;
-  /** First bytes, not enough to tell. */
-  readonly undecided: number;
-  readonly banned: number;
-  /** Foreign, from an address that is never banned. */
-  readonly spared: number;
-  /** Foreign, in a dry run. */
-  readonly wouldBan: number;
-  /** Foreign, and left to user space, for want of room in the map. */
-  readonly notBanned: number;
-  /** Perhaps forged or damaged: left to the kernel. */
-  readonly unproven: number;
-  /** To the guarded port, and of no connection in this network namespace. */
-  readonly noSocket: number;
-  /** Of connections that were open before ttgate came. */
-  readonly older: number;
-  /** Dropped, to be sent again when they can be judged. */
-  readonly held: number;
-  /** Of somebody banned, made a RST for the server. */
-  readonly reset: number;
-  /** Of somebody banned, answered with a RST. */
-  readonly bounced: number;
-  /** IP fragments, dropped. */
-  readonly fragment: number;
-  /** Behind more tags or extension headers than are read, dropped. */
-  readonly unread: number;
-  /** First bytes whose urgent pointer was taken out. */
-  readonly urgent: number;
-  /** Segments whose MPTCP option was taken out. */
-  readonly mptcp: number;
-  /** Decisions that user space was not told of. */
-  readonly eventsLost: number;
-}
-
 /** One row of `GET /bans`. */
 export interface BanView {
   readonly source: string;
   readonly protocol: string;
   readonly by: Claim["origin"];
+  /** The gate that saw it; null where it was none. */
+  readonly gate: string | null;
+  /** Where the source is kept out: at all gates, or at the one that saw it alone. */
+  readonly scope: "all" | "gate";
   /** RFC 3339. */
   readonly since: string;
   /** RFC 3339; null is without an end. */
@@ -187,6 +124,8 @@ export interface BanView {
 export interface ClaimView {
   readonly origin: Claim["origin"];
   readonly protocol: string;
+  readonly gate: string | null;
+  readonly scope: "all" | "gate";
   /** RFC 3339. */
   readonly since: string;
   /** RFC 3339; null is without an end. */
@@ -283,12 +222,6 @@ export function kernelSnapshot(
   };
 }
 
-/** Packets by what became of them, as the kernel's judge counts them. */
-export function judgedSnapshot(counted: Readonly<Record<InlineOutcome, number>>): JudgedSnapshot {
-  const { would_ban, not_banned, no_socket, event_lost, ...counts } = counted;
-  return { ...counts, wouldBan: would_ban, notBanned: not_banned, noSocket: no_socket, eventsLost: event_lost };
-}
-
 /** What the fence knows of a ban. */
 export interface BanInFence {
   readonly record: FenceRecord | undefined;
@@ -307,6 +240,8 @@ export function banView(ban: Ban, { record, refused }: BanInFence, moment: Momen
     source: ban.prefix.text,
     protocol: ban.reason,
     by: ban.origin,
+    gate: ban.gate ?? null,
+    scope: everywhere(ban) === undefined ? "gate" : "all",
     since: timeOf(ban.sinceMs, moment) ?? "",
     until: timeOf(ban.untilMs, moment),
     remainingSeconds: Number.isFinite(ban.untilMs) ? Math.max(0, (ban.untilMs - nowMs) / 1000) : null,
@@ -327,10 +262,12 @@ export function banDetails(ban: Ban, inFence: BanInFence, moment: Moment): BanDe
   };
 }
 
-function claimView({ origin, reason, sinceMs, untilMs, evidence }: Claim, moment: Moment): ClaimView {
+function claimView({ origin, reason, sinceMs, untilMs, evidence, gate, isLocal }: Claim, moment: Moment): ClaimView {
   return {
     origin,
     protocol: reason,
+    gate: gate ?? null,
+    scope: isLocal === true ? "gate" : "all",
     since: timeOf(sinceMs, moment) ?? "",
     until: timeOf(untilMs, moment),
     evidence: evidenceView(evidence),

@@ -4,6 +4,7 @@
 
 import { loadSignatureTable } from "../../src/config/profile.ts";
 import type { GateObject } from "../../src/fences/xdp/gate_program.ts";
+import { Guarded } from "../../src/fences/xdp/guarded.ts";
 import { InlineJudge } from "../../src/fences/xdp/inline/inline_judge.ts";
 import { inlineMaps } from "../../src/fences/xdp/inline/inline_maps.ts";
 import { ownMaps } from "../../src/fences/xdp/maps/map_set.ts";
@@ -50,11 +51,11 @@ export function loadGateWay(libraries: Libraries, gate: GateObject, way: Way, op
   };
 }
 
-function beginJudge(libraries: Libraries, object: BpfObject, { dryRun = false }: LoadOptions): InlineJudge {
+function beginJudge(libraries: Libraries, object: BpfObject, { dryRun = false, ports }: LoadOptions): InlineJudge {
   const programs = { mapFd: (name: string) => object.mapFd(name), beginFd: object.programFd(inlineBegin) };
   const table = loadSignatureTable("tapetrack");
-  const options = { table, banMs: 600_000, dryRun, bounce: false, passes: [], ipv6PrefixBits: 64 };
-  const judge = new InlineJudge(libraries, programs, options);
+  const gates = ports.map((port) => ({ port, table, banMs: 600_000, bounce: false, passes: [] }));
+  const judge = new InlineJudge(libraries, programs, new Guarded(ports, "port"), { gates, dryRun, ipv6PrefixBits: 64 });
   judge.begin();
   return judge;
 }

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { loadSignatureTable } from "../../src/config/profile.ts";
 import { requirePrefix } from "../../src/core/address.ts";
 import { embeddedObject, type GatePrograms, loadGate } from "../../src/fences/xdp/gate_program.ts";
+import { Guarded } from "../../src/fences/xdp/guarded.ts";
 import { InlineJudge } from "../../src/fences/xdp/inline/inline_judge.ts";
 import { structBytes } from "../../src/fences/xdp/maps/layout.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
@@ -40,10 +41,9 @@ describeWith("root")("bounced packets", () => {
 
   const judge = (bounce: boolean, dryRun = false) => {
     const table = loadSignatureTable("tapetrack");
-    new InlineJudge(libraries, programs, {
-      ...{ table, bounce, dryRun, passes: [] },
-      banMs: 60_000,
-      ipv6PrefixBits: 64,
+    new InlineJudge(libraries, programs, new Guarded([5000], "port"), {
+      gates: [{ port: 5000, table, bounce, passes: [], banMs: 60_000 }],
+      ...{ dryRun, ipv6PrefixBits: 64 },
     }).begin();
   };
   const ban = (address: string) => {

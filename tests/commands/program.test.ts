@@ -81,7 +81,7 @@ test("version", async () => {
 test("config show, check and schema", async () => {
   using directory = new TempDir();
   const file = directory.write("ttgate.toml", 'timeout = "1h"\n');
-  expect(await text("config", "show", "-c", file)).toContain('timeout = "1h"\n');
+  expect(await text("config", "show", "-c", file)).toMatch(/^timeout = "1h" +# .*ttgate\.toml:1$/m);
   expect(JSON.parse(await text("config", "show", "-c", file, "-t", "2h", "--json"))).toMatchObject({ timeout: "2h" });
   expect(await text("config", "check", "-c", file)).toBe(`${file} is valid\n`);
   expect(JSON.parse(await text("config", "check", "-c", file, "--json"))).toEqual({ valid: true, file });

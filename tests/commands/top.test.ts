@@ -6,17 +6,25 @@ import { Desk } from "../../src/cli/top/desk.ts";
 import { cut, plainFrame, screenFrame } from "../../src/cli/top/frame.ts";
 import type { Picture } from "../../src/cli/top/picture.ts";
 import { coloured, paintOf, plain } from "../../src/cli/top/style.ts";
-import { configSchema } from "../../src/config/options.ts";
 import { historyCounters, historyGauges } from "../../src/core/history.ts";
 import type { Key } from "../../src/host/terminal.ts";
 import type { BanView } from "../../src/status/snapshot.ts";
+import { configWith } from "../harness/config.ts";
 import { partsOf } from "../status/parts.ts";
 import { FakeDaemon } from "./fake_daemon.ts";
 
 const nasty = "\u001b[2J\u0007\u202e";
 
 function ban(source: string): BanView {
-  const claim = { origin: "sniffer" as const, protocol: "http", since: "", until: null, evidence: null };
+  const claim = {
+    origin: "sniffer" as const,
+    protocol: "http",
+    since: "",
+    until: null,
+    evidence: null,
+    gate: null,
+    scope: "all" as const,
+  };
   return {
     ...{
       source,
@@ -39,9 +47,12 @@ function pictureOf(bans: readonly BanView[], error = "ECONNREFUSED"): Picture {
   const series = Object.fromEntries(
     [...historyCounters, ...historyGauges].map((name) => [name, Array.from({ length: 60 }, (_, second) => second % 7)]),
   ) as unknown as Picture["history"]["series"];
-  const status = partsOf(configSchema.parse({})).status.snapshot();
+  const status = partsOf(configWith({})).status.snapshot();
   return {
-    status: { ...status, upstreams: [{ ...never, reachable: false, error }] },
+    status: {
+      ...status,
+      gates: status.gates.map((gate) => ({ ...gate, upstreams: [{ ...never, reachable: false, error }] })),
+    },
     readiness: { ready: false, reasons: ["No upstream is reachable"] },
     history: { step: "second", stepSeconds: 1, until: "", series },
     bans: { total: bans.length, banned: bans.length, bans },

@@ -8,8 +8,9 @@ import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { configFlags } from "../../src/cli/config_flags.ts";
 import { run } from "../../src/commands/run.ts";
 import { parseHostPort, parseStatus } from "../../src/config/endpoints.ts";
+import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import { type Config, configSchema, type OptionName, options } from "../../src/config/options.ts";
+import { configSchema, type OptionName, options } from "../../src/config/options.ts";
 import { checkEvery } from "../../src/config/servers.ts";
 import { Failure } from "../../src/failure.ts";
 import { ttgate } from "../commands/fake_env.ts";
@@ -20,15 +21,17 @@ afterAll(() => directory[Symbol.dispose]());
 
 const empty = directory.write("empty.toml", "");
 
+type Flat = ReturnType<typeof soleGate>;
+
 /** As `ttgate ARGS` reads it, without a look at the host's own file. */
-function byFlags(...args: readonly string[]): Config {
+function byFlags(...args: readonly string[]): Flat {
   const { flags } = parseCommandLine(args, configFlags, "");
   const { config: file = empty, ...given } = flags;
-  return loadConfig(given, String(file));
+  return soleGate(loadConfig(given, String(file)));
 }
 
-function byFile(toml: string): Config {
-  return loadConfig({}, directory.write("ttgate.toml", toml));
+function byFile(toml: string): Flat {
+  return soleGate(loadConfig({}, directory.write("ttgate.toml", toml)));
 }
 
 function failureOf(act: () => unknown): Failure {
@@ -42,8 +45,8 @@ function failureOf(act: () => unknown): Failure {
 }
 
 /** Prefixes as text, so that configurations can be compared. */
-function plain(config: Config): unknown {
-  const texts = (prefixes: Config["allow"]) => prefixes.map(({ text }) => text);
+function plain(config: Flat): unknown {
+  const texts = (prefixes: Flat["allow"]) => prefixes.map(({ text }) => text);
   return { ...config, allow: texts(config.allow), "accept-proxy": texts(config["accept-proxy"]) };
 }
 
@@ -87,6 +90,7 @@ const good: readonly Row[] = [
   row("profile", "ssh", "ssh"),
   row("timeout", "1h30m", 5_400_000),
   row("timeout", "1ms", 1),
+  row("ban-scope", "gate", "gate"),
   row("timeout-for", "http=1h", [{ protocol: "http", timeoutMs: 3_600_000 }]),
   row("timeout-for", "excess=1m", [{ protocol: "excess", timeoutMs: 60_000 }]),
   row("escalate", "1.5", 1.5),
@@ -178,6 +182,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["timeout", '"0s"', "expected a duration"],
   ["timeout", '"3651d"', "at most 3650d"],
   ["timeout", "600", "expected a duration"],
+  ["ban-scope", '"port"', 'expected "all" or "gate"'],
   ["timeout-for", '"http"', "expected PROTOCOL=DURATION"],
   ["timeout-for", '"http=soon"', "expected PROTOCOL=DURATION"],
   ["escalate", '"0.5"', "expected a number from 1 to 100"],
@@ -243,7 +248,7 @@ describe("an option", () => {
   test.each(bad)("%s = %s is refused in the file, with the remedy, on one line", (name, toml, remedy) => {
     const path = directory.write("ttgate.toml", `${name} = ${toml}\n`);
     const { message, exitCode } = failureOf(() => loadConfig({}, path));
-    expect(message).toStartWith(`Cannot use config "${path}": Invalid ${name} `);
+    expect(message).toStartWith(`Cannot use config "${path}": line 1: Invalid ${name} `);
     expect(message).toContain(remedy);
     expect(message).not.toMatch(/[\p{Cc}]/u);
     expect(exitCode).toBe(2);
@@ -284,6 +289,7 @@ describe("an option", () => {
 describe("precedence", () => {
   test("defaults are what the help says", () => {
     expect(plain(byFlags())).toEqual({
+      name: "default",
       listen: { host: "::", port: 5000 },
       upstream: [{ host: "127.0.0.1", port: 5001 }],
       balance: "failover",
@@ -320,6 +326,7 @@ describe("precedence", () => {
       strikes: 5,
       "record-max": 64,
       log: "text",
+      "ban-scope": "all",
     });
   });
 
@@ -587,6 +594,6 @@ describe("what is made from the table of options", () => {
   ])("config show %j is a file that gives the same configuration", async (args) => {
     const wanted = plain(byFlags(...args));
     expect(plain(byFile(await show(...args)))).toEqual(wanted);
-    expect(plain(loadConfig(JSON.parse(await show(...args, "--json")), empty))).toEqual(wanted);
+    expect(plain(soleGate(loadConfig(JSON.parse(await show(...args, "--json")), empty)))).toEqual(wanted);
   });
 });

@@ -23,6 +23,7 @@ function probe(source: string, said = "GET /"): Spared {
   const evidence = { firstBytes, clientAddress: source, clientPort: 4711, gatePort: 5000 };
   return {
     source,
+    gate: "default",
     offence: { origin: "sniffer", reason: "http", evidence },
     by: "never-ban",
     because: "192.0.2.0/24 is never banned (--allow)",

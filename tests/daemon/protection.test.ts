@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is never banned by the configuration alone.
 import { expect, test } from "bun:test";
-import { configSchema } from "../../src/config/options.ts";
 import { Protection } from "../../src/daemon/protection.ts";
 import { Names } from "../../src/host/names.ts";
+import { configWith } from "../harness/config.ts";
 
 const given = {
   listen: "192.0.2.200:5000",
@@ -18,7 +18,7 @@ async function protectedBy(options: object): Promise<string[]> {
     async () => ["203.0.113.4", "2001:db8::4"],
   );
   await names.ask("app.example");
-  const protection = new Protection(configSchema.parse({ ...given, ...options }), names);
+  const protection = new Protection(configWith({ ...given, ...options }), names);
   return protection.entries(0).map(({ prefix, why }) => `${prefix.text} ${why}`);
 }
 

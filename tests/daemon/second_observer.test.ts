@@ -11,9 +11,9 @@ function observerOf(judge: Pick<InlineJudge, "seenFd"> | undefined) {
   const told: string[] = [];
   const log = (_level: string, message: string) => void told.push(message);
   const observer = new SecondObserver({
-    ...{ native, log, listen: { host: "::", port: 5000 }, loopback: false },
+    ...{ native, log, listen: () => ({ host: "::", port: 5000 }), loopback: () => false },
     judge: () => judge as InlineJudge | undefined,
-    unseen: new UnseenConnections(new Events(16, 0), log, "judged"),
+    unseen: new UnseenConnections(new Events(16, 0), log),
     places: () => [],
     nowMs: () => 0,
   });

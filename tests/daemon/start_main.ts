@@ -4,6 +4,7 @@
 import { createServer } from "node:net";
 import process from "node:process";
 import { parseCommandLine } from "../../src/cli/command_line.ts";
+import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { options } from "../../src/config/options.ts";
 import { openDaemon } from "../../src/daemon/daemon.ts";
@@ -37,7 +38,8 @@ try {
 const isFree = await new Promise<boolean>((resolve) => {
   const server = createServer();
   server.once("error", () => resolve(false));
-  server.listen(config.listen.port, config.listen.host, () => server.close(() => resolve(true)));
+  const { port, host } = soleGate(config).listen;
+  server.listen(port, host, () => server.close(() => resolve(true)));
 });
 console.log(JSON.stringify({ steps, failure: failure ?? null, isFree }));
 process.exit(0);

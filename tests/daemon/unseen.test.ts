@@ -5,7 +5,9 @@ import { Events } from "../../src/core/bans/events.ts";
 import { UnseenConnections } from "../../src/daemon/unseen.ts";
 
 const why = "this interface is not guarded: add --interface tun0";
-const one = { source: "192.0.2.1", sourcePort: 4711, port: 5000, interfaceName: "tun0", why };
+const event = { source: "192.0.2.1", sourcePort: 4711, port: 5000, interfaceName: "tun0", why };
+
+const one = { missed: "judged" as const, ...event };
 
 let told: string[];
 let events: Events;
@@ -14,12 +16,12 @@ let unseen: UnseenConnections;
 beforeEach(() => {
   told = [];
   events = new Events(16, 0);
-  unseen = new UnseenConnections(events, (_level, message) => void told.push(message), "judged");
+  unseen = new UnseenConnections(events, (_level, message) => void told.push(message));
 });
 
 test("each is an event with what is known of it", () => {
   unseen.add(one, 5000);
-  expect(events.after(0, 10).events).toEqual([{ id: 1, event: { type: "unseen", atMs: 5000, ...one } }]);
+  expect(events.after(0, 10).events).toEqual([{ id: 1, event: { type: "unseen", atMs: 5000, ...event } }]);
   expect(unseen.status).toEqual({ connections: 1, last: { ...one, atMs: 5000 } });
 });
 

@@ -106,7 +106,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
     expect(gate.child.stderr).toContain(`Banned ${source} for 5m: it spoke http to port 5000`);
     await gate.until("the count", ({ kernel }) => kernel.judged?.banned === 5);
     const metrics = await (await gate.fetch("/metrics")).text();
-    expect(metrics).toContain('ttgate_kernel_judged_packets_total{outcome="banned"} 5\n');
+    expect(metrics).toContain('ttgate_kernel_judged_packets_total{gate="default",outcome="banned"} 5\n');
     expect(metrics).toContain('ttgate_bans_total{protocol="http"} 5\n');
     expect((await gate.command("status")).stdout).toContain("5 banned");
   });

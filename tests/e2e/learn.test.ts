@@ -171,7 +171,9 @@ describeWith("namespaces", "executable")("learn", () => {
       const { connections, bans, kernel } = await gate.status();
       expect([connections.relayed > connections.foreign, kernel.entries]).toEqual([true, 0]);
       const metrics = await (await gate.fetch("/metrics")).text();
-      expect(metrics).toContain(`ttgate_connections_total{outcome="refused_banned"} ${connections.refusedBanned}\n`);
+      expect(metrics).toContain(
+        `ttgate_connections_total{gate="default",outcome="refused_banned"} ${connections.refusedBanned}\n`,
+      );
       expect(metrics).toContain(`ttgate_bans_total{protocol="http"} ${bans.byProtocol["http"]}\n`);
       expect((await gate.bans()).map(({ source }) => source).sort()).toEqual(
         strangers.map((_, number) => network.clientIpv4(20 + number)),

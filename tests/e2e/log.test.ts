@@ -115,7 +115,7 @@ describeWith("executable", "namespaces")("the log", () => {
     ["text", /^<6>Listening on [^\n]*$/m, /^<6>Audit: ban /m],
     [
       "logfmt",
-      /^<6>level=info message="Listening on [^\n]*" listen=\[::\]:5000$/m,
+      /^<6>level=info message="Listening on [^\n]*" gate=default listen=\[::\]:5000$/m,
       /^<6>level=info message="Audit: ban/m,
     ],
     ["json", /^<6>\{"time":"20[^\n]*"message":"Listening on /m, /^<6>\{"time":"20[^\n]*"audit":"ban"/m],

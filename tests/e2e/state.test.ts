@@ -74,6 +74,29 @@ describeWith("namespaces", "executable")("bans", () => {
     expect(existsSync(state.file("bans-__-5000"))).toBe(false);
   });
 
+  test("are there again after a reload has moved the gate, and when it gets a name", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, state } = await scene(stack);
+    using directory = new TempDir();
+    const head = `block-map = "${map.name}"\ninterface = "${network.device}"\nstate = "${state.path}"\n`;
+    const file = directory.write("ttgate.toml", `${head}listen = "5000"\n`);
+    const start = async () => stack.use(await RunningGate.start(["-c", file], { namespace: network.gate }));
+    const first = await start();
+    await first.command("ban", "198.51.100.7", "--for", "1h");
+    directory.write("ttgate.toml", `${head}listen = "6000"\n`);
+    expect(await first.command("reload")).toMatchObject({ code: 0, stderr: "" });
+    expect(readdirSync(state.path).sort()).toEqual(["bans-__-6000", "bans-__-6000.lock"]);
+    await first.command("ban", "198.51.100.8", "--for", "1h");
+    await first.child.stop();
+    const second = await start();
+    expect((await second.bans()).map(({ source }) => source).sort()).toEqual(["198.51.100.7", "198.51.100.8"]);
+    await second.child.stop();
+    directory.write("ttgate.toml", `${head}[[gate]]\nname = "a"\nlisten = "6000"\n`);
+    const third = await start();
+    expect((await third.bans()).length).toBe(2);
+    expect(readdirSync(state.path).sort()).toEqual(["bans", "bans.lock"]);
+  });
+
   test("of one directory are kept by one gate", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, state, start } = await scene(stack);

@@ -53,14 +53,14 @@ describeWith("executable")("two servers", () => {
     expect((await probe({ host: "127.0.0.1", port, send: [friend] })).received).not.toBe("");
     const metrics = await (await gate.fetch("/metrics")).text();
     for (const line of [
-      `ttgate_upstream_reachable{upstream="${name}"} 0`,
-      `ttgate_upstream_reachable{upstream="${upstreams[1]}"} 1`,
-      `ttgate_upstream_connections_total{upstream="${upstreams[1]}"} 1`,
-      "ttgate_connect_shortages_total 0",
+      `ttgate_upstream_reachable{gate="default",upstream="${name}"} 0`,
+      `ttgate_upstream_reachable{gate="default",upstream="${upstreams[1]}"} 1`,
+      `ttgate_upstream_connections_total{gate="default",upstream="${upstreams[1]}"} 1`,
+      'ttgate_connect_shortages_total{gate="default"} 0',
     ]) {
       expect(metrics).toContain(`${line}\n`);
     }
-    expect(metrics).toMatch(new RegExp(`ttgate_upstream_failures_total\\{upstream="${name}"\\} [1-9]`));
+    expect(metrics).toMatch(new RegExp(`ttgate_upstream_failures_total\\{gate="default",upstream="${name}"\\} [1-9]`));
     await using back = await serveTapeTrack({ port: first.port });
     await isUp(true);
     expect((await gate.command("status")).stdout).toContain(`${name} (reachable)`);

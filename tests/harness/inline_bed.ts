@@ -149,10 +149,14 @@ function inlineCounts(namespace: string, device: string): Counts {
   // The kernel keeps 15 letters of "ttgate_inline_counters".
   const map = map_ids.find((id) => nameOf(id) === "ttgate_inline_c");
   const dump = bpftool(["map", "dump", "id", String(map)]) as readonly CounterEntry[];
-  const entries = dump.map(({ formatted: { key, values } }) => {
-    return [inlineOutcomes[key], values.reduce((sum, { value }) => sum + value.packets, 0)];
-  });
-  return Object.fromEntries(entries) as Counts;
+  const counts: Record<string, number> = {};
+  for (const { formatted } of dump) {
+    // Of each port in turn, all outcomes.
+    const outcome = inlineOutcomes[formatted.key % inlineOutcomes.length] ?? "";
+    const packets = formatted.values.reduce((sum, { value }) => sum + value.packets, 0);
+    counts[outcome] = (counts[outcome] ?? 0) + packets;
+  }
+  return counts as Counts;
 }
 
 /** What user space says of the test's own bytes, so that no test rests on a wrong belief. */

@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import type { ServerAddress } from "../../src/config/endpoints.ts";
-import { type Config, configSchema, type Rate } from "../../src/config/options.ts";
+import { configSchema, type Options, type Rate } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
 import type { Bans } from "../../src/core/bans/bans.ts";
 import { Events } from "../../src/core/bans/events.ts";
@@ -146,7 +146,7 @@ export class Server implements AsyncDisposable {
 export interface BedOptions {
   readonly upstreams: readonly ServerAddress[];
   /** Over the defaults, with --check off. */
-  readonly config?: Partial<Config>;
+  readonly config?: Partial<Options>;
   readonly maxConnections?: number;
   readonly maxPerSource?: number;
   readonly dryRun?: boolean;
@@ -186,7 +186,6 @@ export class Bed implements AsyncDisposable {
       ...{ dryRun, nowMs, maxBans: 10_000, ipv6Bits: 64, neverBan: [], fence: options.fence },
       events: new Events(16, 0),
       terms: () => options.terms ?? lasting(60_000),
-      spareFriends: () => options.spareFriends ?? 0,
       hasFriends: (client) => this.gate.sessions.hasFriend(client.sourceText),
       refusalOf: () => ({ by: "kernel", why: null }),
       log: (_level, message) => {
@@ -196,7 +195,13 @@ export class Bed implements AsyncDisposable {
     });
     const { observer } = options;
     const sniffer = options.sniffer ?? loadSniffer("tapetrack");
+    const desk = this.daemonBans.deskOf({
+      ...{ gate: "bed", isLocal: () => false },
+      terms: () => options.terms ?? lasting(60_000),
+      spareFriends: () => options.spareFriends ?? 0,
+    });
     this.gate = new Gate({
+      name: "bed",
       config: {
         ...configSchema.parse({ check: "off" }),
         listen: { host: options.listenHost ?? host, port: 0 },
@@ -214,11 +219,11 @@ export class Bed implements AsyncDisposable {
       sniffer: { ...sniffer, undecidedLimit: observer?.undecided },
       runtime: { ...runtime, connect: options.connect?.(runtime.connect) ?? runtime.connect },
       desk: {
-        refuses: (client) => this.daemonBans.desk.refuses(client),
-        isFenced: (client) => this.daemonBans.desk.isFenced(client),
+        refuses: (client) => desk.refuses(client),
+        isFenced: (client) => desk.isFenced(client),
         ban: (client, offence) => {
           options.onBan?.();
-          return this.daemonBans.desk.ban(client, offence);
+          return desk.ban(client, offence);
         },
       },
       recorder: observer?.recorder,

@@ -24,6 +24,7 @@ function bed(): Bed {
   const told: string[] = [];
   const stalled = new Stalled({
     connections: () => ({ undecided: () => open, isWelcome: ({ text }) => welcome.has(text) }),
+    port: () => 5000,
     ipv6Bits: 64,
     firstPacketMs,
     sniffer: () => sniffer,

@@ -9,6 +9,7 @@ import { Client } from "../../src/core/client.ts";
 import { DaemonBans } from "../../src/daemon/bans.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { HttpServer } from "../../src/runtime/types.ts";
+import type { Desk } from "../../src/sources/desk.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
 import { type StatusSource, statusApp } from "../../src/status/routes.ts";
 import { lasting, noFriends } from "../harness/terms.ts";
@@ -27,6 +28,8 @@ let events: Events;
 let streams: EventStreams;
 let bans: DaemonBans;
 let dryRun: DaemonBans;
+let desk: Desk;
+let dryDesk: Desk;
 let server: HttpServer;
 let url: string;
 
@@ -50,6 +53,9 @@ beforeEach(async () => {
   };
   bans = new DaemonBans({ ...options, dryRun: false });
   dryRun = new DaemonBans({ ...options, dryRun: true });
+  const gate = { gate: "web", terms: () => lasting(60_000), spareFriends: () => 0, isLocal: () => false };
+  desk = bans.deskOf(gate);
+  dryDesk = dryRun.deskOf(gate);
   streams = new EventStreams(events, nowMs);
   const source = { follow: (id: string | undefined) => streams.open(id) } as StatusSource;
   const app = statusApp(source, { token: "t", closed: false });
@@ -111,7 +117,7 @@ function ban(number: number): void {
 describe("what is told", () => {
   test("a ban by the sniffer, with all that belongs to it, and its end", async () => {
     await using following = await Following.open();
-    bans.desk.ban(new Client("192.0.2.1", 4711, 64), { origin: "sniffer", reason: "http", evidence });
+    desk.ban(new Client("192.0.2.1", 4711, 64), { origin: "sniffer", reason: "http", evidence });
     const [told] = await following.first(1);
     expect(told).toEqual({
       type: "ban",
@@ -121,6 +127,8 @@ describe("what is told", () => {
       firstBytes: "474554202f",
       seconds: 60,
       by: "sniffer",
+      gate: "web",
+      scope: "all",
       kernel: null,
     });
     expect(Math.abs(Date.now() - Date.parse(String(told?.["at"])))).toBeLessThan(5000);
@@ -134,8 +142,8 @@ describe("what is told", () => {
     await using following = await Following.open();
     bans.operator.ban("192.0.2.1", Number.POSITIVE_INFINITY, false);
     bans.operator.lift("192.0.2.1");
-    bans.desk.ban(new Client("198.51.100.7", 1, 64), { origin: "sniffer", reason: "tls", evidence });
-    dryRun.desk.ban(new Client("2001:db8::1", 1, 64), { origin: "sniffer", reason: "ssh", evidence });
+    desk.ban(new Client("198.51.100.7", 1, 64), { origin: "sniffer", reason: "tls", evidence });
+    dryDesk.ban(new Client("2001:db8::1", 1, 64), { origin: "sniffer", reason: "ssh", evidence });
     const lines = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "2001:db8::/48"];
     bans.operator.banSlice(
       lines.map((text, index) => ({ number: index + 1, text, forMs: 1000 * (index + 1) })),

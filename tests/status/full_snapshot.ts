@@ -3,7 +3,7 @@
 import { LatencyHistogram } from "../../src/core/counters.ts";
 import type { Snapshot } from "../../src/status/snapshot.ts";
 
-export const fullSnapshot: Snapshot = {
+const whole: Omit<Snapshot, "gates"> = {
   ...{
     version: "1.2.3",
     mode: "proxy",
@@ -68,6 +68,19 @@ export const fullSnapshot: Snapshot = {
     unseen: { connections: 1, observed: 1, unobserved: null, last: null },
   },
   recording: { file: "/var/lib/ttgate/recording", connections: 1, dropped: 1, bytes: 1, limitBytes: 2, ended: null },
+};
+
+const { mode, listen, profile, timeoutSeconds, balance, checkSeconds, proxyProtocol, upstreams } = whole;
+const { connections, kernel, recording } = whole;
+
+export const fullSnapshot: Snapshot = {
+  ...whole,
+  gates: [
+    {
+      ...{ name: "default", banScope: "all", mode, listen, profile, timeoutSeconds, balance, checkSeconds },
+      ...{ proxyProtocol, upstreams, connections, recording, judged: kernel.judged },
+    },
+  ],
 };
 
 export function someLatency(): LatencyHistogram {

@@ -5,10 +5,10 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import type { Hono } from "hono";
-import { configSchema } from "../../src/config/options.ts";
 import { requirePrefix } from "../../src/core/address.ts";
 import { Client } from "../../src/core/client.ts";
 import { statusApp } from "../../src/status/routes.ts";
+import { configWith } from "../harness/config.ts";
 import { partsOf } from "./parts.ts";
 
 /** What is served at most, with everything in it. */
@@ -18,7 +18,7 @@ let parts: ReturnType<typeof partsOf>;
 let app: Hono;
 
 beforeEach(() => {
-  parts = partsOf(configSchema.parse({}), 200_000);
+  parts = partsOf(configWith({}), 200_000);
   app = statusApp(parts.status, { token: "secret-token", closed: false });
 });
 

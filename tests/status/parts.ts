@@ -26,22 +26,34 @@ export function partsOf(config: Config, maxBans = 1000) {
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   });
   const sniffer = { profile: "test", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) as const };
-  const { desk } = bans;
-  const gate = new Gate({ config: { ...config, "max-connections": 77 }, sniffer, runtime, desk, log, nowMs });
+  const [options] = config.gates;
+  if (options === undefined) throw new Error("There is no gate");
+  const desk = bans.deskOf({
+    ...{ gate: options.name, isLocal: () => false, spareFriends: () => 0 },
+    terms: () => lasting(options.timeout),
+  });
+  const whole = { ...config, ...options, "max-connections": 77 };
+  const gate = new Gate({ name: options.name, config: whole, sniffer, runtime, desk, log, nowMs });
   const ticker = new Ticker(log, nowMs);
-  const unseen = new UnseenConnections(events, log, "dropped");
-  const readiness = new Readiness({ gate, kernelJudge: undefined, ticker, unseen, nowMs });
+  const unseen = new UnseenConnections(events, log);
+  const gates = () => [
+    {
+      ...{ name: options.name, config: options, gate, kernelJudge: undefined, recorder: undefined },
+      observer: { absence: undefined, followed: 0 },
+    },
+  ];
+  const readiness = new Readiness({ gates, ticker, unseen, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
-    ...{ gate, bans, readiness, nowMs, fence: undefined, kernelJudge: undefined, recorder: undefined },
+    ...{ gates, bans, readiness, nowMs, fence: undefined },
+    judgedCounts: () => undefined,
     talkers: undefined,
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
     ...{ refusalOf, unseen },
-    observer: { absence: undefined, followed: 0 },
     events: new EventStreams(events, nowMs),
-    reload: () => ({ applied: [], waiting: [] }),
+    reload: async () => ({ applied: [], waiting: [] }),
   });
   const { enforcement, counters, latency, operator } = bans;
   const ban = (text: string, forMs?: number) => operator.ban(text, forMs, false);

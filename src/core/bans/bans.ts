@@ -3,7 +3,7 @@
 // step by the gate. Every operation is O(1); ended bans are found without scanning.
 import { contains, isIpv4, type Prefix, widened } from "../address.ts";
 import type { Client } from "../client.ts";
-import type { Ban } from "./claim.ts";
+import { type Ban, holdsAt } from "./claim.ts";
 import { Expiry } from "./expiry.ts";
 
 /** The bans that stand in one map. */
@@ -34,13 +34,14 @@ export class Bans {
     return this.#byText.size;
   }
 
-  /** The ban that covers a client and is still running. */
-  find(client: Client, nowMs: number): Ban | undefined {
+  /** The ban that covers a client and is still running. @param gate one that holds there; undefined: anywhere. */
+  find(client: Client, nowMs: number, gate?: string): Ban | undefined {
+    const holds = (ban: Ban) => ban.untilMs > nowMs && (gate === undefined || holdsAt(ban, gate, nowMs));
     const exact = this.#byText.get(client.sourceText);
-    if (exact !== undefined && exact.untilMs > nowMs) return exact;
+    if (exact !== undefined && holds(exact)) return exact;
     for (const bits of this.#ranges.keys()) {
       const range = this.#around(client.single(), bits);
-      if (range !== undefined && range.untilMs > nowMs) return range;
+      if (range !== undefined && holds(range)) return range;
     }
     return undefined;
   }

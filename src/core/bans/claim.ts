@@ -46,6 +46,10 @@ export interface Claim {
   /** Milliseconds since boot; Infinity is without an end. */
   readonly untilMs: number;
   readonly evidence: Evidence | undefined;
+  /** The gate that saw it; undefined where it was none. */
+  readonly gate?: string | undefined;
+  /** It holds at that gate alone, in user space. */
+  readonly isLocal?: boolean | undefined;
 }
 
 /**
@@ -56,9 +60,12 @@ export interface Ban extends Claim {
   readonly prefix: Prefix;
   /** The claims beside the leading one. */
   readonly others: readonly Claim[];
-  /** The kernel map that holds it; undefined: user space alone. Changed by `Bans.stand` only. */
+  /** The kernel map that holds it, or what stands in its place; undefined: user space alone. Changed by `Bans.stand` only. */
   standsIn: string | undefined;
 }
+
+/** In place of a map's name: no claim on it holds everywhere, so that no fence is to have it. */
+export const atOneGate = "gate";
 
 const noOthers: readonly Claim[] = [];
 
@@ -73,6 +80,17 @@ export function claimOf(ban: Ban, origin: Origin, nowMs: number): Claim | undefi
   return claimsOf(ban, nowMs).find((claim) => claim.origin === origin);
 }
 
+/** Whether a ban that runs holds at a gate. */
+export function holdsAt(ban: Ban, gate: string, nowMs: number): boolean {
+  if (ban.isLocal !== true || ban.gate === gate) return true;
+  return claimsOf(ban, nowMs).some((claim) => claim.isLocal !== true || claim.gate === gate);
+}
+
+/** The claim that ends last of those that hold everywhere: what a fence is to carry out. */
+export function everywhere(ban: Ban): Claim | undefined {
+  return ban.isLocal === true ? [...ban.others].sort(laterFirst).find(({ isLocal }) => isLocal !== true) : ban;
+}
+
 /**
  * The ban with one more claim. An origin that asks again never shortens what it asked for before.
  * @param ban undefined when the source is not banned.
@@ -81,7 +99,7 @@ export function claimOf(ban: Ban, origin: Origin, nowMs: number): Claim | undefi
 export function withClaim(ban: Ban | undefined, prefix: Prefix, claim: Claim, nowMs: number): Ban {
   if (ban === undefined || ban.untilMs <= nowMs) return { prefix, ...claim, others: noOthers, standsIn: undefined };
   const claims = claimsOf(ban, nowMs);
-  const before = claims.find(({ origin }) => origin === claim.origin);
+  const before = claims.find((other) => isSame(other, claim));
   if (before !== undefined && before.untilMs >= claim.untilMs) return ban;
   return banOf(prefix, [...claims.filter((other) => other !== before), claim]);
 }
@@ -96,9 +114,19 @@ export function withoutClaim(ban: Ban, origin: Origin, nowMs: number): Ban | und
 
 /** Of claims that end together the one made first leads. */
 function banOf(prefix: Prefix, claims: readonly Claim[]): Ban {
-  const [leading, ...others] = [...claims].sort((a, b) => ending(b) - ending(a) || a.sinceMs - b.sinceMs);
+  const [leading, ...others] = [...claims].sort(laterFirst);
   if (leading === undefined) throw new Error("A ban needs a claim");
   return { prefix, ...claimAlone(leading), others: others.map(claimAlone), standsIn: undefined };
+}
+
+/** An origin has one claim that holds everywhere, and one at each gate alone. */
+function isSame(one: Claim, other: Claim): boolean {
+  if (one.origin !== other.origin || (one.isLocal === true) !== (other.isLocal === true)) return false;
+  return one.isLocal !== true || one.gate === other.gate;
+}
+
+function laterFirst(a: Claim, b: Claim): number {
+  return ending(b) - ending(a) || a.sinceMs - b.sinceMs;
 }
 
 /** Infinity less Infinity is no number to sort by. */
@@ -107,6 +135,13 @@ function ending({ untilMs }: Claim): number {
 }
 
 /** A claim that led is a whole ban, with its map and its own others. */
-function claimAlone({ origin, reason, sinceMs, untilMs, evidence }: Claim): Claim {
-  return { origin, reason, sinceMs, untilMs, evidence };
+function claimAlone({ origin, reason, sinceMs, untilMs, evidence, gate, isLocal }: Claim): Claim {
+  return { origin, reason, sinceMs, untilMs, evidence, gate, isLocal };
+}
+
+/** What an operator's lift leaves of a ban. */
+export function foreignPart(ban: Ban, nowMs: number): Ban | undefined {
+  const foreign = [ban, ...ban.others].find(({ origin }) => origin === "foreign");
+  if (foreign === ban && ban.others.length === 0) return ban;
+  return foreign === undefined ? undefined : withClaim(undefined, ban.prefix, foreign, nowMs);
 }

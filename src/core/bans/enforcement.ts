@@ -6,8 +6,18 @@ import type { Prefix } from "../address.ts";
 import type { Client } from "../client.ts";
 import type { BanCounters } from "../counters.ts";
 import type { Bans } from "./bans.ts";
-import { type Ban, type Claim, type Evidence, type Origin, withClaim, withoutClaim } from "./claim.ts";
-import type { Fence, FenceEntry, FenceOutcome, FenceRecord } from "./fence.ts";
+import {
+  atOneGate,
+  type Ban,
+  type Claim,
+  type Evidence,
+  everywhere,
+  foreignPart,
+  type Origin,
+  withClaim,
+  withoutClaim,
+} from "./claim.ts";
+import { entryOf, type Fence, type FenceOutcome, type FenceRecord } from "./fence.ts";
 import { Folding } from "./folding.ts";
 import type { NeverBan, NeverBanEntry } from "./never_ban.ts";
 
@@ -18,6 +28,10 @@ export interface BanRequest {
   /** Milliseconds since boot. */
   readonly untilMs: number;
   readonly evidence?: Evidence | undefined;
+  /** The gate that saw it. */
+  readonly gate?: string | undefined;
+  /** It is to hold at that gate alone. */
+  readonly isLocal?: boolean | undefined;
 }
 
 export type BanResult =
@@ -65,7 +79,7 @@ export class Enforcement {
   readonly #fence: Fence | undefined;
   readonly #counters: BanCounters;
   readonly #folding: Folding | undefined;
-  readonly #followers: BanFollower[] = [];
+  #followers: BanFollower[] = [];
   /** Bans that ended while something else was done; told together with it. */
   #pending: BanChange[] = [];
 
@@ -77,9 +91,12 @@ export class Enforcement {
     this.#folding = fence === undefined ? undefined : new Folding(bans, neverBan, fence);
   }
 
-  /** Told of every change from now on, in the order of joining. */
-  follow(follower: BanFollower): void {
+  /** Told of every change from now on, in the order of joining. @returns takes it back. */
+  follow(follower: BanFollower): () => void {
     this.#followers.push(follower);
+    return () => {
+      this.#followers = this.#followers.filter((other) => other !== follower);
+    };
   }
 
   /** Prefixes that stand in the kernel for their dense neighbours. */
@@ -136,7 +153,7 @@ export class Enforcement {
           );
     const enforced: FenceOutcome = { kind: "enforced" };
     for (const { ban, claim } of kept) {
-      const fence = outcomes && (outcomes.get(ban) ?? enforced);
+      const fence = ban.standsIn === atOneGate ? undefined : outcomes && (outcomes.get(ban) ?? enforced);
       this.#pending.push({ kind: "ban", atMs: nowMs, ban, claim, isAdopted: false, fence });
     }
     this.#tell();
@@ -163,7 +180,7 @@ export class Enforcement {
     const ban = made ?? this.bans.get(prefix);
     if (ban === undefined) return this.#unchanged(prefix);
     const fence: FenceOutcome | undefined =
-      ban.untilMs === expiresMs ? { kind: "enforced" } : this.#enforce(ban, nowMs);
+      everywhere(ban)?.untilMs === expiresMs ? { kind: "enforced" } : this.#enforce(ban, nowMs);
     if (made !== undefined) this.#pending.push({ kind: "ban", atMs: nowMs, ban, claim, isAdopted: true, fence });
     return { kind: "banned", ban, fence, isChanged: made !== undefined };
   }
@@ -221,9 +238,9 @@ export class Enforcement {
    * True when the client's source is banned and the ban is running. One that comes through to here for
    * want of room in the kernel is offered to it again.
    */
-  refuses(client: Client, nowMs: number): boolean {
+  refuses(client: Client, nowMs: number, gate?: string): boolean {
     if (this.bans.size === 0) return false;
-    const ban = this.bans.find(client, nowMs);
+    const ban = this.bans.find(client, nowMs, gate);
     if (ban === undefined) return false;
     if (ban.standsIn === undefined) this.#enforce(ban, nowMs);
     return true;
@@ -231,12 +248,14 @@ export class Enforcement {
 
   /** True when the fence holds a running ban of the client: nothing that it sends arrives any more. */
   isFenced(client: Client, nowMs: number): boolean {
-    return this.bans.find(client, nowMs)?.standsIn !== undefined;
+    const ban = this.bans.find(client, nowMs);
+    return ban?.standsIn !== undefined && (everywhere(ban)?.untilMs ?? 0) > nowMs;
   }
 
   /** A ban whose entry is gone although it should stand there: another tool took it out. */
   vanished(ban: Ban, nowMs: number): boolean {
-    if (this.#fence === undefined || ban.untilMs <= nowMs + clockToleranceMs) return false;
+    const untilMs = everywhere(ban)?.untilMs ?? 0;
+    if (this.#fence === undefined || untilMs <= nowMs + clockToleranceMs) return false;
     const stands = ban.standsIn !== undefined && ban.standsIn !== inFold;
     return stands && this.#fence.record(ban.prefix) === undefined;
   }
@@ -282,7 +301,7 @@ export class Enforcement {
     const ban = withClaim(before, prefix, claim, nowMs);
     if (ban === before) return undefined;
     // Taken to stand in the fence: nearly all will, and what does not is told by the fence.
-    ban.standsIn = this.#fence?.mapOf(prefix);
+    ban.standsIn = this.#placeOf(ban);
     this.#insert(ban, nowMs);
     if (this.foldOf(prefix)?.text === prefix.text) this.#unfold(prefix, nowMs);
     return ban;
@@ -292,7 +311,9 @@ export class Enforcement {
     const ban = this.bans.get(prefix);
     if (ban === undefined) throw new Error(`Ban of ${prefix.text}: it is not in the table`);
     const fence: FenceOutcome | undefined =
-      this.#fence === undefined ? undefined : { kind: ban.standsIn === undefined ? "full" : "enforced" };
+      this.#fence === undefined || ban.standsIn === atOneGate
+        ? undefined
+        : { kind: ban.standsIn === undefined ? "full" : "enforced" };
     return { kind: "banned", ban, fence, isChanged: false };
   }
 
@@ -303,11 +324,17 @@ export class Enforcement {
     this.#pending.push({ kind: "end", atMs: nowMs, ban: evicted, by: "room" });
   }
 
+  /** Where a ban is taken to stand. */
+  #placeOf(ban: Ban): string | undefined {
+    return everywhere(ban) === undefined ? this.#fence && atOneGate : this.#fence?.mapOf(ban.prefix);
+  }
+
   /** A ban goes on without one of its claims, perhaps to an earlier end. */
   #release(left: Ban, by: Origin, nowMs: number): void {
-    left.standsIn = this.#fence?.mapOf(left.prefix);
+    left.standsIn = this.#placeOf(left);
     this.bans.add(left);
-    this.#enforce(left, nowMs);
+    if (left.standsIn === atOneGate) this.#drop([left]);
+    else this.#enforce(left, nowMs);
     this.#pending.push({ kind: "release", atMs: nowMs, ban: left, by });
   }
 
@@ -324,17 +351,18 @@ export class Enforcement {
   }
 
   #enforce(ban: Ban, nowMs: number): FenceOutcome | undefined {
-    if (this.#fence === undefined) return undefined;
+    const entry = entryOf(ban);
+    if (this.#fence === undefined || entry === undefined) return undefined;
     if (this.#standsInFold(ban)) return { kind: "enforced" };
-    const outcome = this.#fence.put(entryOf(ban));
+    const outcome = this.#fence.put(entry);
     if (outcome.kind !== "enforced") this.bans.stand(ban, undefined);
     return this.#settle(ban, outcome, nowMs);
   }
 
   /** @returns what the fence did with those that it did not take at once. */
   #enforceMany(bans: readonly Ban[], fence: Fence, nowMs: number): Map<Ban, FenceOutcome> {
-    const single = bans.filter((ban) => !this.#standsInFold(ban));
-    const outcomes = fence.putMany(single.map(entryOf));
+    const single = bans.filter((ban) => everywhere(ban) !== undefined && !this.#standsInFold(ban));
+    const outcomes = fence.putMany(single.flatMap((ban) => entryOf(ban) ?? []));
     const refused: { readonly ban: Ban; readonly outcome: FenceOutcome }[] = [];
     for (let index = 0; index < single.length; index++) {
       const ban = single[index];
@@ -357,7 +385,9 @@ export class Enforcement {
   #settle(ban: Ban, first: FenceOutcome, nowMs: number): FenceOutcome {
     if (this.#standsInFold(ban)) return { kind: "enforced" };
     if (first.kind === "full" && this.#fold(ban, nowMs)) return { kind: "enforced" };
-    const outcome = first.kind === "full" && this.#makeRoom(ban) ? (this.#fence?.put(entryOf(ban)) ?? first) : first;
+    const entry = entryOf(ban);
+    const again = entry !== undefined && first.kind === "full" && this.#makeRoom(ban);
+    const outcome = again ? (this.#fence?.put(entry) ?? first) : first;
     this.bans.stand(ban, outcome.kind === "enforced" ? this.#fence?.mapOf(ban.prefix) : undefined);
     if (outcome.kind === "full") this.#counters.kernelFull++;
     else if (outcome.kind === "failed") this.#counters.kernelFailed++;
@@ -393,17 +423,6 @@ export class Enforcement {
 /** In place of a map's name: a prefix in the map of ranges stands for the ban and its neighbours. */
 const inFold = "fold";
 
-function claimOf({ reason, origin, untilMs, evidence }: BanRequest, nowMs: number): Claim {
-  return { origin, reason, sinceMs: nowMs, untilMs, evidence };
-}
-
-function entryOf({ prefix, untilMs, reason, origin }: Ban): FenceEntry {
-  return { prefix, expiresMs: untilMs, reason, origin };
-}
-
-/** What an operator's lift leaves of a ban. */
-function foreignPart(ban: Ban, nowMs: number): Ban | undefined {
-  const foreign = [ban, ...ban.others].find(({ origin }) => origin === "foreign");
-  if (foreign === ban && ban.others.length === 0) return ban;
-  return foreign === undefined ? undefined : withClaim(undefined, ban.prefix, foreign, nowMs);
+function claimOf({ prefix: _prefix, evidence, ...request }: BanRequest, nowMs: number): Claim {
+  return { ...request, sinceMs: nowMs, evidence };
 }

@@ -23,12 +23,18 @@ export interface SourceEvent {
   readonly by: Origin | "time" | "room" | "never-ban";
   /** What became of a ban in the kernel; undefined without a kernel block, and for what is no ban. */
   readonly kernel: "enforced" | "full" | "failed" | undefined;
+  /** The gate that saw it; undefined where it was none. */
+  readonly gate?: string | undefined;
+  /** It holds at that gate alone. */
+  readonly isLocal?: boolean | undefined;
 }
 
 export interface UpstreamEvent {
   readonly type: "upstream";
   readonly atMs: number;
   readonly upstream: string;
+  /** Behind which gate. */
+  readonly gate?: string | undefined;
   readonly reachable: boolean;
   readonly error: string | undefined;
 }

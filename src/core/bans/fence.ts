@@ -3,7 +3,7 @@
 // decides; a fence carries out, says honestly what it did, and where it holds. Knows no fence by name.
 // Times are in milliseconds since boot (CLOCK_BOOTTIME); Infinity is "without an end".
 import type { Prefix } from "../address.ts";
-import type { Origin } from "./claim.ts";
+import { type Ban, everywhere, type Origin } from "./claim.ts";
 
 export interface FenceEntry {
   readonly prefix: Prefix;
@@ -12,6 +12,13 @@ export interface FenceEntry {
   readonly reason: string;
   /** Of the ban's leading claim. */
   readonly origin: Origin;
+}
+
+/** What a fence is to have of a ban; undefined for one that holds at one gate alone. */
+export function entryOf(ban: Ban): FenceEntry | undefined {
+  const claim = everywhere(ban);
+  if (claim === undefined) return undefined;
+  return { prefix: ban.prefix, expiresMs: claim.untilMs, reason: claim.reason, origin: claim.origin };
 }
 
 /** An entry as it stands in the fence, whoever wrote it. */

@@ -4,7 +4,7 @@
 // is a matter of the kernel only, and lasts no longer than the neighbours are dense.
 import { contains, isIpv4, type Prefix, prefixFromBytes } from "../address.ts";
 import type { Bans } from "./bans.ts";
-import type { Ban } from "./claim.ts";
+import { type Ban, everywhere } from "./claim.ts";
 import type { Fence } from "./fence.ts";
 import type { NeverBan } from "./never_ban.ts";
 
@@ -109,7 +109,7 @@ export class Folding {
 
   /** It ends when so many of its members have ended that the others are not dense any more. */
   #put(prefix: Prefix, members: readonly Ban[]): boolean {
-    const ends = members.map(({ untilMs }) => untilMs).sort((a, b) => a - b);
+    const ends = members.map((ban) => everywhere(ban)?.untilMs ?? 0).sort((a, b) => a - b);
     const expiresMs = ends[ends.length - dense] ?? 0;
     if (this.#fence.put({ prefix, expiresMs, reason: foldReason, origin: "map" }).kind !== "enforced") return false;
     this.#folds.set(prefix.text, { prefix, expiresMs });
@@ -132,7 +132,7 @@ export class Folding {
       source[at] = (source[at] ?? 0) | (index << shift);
       if (at > 0) source[at - 1] = (source[at - 1] ?? 0) | (index >> (8 - shift));
       const ban = this.#bans.get(prefixFromBytes(source, sourceBits));
-      if (ban !== undefined && ban.untilMs > nowMs) members.push(ban);
+      if (ban !== undefined && (everywhere(ban)?.untilMs ?? 0) > nowMs) members.push(ban);
     }
     return members;
   }

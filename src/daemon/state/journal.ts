@@ -25,7 +25,7 @@ export interface SavedSource {
 /** A source without claims is not banned any more. */
 export function journalLine({ source, claims, offender }: SavedSource, moment: Moment): string {
   const bootMs = moment.wallMs - moment.nowMs;
-  const written = claims.map(({ origin, reason, sinceMs, untilMs, evidence }) => [
+  const written = claims.map(({ origin, reason, sinceMs, untilMs, evidence, gate, isLocal }) => [
     origin,
     reason,
     Math.round(bootMs + sinceMs),
@@ -33,14 +33,23 @@ export function journalLine({ source, claims, offender }: SavedSource, moment: M
     evidence === undefined
       ? null
       : [evidence.firstBytes.toHex(), evidence.clientAddress, evidence.clientPort, evidence.gatePort, evidence.bet],
+    ...(gate === undefined ? [] : [gate, isLocal === true]),
   ]);
   const before = offender === undefined ? [] : [[offender.bans, Math.round(bootMs + offender.untilMs)]];
   const text = JSON.stringify([source, written, ...before]);
   return `${checksum(text)} ${text}\n`;
 }
 
-/** Origin, reason, since, until (0 is without an end), evidence. */
-type WrittenClaim = readonly [string, string, number, number, WrittenEvidence | null];
+type WrittenClaim = readonly [
+  origin: string,
+  reason: string,
+  since: number,
+  /** 0 is without an end. */
+  until: number,
+  evidence: WrittenEvidence | null,
+  gate?: string,
+  isLocal?: boolean,
+];
 /** How many bans, and until when the last of them. */
 type WrittenOffender = readonly [number, number];
 type WrittenEvidence = readonly [
@@ -64,7 +73,7 @@ export function parseJournalLine(line: string, { nowMs, wallMs }: Moment): Saved
   return { source, claims: claims.map((claim) => claimOf(claim, bootMs)), offender };
 }
 
-function claimOf([origin, reason, since, until, evidence]: WrittenClaim, bootMs: number): Claim {
+function claimOf([origin, reason, since, until, evidence, gate, isLocal]: WrittenClaim, bootMs: number): Claim {
   return {
     // Whoever it was: a name that this version does not know is kept as it is.
     origin: origin as Origin,
@@ -72,6 +81,8 @@ function claimOf([origin, reason, since, until, evidence]: WrittenClaim, bootMs:
     sinceMs: since - bootMs,
     untilMs: until === 0 ? Number.POSITIVE_INFINITY : until - bootMs,
     evidence: evidence === null ? undefined : evidenceOf(evidence),
+    gate,
+    isLocal,
   };
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the bans are saved, read again at the start, and by which gate: a file for each listener in the state
-// directory, and a lock beside it that names the process.
+// Where the bans are saved, read again at the start, and by which gate: a file in the state directory,
+// named after the listener of a gate without a name, and a lock beside it that names the process.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
+import { defaultGateName } from "../../config/gates.ts";
 import type { Config } from "../../config/options.ts";
 import { parsePrefix } from "../../core/address.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
@@ -20,7 +21,7 @@ import { StateFile } from "./state_file.ts";
 const usualDirectory = "/var/lib/ttgate";
 
 export interface StateOptions {
-  readonly config: Pick<Config, "state" | "forget" | "listen">;
+  readonly config: Pick<Config, "state" | "forget" | "gates">;
   readonly enforcement: Enforcement;
   readonly offenders: Offenders;
   readonly moment: () => Moment;
@@ -39,8 +40,7 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
   const { config, log } = options;
   const directory = directoryOf(config);
   if (directory === undefined) return undefined;
-  const name = `bans-${config.listen.host.replaceAll(/[^\w.]/g, "_")}-${config.listen.port}`;
-  const path = join(directory, name);
+  const path = join(directory, nameOf(config));
   if (config.forget) {
     rmSync(path, { force: true });
     return undefined;
@@ -56,7 +56,9 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
     return undefined;
   }
   try {
-    await restore(path, options);
+    const byListener = namesByListener(config).map((name) => join(directory, name));
+    const earlier = existsSync(path) ? [] : byListener.filter((from) => from !== path);
+    for (const from of [path, ...earlier]) await restore(from, options);
     const file = new StateFile({
       path,
       bans: options.enforcement.bans,
@@ -66,7 +68,8 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
     });
     options.enforcement.follow(file);
     await file.save();
-    return new OpenedState(file, [directory, path, `${path}.lock`], `${path}.lock`);
+    for (const from of earlier) rmSync(from, { force: true });
+    return new OpenedState(file, directory, path, log);
   } catch (error) {
     rmSync(`${path}.lock`, { force: true });
     throw error;
@@ -75,20 +78,52 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
 
 export class OpenedState {
   readonly file: StateFile;
-  /** With --user that user goes on writing them. */
-  readonly paths: readonly string[];
-  readonly #lock: string;
+  readonly #directory: string;
+  readonly #log: Log;
+  #path: string;
 
-  constructor(file: StateFile, paths: readonly string[], lock: string) {
+  constructor(file: StateFile, directory: string, path: string, log: Log) {
     this.file = file;
-    this.paths = paths;
-    this.#lock = lock;
+    this.#directory = directory;
+    this.#path = path;
+    this.#log = log;
+  }
+
+  /** With --user that user goes on writing them. */
+  get paths(): readonly string[] {
+    return [this.#directory, this.#path, `${this.#path}.lock`];
+  }
+
+  /** Where a start by this configuration looks for the bans. */
+  async moveFor(config: StateOptions["config"]): Promise<void> {
+    const path = join(this.#directory, nameOf(config));
+    if (path === this.#path) return;
+    try {
+      takeLock(`${path}.lock`);
+      await this.file.move(path);
+    } catch (error) {
+      this.#log("warn", `Bans go on to be saved in "${this.#path}" and not in "${path}": ${messageOf(error)}`);
+      return;
+    }
+    rmSync(`${this.#path}.lock`, { force: true });
+    this.#path = path;
   }
 
   async close(): Promise<void> {
     await this.file.close();
-    rmSync(this.#lock, { force: true });
+    rmSync(`${this.#path}.lock`, { force: true });
   }
+}
+
+/** By what stays the same when a gate is added or listens elsewhere. */
+function nameOf(config: StateOptions["config"]): string {
+  const [byListener = ""] = namesByListener(config);
+  return config.gates.every(({ name }) => name === defaultGateName) ? byListener : "bans";
+}
+
+/** Of processes that have one gate and no name for it. */
+function namesByListener({ gates }: StateOptions["config"]): string[] {
+  return gates.map(({ listen: { host, port } }) => `bans-${host.replaceAll(/[^\w.]/g, "_")}-${port}`);
 }
 
 function directoryOf({ state }: StateOptions["config"]): string | undefined {

@@ -44,6 +44,7 @@ const syncFile = promisify(fsync);
 
 export class StateFile implements BanFollower {
   readonly #options: StateFileOptions;
+  #path: string;
   #fd: number | undefined;
   /** Lines in the file. */
   #lines = 0;
@@ -56,6 +57,7 @@ export class StateFile implements BanFollower {
 
   constructor(options: StateFileOptions) {
     this.#options = options;
+    this.#path = options.path;
   }
 
   /** Why bans cannot be saved at the moment. */
@@ -75,6 +77,13 @@ export class StateFile implements BanFollower {
       this.#busy = undefined;
     });
     await this.#busy;
+  }
+
+  /** Goes on under another name. @throws Error when it cannot be had. */
+  async move(path: string): Promise<void> {
+    await this.#busy;
+    renameSync(this.#path, path);
+    this.#path = path;
   }
 
   /** Writes what waits. */
@@ -104,7 +113,7 @@ export class StateFile implements BanFollower {
       this.#isStale = true;
       const reason = messageOf(error);
       if (this.#error !== reason) {
-        const told = `Cannot save bans to "${this.#options.path}": ${reason}; make room, it is tried again`;
+        const told = `Cannot save bans to "${this.#path}": ${reason}; make room, it is tried again`;
         this.#options.log("error", told);
       }
       this.#error = reason;
@@ -126,7 +135,8 @@ export class StateFile implements BanFollower {
 
   /** Everything that is banned into a new file, then what changed meanwhile, then in the old one's place. */
   async #rewrite(): Promise<void> {
-    const { path, bans, offenders } = this.#options;
+    const { bans, offenders } = this.#options;
+    const path = this.#path;
     const temporary = `${path}.new`;
     const { O_WRONLY, O_APPEND, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
     const fd = openSync(temporary, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);

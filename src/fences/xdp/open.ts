@@ -9,13 +9,14 @@ import { type Libraries, openLibraries } from "../../kernel/libraries.ts";
 import type { Log } from "../../log.ts";
 import { ForeignFilter } from "./attach/foreign_filter.ts";
 import { embeddedObject, type GateObject } from "./gate_program.ts";
+import { Guarded } from "./guarded.ts";
+import type { InlineGate } from "./inline/inline_judge.ts";
 import { ipv4Codec } from "./maps/ban_codec.ts";
 import { BanStore } from "./maps/ban_store.ts";
 import { BanStores } from "./maps/ban_stores.ts";
-import { maxPorts } from "./maps/layout.ts";
 import { type NamedMap, openNamedMap, pinPaths } from "./maps/map_set.ts";
 import { requireUnused } from "./occupant.ts";
-import type { XdpFenceOptions } from "./options.ts";
+import type { OpenedOptions, XdpFenceOptions } from "./options.ts";
 import { openOwnFence } from "./own_fence.ts";
 import { otherReaders, type ProgramInfo } from "./programs.ts";
 import { XdpFence, type XdpFenceParts } from "./xdp_fence.ts";
@@ -23,22 +24,24 @@ import { XdpFence, type XdpFenceParts } from "./xdp_fence.ts";
 /** @throws Failure when it cannot work as asked, KernelError when the kernel refuses what should work. */
 export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> {
   const place = parseMapPlace(options.map);
-  if (options.ports.length > maxPorts) {
-    throw new Failure(`The kernel guards ${maxPorts} ports, got ${options.ports.length}: use fewer`);
-  }
-  const object = await embeddedObject(options.inline === undefined ? "gate" : "inline");
+  const { ports, scope, inline, ...others } = options;
+  const judges = inline !== undefined;
+  const object = await embeddedObject(judges ? "inline" : "gate");
   const libraries = await openLibraries(options.native);
   await requireUnused(libraries, pinPaths(place.path, "own").ttgate_settings, options);
-  const open = (interfaces: readonly string[]) => openAt(libraries, { ...options, interfaces }, place, object);
-  return new XdpFence({ ...open(options.interfaces), reopen: open });
+  const guarded = new Guarded(ports, scope);
+  const opened = { ...others, guarded, judges, dryRun: inline?.dryRun === true };
+  const open = (interfaces: readonly string[], gates: readonly InlineGate[]) =>
+    openAt(libraries, { ...opened, interfaces, gates }, place, object);
+  return new XdpFence({ ...open(options.interfaces, inline?.gates ?? []), reopen: open });
 }
 
 /** Over the maps that are there now; those that are not are made. */
-function openAt(libraries: Libraries, options: XdpFenceOptions, place: MapPlace, object: GateObject): XdpFenceParts {
+function openAt(libraries: Libraries, options: OpenedOptions, place: MapPlace, object: GateObject): XdpFenceParts {
   prepareDirectory(libraries, place.path, (message) => options.log("info", message));
   const named = openNamedMap(libraries, place);
   const readers = named === undefined ? [] : foreignReaders(libraries, named, options.log);
-  if (named !== undefined && readers.length > 0 && options.inline !== undefined) {
+  if (named !== undefined && readers.length > 0 && options.judges) {
     const reader = readers.map(({ name, id }) => `"${name}" (id ${id})`).join(", ");
     throw new Failure(
       `Block map "${options.map}": the program ${reader} reads it, and only ttgate's own can judge: name another map, or use --mode proxy without --prefilter`,
@@ -65,7 +68,7 @@ function foreignReaders(libraries: Libraries, named: NamedMap, log: Log): readon
 
 function openForeignFence(
   libraries: Libraries,
-  options: XdpFenceOptions,
+  options: OpenedOptions,
   { named, readers }: { named: NamedMap; readers: readonly ProgramInfo[] },
 ): XdpFenceParts {
   const codec = ipv4Codec(named.info.valueBytes === 4 ? 4 : 8);

@@ -4,6 +4,7 @@
 import type { Log } from "../../log.ts";
 import type { Native } from "../../runtime/types.ts";
 import type { AttachStep } from "./attach/attachment.ts";
+import type { Guarded } from "./guarded.ts";
 import type { InlineOptions } from "./inline/inline_judge.ts";
 
 export interface XdpFenceOptions {
@@ -23,7 +24,7 @@ export interface XdpFenceOptions {
   /** Ways to attach, tried in this order; all of them unless given. */
   readonly ladder?: readonly AttachStep[];
   /** The program judges first bytes itself. */
-  readonly inline?: Omit<InlineOptions, "ipv6PrefixBits"> | undefined;
+  readonly inline?: Pick<InlineOptions, "dryRun" | "gates"> | undefined;
   /** Milliseconds since boot. */
   readonly nowMs: () => number;
   /** How long a gate before that may be alive is watched for a sign of life. */
@@ -31,4 +32,13 @@ export interface XdpFenceOptions {
   /** Called with the name of each step of opening when it is done. */
   readonly onStep?: (name: string) => void;
   readonly log: Log;
+}
+
+/** The same with what is guarded now in place of what is guarded at the start. */
+export interface OpenedOptions extends Omit<XdpFenceOptions, "ports" | "scope" | "inline"> {
+  readonly guarded: Guarded;
+  readonly judges: boolean;
+  readonly dryRun: boolean;
+  /** What is judged from the start. */
+  readonly gates: InlineOptions["gates"];
 }

@@ -19,7 +19,7 @@ import { Integrity } from "./maps/integrity.ts";
 import { linkSuffix, type NamedMap, openSiblings, ownMaps, pinPaths } from "./maps/map_set.ts";
 import { Reasons } from "./maps/reasons.ts";
 import { SettingsMap } from "./maps/settings_map.ts";
-import type { XdpFenceOptions } from "./options.ts";
+import type { OpenedOptions } from "./options.ts";
 import type { XdpFenceParts } from "./xdp_fence.ts";
 
 export interface OwnFenceParts {
@@ -29,7 +29,7 @@ export interface OwnFenceParts {
   readonly object: GateObject;
 }
 
-export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, parts: OwnFenceParts): XdpFenceParts {
+export function openOwnFence(libraries: Libraries, options: OpenedOptions, parts: OwnFenceParts): XdpFenceParts {
   const { base, named } = parts;
   const step = options.onStep ?? (() => {});
   const kind = named?.flavour.kind ?? "own";
@@ -40,10 +40,7 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
   step("maps pinned");
   const { settings, stores } = openStores(libraries, programs, options, parts);
   step("settings written");
-  const judge =
-    options.inline === undefined
-      ? undefined
-      : new InlineJudge(libraries, programs, { ...options.inline, ipv6PrefixBits: options.ipv6PrefixBits });
+  const judge = options.judges ? new InlineJudge(libraries, programs, options.guarded, options) : undefined;
   const settingsMap = openMap(libraries, programs.mapFd("ttgate_settings"));
   const guarding = {
     libraries,
@@ -89,15 +86,21 @@ export function openOwnFence(libraries: Libraries, options: XdpFenceOptions, par
 function openStores(
   libraries: Libraries,
   programs: GatePrograms,
-  options: XdpFenceOptions,
+  options: OpenedOptions,
   { base, named }: OwnFenceParts,
 ): { readonly settings: SettingsMap; readonly stores: BanStores } {
-  const { ipv6PrefixBits, scope, ports } = options;
+  const { ipv6PrefixBits, guarded } = options;
+  const { scope, slots } = guarded;
   const nowMs = options.nowMs();
   const flavour = named?.flavour ?? { kind: "own" };
   const paths = pinPaths(base, flavour.kind);
   const map = (name: (typeof ownMaps)[number]) => openMap(libraries, programs.mapFd(name));
-  const settings = new SettingsMap(map("ttgate_settings"), { scope, ipv6PrefixBits, ports, heartbeatMs: nowMs });
+  const settings = new SettingsMap(map("ttgate_settings"), {
+    scope,
+    ipv6PrefixBits,
+    ports: [...slots],
+    heartbeatMs: nowMs,
+  });
   const found = settings.read();
   const before = found.kind === "settings" ? found.settings : undefined;
   const reasons = new Reasons(options.reasons ?? []);

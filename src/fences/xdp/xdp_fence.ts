@@ -6,15 +6,15 @@ import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "
 import { KernelError } from "../../kernel/errno.ts";
 import { weakest } from "./attach/attachment.ts";
 import type { PacketFilter } from "./attach/packet_filter.ts";
-import type { InlineJudge } from "./inline/inline_judge.ts";
+import type { InlineGate, InlineJudge } from "./inline/inline_judge.ts";
 import type { BanStores } from "./maps/ban_stores.ts";
-import type { XdpFenceOptions } from "./options.ts";
+import type { OpenedOptions } from "./options.ts";
 
 /** A tick may take this long for entries that are over: relays wait meanwhile. */
 const sweepMs = 2;
 
 export interface XdpFenceParts {
-  readonly options: Pick<XdpFenceOptions, "scope" | "ports" | "nowMs">;
+  readonly options: Pick<OpenedOptions, "guarded" | "nowMs">;
   readonly stores: BanStores;
   readonly filter: PacketFilter;
   /** The maps were there before: a start that fails later must leave them, and what blocks by them. */
@@ -22,7 +22,7 @@ export interface XdpFenceParts {
   /** Of a program that judges by itself. */
   readonly judge?: InlineJudge | undefined;
   /** Opens all of it once more, over the maps that are pinned then. */
-  readonly reopen?: (interfaces: readonly string[]) => XdpFenceParts;
+  readonly reopen?: (interfaces: readonly string[], gates: readonly InlineGate[]) => XdpFenceParts;
 }
 
 /** A map that was frozen is not replaced before this: time to see it in /readyz, and not in a tool's midst. */
@@ -97,7 +97,7 @@ export class XdpFence implements Fence {
       capabilities: { counts: stores.counts, ranges: stores.holdsRanges, asks: managedBy === undefined },
       places,
       weakest: weakest(places),
-      ports: options.scope === "host" ? "all" : options.ports,
+      ports: options.guarded.scope === "host" ? "all" : options.guarded.ports,
       map: name,
       droppedPackets: dropped.packets,
       droppedBytes: dropped.bytes,
@@ -135,6 +135,15 @@ export class XdpFence implements Fence {
     this.#parts.filter.prove(nowMs);
   }
 
+  /** These ports are guarded from now on and no others. @throws Failure when they are too many, KernelError */
+  guard(ports: readonly number[], scope: "port" | "host"): void {
+    const { options, filter } = this.#parts;
+    options.guarded.keep(ports);
+    for (const port of ports) options.guarded.slotOf(port);
+    options.guarded.scope = scope;
+    filter.guard();
+  }
+
   cover(places: readonly string[]): void {
     this.#parts.filter.cover(places);
   }
@@ -148,10 +157,11 @@ export class XdpFence implements Fence {
 
   /**
    * Replaces maps that no ban can be written into any more, with the program updated in place.
+   * @param gates those that are judged.
    * @returns true when it did: they are empty, and the caller fills them again.
    * @throws Failure when that cannot be done; what there is goes on.
    */
-  renew(nowMs: number): boolean {
+  renew(nowMs: number, gates: readonly InlineGate[]): boolean {
     const { filter, reopen } = this.#parts;
     const lost = filter.lostPins();
     if (lost.length === 0 || reopen === undefined) {
@@ -161,7 +171,13 @@ export class XdpFence implements Fence {
     this.#lostSinceMs ??= nowMs;
     if (nowMs - this.#lostSinceMs < renewAfterMs) return false;
     filter.unpin(lost);
-    this.#parts = { ...reopen(filter.places().map(({ name }) => name)), reopen };
+    this.#parts = {
+      ...reopen(
+        filter.places().map(({ name }) => name),
+        gates,
+      ),
+      reopen,
+    };
     filter.abandon();
     return true;
   }

@@ -706,3 +706,77 @@ describe("claims on one source", () => {
     expect(enforcement.ban(claim("sniffer", minuteMs), 2)).toMatchObject({ kind: "spared" });
   });
 });
+
+describe("a ban that holds at one gate alone", () => {
+  const local = (text: string, forMs: number, gate: string): BanRequest => ({
+    ...requestOf(text, forMs),
+    gate,
+    isLocal: true,
+  });
+  const everywhere = (text: string, forMs: number, gate: string) => ({ ...local(text, forMs, gate), isLocal: false });
+  const one = clientAt("192.0.2.1");
+
+  test("is refused there, and nowhere else, and is in no fence", () => {
+    const { enforcement, fence } = setUp();
+    expect(enforcement.ban(local("192.0.2.1", 1000, "a"), 0)).toMatchObject({ kind: "banned", fence: undefined });
+    expect([enforcement.refuses(one, 0, "a"), enforcement.refuses(one, 0, "b")]).toEqual([true, false]);
+    expect([enforcement.isFenced(one, 0), enforcement.userSpaceOnly, fence.texts]).toEqual([false, 0, []]);
+    expect(enforcement.refuses(one, 1000, "a")).toBe(false);
+  });
+
+  test("at two gates is two claims, each with its end", () => {
+    const { enforcement } = setUp();
+    enforcement.ban(local("192.0.2.1", 1000, "a"), 0);
+    enforcement.ban(local("192.0.2.1", 5000, "b"), 0);
+    expect([enforcement.refuses(one, 2000, "a"), enforcement.refuses(one, 2000, "b")]).toEqual([false, true]);
+  });
+
+  test("beside one that holds everywhere lets the fence have that, to its own end", () => {
+    const { enforcement, fence } = setUp();
+    enforcement.ban(local("192.0.2.1", 9000, "a"), 0);
+    enforcement.ban(everywhere("192.0.2.1", 2000, "b"), 0);
+    expect(fence.entries.get("192.0.2.1")).toMatchObject({ expiresMs: 2000 });
+    expect([enforcement.isFenced(one, 1000), enforcement.isFenced(one, 3000)]).toEqual([true, false]);
+    expect(["a", "b", "c"].map((gate) => enforcement.refuses(one, 1000, gate))).toEqual([true, true, true]);
+    expect(["a", "b", "c"].map((gate) => enforcement.refuses(one, 3000, gate))).toEqual([true, false, false]);
+    // The entry is over in the kernel: nobody took it out.
+    const ban = enforcement.bans.find(one, 3000);
+    expect(ban && enforcement.vanished(ban, 3000)).toBe(false);
+  });
+
+  test("is what is left when the claim that holds everywhere is taken back: the fence gives the entry up", () => {
+    const { enforcement, fence } = setUp();
+    enforcement.ban({ ...requestOf("192.0.2.1", 9000), origin: "list:x" }, 0);
+    enforcement.ban(local("192.0.2.1", 5000, "a"), 0);
+    expect(fence.texts).toEqual(["192.0.2.1"]);
+    enforcement.lift([requirePrefix("192.0.2.1")], 0, "list:x");
+    expect(fence.texts).toEqual([]);
+    expect([enforcement.refuses(one, 0, "a"), enforcement.refuses(one, 0, "b")]).toEqual([true, false]);
+  });
+
+  test("does not hide a range that holds at the other gate", () => {
+    const { enforcement } = setUp();
+    enforcement.ban(local("192.0.2.1", 1000, "a"), 0);
+    enforcement.ban(requestOf("192.0.2.0/24", 1000), 0);
+    expect(enforcement.refuses(one, 0, "b")).toBe(true);
+  });
+
+  test("of many at once needs no room in a full map, and folds with nobody", () => {
+    const { enforcement, fence } = setUp({ room: 3, capacity: 1000 });
+    const texts = Array.from({ length: 200 }, (_, index) => `192.0.2.${index}`);
+    enforcement.banMany(
+      texts.map((text) => local(text, 1000, "a")),
+      0,
+    );
+    for (const text of ["198.51.100.1", "198.51.100.2", "198.51.100.3"]) enforcement.ban(requestOf(text, 1000), 0);
+    enforcement.ban(requestOf("192.0.2.250", 5000), 0);
+    expect([enforcement.folds, enforcement.userSpaceOnly, fence.texts.length]).toEqual([0, 1, 3]);
+  });
+
+  test("ends by an operator's lift", () => {
+    const { enforcement } = setUp();
+    enforcement.ban(local("192.0.2.1", 1000, "a"), 0);
+    expect(enforcement.lift([requirePrefix("192.0.2.1")], 0)).toHaveLength(1);
+    expect(enforcement.bans.size).toBe(0);
+  });
+});

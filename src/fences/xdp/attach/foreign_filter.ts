@@ -63,6 +63,9 @@ export class ForeignFilter implements PacketFilter {
     return this.#gone ? undefined : this.#description;
   }
 
+  /** That program has its own ports. */
+  guard(): void {}
+
   cover(interfaces: readonly string[]): void {
     this.#interfaces = interfaces;
   }

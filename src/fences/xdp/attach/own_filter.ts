@@ -16,7 +16,7 @@ import { readCounter } from "../maps/counters.ts";
 import type { Integrity } from "../maps/integrity.ts";
 import { type Outcome, type OutcomeCount, outcomes } from "../maps/layout.ts";
 import type { SettingsMap, SettingsOwner } from "../maps/settings_map.ts";
-import type { XdpFenceOptions } from "../options.ts";
+import type { OpenedOptions } from "../options.ts";
 import { tcpFrame } from "../proof/frames.ts";
 import { prove } from "../proof/proof.ts";
 import { drops, wouldDrop } from "../proof/test_run.ts";
@@ -28,7 +28,7 @@ const proofMs = 60_000;
 
 export interface OwnFilterParts {
   readonly libraries: Libraries;
-  readonly options: XdpFenceOptions;
+  readonly options: OpenedOptions;
   readonly programs: GatePrograms;
   readonly guards: readonly InterfaceGuard[];
   /** For an interface that comes later. */
@@ -96,8 +96,8 @@ export class OwnFilter implements PacketFilter {
       .map((guard) => {
         const answer = guard.live();
         if (answer === undefined || typeof answer === "string") return answer;
-        const { scope, ports, ipv6PrefixBits } = options;
-        const judges = options.inline !== undefined;
+        const { ipv6PrefixBits, judges } = options;
+        const { scope, ports } = options.guarded;
         const question = { stores, scope, ports, ipv6PrefixBits, nowMs, judges, header: answer.header };
         const wrong = prove({ ...question, drops: (frame) => this.#drops(answer, frame, drops) });
         return wrong === undefined ? undefined : `interface "${guard.name}": ${wrong}`;
@@ -111,7 +111,7 @@ export class OwnFilter implements PacketFilter {
   ask(source: Prefix): KernelAnswer | undefined {
     for (const guard of this.#guards) {
       const live = guard.live();
-      const destinationPort = this.#parts.options.ports[0];
+      const destinationPort = this.#parts.options.guarded.ports[0];
       if (live === undefined || typeof live === "string" || destinationPort === undefined) continue;
       const frame = tcpFrame(source, { destinationPort, header: live.header });
       return this.#drops(live, frame, wouldDrop) ? "drop" : "pass";
@@ -126,6 +126,12 @@ export class OwnFilter implements PacketFilter {
       this.#synthetic.bytes += frame.length;
     }
     return dropped;
+  }
+
+  guard(): void {
+    const { settings, options } = this.#parts;
+    const { scope, slots } = options.guarded;
+    settings.write({ scope, ports: [...slots] });
   }
 
   cover(interfaces: readonly string[]): void {

@@ -21,6 +21,8 @@ export interface PacketFilter extends Disposable {
   prove(nowMs: number): void;
   /** What keeps it from blocking as promised, a sentence each. */
   faults(): readonly string[];
+  /** What is guarded has changed. @throws KernelError */
+  guard(): void;
   /** Interfaces to hold at from now on, and no others. */
   cover(interfaces: readonly string[]): void;
   tick(nowMs: number): void;

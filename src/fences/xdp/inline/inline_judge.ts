@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// User space's part of a program that judges by itself: hands it the signatures, who is never banned and
-// how long a ban lasts; fetches what it decided.
+// User space's part of a program that judges by itself: hands it the signatures, for each port, who is never
+// banned and how long a ban lasts; fetches what it decided.
 import { isIpv4, type Prefix, prefixFromBytes, requirePrefix } from "../../../core/address.ts";
 import type { SignatureTable } from "../../../core/signature/table.ts";
 import { type BpfMap, openMap, updateAny } from "../../../kernel/bpf_map.ts";
 import { check } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
+import type { NativeBuffer } from "../../../runtime/types.ts";
+import type { Guarded } from "../guarded.ts";
 import { indexKey, readCounter } from "../maps/counters.ts";
 import { structBytes, writeCidrKey } from "../maps/layout.ts";
 import { runOnce } from "../proof/test_run.ts";
@@ -25,6 +27,7 @@ import {
   readSince,
   readUndecided,
   signaturesBytes,
+  unreadSlot,
   writeInlineSettings,
 } from "./inline_layout.ts";
 import type { InlineMap } from "./inline_maps.ts";
@@ -34,14 +37,32 @@ const enoent = -2;
 const undecidedAtOnce = 256;
 const everyIpv4 = requirePrefix("0.0.0.0/0");
 
-export interface InlineOptions {
+/** A port that the program judges, and how. */
+export interface InlineGate {
+  readonly port: number;
   readonly table: SignatureTable;
   readonly banMs: number;
-  readonly dryRun: boolean;
   readonly bounce: boolean;
   /** What of that which cannot be judged passes; the rest is dropped. */
   readonly passes: readonly HiddenKind[];
+}
+
+export interface InlineOptions {
+  readonly gates: readonly InlineGate[];
+  readonly dryRun: boolean;
   readonly ipv6PrefixBits: number;
+}
+
+export type InlineCounts = Readonly<Record<InlineOutcome, number>>;
+
+/** One port's place in the maps. */
+interface Place {
+  readonly slot: number;
+  table: SignatureTable;
+  settings: InlineSettings;
+  /** What the program had counted there before this port had it. */
+  readonly before: InlineCounts;
+  counts: InlineCounts;
 }
 
 /** What the program decided about one connection. */
@@ -67,14 +88,20 @@ export class InlineJudge {
   readonly #event = nativeBytes(inlineStructBytes.inline_event);
   /** What the map of protected prefixes holds, by text. */
   #protected = new Map<string, { readonly prefix: Prefix; readonly value: number }>();
+  readonly #guarded: Guarded;
+  readonly #dryRun: boolean;
   /** By generation of the table. What the program decided by the one before may still be under way. */
   readonly #protocols: (readonly string[])[] = [];
-  #settings: InlineSettings;
-  #counts: Readonly<Record<InlineOutcome, number>> = zeroCounts;
+  /** By port. */
+  readonly #places = new Map<number, Place>();
+  #unreadCounts: InlineCounts = zeroCounts;
 
-  constructor(libraries: Libraries, programs: InlinePrograms, options: InlineOptions) {
+  /** @param guarded where each port has its place. */
+  constructor(libraries: Libraries, programs: InlinePrograms, guarded: Guarded, options: InlineOptions) {
     this.#libraries = libraries;
     this.#programs = programs;
+    this.#guarded = guarded;
+    this.#dryRun = options.dryRun;
     this.#ipv6PrefixBits = options.ipv6PrefixBits;
     this.#settingsMap = openMap(libraries, programs.mapFd("ttgate_inline"));
     this.#tables = openMap(libraries, programs.mapFd("ttgate_tables"));
@@ -82,11 +109,32 @@ export class InlineJudge {
     this.#counters = openMap(libraries, programs.mapFd("ttgate_inline_counters"));
     this.#undecided = openMap(libraries, programs.mapFd("ttgate_undecided"));
     this.#welcome = openMap(libraries, programs.mapFd("ttgate_welcome"));
-    const { banMs, dryRun, bounce, passes, table } = options;
-    this.#settings = { banMs, dryRun, bounce, passes, since: 0n, table: 0, generation: 0 };
-    this.#putTable(table);
+    for (const gate of options.gates) this.open(gate);
     // IPv4 lies in ::/64 as well: what is said of that is not said of IPv4.
     this.#putNever(everyIpv4, mayBeBanned);
+  }
+
+  /**
+   * One more port; it is judged after the next `begin`.
+   * @param carried what was counted of the gate at another port.
+   * @throws Failure when there is no place for it, KernelError
+   */
+  open({ port, table, banMs, bounce, passes }: InlineGate, carried: InlineCounts = zeroCounts): void {
+    const slot = this.#guarded.slotOf(port);
+    const settings = { port, banMs, bounce, passes, dryRun: this.#dryRun, since: 0n, table: 2 * slot, generation: -1 };
+    const before = combined(this.#read(slot), carried, (now, earlier) => now - earlier);
+    const place = { slot, table, settings, before, counts: carried };
+    this.#places.set(port, place);
+    this.#putTable(place, table);
+  }
+
+  /** The port is judged no more. @throws KernelError */
+  close(port: number): void {
+    const place = this.#places.get(port);
+    if (place === undefined) return;
+    this.#places.delete(port);
+    this.#writeTo(place.slot, nativeBytes(inlineStructBytes.inline_settings));
+    this.#writeUnread();
   }
 
   /**
@@ -95,18 +143,20 @@ export class InlineJudge {
    */
   begin(): void {
     runOnce(this.#libraries, this.#programs.beginFd);
-    const begun = this.#settingsMap.lookup(indexKey(0));
-    this.#write({ since: begun === undefined ? 0n : readSince(begun) });
+    for (const place of this.#places.values()) {
+      const begun = this.#settingsMap.lookup(indexKey(place.slot));
+      this.#write(place, { since: begun === undefined ? 0n : readSince(begun) });
+    }
+    this.#writeUnread();
   }
 
-  /** Judges by another table or bans for another time, from one packet to the next. @throws KernelError */
-  change({ table, banMs }: { readonly table?: SignatureTable; readonly banMs?: number }): void {
-    if (table !== undefined) {
-      const { generation, table: current } = this.#settings;
-      this.#settings = { ...this.#settings, generation: generation + 1, table: 1 - current };
-      this.#putTable(table);
-    }
-    this.#write(banMs === undefined ? {} : { banMs });
+  /** A port is judged by other words from now on, from one packet to the next. @throws KernelError */
+  change(port: number, { table, ...changes }: Partial<Omit<InlineGate, "port">>): void {
+    const place = this.#places.get(port);
+    if (place === undefined) return;
+    if (table !== undefined && table !== place.table) this.#putTable(place, table);
+    this.#write(place, changes);
+    this.#writeUnread();
   }
 
   /** Nobody else is protected from now on. @throws KernelError */
@@ -164,22 +214,39 @@ export class InlineJudge {
     return this.#welcome.lookup(key) !== undefined;
   }
 
-  /** Packets by what became of them, as of the last `count()`. */
-  get counts(): Readonly<Record<InlineOutcome, number>> {
-    return this.#counts;
+  /** Packets by what became of them, as of the last `count()`; those without a port too. */
+  get counts(): InlineCounts {
+    return [...this.#places.values()].reduce((sum, { counts }) => combined(sum, counts, add), this.#unreadCounts);
+  }
+
+  countsOf(port: number): InlineCounts {
+    return this.#places.get(port)?.counts ?? zeroCounts;
   }
 
   count(): void {
-    const counted = inlineOutcomes.map((outcome, index) => [outcome, readCounter(this.#counters, index).packets]);
-    this.#counts = Object.fromEntries(counted) as Record<InlineOutcome, number>;
+    for (const place of this.#places.values()) {
+      place.counts = combined(this.#read(place.slot), place.before, (now, before) => now - before);
+    }
+    this.#unreadCounts = this.#read(unreadSlot);
   }
 
-  #putTable({ bytes, protocols }: SignatureTable): void {
-    const { table, generation } = this.#settings;
+  #read(slot: number): InlineCounts {
+    const at = slot * inlineOutcomes.length;
+    const counted = inlineOutcomes.map((outcome, index) => [outcome, readCounter(this.#counters, at + index).packets]);
+    return Object.fromEntries(counted) as InlineCounts;
+  }
+
+  /** Into the one of the port's two tables that is not in use. */
+  #putTable(place: Place, signatures: SignatureTable): void {
+    const { bytes, protocols } = signatures;
+    const { slot, settings } = place;
+    const table = 4 * slot + 1 - settings.table;
     const value = nativeBytes(signaturesBytes);
     value.set(bytes);
     check("Write the signatures", this.#tables.update(indexKey(table), value, updateAny));
-    this.#protocols[generation] = protocols;
+    place.table = signatures;
+    place.settings = { ...settings, table, generation: this.#protocols.length };
+    this.#protocols.push(protocols);
   }
 
   #putNever(prefix: Prefix, value: number): void {
@@ -194,15 +261,35 @@ export class InlineJudge {
     this.#never.delete(key);
   }
 
-  #write(changes: Partial<InlineSettings>): void {
-    this.#settings = { ...this.#settings, ...changes };
+  #write(place: Place, changes: Partial<InlineSettings>): void {
+    place.settings = { ...place.settings, ...changes };
     const value = nativeBytes(inlineStructBytes.inline_settings);
-    writeInlineSettings(this.#settings, value);
-    check("Write the inline settings", this.#settingsMap.update(indexKey(0), value, updateAny));
+    writeInlineSettings(place.settings, value);
+    this.#writeTo(place.slot, value);
+  }
+
+  /** Of packets whose port is not read passes what every gate that judges lets pass. */
+  #writeUnread(): void {
+    const [first, ...others] = [...this.#places.values()].map(({ settings }) => settings);
+    const value = nativeBytes(inlineStructBytes.inline_settings);
+    if (first !== undefined) {
+      const passes = first.passes.filter((kind) => others.every((other) => other.passes.includes(kind)));
+      writeInlineSettings({ ...first, passes, port: 0 }, value);
+    }
+    this.#writeTo(unreadSlot, value);
+  }
+
+  #writeTo(slot: number, value: NativeBuffer): void {
+    check("Write the inline settings", this.#settingsMap.update(indexKey(slot), value, updateAny));
   }
 }
 
-export const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as Record<
-  InlineOutcome,
-  number
->;
+export const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as InlineCounts;
+
+function combined(a: InlineCounts, b: InlineCounts, how: (a: number, b: number) => number): InlineCounts {
+  return Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, how(a[outcome], b[outcome])])) as InlineCounts;
+}
+
+function add(a: number, b: number): number {
+  return a + b;
+}

@@ -3,9 +3,13 @@
 // of layout.ts are. These maps live as long as the program and are no contract: nobody else writes them.
 import { type Prefix, prefixFromBytes } from "../../../core/address.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
+import { maxPorts } from "../maps/layout.ts";
 
 const inlineMagic = 0x696e6c6e;
-const inlineLayout = 1;
+const inlineLayout = 2;
+
+/** UNREAD_SLOT of bpf/inline_maps.h: the place of packets whose port is not read, behind those of the ports. */
+export const unreadSlot = maxPorts;
 
 export const inlineStructBytes = { inline_settings: 40, inline_event: 104, stream_key: 40, undecided: 296 } as const;
 
@@ -53,8 +57,10 @@ export interface InlineSettings {
   readonly bounce: boolean;
   /** What of that which cannot be judged passes. */
   readonly passes: readonly HiddenKind[];
-  /** Which of the two tables is valid. */
+  /** Which of the tables is valid. */
   readonly table: number;
+  /** Whose place this is; 0 for that of packets whose port is not read. */
+  readonly port: number;
   /** How long a ban lasts. */
   readonly banMs: number;
   /** Kernel ticks: connections that were open then are left alone. */
@@ -72,6 +78,7 @@ export function writeInlineSettings(settings: InlineSettings, value: NativeBuffe
   view.setBigUint64(16, BigInt(Math.round(settings.banMs)) * 1_000_000n, true);
   view.setBigUint64(24, settings.since, true);
   view.setUint32(32, settings.generation, true);
+  view.setUint32(36, settings.port, true);
 }
 
 function flagsOf({ dryRun, bounce, passes }: InlineSettings): number {

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration file as it stands: its values by key, and where each of them is.
+import { existsSync, readFileSync } from "node:fs";
+import { parse as parseToml, TomlError } from "smol-toml";
+import { Failure, messageOf } from "../failure.ts";
+import { keyLines } from "./positions.ts";
+
+export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
+
+export interface ConfigFile {
+  readonly path: string;
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Of a key, `timeout` or `gate.0.timeout`; undefined where it cannot be told. */
+  lineOf(key: string): number | undefined;
+}
+
+/** @returns undefined without a file. @param path given with --config; else the default file is read if it is there. */
+export function findConfigFile(path: string | undefined): ConfigFile | undefined {
+  const found = path ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
+  return found === undefined ? undefined : readConfigFile(found);
+}
+
+/** @throws Failure when it cannot be read, or is no TOML. */
+export function readConfigFile(path: string): ConfigFile {
+  const content = readText(path);
+  let lines: ReadonlyMap<string, number> | undefined;
+  return {
+    path,
+    values: parsed(path, content),
+    lineOf(key) {
+      lines ??= keyLines(content);
+      const parts = key.split(".");
+      // What is not there is missing in its table.
+      for (let count = parts.length; count > 0; count--) {
+        const line = lines.get(parts.slice(0, count).join("."));
+        if (line !== undefined) return line;
+      }
+      return undefined;
+    },
+  };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new Failure(`Cannot read config "${path}": ${messageOf(error)}`, { exitCode: 2, cause: error });
+  }
+}
+
+function parsed(path: string, content: string): Record<string, unknown> {
+  try {
+    return parseToml(content);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const reason = error.message.split("\n")[0]?.replace("Invalid TOML document: ", "") ?? "";
+    throw new Failure(`Cannot read config "${path}": line ${error.line}, column ${error.column}: ${reason}`, {
+      exitCode: 2,
+      cause: error,
+    });
+  }
+}

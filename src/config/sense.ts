@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options of a gate that contradict each other, or mean nothing where they stand.
+import { conducts } from "../core/bans/strikes.ts";
+import { spellDuration } from "../core/duration.ts";
+import type { GateOption, GateOptions, OptionName } from "./options.ts";
+import { loadSniffer } from "./profile.ts";
+
+/** Which option is wrong, and what follows its name in the message. */
+export type Contradiction = readonly [option: GateOption, message: string];
+
+/** Why a proxy in front is not for the kernel's judge. */
+const packetsOnly = "the kernel judges packets, and those of a proxy do not show the client inside";
+
+/** What only a relay can do. */
+export const proxyOnly = [
+  "upstream",
+  "balance",
+  "check",
+  "rise",
+  "fall",
+  "send-proxy",
+  "first-packet",
+  "greeting-pause",
+  "max-connections",
+  "max-per-source",
+  "max-rate",
+  "excess-strikes",
+  "spare-friends",
+  "prefilter",
+  "judge",
+  "strikes",
+  "record",
+  "record-max",
+] as const;
+
+/** @param own what was said of this gate alone. @param hasMap a block map is named. */
+export function contradictionIn(
+  gate: GateOptions,
+  own: Partial<Record<OptionName, unknown>>,
+  hasMap: boolean,
+): Contradiction | undefined {
+  return gate.mode === "inline" ? inInline(gate, own, hasMap) : inProxy(gate, own, hasMap);
+}
+
+function inInline(
+  gate: GateOptions,
+  own: Partial<Record<OptionName, unknown>>,
+  hasMap: boolean,
+): Contradiction | undefined {
+  if (!hasMap) return ["mode", ` "inline": it needs the kernel's block map, name one with --block-map`];
+  if (gate["accept-proxy"].length > 0) {
+    return ["accept-proxy", ` with --mode "inline": ${packetsOnly}, use --mode proxy`];
+  }
+  const senseless = proxyOnly.find((name) => own[name] !== undefined && own[name] !== false);
+  if (senseless !== undefined) {
+    return [senseless, ` with --mode "inline": nothing is relayed, leave it out or use --mode proxy`];
+  }
+  return isLocal(gate, `--mode "inline"`) ?? unknownProtocol(gate);
+}
+
+function inProxy(
+  gate: GateOptions,
+  own: Partial<Record<OptionName, unknown>>,
+  hasMap: boolean,
+): Contradiction | undefined {
+  if (gate.reject === "silent" && !hasMap) {
+    return ["reject", ` "silent": only a kernel that blocks the source keeps silent, name its map with --block-map`];
+  }
+  if (own.fragments === "pass") {
+    return ["fragments", ` "pass" with --mode "proxy": they always pass to a relay, leave it out`];
+  }
+  if (gate["excess-strikes"] > 0 && gate["max-per-source"] === 0 && gate["max-rate"] === undefined) {
+    return ["excess-strikes", ": there is no limit to run into, set one with --max-rate or --max-per-source"];
+  }
+  return (gate.prefilter ? behindPrefilter(gate, hasMap) : undefined) ?? unknownProtocol(gate);
+}
+
+function behindPrefilter(gate: GateOptions, hasMap: boolean): Contradiction | undefined {
+  if (gate["accept-proxy"].length > 0) {
+    return ["prefilter", ` with --accept-proxy: ${packetsOnly}, leave --prefilter out`];
+  }
+  if (gate["spare-friends"] > 0) {
+    return ["spare-friends", " with --prefilter: the kernel bans at once, leave one of them out"];
+  }
+  if (!hasMap) return ["prefilter", ": it needs the kernel's block map, name one with --block-map"];
+  return isLocal(gate, "--prefilter");
+}
+
+function isLocal(gate: GateOptions, how: string): Contradiction | undefined {
+  if (gate["ban-scope"] === "all") return undefined;
+  return ["ban-scope", ` "gate" with ${how}: the kernel's ban holds for all gates, use "all"`];
+}
+
+/** A protocol that nobody can be banned for, and what there is. */
+function unknownProtocol({ profile, "timeout-for": timeouts }: GateOptions): Contradiction | undefined {
+  if (timeouts.length === 0) return undefined;
+  const known = [...loadSniffer(profile).protocols, ...conducts];
+  const unknown = timeouts.find(({ protocol }) => !known.includes(protocol));
+  if (unknown === undefined) return undefined;
+  const given = `${unknown.protocol}=${spellDuration(unknown.timeoutMs)}`;
+  return ["timeout-for", ` "${given}": there is no protocol "${unknown.protocol}", use one of ${known.join(", ")}`];
+}
