@@ -84,7 +84,7 @@ test("config show, check and schema", async () => {
   expect(await text("config", "show", "-c", file)).toMatch(/^timeout = "1h" +# .*ttgate\.toml:1$/m);
   expect(JSON.parse(await text("config", "show", "-c", file, "-t", "2h", "--json"))).toMatchObject({ timeout: "2h" });
   expect(await text("config", "check", "-c", file)).toBe(`${file} is valid\n`);
-  expect(JSON.parse(await text("config", "check", "-c", file, "--json"))).toEqual({ valid: true, file });
+  expect(JSON.parse(await text("config", "check", "-c", file, "--json"))).toEqual({ valid: true, file, warnings: [] });
   expect(JSON.parse(await text("config", "schema"))).toMatchObject({
     type: "object",
     properties: { listen: { type: "string" } },

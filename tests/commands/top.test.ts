@@ -37,6 +37,7 @@ function ban(source: string): BanView {
       bytes: 420,
     },
     refused: { by: "user space", why: null },
+    ...{ gate: null, scope: "all" as const },
     claims: [claim],
   };
 }
