@@ -60,10 +60,12 @@ export class History {
     this.#last = { atMs: nowMs, totals };
     // What was counted before the first sample was counted at no known time.
     if (last === undefined || nowMs <= last.atMs) return;
-    // A counter that is less than before started from zero in between.
-    const added = historyCounters.map((name) =>
-      totals[name] >= last.totals[name] ? totals[name] - last.totals[name] : totals[name],
-    );
+    const added = historyCounters.map((name) => {
+      const more = totals[name] - last.totals[name];
+      if (more >= 0) return more;
+      // The fence's counters started from zero with a new map; of the others a gate went, with what it had counted.
+      return name === "droppedPackets" || name === "droppedBytes" ? totals[name] : 0;
+    });
     const held = historyGauges.map((name) => totals[name]);
     for (const step of steps) this.#rings[step].add(last.atMs, nowMs, added, held);
   }

@@ -41,6 +41,14 @@ describe("a history", () => {
     expect(history.read("minute", 1, hourMs + 3000).series.droppedPackets).toEqual([104]);
   });
 
+  test("a gate that goes takes its counts with it, and nothing is added", () => {
+    const history = new History();
+    for (const [turn, accepted] of [900, 1000, 400, 405].entries()) {
+      history.sample(hourMs + turn * 1000, totals({ accepted }));
+    }
+    expect(history.read("minute", 1, hourMs + 3000).series.accepted).toEqual([105]);
+  });
+
   test("a gauge is as it was last, and is not added up", () => {
     const history = new History();
     for (const [turn, activeBans] of [5, 9, 2].entries()) history.sample(hourMs + turn * 1000, totals({ activeBans }));
