@@ -27,13 +27,13 @@ $(if $(filter-out help clean install uninstall,$(MAKECMDGOALS)),$(error $(advice
 endif
 
 sources := $(shell find src -name '*.ts' -not -path 'src/generated/*')
-generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts licences.ts recognisers.ts version.ts)
+generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts licences.ts recognisers.ts page_assets.ts version.ts)
 c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 # uapi headers of the architecture: clang's BPF target does not look there by itself.
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs fmt bench friends agreement kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs fmt bench friends agreement kernels demo picture clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -79,6 +79,7 @@ lint-c:
 lint-types: $(generated) $(modules)
 	$(say) TSC .
 	$(Q)$(bin)/tsc --noEmit
+	$(Q)$(bin)/tsc --noEmit --project src/status/page/client
 	$(say) DENO 'check src/main.ts'
 	$(Q)$(bin)/deno check --quiet src/main.ts $(wildcard tests/*/*_test.ts)
 
@@ -112,6 +113,13 @@ kernels: ttgate $(modules) $(if $(filter arm64,$(ARCH)),build/arm64/ttgate) ## t
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test
 	$(Q)$(bin)/bun tests/harness/demo.ts
+
+# Under a host name of its own: the picture is for everybody.
+picture: ttgate $(modules) ## docs/images/page.png: the status page of a gate under attack
+	$(Q)$(host) test
+	$(say) PICTURE docs/images/page.png
+	$(Q)mkdir -p docs/images
+	$(Q)unshare --uts -- sh -c 'hostname gate1 && exec scripts/apart.sh $(bin)/bun tests/harness/page_picture.ts docs/images/page.png'
 
 # Never "install -s": strip takes the program out of the executable. Mode 0755: the file gives nobody a
 # privilege, because it is never setcap, and "ttgate check" is of use to everybody.
@@ -177,6 +185,8 @@ src/generated/licences.ts: build/libraries package-lock.json $(modules) scripts/
 src/generated/licences.ts: embed = licences
 src/generated/recognisers.ts: $(filter src/core/%,$(sources))
 src/generated/recognisers.ts: embed = recognisers
+src/generated/page_assets.ts: src/status/page/style.css $(wildcard src/status/page/client/*.ts)
+src/generated/page_assets.ts: embed = page
 src/generated/version.ts: build/commit package.json
 src/generated/version.ts: embed = version "$$(<build/commit)"
 $(generated): scripts/embed.ts | $(modules)

@@ -6,7 +6,9 @@
 //   embed.ts libraries [ARCH DIRECTORY] > src/generated/native_libraries.ts
 //   embed.ts licences [ARCH DIRECTORY] > src/generated/licences.ts
 //   embed.ts recognisers               > src/generated/recognisers.ts
+//   embed.ts page                      > src/generated/page_assets.ts
 //   embed.ts version COMMIT            > src/generated/version.ts
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { compileRecognisers, writeRecognisers } from "../src/core/profile/compiled_profile.ts";
@@ -73,12 +75,39 @@ export function versionText(packageVersion: string, commit: string): string {
   return commit === "" ? packageVersion : `${packageVersion}+${commit}`;
 }
 
+/** Script and style of the status page, as they stand in it. */
+async function pageModule(): Promise<string> {
+  const folder = new URL("../src/status/page/", import.meta.url).pathname;
+  const script = await bundled(`${folder}client/client.ts`);
+  const style = await bundled(`${folder}style.css`);
+  return moduleText(
+    "What the status page carries, with the hashes by which its policy allows it.",
+    Object.entries({ pageScript: script, pageStyle: style, scriptHash: hashOf(script), styleHash: hashOf(style) })
+      .map(([name, text]) => `export const ${name}: string = ${JSON.stringify(text)};`)
+      .join("\n"),
+  );
+}
+
+/** As Content-Security-Policy names a script or style (CSP 3, 2.3.1). */
+function hashOf(text: string): string {
+  return `sha256-${createHash("sha256").update(text).digest("base64")}`;
+}
+
+async function bundled(entry: string): Promise<string> {
+  const { outputs } = await Bun.build({ entrypoints: [entry], minify: true, target: "browser", format: "iife" });
+  const text = (await outputs[0]?.text())?.trim() ?? "";
+  // It stands inside of an element.
+  if (text === "" || /<\/(script|style)|<!--/i.test(text))
+    throw new Error(`Embedding "${entry}": cannot stand in a page`);
+  return text;
+}
+
 function versionModule(commit: string): string {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
   return moduleText("What was built.", `export const version: string = "${versionText(version, commit)}";`);
 }
 
-function main(kind: string | undefined, argument?: string, directory?: string): string {
+function main(kind: string | undefined, argument?: string, directory?: string): string | Promise<string> {
   switch (kind) {
     case "object":
       return objectModule(readFileSync(argument ?? ""));
@@ -88,11 +117,13 @@ function main(kind: string | undefined, argument?: string, directory?: string): 
       return licencesModule(libraries(argument, directory), directory);
     case "recognisers":
       return recognisersModule();
+    case "page":
+      return pageModule();
     case "version":
       return versionModule(argument ?? "");
     default:
-      throw new Error(`Embedding "${kind}": not known, say object, libraries, licences, recognisers or version`);
+      throw new Error(`Embedding "${kind}": not known, say object, libraries, licences, recognisers, page or version`);
   }
 }
 
-if (import.meta.main) process.stdout.write(main(process.argv[2], process.argv[3], process.argv[4]));
+if (import.meta.main) process.stdout.write(await main(process.argv[2], process.argv[3], process.argv[4]));
