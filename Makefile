@@ -181,7 +181,7 @@ src/generated/observer_object.ts: build/observer.bpf.o
 src/generated/observer_object.ts: embed = object build/observer.bpf.o
 src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/elf.ts scripts/components.ts
 src/generated/native_libraries.ts: embed = libraries
-src/generated/licences.ts: build/libraries package-lock.json $(modules) scripts/components.ts scripts/libraries.ts scripts/elf.ts
+src/generated/licences.ts: build/libraries package-lock.json $(modules) scripts/components.ts $(shell find scripts/licences -type f) scripts/libraries.ts scripts/elf.ts
 src/generated/licences.ts: embed = licences
 src/generated/recognisers.ts: $(filter src/core/%,$(sources))
 src/generated/recognisers.ts: embed = recognisers
