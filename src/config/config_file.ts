@@ -43,8 +43,9 @@ export function readConfigFile(path: string): ConfigFile {
 }
 
 /** A table [fleet] says the same as the keys that begin with "fleet-"; its "url" is the key "fleet". */
-function withFleet({ fleet, ...others }: Record<string, unknown>): Record<string, unknown> {
-  if (typeof fleet !== "object" || fleet === null) return fleet === undefined ? others : { ...others, fleet };
+function withFleet(values: Record<string, unknown>): Record<string, unknown> {
+  const { fleet, ...others } = values;
+  if (typeof fleet !== "object" || fleet === null) return values;
   const keys = Object.entries(fleet).map(([key, value]) => [key === "url" ? "fleet" : `fleet-${key}`, value] as const);
   return { ...others, ...Object.fromEntries(keys) };
 }

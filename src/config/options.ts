@@ -349,6 +349,7 @@ export const options = {
     of: "process",
     value: "URL",
     help: "share bans with other gates over this Redis or Valkey: redis://, rediss://, unix:/PATH, redis+sentinel:// or redis+cluster://",
+    example: "rediss://redis.example:6379",
     schema: text(fleetAddressForms, parseFleetAddress).optional(),
   },
   "fleet-name": {
@@ -361,6 +362,7 @@ export const options = {
     of: "process",
     value: "NAME",
     help: "with --fleet: the name of this gate, which no other gate has (default: the host's name)",
+    example: "web-1",
     schema: fleetName.optional(),
   },
   "fleet-trust": {
@@ -389,24 +391,28 @@ export const options = {
     of: "process",
     value: "FILE",
     help: "with --fleet: the password is in this file, rather than in the URL",
+    example: "/etc/ttgate/fleet.password",
     schema: name("a file").optional(),
   },
   "fleet-ca": {
     of: "process",
     value: "FILE",
     help: "with --fleet over TLS: certificates that sign the server's (default: those of the system)",
+    example: "/etc/ttgate/fleet-ca.pem",
     schema: name("a file").optional(),
   },
   "fleet-cert": {
     of: "process",
     value: "FILE",
     help: "with --fleet over TLS: the certificate of this gate; requires --fleet-key",
+    example: "/etc/ttgate/fleet.pem",
     schema: name("a file").optional(),
   },
   "fleet-key": {
     of: "process",
     value: "FILE",
     help: "with --fleet over TLS: the key of --fleet-cert",
+    example: "/etc/ttgate/fleet.key",
     schema: name("a file").optional(),
   },
   user: {
