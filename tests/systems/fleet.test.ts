@@ -4,10 +4,12 @@
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { Child, run } from "../harness/child.ts";
-import { RunningGate, ttgate } from "../harness/gate.ts";
+import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { freePort, listening } from "../harness/ports.ts";
 import { RedisServer, redisCli, Wire } from "../harness/redis.ts";
+import { type StandInClient, startClient, startServer } from "../harness/standin.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
 
@@ -369,6 +371,59 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     expect((await Promise.all(servers.map((server) => server.cli("dbsize")))).sort()[0]).toBe("0");
   });
 });
+
+describeWith("namespaces", "executable", { program: "redis-server" })("in the kernel, and beside a relay", () => {
+  test("a ban on one gate is a drop in the other's kernel, by a unix socket; so it stays while the engine is frozen", async () => {
+    const redis = await engine("--unixsocket", "redis.sock");
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    const url = `unix:${redis.directory.file("redis.sock")}`;
+    const a = await member("a", url);
+    const server = await startServer(network.gate, "--port", "5001");
+    stack.use(server);
+    const options = { namespace: network.gate };
+    const b = stack.use(await RunningGate.start(["-B", map.name, "--fleet", url, "--fleet-gate", "b"], options));
+    await joined(b);
+    await done(a, "ban", network.clientIpv4(3));
+    await waitFor("a drop", async () =>
+      (await done(b, "why", network.clientIpv4(3))).includes("the live program says drop"),
+    );
+
+    const client = await startClient(network.client, "--host", network.gateIpv4, "--port", "5000", "--rate", "200");
+    stack.use(client);
+    const calm = await latencies(client, 2500);
+    redis.freeze();
+    const rss = await b.residentBytes();
+    for (let n = 0; n < 40; n++) await done(b, "ban", `198.51.100.${n}`);
+    await troubled(b, /The fleet's engine/);
+    const frozen = await latencies(client, 2500);
+    expect((await b.residentBytes()) - rss).toBeLessThan(8e6);
+    expect(await done(b, "why", network.clientIpv4(3))).toContain("the live program says drop");
+    console.log(`relay p50/p99 ms: ${quantiles(calm)} calm, ${quantiles(frozen)} with the engine frozen`);
+    // Other work on this machine makes it vary; what waited for the engine would take seconds.
+    expect(quantile(frozen, 0.99)).toBeLessThan(quantile(calm, 0.99) * 1.5 + 20);
+    expect((await client.stop()).failures).toBe(0);
+    redis.thaw();
+    await active(a, 41);
+  });
+});
+
+async function latencies(client: StandInClient, durationMs: number): Promise<readonly number[]> {
+  const before = client.reports().length;
+  await sleep(durationMs);
+  return client
+    .reports()
+    .slice(before)
+    .flatMap(({ latenciesMs }) => latenciesMs);
+}
+
+function quantile(values: readonly number[], part: number): number {
+  return [...values].sort((x, y) => x - y)[Math.floor(values.length * part)] ?? 0;
+}
+
+function quantiles(values: readonly number[]): string {
+  return [0.5, 0.99].map((part) => quantile(values, part).toFixed(2)).join("/");
+}
 
 /** What docs/fleet.md gives a gate. */
 function rightsOf(gate: string, fleet = "ttgate"): readonly string[] {
