@@ -98,9 +98,9 @@ fmt: $(modules) ## format all sources
 	$(Q)$(bin)/biome check --write .
 	$(Q)clang-format -i $(c_files)
 
-bench: ttgate $(modules) ## measure side by side with HAProxy and a direct connection
+bench: ttgate $(modules) ## measure side by side with HAProxy and a direct connection; FLEET=1: a fleet of gates
 	$(Q)$(host) test bench
-	$(Q)$(bin)/bun tests/bench/main.ts --docs
+	$(Q)$(if $(FLEET),scripts/apart.sh $(bin)/bun tests/bench/fleet.ts,$(bin)/bun tests/bench/main.ts --docs)
 
 STREAMS ?= 10000000
 agreement: ttgate $(modules) ## judge mutated first packets by both engines, as root: STREAMS=10000000, SEED=1

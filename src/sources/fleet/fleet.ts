@@ -40,8 +40,9 @@ const hintsAtOnce = 200;
 const pageSize = 500;
 /** A gate that was written full by somebody is not read to its end. */
 const readAtMost = 300_000;
-/** Where hints come without a pause, there is one for everything else. */
-const breathMs = 10;
+/** Following takes a fifth of the time at most: one ban comes at once, of many several come together. */
+const breathsPerWork = 4;
+const breathMostMs = 50;
 /** Names of gates that are looked at; anybody may add to them. */
 const gatesAtMost = 2000;
 /** Everything is read anew so often: what a failover lost comes back that way. */
@@ -254,15 +255,17 @@ export class Fleet {
   }
 
   async #follow(engine: Engine, signal: AbortSignal): Promise<void> {
+    const { nowMs } = this.#options;
     while (!signal.aborted) {
       const what = ["COUNT", String(hintsAtOnce), "BLOCK", String(blockMs), "STREAMS", this.keys.log, this.#position];
       const hints = readHints(await engine.wait(["XREAD", ...what], blockMs));
-      this.#answeredMs = this.#options.nowMs();
+      this.#answeredMs = nowMs();
       const last = hints.at(-1);
       if (last === undefined) continue;
+      const begunMs = nowMs();
       await this.#follower.take(hints, (command) => this.#ask(engine, command));
       this.#position = last.id;
-      if (hints.length === hintsAtOnce) await sleep(breathMs);
+      await sleep(Math.min(breathMostMs, breathsPerWork * (nowMs() - begunMs)));
     }
   }
 
