@@ -147,6 +147,18 @@ describeWith("apart", "executable", { program: "redis-server" })("a fleet", () =
     expect(await redisCli(port, "dbsize")).toBe("0");
   });
 
+  test("works the same under Deno", async () => {
+    const { url } = await engine();
+    const a = await member("a", url);
+    const listen = ["-l", `127.0.0.1:${await freePort()}`, "-u", "127.0.0.1:9"];
+    const b = stack.use(await RunningGate.start([...listen, "--fleet", url, "--fleet-gate", "b"], { form: "deno" }));
+    await joined(b);
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await done(b, "lift", source);
+    await hasNot(a, source);
+  });
+
   test("trust: bans of others are not taken, and end when the trust does", async () => {
     const { url } = await engine();
     const [a, b] = [await member("a", url), await member("b", url)];
