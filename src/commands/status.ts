@@ -39,6 +39,7 @@ function rendered(snapshot: Snapshot): string {
     ...unseen(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
     ...gates.flatMap(({ recording }) => recordingRow(recording)),
+    ...fleetRow(snapshot.fleet),
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
   ];
   return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
@@ -105,6 +106,14 @@ function unseen({ unseen }: Snapshot["kernel"]): (readonly [string, string])[] {
   return [
     ["unseen", `${connections} connections, the last from ${last.source} port ${last.sourcePort}${by}: ${last.why}`],
   ];
+}
+
+function fleetRow(fleet: Snapshot["fleet"]): (readonly [string, string])[] {
+  if (fleet === null) return [];
+  const { name, gate, state, peers, troubles } = fleet;
+  const held = peers.reduce((sum, peer) => sum + peer.held, 0);
+  const trouble = troubles.map((text) => `; ${text}`).join("");
+  return [["fleet", `${state} "${name}" as ${gate}, ${held} bans from ${peers.length} other gates${trouble}`]];
 }
 
 function recordingRow(recording: Snapshot["recording"]): (readonly [string, string])[] {

@@ -159,6 +159,28 @@ describeWith("apart", "executable", { program: "redis-server" })("a fleet", () =
     await hasNot(a, source);
   });
 
+  test("two gates of one name are told", async () => {
+    const { url } = await engine();
+    const [one, two] = [await member("a", url), await member("a", url)];
+    for (const gate of [one, two]) await troubled(gate, /Another gate calls itself "a" in this fleet/);
+    expect(await done(one, "status")).toMatch(/^fleet +joined "ttgate" as a, 0 bans from 0 other gates; Another gate/m);
+  });
+
+  test("bans of others that were saved are counted, and end when they are not trusted any more", async () => {
+    const { url } = await engine();
+    const state = stack.use(new TempDir());
+    const [a, b] = [await member("a", url), await member("b", url, "--state", state.path)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await b[Symbol.asyncDispose]();
+    const again = await member("b", url, "--state", state.path);
+    const { fleet } = await again.status();
+    expect(fleet?.peers).toMatchObject([{ gate: "a", held: 1 }]);
+    await again[Symbol.asyncDispose]();
+    const alone = await member("b", url, "--state", state.path, "--fleet-trust", "c");
+    expect(await bansOf(alone)).toEqual({});
+  });
+
   test("trust: bans of others are not taken, and end when the trust does", async () => {
     const { url } = await engine();
     const [a, b] = [await member("a", url), await member("b", url)];

@@ -188,6 +188,19 @@ export class FleetTable implements BanFollower {
     };
   }
 
+  /** Bans of others that an earlier run had saved: a slice between two turns of the caller. */
+  *recount(nowMs: () => number): Generator<void, void, void> {
+    let looked = 0;
+    for (const ban of this.#options.enforcement.bans.all()) {
+      if (++looked % 1000 === 0) yield;
+      for (const { origin, untilMs } of claimsOf(ban, nowMs())) {
+        const gate = gateOf(origin);
+        if (gate !== undefined) this.peer(gate).hold(untilMs);
+      }
+    }
+    yield* this.distrust(nowMs);
+  }
+
   /** Ends what was taken from gates that are not trusted any more: a slice between two turns of the caller. */
   *distrust(nowMs: () => number): Generator<void, void, void> {
     const { enforcement, trusts, gate: self } = this.#options;

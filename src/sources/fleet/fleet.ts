@@ -51,6 +51,8 @@ const fullEveryMs = 600_000;
 const rereadMs = 5000;
 /** An engine that is full is tried again so often. */
 const fullRetryMs = 1000;
+/** A stop waits for the engine no longer. */
+const closeMs = 1000;
 const retryLeastMs = 200;
 const retryMostMs = 2000;
 
@@ -89,10 +91,11 @@ export class Fleet {
 
   async close(): Promise<void> {
     // What was lifted a moment ago is to be known before this gate is gone.
-    if (this.#engine !== undefined && this.#state === "joined") await this.#announceAll(this.#engine).catch(() => {});
+    const last = this.#engine !== undefined && this.#state === "joined" ? this.#announceAll(this.#engine) : undefined;
+    await Promise.race([last?.catch(() => {}), sleep(closeMs)]);
     this.#ending.abort();
     this.#engine?.close();
-    await this.#running;
+    await Promise.race([this.#running, sleep(closeMs)]);
   }
 
   get troubles(): readonly string[] {
@@ -140,6 +143,8 @@ export class Fleet {
 
   async #run(): Promise<void> {
     const { signal } = this.#ending;
+    const { table, nowMs } = this.#options;
+    for (const _ of table.recount(nowMs)) await setImmediate();
     let retryMs = retryLeastMs;
     let lostMs: number | undefined;
     while (!signal.aborted) {
@@ -244,6 +249,7 @@ export class Fleet {
   async #belong(engine: Engine): Promise<void> {
     const session = new AbortController();
     const signal = AbortSignal.any([session.signal, this.#ending.signal]);
+    signal.addEventListener("abort", () => this.#wake(), { once: true });
     const work = [this.#follow(engine, signal), this.#announce(engine, signal), this.#live(engine, signal)];
     try {
       await Promise.race(work);
@@ -273,16 +279,9 @@ export class Fleet {
     const { own } = this.#options.table;
     while (!signal.aborted) {
       if (this.#troubles.has("full")) await sleep(fullRetryMs, undefined, { signal }).catch(() => {});
-      else if (own.waiting === 0) await this.#woken(signal);
+      else if (own.waiting === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
       await this.#announceAll(engine);
     }
-  }
-
-  #woken(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-      signal.addEventListener("abort", () => resolve(), { once: true });
-    });
   }
 
   async #announceAll(engine: Engine): Promise<void> {
