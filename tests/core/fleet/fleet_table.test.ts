@@ -68,6 +68,21 @@ describe("a ban of one gate", () => {
     expect(b.banned()).toEqual(a.banned());
   });
 
+  test("is not made shorter by what a replica had before", () => {
+    const { memory, a, b } = two();
+    a.ban(source, minuteMs);
+    a.announce();
+    const before = memory.of("a").get(source) ?? "";
+    memory.nowMs += 5000;
+    a.ban(source, 10 * minuteMs);
+    a.announce();
+    b.look("a", source);
+    memory.of("a").set(source, before);
+    b.look("a", source);
+    b.reconcile();
+    expect(b.banned()).toEqual(a.banned());
+  });
+
   test("ends nowhere because the engine forgets it", () => {
     const { memory, a, b } = two();
     a.ban(source, minuteMs);
@@ -124,6 +139,24 @@ describe("a lift", () => {
     expect(b.origins(source)).toEqual(["gate:c"]);
     expect(c.origins(source)).toEqual(["sniffer"]);
     expect(a.origins(source)).toEqual(["gate:c"]);
+  });
+
+  test("of another gate has the own ban taken back, so that it does not outlive the memory of the lift", () => {
+    const { memory, a, b } = two();
+    a.ban(source, minuteMs);
+    a.announce();
+    b.reconcile();
+    memory.nowMs += 1000;
+    b.lift(source);
+    b.announce();
+    a.look("b", source);
+    a.announce();
+    const record = recordAt(memory, "a", source);
+    expect(record?.untilMs).toBe(record?.madeMs);
+    memory.records.delete("b");
+    const late = new Member("d", memory, 1);
+    late.reconcile();
+    expect(late.banned()).toEqual({});
   });
 
   test("is remembered over an engine that lost its memory: what a gate that was away still holds stays lifted", () => {
