@@ -3,6 +3,8 @@
 // all come to the same when it is back.
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
@@ -460,30 +462,10 @@ function quantiles(values: readonly number[]): string {
 }
 
 /** What docs/fleet.md gives a gate. */
-function rightsOf(gate: string, fleet = "ttgate"): readonly string[] {
-  const keys = `ttgate:{${fleet}}`;
-  const commands =
-    "hello auth client|setname client|setinfo ping eval time hget hset hmget hdel hlen hscan hgetall hincrby zadd zrem zrange xadd xread xrange xrevrange select info acl|whoami";
-  return [
-    ...[
-      "acl",
-      "setuser",
-      gate,
-      "on",
-      ">secret",
-      `%R~${keys}:*`,
-      `~${keys}:log`,
-      `~${keys}:gates`,
-      `~${keys}:${gate}:*`,
-    ],
-    ...[
-      "-@all",
-      ...commands
-        .split(" ")
-        .filter((command) => command !== "client|setinfo")
-        .map((command) => `+${command}`),
-    ],
-  ];
+function rightsOf(gate: string): readonly string[] {
+  const doc = readFileSync(join(import.meta.dirname, "../../docs/fleet.md"), "utf8");
+  const [, line = ""] = /^ +redis-cli (acl setuser web-1 .*)$/m.exec(doc) ?? [];
+  return line.replaceAll("'", "").replaceAll("web-1", gate).replace("PASSWORD", "secret").split(" ");
 }
 
 describeWith(

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { fieldsOf, hintsOf, page, readHints, timeMs } from "../../../src/sources/fleet/replies.ts";
+
+test("hints, of whoever wrote them", () => {
+  const entry = (id: string, ...fields: string[]) => [id, fields];
+  expect(readHints([["log", [entry("1-0", "g", "a", "n", "7", "s", "192.0.2.1 192.0.2.2")]]])).toEqual([
+    { id: "1-0", gate: "a", number: 7, sources: ["192.0.2.1", "192.0.2.2"] },
+  ]);
+  // The place in the stream counts even where the rest is nonsense.
+  expect(hintsOf([entry("2-0", "g", "a b", "s")]).map(({ id, gate }) => [id, gate])).toEqual([["2-0", ""]]);
+  const [flood] = hintsOf([entry("3-0", "g", "a", "s", "x ".repeat(100_000))]);
+  expect(flood?.sources.length).toBe(200);
+});
+
+test("no reply makes reading it fail", () => {
+  fc.assert(
+    fc.property(fc.anything(), (reply) => {
+      for (const read of [hintsOf, readHints, page, fieldsOf, timeMs]) read(reply);
+    }),
+  );
+});
