@@ -40,9 +40,9 @@ const hintsAtOnce = 200;
 const pageSize = 500;
 /** A gate that was written full by somebody is not read to its end. */
 const readAtMost = 300_000;
-/** Following takes a fifth of the time at most: one ban comes at once, of many several come together. */
-const breathsPerWork = 4;
-const breathMostMs = 50;
+/** One ban comes at once; of many several come together, and following takes half of the time at most. */
+const breathLeastMs = 4;
+const breathMostMs = 20;
 /** Names of gates that are looked at; anybody may add to them. */
 const gatesAtMost = 2000;
 /** Everything is read anew so often: what a failover lost comes back that way. */
@@ -271,7 +271,7 @@ export class Fleet {
       const begunMs = nowMs();
       await this.#follower.take(hints, (command) => this.#ask(engine, command));
       this.#position = last.id;
-      await sleep(Math.min(breathMostMs, breathsPerWork * (nowMs() - begunMs)));
+      await sleep(Math.min(breathMostMs, Math.max(breathLeastMs, nowMs() - begunMs)));
     }
   }
 
