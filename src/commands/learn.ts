@@ -110,7 +110,7 @@ function inWords(file: string, report: LearnReport, sample: Sample): string {
     `Learned from ${report.samples} of ${accepted} connections that the server accepted${thinned}:`,
     ...[...report.findings, ...trialOf(report)].map((line) => `  ${line}`),
     `Not used: ${unknown} without a clear reaction of the server, ${silent} that sent nothing`,
-    `Wrote "${file}"; "ttgate run --dry-run -p ${file}" tries it and bans nobody`,
+    `Wrote "${file}"; "ttgate run -p ${file} --trial 24h" observes with it for a day, and enforces it if no good client would have been banned`,
   ].join("\n");
 }
 
@@ -153,7 +153,6 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
       : new Recorder({ file: String(given["record"]), limitBytes: config["record-max"] * 1024 * 1024, log });
   const enough = Promise.withResolvers<string>();
   let isOver = false;
-  let spokeFirst = 0;
   const runtime = await currentRuntime();
   const { openLearning } = await import("../learning/learning.ts");
   const learning = await openLearning({
@@ -162,7 +161,6 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
       if (isOver) return;
       sample.add(exchange.recording);
       recorder?.record(exchange.recording);
-      if (exchange.spokeFirst) spokeFirst++;
       const { accepted } = sample.counts;
       if (exchange.recording.server === "accepted" && accepted === leastSamples)
         log("info", `The server accepted ${accepted} connections: enough for a profile; more make it surer`);
@@ -182,10 +180,6 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
   isOver = true;
   clearInterval(progress);
   log("info", `Learning ends: ${why}; ${countsText(sample)}`);
-  if (spokeFirst > 0) {
-    const remedy = 'a profile for it needs speaksFirst = "server", see docs/signatures.md';
-    log("warn", `The server spoke first on ${spokeFirst} connections: ${remedy}`);
-  }
   learning.close();
   await recorder?.close();
   return 0;

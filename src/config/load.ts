@@ -70,6 +70,12 @@ function requireSense(config: Config, given: RawOptions): void {
   if (config.mode === "proxy" && config.fragments === "pass") {
     fail(`Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);
   }
+  if (config.trial !== undefined && config["dry-run"]) {
+    fail("Invalid --trial with --dry-run: a dry run never enforces, leave one of them out");
+  }
+  if (config.trial !== undefined && config.prefilter) {
+    fail("Invalid --trial with --prefilter: what the kernel drops cannot be watched, add --prefilter after the trial");
+  }
   if (config.prefilter && !hasMap) {
     fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
   }

@@ -205,6 +205,16 @@ export const options = {
     help: "relay everybody and ban nobody; count who would have been banned",
     schema: z.boolean(`expected true or false`).default(false),
   },
+  trial: {
+    value: "DURATION",
+    help: "ban nobody for so long and watch; then enforce, unless a good client would have been banned",
+    schema: duration.optional(),
+  },
+  "enforce-unproven": {
+    help: "enforce a learned profile although too little was seen to prove it",
+    reloads: true,
+    schema: z.boolean(`expected true or false`).default(false),
+  },
   reject: {
     value: "reset|silent",
     help: "how connections of banned sources end: reset, or silent: no packet at all, requires -B (default reset, inline silent)",

@@ -6,6 +6,7 @@ import { ServerStrikes } from "../core/bans/server_strikes.ts";
 import { refusedByServer, Strikes, undecidedTooOften } from "../core/bans/strikes.ts";
 import type { Client } from "../core/client.ts";
 import type { Recorder } from "../recording/recorder.ts";
+import { pseudonymOf } from "../host/pseudonym.ts";
 import type { Offence } from "../sources/desk.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { type Exchange, type Tap, Taps } from "./tap.ts";
@@ -62,7 +63,8 @@ export class Observer implements SessionObserver {
   }
 
   turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isSilent: boolean): void {
-    this.#options.recorder?.record({ atMs: Date.now(), bytes, totalBytes, server: "unknown" });
+    const source = pseudonymOf(client.sourceText);
+    this.#options.recorder?.record({ atMs: Date.now(), bytes, totalBytes, server: "unknown", source });
     if (!isSilent || this.#undecided?.add(client.sourceText, this.#options.nowMs()) !== true) return;
     this.#ban(client, "strikes", undecidedTooOften, bytes);
   }
@@ -79,7 +81,8 @@ export class Observer implements SessionObserver {
 
   #ended({ client, isExpected, recording, answeredMs }: Exchange): void {
     this.#options.recorder?.record(recording);
-    if (this.#serverStrikes === undefined || !isExpected) return;
+    // That it hangs up after its greeting says less: it may have said all that it had to say.
+    if (this.#serverStrikes === undefined || !isExpected || recording.greeted) return;
     const { server } = recording;
     if (server === "accepted" && answeredMs !== undefined) this.#serverStrikes.welcomed(client.sourceText, answeredMs);
     if (server !== "refused" || !this.#serverStrikes.refused(client.sourceText, this.#options.nowMs())) return;

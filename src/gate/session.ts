@@ -212,10 +212,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     const { counters, upstreams } = this.#context;
     const greeting = this.#greeting;
     const relay = greeting?.relay ?? new Relay(this.#socket, this);
-    // What a server makes of a client is not told by what it says before it knows the client.
-    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, isExpected) : undefined;
-    const events = tap?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
-    const opened = await (greeting?.opening ?? upstreams.open(events, this.#context.nowMs()));
+    const tap = this.#context.observer?.relays(this.client, isExpected);
+    const events = greeting === undefined ? tap?.serverEvents(relay.serverEvents) : undefined;
+    const opened = await (greeting?.opening ?? upstreams.open(events ?? relay.serverEvents, this.#context.nowMs()));
     if (opened === undefined) {
       this.#settleWithoutUpstream();
       return;
@@ -231,7 +230,8 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#state = "relaying";
     this.#relay = relay;
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
-    tap?.start(opened.socket, this.#held, this.#clientEnded);
+    if (greeting === undefined) tap?.start(opened.socket, this.#held, this.#clientEnded);
+    else tap?.startGreeted(opened.socket, this.#held, this.#clientEnded);
     relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
     tap?.join(this.#socket);
     this.#held = none;

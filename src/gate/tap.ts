@@ -4,6 +4,7 @@
 import type { Client } from "../core/client.ts";
 import type { Recording, ServerVerdict } from "../core/learn/recording.ts";
 import { stayMs, Witness } from "../core/learn/witness.ts";
+import { pseudonymOf } from "../host/pseudonym.ts";
 import { type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 
 /** The beginning of a connection, and what the server made of it. */
@@ -12,8 +13,6 @@ export interface Exchange {
   /** False for what only a dry run relays. */
   readonly isExpected: boolean;
   readonly recording: Recording;
-  /** The server said something before it had a byte of the client. */
-  readonly spokeFirst: boolean;
   /** When the server answered, by the gate's clock. */
   readonly answeredMs: number | undefined;
 }
@@ -101,6 +100,14 @@ export class Tap {
     if (clientEnded) this.#witness.clientEnded();
   }
 
+  /** The server has greeted the client already, which is judged only now: in place of `start`. */
+  startGreeted(server: TcpSocket, held: readonly Uint8Array[], clientEnded: boolean): void {
+    this.#witness.answered(this.#owner.nowMs());
+    this.#serverSide.inner = server.events;
+    server.events = this.#serverSide;
+    this.start(server, held, clientEnded);
+  }
+
   /** The relay has taken the client's events. */
   join(client: TcpSocket): void {
     if (this.#isSettled) return;
@@ -127,10 +134,10 @@ export class Tap {
   report(): void {
     this.#clientSide.remove();
     this.#serverSide.remove();
-    const { spokeFirst, answeredMs } = this.#witness;
+    const { answeredMs } = this.#witness;
     this.#owner.done(this, {
-      ...{ client: this.#client, isExpected: this.#isExpected, spokeFirst, answeredMs },
-      recording: this.#witness.recording(this.#verdict),
+      ...{ client: this.#client, isExpected: this.#isExpected, answeredMs },
+      recording: { ...this.#witness.recording(this.#verdict), source: pseudonymOf(this.#client.sourceText) },
     });
   }
 

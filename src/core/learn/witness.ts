@@ -41,9 +41,10 @@ export class Witness {
 
   /** @returns the verdict, where it is certain now; undefined: accepted when the server has stayed for `stayMs`. */
   answered(nowMs: number): ServerVerdict | undefined {
+    // A greeting says nothing of the client; what comes after its first bytes does.
     if (this.#totalBytes === 0) {
       this.spokeFirst = true;
-      return "unknown";
+      return undefined;
     }
     this.answeredMs ??= nowMs;
     return this.#clientEnded ? "accepted" : undefined;
@@ -62,6 +63,7 @@ export class Witness {
       bytes.set(part, filled);
       filled += part.length;
     }
-    return { atMs: this.#atMs, bytes, totalBytes: this.#totalBytes, server };
+    const greeted = this.spokeFirst ? { greeted: true as const } : {};
+    return { atMs: this.#atMs, bytes, totalBytes: this.#totalBytes, server, ...greeted };
   }
 }
