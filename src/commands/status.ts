@@ -43,6 +43,7 @@ function rendered(snapshot: Snapshot): string {
     ...judged(kernel),
     ...unseen(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
+    ...(snapshot.trial === null ? [] : [["trial", snapshot.trial.text] as const]),
     ...recordingRow(snapshot.recording),
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
   ];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a profile by name or from a file (.json or .toml). The only place where profiles touch a disk.
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, extname } from "node:path";
 import process from "node:process";
@@ -24,6 +25,32 @@ export function loadSniffer(nameOrFile: string): Sniffer {
     builtIn === undefined
       ? compileProfile(loadProfile(nameOrFile))
       : builtInProfile(builtIn, readRecognisers(writtenRecognisers), ciphers),
+  );
+}
+
+/** What tells whether a profile is the one that it was: its text. */
+export function profileFingerprint(nameOrFile: string): string {
+  const text = profileLibrary.has(nameOrFile) ? JSON.stringify(profileLibrary.get(nameOrFile)) : readText(nameOrFile);
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/**
+ * A profile that rests on too little is not enforced by mistake.
+ * @throws Failure that says what is missing and what to do.
+ */
+export function requireProven(
+  { unproven }: Sniffer,
+  config: {
+    readonly profile: string;
+    readonly "dry-run": boolean;
+    readonly "enforce-unproven": boolean;
+    readonly trial?: number | undefined;
+  },
+): void {
+  if (unproven === undefined || config["dry-run"] || config.trial !== undefined || config["enforce-unproven"]) return;
+  throw new Failure(
+    `Profile "${config.profile}" is not safe to enforce: ${unproven}; try it first with --trial 24h, learn from more, or enforce it all the same with --enforce-unproven`,
+    { exitCode: 2 },
   );
 }
 

@@ -8,16 +8,16 @@ import type { Spared } from "../sources/client_bans.ts";
 
 export class BanEvents implements BanFollower {
   readonly #events: Events;
-  readonly #dryRun: boolean;
+  readonly #dryRun: () => boolean;
 
-  constructor(events: Events, dryRun: boolean) {
+  constructor(events: Events, dryRun: () => boolean) {
     this.#events = events;
     this.#dryRun = dryRun;
   }
 
   bansChanged(changes: readonly BanChange[]): void {
     for (const change of changes) {
-      if (this.#dryRun) this.#wouldBan(change);
+      if (this.#dryRun()) this.#wouldBan(change);
       else this.#tell(change);
     }
   }

@@ -22,13 +22,13 @@ const sparedPeriodMs = 60_000;
 export class BanLog implements BanFollower {
   readonly #lines: LineLimit;
   readonly #spared = new Repeats<Spared>(sparedPeriodMs, (spared, repeated) => this.#notBanned(spared, repeated));
-  readonly #dryRun: boolean;
+  readonly #dryRun: () => boolean;
   readonly #refusalOf: (ban: Ban) => Refusal;
   #adoptedAtStart: number | undefined = 0;
   readonly #log: Log;
 
   /** @param refusalOf who keeps a source out whose ban is in the fence. */
-  constructor(log: Log, dryRun: boolean, refusalOf: (ban: Ban) => Refusal) {
+  constructor(log: Log, dryRun: () => boolean, refusalOf: (ban: Ban) => Refusal) {
     this.#log = log;
     this.#refusalOf = refusalOf;
     this.#lines = new LineLimit(log, linesPerFlush);
@@ -65,7 +65,7 @@ export class BanLog implements BanFollower {
   }
 
   #notBanned({ source, offence: { reason, evidence }, protectedBy: { prefix, why } }: Spared, repeated: number): void {
-    const verb = this.#dryRun ? "Would not ban" : "Did not ban";
+    const verb = this.#dryRun() ? "Would not ban" : "Did not ban";
     const times = repeated === 0 ? "" : `, ${repeated} more times within ${formatDuration(sparedPeriodMs)}`;
     this.#lines.line("warn", "sources that are never banned", () => [
       `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${prefix.text} is never banned (${why})`,
@@ -76,8 +76,8 @@ export class BanLog implements BanFollower {
   #ban({ atMs, ban, claim, fence }: Change<"ban">): void {
     const source = ban.prefix.text;
     const leftMs = claim.untilMs - atMs;
-    const verb = this.#dryRun ? "Would ban" : "Banned";
-    const end = this.#dryRun && claim.evidence !== undefined ? " (dry run)" : "";
+    const verb = this.#dryRun() ? "Would ban" : "Banned";
+    const end = this.#dryRun() && claim.evidence !== undefined ? " (dry run)" : "";
     this.#lines.line("info", "bans", () => [
       `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}`,
       {
@@ -99,7 +99,7 @@ export class BanLog implements BanFollower {
     const held = changes.filter(({ fence }) => fence?.kind === "enforced");
     const inKernel = first.fence === undefined ? "" : this.#heldText(held.map(({ ban }) => ban));
     this.#lines.line("info", "bans", () => [
-      `${this.#dryRun ? "Would ban" : "Banned"} ${changes.length} sources, ${first.ban.prefix.text} and others: ${whyOf(first.claim)}${inKernel}`,
+      `${this.#dryRun() ? "Would ban" : "Banned"} ${changes.length} sources, ${first.ban.prefix.text} and others: ${whyOf(first.claim)}${inKernel}`,
       { sources: changes.slice(0, sourcesNamed).map(sourceOf), origin: first.claim.origin },
     ]);
   }

@@ -23,7 +23,7 @@ export interface DaemonBansOptions {
   /** How long a ban lasts for which nobody says a time. */
   readonly timeoutMs: () => number;
   /** The table fills, and neither a fence nor whoever follows takes it for bans. */
-  readonly dryRun: boolean;
+  readonly dryRun: () => boolean;
   readonly neverBan: readonly NeverBanEntry[];
   readonly fence: Fence | undefined;
   /** Who keeps a banned source out. */
@@ -59,7 +59,7 @@ export class DaemonBans {
     this.log = new BanLog(log, dryRun, refusalOf);
     const banEvents = new BanEvents(events, dryRun);
     const bans = new Bans(maxBans, ipv6Bits);
-    this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun ? undefined : fence, this.counters);
+    this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun() ? undefined : fence, this.counters);
     this.enforcement.follow(banEvents);
     this.enforcement.follow(this.log);
     const { enforcement, latency } = this;

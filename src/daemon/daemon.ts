@@ -4,8 +4,8 @@
 import { setImmediate } from "node:timers/promises";
 import { differencesOf } from "../config/difference.ts";
 import { type Config, formatStatus } from "../config/options.ts";
-import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
-import { formatEndpoint } from "../core/address.ts";
+import { loadSignatureTable, loadSniffer, profileFingerprint, requireProven } from "../config/profile.ts";
+import { formatEndpoint, parsePrefix, requirePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
@@ -24,6 +24,7 @@ import { MapWatch } from "../sources/map_watch.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import { DaemonBans } from "./bans.ts";
+import { InlineTrial } from "./inline_trial.ts";
 import { announce } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
@@ -36,6 +37,7 @@ import { openState } from "./state/state.ts";
 import { serveStatus, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
 import { Ticker } from "./ticker.ts";
+import { DaemonTrial } from "./trial.ts";
 import { UnseenConnections } from "./unseen.ts";
 import { Ways } from "./ways.ts";
 
@@ -66,11 +68,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const step = options.onStep ?? (() => {});
   let config = options.config;
   const isInline = config.mode === "inline";
-  const dryRun = config["dry-run"];
   const nowMs = bootClock();
   const token = statusToken();
   const sniffer = loadSniffer(config.profile);
-  const kernelJudges = isInline || (config.prefilter && !dryRun);
+  requireProven(sniffer, config);
+  const kernelJudges = isInline || (config.prefilter && !config["dry-run"]);
   let table = kernelJudges ? loadSignatureTable(config.profile) : undefined;
 
   // From the clock, so that the numbers go on increasing when the gate is started anew.
@@ -79,18 +81,31 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const protection = new Protection(config, log);
 
   await using opened = new AsyncDisposableStack();
-  const recorder =
-    config.record === undefined
-      ? undefined
-      : new Recorder({ file: config.record, limitBytes: config["record-max"] * 1024 * 1024, log });
+  const recorder = openRecorder(config, log);
   opened.defer(() => recorder?.close());
   step("recording opened");
 
   if (!isInline) await requireFree(runtime, config.listen);
   step("port found free");
 
+  // The directory first: how much of a trial is over decides whether anybody is banned.
+  const state = openState({ config, enforcement: () => bans.enforcement, moment, log });
+  opened.defer(() => state?.close());
+  const trial = config.trial === undefined ? undefined : openTrial(config.trial);
+  opened.defer(() => trial?.close());
+  const dryRun = () => config["dry-run"] || trial?.isObserving === true;
+
   const protocols = [...sniffer.protocols, refusedByServer, undecidedTooOften];
-  const xdp = await openFence(config, { runtime, version, table, protocols, nowMs, onStep: step, log });
+  const xdp = await openFence(config, {
+    runtime,
+    version,
+    dryRun: dryRun(),
+    table,
+    protocols,
+    nowMs,
+    onStep: step,
+    log,
+  });
   const fence = xdp === undefined ? undefined : joined([xdp]);
   let keep = config.keep || xdp?.stoodBefore === true;
   opened.defer(() => fence?.close(keep));
@@ -110,12 +125,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   const { enforcement, desk } = bans;
   const gate = new Gate({
-    ...{ config, sniffer, runtime, desk, log, recorder, nowMs },
+    ...{ config, sniffer, runtime, desk, log, recorder, nowMs, dryRun: dryRun() },
+    trial: trial?.isObserving === true ? trial : undefined,
     refused: (client) => refused.refused(client),
     upstreamChanged: ({ address, reachable, error }) =>
       events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
   });
   enforcement.follow(gate);
+  if (trial !== undefined) enforcement.follow(trial);
   const kernelJudge =
     xdp?.judge === undefined
       ? undefined
@@ -138,7 +155,21 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const ticker = new Ticker(log, nowMs);
   const readiness = new Readiness({ gate, kernelJudge, ticker, unseen, nowMs });
   const status: DaemonStatus = new DaemonStatus({
-    ...{ version, gate, bans, readiness, fence, kernelJudge, refusalOf, unseen, observer, recorder, nowMs },
+    ...{
+      version,
+      gate,
+      bans,
+      readiness,
+      fence,
+      kernelJudge,
+      refusalOf,
+      unseen,
+      observer,
+      recorder,
+      nowMs,
+      trial,
+      dryRun,
+    },
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
@@ -146,9 +177,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
-  const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
-  const state = dryRun ? undefined : await openState({ config, enforcement, moment, log });
-  opened.defer(() => state?.close());
+  if (!dryRun()) await state?.begin();
   step("bans of an earlier run taken up");
   if (!isInline) await gate.listen();
   else if (fence !== undefined) requireGuarded(fence, log);
@@ -166,17 +195,18 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   await observer.begin();
   step("second observer begun");
   await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
-  if (!isInline && config.reject === "silent" && !dryRun) await gate.beSilent();
+  if (!dryRun()) await beSilent();
   step("privileges given up");
 
   keep = config.keep;
   sayStart(config, status.snapshot(), log);
+  trial?.begun();
   await watch?.adoptAll();
   bans.log.started();
   step("bans of the map taken up");
 
   addPeriodicWork(ticker, {
-    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, observer, nowMs },
+    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, trial, fence, observer, nowMs },
     judge: () => xdp?.judge,
     config: () => config,
     renewFence,
@@ -185,6 +215,40 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   void gate.upstreams.probe(nowMs(), 0);
   void protection.resolve();
 
+  function moment(): { nowMs: number; wallMs: number } {
+    return { nowMs: nowMs(), wallMs: Date.now() };
+  }
+
+  async function beSilent(): Promise<void> {
+    if (!isInline && config.reject === "silent") await gate.beSilent();
+  }
+
+  function openTrial(durationMs: number): DaemonTrial {
+    const { port } = config.listen;
+    const isWelcome = (address: string) => xdp?.judge?.isWelcome(requirePrefix(address)) === true;
+    return new DaemonTrial({
+      ...{ durationMs, profile: config.profile, path: state?.trialPath, log, nowMs },
+      fingerprint: profileFingerprint(config.profile),
+      inline: isInline ? new InlineTrial({ port, isWelcome }) : undefined,
+      isSpared: (source) => {
+        const prefix = parsePrefix(source);
+        return prefix !== undefined && enforcement.neverBan.conflict(prefix) !== undefined;
+      },
+      enforce,
+    });
+  }
+
+  /** The trial is over: whom it would have banned is banned when it comes again. */
+  async function enforce(): Promise<void> {
+    enforcement.forget(({ evidence }) => evidence !== undefined);
+    enforcement.enforceBy(fence);
+    await state?.begin();
+    for (const _ of enforcement.refill(nowMs)) await setImmediate();
+    kernelJudge?.change({ dryRun: false });
+    gate.enforce();
+    await beSilent();
+  }
+
   async function renewFence(now: number): Promise<void> {
     if (xdp?.renew(now) !== true) return;
     log("warn", "The block map was frozen by another tool: replaced, and filled from the table");
@@ -192,7 +256,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     watch?.pause();
     kernelJudge?.begin();
     await observer.begin();
-    if (table !== undefined) kernelJudge?.change({ table, banMs: config.timeout });
+    if (table !== undefined) kernelJudge?.change({ table, banMs: config.timeout, dryRun: dryRun() });
     for (const _ of enforcement.refill(nowMs)) await setImmediate();
     watch?.resume();
   }
@@ -202,6 +266,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     const next = options.readConfig();
     const differences = differencesOf(config, next);
     const nextSniffer = loadSniffer(differences.config.profile);
+    requireProven(nextSniffer, differences.config);
+    const fingerprint = profileFingerprint(differences.config.profile);
+    trial?.requireSame(fingerprint);
     const nextTable = table === undefined ? undefined : loadSignatureTable(differences.config.profile);
     kernelJudge?.change({ banMs: next.timeout, ...(nextTable === undefined ? {} : { table: nextTable }) });
     table = nextTable;
@@ -209,6 +276,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     keep = config.keep;
     log.form = config.log;
     gate.reconfigure(config, nextSniffer);
+    trial?.reloaded(fingerprint);
     protection.reconfigure(config);
     enforcement.protect(protection.entries(nowMs()), nowMs());
     return sayReload(differences, log);
@@ -228,6 +296,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       return closing;
     },
   };
+}
+
+function openRecorder({ record: file, "record-max": mebibytes }: Config, log: Log): Recorder | undefined {
+  return file === undefined ? undefined : new Recorder({ file, limitBytes: mebibytes * 1024 * 1024, log });
 }
 
 /**

@@ -12,6 +12,8 @@ import type { Runtime } from "../runtime/types.ts";
 export interface FenceContext {
   readonly runtime: Runtime;
   readonly version: string;
+  /** It judges and bans nobody. */
+  readonly dryRun: boolean;
   /** By what the kernel judges, where it does. */
   readonly table: SignatureTable | undefined;
   /** Protocol names that entries from before may stand for. */
@@ -41,7 +43,7 @@ export async function openFence(config: Config, context: FenceContext): Promise<
         : {
             table,
             banMs: config.timeout,
-            dryRun: config["dry-run"],
+            dryRun: context.dryRun,
             bounce: bounces(config),
             passes: unjudged(config),
           },

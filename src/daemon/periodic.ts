@@ -16,6 +16,7 @@ import type { OpenedState } from "./state/state.ts";
 import type { DaemonStatus } from "./status_source.ts";
 import { sweepBans } from "./sweeper.ts";
 import type { Ticker } from "./ticker.ts";
+import type { DaemonTrial } from "./trial.ts";
 
 export interface PeriodicParts {
   readonly config: () => Config;
@@ -31,6 +32,7 @@ export interface PeriodicParts {
   readonly watch: MapWatch | undefined;
   readonly observer: SecondObserver;
   readonly state: OpenedState | undefined;
+  readonly trial: DaemonTrial | undefined;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
 }
@@ -63,7 +65,9 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
     everyMs: hostMs,
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
-  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.file.save() });
+  const { trial } = parts;
+  if (trial !== undefined) ticker.add({ name: "trial", everyMs: tickMs, run: (now) => trial.tick(now) });
+  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.save() });
   addKernelWork(ticker, parts);
 }
 

@@ -15,7 +15,7 @@ import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import { renderMetrics } from "../status/metrics.ts";
-import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
+import type { ReadinessAnswer, ReloadAnswer, StatusSource } from "../status/routes.ts";
 import {
   type BanDetails,
   type BanInFence,
@@ -31,6 +31,7 @@ import {
 import type { DaemonBans } from "./bans.ts";
 import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
+import type { DaemonTrial } from "./trial.ts";
 import type { Unseen, UnseenConnections } from "./unseen.ts";
 
 export interface StatusParts {
@@ -46,6 +47,9 @@ export interface StatusParts {
   readonly unseen: UnseenConnections;
   readonly observer: Pick<SecondObserver, "absence" | "followed">;
   readonly recorder: Recorder | undefined;
+  readonly trial: DaemonTrial | undefined;
+  /** Nobody is banned: a dry run, or a trial that goes on. */
+  readonly dryRun: () => boolean;
   readonly events: EventStreams;
   readonly nowMs: () => number;
   readonly reload: () => ReloadAnswer;
@@ -74,7 +78,7 @@ export class DaemonStatus implements StatusSource {
       runtime: this.#parts.runtime,
       pid: process.pid,
       uptimeSeconds: (this.#parts.nowMs() - this.#startedMs) / 1000,
-      dryRun: config["dry-run"],
+      dryRun: this.#parts.dryRun(),
       listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
       profile: config.profile,
       timeoutSeconds: config.timeout / 1000,
@@ -97,6 +101,7 @@ export class DaemonStatus implements StatusSource {
       kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
         ...{ full, failed },
       }),
+      trial: this.#parts.trial?.snapshot() ?? null,
       recording: this.#parts.recorder?.status() ?? null,
     };
   }
@@ -112,8 +117,10 @@ export class DaemonStatus implements StatusSource {
     };
   }
 
-  readiness(): ReturnType<StatusSource["readiness"]> {
-    return this.#parts.readiness.ask(this.fence);
+  async readiness(): Promise<ReadinessAnswer> {
+    const answer = await this.#parts.readiness.ask(this.fence);
+    const trial = this.#parts.trial?.snapshot().text;
+    return trial === undefined ? answer : { ...answer, trial };
   }
 
   metrics(ready: boolean): string {

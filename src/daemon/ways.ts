@@ -28,7 +28,7 @@ export interface WaysParts {
   readonly hasFence: boolean;
   /** User space refuses nobody. */
   readonly isInline: boolean;
-  readonly dryRun: boolean;
+  readonly dryRun: () => boolean;
   readonly nowMs: () => number;
 }
 
@@ -75,7 +75,7 @@ export class Ways implements Disposable {
   /** Who keeps a banned source out. */
   refusalOf({ prefix, standsIn }: Ban): Refusal {
     const { hasFence, isInline, dryRun } = this.#parts;
-    if (dryRun) return { by: "nobody", why: "dry run" };
+    if (dryRun()) return { by: "nobody", why: "dry run" };
     if (!hasFence) return { by: "user space", why: null };
     const otherwise = isInline ? "nobody" : "user space";
     const way = this.of(prefix);

@@ -21,6 +21,7 @@ import { Rejection } from "./rejection.ts";
 import { Room } from "./room.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { Sessions } from "./sessions.ts";
+import type { TrialWatch } from "./trial_watch.ts";
 import { type UpstreamStatus, Upstreams } from "./upstreams.ts";
 
 /** The options that belong to one gate. */
@@ -30,7 +31,6 @@ export type GateConfig = Pick<
   | "upstream"
   | "mode"
   | "timeout"
-  | "dry-run"
   | "reject"
   | "first-packet"
   | "greeting-pause"
@@ -48,6 +48,9 @@ export interface GateParts {
   readonly desk: Desk;
   readonly log: Log;
   readonly recorder?: Recorder | undefined;
+  /** Nobody is turned away: a dry run, or a trial. */
+  readonly dryRun?: boolean;
+  readonly trial?: TrialWatch | undefined;
   /** In place of the gate's own, which records and counts strikes. */
   readonly observer?: SessionObserver;
   readonly nowMs: () => number;
@@ -87,6 +90,7 @@ export class Gate implements BanFollower {
       parts.observer === undefined
         ? new Observer({
             recorder: parts.recorder,
+            trial: parts.trial,
             limits: strikeLimits(config, sniffer),
             gatePort: () => this.port ?? config.listen.port,
             nowMs,
@@ -102,7 +106,8 @@ export class Gate implements BanFollower {
       sniffer,
       desk,
       nowMs,
-      dryRun: config["dry-run"],
+      dryRun: parts.dryRun === true,
+      trial: parts.trial,
       ipv6Bits: config["ipv6-prefix"],
       counters: this.counters,
       sessions: this.sessions,
@@ -159,6 +164,13 @@ export class Gate implements BanFollower {
   /** From now on connections of banned sources end without a packet. */
   async beSilent(): Promise<void> {
     await this.#rejection.beSilent(this.#parts.runtime);
+  }
+
+  /** The trial is over: from one connection to the next clients are turned away. */
+  enforce(): void {
+    this.#context.dryRun = false;
+    this.#context.trial = undefined;
+    this.#observer?.endTrial();
   }
 
   /** Goes on with other options, from one connection to the next. Those that take a restart are not looked at. */

@@ -5,11 +5,12 @@ import { evidenceBytes } from "../core/bans/claim.ts";
 import { ServerStrikes } from "../core/bans/server_strikes.ts";
 import { refusedByServer, Strikes, undecidedTooOften } from "../core/bans/strikes.ts";
 import type { Client } from "../core/client.ts";
-import type { Recorder } from "../recording/recorder.ts";
 import { pseudonymOf } from "../host/pseudonym.ts";
+import type { Recorder } from "../recording/recorder.ts";
 import type { Offence } from "../sources/desk.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { type Exchange, type Tap, Taps } from "./tap.ts";
+import type { TrialWatch } from "./trial_watch.ts";
 
 /** How many strikes are too many; undefined: they are not counted. */
 export interface StrikeLimits {
@@ -22,6 +23,7 @@ export interface StrikeLimits {
 export interface ObserverOptions {
   readonly recorder: Recorder | undefined;
   readonly limits: StrikeLimits;
+  readonly trial?: TrialWatch | undefined;
   gatePort(): number;
   nowMs(): number;
   ban(client: Client, offence: Offence): void;
@@ -34,9 +36,11 @@ export class Observer implements SessionObserver {
   #serverStrikes: ServerStrikes | undefined;
   #undecided: Strikes | undefined;
   #wasDown = false;
+  #trial: TrialWatch | undefined;
 
   constructor(options: ObserverOptions) {
     this.#options = options;
+    this.#trial = options.trial;
     this.#taps = new Taps(
       () => options.nowMs(),
       (exchange) => this.#ended(exchange),
@@ -58,7 +62,8 @@ export class Observer implements SessionObserver {
 
   relays(client: Client, isExpected: boolean): Tap | undefined {
     if (isExpected) this.#undecided?.forgive(client.sourceText);
-    const isWatching = this.#options.recorder !== undefined || this.#serverStrikes !== undefined;
+    const isWatching =
+      this.#options.recorder !== undefined || this.#serverStrikes !== undefined || this.#trial !== undefined;
     return isWatching ? this.#taps.open(client, isExpected, Date.now()) : undefined;
   }
 
@@ -67,6 +72,10 @@ export class Observer implements SessionObserver {
     this.#options.recorder?.record({ atMs: Date.now(), bytes, totalBytes, server: "unknown", source });
     if (!isSilent || this.#undecided?.add(client.sourceText, this.#options.nowMs()) !== true) return;
     this.#ban(client, "strikes", undecidedTooOften, bytes);
+  }
+
+  endTrial(): void {
+    this.#trial = undefined;
   }
 
   /** An upstream came or went. That it is there at the first attempt is no sign of trouble. */
@@ -81,6 +90,7 @@ export class Observer implements SessionObserver {
 
   #ended({ client, isExpected, recording, answeredMs }: Exchange): void {
     this.#options.recorder?.record(recording);
+    if (isExpected && recording.server === "accepted") this.#trial?.isWelcome(client.sourceText);
     // That it hangs up after its greeting says less: it may have said all that it had to say.
     if (this.#serverStrikes === undefined || !isExpected || recording.greeted) return;
     const { server } = recording;

@@ -9,9 +9,11 @@ import type { Sniffer } from "../core/sniff.ts";
 import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
 import type { Desk, Offence } from "../sources/desk.ts";
+import { followConversation } from "./conversation.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
+import type { TrialWatch } from "./trial_watch.ts";
 import type { OpenedUpstream, Upstream, Upstreams } from "./upstreams.ts";
 
 /** What a session needs of the gate. */
@@ -30,6 +32,8 @@ export interface SessionContext {
   isProven(socket: TcpSocket): boolean;
   /** Ends the connection of a source that is or was to be banned. */
   reject(socket: TcpSocket, client: Client): void;
+  /** Watches while nobody is turned away yet. */
+  readonly trial: TrialWatch | undefined;
   /** Where first bytes are recorded or judged further. */
   readonly observer: SessionObserver | undefined;
 }
@@ -169,6 +173,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
         return;
       case "close":
         counters.undecided++;
+        this.#context.trial?.wouldClose(this.client.sourceText);
         return;
       default:
         would satisfies never;
@@ -234,7 +239,14 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     else tap?.startGreeted(opened.socket, this.#held, this.#clientEnded);
     relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
     tap?.join(this.#socket);
+    this.#followTrial(opened.socket);
     this.#held = none;
+  }
+
+  #followTrial(server: TcpSocket): void {
+    const { trial, nowMs } = this.#context;
+    if (trial === undefined) return;
+    followConversation(this.#socket, server, nowMs, () => trial.isGood(this.client.sourceText));
   }
 
   relayEnded(): void {

@@ -21,7 +21,7 @@ export interface ClientBansOptions {
   readonly timeoutMs: () => number;
   readonly nowMs: () => number;
   /** Bans fill the table, which nobody enforces. */
-  readonly dryRun: boolean;
+  readonly dryRun: () => boolean;
   /** From verdict to map entry. */
   readonly latency: LatencyHistogram;
   /** Whether a fence holds somewhere. */
@@ -55,7 +55,7 @@ export class ClientBans implements Desk {
     }
     const now = nowMs();
     // In a dry run it would not have come so far.
-    if (dryRun && enforcement.refuses(client, now)) return "banned";
+    if (dryRun() && enforcement.refuses(client, now)) return "banned";
     const decidedMs = performance.now();
     const result = enforcement.ban(
       { prefix: target.prefix, ...offence, untilMs: now + this.#options.timeoutMs() },

@@ -43,7 +43,7 @@ export class KernelJudge {
   }
 
   /** From one packet to the next. @throws KernelError */
-  change(changes: { readonly table?: SignatureTable; readonly banMs?: number }): void {
+  change(changes: { readonly table?: SignatureTable; readonly banMs?: number; readonly dryRun?: boolean }): void {
     this.#parts.judge()?.change(changes);
   }
 

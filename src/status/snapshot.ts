@@ -55,8 +55,26 @@ export interface Snapshot {
     readonly byProtocol: Readonly<Record<string, number>>;
   };
   readonly kernel: KernelSnapshot;
+  /** Null without --trial. */
+  readonly trial: TrialSnapshot | null;
   /** Null without --record. */
   readonly recording: RecorderStatus | null;
+}
+
+export interface TrialSnapshot {
+  readonly state: "observing" | "enforcing";
+  /** RFC 3339; null when the time is over. */
+  readonly until: string | null;
+  readonly durationSeconds: number;
+  readonly observedSeconds: number;
+  /** Sources that would have been banned or closed. */
+  readonly wouldTurnAway: number;
+  /** Sources that have proven good. */
+  readonly goodSources: number;
+  /** Sources that are both. */
+  readonly hurt: readonly { readonly source: string; readonly reason: string }[];
+  /** All of it in words. */
+  readonly text: string;
 }
 
 export interface KernelSnapshot {

@@ -12,7 +12,7 @@ beforeEach(() => {
   told = [];
   log = new BanLog(
     (_level, message) => void told.push(message),
-    false,
+    () => false,
     () => ({ by: "kernel", why: null }),
   );
 });

@@ -172,7 +172,7 @@ export class Bed implements AsyncDisposable {
     const nowMs = () => this.nowMs();
     const dryRun = options.dryRun ?? false;
     this.daemonBans = new DaemonBans({
-      ...{ dryRun, nowMs, maxBans: 10_000, ipv6Bits: 64, neverBan: [], fence: options.fence },
+      ...{ dryRun: () => dryRun, nowMs, maxBans: 10_000, ipv6Bits: 64, neverBan: [], fence: options.fence },
       events: new Events(16, 0),
       timeoutMs: () => 60_000,
       refusalOf: () => ({ by: "kernel", why: null }),
@@ -184,11 +184,11 @@ export class Bed implements AsyncDisposable {
     const { observer } = options;
     const sniffer = options.sniffer ?? loadSniffer("tapetrack");
     this.gate = new Gate({
+      dryRun,
       config: {
         ...configSchema.parse({}),
         listen: { host: options.listenHost ?? host, port: 0 },
         upstream: [...options.upstreams],
-        "dry-run": dryRun,
         "first-packet": options.firstPacketMs ?? 10_000,
         "max-connections": options.maxConnections ?? 100_000,
         "max-per-source": options.maxPerSource ?? 0,

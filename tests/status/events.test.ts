@@ -38,8 +38,8 @@ beforeEach(async () => {
     refusalOf: () => ({ by: "kernel", why: null }) as const,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   };
-  bans = new DaemonBans({ ...options, dryRun: false });
-  dryRun = new DaemonBans({ ...options, dryRun: true });
+  bans = new DaemonBans({ ...options, dryRun: () => false });
+  dryRun = new DaemonBans({ ...options, dryRun: () => true });
   streams = new EventStreams(events, nowMs);
   const source = { follow: (id: string | undefined) => streams.open(id) } as StatusSource;
   const app = statusApp(source, { token: "t", closed: false });

@@ -33,7 +33,7 @@ function partsOf(config: Config) {
   const events = new Events(1024, 0);
   const refusalOf = () => ({ by: "user space", why: null }) as const;
   const bans = new DaemonBans({
-    ...{ maxBans: 1000, ipv6Bits: 64, dryRun: false, fence: undefined, refusalOf, events, log, nowMs },
+    ...{ maxBans: 1000, ipv6Bits: 64, dryRun: () => false, fence: undefined, refusalOf, events, log, nowMs },
     timeoutMs: () => config.timeout,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   });
@@ -49,7 +49,7 @@ function partsOf(config: Config) {
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    ...{ refusalOf, unseen },
+    ...{ refusalOf, unseen, trial: undefined, dryRun: () => config["dry-run"] },
     observer: { absence: undefined, followed: 0 },
     events: new EventStreams(events, nowMs),
     reload: () => ({ applied: [], waiting: [] }),

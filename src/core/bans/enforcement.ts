@@ -62,9 +62,9 @@ const clockToleranceMs = 1100;
 export class Enforcement {
   readonly bans: Bans;
   readonly neverBan: NeverBan;
-  readonly #fence: Fence | undefined;
+  #fence: Fence | undefined;
   readonly #counters: BanCounters;
-  readonly #folding: Folding | undefined;
+  #folding: Folding | undefined;
   readonly #followers: BanFollower[] = [];
   /** Bans that ended while something else was done; told together with it. */
   #pending: BanChange[] = [];
@@ -227,6 +227,17 @@ export class Enforcement {
     if (ban === undefined) return false;
     if (ban.standsIn === undefined) this.#enforce(ban, nowMs);
     return true;
+  }
+
+  /** Ends a trial: what it banned was never told for a ban. Everybody else stays in the table. */
+  forget(isForgotten: (ban: Ban) => boolean): void {
+    for (const ban of [...this.bans.all()].filter(isForgotten)) this.bans.remove(ban.prefix);
+  }
+
+  /** From now on bans go to this fence; `refill` writes those that there are. */
+  enforceBy(fence: Fence | undefined): void {
+    this.#fence = fence;
+    this.#folding = fence === undefined ? undefined : new Folding(this.bans, this.neverBan, fence);
   }
 
   /** True when the fence holds a running ban of the client: nothing that it sends arrives any more. */

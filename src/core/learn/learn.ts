@@ -141,7 +141,9 @@ function greets(samples: readonly Recording[]): boolean {
 
 function wordsOfProfile({ expect, tolerate = [], speaksFirst }: ProfileSource): string[] {
   return [
-    ...(expect.kind === "length" ? ["That is too little to tell strangers: only those that ttgate knows are banned"] : []),
+    ...(expect.kind === "length"
+      ? ["That is too little to tell strangers: only those that ttgate knows are banned"]
+      : []),
     ...(tolerate.length === 0
       ? []
       : [`Friends may look like ${tolerate.join(", ")}, which therefore is not banned by that name (tolerate)`]),

@@ -19,8 +19,8 @@ import { StateFile } from "./state_file.ts";
 const usualDirectory = "/var/lib/ttgate";
 
 export interface StateOptions {
-  readonly config: Pick<Config, "state" | "forget" | "listen">;
-  readonly enforcement: Enforcement;
+  readonly config: Pick<Config, "state" | "forget" | "listen" | "dry-run">;
+  readonly enforcement: () => Enforcement;
   readonly moment: () => Moment;
   readonly log: Log;
 }
@@ -29,18 +29,18 @@ export interface StateOptions {
 const sliceBans = 1000;
 
 /**
- * Takes up the bans that were saved, and saves from now on.
- * @returns undefined where there is no state directory, or --forget.
+ * Takes the directory. Bans are taken up and saved from `begin` on.
+ * @returns undefined where there is no state directory, in a dry run, and with --forget.
  * @throws Failure when the directory that was asked for cannot be used.
  */
-export async function openState(options: StateOptions): Promise<OpenedState | undefined> {
+export function openState(options: StateOptions): OpenedState | undefined {
   const { config, log } = options;
-  const directory = directoryOf(config);
+  const directory = config["dry-run"] ? undefined : directoryOf(config);
   if (directory === undefined) return undefined;
   const name = `bans-${config.listen.host.replaceAll(/[^\w.]/g, "_")}-${config.listen.port}`;
   const path = join(directory, name);
   if (config.forget) {
-    rmSync(path, { force: true });
+    for (const file of [path, `${path}.trial`]) rmSync(file, { force: true });
     return undefined;
   }
   try {
@@ -53,33 +53,58 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
     log("warn", `${problem}; bans are forgotten when ttgate stops`);
     return undefined;
   }
-  try {
-    await restore(path, options);
-    const file = new StateFile({ path, bans: options.enforcement.bans, moment: options.moment, log });
-    options.enforcement.follow(file);
-    await file.save();
-    return new OpenedState(file, [directory, path, `${path}.lock`], `${path}.lock`);
-  } catch (error) {
-    rmSync(`${path}.lock`, { force: true });
-    throw error;
-  }
+  return new OpenedState(directory, path, options);
 }
 
 export class OpenedState {
-  readonly file: StateFile;
-  /** With --user that user goes on writing them. */
-  readonly paths: readonly string[];
-  readonly #lock: string;
+  readonly #directory: string;
+  readonly #path: string;
+  readonly #options: StateOptions;
+  #file: StateFile | undefined;
 
-  constructor(file: StateFile, paths: readonly string[], lock: string) {
-    this.file = file;
-    this.paths = paths;
-    this.#lock = lock;
+  constructor(directory: string, path: string, options: StateOptions) {
+    this.#directory = directory;
+    this.#path = path;
+    this.#options = options;
+  }
+
+  /** Takes up the bans that were saved, and saves from now on. */
+  async begin(): Promise<void> {
+    const { moment, log } = this.#options;
+    const enforcement = this.#options.enforcement();
+    await restore(this.#path, this.#options);
+    this.#file = new StateFile({ path: this.#path, bans: enforcement.bans, moment, log });
+    enforcement.follow(this.#file);
+    await this.#file.save();
+  }
+
+  /** A few times a second. */
+  async save(): Promise<void> {
+    await this.#file?.save();
+  }
+
+  /** Why bans cannot be saved at the moment. */
+  get error(): string | undefined {
+    return this.#file?.error;
+  }
+
+  /** With --user that user goes on writing them. */
+  get paths(): readonly string[] {
+    return [this.#directory, this.#path, this.#lock, this.trialPath].filter((path) => existsSync(path));
+  }
+
+  /** Where a trial of this gate's profile is kept. */
+  get trialPath(): string {
+    return `${this.#path}.trial`;
   }
 
   async close(): Promise<void> {
-    await this.file.close();
+    await this.#file?.close();
     rmSync(this.#lock, { force: true });
+  }
+
+  get #lock(): string {
+    return `${this.#path}.lock`;
   }
 }
 
@@ -109,7 +134,7 @@ async function restore(path: string, { enforcement, moment, log }: StateOptions)
       const prefix = parsePrefix(source);
       return prefix === undefined ? [] : [{ prefix, claims }];
     });
-    enforcement.restore(slice, moment().nowMs);
+    enforcement().restore(slice, moment().nowMs);
     await setImmediate();
   }
   if (sources.length > 0)

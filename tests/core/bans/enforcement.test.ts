@@ -574,7 +574,7 @@ describe("who listens", () => {
     const events = new Events(100, 0);
     const fence = new SmallFence(1);
     const enforcement = new Enforcement(new Bans(100, 64), new NeverBan(), fence, newBanCounters());
-    enforcement.follow(new BanEvents(events, false));
+    enforcement.follow(new BanEvents(events, () => false));
     const told = (from: number) =>
       events.after(from, 100).events.map(({ event }) => {
         if (event.type === "upstream" || event.type === "unseen") throw new Error(`No ${event.type} is about`);
@@ -607,7 +607,7 @@ describe("who listens", () => {
   test("hears of a replaced ban, but not of those that a list itself takes back", () => {
     const events = new Events(100, 0);
     const enforcement = new Enforcement(new Bans(2, 64), new NeverBan(), undefined, newBanCounters());
-    enforcement.follow(new BanEvents(events, false));
+    enforcement.follow(new BanEvents(events, () => false));
     const requests = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"];
     enforcement.banMany(
       requests.map((text, index) => requestOf(text, 1000 * (index + 1))),

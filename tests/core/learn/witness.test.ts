@@ -41,7 +41,7 @@ describe("a server that", () => {
 
   test("speaks first says nothing of the client", () => {
     const seen = witness();
-    expect([seen.answered(1), seen.spokeFirst]).toEqual(["unknown", true]);
+    expect([seen.answered(1), seen.spokeFirst]).toEqual([undefined, true]);
   });
 });
 

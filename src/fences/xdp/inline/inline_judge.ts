@@ -100,13 +100,20 @@ export class InlineJudge {
   }
 
   /** Judges by another table or bans for another time, from one packet to the next. @throws KernelError */
-  change({ table, banMs }: { readonly table?: SignatureTable; readonly banMs?: number }): void {
+  change({
+    table,
+    ...changes
+  }: {
+    readonly table?: SignatureTable;
+    readonly banMs?: number;
+    readonly dryRun?: boolean;
+  }): void {
     if (table !== undefined) {
       const { generation, table: current } = this.#settings;
       this.#settings = { ...this.#settings, generation: generation + 1, table: 1 - current };
       this.#putTable(table);
     }
-    this.#write(banMs === undefined ? {} : { banMs });
+    this.#write(changes);
   }
 
   /** Nobody else is protected from now on. @throws KernelError */
