@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who proves good in a trial of inline mode, where nobody listens to what is said: a source whose other
-// connections pass, and one whose connection the server keeps although the profile would have ended it.
+// connections pass, and one that the server goes on to keep connections with although the profile would have
+// ended them.
 import { requirePrefix } from "../core/address.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import { peersOf } from "../host/connections.ts";
 
-/** A server that does not understand its client hangs up sooner. */
-const longMs = 10_000;
+/** Connected at so many looks: a server that does not understand its client hangs up sooner. */
+const enoughLooks = 5;
 /** Of a flood of strangers the newest. */
 const suspectLimit = 1000;
 const lookMs = 2000;
 
 interface Suspect {
   readonly address: string;
-  readonly port: number;
-  readonly atMs: number;
+  looks: number;
 }
 
 export interface InlineTrialParts {
@@ -36,10 +36,10 @@ export class InlineTrial implements BanFollower {
     for (const change of changes) {
       const evidence = change.kind === "ban" ? change.claim.evidence : undefined;
       if (evidence === undefined) continue;
-      const { clientAddress: address, clientPort: port } = evidence;
       const { text } = change.ban.prefix;
+      const looks = this.#suspects.get(text)?.looks ?? 0;
       this.#suspects.delete(text);
-      this.#suspects.set(text, { address, port, atMs: change.atMs });
+      this.#suspects.set(text, { address: evidence.clientAddress, looks });
       if (this.#suspects.size > suspectLimit) this.#suspects.delete(this.#suspects.keys().next().value ?? "");
     }
   }
@@ -49,12 +49,12 @@ export class InlineTrial implements BanFollower {
     if (this.#suspects.size === 0 || nowMs - this.#lookedMs < lookMs) return [];
     this.#lookedMs = nowMs;
     const peers = peersOf(this.#parts.port);
-    return [...this.#suspects].filter(([, suspect]) => this.#isGood(suspect, peers, nowMs)).map(([source]) => source);
+    for (const suspect of this.#suspects.values()) if (peers.has(peerOf(suspect.address))) suspect.looks++;
+    return [...this.#suspects].filter(([, suspect]) => this.#isGood(suspect)).map(([source]) => source);
   }
 
-  #isGood({ address, port, atMs }: Suspect, peers: ReadonlySet<string>, nowMs: number): boolean {
-    if (this.#parts.isWelcome(address)) return true;
-    return nowMs - atMs >= longMs && peers.has(`${peerOf(address)} ${port}`);
+  #isGood({ address, looks }: Suspect): boolean {
+    return looks >= enoughLooks || this.#parts.isWelcome(address);
   }
 }
 

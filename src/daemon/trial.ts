@@ -76,9 +76,10 @@ export class DaemonTrial implements BanFollower, TrialWatch {
     this.#trial.isGood(source);
   }
 
-  /** When the gate begins to serve. */
+  /** When the gate begins to serve: nothing before that was observed. */
   begun(): void {
-    const { log, profile, path } = this.#options;
+    const { log, profile, path, nowMs } = this.#options;
+    this.#lastMs = nowMs();
     const { durationMs, observedMs } = this.#trial;
     const asked = formatDuration(durationMs);
     if (this.#isEnforcing) {

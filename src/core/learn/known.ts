@@ -5,7 +5,7 @@ import { profileLibrary } from "../profile/library.ts";
 import { type ProfileSource, signatureContext } from "../profile/profile.ts";
 import { evidenceBits } from "../signature/bounds.ts";
 import type { Ciphers } from "../signature/cipher.ts";
-import { createMatcher } from "../signature/matcher.ts";
+import { createMatcher, type Matcher } from "../signature/matcher.ts";
 import { programOf } from "../signature/program.ts";
 import { alternativesOf } from "../signature/term.ts";
 import type { Recording } from "./recording.ts";
@@ -31,11 +31,26 @@ export function knownProtocolOf(samples: readonly Recording[], ciphers: Ciphers)
   return best;
 }
 
+interface Compiled {
+  readonly matcher: Matcher;
+  /** Of each alternative. */
+  readonly bits: readonly number[];
+}
+
+const compiled = new WeakMap<ProfileSource, Compiled>();
+
+function compiledOf(source: ProfileSource, ciphers: Ciphers): Compiled {
+  const before = compiled.get(source);
+  if (before !== undefined) return before;
+  const alternatives = alternativesOf(source.expect, "expect", signatureContext(ciphers));
+  const made = { matcher: createMatcher(programOf(alternatives)), bits: alternatives.map(evidenceBits) };
+  compiled.set(source, made);
+  return made;
+}
+
 /** The evidence in the sample that has least of it; 0 where one is not expected. */
-function bitsOf({ expect }: ProfileSource, samples: readonly Recording[], ciphers: Ciphers): number {
-  const alternatives = alternativesOf(expect, "expect", signatureContext(ciphers));
-  const matcher = createMatcher(programOf(alternatives));
-  const bits = alternatives.map(evidenceBits);
+function bitsOf(source: ProfileSource, samples: readonly Recording[], ciphers: Ciphers): number {
+  const { matcher, bits } = compiledOf(source, ciphers);
   let least = Number.POSITIVE_INFINITY;
   for (const { bytes } of samples) {
     let most = 0;
