@@ -83,6 +83,9 @@ describeWith("namespaces", "executable")("learn", () => {
     expect(stdout).toContain("From byte 4 on the bytes look random, in all samples");
     expect(stdout).toContain("Of the 60 connections that the server accepted it would have rejected none");
     expect(stdout).toMatch(/Of the [1-9]\d* on which the server hung up without a byte it would have accepted none/);
+    expect(stdout).toContain(
+      "Not safe to enforce without a trial: 1 source of the 5 that are needed; 1 session of the 10 that are needed",
+    );
     expect(stdout).toContain('Wrote "site.toml"');
     expect((await client.stop()).packets).toBeGreaterThanOrEqual(60);
     const met = await server.until("the strangers at the server", (report) => report.strangers >= 3);
@@ -157,8 +160,8 @@ describeWith("namespaces", "executable")("learn", () => {
   test("a gate with that profile serves friends and turns away strangers, and a dry run counts the same", async () => {
     const before = (await server.until("a report", () => true)).strangers;
     const counted = [];
-    for (const [index, extra] of [[], ["--dry-run"]].entries()) {
-      const relaysStrangers = extra.length > 0;
+    for (const [index, extra] of [["--enforce-unproven"], ["--dry-run"]].entries()) {
+      const relaysStrangers = extra.includes("--dry-run");
       await using gate = await RunningGate.start(["-p", directory.file("site.toml"), "-c", "/dev/null", ...extra], {
         namespace: network.gate,
       });
@@ -227,7 +230,7 @@ describeWith("namespaces", "executable")("learn", () => {
   test("a recording that cannot be written is told once, and the gate goes on", async () => {
     const file = directory.file("missing/recording");
     await using gate = await RunningGate.start(
-      ["-c", "/dev/null", "-p", directory.file("site.toml"), "--record", file],
+      ["-c", "/dev/null", "-p", directory.file("site.toml"), "--enforce-unproven", "--record", file],
       {
         namespace: network.gate,
       },

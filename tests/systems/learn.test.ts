@@ -2,7 +2,8 @@
 // Profiles learned from real clients of real servers, recorded by the gate: they take other users, databases,
 // keys, topics and clients, and ban who speaks another protocol.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync } from "node:fs";
+import process from "node:process";
 import { Child, type Completed, run } from "../harness/child.ts";
 import { RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
@@ -16,6 +17,9 @@ setDefaultTimeout(120_000);
 /** Ten sources with three connections each. */
 const sources = Array.from({ length: 10 }, (_, index) => index + 1);
 const visits = [0, 1, 2];
+
+/** Where the recordings go that `make test` learns from, to renew them: tests/vectors/recorded. */
+const vectors = process.env["TTGATE_WRITE_RECORDED"];
 
 interface Protocol {
   readonly name: string;
@@ -100,7 +104,11 @@ describeWith(
           ["redis-cli", "-p", "5001", "ping"],
         ),
       friend: (number) => redis(...([["SET", "counter", "1"], ["GET", "counter"], ["PING"]][number % 3] ?? [])),
-      others: () => [redis("INCR", "elsewhere"), redis("HSET", "user:7", "name", "eve"), redis("-3", "LPUSH", "list", "a")],
+      others: () => [
+        redis("INCR", "elsewhere"),
+        redis("HSET", "user:7", "name", "eve"),
+        redis("-3", "LPUSH", "list", "a"),
+      ],
     },
     {
       name: "mosquitto",
@@ -161,6 +169,7 @@ describeWith(
       await gate.child.stop();
     }
     expect(readFileSync(recording, "utf8")).not.toContain("10.77.1.");
+    if (vectors !== undefined) copyFileSync(recording, `${vectors}/${name}.jsonl`);
     const file = directory.file(`${name}.toml`);
     const { code, stdout, stderr } = await run(ttgate(["learn", recording, "-o", file, "--force"]));
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });

@@ -162,7 +162,7 @@ function fieldsOf(samples: readonly Recording[], { enoughBytes, isVaried }: Mate
   const shortest = shortestOf(samples);
   const isTextOnly = samples.every(({ bytes }) => bytes.subarray(0, shortest).every(isText));
   const random = isTextOnly ? undefined : randomPartOf(samples);
-  const format = random === undefined ? formatOf(samples) : undefined;
+  const format = random === undefined ? formatOf(samples, isVaried) : undefined;
   const length = isTextOnly ? undefined : lengthFieldOf(samples);
   // A length among the values is that of one of them.
   const field = length !== undefined && length.at < (format?.valuesAt ?? length.at + 1) ? length : undefined;

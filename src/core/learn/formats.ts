@@ -33,8 +33,9 @@ export function isDelimiter(byte: number): boolean {
   return delimiters.includes(String.fromCharCode(byte));
 }
 
-export function formatOf(samples: readonly Recording[]): Format | undefined {
-  return pairsOf(samples) ?? linesOf(samples) ?? chainOf(samples) ?? stringOf(samples);
+/** @param isVaried what is the same is so for many sources. */
+export function formatOf(samples: readonly Recording[], isVaried: boolean): Format | undefined {
+  return pairsOf(samples) ?? linesOf(samples) ?? chainOf(samples) ?? stringOf(samples, isVaried);
 }
 
 /** Names and values in turn, each ended by a zero byte, as in PostgreSQL's start-up message. */
@@ -165,18 +166,16 @@ function chainFormat({ at, tagBytes, lengthBytes, endian }: Chain, samples: read
   };
 }
 
-/** A string behind its length, the first of them of which not all are the same. */
-function stringOf(samples: readonly Recording[]): Format | undefined {
+/** A string behind its length: the first that may be a client's own. */
+function stringOf(samples: readonly Recording[], isVaried: boolean): Format | undefined {
   const limit = Math.min(headerLimitBytes, shortestOf(samples) - 1);
   for (let at = 0; at < limit; at++) {
     for (const size of [4, 2, 1]) {
       for (const endian of ["big", "little"] as const) {
         const lengths = samples.map(({ bytes }) => stringLength(bytes, at, size, endian));
         if (lengths.some((length) => length === undefined)) continue;
-        if (
-          new Set(samples.map(({ bytes }, index) => bytes.subarray(at, at + size + (lengths[index] ?? 0)).toHex()))
-            .size < 2
-        )
+        const ends = lengths.map((length) => at + size + (length ?? 0));
+        if (isVaried && new Set(samples.map(({ bytes }, index) => bytes.subarray(at, ends[index]).toHex())).size < 2)
           continue;
         const greatest = Math.max(...(lengths as number[]));
         const max = roomFor(greatest, size);
