@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
 import type { Config, HostPort } from "../config/options.ts";
-import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
+import { loadSignatureTable, loadSniffer, requireProven } from "../config/profile.ts";
 import { serversOf } from "../config/servers.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { codeOf, messageOf } from "../failure.ts";
@@ -116,7 +116,7 @@ function redirectFindings({ listen: { port }, ...config }: Config): Finding[] {
 function profileFinding(config: Config): Finding {
   const name = "profile";
   try {
-    loadSniffer(config.profile);
+    requireProven(loadSniffer(config.profile), config);
     if (config.mode === "inline" || config.prefilter) loadSignatureTable(config.profile);
     return { name, state: "good", found: config.profile, remedy: null };
   } catch (error) {

@@ -71,8 +71,9 @@ describeWith("namespaces", "executable")("a trial", () => {
 
   test.each(["proxy", "inline"] as const)("%s: goes on when it would have hurt a good client", async (mode) => {
     await using stack = new AsyncDisposableStack();
-    const { network, start, friend } = await scene(stack, mode);
-    const gate = await start("-p", "redis", "--trial", mode === "inline" ? "14s" : "4s");
+    const { network, start, friend, state } = await scene(stack, mode);
+    const config = state.write("ttgate.toml", "");
+    const gate = await start("-c", config, "-p", "redis", "--trial", mode === "inline" ? "14s" : "4s");
     const client = await friend(1);
     await gate.child.said(/Trial: over, and goes on observing: it would have hurt/, 30_000);
     const source = network.clientIpv4(1);
@@ -81,6 +82,9 @@ describeWith("namespaces", "executable")("a trial", () => {
     expect([dryRun, kernel.entries, trial?.state, trial?.until]).toEqual([true, 0, "observing", null]);
     expect(trial?.hurt).toEqual([{ source, reason: "unknown" }]);
     expect((await gate.command("status")).stdout).toMatch(/^trial +observing although the trial is over: .*--allow/m);
+    state.write("ttgate.toml", `allow = "${source}"\n`);
+    expect((await gate.command("reload")).code).toBe(0);
+    await gate.child.said(/Trial: passed/);
     expect((await client.stop()).failures).toBe(0);
   });
 
