@@ -2,7 +2,7 @@
 // How a command talks to the running daemon: finds it, and asks its status endpoint. node:http because
 // it reaches unix sockets under both runtimes.
 import { type RequestOptions, request } from "node:http";
-import { formatStatus, parseStatus, type StatusAddress } from "../config/options.ts";
+import { formatStatus, parseStatus, type StatusAddress } from "../config/endpoints.ts";
 import { isWildcard } from "../core/address.ts";
 import { runningInstances } from "../daemon/instance.ts";
 import { Failure, type FailureCode, messageOf } from "../failure.ts";

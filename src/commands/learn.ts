@@ -6,6 +6,7 @@ import { type Command, helpFlag, helpText, jsonFlag } from "../cli/command.ts";
 import type { CommandLine } from "../cli/command_line.ts";
 import { configFlags } from "../cli/config_flags.ts";
 import type { Env } from "../cli/env.ts";
+import { formatServer } from "../config/endpoints.ts";
 import { loadConfig } from "../config/load.ts";
 import { options } from "../config/options.ts";
 import { ciphers } from "../config/profile.ts";
@@ -168,7 +169,7 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
     },
   });
   const { host, port } = config.listen;
-  const upstream = config.upstream.map((to) => formatEndpoint({ address: to.host, port: to.port })).join(", ");
+  const upstream = config.upstream.map(formatServer).join(", ");
   const end = [
     ...(Number.isFinite(wanted) ? [`the server has accepted ${wanted} connections`] : []),
     ...(forMs === undefined ? [] : [`${formatDuration(forMs)} are over`]),

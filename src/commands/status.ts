@@ -21,9 +21,9 @@ export const status: Command = daemonCommand({
 
 function rendered(snapshot: Snapshot): string {
   const { connections, bans, kernel } = snapshot;
-  const upstreams = snapshot.upstreams.map(({ address, reachable, error }) => {
+  const upstreams = snapshot.upstreams.map(({ address, reachable, error, unresolved }) => {
     const state = reachable === null ? "not tried yet" : reachable ? "reachable" : `not reachable: ${error}`;
-    return `${address} (${state})`;
+    return `${address} (${unresolved === null ? state : `${state}; its name does not resolve: ${unresolved}`})`;
   });
   const protocols = Object.entries(bans.byProtocol).map(([protocol, count]) => `${protocol} ${count}`);
   const rows: (readonly [string, string])[] = [
@@ -35,11 +35,13 @@ function rendered(snapshot: Snapshot): string {
     ["connections", `${connections.accepted} accepted, ${connections.relayed} relayed, ${connections.active} open`],
     [
       "turned away",
-      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.upstreamFailed} without upstream`,
+      `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.refusedRate} too fast, ${connections.upstreamFailed} without upstream`,
     ],
     ["bans", `${bans.active} now, ${bans.total} in all${protocols.length === 0 ? "" : `: ${protocols.join(", ")}`}`],
     ["kernel", kernelText(kernel)],
+    ...proxies(snapshot),
     ...pressure(bans),
+    ...sparedFriends(bans),
     ...judged(kernel),
     ...unseen(kernel),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
@@ -48,6 +50,17 @@ function rendered(snapshot: Snapshot): string {
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
   ];
   return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
+}
+
+/** Proxies in front, whose packets hide the clients from the kernel. */
+function proxies({ proxyProtocol: { accept }, connections }: Snapshot): (readonly [string, string])[] {
+  if (accept.length === 0) return [];
+  const missing = connections.withoutHeader === 0 ? "" : `; ${connections.withoutHeader} connections without header`;
+  return [["proxies", `${accept.join(", ")}: bans of their clients hold in user space${missing}`]];
+}
+
+function sparedFriends({ sparedFriends }: Snapshot["bans"]): (readonly [string, string])[] {
+  return sparedFriends === 0 ? [] : [["spared", `${sparedFriends} times for friendly connections`]];
 }
 
 /** What the kernel did on first bytes; most counts are left out while they are zero. */

@@ -6,6 +6,7 @@ import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
 import { refusalText } from "../core/bans/refusal.ts";
+import { tooManyConnections } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { betWords } from "../core/profile/explain.ts";
 import type { BanDetails, Why } from "../status/snapshot.ts";
@@ -25,11 +26,12 @@ export const why: Command = daemonCommand({
   },
 });
 
-function rendered({ address, source, ban, neverBanned, kernel, connections }: Why): string[] {
+function rendered({ address, source, ban, neverBanned, offender, kernel, connections }: Why): string[] {
   const lines = [ban === null ? `${address} is not banned` : `${address} is banned${banText(ban)}`];
   if (source !== address) lines.push(`source:   ${source}`);
   if (ban !== null) lines.push(...evidenceText(ban), ...claimsText(ban), `kept out: ${refusalText(ban.refused)}`);
   if (neverBanned !== null) lines.push(`never banned: ${neverBanned.prefix} (${neverBanned.why})`);
+  if (offender !== null) lines.push(`banned:   ${offender.bans} times lately, the last one until ${offender.until}`);
   if (kernel.fold !== null)
     lines.push(`folded:   the map is full, so ${kernel.fold} blocks its neighbours too, most of which are banned`);
   lines.push(`kernel:   ${kernelText(ban, kernel.answer)}`);
@@ -46,7 +48,10 @@ function reasonOf(origin: string, protocol: string): string {
   const reasons: Readonly<Record<string, string>> = {
     sniffer: `it spoke ${protocol}`,
     kernel: `it spoke ${protocol}, seen by the kernel program`,
-    strikes: "it stayed undecided again and again",
+    strikes:
+      protocol === tooManyConnections
+        ? "it opened too many connections again and again"
+        : "it stayed undecided again and again",
     server: "the server hung up on it again and again",
     operator: "by command",
     map: `another tool wrote it into the map (${protocol})`,

@@ -4,9 +4,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
 import type { z } from "zod";
-import { formatEndpoint, isLoopback, isWildcard } from "../core/address.ts";
+import { isLoopback, isWildcard } from "../core/address.ts";
+import { conducts } from "../core/bans/strikes.ts";
+import { spellDuration } from "../core/duration.ts";
 import { Failure, messageOf } from "../failure.ts";
-import { type Config, configSchema, type HostPort, type OptionName } from "./options.ts";
+import { formatServer, type HostPort, type ServerAddress } from "./endpoints.ts";
+import { type Config, configSchema, type OptionName } from "./options.ts";
+import { loadSniffer } from "./profile.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
 
@@ -29,27 +33,47 @@ export function loadConfig(flags: RawOptions, file: string | undefined): Config 
   requireSense(config, { ...fromFile, ...flags });
   // The server is where the clients go.
   if (config.mode === "inline") return { ...config, upstream: [] };
-  const loop = config.upstream.find((upstream) => reachesItself(config.listen, upstream));
+  const loop = config.upstream.find((upstream) => reachesItself(config, upstream));
   if (loop === undefined) return config;
-  const address = formatEndpoint({ address: loop.host, port: loop.port });
-  throw new Failure(`Invalid --upstream "${address}": the gate itself listens there, name the server's own address`, {
-    exitCode: 2,
-  });
+  throw new Failure(
+    `Invalid --upstream "${formatServer(loop)}": the gate itself listens there, name the server's own address`,
+    { exitCode: 2 },
+  );
 }
+
+/** Why a proxy in front is not for the kernel's judge. */
+const packetsOnly = "the kernel judges packets, and those of a proxy do not show the client inside";
 
 /** What only a relay can do. */
 const proxyOnly = [
   "upstream",
+  "balance",
+  "check",
+  "rise",
+  "fall",
+  "send-proxy",
   "first-packet",
   "greeting-pause",
   "max-connections",
   "max-per-source",
+  "max-rate",
+  "excess-strikes",
+  "spare-friends",
   "prefilter",
   "judge",
   "strikes",
   "record",
   "record-max",
 ] as const;
+
+/** @throws Failure for what a trial does not go with. */
+function requireTrial(config: Config): void {
+  if (config.trial === undefined) return;
+  const other = config["dry-run"]
+    ? "--dry-run: a dry run never enforces, leave one of them out"
+    : "--prefilter: what the kernel drops cannot be watched, add --prefilter after the trial";
+  if (config["dry-run"] || config.prefilter) throw new Failure(`Invalid --trial with ${other}`, { exitCode: 2 });
+}
 
 /** @throws Failure for options that contradict each other. */
 function requireSense(config: Config, given: RawOptions): void {
@@ -59,6 +83,9 @@ function requireSense(config: Config, given: RawOptions): void {
   const hasMap = config["block-map"] !== undefined;
   if (config.mode === "inline") {
     if (!hasMap) fail(`Invalid --mode "inline": it needs the kernel's block map, name one with --block-map`);
+    if (config["accept-proxy"].length > 0) {
+      fail(`Invalid --accept-proxy with --mode "inline": ${packetsOnly}, use --mode proxy`);
+    }
     const senseless = proxyOnly.find((name) => given[name] !== undefined && given[name] !== false);
     if (senseless !== undefined) {
       fail(`Invalid --${senseless} with --mode "inline": nothing is relayed, leave it out or use --mode proxy`);
@@ -70,19 +97,45 @@ function requireSense(config: Config, given: RawOptions): void {
   if (config.mode === "proxy" && config.fragments === "pass") {
     fail(`Invalid --fragments "pass" with --mode "proxy": they always pass to a relay, leave it out`);
   }
-  if (config.trial !== undefined && config["dry-run"]) {
-    fail("Invalid --trial with --dry-run: a dry run never enforces, leave one of them out");
+  requireTrial(config);
+  if (config["accept-proxy"].length > 0 && config.prefilter) {
+    fail(`Invalid --prefilter with --accept-proxy: ${packetsOnly}, leave --prefilter out`);
   }
-  if (config.trial !== undefined && config.prefilter) {
-    fail("Invalid --trial with --prefilter: what the kernel drops cannot be watched, add --prefilter after the trial");
+  if (config.prefilter && config["spare-friends"] > 0) {
+    fail("Invalid --spare-friends with --prefilter: the kernel bans at once, leave one of them out");
   }
+  if (config["excess-strikes"] > 0 && config["max-per-source"] === 0 && config["max-rate"] === undefined) {
+    fail("Invalid --excess-strikes: there is no limit to run into, set one with --max-rate or --max-per-source");
+  }
+  requireProtocols(config);
   if (config.prefilter && !hasMap) {
     fail("Invalid --prefilter: it needs the kernel's block map, name one with --block-map");
   }
 }
 
+/** @throws Failure when a protocol is named that nobody can be banned for. */
+function requireProtocols({ profile, "timeout-for": timeouts }: Config): void {
+  if (timeouts.length === 0) return;
+  const known = [...loadSniffer(profile).protocols, ...conducts];
+  for (const { protocol, timeoutMs } of timeouts) {
+    if (known.includes(protocol)) continue;
+    const given = `${protocol}=${spellDuration(timeoutMs)}`;
+    throw new Failure(
+      `Invalid --timeout-for "${given}": there is no protocol "${protocol}", use one of ${known.join(", ")}`,
+      {
+        exitCode: 2,
+      },
+    );
+  }
+}
+
 /** Such a gate would relay to itself until it is full. */
-function reachesItself(listen: HostPort, upstream: HostPort): boolean {
+function reachesItself({ listen, status }: Config, upstream: ServerAddress): boolean {
+  if ("path" in upstream) return status.kind === "unix" && status.path === upstream.path;
+  return reachesPort(listen, upstream);
+}
+
+function reachesPort(listen: HostPort, upstream: HostPort): boolean {
   if (listen.port !== upstream.port) return false;
   if (isWildcard(upstream.host)) return true;
   return isWildcard(listen.host) ? isLoopback(upstream.host) : listen.host === upstream.host;

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every option once: flag, config key, default, check and help text. The command line, the config file,
 // its JSON Schema and `--help` are all made from this table.
-import { isIP } from "node:net";
 import { z } from "zod";
-import { formatEndpoint, parsePrefix } from "../core/address.ts";
+import { parsePrefix } from "../core/address.ts";
 import { fewestStrikes } from "../core/bans/strikes.ts";
 import { parseDuration } from "../core/duration.ts";
+import { parseHostName, parseListen, parseServer, parseStatus } from "./endpoints.ts";
 
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
+/** So many connections at once, and as many again within the period. */
+export interface Rate {
+  readonly connections: number;
+  readonly periodMs: number;
 }
 
-export type StatusAddress =
-  | { readonly kind: "off" }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
-  | { readonly kind: "unix"; readonly path: string };
+/** How long a ban for one protocol lasts. */
+export interface ProtocolTimeout {
+  readonly protocol: string;
+  readonly timeoutMs: number;
+}
 
 export interface OptionDefinition<T> {
   readonly short?: string;
@@ -57,57 +59,45 @@ function whole(least: number, most: number) {
   });
 }
 
-function portOf(given: string): number | undefined {
-  const port = /^\d{1,5}$/.test(given) ? Number(given) : 0;
-  return port >= 1 && port <= 65535 ? port : undefined;
+/** How often servers are looked at. */
+function parseCheck(given: string): "off" | number | undefined {
+  if (given === "off") return "off";
+  const everyMs = parseDuration(given);
+  return everyMs !== undefined && everyMs >= fewestCheckMs && everyMs <= mostCheckMs ? everyMs : undefined;
 }
 
-/** `HOST:PORT` with IPv6 in brackets; a name of letters, digits, hyphens and underscores (RFC 1123, RFC 2782). */
-export function parseHostPort(given: string): HostPort | undefined {
-  const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([\w.-]{1,253})):(\d+)$/.exec(given) ?? [];
-  const host = bracketed ?? plain;
-  const port = portOf(portText ?? "");
-  if (host === undefined || port === undefined || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined;
-  if (/^[\d.]+$/.test(host) && isIP(host) !== 4) return undefined;
-  return { host, port };
-}
-
-/** As a browser writes it into its Host header, without a port. */
-function parseHostName(given: string): string | undefined {
-  const bare = /^\[(.*)\]$/.exec(given)?.[1] ?? given;
-  return isIP(bare) > 0 || /^(?=.*[A-Za-z_-])[\w.-]{1,253}$/.test(bare) ? bare : undefined;
-}
-
-function parseListen(given: string): HostPort | undefined {
-  const port = portOf(given);
-  if (port !== undefined) return { host: "::", port };
-  const parsed = parseHostPort(given);
-  return parsed !== undefined && isIP(parsed.host) > 0 ? parsed : undefined;
-}
-
-export function parseStatus(given: string): StatusAddress | undefined {
-  if (given === "off") return { kind: "off" };
-  if (given.startsWith("unix:/")) return { kind: "unix", path: given.slice("unix:".length) };
-  const parsed = parseHostPort(given);
-  return parsed === undefined ? undefined : { kind: "tcp", ...parsed };
-}
-
-export function formatStatus(address: StatusAddress): string {
-  switch (address.kind) {
-    case "off":
-      return "off";
-    case "unix":
-      return `unix:${address.path}`;
-    case "tcp":
-      return formatEndpoint({ address: address.host, port: address.port });
-    default:
-      return address satisfies never;
-  }
-}
+const fewestCheckMs = 500;
+const mostCheckMs = 3_600_000;
 
 const duration = text("a duration such as 30s, 10m or 1h30m, at most 3650d", parseDuration);
 
 const name = (what: string) => z.string(`expected ${what}`).min(1, `expected ${what}`);
+
+/** `N/DURATION`: so many in so long. */
+function parseRate(given: string): Rate | undefined {
+  const [, count = "", period = ""] = /^(\d{1,7})\/(\w+)$/.exec(given) ?? [];
+  const connections = Number(count);
+  const periodMs = parseDuration(period);
+  return connections < 1 || periodMs === undefined ? undefined : { connections, periodMs };
+}
+
+/** `PROTOCOL=DURATION`. */
+function parseTimeoutFor(given: string): ProtocolTimeout | undefined {
+  const [, protocol, period = ""] = /^([\w-]+)=(\w+)$/.exec(given) ?? [];
+  const timeoutMs = parseDuration(period);
+  return protocol === undefined || timeoutMs === undefined ? undefined : { protocol, timeoutMs };
+}
+
+/** In the file a number is welcome as well. */
+function factor(least: number, most: number) {
+  const message = `expected a number from ${least} to ${most}, such as 2 or 1.5`;
+  return z.union([z.string(message), z.number(message)]).transform((given, context) => {
+    const value = typeof given === "number" ? given : /^\d+(\.\d+)?$/.test(given) ? Number(given) : Number.NaN;
+    if (value >= least && value <= most) return value;
+    context.addIssue({ code: "custom", message, input: given });
+    return z.NEVER;
+  });
+}
 
 export const options = {
   "block-map": {
@@ -130,13 +120,51 @@ export const options = {
   },
   upstream: {
     short: "u",
-    value: "HOST:PORT",
+    value: "HOST:PORT|unix:PATH",
     repeats: true,
-    help: "the server behind the gate; the first one that answers is used (default 127.0.0.1:5001)",
+    help: "the server behind the gate; several by --balance (default 127.0.0.1:5001)",
     reloads: true,
-    schema: several(text("HOST:PORT, such as 127.0.0.1:5001 or [::1]:5001", parseHostPort), 1).default([
-      { host: "127.0.0.1", port: 5001 },
-    ]),
+    schema: several(
+      text("HOST:PORT or unix:/PATH, such as 127.0.0.1:5001, [::1]:5001 or unix:/run/server.sock", parseServer),
+      1,
+    ).default([{ host: "127.0.0.1", port: 5001 }]),
+  },
+  balance: {
+    value: "failover|round-robin",
+    help: "of several upstreams: the first one that is up, or one after the other (default failover)",
+    reloads: true,
+    schema: z.enum(["failover", "round-robin"], `expected "failover" or "round-robin"`).default("failover"),
+  },
+  check: {
+    value: "DURATION|off",
+    help: "connect to each upstream this often to see whether it is up (default 2s with several upstreams, else off)",
+    reloads: true,
+    schema: text("off or a duration from 500ms to 1h", parseCheck).optional(),
+  },
+  rise: {
+    value: "N",
+    help: "with --check: so many successes in a row, and an upstream is up again (default 2)",
+    reloads: true,
+    schema: whole(1, 100).default(2),
+  },
+  fall: {
+    value: "N",
+    help: "with --check: so many failures in a row, and an upstream is down (default 3)",
+    reloads: true,
+    schema: whole(1, 100).default(3),
+  },
+  "send-proxy": {
+    value: "off|v1|v2",
+    help: "tell the upstream each client's address by PROXY protocol (default off)",
+    reloads: true,
+    schema: z.enum(["off", "v1", "v2"], `expected "off", "v1" or "v2"`).default("off"),
+  },
+  "accept-proxy": {
+    value: "CIDR",
+    repeats: true,
+    help: "proxies in front of the gate: each must begin with a PROXY protocol header, and is never banned",
+    reloads: true,
+    schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
   },
   mode: {
     short: "m",
@@ -161,6 +189,37 @@ export const options = {
     help: "how long a ban lasts (default 10m)",
     reloads: true,
     schema: duration.default(600_000),
+  },
+  "timeout-for": {
+    value: "PROTOCOL=DURATION",
+    repeats: true,
+    help: "how long a ban for this protocol lasts, instead of --timeout; such as http=1h",
+    reloads: true,
+    schema: several(text("PROTOCOL=DURATION, such as http=1h", parseTimeoutFor)).default([]),
+  },
+  escalate: {
+    value: "FACTOR",
+    help: "each further ban of a source lasts FACTOR times as long (default 1: all last the same)",
+    reloads: true,
+    schema: factor(1, 100).default(1),
+  },
+  "escalate-max": {
+    value: "DURATION",
+    help: "with --escalate: no ban grows beyond this (default 7d)",
+    reloads: true,
+    schema: duration.default(604_800_000),
+  },
+  "escalate-memory": {
+    value: "DURATION",
+    help: "with --escalate: how long after its end a ban counts (default 1d)",
+    reloads: true,
+    schema: duration.default(86_400_000),
+  },
+  "spare-friends": {
+    value: "N",
+    help: "spare a source N times within ten minutes while it has friendly connections open (default 0)",
+    reloads: true,
+    schema: whole(0, 1000).default(0),
   },
   interface: {
     short: "i",
@@ -258,7 +317,7 @@ export const options = {
   },
   "max-connections": {
     value: "N",
-    help: "connections at a time; when full, the one undecided longest is closed (default: from the open-files limit)",
+    help: "connections at a time; when full, an undecided one of the source with most of them makes room (default: from the open-files limit)",
     reloads: true,
     schema: whole(1, 1_000_000).optional(),
   },
@@ -267,6 +326,23 @@ export const options = {
     help: "connections at a time from one source, 0 for no limit (default 0)",
     reloads: true,
     schema: whole(0, 1_000_000).default(0),
+  },
+  "max-rate": {
+    value: "N/DURATION",
+    help: "new connections from one source, such as 20/10s: N at once, and as many again in DURATION (default: no limit)",
+    reloads: true,
+    schema: text("N/DURATION, such as 20/10s", parseRate).optional(),
+  },
+  "excess-strikes": {
+    value: "N",
+    help: "ban a source that runs into --max-per-source or --max-rate N times within ten minutes, at least 3; 0: never (default 0)",
+    reloads: true,
+    schema: whole(0, 1000)
+      .refine(
+        (strikes) => strikes === 0 || strikes >= fewestStrikes,
+        `expected 0, or a whole number from ${fewestStrikes} to 1000`,
+      )
+      .default(0),
   },
   "max-bans": {
     value: "N",

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a gate's options say of its server: where it is, and how strangers to it are answered.
 import { isWildcard } from "../core/address.ts";
-import type { Config, HostPort } from "./options.ts";
+import type { ServerAddress } from "./endpoints.ts";
+import type { Config } from "./options.ts";
 
 /** Where the server is to be found from here: in inline mode where the clients go. */
 export function serversOf({
   mode,
   listen: { host, port },
   upstream,
-}: Pick<Config, "mode" | "listen" | "upstream">): readonly HostPort[] {
+}: Pick<Config, "mode" | "listen" | "upstream">): readonly ServerAddress[] {
   return mode === "inline" ? [{ host: isWildcard(host) ? "127.0.0.1" : host, port }] : upstream;
+}
+
+const checkMs = 2000;
+
+/** How often servers are looked at; undefined: one alone gets its clients' connections whatever a look would tell. */
+export function checkEvery({ mode, check, upstream }: Pick<Config, "mode" | "check" | "upstream">): number | undefined {
+  if (mode === "inline" || check === "off") return undefined;
+  return check ?? (upstream.length > 1 ? checkMs : undefined);
 }
 
 /** What a program that judges lets pass unjudged, where it cannot judge. Behind a prefilter the gate judges it. */

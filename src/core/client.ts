@@ -2,21 +2,33 @@
 // Who is at the other end of a connection, and what a ban of it covers: the IPv4 address, or the IPv6
 // network of the ban prefix, since a single IPv6 customer commands a whole /64 (RFC 6177).
 import { isIpv4, type Prefix, prefixFromBytes, requirePrefix, unzoned } from "./address.ts";
+import type { Endpoint } from "./proxy_protocol/header.ts";
 
 const mapped = "::ffff:";
+
+/** A trusted proxy that the connection came through (--accept-proxy). */
+export interface Through {
+  /** The proxy's address: the packets are its own. */
+  readonly proxy: string;
+  /** Where the client connected to, as the proxy says. */
+  readonly destination: Endpoint;
+}
 
 /** One for each connection, so what only a ban needs is worked out for a ban only. */
 export class Client {
   readonly port: number;
   /** Canonical text of `source`: the key in the time-out table. */
   readonly sourceText: string;
+  /** Undefined: it came directly. */
+  readonly through: Through | undefined;
   #single: Prefix | undefined;
   readonly #ipv6Bits: number;
 
   /** @param address as a runtime prints a peer: `192.0.2.1`, `::ffff:192.0.2.1`, `fe80::1%eth0`. */
-  constructor(address: string, port: number, ipv6Bits: number) {
+  constructor(address: string, port: number, ipv6Bits: number, through?: Through) {
     const dotted = address.startsWith(mapped) && address.includes(".") ? address.slice(mapped.length) : address;
     this.port = port;
+    this.through = through;
     this.#ipv6Bits = ipv6Bits;
     if (dotted.includes(":")) {
       this.#single = requirePrefix(unzoned(dotted));

@@ -9,12 +9,16 @@ export interface ConnectionCounters {
   refusedBanned: number;
   /** Turned away because the gate or the source had its limit of connections. */
   refusedFull: number;
-  /** Of these, because all places of the gate were taken. */
+  /** Turned away because the source opened connections too fast. */
+  refusedRate: number;
+  /** Of those that were refused for want of room, because all places of the gate were taken. */
   refusedNoRoom: number;
   foreign: number;
   undecided: number;
   upstreamFailed: number;
-  /** Foreign, but the source is on the never-ban list. */
+  /** Closed, since a proxy that is to send a PROXY protocol header sent something else. */
+  withoutHeader: number;
+  /** Foreign, but the source is never banned, or spared for its friendly connections. */
   spared: number;
   /** Connections of banned sources ended without a packet, and those that were reset for want of it. */
   silenced: number;
@@ -30,6 +34,8 @@ export interface BanCounters {
   /** Bans the full kernel map could not take; user space enforces them. */
   kernelFull: number;
   kernelFailed: number;
+  /** Offences of sources that were spared for their friendly connections. */
+  sparedFriends: number;
 }
 
 export function newConnectionCounters(): ConnectionCounters {
@@ -38,10 +44,12 @@ export function newConnectionCounters(): ConnectionCounters {
     relayed: 0,
     refusedBanned: 0,
     refusedFull: 0,
+    refusedRate: 0,
     refusedNoRoom: 0,
     foreign: 0,
     undecided: 0,
     upstreamFailed: 0,
+    withoutHeader: 0,
     spared: 0,
     silenced: 0,
     notSilenced: 0,
@@ -50,7 +58,7 @@ export function newConnectionCounters(): ConnectionCounters {
 }
 
 export function newBanCounters(): BanCounters {
-  return { bansTotal: 0, bansByProtocol: new Map(), kernelFull: 0, kernelFailed: 0 };
+  return { bansTotal: 0, bansByProtocol: new Map(), kernelFull: 0, kernelFailed: 0, sparedFriends: 0 };
 }
 
 /** Upper bounds in seconds: the target is 1 ms, so that is where the resolution is. */

@@ -5,8 +5,9 @@ import type { Ban, Claim, Evidence, Origin } from "../core/bans/claim.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { FenceOutcome } from "../core/bans/fence.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
+import type { Offenders } from "../core/bans/offenders.ts";
 import { type Refusal, refusalText } from "../core/bans/refusal.ts";
-import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
+import { refusedByServer, tooManyConnections, undecidedTooOften } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Repeats } from "../core/repeats.ts";
 import { LineLimit, type Log, printable } from "../log.ts";
@@ -19,6 +20,15 @@ const sourcesNamed = 100;
 /** A monitoring system that knocks on every port is to be told of, not to fill the log. */
 const sparedPeriodMs = 60_000;
 
+export interface BanLogOptions {
+  readonly log: Log;
+  readonly dryRun: () => boolean;
+  /** Who keeps a source out whose ban is in the fence. */
+  readonly refusalOf: (ban: Ban) => Refusal;
+  /** Told of a change before this log is. */
+  readonly offenders: Offenders;
+}
+
 export class BanLog implements BanFollower {
   readonly #lines: LineLimit;
   readonly #spared = new Repeats<Spared>(sparedPeriodMs, (spared, repeated) => this.#notBanned(spared, repeated));
@@ -26,11 +36,12 @@ export class BanLog implements BanFollower {
   readonly #refusalOf: (ban: Ban) => Refusal;
   #adoptedAtStart: number | undefined = 0;
   readonly #log: Log;
+  readonly #offenders: Offenders;
 
-  /** @param refusalOf who keeps a source out whose ban is in the fence. */
-  constructor(log: Log, dryRun: () => boolean, refusalOf: (ban: Ban) => Refusal) {
+  constructor({ log, dryRun, refusalOf, offenders }: BanLogOptions) {
     this.#log = log;
     this.#refusalOf = refusalOf;
+    this.#offenders = offenders;
     this.#lines = new LineLimit(log, linesPerFlush);
     this.#dryRun = dryRun;
   }
@@ -53,7 +64,7 @@ export class BanLog implements BanFollower {
     }
   }
 
-  /** A client that is never banned did what others are banned for. */
+  /** A client did what others are banned for. */
   spared(spared: Spared, nowMs: number): void {
     this.#spared.add(spared.source, spared, nowMs);
   }
@@ -64,11 +75,11 @@ export class BanLog implements BanFollower {
     this.#lines.flush();
   }
 
-  #notBanned({ source, offence: { reason, evidence }, protectedBy: { prefix, why } }: Spared, repeated: number): void {
+  #notBanned({ source, offence: { reason, evidence }, because }: Spared, repeated: number): void {
     const verb = this.#dryRun() ? "Would not ban" : "Did not ban";
     const times = repeated === 0 ? "" : `, ${repeated} more times within ${formatDuration(sparedPeriodMs)}`;
-    this.#lines.line("warn", "sources that are never banned", () => [
-      `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${prefix.text} is never banned (${why})`,
+    this.#lines.line("warn", "sources that were spared", () => [
+      `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${because}`,
       { ...evidenceFields(source, reason, evidence), repeated },
     ]);
   }
@@ -77,9 +88,11 @@ export class BanLog implements BanFollower {
     const source = ban.prefix.text;
     const leftMs = claim.untilMs - atMs;
     const verb = this.#dryRun() ? "Would ban" : "Banned";
+    const bans = claim.evidence === undefined ? undefined : this.#offenders.of(source, atMs)?.bans;
+    const again = bans === undefined || bans < 2 ? "" : `; ban number ${bans} of this source`;
     const end = this.#dryRun() && claim.evidence !== undefined ? " (dry run)" : "";
     this.#lines.line("info", "bans", () => [
-      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}`,
+      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${again}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}`,
       {
         ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
         origin: claim.origin,
@@ -179,6 +192,8 @@ function byOf(origin: Origin): string {
 function deedOf(reason: string, evidence: Evidence): string {
   const to = `port ${evidence.gatePort}, first bytes "${printable(evidence.firstBytes)}"`;
   if (reason === refusedByServer) return `the server hung up on it again and again at ${to}`;
+  if (reason === tooManyConnections)
+    return `it opened too many connections again and again at port ${evidence.gatePort}`;
   if (reason === undecidedTooOften) return `it stayed undecided again and again at ${to}`;
   return `it spoke ${reason} to ${to}`;
 }

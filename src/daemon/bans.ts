@@ -7,7 +7,10 @@ import { Enforcement } from "../core/bans/enforcement.ts";
 import type { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { NeverBan, type NeverBanEntry } from "../core/bans/never_ban.ts";
+import { Offenders } from "../core/bans/offenders.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
+import type { Terms } from "../core/bans/terms.ts";
+import type { Client } from "../core/client.ts";
 import { type BanCounters, LatencyHistogram, newBanCounters } from "../core/counters.ts";
 import type { Log } from "../log.ts";
 import { ClientBans } from "../sources/client_bans.ts";
@@ -21,7 +24,9 @@ export interface DaemonBansOptions {
   /** The prefix length that an IPv6 source is banned by. */
   readonly ipv6Bits: number;
   /** How long a ban lasts for which nobody says a time. */
-  readonly timeoutMs: () => number;
+  readonly terms: () => Terms;
+  readonly spareFriends: () => number;
+  readonly hasFriends: (client: Client) => boolean;
   /** The table fills, and neither a fence nor whoever follows takes it for bans. */
   readonly dryRun: () => boolean;
   readonly neverBan: readonly NeverBanEntry[];
@@ -41,13 +46,16 @@ export class DaemonBans {
   /** From verdict to map entry. */
   readonly latency = new LatencyHistogram();
   readonly log: BanLog;
+  readonly offenders: Offenders;
   /** Whether the fence holds somewhere; kept up to date by the daemon. */
   isFenceUp = false;
 
   constructor({
     maxBans,
     ipv6Bits,
-    timeoutMs,
+    terms,
+    spareFriends,
+    hasFriends,
     dryRun,
     neverBan,
     fence,
@@ -56,18 +64,21 @@ export class DaemonBans {
     log,
     nowMs,
   }: DaemonBansOptions) {
-    this.log = new BanLog(log, dryRun, refusalOf);
+    this.offenders = new Offenders(() => (terms().factor === 1 ? 0 : terms().memoryMs));
+    this.log = new BanLog({ log, dryRun, refusalOf, offenders: this.offenders });
     const banEvents = new BanEvents(events, dryRun);
     const bans = new Bans(maxBans, ipv6Bits);
     this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun() ? undefined : fence, this.counters);
+    this.enforcement.follow(this.offenders);
     this.enforcement.follow(banEvents);
     this.enforcement.follow(this.log);
-    const { enforcement, latency } = this;
-    this.operator = new Operator({ enforcement, timeoutMs, ipv6Bits, nowMs });
+    const { enforcement, offenders, latency, counters } = this;
+    this.operator = new Operator({ enforcement, timeoutMs: () => terms().timeoutMs, ipv6Bits, nowMs });
     this.desk = new ClientBans({
-      ...{ enforcement, timeoutMs, nowMs, dryRun, latency },
+      ...{ enforcement, offenders, terms, spareFriends, hasFriends, nowMs, dryRun, latency },
       isFenceUp: () => this.isFenceUp,
       spared: (spared) => {
+        if (spared.by === "friends") counters.sparedFriends++;
         banEvents.spared(spared, nowMs());
         this.log.spared(spared, nowMs());
       },

@@ -3,18 +3,21 @@
 // order, also when a start fails half-way. What each part does is decided in its own file.
 import { setImmediate } from "node:timers/promises";
 import { differencesOf } from "../config/difference.ts";
-import { type Config, formatStatus } from "../config/options.ts";
+import { formatStatus } from "../config/endpoints.ts";
+import type { Config } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer, profileFingerprint, requireProven } from "../config/profile.ts";
+import { termsOf } from "../config/terms.ts";
 import { formatEndpoint, parsePrefix, requirePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
-import { refusedByServer, undecidedTooOften } from "../core/bans/strikes.ts";
+import { conducts } from "../core/bans/strikes.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { Gate } from "../gate/gate.ts";
 import { requireFree } from "../gate/listener.ts";
+import { Names } from "../host/names.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log, LogForm } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
@@ -78,7 +81,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
   const eventStreams = new EventStreams(events, nowMs);
-  const protection = new Protection(config, log);
+  const names = new Names(log);
+  const protection = new Protection(config, names);
 
   await using opened = new AsyncDisposableStack();
   const recorder = openRecorder(config, log);
@@ -89,13 +93,19 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("port found free");
 
   // The directory first: how much of a trial is over decides whether anybody is banned.
-  const state = openState({ config, enforcement: () => bans.enforcement, moment, log });
+  const state = openState({
+    config,
+    enforcement: () => bans.enforcement,
+    offenders: () => bans.offenders,
+    moment,
+    log,
+  });
   opened.defer(() => state?.close());
   const trial = config.trial === undefined ? undefined : openTrial(config.trial);
   opened.defer(() => trial?.close());
   const dryRun = () => config["dry-run"] || trial?.isObserving === true;
 
-  const protocols = [...sniffer.protocols, refusedByServer, undecidedTooOften];
+  const protocols = [...sniffer.protocols, ...conducts];
   const xdp = await openFence(config, {
     runtime,
     version,
@@ -111,21 +121,27 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
-  const ways = new Ways({ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs });
+  const ways = new Ways({
+    ...{ hasFence: fence !== undefined, fence: () => status.fence, isInline, dryRun, nowMs },
+    isBehindProxy: () => config["accept-proxy"].length > 0,
+  });
   opened.defer(() => ways[Symbol.dispose]());
   await ways.open(runtime.native, log);
   const refusalOf = (ban: Ban) => ways.refusalOf(ban);
   const unseen = new UnseenConnections(events, log, isInline ? "judged" : "dropped");
 
-  const bans = new DaemonBans({
-    ...{ dryRun, fence, refusalOf, events, log, nowMs, timeoutMs: () => config.timeout },
+  const bans: DaemonBans = new DaemonBans({
+    ...{ dryRun, fence, refusalOf, events, log, nowMs },
+    terms: () => termsOf(config),
+    spareFriends: () => config["spare-friends"],
+    hasFriends: (client) => gate.sessions.hasFriend(client.sourceText),
     maxBans: config["max-bans"],
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
   });
   const { enforcement, desk } = bans;
   const gate = new Gate({
-    ...{ config, sniffer, runtime, desk, log, recorder, nowMs, dryRun: dryRun() },
+    ...{ config, sniffer, runtime, desk, log, recorder, names, nowMs, dryRun: dryRun() },
     trial: trial?.isObserving === true ? trial : undefined,
     refused: (client) => refused.refused(client),
     upstreamChanged: ({ address, reachable, error }) =>
@@ -213,7 +229,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   ticker.start();
   void gate.upstreams.probe(nowMs(), 0);
-  void protection.resolve();
+  void gate.upstreams.resolve();
 
   function moment(): { nowMs: number; wallMs: number } {
     return { nowMs: nowMs(), wallMs: Date.now() };
@@ -241,6 +257,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   /** The trial is over: whom it would have banned is banned when it comes again. */
   async function enforce(): Promise<void> {
     enforcement.forget(({ evidence }) => evidence !== undefined);
+    bans.offenders.forgetAll();
     enforcement.enforceBy(fence);
     await state?.begin();
     for (const _ of enforcement.refill(nowMs)) await setImmediate();

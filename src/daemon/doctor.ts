@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
-import type { Config, HostPort } from "../config/options.ts";
+import { formatServer, type ServerAddress } from "../config/endpoints.ts";
+import type { Config } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer, requireProven } from "../config/profile.ts";
 import { serversOf } from "../config/servers.ts";
 import { formatEndpoint } from "../core/address.ts";
+import { localHeader } from "../core/proxy_protocol/written.ts";
 import { codeOf, messageOf } from "../failure.ts";
+import { connectError } from "../gate/connect_error.ts";
 import { interfacesOf } from "../host/addresses.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { redirectsTo } from "../host/redirects.ts";
@@ -89,16 +92,20 @@ async function portFinding(config: Config, runtime: Runtime, instances: readonly
   }
 }
 
-async function serverFinding({ host, port }: HostPort, { mode }: Config, runtime: Runtime): Promise<Finding> {
-  const address = formatEndpoint({ address: host, port });
+async function serverFinding(server: ServerAddress, config: Config, runtime: Runtime): Promise<Finding> {
+  const { mode, "send-proxy": sendProxy } = config;
+  const address = formatServer(server);
   const name = mode === "inline" ? "server" : "upstream";
   try {
-    (await runtime.connect({ host, port }, silentEvents)).close();
+    const socket = await runtime.connect(server, silentEvents);
+    if (mode === "proxy" && sendProxy !== "off") socket.write(localHeader(sendProxy));
+    socket.close();
     return { name, state: "good", found: `${address} answers`, remedy: null };
   } catch (error) {
     const option = mode === "inline" ? "--listen" : "--upstream";
-    const remedy = `start the server there, or name it with ${option}; nc -vz ${host} ${port}`;
-    return { name, state: "bad", found: `${address}: ${codeOf(error) ?? messageOf(error)}`, remedy };
+    const look = "path" in server ? `ls -l ${server.path}` : `nc -vz ${server.host} ${server.port}`;
+    const remedy = `start the server there, or name it with ${option}; ${look}`;
+    return { name, state: "bad", found: `${address}: ${connectError(error, server)}`, remedy };
   }
 }
 

@@ -57,8 +57,8 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   if (config().mode === "proxy") ticker.add({ name: "listener", everyMs: hostMs, run: () => gate.listen() });
   ticker.add({ name: "deadlines", everyMs: tickMs, run: (now) => gate.tick(now) });
   ticker.add({ name: "ended bans", everyMs: tickMs, run: () => sweepBans(enforcement, nowMs, isServing) });
-  ticker.add({ name: "upstreams", everyMs: tickMs, run: (now) => gate.retryUpstreams(now) });
-  ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => protection.resolve() });
+  ticker.add({ name: "upstreams", everyMs: tickMs, run: (now) => gate.lookAtUpstreams(now) });
+  ticker.add({ name: "names of upstreams", everyMs: resolveMs, run: () => gate.upstreams.resolve() });
   ticker.add({ name: "log", everyMs: tickMs, run: (now) => bans.log.flush(now) });
   ticker.add({
     name: "never-ban list",

@@ -1,31 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is never banned: by the configuration, and by what this host looks like now. Looked at again and
 // again, because addresses, gateways and names change while the gate runs.
-import { lookup } from "node:dns/promises";
 import type { Config } from "../config/options.ts";
 import { isLoopback, parsePrefix, unzoned } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
-import { messageOf } from "../failure.ts";
 import { protectedAddresses, sshPeers } from "../host/addresses.ts";
-import type { Log } from "../log.ts";
+import type { Names } from "../host/names.ts";
 
-type ProtectionConfig = Pick<Config, "never-ban" | "listen" | "scope" | "allow" | "upstream">;
+type ProtectionConfig = Pick<Config, "never-ban" | "listen" | "scope" | "allow" | "accept-proxy" | "upstream">;
 
 /** The kernel's list of all connections may be long: it is not read each second. */
 const administratorsMs = 10_000;
 
 export class Protection {
   #config: ProtectionConfig;
-  readonly #log: Log;
   /** Addresses of upstreams that are names, as they were last resolved. */
-  readonly #resolved = new Map<string, readonly string[]>();
-  readonly #unresolved = new Set<string>();
+  readonly #names: Names;
   #administrators: readonly NeverBanEntry[] = [];
   #administratorsMs = Number.NEGATIVE_INFINITY;
 
-  constructor(config: ProtectionConfig, log: Log) {
+  constructor(config: ProtectionConfig, names: Names) {
     this.#config = config;
-    this.#log = log;
+    this.#names = names;
   }
 
   reconfigure(config: ProtectionConfig): void {
@@ -35,10 +31,14 @@ export class Protection {
   /** Everybody who is protected at the moment; names as far as they were resolved. */
   entries(nowMs: number): readonly NeverBanEntry[] {
     const { allow, listen, upstream } = this.#config;
-    const allowed = allow.map((prefix) => ({ prefix, why: "--allow" }));
+    const allowed = [
+      ...allow.map((prefix) => ({ prefix, why: "--allow" })),
+      ...this.#config["accept-proxy"].map((prefix) => ({ prefix, why: "--accept-proxy" })),
+    ];
     if (this.#config["never-ban"] !== "auto") return allowed;
-    const upstreams = upstream.flatMap(({ host }) =>
-      [host, ...(this.#resolved.get(host) ?? [])].flatMap((address) => this.#upstream(host, address) ?? []),
+    const hosts = upstream.flatMap((server) => ("host" in server ? [server.host] : []));
+    const upstreams = hosts.flatMap((host) =>
+      [host, ...this.#names.addressesOf(host)].flatMap((address) => this.#upstream(host, address) ?? []),
     );
     return [...allowed, ...protectedAddresses(listen.host), ...this.#sshPeers(nowMs), ...upstreams];
   }
@@ -51,27 +51,6 @@ export class Protection {
       this.#administratorsMs = nowMs;
     }
     return this.#administrators;
-  }
-
-  /** A name may take a while or not resolve at all: nobody waits for it. */
-  async resolve(): Promise<void> {
-    if (this.#config["never-ban"] !== "auto") return;
-    const names = this.#config.upstream.filter(({ host }) => parsePrefix(unzoned(host)) === undefined);
-    for (const { host } of names) {
-      try {
-        const found = await lookup(host, { all: true });
-        this.#resolved.set(
-          host,
-          found.map(({ address }) => address),
-        );
-        this.#unresolved.delete(host);
-      } catch (error) {
-        // What it was before goes on being protected.
-        if (this.#unresolved.has(host)) continue;
-        this.#unresolved.add(host);
-        this.#log("warn", `Cannot resolve upstream "${host}": ${messageOf(error)}; check the name or give an address`);
-      }
-    }
   }
 
   #upstream(host: string, address: string): NeverBanEntry | undefined {

@@ -33,6 +33,7 @@ export class Readiness {
     await gate.upstreams.probe(nowMs(), upstreamFreshMs);
     const blindness = kernelJudge?.blindness();
     const crowding = gate.room.fault(nowMs());
+    const shortage = gate.upstreams.shortage.fault(nowMs());
     const unseenReason = unseen.reason(nowMs());
     const reasons = [
       ...this.#phaseReasons(),
@@ -41,6 +42,7 @@ export class Readiness {
       ...(unseenReason === undefined ? [] : [unseenReason]),
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...(crowding === undefined ? [] : [crowding]),
+      ...(shortage === undefined ? [] : [shortage]),
       ...this.#upstreamReasons(),
     ];
     return { ready: reasons.length === 0, reasons };

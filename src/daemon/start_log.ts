@@ -25,6 +25,10 @@ export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
     log("info", `Kernel: map ${kernel.map} is read by ${kernel.managedBy}; ttgate manages its entries`);
   else if (kernel.map !== null)
     log("info", `Kernel: map ${kernel.map}, XDP on ${interfaces.join(", ") || "no interface"}`);
+  if (config["accept-proxy"].length > 0) {
+    const from = config["accept-proxy"].map(({ text }) => text).join(", ");
+    log("info", `Clients come through ${from} (PROXY protocol): bans of theirs hold in user space, not in the kernel`);
+  }
   if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody gets to the server");
   if (config.record !== undefined)
     log("info", `Recording what clients send first to "${config.record}": it holds their data`);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the status endpoint listens, and the token that changes take.
 import process from "node:process";
-import { formatStatus, type StatusAddress } from "../config/options.ts";
+import { formatStatus, type StatusAddress } from "../config/endpoints.ts";
 import { isLoopback } from "../core/address.ts";
 import { Failure } from "../failure.ts";
 import { cannotListen } from "../gate/listen_error.ts";

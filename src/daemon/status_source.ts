@@ -2,6 +2,7 @@
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
 import process from "node:process";
 import type { Config } from "../config/options.ts";
+import { checkEvery } from "../config/servers.ts";
 import { formatEndpoint, type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
@@ -24,6 +25,7 @@ import {
   banView,
   judgedSnapshot,
   kernelSnapshot,
+  offenderView,
   type Snapshot,
   type UnseenSnapshot,
   type Why,
@@ -71,6 +73,7 @@ export class DaemonStatus implements StatusSource {
     const { gate, kernelJudge } = this.#parts;
     const { counters, enforcement } = this.#parts.bans;
     const config = this.#parts.config();
+    const checkMs = checkEvery(config);
     const { full, failed } = { full: counters.kernelFull, failed: counters.kernelFailed };
     return {
       version: this.#parts.version,
@@ -82,20 +85,30 @@ export class DaemonStatus implements StatusSource {
       listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
       profile: config.profile,
       timeoutSeconds: config.timeout / 1000,
-      upstreams: gate.upstreams.status().map(({ address, reachable, error, active }) => ({
-        address,
-        reachable: reachable ?? null,
-        error: error ?? null,
-        active,
+      upstreams: gate.upstreams.status().map((upstream) => ({
+        ...upstream,
+        reachable: upstream.reachable ?? null,
+        error: upstream.error ?? null,
+        resolved: upstream.resolved ?? null,
+        unresolved: upstream.unresolved ?? null,
       })),
+      balance: config.balance,
+      checkSeconds: checkMs === undefined ? null : checkMs / 1000,
+      proxyProtocol: { send: config["send-proxy"], accept: config["accept-proxy"].map(({ text }) => text) },
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
-      connections: { ...gate.counters, active: gate.sessions.size, limit: gate.room.limit },
+      connections: {
+        ...gate.counters,
+        shortOfResources: gate.upstreams.shortage.count,
+        active: gate.sessions.size,
+        limit: gate.room.limit,
+      },
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,
         capacity: enforcement.bans.capacity,
         userSpaceOnly: enforcement.userSpaceOnly,
         folds: enforcement.folds,
+        sparedFriends: counters.sparedFriends,
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
       kernel: kernelSnapshot(this.fence, kernelJudge && judgedSnapshot(kernelJudge.counts), this.#unseen(), {
@@ -143,7 +156,8 @@ export class DaemonStatus implements StatusSource {
 
   why(address: string): ChangeResult<Why> {
     const { fence, gate } = this.#parts;
-    const { enforcement, operator } = this.#parts.bans;
+    const { enforcement, operator, offenders } = this.#parts.bans;
+    const moment = { nowMs: this.#parts.nowMs(), wallMs: Date.now() };
     const source = operator.prefixOf(address);
     const single = parsePrefix(address);
     if (source === undefined || single === undefined) return notAnAddress(address);
@@ -156,6 +170,7 @@ export class DaemonStatus implements StatusSource {
         source: source.text,
         ban: found.kind === "done" ? (found.value ?? null) : null,
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
+        offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
         kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
         connections: gate.sessions.ofSource(source.text),
       },

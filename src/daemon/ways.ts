@@ -29,6 +29,8 @@ export interface WaysParts {
   /** User space refuses nobody. */
   readonly isInline: boolean;
   readonly dryRun: () => boolean;
+  /** Clients come through a proxy (--accept-proxy). */
+  readonly isBehindProxy: () => boolean;
   readonly nowMs: () => number;
 }
 
@@ -77,6 +79,7 @@ export class Ways implements Disposable {
     const { hasFence, isInline, dryRun } = this.#parts;
     if (dryRun()) return { by: "nobody", why: "dry run" };
     if (!hasFence) return { by: "user space", why: null };
+    if (this.#parts.isBehindProxy()) return { by: "user space", why: behindProxy };
     const otherwise = isInline ? "nobody" : "user space";
     const way = this.of(prefix);
     if (way.kind === "open") return { by: otherwise, why: way.why };
@@ -101,6 +104,8 @@ export class Ways implements Disposable {
     return this.#interfaces.length > 0 && this.#interfaces.every((name) => isGuarded(places, name));
   }
 }
+
+const behindProxy = "the packets of --accept-proxy are the proxy's own; the kernel blocks what comes directly";
 
 /** What keeps the fence from holding on an interface, where not all of them are guarded. */
 function obstacleOf(places: readonly FencePlace[], interfaceName: string | undefined): string | undefined {

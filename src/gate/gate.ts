@@ -3,18 +3,21 @@
 // ends them. Whom to refuse and what a ban means is the desk's to decide; in inline mode the kernel judges
 // and the gate only watches its server.
 import type { Config } from "../config/options.ts";
-import { serversOf } from "../config/servers.ts";
+import { checkEvery, serversOf } from "../config/servers.ts";
 import { formatEndpoint, type Prefix } from "../core/address.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
+import { Repeats } from "../core/repeats.ts";
 import type { Sniffer } from "../core/sniff.ts";
+import { Names } from "../host/names.ts";
 import { handshakes } from "../kernel/handshake.ts";
 import type { Log } from "../log.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
 import type { Desk } from "../sources/desk.ts";
 import { type AcceptorContext, acceptor } from "./acceptor.ts";
+import { ConnectionRate } from "./connection_rate.ts";
 import { openListener } from "./listener.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
 import { Rejection } from "./rejection.ts";
@@ -22,13 +25,20 @@ import { Room } from "./room.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { Sessions } from "./sessions.ts";
 import type { TrialWatch } from "./trial_watch.ts";
-import { type UpstreamStatus, Upstreams } from "./upstreams.ts";
+import type { UpstreamStatus } from "./upstream.ts";
+import { type UpstreamPolicy, Upstreams } from "./upstreams.ts";
 
 /** The options that belong to one gate. */
 export type GateConfig = Pick<
   Config,
   | "listen"
   | "upstream"
+  | "balance"
+  | "check"
+  | "rise"
+  | "fall"
+  | "send-proxy"
+  | "accept-proxy"
   | "mode"
   | "timeout"
   | "reject"
@@ -36,6 +46,8 @@ export type GateConfig = Pick<
   | "greeting-pause"
   | "max-connections"
   | "max-per-source"
+  | "max-rate"
+  | "excess-strikes"
   | "ipv6-prefix"
   | "judge"
   | "strikes"
@@ -51,6 +63,8 @@ export interface GateParts {
   /** Nobody is turned away: a dry run, or a trial. */
   readonly dryRun?: boolean;
   readonly trial?: TrialWatch | undefined;
+  /** Where the names of upstreams lead, where somebody else wants to know too. */
+  readonly names?: Names;
   /** In place of the gate's own, which records and counts strikes. */
   readonly observer?: SessionObserver;
   readonly nowMs: () => number;
@@ -60,7 +74,10 @@ export interface GateParts {
   upstreamChanged?(status: UpstreamStatus): void;
 }
 
-/** An upstream that is down costs a connect this often, one that is up none. */
+/** Of several faults of a kind one line in so long. */
+const lineMs = 60_000;
+
+/** Without --check: an upstream that is down costs a connect this often, one that is up none. */
 const upstreamRetryMs = 5000;
 
 export class Gate implements BanFollower {
@@ -72,6 +89,8 @@ export class Gate implements BanFollower {
   readonly #context: { -readonly [K in keyof AcceptorContext]: AcceptorContext[K] };
   readonly #rejection: Rejection;
   readonly #observer: Observer | undefined;
+  readonly #withoutHeader: Repeats<string>;
+  readonly #rate: ConnectionRate;
   #config: GateConfig;
   /** No interface has the listen address. */
   isWaiting = false;
@@ -84,8 +103,17 @@ export class Gate implements BanFollower {
     this.sessions = new Sessions(config["ipv6-prefix"]);
     this.room = new Room(log);
     this.room.resize(runtime.name, config["max-connections"]);
-    this.upstreams = new Upstreams(serversOf(config), runtime.connect, (status) => this.#upstreamChanged(status));
-    this.#rejection = new Rejection(this.counters, log, (client) => desk.isFenced(client));
+    this.upstreams = new Upstreams({
+      ...{ servers: serversOf(config), policy: policyOf(config), connect: runtime.connect, log },
+      names: parts.names ?? new Names(log),
+      failed: () => this.#observer?.upstreamChanged(false),
+      changed: (status) => this.#upstreamChanged(status),
+    });
+    this.#rate = new ConnectionRate(config["max-rate"]);
+    // What comes through a proxy would be the proxy's packets: they are not dropped.
+    const isFenced = (client: Client) => client.through === undefined && desk.isFenced(client);
+    this.#rejection = new Rejection(this.counters, log, isFenced);
+    this.#withoutHeader = new Repeats(lineMs, (what, repeated) => log("warn", withoutHeader(what, repeated)));
     const own =
       parts.observer === undefined
         ? new Observer({
@@ -113,8 +141,11 @@ export class Gate implements BanFollower {
       sessions: this.sessions,
       upstreams: this.upstreams,
       observer: own ?? parts.observer,
+      rate: this.#rate,
+      exceeded: (client: Client) => own?.exceeded(client),
       refused: (client: Client) => parts.refused?.(client),
       isProven: handshakes(runtime.native),
+      headerMissing: (proxy, reason) => this.#withoutHeader.add(proxy, `${proxy}: ${reason}`, nowMs()),
       reject: (socket: TcpSocket, client: Client) => this.#rejection.end(socket, client),
     };
   }
@@ -178,7 +209,8 @@ export class Gate implements BanFollower {
     this.#config = config;
     this.room.resize(this.#parts.runtime.name, config["max-connections"]);
     Object.assign(this.#context, limitsOf(config), { sniffer });
-    this.upstreams.replace(serversOf(config));
+    this.#rate.change(config["max-rate"]);
+    this.upstreams.replace(serversOf(config), policyOf(config));
     this.#observer?.limit(strikeLimits(config, sniffer));
   }
 
@@ -194,13 +226,18 @@ export class Gate implements BanFollower {
   /** Twice a second: deadlines, and what is known by now of the servers' answers. */
   tick(nowMs: number): void {
     this.sessions.expire(nowMs);
+    this.sessions.settle();
     this.room.tick(nowMs);
+    this.upstreams.shortage.tick(nowMs);
+    this.#withoutHeader.flush(nowMs);
     this.#observer?.tick();
   }
 
-  /** Looks again for upstreams that are down. */
-  async retryUpstreams(nowMs: number): Promise<void> {
-    await this.upstreams.retry(nowMs, upstreamRetryMs);
+  /** Looks for upstreams that came or went (--check), or only for those that are down. */
+  async lookAtUpstreams(nowMs: number): Promise<void> {
+    const everyMs = checkEvery(this.#config);
+    if (everyMs === undefined) await this.upstreams.retry(nowMs, upstreamRetryMs);
+    else this.upstreams.check(nowMs, everyMs);
   }
 
   /** Stops accepting; connections that are open go on. Idempotent. */
@@ -223,10 +260,10 @@ export class Gate implements BanFollower {
 
   #upstreamChanged(status: UpstreamStatus): void {
     const { log } = this.#parts;
-    const { address, reachable, error } = status;
+    const { address, reachable } = status;
     const isInline = this.#config.mode === "inline";
     if (reachable === true) log("info", `${isInline ? "Server" : "Upstream"} ${address} is reachable`);
-    else log("warn", unreachable(address, error, isInline));
+    else log("warn", unreachable(status, isInline, this.upstreams.status().length > 1));
     this.#observer?.upstreamChanged(reachable === true);
     this.#parts.upstreamChanged?.(status);
   }
@@ -237,20 +274,42 @@ const fewBans = 32;
 
 function limitsOf(
   config: GateConfig,
-): Pick<AcceptorContext, "firstPacketMs" | "greetingPauseMs" | "maxConnectionsPerSource"> {
+): Pick<
+  AcceptorContext,
+  "firstPacketMs" | "greetingPauseMs" | "maxConnectionsPerSource" | "sendProxy" | "acceptProxy"
+> {
   return {
     firstPacketMs: config["first-packet"],
     greetingPauseMs: config["greeting-pause"],
     maxConnectionsPerSource: config["max-per-source"],
+    sendProxy: config["send-proxy"],
+    acceptProxy: config["accept-proxy"],
   };
 }
 
-function strikeLimits(config: GateConfig, { undecidedLimit }: Sniffer): StrikeLimits {
-  return { refused: config.judge === "upstream" ? config.strikes : undefined, undecided: undecidedLimit };
+/** Without --check every connection of a client is a look, and the last one counts. */
+function policyOf(config: GateConfig): UpstreamPolicy {
+  const { rise, fall } = checkEvery(config) === undefined ? { rise: 1, fall: 1 } : config;
+  return { balance: config.balance, sendProxy: config.mode === "inline" ? "off" : config["send-proxy"], rise, fall };
 }
 
-function unreachable(address: string, error: string | undefined, isInline: boolean): string {
-  if (!isInline) return `Upstream ${address} is not reachable: ${error}; clients are reset until it is`;
+function withoutHeader(what: string, repeated: number): string {
+  const closed = repeated === 0 ? "a connection" : `${repeated} more connections`;
+  const remedy = "let it send one (HAProxy: send-proxy-v2, nginx: proxy_protocol on), or take it out of --accept-proxy";
+  return `Closed ${closed} of the proxy ${what}; ${remedy}`;
+}
+
+function strikeLimits(config: GateConfig, { undecidedLimit }: Sniffer): StrikeLimits {
+  return {
+    refused: config.judge === "upstream" ? config.strikes : undefined,
+    undecided: undecidedLimit,
+    excess: config["excess-strikes"] || undefined,
+  };
+}
+
+function unreachable({ address, error }: UpstreamStatus, isInline: boolean, hasOthers: boolean): string {
+  const others = hasOthers ? "clients go to another" : "clients are reset";
+  if (!isInline) return `Upstream ${address} is not reachable: ${error}; ${others} until it is`;
   const remedy = "start it, or say with --listen where it listens; in another network namespace it needs --mode proxy";
   return `Nothing answers on ${address} in this network namespace: ${error}; ${remedy}`;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The port that clients connect to. An address that no interface has yet is waited for; a kernel without IPv6
 // is listened to on IPv4.
-import type { HostPort } from "../config/options.ts";
+import type { HostPort } from "../config/endpoints.ts";
 import { formatEndpoint, isWildcard } from "../core/address.ts";
 import { codeOf } from "../failure.ts";
 import { type Listener, type ListenOptions, type Runtime, silentEvents } from "../runtime/types.ts";

@@ -3,7 +3,7 @@
 // sources that stay undecided (a profile's strikes) or on which the server hangs up (--judge upstream).
 import { evidenceBytes } from "../core/bans/claim.ts";
 import { ServerStrikes } from "../core/bans/server_strikes.ts";
-import { refusedByServer, Strikes, undecidedTooOften } from "../core/bans/strikes.ts";
+import { refusedByServer, Strikes, tooManyConnections, undecidedTooOften } from "../core/bans/strikes.ts";
 import type { Client } from "../core/client.ts";
 import { pseudonymOf } from "../host/pseudonym.ts";
 import type { Recorder } from "../recording/recorder.ts";
@@ -18,6 +18,8 @@ export interface StrikeLimits {
   readonly refused: number | undefined;
   /** The source stayed undecided. */
   readonly undecided: number | undefined;
+  /** The source ran into a limit of its own. */
+  readonly excess: number | undefined;
 }
 
 export interface ObserverOptions {
@@ -32,9 +34,10 @@ export interface ObserverOptions {
 export class Observer implements SessionObserver {
   readonly #options: ObserverOptions;
   readonly #taps: Taps;
-  #limits: StrikeLimits = { refused: undefined, undecided: undefined };
+  #limits: StrikeLimits = { refused: undefined, undecided: undefined, excess: undefined };
   #serverStrikes: ServerStrikes | undefined;
   #undecided: Strikes | undefined;
+  #excess: Strikes | undefined;
   #wasDown = false;
   #trial: TrialWatch | undefined;
 
@@ -50,21 +53,22 @@ export class Observer implements SessionObserver {
 
   /** Strikes that were counted go on to count unless their limit is another one. */
   limit(limits: StrikeLimits): void {
-    const { refused, undecided } = limits;
+    const { refused, undecided, excess } = limits;
     if (refused !== this.#limits.refused) {
       this.#serverStrikes = refused === undefined ? undefined : new ServerStrikes(refused);
     }
     if (undecided !== this.#limits.undecided) {
       this.#undecided = undecided === undefined ? undefined : new Strikes(undecided);
     }
+    if (excess !== this.#limits.excess) this.#excess = excess === undefined ? undefined : new Strikes(excess);
     this.#limits = limits;
   }
 
-  relays(client: Client, isExpected: boolean): Tap | undefined {
+  relays(client: Client, isExpected: boolean, speaksExpected: boolean): Tap | undefined {
     if (isExpected) this.#undecided?.forgive(client.sourceText);
     const isWatching =
       this.#options.recorder !== undefined || this.#serverStrikes !== undefined || this.#trial !== undefined;
-    return isWatching ? this.#taps.open(client, isExpected, Date.now()) : undefined;
+    return isWatching ? this.#taps.open(client, isExpected, Date.now(), speaksExpected) : undefined;
   }
 
   turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isSilent: boolean): void {
@@ -78,6 +82,12 @@ export class Observer implements SessionObserver {
     this.#trial = undefined;
   }
 
+  /** A source ran into --max-per-source or --max-rate. */
+  exceeded(client: Client): void {
+    if (this.#excess?.add(client.sourceText, this.#options.nowMs()) !== true) return;
+    this.#ban(client, "strikes", tooManyConnections, new Uint8Array(0));
+  }
+
   /** An upstream came or went. That it is there at the first attempt is no sign of trouble. */
   upstreamChanged(reachable: boolean): void {
     if (!reachable || this.#wasDown) this.#serverStrikes?.trouble(this.#options.nowMs());
@@ -88,9 +98,9 @@ export class Observer implements SessionObserver {
     this.#taps.tick();
   }
 
-  #ended({ client, isExpected, recording, answeredMs }: Exchange): void {
+  #ended({ client, isExpected, speaksExpected, recording, answeredMs }: Exchange): void {
     this.#options.recorder?.record(recording);
-    if (isExpected && recording.server === "accepted") this.#trial?.isWelcome(client.sourceText);
+    if (speaksExpected && recording.server === "accepted") this.#trial?.isWelcome(client.sourceText);
     // That it hangs up after its greeting says less: it may have said all that it had to say.
     if (this.#serverStrikes === undefined || !isExpected || recording.greeted) return;
     const { server } = recording;

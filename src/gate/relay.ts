@@ -66,8 +66,6 @@ export class Relay {
   start(client: TcpSocket, server: TcpSocket, held: readonly Uint8Array[], clientEnded: boolean): void {
     this.#fromServer.from = server;
     this.#fromClient.to = server;
-    client.keepAlive(keepAliveMs);
-    server.keepAlive(keepAliveMs);
     client.events = this.#fromClient;
     for (const bytes of held) this.#fromClient.data(bytes);
     if (clientEnded) this.#fromClient.end();
@@ -81,6 +79,12 @@ export class Relay {
   /** The client has read what it was sent before the start. */
   clientDrained(): void {
     this.drained(this.#fromClient);
+  }
+
+  /** Both peers are asked from time to time whether they are there still. */
+  keepAlive(): void {
+    this.#fromClient.from?.keepAlive(keepAliveMs);
+    this.#fromServer.from?.keepAlive(keepAliveMs);
   }
 
   /** Resets both legs. */

@@ -3,8 +3,10 @@
 // way out of sniffing goes through settle().
 import { type Evidence, evidenceBytes } from "../core/bans/claim.ts";
 import type { Client } from "../core/client.ts";
+import { concatenated } from "../core/concatenated.ts";
 import type { ConnectionCounters } from "../core/counters.ts";
 import { recordedBytes } from "../core/learn/recording.ts";
+import { type ProxyVersion, proxyHeader } from "../core/proxy_protocol/written.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
@@ -14,7 +16,8 @@ import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
 import type { TrialWatch } from "./trial_watch.ts";
-import type { OpenedUpstream, Upstream, Upstreams } from "./upstreams.ts";
+import type { Upstream } from "./upstream.ts";
+import type { OpenedUpstream, Upstreams } from "./upstreams.ts";
 
 /** What a session needs of the gate. */
 export interface SessionContext {
@@ -23,6 +26,8 @@ export interface SessionContext {
   readonly firstPacketMs: number;
   /** How long a client may be silent before a server that speaks first is asked to. */
   readonly greetingPauseMs: number;
+  /** How the server is told of the client's address. */
+  readonly sendProxy: ProxyVersion | "off";
   readonly counters: ConnectionCounters;
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
@@ -56,6 +61,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   readonly #socket: TcpSocket;
   readonly #deadlineMs: number;
   readonly #isRefused: boolean;
+  isFriend = false;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
@@ -68,13 +74,16 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   #greeting: Greeting | undefined;
   #greetingTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param isRefused a dry run lets a source in that it would have refused: that is counted already. */
-  constructor(context: SessionContext, socket: TcpSocket, client: Client, isRefused: boolean) {
+  /**
+   * @param isRefused a dry run lets a source in that it would have refused: that is counted already.
+   * @param sinceMs when the connection was accepted.
+   */
+  constructor(context: SessionContext, socket: TcpSocket, client: Client, isRefused: boolean, sinceMs: number) {
     this.client = client;
     this.#isRefused = isRefused;
     this.#context = context;
     this.#socket = socket;
-    this.#deadlineMs = context.nowMs() + context.firstPacketMs;
+    this.#deadlineMs = sinceMs + context.firstPacketMs;
     context.sessions.add(this, this.#deadlineMs);
     // A scanner that speaks at once costs the server no connection.
     if (context.sniffer.speaksFirst === "server") {
@@ -121,6 +130,10 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     relay?.cut();
   }
 
+  settled(): void {
+    this.#relay?.keepAlive();
+  }
+
   #judge(ended: boolean): Verdict {
     const { sniffer, dryRun } = this.#context;
     return verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
@@ -129,14 +142,18 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   /** The only way out of sniffing. */
   #settle(decision: Verdict): void {
     if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.#socket);
-    if (decision.kind === "hold") return;
     const { counters, sessions, desk } = this.#context;
+    if (decision.kind === "hold") {
+      sessions.spoke(this);
+      return;
+    }
     sessions.decided(this, this.#deadlineMs);
     switch (decision.kind) {
       case "relay":
         if (!this.#isRefused) this.#countWould(decision);
         this.#state = "connecting";
-        void this.#connect(decision.would === undefined && !this.#isRefused);
+        this.isFriend = decision.would === undefined && !this.#isRefused;
+        void this.#connect(decision.would === undefined);
         return;
       case "ban":
         counters.foreign++;
@@ -201,8 +218,11 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#greeting = greeting;
     void opening.then((opened) => {
       if (this.#greeting !== greeting) return;
-      if (opened !== undefined) relay.greet(opened.socket);
-      else if (this.#state === "sniffing") this.#settleWithoutUpstream();
+      if (opened !== undefined) {
+        const header = this.#header();
+        if (header !== undefined) opened.socket.write(header);
+        relay.greet(opened.socket);
+      } else if (this.#state === "sniffing") this.#settleWithoutUpstream();
     });
   }
 
@@ -213,11 +233,11 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#socket.reset();
   }
 
-  async #connect(isExpected: boolean): Promise<void> {
+  async #connect(speaksExpected: boolean): Promise<void> {
     const { counters, upstreams } = this.#context;
     const greeting = this.#greeting;
     const relay = greeting?.relay ?? new Relay(this.#socket, this);
-    const tap = this.#context.observer?.relays(this.client, isExpected);
+    const tap = this.#context.observer?.relays(this.client, this.isFriend, speaksExpected);
     const events = greeting === undefined ? tap?.serverEvents(relay.serverEvents) : undefined;
     const opened = await (greeting?.opening ?? upstreams.open(events ?? relay.serverEvents, this.#context.nowMs()));
     if (opened === undefined) {
@@ -237,9 +257,11 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
     if (greeting === undefined) tap?.start(opened.socket, this.#held, this.#clientEnded);
     else tap?.startGreeted(opened.socket, this.#held, this.#clientEnded);
-    relay.start(this.#socket, opened.socket, this.#held, this.#clientEnded);
+    const held = greeting === undefined ? this.#introduced() : this.#held;
+    relay.start(this.#socket, opened.socket, held, this.#clientEnded);
     tap?.join(this.#socket);
     this.#followTrial(opened.socket);
+    this.#context.sessions.relayed(this);
     this.#held = none;
   }
 
@@ -247,6 +269,22 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     const { trial, nowMs } = this.#context;
     if (trial === undefined) return;
     followConversation(this.#socket, server, nowMs, () => trial.isGood(this.client.sourceText));
+  }
+
+  /** What is held, behind the header that tells the server who its client is: in one write with the first bytes. */
+  #introduced(): readonly Uint8Array[] {
+    const header = this.#header();
+    if (header === undefined) return this.#held;
+    const [first, ...others] = this.#held;
+    return first === undefined ? [header] : [concatenated(header, first), ...others];
+  }
+
+  #header(): Uint8Array | undefined {
+    const { sendProxy } = this.#context;
+    if (sendProxy === "off") return undefined;
+    const { client } = this;
+    const source = { address: client.single().text, port: client.port };
+    return proxyHeader(sendProxy, source, client.through?.destination ?? this.#socket.local);
   }
 
   relayEnded(): void {

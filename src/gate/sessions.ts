@@ -4,11 +4,16 @@
 import { contains, isIpv4, type Prefix } from "../core/address.ts";
 import { Expiry } from "../core/bans/expiry.ts";
 import { type Client, sourceOf } from "../core/client.ts";
+import { Undecided } from "./undecided.ts";
 
 export interface LiveSession {
   readonly client: Client;
+  /** It speaks what is expected. */
+  readonly isFriend: boolean;
   /** The time for a first packet is over. */
   deadline(): void;
+  /** It has been relayed for a while. */
+  settled(): void;
   /** Resets the connection, both legs. */
   cut(): void;
 }
@@ -16,7 +21,10 @@ export interface LiveSession {
 export class Sessions {
   /** Nearly every source has one connection: a set for each would outweigh the session. */
   readonly #bySource = new Map<string, LiveSession | Set<LiveSession>>();
-  readonly #undecided = new Set<LiveSession>();
+  readonly #undecided = new Undecided<LiveSession>();
+  /** Relayed since the last look, and since the one before. */
+  #fresh = new Set<LiveSession>();
+  #settling = new Set<LiveSession>();
   readonly #deadlines = new Expiry<LiveSession>();
   readonly #ipv6Bits: number;
   #size = 0;
@@ -35,6 +43,12 @@ export class Sessions {
     return sessions instanceof Set ? sessions.size : Number(sessions !== undefined);
   }
 
+  /** Whether a source has a connection that speaks what is expected. */
+  hasFriend(sourceText: string): boolean {
+    for (const { isFriend } of listOf(this.#bySource.get(sourceText))) if (isFriend) return true;
+    return false;
+  }
+
   add(session: LiveSession, deadlineMs: number): void {
     const { sourceText } = session.client;
     const others = this.#bySource.get(sourceText);
@@ -42,17 +56,24 @@ export class Sessions {
     else if (others instanceof Set) others.add(session);
     else this.#bySource.set(sourceText, new Set([others, session]));
     this.#size++;
-    this.#undecided.add(session);
+    this.#undecided.add(sourceText, session);
     this.#deadlines.add(session, deadlineMs);
   }
 
   /** The session is judged: its deadline is off. */
   decided(session: LiveSession, deadlineMs: number): void {
-    this.#undecided.delete(session);
+    this.#undecided.remove(session.client.sourceText, session);
     this.#deadlines.remove(session, deadlineMs);
   }
 
+  /** It is relayed from now on. */
+  relayed(session: LiveSession): void {
+    this.#fresh.add(session);
+  }
+
   remove(session: LiveSession): void {
+    this.#fresh.delete(session);
+    this.#settling.delete(session);
     const { sourceText } = session.client;
     const sessions = this.#bySource.get(sourceText);
     if (sessions instanceof Set) {
@@ -65,9 +86,22 @@ export class Sessions {
     this.#size--;
   }
 
-  /** Who has been undecided for longest: makes room when the gate has its limit of connections. */
-  oldestUndecided(): LiveSession | undefined {
-    return this.#undecided.values().next().value;
+  /** It has sent something that decides nothing yet. */
+  spoke(session: LiveSession): void {
+    this.#undecided.spoke(session.client.sourceText, session);
+  }
+
+  /** Which of the undecided makes room when the gate has its limit of connections. */
+  toMakeRoom(): LiveSession | undefined {
+    return this.#undecided.victim();
+  }
+
+  /** What only a connection that lives is worth: most are over before. Twice a second. */
+  settle(): void {
+    const settled = this.#settling;
+    this.#settling = this.#fresh;
+    this.#fresh = new Set();
+    for (const session of settled) session.settled();
   }
 
   expire(nowMs: number): void {

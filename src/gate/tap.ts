@@ -12,6 +12,8 @@ export interface Exchange {
   readonly client: Client;
   /** False for what only a dry run relays. */
   readonly isExpected: boolean;
+  /** It speaks what is expected, whether or not its source would be refused. */
+  readonly speaksExpected: boolean;
   readonly recording: Recording;
   /** When the server answered, by the gate's clock. */
   readonly answeredMs: number | undefined;
@@ -31,8 +33,8 @@ export class Taps {
   }
 
   /** @param atMs when the client came, milliseconds since 1970. */
-  open(client: Client, isExpected: boolean, atMs: number): Tap {
-    return new Tap(client, isExpected, atMs, this);
+  open(client: Client, isExpected: boolean, atMs: number, speaksExpected = isExpected): Tap {
+    return new Tap(client, { isExpected, speaksExpected }, atMs, this);
   }
 
   /** To be called every second or so. */
@@ -58,7 +60,7 @@ export class Taps {
 /** One connection. */
 export class Tap {
   readonly #client: Client;
-  readonly #isExpected: boolean;
+  readonly #judged: Pick<Exchange, "isExpected" | "speaksExpected">;
   readonly #owner: Taps;
   readonly #witness: Witness;
   readonly #clientSide: TapSide;
@@ -66,9 +68,9 @@ export class Tap {
   #isSettled = false;
   #verdict: ServerVerdict = "unknown";
 
-  constructor(client: Client, isExpected: boolean, atMs: number, owner: Taps) {
+  constructor(client: Client, judged: Pick<Exchange, "isExpected" | "speaksExpected">, atMs: number, owner: Taps) {
     this.#client = client;
-    this.#isExpected = isExpected;
+    this.#judged = judged;
     this.#owner = owner;
     this.#witness = new Witness(atMs);
     this.#clientSide = new TapSide(this, {
@@ -136,7 +138,7 @@ export class Tap {
     this.#serverSide.remove();
     const { answeredMs } = this.#witness;
     this.#owner.done(this, {
-      ...{ client: this.#client, isExpected: this.#isExpected, answeredMs },
+      ...{ ...this.#judged, client: this.#client, answeredMs },
       recording: { ...this.#witness.recording(this.#verdict), source: pseudonymOf(this.#client.sourceText) },
     });
   }

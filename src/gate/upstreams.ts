@@ -1,35 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// The servers behind the gate, in order of preference: the first that answers gets the connection. What
-// was last seen of each is kept for readiness.
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
-import { formatEndpoint } from "../core/address.ts";
-import { type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+// The servers behind the gate: which of them gets a connection, and whether they are there. A connection that
+// one of them does not take is tried on the next, since nothing was sent yet.
+import type { ServerAddress } from "../config/endpoints.ts";
+import { localHeader, type ProxyVersion } from "../core/proxy_protocol/written.ts";
+import { codeOf } from "../failure.ts";
+import type { Names } from "../host/names.ts";
+import type { Log } from "../log.ts";
+import { type ConnectTarget, type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import { connectError } from "./connect_error.ts";
+import { Connects } from "./connects.ts";
+import { isShortage, Shortage } from "./shortage.ts";
+import { type Thresholds, Upstream, type UpstreamStatus } from "./upstream.ts";
 
-export interface UpstreamAddress {
-  readonly host: string;
-  readonly port: number;
+/** How upstreams are chosen and looked at. */
+export interface UpstreamPolicy extends Thresholds {
+  readonly balance: "failover" | "round-robin";
+  /** Said to an upstream that is only looked at: this is no client. */
+  readonly sendProxy: ProxyVersion | "off";
 }
 
-export interface UpstreamStatus {
-  readonly address: string;
-  /** Undefined until the first attempt has ended. */
-  readonly reachable: boolean | undefined;
-  readonly error: string | undefined;
-  readonly active: number;
-}
-
-/** One of the servers, with what was last seen of it. */
-export interface Upstream extends UpstreamAddress {
-  readonly text: string;
-  reachable: boolean | undefined;
-  error: string | undefined;
-  active: number;
-  lastTriedMs: number;
-  /** Where a name led when last asked; a name whose address refuses is asked again. */
-  dialled: string | undefined;
-  /** Connects without an answer yet, also those that nobody waits for any more. */
-  unanswered: number;
+export interface UpstreamsOptions {
+  readonly servers: readonly ServerAddress[];
+  readonly policy: UpstreamPolicy;
+  readonly connect: Runtime["connect"];
+  readonly names: Names;
+  readonly log: Log;
+  /** An upstream did not take a connection, whatever that says of its state. */
+  failed(): void;
+  /** An upstream comes or goes. */
+  changed(status: UpstreamStatus): void;
 }
 
 /**
@@ -37,9 +36,8 @@ export interface Upstream extends UpstreamAddress {
  * an upstream that was down when last seen, clients make no more than this many.
  */
 const unansweredLimit = 256;
-
-/** A server on the same site answers in milliseconds; 3 s covers one lost SYN (RFC 6298: 1 s, then 2 s). */
-const connectTimeoutMs = 3500;
+/** For a server that does not end a connection that was only made to look at it. */
+const lookEndsMs = 1000;
 
 /** A connection to one of the servers. */
 export interface OpenedUpstream {
@@ -48,43 +46,30 @@ export interface OpenedUpstream {
   readonly upstream: Upstream;
 }
 
-/** A connect that is under way. */
-interface Attempt {
-  readonly endsMs: number;
-  readonly reject: (error: Error) => void;
-}
-
 export class Upstreams {
+  readonly shortage: Shortage;
   #upstreams: readonly Upstream[];
-  readonly #connect: Runtime["connect"];
-  readonly #resolve: (name: string) => Promise<readonly string[]>;
-  readonly #changed: (status: UpstreamStatus) => void;
-  readonly #attempts = new Set<Attempt>();
-  /** One for all attempts: thousands of connects a second would spend their time on timers. */
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #policy: UpstreamPolicy;
+  readonly #options: UpstreamsOptions;
+  readonly #connects: Connects;
+  /** With round robin: whose turn it is. */
+  #turn = 0;
 
-  /**
-   * @param changed called when an upstream comes or goes.
-   * @param resolve where a name leads now; nothing when it leads nowhere.
-   */
-  constructor(
-    addresses: readonly UpstreamAddress[],
-    connect: Runtime["connect"],
-    changed: (status: UpstreamStatus) => void,
-    resolve = addressesOf,
-  ) {
-    this.#connect = connect;
-    this.#resolve = resolve;
-    this.#changed = changed;
-    this.#upstreams = addresses.map(newUpstream);
+  constructor(options: UpstreamsOptions) {
+    this.#options = options;
+    this.#policy = options.policy;
+    this.#connects = new Connects(options.connect);
+    this.#upstreams = options.servers.map((server) => new Upstream(server));
+    this.shortage = new Shortage(options.log);
   }
 
   /** From the next connection on. What is known of those that stay is kept. */
-  replace(addresses: readonly UpstreamAddress[]): void {
-    this.#upstreams = addresses.map((address) => {
-      return (
-        this.#upstreams.find(({ host, port }) => host === address.host && port === address.port) ?? newUpstream(address)
-      );
+  replace(servers: readonly ServerAddress[], policy: UpstreamPolicy): void {
+    this.#policy = policy;
+    const known = new Map(this.#upstreams.map((upstream) => [upstream.text, upstream]));
+    this.#upstreams = servers.map((server) => {
+      const upstream = new Upstream(server);
+      return known.get(upstream.text) ?? upstream;
     });
   }
 
@@ -95,6 +80,7 @@ export class Upstreams {
       const socket = await this.#try(upstream, events, nowMs);
       if (socket === undefined) continue;
       upstream.active++;
+      upstream.total++;
       return { socket, upstream };
     }
     return undefined;
@@ -107,13 +93,34 @@ export class Upstreams {
 
   /** Tries those of which nothing was seen for `idleMs`, so that readiness is true also without traffic. */
   async probe(nowMs: number, idleMs: number): Promise<void> {
-    await this.#look(this.#upstreams, nowMs, idleMs);
+    await Promise.all(this.#stale(this.#upstreams, nowMs, idleMs).map((upstream) => this.#look(upstream, nowMs)));
+  }
+
+  /** The same, without waiting for a slow one to keep the others waiting. */
+  check(nowMs: number, idleMs: number): void {
+    for (const upstream of this.#stale(this.#upstreams, nowMs, idleMs)) void this.#look(upstream, nowMs);
   }
 
   /** Tries those that were down when last seen, so that the first choice has its clients back. */
   async retry(nowMs: number, idleMs: number): Promise<void> {
     const down = this.#upstreams.filter(({ reachable }) => reachable === false);
-    if (down.length > 0) await this.#look(down, nowMs, idleMs);
+    await Promise.all(this.#stale(down, nowMs, idleMs).map((upstream) => this.#look(upstream, nowMs)));
+  }
+
+  /** Asks where names lead now. Connections to an address that a name had go on until they end. */
+  async resolve(): Promise<void> {
+    const named = this.#upstreams.filter(({ name }) => name !== undefined);
+    await Promise.all(
+      named.map(async (upstream) => {
+        const found = await this.#options.names.ask(upstream.name ?? "");
+        const { dialled } = upstream;
+        const [first] = found;
+        if (dialled === undefined || first === undefined || found.includes(dialled)) return;
+        upstream.dialled = first;
+        const told = `Upstream ${upstream.text} is at ${first} now, no more at ${dialled}; open connections go on`;
+        this.#options.log("info", told);
+      }),
+    );
   }
 
   get ready(): boolean {
@@ -121,129 +128,97 @@ export class Upstreams {
   }
 
   status(): UpstreamStatus[] {
-    return this.#upstreams.map(statusOf);
+    return this.#upstreams.map((upstream) => this.#statusOf(upstream));
   }
 
-  async #look(upstreams: readonly Upstream[], nowMs: number, idleMs: number): Promise<void> {
-    const stale = upstreams.filter(({ lastTriedMs }) => nowMs - lastTriedMs >= idleMs);
-    await Promise.all(stale.map(async (upstream) => (await this.#try(upstream, silentEvents, nowMs))?.close()));
+  #stale(upstreams: readonly Upstream[], nowMs: number, idleMs: number): readonly Upstream[] {
+    return upstreams.filter(({ lastTriedMs, isLookedAt }) => !isLookedAt && nowMs - lastTriedMs >= idleMs);
+  }
+
+  async #look(upstream: Upstream, nowMs: number): Promise<void> {
+    upstream.isLookedAt = true;
+    const socket = await this.#try(upstream, silentEvents, nowMs).finally(() => {
+      upstream.isLookedAt = false;
+    });
+    if (socket === undefined) return;
+    const { sendProxy } = this.#policy;
+    if (sendProxy === "off") return socket.close();
+    socket.write(localHeader(sendProxy));
+    socket.shutdown();
+    setTimeout(() => socket.close(), lookEndsMs);
   }
 
   /** Those that are not known to be down first. */
   #inOrder(): readonly Upstream[] {
-    const [first, ...others] = this.#upstreams;
-    if (first === undefined || others.length === 0 || first.reachable !== false) return this.#upstreams;
-    return [...this.#upstreams].sort((a, b) => Number(a.reachable === false) - Number(b.reachable === false));
+    const upstreams = this.#upstreams;
+    if (upstreams.length < 2) return upstreams;
+    if (this.#policy.balance === "failover" && upstreams[0]?.reachable !== false) return upstreams;
+    const start = this.#policy.balance === "failover" ? 0 : this.#turn++ % upstreams.length;
+    const rotated = [...upstreams.slice(start), ...upstreams.slice(0, start)];
+    return rotated.sort((a, b) => Number(a.reachable === false) - Number(b.reachable === false));
   }
 
   async #try(upstream: Upstream, events: SocketEvents, nowMs: number): Promise<TcpSocket | undefined> {
     upstream.lastTriedMs = nowMs;
-    const { dialled, host } = upstream;
-    let failure: unknown;
-    try {
-      if (dialled !== undefined)
-        return this.#reached(upstream, dialled, await this.#attempt(upstream, dialled, events));
-    } catch (error) {
-      failure = error;
-    }
-    for (const address of dialled === host ? [] : await this.#elsewhere(upstream)) {
+    const { server, name, dialled } = upstream;
+    const failures: unknown[] = [];
+    const attempt = async (target: ConnectTarget) => {
       try {
-        return this.#reached(upstream, address, await this.#attempt(upstream, address, events));
+        return await this.#connect(upstream, target, events);
       } catch (error) {
-        failure ??= error;
+        failures.push(error);
+        return undefined;
+      }
+    };
+    const known = "path" in server ? server : dialled === undefined ? undefined : { host: dialled, port: server.port };
+    let socket = known && (await attempt(known));
+    if (socket === undefined && name !== undefined && "host" in server) {
+      // The address refuses: the name may lead elsewhere by now.
+      const found = await this.#options.names.ask(name);
+      if (found.length === 0) failures.push(new Error(`its name does not resolve: ${this.#unresolved(name)}`));
+      for (const host of found) {
+        if (host === dialled) continue;
+        socket = await attempt({ host, port: server.port });
+        if (socket === undefined) continue;
+        upstream.dialled = host;
+        break;
       }
     }
-    this.#saw(upstream, false, reasonOf(failure));
-    return undefined;
-  }
-
-  #reached(upstream: Upstream, address: string, socket: TcpSocket): TcpSocket {
-    upstream.dialled = address;
-    this.#saw(upstream, true, undefined);
+    if (socket === undefined) this.#failed(upstream, failures, nowMs);
+    else this.#saw(upstream, undefined);
     return socket;
   }
 
-  /** Where a name leads now, beside the address that was dialled. */
-  async #elsewhere({ host, dialled }: Upstream): Promise<readonly string[]> {
-    const found = await this.#resolve(host);
-    // A name that does not resolve is dialled as it is: the runtime says what is wrong with it.
-    return found.length === 0 ? [host] : found.filter((address) => address !== dialled);
+  #failed(upstream: Upstream, failures: readonly unknown[], nowMs: number): void {
+    // What this host lacks says nothing of the upstream; what one of its addresses said does.
+    const failure = failures.find((error) => !isShortage(codeOf(error))) ?? failures[0];
+    const code = codeOf(failure);
+    if (isShortage(code)) {
+      upstream.error = code;
+      this.shortage.add(upstream.text, code, nowMs);
+    } else this.#saw(upstream, connectError(failure, upstream.server));
   }
 
-  #attempt(upstream: Upstream, address: string, events: SocketEvents): Promise<TcpSocket> {
-    return new Promise((resolve, reject) => {
-      const attempt: Attempt = { endsMs: performance.now() + connectTimeoutMs, reject };
-      this.#attempts.add(attempt);
-      this.#watch(connectTimeoutMs);
-      upstream.unanswered++;
-      this.#connect({ host: address, port: upstream.port }, events).then(
-        (socket) => {
-          upstream.unanswered--;
-          if (this.#attempts.delete(attempt)) resolve(socket);
-          else socket.reset();
-        },
-        (error: unknown) => {
-          upstream.unanswered--;
-          this.#attempts.delete(attempt);
-          reject(error);
-        },
-      );
+  #connect(upstream: Upstream, target: ConnectTarget, events: SocketEvents): Promise<TcpSocket> {
+    upstream.unanswered++;
+    return this.#connects.open(target, events, () => {
+      upstream.unanswered--;
     });
   }
 
-  /** All attempts may take equally long, so the first one to end is the first that is still there. */
-  #watch(afterMs: number): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      const nowMs = performance.now();
-      for (const attempt of this.#attempts) {
-        if (attempt.endsMs > nowMs) {
-          this.#watch(attempt.endsMs - nowMs);
-          return;
-        }
-        this.#attempts.delete(attempt);
-        attempt.reject(new Error(`no answer within ${connectTimeoutMs / 1000} s`));
-      }
-    }, afterMs);
+  #saw(upstream: Upstream, error: string | undefined): void {
+    if (error !== undefined) this.#options.failed();
+    if (upstream.saw(error, this.#policy)) this.#options.changed(this.#statusOf(upstream));
   }
 
-  #saw(upstream: Upstream, reachable: boolean, error: string | undefined): void {
-    const changed = upstream.reachable !== reachable;
-    upstream.reachable = reachable;
-    upstream.error = error;
-    if (changed) this.#changed(statusOf(upstream));
+  #statusOf(upstream: Upstream): UpstreamStatus {
+    const { text, reachable, error, active, total, failed, dialled, name } = upstream;
+    const resolved = name === undefined ? undefined : dialled;
+    const unresolved = name === undefined ? undefined : this.#unresolved(name);
+    return { address: text, reachable, error, active, total, failed, resolved, unresolved };
   }
-}
 
-/** Not from a cache: the name may lead elsewhere by now. */
-async function addressesOf(name: string): Promise<readonly string[]> {
-  try {
-    return (await lookup(name, { all: true })).map(({ address }) => address);
-  } catch {
-    return [];
+  #unresolved(name: string): string | undefined {
+    return this.#options.names.failureOf(name);
   }
-}
-
-/** `ECONNREFUSED` says more than Bun's "Failed to connect". */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return "code" in error && typeof error.code === "string" ? error.code : error.message;
-}
-
-function newUpstream({ host, port }: UpstreamAddress): Upstream {
-  return {
-    host,
-    port,
-    text: formatEndpoint({ address: host, port }),
-    reachable: undefined,
-    error: undefined,
-    active: 0,
-    lastTriedMs: Number.NEGATIVE_INFINITY,
-    dialled: isIP(host) > 0 ? host : undefined,
-    unanswered: 0,
-  };
-}
-
-function statusOf({ text, reachable, error, active }: Upstream): UpstreamStatus {
-  return { address: text, reachable, error, active };
 }

@@ -2,9 +2,11 @@
 // Bun's side of the runtime port. Sockets are Bun.listen/Bun.connect (a relay on node:net is a quarter
 // slower). Known traps and what is done about them: end() with a buffer truncates, so bytes are
 // written, drained and then shut down; write() may take a part, so the rest is kept here until drain.
+import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import { native } from "./bun_ffi.ts";
 import {
+  type ConnectTarget,
   type HttpAddress,
   type HttpHandler,
   type HttpServer,
@@ -43,18 +45,23 @@ interface RawHandlers {
   connectError(socket: RawSocket, error: Error): void;
 }
 
-interface RawListenOptions {
-  readonly hostname: string;
-  readonly port: number;
+interface RawSocketOptions {
   readonly allowHalfOpen: boolean;
   readonly socket: RawHandlers;
+}
+
+interface RawTcpAddress {
+  readonly hostname: string;
+  readonly port: number;
 }
 
 /** The part of Bun's interface that is used here; the contract in tests/runtime holds it against the real one. */
 export interface BunInterface {
   readonly version: string;
-  listen(options: RawListenOptions): { readonly hostname: string; readonly port: number; stop(): void };
-  connect(options: RawListenOptions & { readonly data: BunSocket }): Promise<RawSocket>;
+  listen(options: RawSocketOptions & RawTcpAddress): { readonly hostname: string; readonly port: number; stop(): void };
+  connect(
+    options: RawSocketOptions & { readonly data: BunSocket } & (RawTcpAddress | { readonly unix: string }),
+  ): Promise<RawSocket>;
   serve(options: {
     hostname?: string;
     port?: number;
@@ -205,11 +212,31 @@ async function listen(options: ListenOptions): Promise<Listener> {
   return { local: { address: listener.hostname, port: listener.port }, close: () => listener.stop() };
 }
 
-async function connect(to: { readonly host: string; readonly port: number }, events: SocketEvents): Promise<TcpSocket> {
+async function connect(to: ConnectTarget, events: SocketEvents): Promise<TcpSocket> {
   const socket = new BunSocket();
   socket.events = events;
-  await Bun.connect({ hostname: to.host, port: to.port, allowHalfOpen: true, data: socket, socket: connectHandlers });
+  const where = "path" in to ? { unix: to.path } : { hostname: to.host, port: to.port };
+  try {
+    await Bun.connect({ ...where, allowHalfOpen: true, data: socket, socket: connectHandlers });
+  } catch (error) {
+    throw shortage(error) ?? error;
+  }
   return socket;
+}
+
+/** Bun says ECONNREFUSED also where there was no descriptor for a socket: then there is none for a file either. */
+function shortage(error: unknown): unknown {
+  if (!hasCode(error, "ECONNREFUSED")) return undefined;
+  try {
+    closeSync(openSync("/dev/null", "r"));
+    return undefined;
+  } catch (lack) {
+    return hasCode(lack, "EMFILE") || hasCode(lack, "ENFILE") ? lack : undefined;
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }
 
 async function serve(address: HttpAddress, handler: HttpHandler): Promise<HttpServer> {

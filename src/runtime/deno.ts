@@ -5,6 +5,7 @@ import { createServer, connect as netConnect, type Socket } from "node:net";
 import process from "node:process";
 import { native } from "./deno_ffi.ts";
 import {
+  type ConnectTarget,
   type HttpAddress,
   type HttpHandler,
   type HttpServer,
@@ -115,9 +116,9 @@ function listen(options: ListenOptions): Promise<Listener> {
   });
 }
 
-function connect(to: { readonly host: string; readonly port: number }, events: SocketEvents): Promise<TcpSocket> {
+function connect(to: ConnectTarget, events: SocketEvents): Promise<TcpSocket> {
   return new Promise((resolve, reject) => {
-    const raw = netConnect({ host: to.host, port: to.port, allowHalfOpen: true });
+    const raw = netConnect({ ...to, allowHalfOpen: true });
     raw.once("error", reject);
     raw.once("connect", () => {
       const socket = new DenoSocket(raw);

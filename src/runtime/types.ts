@@ -8,6 +8,9 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/** A TCP port, or a unix socket. */
+export type ConnectTarget = { readonly host: string; readonly port: number } | { readonly path: string };
+
 /** What a connection's owner hears. Swapped as the connection goes from sniffing to relaying. */
 export interface SocketEvents {
   /** Bytes that belong to the receiver: they are not reused. */
@@ -24,7 +27,7 @@ export interface SocketEvents {
 export const silentEvents: SocketEvents = { data() {}, drain() {}, end() {}, close() {} };
 
 /**
- * One TCP connection. Every method may be called at any time, also after the end. It closes by itself
+ * One connection, of TCP unless it was made to a unix socket. Every method may be called at any time, also after the end. It closes by itself
  * when both sides have sent FIN.
  */
 export interface TcpSocket {
@@ -124,7 +127,7 @@ export interface Runtime {
   readonly native: Native;
   /** @throws Error with `code` (EADDRINUSE, EACCES, EADDRNOTAVAIL). */
   listen(options: ListenOptions): Promise<Listener>;
-  /** Rejects with an Error that has `code` (ECONNREFUSED, ...) when there is no connection. */
-  connect(to: { readonly host: string; readonly port: number }, events: SocketEvents): Promise<TcpSocket>;
+  /** Rejects with an Error that has `code` (ECONNREFUSED, EMFILE, ...) when there is no connection. */
+  connect(to: ConnectTarget, events: SocketEvents): Promise<TcpSocket>;
   serve(address: HttpAddress, handler: HttpHandler): Promise<HttpServer>;
 }

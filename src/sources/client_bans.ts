@@ -3,22 +3,30 @@
 // strikes, the kernel's judge, the server). Finds what of the source may be banned, and tells who is spared.
 
 import type { Enforcement } from "../core/bans/enforcement.ts";
-import type { NeverBanEntry } from "../core/bans/never_ban.ts";
+import type { Offenders } from "../core/bans/offenders.ts";
+import { Strikes } from "../core/bans/strikes.ts";
+import { type Terms, termOf } from "../core/bans/terms.ts";
 import type { Client } from "../core/client.ts";
 import type { LatencyHistogram } from "../core/counters.ts";
 import type { Desk, Offence } from "./desk.ts";
 
-/** A client that would be banned but for the never-ban list. */
+/** A client that would be banned but for something. */
 export interface Spared {
   readonly source: string;
   readonly offence: Offence;
-  readonly protectedBy: NeverBanEntry;
+  readonly by: "never-ban" | "friends";
+  /** What stands against it; a clause. */
+  readonly because: string;
 }
 
 export interface ClientBansOptions {
   readonly enforcement: Enforcement;
-  /** How long a ban lasts. */
-  readonly timeoutMs: () => number;
+  readonly offenders: Offenders;
+  readonly terms: () => Terms;
+  /** How many offences a source may have within ten minutes while it has friendly connections open. */
+  readonly spareFriends: () => number;
+  /** Whether a source has connections open that speak what is expected. */
+  readonly hasFriends: (client: Client) => boolean;
   readonly nowMs: () => number;
   /** Bans fill the table, which nobody enforces. */
   readonly dryRun: () => boolean;
@@ -31,6 +39,7 @@ export interface ClientBansOptions {
 
 export class ClientBans implements Desk {
   readonly #options: ClientBansOptions;
+  #spared = { limit: 0, strikes: new Strikes(0) };
 
   constructor(options: ClientBansOptions) {
     this.#options = options;
@@ -47,23 +56,39 @@ export class ClientBans implements Desk {
   }
 
   ban(client: Client, offence: Offence): "banned" | "spared" {
-    const { enforcement, nowMs, latency, dryRun } = this.#options;
+    const { enforcement, offenders, nowMs, latency, dryRun } = this.#options;
     const target = enforcement.neverBan.bannable(client);
     if ("conflict" in target) {
-      this.#options.spared({ source: client.sourceText, offence, protectedBy: target.conflict });
-      return "spared";
+      const { prefix, why } = target.conflict;
+      return this.#spare(client, offence, "never-ban", `${prefix.text} is never banned (${why})`);
     }
     const now = nowMs();
     // In a dry run it would not have come so far.
     if (dryRun() && enforcement.refuses(client, now)) return "banned";
+    const strikes = this.#sparesFriend(client, now);
+    if (strikes !== undefined) return this.#spare(client, offence, "friends", strikes);
     const decidedMs = performance.now();
-    const result = enforcement.ban(
-      { prefix: target.prefix, ...offence, untilMs: now + this.#options.timeoutMs() },
-      now,
-    );
+    const source = target.prefix.text;
+    const termMs = termOf(this.#options.terms(), offence.reason, offenders.of(source, now), now);
+    const result = enforcement.ban({ prefix: target.prefix, ...offence, untilMs: now + termMs }, now);
     if (result.kind === "banned" && result.fence?.kind === "enforced") {
       latency.observe((performance.now() - decidedMs) / 1000);
     }
     return result.kind;
+  }
+
+  #spare(client: Client, offence: Offence, by: Spared["by"], because: string): "spared" {
+    this.#options.spared({ source: client.sourceText, offence, by, because });
+    return "spared";
+  }
+
+  /** @returns why the source is spared this time; undefined when it is not. */
+  #sparesFriend(client: Client, nowMs: number): string | undefined {
+    const limit = this.#options.spareFriends();
+    if (limit === 0 || !this.#options.hasFriends(client)) return undefined;
+    if (limit !== this.#spared.limit) this.#spared = { limit, strikes: new Strikes(limit + 1) };
+    const { strikes } = this.#spared;
+    if (strikes.add(client.sourceText, nowMs)) return undefined;
+    return `it has friendly connections open (strike ${strikes.count(client.sourceText)} of ${limit}, --spare-friends)`;
   }
 }

@@ -48,9 +48,11 @@ const metrics: readonly Metric[] = [
         relayed: connections.relayed,
         refused_banned: connections.refusedBanned,
         refused_full: connections.refusedFull,
+        refused_rate: connections.refusedRate,
         foreign: connections.foreign,
         undecided: connections.undecided,
         upstream_failed: connections.upstreamFailed,
+        without_header: connections.withoutHeader,
       }),
   },
   {
@@ -86,8 +88,14 @@ const metrics: readonly Metric[] = [
   {
     type: "counter",
     name: "ttgate_spared_total",
-    help: "Foreign connections of never-ban sources.",
+    help: "Foreign connections of sources that are never banned, or were spared for their friendly ones.",
     read: ({ connections }) => connections.spared,
+  },
+  {
+    type: "counter",
+    name: "ttgate_spared_friends_total",
+    help: "Offences of sources that were spared for their friendly connections (--spare-friends).",
+    read: ({ bans }) => bans.sparedFriends,
   },
   {
     type: "gauge",
@@ -122,7 +130,7 @@ const metrics: readonly Metric[] = [
   {
     type: "gauge",
     name: "ttgate_upstream_reachable",
-    help: "1 when the last attempt to connect succeeded.",
+    help: "1 when it is taken to be up: by its last attempts to connect, or the last one without --check.",
     read: ({ upstreams }) =>
       upstreams.map(({ address, reachable }) => [{ upstream: address }, Number(reachable === true)]),
   },
@@ -131,6 +139,24 @@ const metrics: readonly Metric[] = [
     name: "ttgate_upstream_connections",
     help: "Connections open to an upstream.",
     read: ({ upstreams }) => upstreams.map(({ address, active }) => [{ upstream: address }, active]),
+  },
+  {
+    type: "counter",
+    name: "ttgate_upstream_connections_total",
+    help: "Connections opened to an upstream for clients.",
+    read: ({ upstreams }) => upstreams.map(({ address, total }) => [{ upstream: address }, total]),
+  },
+  {
+    type: "counter",
+    name: "ttgate_upstream_failures_total",
+    help: "Attempts to connect that an upstream did not take, for clients and to see whether it is up.",
+    read: ({ upstreams }) => upstreams.map(({ address, failed }) => [{ upstream: address }, failed]),
+  },
+  {
+    type: "counter",
+    name: "ttgate_connect_shortages_total",
+    help: "Connects to an upstream that failed for want of files or ports on this host.",
+    read: ({ connections }) => connections.shortOfResources,
   },
   {
     type: "gauge",

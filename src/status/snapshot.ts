@@ -3,6 +3,7 @@
 
 import { type Ban, type Claim, claimsOf, type Evidence } from "../core/bans/claim.ts";
 import type { FenceRecord, FenceStatus, MapFill } from "../core/bans/fence.ts";
+import type { Offender } from "../core/bans/offenders.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import type { InlineOutcome } from "../fences/xdp/inline/inline_layout.ts";
@@ -22,20 +23,43 @@ export interface Snapshot {
   readonly upstreams: readonly {
     readonly address: string;
     readonly reachable: boolean | null;
+    /** Of the last attempt to connect. */
     readonly error: string | null;
     readonly active: number;
+    /** Connections opened for clients, and attempts that failed. */
+    readonly total: number;
+    readonly failed: number;
+    /** Where a name leads; null for what is no name. */
+    readonly resolved: string | null;
+    /** Why a name does not resolve at the moment. */
+    readonly unresolved: string | null;
   }[];
+  /** "failover" or "round-robin". */
+  readonly balance: string;
+  /** Seconds between two looks at each upstream; null without. */
+  readonly checkSeconds: number | null;
+  readonly proxyProtocol: {
+    /** To the upstream: "off", "v1" or "v2". */
+    readonly send: string;
+    /** Proxies in front; a ban of a client inside holds in user space on their connections. */
+    readonly accept: readonly string[];
+  };
   readonly neverBan: readonly { readonly prefix: string; readonly why: string }[];
   readonly connections: {
     readonly accepted: number;
     readonly relayed: number;
     readonly refusedBanned: number;
     readonly refusedFull: number;
+    readonly refusedRate: number;
     /** Of these, because all places of the gate were taken, not those of the source. */
     readonly refusedNoRoom: number;
     readonly foreign: number;
     readonly undecided: number;
     readonly upstreamFailed: number;
+    /** Of a proxy (--accept-proxy), without the PROXY protocol header. */
+    readonly withoutHeader: number;
+    /** Connects to an upstream that failed for want of files or ports here. */
+    readonly shortOfResources: number;
     readonly spared: number;
     /** With --reject silent: ended without a packet, and reset because that could not be done. */
     readonly silenced: number;
@@ -52,6 +76,8 @@ export interface Snapshot {
     readonly userSpaceOnly: number;
     /** Prefixes that stand in a full map for their neighbours, most of whom are banned. */
     readonly folds: number;
+    /** Offences of sources that were spared for their friendly connections (--spare-friends). */
+    readonly sparedFriends: number;
     readonly byProtocol: Readonly<Record<string, number>>;
   };
   readonly kernel: KernelSnapshot;
@@ -197,6 +223,13 @@ export interface BanDetails extends BanView {
   readonly lastSeen: string | null;
 }
 
+/** Of a source that --escalate remembers. */
+export interface OffenderView {
+  readonly bans: number;
+  /** RFC 3339: when the last of them ends or ended. */
+  readonly until: string | null;
+}
+
 /** `GET /why/ADDR`: everything that is known of an address. */
 export interface Why {
   readonly address: string;
@@ -204,6 +237,8 @@ export interface Why {
   /** Refused by user space. */
   readonly ban: BanDetails | null;
   readonly neverBanned: { readonly prefix: string; readonly why: string } | null;
+  /** How often it was banned lately; null without --escalate, and where it was not. */
+  readonly offender: OffenderView | null;
   readonly kernel: {
     /** The live program's own answer; null where none can be asked. */
     readonly answer: "drop" | "pass" | null;
@@ -324,6 +359,10 @@ function evidenceView(evidence: Evidence | undefined): EvidenceView | null {
     firstBytesText: printable(firstBytes, firstBytes.length),
     ...(bet === undefined ? {} : { bet }),
   };
+}
+
+export function offenderView(offender: Offender | undefined, moment: Moment): OffenderView | null {
+  return offender === undefined ? null : { bans: offender.bans, until: timeOf(offender.untilMs, moment) };
 }
 
 /** RFC 3339; null for what is without an end. @param atMs milliseconds since boot. */

@@ -111,7 +111,14 @@ describe("ban and lift", () => {
 });
 
 describe("why", () => {
-  const why = { address: "192.0.2.1", source: "192.0.2.1", ban: null, neverBanned: null, connections: 0 };
+  const why = {
+    address: "192.0.2.1",
+    source: "192.0.2.1",
+    ban: null,
+    neverBanned: null,
+    offender: null,
+    connections: 0,
+  };
   const kernel = { answer: "drop", fold: null };
 
   test("says who is not banned, and what the kernel does", async () => {

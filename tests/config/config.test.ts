@@ -7,15 +7,10 @@ import { z } from "zod";
 import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { configFlags } from "../../src/cli/config_flags.ts";
 import { run } from "../../src/commands/run.ts";
+import { parseHostPort, parseStatus } from "../../src/config/endpoints.ts";
 import { loadConfig } from "../../src/config/load.ts";
-import {
-  type Config,
-  configSchema,
-  type OptionName,
-  options,
-  parseHostPort,
-  parseStatus,
-} from "../../src/config/options.ts";
+import { type Config, configSchema, type OptionName, options } from "../../src/config/options.ts";
+import { checkEvery } from "../../src/config/servers.ts";
 import { Failure } from "../../src/failure.ts";
 import { ttgate } from "../commands/fake_env.ts";
 import { TempDir } from "../harness/temp_dir.ts";
@@ -48,7 +43,8 @@ function failureOf(act: () => unknown): Failure {
 
 /** Prefixes as text, so that configurations can be compared. */
 function plain(config: Config): unknown {
-  return { ...config, allow: config.allow.map(({ text }) => text) };
+  const texts = (prefixes: Config["allow"]) => prefixes.map(({ text }) => text);
+  return { ...config, allow: texts(config.allow), "accept-proxy": texts(config["accept-proxy"]) };
 }
 
 interface Row {
@@ -72,10 +68,30 @@ const good: readonly Row[] = [
   row("upstream", "10.0.0.1:80", [{ host: "10.0.0.1", port: 80 }]),
   row("upstream", "tape-track_1.example:80", [{ host: "tape-track_1.example", port: 80 }]),
   row("upstream", "[2001:db8::1]:80", [{ host: "2001:db8::1", port: 80 }]),
+  row("upstream", "unix:/run/server.sock", [{ path: "/run/server.sock" }]),
+  row("balance", "failover", "failover"),
+  row("balance", "round-robin", "round-robin"),
+  row("check", "off", "off"),
+  row("check", "500ms", 500),
+  row("check", "1h", 3_600_000),
+  row("rise", "1", 1, "1"),
+  row("fall", "100", 100),
+  row("send-proxy", "off", "off"),
+  row("send-proxy", "v1", "v1"),
+  row("send-proxy", "v2", "v2"),
+  row("accept-proxy", "192.0.2.7", ["192.0.2.7"]),
+  row("accept-proxy", "2001:db8::/32", ["2001:db8::/32"]),
   row("mode", "proxy", "proxy"),
   row("profile", "ssh", "ssh"),
   row("timeout", "1h30m", 5_400_000),
   row("timeout", "1ms", 1),
+  row("timeout-for", "http=1h", [{ protocol: "http", timeoutMs: 3_600_000 }]),
+  row("timeout-for", "excess=1m", [{ protocol: "excess", timeoutMs: 60_000 }]),
+  row("escalate", "1.5", 1.5),
+  row("escalate", "100", 100, "100"),
+  row("escalate-max", "30d", 2_592_000_000),
+  row("escalate-memory", "1h", 3_600_000),
+  row("spare-friends", "3", 3, "3"),
   row("interface", "eth0", ["eth0"]),
   row("allow", "192.0.2.0/24", ["192.0.2.0/24"]),
   row("allow", "2001:db8::1", ["2001:db8::1"]),
@@ -102,6 +118,13 @@ const good: readonly Row[] = [
   row("max-connections", "1", 1),
   row("max-connections", "1000000", 1_000_000, "1000000"),
   row("max-per-source", "0", 0, "0"),
+  row("max-rate", "20/10s", { connections: 20, periodMs: 10_000 }),
+  {
+    name: "excess-strikes",
+    flags: ["--excess-strikes", "3", "--max-rate", "1/1s"],
+    toml: "excess-strikes = 3\nmax-per-source = 1",
+    value: 3,
+  },
   row("max-bans", "16777216", 16_777_216),
   row("ipv6-prefix", "128", 128, "128"),
   row("judge", "upstream", "upstream"),
@@ -135,12 +158,29 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["upstream", '"a\\nb:80"', "expected HOST:PORT"],
   ["upstream", "[]", "expected at least 1"],
   ["upstream", "80", "expected HOST:PORT"],
+  ["upstream", '"unix:relative"', "expected HOST:PORT or unix:/PATH"],
+  ["upstream", '"unix:"', "expected HOST:PORT or unix:/PATH"],
+  ["balance", '"random"', 'expected "failover" or "round-robin"'],
+  ["check", '"499ms"', "expected off or a duration from 500ms to 1h"],
+  ["check", '"61m"', "expected off or a duration"],
+  ["check", "2", "expected off or a duration"],
+  ["rise", "0", "expected a whole number from 1 to 100"],
+  ["fall", "101", "expected a whole number from 1 to 100"],
+  ["send-proxy", '"2"', 'expected "off", "v1" or "v2"'],
+  ["accept-proxy", '"proxy.example"', "expected an address or CIDR"],
   ["mode", '"inlin"', 'expected "proxy"'],
   ["profile", '""', "expected a profile's name or file"],
   ["timeout", '"10"', "expected a duration such as 30s"],
   ["timeout", '"0s"', "expected a duration"],
   ["timeout", '"3651d"', "at most 3650d"],
   ["timeout", "600", "expected a duration"],
+  ["timeout-for", '"http"', "expected PROTOCOL=DURATION"],
+  ["timeout-for", '"http=soon"', "expected PROTOCOL=DURATION"],
+  ["escalate", '"0.5"', "expected a number from 1 to 100"],
+  ["escalate", "101", "expected a number from 1 to 100"],
+  ["escalate-max", '"ever"', "expected a duration"],
+  ["escalate-memory", '"0s"', "expected a duration"],
+  ["spare-friends", "-1", "expected a whole number from 0 to 1000"],
   ["interface", '""', "expected an interface's name"],
   ["interface", "3", "expected an interface's name"],
   ["allow", '"192.0.2.0/33"', "expected an address or CIDR"],
@@ -173,6 +213,9 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["max-connections", "inf", "expected a whole number"],
   ["max-connections", '"1e3"', "expected a whole number"],
   ["max-per-source", "-1", "expected a whole number from 0"],
+  ["max-rate", '"20"', "expected N/DURATION, such as 20/10s"],
+  ["max-rate", '"0/1s"', "expected N/DURATION"],
+  ["excess-strikes", "2", "expected 0, or a whole number from 3 to 1000"],
   ["max-bans", '"many"', "expected a whole number"],
   ["ipv6-prefix", "129", "expected a whole number from 1 to 128"],
   ["ipv6-prefix", '"0"', "expected a whole number from 1 to 128"],
@@ -241,6 +284,11 @@ describe("precedence", () => {
     expect(plain(byFlags())).toEqual({
       listen: { host: "::", port: 5000 },
       upstream: [{ host: "127.0.0.1", port: 5001 }],
+      balance: "failover",
+      rise: 2,
+      fall: 3,
+      "send-proxy": "off",
+      "accept-proxy": [],
       mode: "proxy",
       prefilter: false,
       profile: "tapetrack",
@@ -258,6 +306,12 @@ describe("precedence", () => {
       "first-packet": 10_000,
       "greeting-pause": 300,
       forget: false,
+      "timeout-for": [],
+      escalate: 1,
+      "escalate-max": 604_800_000,
+      "escalate-memory": 86_400_000,
+      "spare-friends": 0,
+      "excess-strikes": 0,
       "max-per-source": 0,
       "max-bans": 1_048_576,
       "ipv6-prefix": 64,
@@ -279,6 +333,42 @@ describe("precedence", () => {
     expect(failureOf(() => byFlags("--prefilter")).message).toContain("--block-map");
     expect(failureOf(() => byFlags("--trial=1h", "--dry-run")).message).toContain("leave one of them out");
     expect(failureOf(() => byFlags("--trial=1h", "--prefilter", "-B=m")).message).toContain("after the trial");
+  });
+
+  test("no kernel judges what comes through a proxy", () => {
+    for (const args of [
+      ["-m", "inline", "-B", "map"],
+      ["--prefilter", "-B", "map"],
+    ]) {
+      const { message, exitCode } = failureOf(() => byFlags(...args, "--accept-proxy", "192.0.2.7"));
+      expect([message, exitCode]).toEqual([expect.stringContaining("do not show the client inside"), 2]);
+      expect(message).toMatch(/use --mode proxy$|leave --prefilter out$/);
+    }
+  });
+
+  test("servers are looked at by default where there is a choice", () => {
+    const every = (...args: readonly string[]) => checkEvery(byFlags(...args));
+    expect(every()).toBeUndefined();
+    expect(every("-u", "a:1", "-u", "b:2")).toBe(2000);
+    expect(every("-u", "a:1", "-u", "b:2", "--check", "off")).toBeUndefined();
+    expect(every("--check", "5s")).toBe(5000);
+  });
+
+  test("the gate's own status socket is no upstream", () => {
+    const { message } = failureOf(() => byFlags("-s", "unix:/run/x", "-u", "unix:/run/x"));
+    expect(message).toBe(
+      'Invalid --upstream "unix:/run/x": the gate itself listens there, name the server\'s own address',
+    );
+  });
+
+  test("what cannot be kept together, or names a protocol that there is not, is refused", () => {
+    const wrong = (...args: readonly string[]) => failureOf(() => byFlags(...args)).message;
+    expect(wrong("--timeout-for", "htp=1h")).toStartWith(
+      'Invalid --timeout-for "htp=1h": there is no protocol "htp", use one of ',
+    );
+    expect(wrong("--excess-strikes", "3")).toContain("set one with --max-rate or --max-per-source");
+    expect(wrong("-B", "map", "--prefilter", "--spare-friends", "3")).toContain("leave one of them out");
+    expect(wrong("-B", "map", "-m", "inline", "--spare-friends", "3")).toContain("nothing is relayed");
   });
 
   test("silence is refused where no kernel would keep it", () => {
@@ -472,7 +562,26 @@ describe("what is made from the table of options", () => {
   test.each<[readonly string[]]>([
     [[]],
     [["-t", "1h30m5s7ms", "--first-packet", "1500ms", "-l", "[2001:db8::1]:7", "-s", "unix:/run/a b"]],
-    [["-u", "[::1]:2", "-u", "server.example:3", "-a", "192.0.2.0/24", "-a", "2001:db8::/32", "-i", 'e"\\0']],
+    [
+      [
+        "-u",
+        "[::1]:2",
+        "-u",
+        "server.example:3",
+        "-u",
+        "unix:/run/s",
+        "--check",
+        "1500ms",
+        "--accept-proxy",
+        "10.0.0.0/8",
+        "-a",
+        "192.0.2.0/24",
+        "-a",
+        "2001:db8::/32",
+        "-i",
+        'e"\\0',
+      ],
+    ],
     [["-B", "/sys/fs/bpf/m", "--max-connections", "7", "--max-per-source", "2", "--dry-run", "--keep", "-s", "off"]],
     [["-t", "3650d", "--scope", "host", "--never-ban", "none", "--log", "json", "--ipv6-prefix", "48"]],
   ])("config show %j is a file that gives the same configuration", async (args) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the log says of sources that are never banned: that, and not that somebody was banned.
 import { beforeEach, expect, test } from "bun:test";
-import { requirePrefix } from "../../src/core/address.ts";
+import { Offenders } from "../../src/core/bans/offenders.ts";
 import { BanLog } from "../../src/daemon/ban_log.ts";
 import type { Spared } from "../../src/sources/client_bans.ts";
 
@@ -10,18 +10,23 @@ let log: BanLog;
 
 beforeEach(() => {
   told = [];
-  log = new BanLog(
-    (_level, message) => void told.push(message),
-    () => false,
-    () => ({ by: "kernel", why: null }),
-  );
+  log = new BanLog({
+    log: (_level, message) => void told.push(message),
+    dryRun: () => false,
+    refusalOf: () => ({ by: "kernel", why: null }),
+    offenders: new Offenders(() => 0),
+  });
 });
 
 function probe(source: string, said = "GET /"): Spared {
   const firstBytes = new TextEncoder().encode(said);
   const evidence = { firstBytes, clientAddress: source, clientPort: 4711, gatePort: 5000 };
-  const protectedBy = { prefix: requirePrefix("192.0.2.0/24"), why: "--allow" };
-  return { source, offence: { origin: "sniffer", reason: "http", evidence }, protectedBy };
+  return {
+    source,
+    offence: { origin: "sniffer", reason: "http", evidence },
+    by: "never-ban",
+    because: "192.0.2.0/24 is never banned (--allow)",
+  };
 }
 
 /** Twice a second, as the daemon does. */
@@ -56,7 +61,7 @@ test("every source has its own line, and what is held back is not called a ban",
   log.flush(0);
   expect(told).toHaveLength(21);
   expect(told.slice(0, 20).every((line) => line.startsWith("Did not ban 192.0.2."))).toBe(true);
-  expect(told[20]).toBe("Too many lines at a time, held back: 230 about sources that are never banned");
+  expect(told[20]).toBe("Too many lines at a time, held back: 230 about sources that were spared");
 });
 
 test("more sources than are kept in mind are told of one by one", () => {

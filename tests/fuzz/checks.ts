@@ -3,6 +3,7 @@
 // returns what the input exercised, so that the fuzzer knows whether it is a new one.
 import { parse as parseToml } from "smol-toml";
 import { ciphers, loadSniffer } from "../../src/config/profile.ts";
+import { requirePrefix } from "../../src/core/address.ts";
 import { learn } from "../../src/core/learn/learn.ts";
 import { parseRecording, type Recording, recordingLine } from "../../src/core/learn/recording.ts";
 import { replay } from "../../src/core/learn/replay.ts";
@@ -10,6 +11,7 @@ import { compileProfile } from "../../src/core/profile/compiled_profile.ts";
 import { profileLibrary } from "../../src/core/profile/library.ts";
 import { type ProfileSource, parseProfile } from "../../src/core/profile/profile.ts";
 import { createSniffer } from "../../src/core/profile/sniffer.ts";
+import { parseProxyHeader, version2Limit } from "../../src/core/proxy_protocol/header.ts";
 import { tableOf } from "../../src/core/signature/table.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
 import { profileText } from "../../src/learning/learned_profile.ts";
@@ -42,6 +44,28 @@ function checkCuts(sniffer: Sniffer, bytes: Uint8Array): string {
       throw new Error(`${sniffer.profile} says ${JSON.stringify(verdict)} at ${length} and ${whole} of all`);
   }
   return `${whole}@${decidedAt < 0 ? "end" : Math.ceil(Math.log2(decidedAt + 1))}`;
+}
+
+/**
+ * A PROXY protocol header: whatever came, one answer, which later bytes do not change, and which stands for all that
+ * is held. @throws Error otherwise.
+ */
+export function checkProxyHeader(bytes: Uint8Array): string {
+  let answer: ReturnType<typeof parseProxyHeader> = { kind: "more" };
+  for (let length = 0; length <= bytes.length; length++) {
+    const next = parseProxyHeader(bytes.subarray(0, length));
+    if (answer.kind !== "more" && next.kind !== answer.kind)
+      throw new Error(`It is ${next.kind} at ${length}, and was ${answer.kind} before`);
+    if (answer.kind === "header" && JSON.stringify(next) !== JSON.stringify(answer))
+      throw new Error(`The header changes at ${length}`);
+    answer = next;
+    if (answer.kind === "more" && length >= version2Limit) throw new Error(`It is open at ${length}`);
+    if (answer.kind !== "header") continue;
+    if (answer.length > length) throw new Error(`A header of ${answer.length} bytes is read of ${length}`);
+    // What is read is an address: the time-out table takes no other.
+    for (const { address } of Object.values(answer.client ?? {})) requirePrefix(address);
+  }
+  return answer.kind === "invalid" ? answer.reason.replaceAll(/\d+/g, "") : answer.kind;
 }
 
 /** Any JSON as a profile; a valid one is run over some streams, and its table beside it. */

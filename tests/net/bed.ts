@@ -3,22 +3,26 @@
 // servers. Time is the test's own: deadlines come when it lets them.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { configSchema } from "../../src/config/options.ts";
+import type { ServerAddress } from "../../src/config/endpoints.ts";
+import { type Config, configSchema, type Rate } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
 import type { Bans } from "../../src/core/bans/bans.ts";
 import { Events } from "../../src/core/bans/events.ts";
 import type { Fence } from "../../src/core/bans/fence.ts";
+import type { Terms } from "../../src/core/bans/terms.ts";
 import type { BanCounters, ConnectionCounters } from "../../src/core/counters.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
 import { DaemonBans } from "../../src/daemon/bans.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import type { StrikeLimits } from "../../src/gate/observer.ts";
 import type { Sessions } from "../../src/gate/sessions.ts";
-import type { UpstreamAddress, UpstreamStatus, Upstreams } from "../../src/gate/upstreams.ts";
+import type { UpstreamStatus } from "../../src/gate/upstream.ts";
+import type { Upstreams } from "../../src/gate/upstreams.ts";
 import type { Recorder } from "../../src/recording/recorder.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { Runtime } from "../../src/runtime/types.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
+import { lasting } from "../harness/terms.ts";
 import { patienceMs, sleep } from "../harness/wait.ts";
 
 export const host = "127.0.0.1";
@@ -140,7 +144,9 @@ export class Server implements AsyncDisposable {
 }
 
 export interface BedOptions {
-  readonly upstreams: readonly UpstreamAddress[];
+  readonly upstreams: readonly ServerAddress[];
+  /** Over the defaults, with --check off. */
+  readonly config?: Partial<Config>;
   readonly maxConnections?: number;
   readonly maxPerSource?: number;
   readonly dryRun?: boolean;
@@ -157,6 +163,9 @@ export interface BedOptions {
   /** What becomes of first packets beyond their verdict; strikes are not counted without it. */
   readonly observer?: Partial<StrikeLimits> & { readonly recorder?: Recorder };
   readonly fence?: Fence;
+  readonly terms?: Terms;
+  readonly spareFriends?: number;
+  readonly maxRate?: Rate;
 }
 
 /** A gate as the daemon makes it, before a desk of its own without a kernel. */
@@ -165,6 +174,8 @@ export class Bed implements AsyncDisposable {
   readonly daemonBans: DaemonBans;
   readonly changes: UpstreamStatus[] = [];
   readonly log: string[] = [];
+  /** The gate's own lines; those about bans are in `log`. */
+  readonly gateLog: string[] = [];
   readonly #clients: Peer[] = [];
   #skewMs = 0;
 
@@ -174,7 +185,9 @@ export class Bed implements AsyncDisposable {
     this.daemonBans = new DaemonBans({
       ...{ dryRun: () => dryRun, nowMs, maxBans: 10_000, ipv6Bits: 64, neverBan: [], fence: options.fence },
       events: new Events(16, 0),
-      timeoutMs: () => 60_000,
+      terms: () => options.terms ?? lasting(60_000),
+      spareFriends: () => options.spareFriends ?? 0,
+      hasFriends: (client) => this.gate.sessions.hasFriend(client.sourceText),
       refusalOf: () => ({ by: "kernel", why: null }),
       log: (_level, message) => {
         this.log.push(message);
@@ -186,14 +199,17 @@ export class Bed implements AsyncDisposable {
     this.gate = new Gate({
       dryRun,
       config: {
-        ...configSchema.parse({}),
+        ...configSchema.parse({ check: "off" }),
         listen: { host: options.listenHost ?? host, port: 0 },
         upstream: [...options.upstreams],
         "first-packet": options.firstPacketMs ?? 10_000,
         "max-connections": options.maxConnections ?? 100_000,
         "max-per-source": options.maxPerSource ?? 0,
+        "max-rate": options.maxRate,
+        "excess-strikes": observer?.excess ?? 0,
         judge: observer?.refused === undefined ? "none" : "upstream",
         strikes: observer?.refused ?? 5,
+        ...options.config,
       },
       sniffer: { ...sniffer, undecidedLimit: observer?.undecided },
       runtime: { ...runtime, connect: options.connect?.(runtime.connect) ?? runtime.connect },
@@ -206,7 +222,7 @@ export class Bed implements AsyncDisposable {
         },
       },
       recorder: observer?.recorder,
-      log: () => {},
+      log: (_level, message) => this.gateLog.push(message),
       nowMs,
       upstreamChanged: (status) => this.changes.push(status),
     });

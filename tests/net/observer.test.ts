@@ -10,14 +10,14 @@ import { Bed, type BedOptions, friendly, host, type Peer, request, Server, until
 setDefaultTimeout(20_000);
 
 /** Hangs up on `hostile`, says nothing to `ignored`, answers everybody else. */
-function judging(hostile?: Uint8Array, ignored?: Uint8Array): Promise<Server> {
+function judging(hostile?: Uint8Array, ignored?: Uint8Array, port = 0): Promise<Server> {
   return Server.open((peer) => {
     peer.socket.once("end", () => peer.socket.end());
     peer.socket.once("data", (bytes: Buffer) => {
       if (hostile !== undefined && bytes.equals(hostile)) peer.socket.destroy();
       else if (ignored === undefined || !bytes.equals(ignored)) peer.send("ok");
     });
-  });
+  }, port);
 }
 
 async function welcome(bed: Bed, from: string): Promise<void> {
@@ -58,6 +58,35 @@ describe("--judge upstream", () => {
     expect(hex(ban?.evidence?.firstBytes ?? new Uint8Array(0))).toBe(hex(bad).slice(0, 128));
     expect(bed.log.at(-1)).toContain(`the server hung up on it again and again at port ${bed.port}`);
     expect([bed.bans.size, bed.counters.foreign]).toEqual([1, 0]);
+  });
+
+  test("a server that once could not be reached is in trouble, though --check takes it to be up still", async () => {
+    const bad = friendly("bad");
+    const server = await judging(bad);
+    const { port } = server;
+    await using bed = await Bed.open({
+      upstreams: [{ host, port }],
+      observer: judge,
+      config: { check: 2000, rise: 2, fall: 3 },
+    });
+    const hangUp = async () => {
+      await welcome(bed, "127.3.0.1");
+      const stranger = await bed.accepted("127.3.0.2");
+      stranger.send(bad);
+      await until("the end", () => stranger.closed || stranger.ended || stranger.wasReset);
+      stranger.socket.destroy();
+      await bed.idle();
+    };
+    await hangUp();
+    await hangUp();
+    await server[Symbol.asyncDispose]();
+    const client = await bed.accepted("127.3.0.1");
+    client.send(friendly());
+    await until("a reset", () => client.wasReset);
+    expect(bed.upstreams.status()).toMatchObject([{ reachable: true, failed: 1 }]);
+    await using _back = await judging(bad, undefined, port);
+    await hangUp();
+    expect(bed.bans.size).toBe(0);
   });
 
   test("a server that resets everybody bans nobody", async () => {

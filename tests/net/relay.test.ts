@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What goes through: bytes, FIN and RST, both ways, as if the gate were not there.
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { sleep } from "../harness/wait.ts";
 import {
   Bed,
@@ -259,4 +260,23 @@ describe("back-pressure", () => {
     await until("RST at the server", () => behind.wasReset);
     await bed.idle();
   });
+});
+
+/** What the kernel's timer of each connection to or from these ports is for: 00 nothing, 02 keepalive. */
+function timers(ports: readonly number[]): string[] {
+  const named = new Set(ports.map((port) => port.toString(16).toUpperCase().padStart(4, "0")));
+  return readFileSync("/proc/net/tcp", "utf8")
+    .split("\n")
+    .map((row) => row.trim().split(/\s+/))
+    .filter(([, local = "", , state]) => state === "01" && named.has(local.slice(-4)))
+    .map(([, , , , , timer = ""]) => timer.slice(0, 2));
+}
+
+test("peers are asked whether they are there still once a connection has lived for a while", async () => {
+  const { client, behind } = await relayed();
+  const legs = [client.socket.remotePort ?? 0, behind.socket.remotePort ?? 0];
+  await sleep(100);
+  expect(timers(legs)).toEqual(["00", "00"]);
+  for (let look = 0; look < 2; look++) bed.pass(500);
+  expect(timers(legs).sort()).toEqual(["02", "02"]);
 });

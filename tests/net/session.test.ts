@@ -259,7 +259,7 @@ describe("who does not say enough", () => {
 });
 
 describe("limits", () => {
-  test("at the limit the longest undecided makes room", async () => {
+  test("at the limit the longest undecided of equal sources makes room", async () => {
     await using server = await Server.open();
     await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], maxConnections: 3 });
     const friend = await bed.accepted();
@@ -273,6 +273,18 @@ describe("limits", () => {
     expect(bed.counters).toMatchObject({ undecided: 1, refusedFull: 0, bansTotal: 0 });
     newest.send(friendly());
     await server.peer(1);
+  });
+
+  test("a slow friend stays while silent newcomers from few sources fill the gate twice", async () => {
+    await using server = await Server.open();
+    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], maxConnections: 100 });
+    const friend = await bed.accepted("127.4.0.1");
+    for (let count = 0; count < 200; count++) await bed.client(`127.5.0.${1 + (count % 4)}`);
+    await until("all accepted", () => bed.counters.accepted === 201);
+    expect([friend.closed, bed.sessions.size]).toEqual([false, 100]);
+    friend.send(friendly());
+    await server.peer();
+    expect(bed.counters).toMatchObject({ relayed: 1, refusedFull: 0, undecided: 101, bansTotal: 0 });
   });
 
   test("with friends alone at the limit a newcomer is reset, and nobody banned", async () => {

@@ -8,6 +8,7 @@ import { type LiveSession, Sessions } from "../../src/gate/sessions.ts";
 class Noted implements LiveSession {
   readonly client: Client;
   readonly told: string[] = [];
+  isFriend = false;
   readonly #sessions: Sessions;
 
   constructor(sessions: Sessions, address: string, deadlineMs = 10_000) {
@@ -18,6 +19,10 @@ class Noted implements LiveSession {
 
   deadline(): void {
     this.told.push("deadline");
+  }
+
+  settled(): void {
+    this.told.push("settled");
   }
 
   cut(): void {
@@ -103,7 +108,7 @@ describe("deadlines", () => {
       new Noted(sessions, "192.0.2.2", 5000),
       new Noted(sessions, "192.0.2.3", 1000),
     ];
-    expect(sessions.oldestUndecided()).toBe(early);
+    expect(sessions.toMakeRoom()).toBe(early);
     sessions.decided(decided, 1000);
     sessions.expire(999);
     expect(early.told).toEqual([]);
@@ -111,8 +116,19 @@ describe("deadlines", () => {
     sessions.expire(4999);
     expect([early.told, late.told, decided.told]).toEqual([["deadline"], [], []]);
     sessions.decided(early, 1000);
-    expect(sessions.oldestUndecided()).toBe(late);
+    expect(sessions.toMakeRoom()).toBe(late);
     sessions.expire(60_000);
     expect([early.told, late.told, decided.told]).toEqual([["deadline"], ["deadline"], []]);
   });
+});
+
+test("what is relayed is settled at the second look from then, once, if it is there still", () => {
+  const sessions = new Sessions(64);
+  const [brief, lasting] = [new Noted(sessions, "192.0.2.1"), new Noted(sessions, "192.0.2.2")];
+  for (const session of [brief, lasting]) sessions.relayed(session);
+  sessions.settle();
+  sessions.remove(brief);
+  expect(lasting.told).toEqual([]);
+  for (let look = 0; look < 3; look++) sessions.settle();
+  expect([brief.told, lasting.told]).toEqual([[], ["settled"]]);
 });

@@ -2,7 +2,10 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
+import type { ServerAddress } from "../../src/config/endpoints.ts";
+import type { UpstreamStatus } from "../../src/gate/upstream.ts";
 import { Upstreams } from "../../src/gate/upstreams.ts";
+import { Names } from "../../src/host/names.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import { Child } from "../harness/child.ts";
 import { freePort } from "../harness/ports.ts";
@@ -35,6 +38,13 @@ afterEach(async () => {
   await second[Symbol.asyncDispose]();
 });
 
+/** Without a gate. */
+function alone(servers: readonly ServerAddress[], changed: (status: UpstreamStatus) => void = () => {}): Upstreams {
+  const log = () => {};
+  const policy = { balance: "failover", sendProxy: "off", rise: 1, fall: 1 } as const;
+  return new Upstreams({ servers, policy, connect: runtime.connect, names: new Names(log), log, failed() {}, changed });
+}
+
 async function friend(): Promise<void> {
   const client = await bed.accepted();
   client.send(friendly());
@@ -45,8 +55,14 @@ describe("of two servers", () => {
     await friend();
     await (await second.peer()).got(friendly().length);
     expect(bed.upstreams.status()).toEqual([
-      { address: `${host}:${first}`, reachable: false, error: expect.stringContaining("ECONNREFUSED"), active: 0 },
-      { address: `${host}:${second.port}`, reachable: true, error: undefined, active: 1 },
+      {
+        ...{ address: `${host}:${first}`, reachable: false, error: expect.stringContaining("ECONNREFUSED") },
+        ...{ active: 0, total: 0, failed: 1, resolved: undefined, unresolved: undefined },
+      },
+      {
+        ...{ address: `${host}:${second.port}`, reachable: true, error: undefined },
+        ...{ active: 1, total: 1, failed: 0, resolved: undefined, unresolved: undefined },
+      },
     ]);
     expect([bed.upstreams.ready, bed.counters.relayed, bed.counters.upstreamFailed]).toEqual([true, 1, 0]);
   });
@@ -117,9 +133,7 @@ describe("a retry", () => {
 
 test("a name that does not resolve is told, and is no reason to end", async () => {
   const changes: unknown[] = [];
-  const upstreams = new Upstreams([{ host: "no-such-host.invalid", port: 5001 }], runtime.connect, (status) =>
-    changes.push(status),
-  );
+  const upstreams = alone([{ host: "no-such-host.invalid", port: 5001 }], (status) => changes.push(status));
   await upstreams.probe(0, 0);
   const [status] = upstreams.status();
   expect(status).toMatchObject({ address: "no-such-host.invalid:5001", reachable: false });
@@ -148,7 +162,7 @@ test("a server that does not answer at all is given up, and the next one gets th
     ],
   });
   // Clients in numbers do not fill the process with connects that nobody answers.
-  const upstreams = new Upstreams([{ host, port }], runtime.connect, () => {});
+  const upstreams = alone([{ host, port }]);
   const many = Promise.all(Array.from({ length: 300 }, () => upstreams.open(silent, 0)));
   const client = await slow.accepted();
   client.send(friendly());

@@ -2,9 +2,13 @@
 // What every runtime adapter must do, told in sockets: the same suite runs under Bun and under Deno. The
 // peers are node:net sockets, so that an adapter is never tested against itself.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { createServer, connect as netConnect, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Runtime, SocketEvents, TcpSocket } from "../../src/runtime/types.ts";
 
@@ -351,6 +355,55 @@ export const contract: readonly ContractTest[] = [
       const { port } = listener.local;
       listener.close();
       await assert.rejects(runtime.connect({ host: "127.0.0.1", port }, new Heard()), { code: "ECONNREFUSED" });
+    },
+  },
+  {
+    name: "connect() to a unix socket: bytes and FIN both ways, no addresses, keepAlive() is no harm",
+    run: async (runtime) => {
+      const directory = mkdtempSync(join(tmpdir(), "ttgate-test-"));
+      const path = join(directory, "socket");
+      const server = createServer({ allowHalfOpen: true }, (peer) => {
+        peer.on("data", (bytes: Uint8Array) => peer.write(bytes));
+        peer.on("end", () => peer.end());
+      });
+      try {
+        await assert.rejects(runtime.connect({ path }, new Heard()), { code: "ENOENT" });
+        await new Promise<void>((resolve) => server.listen(path, resolve));
+        const heard = new Heard();
+        const socket = await runtime.connect({ path }, heard);
+        assert.deepEqual(socket.remote, { address: "", port: 0 });
+        socket.keepAlive(60_000);
+        const { bytes, sum } = pattern(300_000);
+        socket.write(bytes);
+        socket.shutdown();
+        await until("everything back, and the end", () => heard.ended && heard.closes === 1);
+        assert.deepEqual([heard.received, heard.sum], [bytes.length, sum]);
+      } finally {
+        server.close();
+        rmSync(directory, { recursive: true });
+      }
+    },
+  },
+  {
+    name: "connect() without a descriptor rejects with EMFILE, and not as if nobody listened",
+    run: async (runtime) => {
+      const listener = await runtime.listen({ host: "127.0.0.1", port: 0, accept: () => new Heard() });
+      const { port } = listener.local;
+      const limit = spawnSync("prlimit", ["--pid", String(process.pid), "--nofile", "-o", "SOFT", "--noheadings"]);
+      const set = (soft: string) => spawnSync("prlimit", ["--pid", String(process.pid), `--nofile=${soft}:`]);
+      const held: number[] = [];
+      set("200");
+      try {
+        assert.throws(() => {
+          for (;;) held.push(openSync("/dev/null", "r"));
+        });
+        await assert.rejects(runtime.connect({ host: "127.0.0.1", port }, new Heard()), { code: "EMFILE" });
+      } finally {
+        for (const fd of held) closeSync(fd);
+        set(limit.stdout.toString().trim());
+      }
+      (await runtime.connect({ host: "127.0.0.1", port }, new Heard())).close();
+      listener.close();
     },
   },
   {

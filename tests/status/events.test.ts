@@ -11,6 +11,7 @@ import { runtime } from "../../src/runtime/bun.ts";
 import type { HttpServer } from "../../src/runtime/types.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
 import { type StatusSource, statusApp } from "../../src/status/routes.ts";
+import { lasting, noFriends } from "../harness/terms.ts";
 import { waitFor } from "../harness/wait.ts";
 
 const followersLimit = 16;
@@ -34,7 +35,16 @@ beforeEach(async () => {
   const nowMs = () => clock.nowMs;
   events = new Events(1024, 7000);
   const options = {
-    ...{ maxBans: 3, ipv6Bits: 64, timeoutMs: () => 60_000, fence: undefined, events, nowMs, log: () => {} },
+    ...{
+      maxBans: 3,
+      ipv6Bits: 64,
+      terms: () => lasting(60_000),
+      ...noFriends,
+      fence: undefined,
+      events,
+      nowMs,
+      log: () => {},
+    },
     refusalOf: () => ({ by: "kernel", why: null }) as const,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   };

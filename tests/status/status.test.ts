@@ -21,6 +21,7 @@ import { type StatusAccess, statusApp } from "../../src/status/routes.ts";
 import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts";
 import { freePort } from "../harness/ports.ts";
 import { serveTapeTrack } from "../harness/tapetrack.ts";
+import { lasting, noFriends } from "../harness/terms.ts";
 import { parsePrometheus } from "./prometheus.ts";
 
 const onUnixSocket: StatusAccess = { token: undefined, closed: false };
@@ -34,7 +35,8 @@ function partsOf(config: Config) {
   const refusalOf = () => ({ by: "user space", why: null }) as const;
   const bans = new DaemonBans({
     ...{ maxBans: 1000, ipv6Bits: 64, dryRun: () => false, fence: undefined, refusalOf, events, log, nowMs },
-    timeoutMs: () => config.timeout,
+    terms: () => lasting(config.timeout),
+    ...noFriends,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   });
   const sniffer = { profile: "test", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) as const };

@@ -5,6 +5,8 @@
 /** What stands in the place of a protocol's name in a ban for strikes. */
 export const refusedByServer = "refused";
 export const undecidedTooOften = "undecided";
+export const tooManyConnections = "excess";
+export const conducts = [refusedByServer, undecidedTooOften, tooManyConnections] as const;
 
 /** Below it an accident or two would do. */
 export const fewestStrikes = 3;
@@ -40,6 +42,11 @@ export class Strikes {
 
   lastMs(source: string): number | undefined {
     return this.#bySource.get(source)?.at(-1);
+  }
+
+  /** Some may be older than the window. */
+  count(source: string): number {
+    return this.#bySource.get(source)?.length ?? 0;
   }
 
   forgive(source: string): void {

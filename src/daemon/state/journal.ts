@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lines of the state file. Each is a checksum and a source with all of its claims as they are then; the last
-// line of a source wins, and one without claims ends it. Ends are absolute (Unix time), so that they mean the
+// line of a source wins, and one without claims ends its ban. Behind them stands how often it was banned before. Ends are absolute (Unix time), so that they mean the
 // same after a reboot. A line that was torn or damaged is left out.
 import { crc32 } from "node:zlib";
 import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
+import type { Offender } from "../../core/bans/offenders.ts";
 import type { BetEvidence } from "../../core/ciphertext/bets.ts";
 
 /** The first line of a file; another version's is not read. */
@@ -18,10 +19,11 @@ export interface Moment {
 export interface SavedSource {
   readonly source: string;
   readonly claims: readonly Claim[];
+  readonly offender: Offender | undefined;
 }
 
-/** @param claims none when the ban is over. */
-export function journalLine(source: string, claims: readonly Claim[], moment: Moment): string {
+/** A source without claims is not banned any more. */
+export function journalLine({ source, claims, offender }: SavedSource, moment: Moment): string {
   const bootMs = moment.wallMs - moment.nowMs;
   const written = claims.map(({ origin, reason, sinceMs, untilMs, evidence }) => [
     origin,
@@ -32,12 +34,15 @@ export function journalLine(source: string, claims: readonly Claim[], moment: Mo
       ? null
       : [evidence.firstBytes.toHex(), evidence.clientAddress, evidence.clientPort, evidence.gatePort, evidence.bet],
   ]);
-  const text = JSON.stringify([source, written]);
+  const before = offender === undefined ? [] : [[offender.bans, Math.round(bootMs + offender.untilMs)]];
+  const text = JSON.stringify([source, written, ...before]);
   return `${checksum(text)} ${text}\n`;
 }
 
 /** Origin, reason, since, until (0 is without an end), evidence. */
 type WrittenClaim = readonly [string, string, number, number, WrittenEvidence | null];
+/** How many bans, and until when the last of them. */
+type WrittenOffender = readonly [number, number];
 type WrittenEvidence = readonly [
   firstBytes: string,
   client: string,
@@ -53,9 +58,10 @@ type WrittenEvidence = readonly [
 export function parseJournalLine(line: string, { nowMs, wallMs }: Moment): SavedSource | undefined {
   const text = line.slice(9);
   if (line[8] !== " " || line.slice(0, 8) !== checksum(text)) return undefined;
-  const [source, claims] = JSON.parse(text) as readonly [string, readonly WrittenClaim[]];
+  const [source, claims, before] = JSON.parse(text) as readonly [string, readonly WrittenClaim[], WrittenOffender?];
   const bootMs = wallMs - nowMs;
-  return { source, claims: claims.map((claim) => claimOf(claim, bootMs)) };
+  const offender = before && { bans: before[0], untilMs: before[1] - bootMs };
+  return { source, claims: claims.map((claim) => claimOf(claim, bootMs)), offender };
 }
 
 function claimOf([origin, reason, since, until, evidence]: WrittenClaim, bootMs: number): Claim {

@@ -4,7 +4,7 @@ import { createReadStream, existsSync } from "node:fs";
 import { journalHead, type Moment, parseJournalLine, type SavedSource } from "./journal.ts";
 
 export interface SavedState {
-  /** Sources whose bans still run. */
+  /** Sources whose bans still run, or that were banned before. */
   readonly sources: readonly SavedSource[];
   /** Lines that could not be read. */
   readonly damaged: number;
@@ -30,13 +30,13 @@ export async function readState(path: string, moment: Moment): Promise<SavedStat
       if (isHead) continue;
       const saved = parsed(line, moment);
       if (saved === undefined) damaged++;
-      else if (saved.claims.length === 0) bySource.delete(saved.source);
+      else if (saved.claims.length === 0 && saved.offender === undefined) bySource.delete(saved.source);
       else bySource.set(saved.source, saved);
     }
   }
-  const running = [...bySource.values()].flatMap(({ source, claims }) => {
+  const running = [...bySource.values()].flatMap(({ source, claims, offender }) => {
     const left = claims.filter(({ untilMs }) => untilMs > moment.nowMs);
-    return left.length === 0 ? [] : [{ source, claims: left }];
+    return left.length === 0 && offender === undefined ? [] : [{ source, claims: left, offender }];
   });
   return { sources: running, damaged, isForeign: false };
 }

@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Config } from "../../config/options.ts";
 import { parsePrefix } from "../../core/address.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
+import type { Offenders } from "../../core/bans/offenders.ts";
 import { Failure, messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
 import { startTicks } from "../instance.ts";
@@ -21,6 +22,7 @@ const usualDirectory = "/var/lib/ttgate";
 export interface StateOptions {
   readonly config: Pick<Config, "state" | "forget" | "listen" | "dry-run">;
   readonly enforcement: () => Enforcement;
+  readonly offenders: () => Offenders;
   readonly moment: () => Moment;
   readonly log: Log;
 }
@@ -71,9 +73,9 @@ export class OpenedState {
   /** Takes up the bans that were saved, and saves from now on. */
   async begin(): Promise<void> {
     const { moment, log } = this.#options;
-    const enforcement = this.#options.enforcement();
+    const [enforcement, offenders] = [this.#options.enforcement(), this.#options.offenders()];
     await restore(this.#path, this.#options);
-    this.#file = new StateFile({ path: this.#path, bans: enforcement.bans, moment, log });
+    this.#file = new StateFile({ path: this.#path, bans: enforcement.bans, offenders, moment, log });
     enforcement.follow(this.#file);
     await this.#file.save();
   }
@@ -125,18 +127,19 @@ function takeLock(path: string): void {
   writeFileSync(path, `${process.pid} ${startTicks(process.pid) ?? ""}\n`, { mode: 0o600, flag: "wx" });
 }
 
-async function restore(path: string, { enforcement, moment, log }: StateOptions): Promise<void> {
+async function restore(path: string, { enforcement, offenders, moment, log }: StateOptions): Promise<void> {
   const { sources, damaged, isForeign } = await readState(path, moment());
   if (isForeign) log("warn", `State "${path}" is of another version of ttgate: no ban is taken from it`);
   if (damaged > 0) log("warn", `State "${path}": ${damaged} lines are damaged and were left out`);
   for (let start = 0; start < sources.length; start += sliceBans) {
     const slice = sources.slice(start, start + sliceBans).flatMap(({ source, claims }) => {
       const prefix = parsePrefix(source);
-      return prefix === undefined ? [] : [{ prefix, claims }];
+      return prefix === undefined || claims.length === 0 ? [] : [{ prefix, claims }];
     });
     enforcement().restore(slice, moment().nowMs);
     await setImmediate();
   }
-  if (sources.length > 0)
-    log("info", `Took up ${sources.length} bans from "${path}", with the time that they have left`);
+  for (const { source, offender } of sources) if (offender !== undefined) offenders().restore(source, offender);
+  const banned = sources.filter(({ claims }) => claims.length > 0).length;
+  if (banned > 0) log("info", `Took up ${banned} bans from "${path}", with the time that they have left`);
 }

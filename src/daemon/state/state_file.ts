@@ -17,8 +17,9 @@ import {
 import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
-import { type Ban, claimsOf } from "../../core/bans/claim.ts";
+import { type Ban, type Claim, claimsOf } from "../../core/bans/claim.ts";
 import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
+import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
 import { journalHead, journalLine, type Moment } from "./journal.ts";
@@ -26,6 +27,7 @@ import { journalHead, journalLine, type Moment } from "./journal.ts";
 export interface StateFileOptions {
   readonly path: string;
   readonly bans: Bans;
+  readonly offenders: Offenders;
   readonly moment: () => Moment;
   readonly log: Log;
 }
@@ -91,7 +93,8 @@ export class StateFile implements BanFollower {
 
   async #save(): Promise<void> {
     try {
-      const isGrown = this.#lines > 2 * this.#options.bans.size + slackLines;
+      const { bans, offenders } = this.#options;
+      const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
       if (this.#isStale || isGrown) await this.#rewrite();
       else await this.#append();
       if (this.#error !== undefined) this.#options.log("info", "Bans are saved again");
@@ -123,7 +126,7 @@ export class StateFile implements BanFollower {
 
   /** Everything that is banned into a new file, then what changed meanwhile, then in the old one's place. */
   async #rewrite(): Promise<void> {
-    const { path, bans } = this.#options;
+    const { path, bans, offenders } = this.#options;
     const temporary = `${path}.new`;
     const { O_WRONLY, O_APPEND, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
     const fd = openSync(temporary, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
@@ -132,13 +135,9 @@ export class StateFile implements BanFollower {
       writeSync(fd, `${journalHead}\n`);
       this.#waiting.clear();
       this.#isStale = false;
-      let lines = 0;
-      const all = bans.all();
-      for (let slice = [...all.take(sliceBans)]; slice.length > 0; slice = [...all.take(sliceBans)]) {
-        await writeAll(fd, slice.map((ban) => this.#line(ban)).join(""));
-        lines += slice.length;
-        await setImmediate();
-      }
+      const lines =
+        (await writeSliced(fd, bans.all(), (ban) => this.#line(ban))) +
+        (await writeSliced(fd, offenders.all(), ([source]) => this.#lineOfFree(source)));
       await syncFile(fd);
       renameSync(temporary, path);
       if (this.#fd !== undefined) closeSync(this.#fd);
@@ -154,15 +153,38 @@ export class StateFile implements BanFollower {
 
   #lineOf(source: string): string {
     const ban = this.#options.bans.byText(source);
-    return ban === undefined ? journalLine(source, [], this.#options.moment()) : this.#line(ban);
+    return ban === undefined ? this.#lineWith(source, []) : this.#line(ban);
+  }
+
+  /** Who was banned before and is not now; nothing of others. */
+  #lineOfFree(source: string): string {
+    const { bans, offenders, moment } = this.#options;
+    const isRemembered = offenders.of(source, moment().nowMs) !== undefined;
+    return isRemembered && bans.byText(source) === undefined ? this.#lineWith(source, []) : "";
   }
 
   #line(ban: Ban): string {
-    const moment = this.#options.moment();
     // Another tool's entry without an end is in that tool's own map.
-    const claims = claimsOf(ban, moment.nowMs).filter(({ origin }) => origin !== "foreign");
-    return journalLine(ban.prefix.text, claims, moment);
+    const claims = claimsOf(ban, this.#options.moment().nowMs).filter(({ origin }) => origin !== "foreign");
+    return this.#lineWith(ban.prefix.text, claims);
   }
+
+  #lineWith(source: string, claims: readonly Claim[]): string {
+    const moment = this.#options.moment();
+    return journalLine({ source, claims, offender: this.#options.offenders.of(source, moment.nowMs) }, moment);
+  }
+}
+
+/** A slice at a time, with a turn for everything else in between. @returns how many lines. */
+async function writeSliced<T>(fd: number, all: MapIterator<T>, lineOf: (one: T) => string): Promise<number> {
+  let lines = 0;
+  for (let slice = [...all.take(sliceBans)]; slice.length > 0; slice = [...all.take(sliceBans)]) {
+    const written = slice.map(lineOf).filter((line) => line !== "");
+    await writeAll(fd, written.join(""));
+    lines += written.length;
+    await setImmediate();
+  }
+  return lines;
 }
 
 async function writeAll(fd: number, text: string): Promise<void> {

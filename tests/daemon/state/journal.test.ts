@@ -24,14 +24,20 @@ const claim = fc.record({
   ),
 });
 
+const offenders = fc.option(
+  fc.record({ bans: fc.integer({ min: 1, max: 1000 }), untilMs: fc.integer({ min: 0, max: 9_000_000 }) }),
+  { nil: undefined },
+);
+
 test("a line says all of a source's claims, and means the same after a reboot", () => {
   fc.assert(
-    fc.property(fc.array(claim, { maxLength: 4 }), (claims) => {
-      const line = journalLine("192.0.2.1", claims, moment);
+    fc.property(fc.array(claim, { maxLength: 4 }), offenders, (claims, offender) => {
+      const line = journalLine({ source: "192.0.2.1", claims, offender }, moment);
       expect(line.indexOf("\n")).toBe(line.length - 1);
-      expect(parseJournalLine(line.trimEnd(), moment)).toEqual({ source: "192.0.2.1", claims });
+      expect(parseJournalLine(line.trimEnd(), moment)).toEqual({ source: "192.0.2.1", claims, offender });
       // Ten seconds later, on a host that was started five seconds ago.
       const later = parseJournalLine(line.trimEnd(), { nowMs: 5000, wallMs: moment.wallMs + 10_000 });
+      expect(later?.offender?.untilMs).toBe(offender && offender.untilMs - moment.nowMs - 10_000 + 5000);
       const left = ({ untilMs }: Claim, nowMs: number) => untilMs - nowMs;
       expect(later?.claims.map((one) => left(one, 5000))).toEqual(
         claims.map((one) => left(one, moment.nowMs + 10_000)),
@@ -41,7 +47,10 @@ test("a line says all of a source's claims, and means the same after a reboot", 
 });
 
 test("a line that was torn or damaged is none", () => {
-  const line = journalLine("192.0.2.1", [], moment).trimEnd();
+  const line = journalLine(
+    { source: "192.0.2.1", claims: [], offender: { bans: 3, untilMs: 6_000_000 } },
+    moment,
+  ).trimEnd();
   for (let length = 0; length < line.length; length++)
     expect(parseJournalLine(line.slice(0, length), moment)).toBe(undefined);
   for (let at = 0; at < line.length; at++) {

@@ -6,6 +6,7 @@ import { Bans } from "../../../src/core/bans/bans.ts";
 import type { Origin } from "../../../src/core/bans/claim.ts";
 import { Enforcement } from "../../../src/core/bans/enforcement.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
+import { Offenders } from "../../../src/core/bans/offenders.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
 import { journalHead } from "../../../src/daemon/state/journal.ts";
 import { readState } from "../../../src/daemon/state/read_state.ts";
@@ -15,6 +16,7 @@ import { TempDir } from "../../harness/temp_dir.ts";
 let directory: TempDir;
 let path: string;
 let nowMs = 0;
+const memoryMs = 3_600_000;
 const log: string[] = [];
 const moment = () => ({ nowMs, wallMs: 1_800_000_000_000 + nowMs });
 
@@ -29,11 +31,19 @@ afterEach(() => directory[Symbol.dispose]());
 function setUp() {
   const bans = new Bans(2_000_000, 64);
   const enforcement = new Enforcement(bans, new NeverBan(), undefined, newBanCounters());
-  const file = new StateFile({ path, bans, moment, log: (level, message) => void log.push(`${level} ${message}`) });
+  const offenders = new Offenders(() => memoryMs);
+  enforcement.follow(offenders);
+  const file = new StateFile({
+    path,
+    bans,
+    offenders,
+    moment,
+    log: (level, message) => void log.push(`${level} ${message}`),
+  });
   enforcement.follow(file);
   const ban = (text: string, forMs = 60_000, origin: Origin = "operator") =>
     enforcement.ban({ prefix: requirePrefix(text), reason: "manual", origin, untilMs: nowMs + forMs }, nowMs);
-  return { bans, enforcement, file, ban };
+  return { bans, enforcement, offenders, file, ban };
 }
 
 async function saved(): Promise<string[]> {
@@ -145,4 +155,30 @@ test("the head is what another version looks at", async () => {
   await file.close();
   appendFileSync(path, "");
   expect(readFileSync(path, "utf8")).toBe(`${journalHead}\n`);
+});
+
+test("who was banned before is remembered over a rewrite, for as long as it counts", async () => {
+  const { enforcement, file, ban } = setUp();
+  ban("192.0.2.1", 60_000, "sniffer");
+  ban("192.0.2.2", 60_000, "operator");
+  await file.save();
+  nowMs += 61_000;
+  enforcement.sweep(nowMs);
+  ban("192.0.2.1", 60_000, "sniffer");
+  nowMs += 61_000;
+  enforcement.sweep(nowMs);
+  await file.save();
+  const remembered = async () =>
+    (await readState(path, moment())).sources.map(({ source, claims, offender }) => [source, claims, offender?.bans]);
+  expect(await remembered()).toEqual([["192.0.2.1", [], 2]]);
+  // A file of its own, as at the next start.
+  const again = setUp();
+  again.offenders.restore("192.0.2.1", { bans: 2, untilMs: nowMs });
+  await again.file.save();
+  expect(await remembered()).toEqual([["192.0.2.1", [], 2]]);
+  nowMs += memoryMs + 1;
+  const later = setUp();
+  later.offenders.restore("192.0.2.1", { bans: 2, untilMs: nowMs - memoryMs - 1 });
+  await later.file.save();
+  expect(await remembered()).toEqual([]);
 });

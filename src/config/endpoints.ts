@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where something listens or is connected to, as people write it: ports, names, addresses, unix sockets.
+import { isIP } from "node:net";
+import { formatEndpoint } from "../core/address.ts";
+
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where a server is: a TCP port, or a unix socket. */
+export type ServerAddress = HostPort | { readonly path: string };
+
+export type StatusAddress =
+  | { readonly kind: "off" }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
+
+function portOf(given: string): number | undefined {
+  const port = /^\d{1,5}$/.test(given) ? Number(given) : 0;
+  return port >= 1 && port <= 65535 ? port : undefined;
+}
+
+/** `HOST:PORT` with IPv6 in brackets; a name of letters, digits, hyphens and underscores (RFC 1123, RFC 2782). */
+export function parseHostPort(given: string): HostPort | undefined {
+  const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([\w.-]{1,253})):(\d+)$/.exec(given) ?? [];
+  const host = bracketed ?? plain;
+  const port = portOf(portText ?? "");
+  if (host === undefined || port === undefined || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined;
+  if (/^[\d.]+$/.test(host) && isIP(host) !== 4) return undefined;
+  return { host, port };
+}
+
+export function parseServer(given: string): ServerAddress | undefined {
+  return given.startsWith("unix:/") ? { path: given.slice("unix:".length) } : parseHostPort(given);
+}
+
+export function formatServer(server: ServerAddress): string {
+  return "path" in server ? `unix:${server.path}` : formatEndpoint({ address: server.host, port: server.port });
+}
+
+/** As a browser writes it into its Host header, without a port. */
+export function parseHostName(given: string): string | undefined {
+  const bare = /^\[(.*)\]$/.exec(given)?.[1] ?? given;
+  return isIP(bare) > 0 || /^(?=.*[A-Za-z_-])[\w.-]{1,253}$/.test(bare) ? bare : undefined;
+}
+
+export function parseListen(given: string): HostPort | undefined {
+  const port = portOf(given);
+  if (port !== undefined) return { host: "::", port };
+  const parsed = parseHostPort(given);
+  return parsed !== undefined && isIP(parsed.host) > 0 ? parsed : undefined;
+}
+
+export function parseStatus(given: string): StatusAddress | undefined {
+  if (given === "off") return { kind: "off" };
+  if (given.startsWith("unix:/")) return { kind: "unix", path: given.slice("unix:".length) };
+  const parsed = parseHostPort(given);
+  return parsed === undefined ? undefined : { kind: "tcp", ...parsed };
+}
+
+export function formatStatus(address: StatusAddress): string {
+  switch (address.kind) {
+    case "off":
+      return "off";
+    case "unix":
+      return `unix:${address.path}`;
+    case "tcp":
+      return formatEndpoint({ address: address.host, port: address.port });
+    default:
+      return address satisfies never;
+  }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// One of the servers behind a gate: where it is, and what was seen of it.
+import { isIP } from "node:net";
+import { formatServer, type ServerAddress } from "../config/endpoints.ts";
+
+/** What is seen of an upstream changes its state after so many times in a row. */
+export interface Thresholds {
+  /** Successes until one that was down is up. */
+  readonly rise: number;
+  /** Failures until one that was up is down. */
+  readonly fall: number;
+}
+
+export interface UpstreamStatus {
+  readonly address: string;
+  /** Undefined until the first attempt has ended. */
+  readonly reachable: boolean | undefined;
+  /** Of the last attempt, also while it is still taken to be reachable. */
+  readonly error: string | undefined;
+  readonly active: number;
+  /** Connections that were opened for clients. */
+  readonly total: number;
+  /** Attempts that failed, for clients and for a look. */
+  readonly failed: number;
+  /** Where its name leads; undefined for an address or a path, and before it is known. */
+  readonly resolved: string | undefined;
+  /** Why its name does not resolve at the moment. */
+  readonly unresolved: string | undefined;
+}
+
+export class Upstream {
+  readonly server: ServerAddress;
+  readonly text: string;
+  reachable: boolean | undefined;
+  error: string | undefined;
+  active = 0;
+  total = 0;
+  failed = 0;
+  lastTriedMs = Number.NEGATIVE_INFINITY;
+  isLookedAt = false;
+  /** Where a name led when last asked; a name whose address refuses is asked again. */
+  dialled: string | undefined;
+  /** Connects without an answer yet, also those that nobody waits for any more. */
+  unanswered = 0;
+  /** What was seen last, so many times in a row, speaks against the state. */
+  #against = 0;
+
+  constructor(server: ServerAddress) {
+    this.server = server;
+    this.text = formatServer(server);
+    if (this.name === undefined && "host" in server) this.dialled = server.host;
+  }
+
+  /** Undefined for an address or a path. */
+  get name(): string | undefined {
+    const { server } = this;
+    return "host" in server && isIP(server.host) === 0 ? server.host : undefined;
+  }
+
+  /**
+   * An attempt ended. The first one decides by itself.
+   * @param error undefined when it succeeded.
+   * @returns true when the state is another one now.
+   */
+  saw(error: string | undefined, { rise, fall }: Thresholds): boolean {
+    const isUp = error === undefined;
+    if (!isUp) this.failed++;
+    this.error = error;
+    if (isUp === this.reachable) {
+      this.#against = 0;
+      return false;
+    }
+    this.#against++;
+    if (this.reachable !== undefined && this.#against < (isUp ? rise : fall)) return false;
+    this.#against = 0;
+    this.reachable = isUp;
+    return true;
+  }
+}
