@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { Child, type Completed, run } from "../harness/child.ts";
 import { RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
@@ -20,7 +21,15 @@ setDefaultTimeout(60_000);
 
 const packet = seal(new TextEncoder().encode("volume 7 ".repeat(30)), "length");
 
-describeWith("namespaces", "executable")("learn", () => {
+const waitsForGreeting = `
+import socket, sys
+with socket.create_connection((sys.argv[1], 5000), 10, (sys.argv[2], 0)) as connection:
+    assert connection.recv(100).startswith(b"220 ")
+    connection.sendall(b"MIRROR item\\r\\n")
+    assert connection.recv(100).startswith(b"250 ")
+`;
+
+describeWith("namespaces", "executable", { program: "python3" })("learn", () => {
   let stack: AsyncDisposableStack;
   let network: Network;
   let directory: TempDir;
@@ -188,6 +197,32 @@ describeWith("namespaces", "executable")("learn", () => {
     expect(counted[0]).toEqual({
       ...{ foreign: 5, refusedBanned: 5, cut: 0, active: 5, total: 5 },
       by: { http: 1, tls: 2, ssh: 1, text: 1 },
+    });
+  });
+
+  test("a server that speaks first: recorded so, by both commands, and written into the profile", async () => {
+    const script = join(import.meta.dirname, "../harness/greeter.py");
+    await using greeter = new Child(["python3", script, "smtp", "127.0.0.1", "5003"], { namespace: network.gate });
+    await greeter.said(/ready/);
+    // One word that no built-in profile has, once the greeting is there.
+    const client = (number: number) =>
+      run(["python3", "-c", waitsForGreeting, network.gateIpv4, network.clientIpv4(number)], {
+        namespace: network.client,
+      });
+    const visits = () => Promise.all(Array.from({ length: 30 }, (_, index) => client(1 + (index % 10))));
+    await using child = await learning("--connections", "30", "-u", "127.0.0.1:5003", "-o", "greeter.toml");
+    for (const { code, stderr } of await visits()) expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const { code, stdout } = await child.done(20_000);
+    expect([code, stdout]).toEqual([0, expect.stringContaining('The server speaks first: speaksFirst = "server"')]);
+    const profile = directory.file("greeter.toml");
+    expect(readFileSync(profile, "utf8")).toContain('speaksFirst = "server"');
+    const options = ["-c", "/dev/null", "-u", "127.0.0.1:5003", "-p", profile, "--record", directory.file("greeted")];
+    await using gate = await RunningGate.start(options, { namespace: network.gate });
+    expect((await client(11)).code).toBe(0);
+    await gate.until("the recording", ({ recording }) => recording?.connections === 1);
+    expect(JSON.parse(readFileSync(directory.file("greeted"), "utf8"))).toMatchObject({
+      ...{ hex: Buffer.from("MIRROR item\r\n").toString("hex"), server: "accepted", greeted: true },
+      source: expect.stringMatching(/^[0-9a-f]{16}$/),
     });
   });
 

@@ -34,6 +34,8 @@ export class Trial {
   observedMs: number;
   passedMs: number | undefined;
   readonly #turnedAway = new Map<string, string>();
+  /** Turned away and good: no flood of others takes their room. */
+  readonly #hurt = new Map<string, string>();
   readonly #good = new Set<string>();
   readonly #welcomes = new Map<string, number>();
 
@@ -43,8 +45,8 @@ export class Trial {
     this.durationMs = durationMs;
     this.observedMs = saved?.observedMs ?? 0;
     this.passedMs = saved?.passedMs;
-    for (const { source, reason } of saved?.turnedAway ?? []) this.#turnedAway.set(source, reason);
-    for (const source of saved?.good ?? []) this.#good.add(source);
+    for (const turnedAway of saved?.turnedAway ?? []) this.wouldTurnAway(turnedAway);
+    for (const source of saved?.good ?? []) this.isGood(source);
   }
 
   /** Passed for as long as it is asked for now. */
@@ -65,11 +67,12 @@ export class Trial {
   }
 
   get turnedAwaySources(): number {
-    return this.#turnedAway.size;
+    return this.#turnedAway.size + this.#hurt.size;
   }
 
   wouldTurnAway({ source, reason }: TurnedAway): void {
-    keepNewest(this.#turnedAway, source, reason);
+    if (this.#good.has(source) || this.#hurt.has(source)) keepNewest(this.#hurt, source, reason);
+    else keepNewest(this.#turnedAway, source, reason);
   }
 
   /** The server answered, and both carried on for long. */
@@ -77,6 +80,10 @@ export class Trial {
     this.#good.delete(source);
     this.#good.add(source);
     if (this.#good.size > sourceLimit) this.#good.delete(this.#good.values().next().value ?? "");
+    const reason = this.#turnedAway.get(source);
+    if (reason === undefined) return;
+    this.#turnedAway.delete(source);
+    keepNewest(this.#hurt, source, reason);
   }
 
   /** The profile expects the connection, and the server took it. */
@@ -88,22 +95,22 @@ export class Trial {
 
   /** @param isSpared who would not be banned any more: it is on the never-ban list by now. */
   hurt(isSpared: (source: string) => boolean): TurnedAway[] {
-    const hurt = [...this.#turnedAway].filter(([source]) => this.#good.has(source) && !isSpared(source));
-    return hurt.map(([source, reason]) => ({ source, reason }));
+    return listOf(this.#hurt).filter(({ source }) => !isSpared(source));
   }
 
   saved(): SavedTrial {
     const { fingerprint, observedMs, passedMs } = this;
-    const good = [...this.#good];
-    const turnedAway = [...this.#turnedAway].map(([source, reason]) => ({ source, reason }));
-    const hurt = turnedAway.filter(({ source }) => this.#good.has(source));
-    const others = turnedAway.filter(({ source }) => !this.#good.has(source));
+    const hurt = listOf(this.#hurt).slice(-savedSources);
     return {
       ...{ fingerprint, observedMs, passedMs },
-      turnedAway: [...others.slice(-savedSources), ...hurt.slice(-savedSources)],
-      good: [...good.slice(-savedSources), ...hurt.slice(-savedSources).map(({ source }) => source)],
+      turnedAway: [...listOf(this.#turnedAway).slice(-savedSources), ...hurt],
+      good: [...[...this.#good].slice(-savedSources), ...hurt.map(({ source }) => source)],
     };
   }
+}
+
+function listOf(sources: ReadonlyMap<string, string>): TurnedAway[] {
+  return [...sources].map(([source, reason]) => ({ source, reason }));
 }
 
 function keepNewest<T>(map: Map<string, T>, key: string, value: T): void {
