@@ -150,7 +150,7 @@ export class Tap {
   #answered(): ServerVerdict | undefined {
     const isFirst = this.#witness.answeredMs === undefined;
     const verdict = this.#witness.answered(this.#owner.nowMs());
-    if (verdict === undefined && isFirst) this.#owner.answered(this);
+    if (isFirst && verdict === undefined && this.#witness.answeredMs !== undefined) this.#owner.answered(this);
     return verdict;
   }
 }

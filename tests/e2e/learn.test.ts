@@ -209,9 +209,12 @@ describeWith("namespaces", "executable", { program: "python3" })("learn", () => 
       run(["python3", "-c", waitsForGreeting, network.gateIpv4, network.clientIpv4(number)], {
         namespace: network.client,
       });
-    const visits = () => Promise.all(Array.from({ length: 30 }, (_, index) => client(1 + (index % 10))));
     await using child = await learning("--connections", "30", "-u", "127.0.0.1:5003", "-o", "greeter.toml");
-    for (const { code, stderr } of await visits()) expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    // The greeter has room for five at a time.
+    for (let round = 0; round < 6; round++) {
+      const visits = await Promise.all([1, 2, 3, 4, 5].map((number) => client(number + 5 * (round % 2))));
+      for (const { code, stderr } of visits) expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    }
     const { code, stdout } = await child.done(20_000);
     expect([code, stdout]).toEqual([0, expect.stringContaining('The server speaks first: speaksFirst = "server"')]);
     const profile = directory.file("greeter.toml");
