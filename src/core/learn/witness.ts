@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a server made of a client, seen from the first bytes of both: it answered and stayed, or it hung
-// up without a byte. Everything else says nothing about the client. Knows nothing of sockets.
+// What a server made of a client, seen from the first bytes of both: it answered and stayed or answered again, or
+// it hung up without a byte. Everything else says nothing about the client. Knows nothing of sockets.
 import { type Recording, recordedBytes, type ServerVerdict } from "./recording.ts";
 
 /** A server that answers a stranger mostly says what is wrong and hangs up at once. */
@@ -16,6 +16,9 @@ export class Witness {
   #keptBytes = 0;
   #totalBytes = 0;
   #clientEnded = false;
+  /** The client said more after the answer, and the server answered that, too. */
+  #hasMore = false;
+  #hasCarriedOn = false;
 
   /** @param atMs when the connection was accepted, milliseconds since 1970. */
   constructor(atMs: number) {
@@ -23,7 +26,10 @@ export class Witness {
   }
 
   sent(bytes: Uint8Array): void {
-    if (this.answeredMs !== undefined) return;
+    if (this.answeredMs !== undefined) {
+      this.#hasMore = true;
+      return;
+    }
     this.#totalBytes += bytes.length;
     const room = recordedBytes - this.#keptBytes;
     if (room <= 0) return;
@@ -46,12 +52,15 @@ export class Witness {
       this.spokeFirst = true;
       return undefined;
     }
+    this.#hasCarriedOn ||= this.#hasMore;
     this.answeredMs ??= nowMs;
     return this.#clientEnded ? "accepted" : undefined;
   }
 
   /** The server hung up, by FIN or RST. */
   serverEnded(): ServerVerdict {
+    // It took leave of a client that it had understood.
+    if (this.#hasCarriedOn) return "accepted";
     if (this.#totalBytes === 0 || this.#clientEnded || this.answeredMs !== undefined) return "unknown";
     return "refused";
   }
