@@ -25,7 +25,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types fmt bench agreement kernels demo clean install uninstall docs FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -42,7 +42,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
 test-systems: ttgate $(modules) ## run the tests that need real servers, scanners, systemd or emulation
-	$(Q)$(host) test
+	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 
 lint: lint-format lint-layers lint-licences lint-c lint-types ## format, types under both runtimes, layers, cycles, C style, licences
@@ -86,6 +86,10 @@ agreement: ttgate $(modules) ## judge mutated first packets by both engines, as 
 kernels: ttgate $(modules) ## try both modes on older kernels in emulated machines: docs/kernels.md
 	$(Q)$(host) test kernels
 	$(Q)SOURCES='$(SOURCES)' tests/kernel/old_kernels.sh
+
+docs: $(generated) $(modules) ## write what of docs/ is made from the code: commands.md, metrics.md
+	$(Q)$(bin)/bun tests/commands/commands_doc.ts >build/doc && mv build/doc docs/commands.md
+	$(Q)$(bin)/bun tests/status/metrics_doc.ts >build/doc && mv build/doc docs/metrics.md
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test

@@ -26,11 +26,13 @@ export const commands: CommandTable = {
 };
 
 function processEnv(): Env {
-  const { versions, env: variables, stderr } = process;
+  const { versions, env: variables, stderr, stdout } = process;
+  const isColoured = ({ isTTY }: { readonly isTTY?: boolean }) =>
+    isTTY === true && (variables["NO_COLOR"] ?? "") === "" && variables["TERM"] !== "dumb";
   const progress = (text: string) => void stderr.write(`\r\x1b[K${text}`);
   return {
-    stdout: { line: writeStandardOutput },
-    stderr: { line: writeStandardError, ...(stderr.isTTY ? { progress } : {}) },
+    stdout: { line: writeStandardOutput, isColoured: isColoured(stdout) },
+    stderr: { line: writeStandardError, isColoured: isColoured(stderr), ...(stderr.isTTY ? { progress } : {}) },
     stdin: () => process.stdin,
     variables,
     runtime: versions["bun"] === undefined ? `deno ${versions["deno"]}` : `bun ${versions["bun"]}`,

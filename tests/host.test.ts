@@ -88,12 +88,14 @@ describeWith("namespaces")("a host", () => {
     ["fd88::1", "gateway of one"],
   ];
 
-  test("protects its own addresses and its gateways, on loopback only where clients come from elsewhere", async () => {
-    const everywhere = await ask('plain(host.protectedAddresses("::"))');
-    expect(everywhere).toEqual(expect.arrayContaining([...own, ...gateways, ["127.0.0.1", "own address of lo"]]));
-    const local = (await ask('plain(host.protectedAddresses("127.0.0.1"))')) as string[][];
-    expect(local).toEqual(expect.arrayContaining([...own, ...gateways]));
-    expect(local.filter(([address]) => address === "127.0.0.1" || address === "::1")).toEqual([]);
+  test("protects loopback, its own addresses and its gateways", async () => {
+    const loopbacks = [
+      ["127.0.0.0/8", "loopback"],
+      ["::1", "loopback"],
+    ];
+    const found = (await ask("plain(host.protectedAddresses())")) as string[][];
+    expect(found).toEqual(expect.arrayContaining([...loopbacks, ...own, ...gateways]));
+    expect(found.filter(([, why]) => why === "own address of lo")).toEqual([]);
   });
 
   test("has the interfaces that carry an address", async () => {
@@ -103,6 +105,9 @@ describeWith("namespaces")("a host", () => {
     expect(await ask('host.interfacesOf("fd88:0::2")')).toEqual(["one"]);
     expect(await ask('host.interfacesOf("127.0.0.1")')).toEqual(["lo"]);
     expect(await ask('host.interfacesOf("192.0.2.1")')).toEqual([]);
+    for (const device of ["one", "two"])
+      ip("-n", loopback.name, "address", "add", "fe80::77/64", "dev", device, "nodad");
+    expect(await ask('host.interfacesOf("fe80::77%two")')).toEqual(["two"]);
   });
 
   test("knows who has an SSH session, in both families", async () => {

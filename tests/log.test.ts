@@ -49,6 +49,32 @@ describe("a log line", () => {
     );
   });
 
+  test("of logfmt quotes what could be taken for something else, fields included", () => {
+    const fields = {
+      source: "192.0.2.1",
+      text: nasty,
+      none: undefined,
+      end: null,
+      list: ["a", "b"],
+      level: "x",
+      n: 3,
+      e: "",
+    };
+    openLog("logfmt")("warn", 'said "x=1"', fields);
+    expect(written[0]).toMatch(
+      /^time=20\S+Z level=warn message="said \\"x=1\\"" source=192\.0\.2\.1 text="a\\nb\\r\\u001b[^\n]*c" end=null list="\[\\"a\\",\\"b\\"\]" n=3 e=""\n$/,
+    );
+  });
+
+  test("is coloured on a terminal by its level, and has a priority in the journal", () => {
+    openLog("text", { isJournal: false, isColoured: true })("error", "x");
+    expect(written[0]).toStartWith("\u001b[31m20");
+    expect(written[0]).toEndWith("Z error x\u001b[0m\n");
+    const journal = openLog("text", { isJournal: true, isColoured: false });
+    for (const level of ["info", "warn", "error"] as const) journal(level, `a\n<0>b`);
+    expect(written.slice(1)).toEqual(["<6>a\\u000a<0>b\n", "<4>a\\u000a<0>b\n", "<3>a\\u000a<0>b\n"]);
+  });
+
   test("that is harmless is left as it is", () => {
     const text = 'Banned 2001:db8::/64 for 10m: it spoke http, "GET / HTTP/1.1\\r\\n" é 漢';
     expect(oneLine(text)).toBe(text);
@@ -58,20 +84,27 @@ describe("a log line", () => {
 describe("a limit of lines", () => {
   test("passes so many, makes no more of them than it passes, and tells what it held back", () => {
     const told: string[] = [];
-    const lines = new LineLimit((level, message) => void told.push(`${level} ${message}`), 3);
+    const lines = new LineLimit((level, message) => void told.push(`${level} ${message}`), 3, 60_000);
     let made = 0;
     const line = () => [`line ${++made}`, {}] as const;
     for (let count = 0; count < 9; count++) lines.line("info", "bans", line);
-    lines.line("warn", "sources that are never banned", line);
     expect([made, told]).toEqual([3, ["info line 1", "info line 2", "info line 3"]]);
-    lines.flush();
+    for (let nowMs = 0; nowMs < 60_000; nowMs += 500) lines.flush(nowMs);
     expect(told.slice(3)).toEqual([
-      "warn Too many lines at a time, held back: 6 about bans, 1 about sources that are never banned",
+      'warn More than 3 lines about bans within 60 s: the others are counted, "ttgate events" shows each',
     ]);
-    lines.flush();
+    lines.line("warn", "lifts", line);
+    expect(told[4]).toBe("warn line 4");
+    lines.flush(60_000);
+    expect(told.slice(5)).toEqual(["warn Held back: 6 about bans"]);
+    lines.flush(60_500);
     lines.line("info", "bans", line);
-    lines.flush();
-    expect(told.slice(4)).toEqual(["info line 4"]);
+    lines.flush(61_000);
+    expect(told.slice(6)).toEqual(["info line 5"]);
+    for (let count = 0; count < 9; count++) lines.line("info", "bans", line);
+    lines.close();
+    lines.close();
+    expect(told.slice(7)).toEqual(["info line 6", "info line 7", "warn Held back: 7 about bans"]);
   });
 });
 

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sends a list of sources from a file to the daemon, for `ttgate ban` and `ttgate lift`: in batches, so that
-// its length does not matter, and with each mistake named by its line.
+// Sends a list of sources from a file to the daemon, for `ttgate ban` and `ttgate lift`: in batches, so that its length
+// does not matter, in the daemon's own form whatever form the file has, and with each mistake named by its line.
 import { createReadStream } from "node:fs";
+import { spellDuration } from "../core/duration.ts";
+import type { ListEntry } from "../core/lists/entry.ts";
+import { ListReader } from "../core/lists/list_reader.ts";
 import { codeOf, Failure, messageOf } from "../failure.ts";
-import type { ListResult } from "../sources/answer.ts";
+import type { LineFailure, ListResult } from "../sources/answer.ts";
 import type { Flag } from "./command_line.ts";
 import { type DaemonClient, refusal } from "./daemon_client.ts";
 import type { Env } from "./env.ts";
 
 export const listFlag: Flag = {
   value: "FILE",
-  help: "read a list: ADDR|CIDR [DURATION] on each line, # begins a comment; - is standard input",
+  help: "read a list, ADDR|CIDR|FIRST-LAST [DURATION] on each line, or one of Spamhaus, FireHOL, cscli, ipset or nft (docs/lists.md); - is standard input",
 };
 
 /** Characters sent at a time: some 80,000 lines. */
 const batchCharacters = 1024 * 1024;
-/** More mistakes than these are only counted. */
+/** The mistakes of more lines than these are not spelled out. */
 const shownFailures = 20;
 
 export interface BanList {
@@ -31,45 +34,99 @@ export interface BanList {
 
 /** @returns the exit code: 1 when a line of it was refused. */
 export async function sendList({ daemon, file, path, done, json }: BanList, env: Env): Promise<number> {
-  const total = { done: 0, failed: 0, failures: [] as { line: number; message: string }[] };
-  let before = 0;
-  for await (const lines of batches(file, env)) {
-    const result = await sendBatch(daemon, path, lines);
+  const total = { done: 0, failures: [] as LineFailure[], failedLines: new Set<number>() };
+  for await (const batch of batches(file, env)) {
+    const { failures, failedLines, ...result } = await sendBatch(daemon, path, batch.lines);
+    const lineOf = (line: number) => batch.numbers[line - 1] ?? 0;
     total.done += result.done;
-    total.failed += result.failed;
-    for (const { line, message } of result.failures) total.failures.push({ line: before + line, message });
-    before += lines.split("\n").length - 1;
+    const told = [...batch.mistakes, ...failures.map(({ line, message }) => ({ line: lineOf(line), message }))];
+    total.failures.push(...told.sort((a, b) => a.line - b.line));
+    for (const { line } of batch.mistakes) total.failedLines.add(line);
+    for (const line of failedLines) total.failedLines.add(lineOf(line));
     env.stderr.progress?.(`${done} ${total.done}`);
   }
   env.stderr.progress?.("");
+  const failedLines = [...total.failedLines].sort((a, b) => a - b);
+  const failed = failedLines.length;
   const shown = total.failures.slice(0, shownFailures);
   if (json) {
-    env.stdout.line(JSON.stringify({ ...total, failures: shown }));
-  } else {
-    env.stdout.line(`${done} ${total.done}${total.failed > 0 ? `, ${total.failed} lines refused` : ""}`);
-    for (const { line, message } of shown) env.stderr.line(`${file}:${line}: ${message}`);
+    env.stdout.line(JSON.stringify({ done: total.done, failed, failures: shown, failedLines }));
+    return failed > 0 ? 1 : 0;
   }
-  return total.failed > 0 ? 1 : 0;
+  env.stdout.line(`${done} ${total.done}${failed > 0 ? `, ${failed} lines refused` : ""}`);
+  for (const { line, message } of shown) env.stderr.line(`${file}:${line}: ${message}`);
+  const spelledOut = new Set(shown.map(({ line }) => line));
+  const others = failedLines.filter((line) => !spelledOut.has(line));
+  if (others.length > 0) env.stderr.line(`${file}: refused as well: lines ${spans(others)}`);
+  return failed > 0 ? 1 : 0;
 }
 
-async function sendBatch(daemon: DaemonClient, path: string, lines: string): Promise<ListResult> {
-  const reply = await daemon.ask("POST", path, lines);
+/** `3, 5-9`. */
+function spans(numbers: readonly number[]): string {
+  const found: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const before = found.at(-1);
+    if (before !== undefined && before[1] === number - 1) before[1] = number;
+    else found.push([number, number]);
+  }
+  return found.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(", ");
+}
+
+async function sendBatch(daemon: DaemonClient, path: string, lines: readonly string[]): Promise<ListResult> {
+  const reply = await daemon.ask("POST", path, lines.join("\n"));
   if (reply.status !== 200) throw refusal(reply);
   return reply.body as ListResult;
 }
 
-/** Whole lines, about `batchCharacters` at a time. */
-async function* batches(file: string, { stdin }: Env): AsyncGenerator<string> {
+interface Batch {
+  /** In the daemon's form. */
+  readonly lines: string[];
+  /** Of the file, from 1: where each of these lines comes from. */
+  readonly numbers: number[];
+  /** What the daemon is not asked for. */
+  readonly mistakes: LineFailure[];
+}
+
+async function* batches(file: string, env: Env): AsyncGenerator<Batch> {
+  const reader = new ListReader();
+  let batch: Batch = { lines: [], numbers: [], mistakes: [] };
+  let characters = 0;
+  let number = 0;
+  for await (const line of linesOf(file, env)) {
+    number++;
+    for (const reading of reader.read(line)) {
+      if (reading.kind === "mistake") batch.mistakes.push({ line: number, message: reading.message });
+      else {
+        for (const entry of reading.entries) {
+          const written = spelled(entry);
+          batch.lines.push(written);
+          batch.numbers.push(number);
+          characters += written.length + 1;
+          if (characters < batchCharacters) continue;
+          yield batch;
+          batch = { lines: [], numbers: [], mistakes: [] };
+          characters = 0;
+        }
+      }
+    }
+  }
+  if (batch.lines.length + batch.mistakes.length > 0) yield batch;
+}
+
+function spelled({ source, forMs }: ListEntry): string {
+  if (forMs === undefined) return source;
+  return `${source} ${Number.isFinite(forMs) ? spellDuration(Math.round(forMs)) : "ever"}`;
+}
+
+async function* linesOf(file: string, { stdin }: Env): AsyncGenerator<string> {
   const input = file === "-" ? stdin() : createReadStream(file, { highWaterMark: batchCharacters });
   input.setEncoding("utf8");
   let rest = "";
   try {
     for await (const chunk of input as AsyncIterable<string>) {
-      rest += chunk;
-      const end = rest.length < batchCharacters ? 0 : rest.lastIndexOf("\n") + 1;
-      if (end === 0) continue;
-      yield rest.slice(0, end);
-      rest = rest.slice(end);
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop() ?? "";
+      yield* lines;
     }
   } catch (error) {
     if (codeOf(error) === undefined) throw error;

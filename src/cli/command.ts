@@ -3,6 +3,8 @@
 // read and --help is answered here, once for all commands.
 import { type CommandLine, type Flag, flagHelp, parseCommandLine } from "./command_line.ts";
 import type { Env } from "./env.ts";
+import { type ExitCode, exitCodesHelp } from "./exit_codes.ts";
+import { reflowed } from "./reflow.ts";
 
 export type Flags = Readonly<Record<string, Flag>>;
 
@@ -26,9 +28,12 @@ export const defaultCommand = "run";
 export const helpFlag = { short: "h", help: "print this text" } as const satisfies Flag;
 export const jsonFlag = { help: "print JSON" } as const satisfies Flag;
 
-/** The help of a command: its head, its flags, and what stands after them. */
-export function helpText(head: string, flags: Flags, tail = ""): string {
-  return `${head}\n\nOptions:\n${flagHelp(flags)}${tail === "" ? "" : `\n\n${tail}`}`;
+/**
+ * The help of a command: its head, its flags, its exit codes.
+ * @param own what an exit code means for this command in particular.
+ */
+export function helpText(head: string, flags: Flags, own?: Partial<Readonly<Record<ExitCode, string>>>): string {
+  return reflowed(`${head}\n\nOptions:\n${flagHelp(flags)}\n\n${exitCodesHelp(own)}`);
 }
 
 /** Runs a command on what was typed after its name. @returns the exit code. */

@@ -2,6 +2,7 @@
 // Splits a command line by a table of flags. @std/cli would be the first choice; its registry cannot be
 // reached where this is built, so node:util's parseArgs stands in, here and nowhere else.
 import { parseArgs } from "node:util";
+import { closestWord } from "../core/closest.ts";
 import { Failure } from "../failure.ts";
 
 export interface Flag {
@@ -38,8 +39,16 @@ export function parseCommandLine(
     return { flags: { ...parsed.values } as CommandLine["flags"], positionals: parsed.positionals };
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split(/\.? (?=To )|\.?\n/)[0] ?? "") : String(error);
-    throw new Failure(`${reason}: see "ttgate ${command}--help"`, { exitCode: 2, cause: error });
+    const remedy = `${meant(reason, flags)}see "ttgate ${command}--help"`;
+    throw new Failure(`${reason}: ${remedy}`, { exitCode: 2, cause: error });
   }
+}
+
+/** `did you mean "--json"? ` for an option that nearly is one. */
+function meant(reason: string, flags: Readonly<Record<string, Flag>>): string {
+  const typed = /^Unknown option '--([^'=]+)/.exec(reason)?.[1];
+  const word = typed === undefined ? undefined : closestWord(typed, Object.keys(flags));
+  return word === undefined ? "" : `did you mean "--${word}"? `;
 }
 
 /** One line a flag, aligned. */

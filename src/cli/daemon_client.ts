@@ -4,6 +4,7 @@
 import { type RequestOptions, request } from "node:http";
 import { formatStatus, parseStatus, type StatusAddress } from "../config/endpoints.ts";
 import { isWildcard } from "../core/address.ts";
+import { operatorHeader } from "../core/operator_header.ts";
 import { runningInstances } from "../daemon/instance.ts";
 import { Failure, type FailureCode, messageOf } from "../failure.ts";
 import type { Env } from "./env.ts";
@@ -31,6 +32,7 @@ const defaultStatus: StatusAddress = { kind: "tcp", host: "127.0.0.1", port: 950
  * @throws Failure when the text is wrong, or when it is not clear which daemon is meant.
  */
 export function findDaemon(statusText: string | undefined, { variables, runDirectory }: Env): DaemonClient {
+  const operator = operatorName(variables);
   const instances = runningInstances(runDirectory);
   const given = variables["TTGATE_TOKEN"];
   if (statusText !== undefined) {
@@ -39,10 +41,10 @@ export function findDaemon(statusText: string | undefined, { variables, runDirec
       throw new Failure(`Invalid --status "${statusText}": expected HOST:PORT or unix:/PATH`, { exitCode: 2 });
     }
     const text = formatStatus(address);
-    return clientOf(address, given ?? instances.find(({ status }) => status === text)?.token);
+    return clientOf(address, given ?? instances.find(({ status }) => status === text)?.token, operator);
   }
   const [instance, ...others] = instances;
-  if (instance === undefined) return clientOf(defaultStatus, given);
+  if (instance === undefined) return clientOf(defaultStatus, given, operator);
   if (others.length > 0) {
     const list = instances.map(({ listen, status }) => `--status ${status} (listens on ${listen})`);
     throw new Failure(`Several gates run here: choose one with ${list.join(" or ")}`, { exitCode: 2 });
@@ -52,16 +54,24 @@ export function findDaemon(statusText: string | undefined, { variables, runDirec
     const gate = `the gate with pid ${instance.pid} runs with --status off`;
     throw new Failure(`Cannot ask: ${gate}, restart it with a status address`, { exitCode: 3 });
   }
-  return clientOf(address, given ?? instance.token);
+  return clientOf(address, given ?? instance.token, operator);
 }
 
-function clientOf(address: StatusAddress, token: string | undefined): DaemonClient {
+/** For the audit trail: who typed it, where sudo hides that. */
+function operatorName({ SUDO_USER, USER, LOGNAME }: Env["variables"]): string | undefined {
+  const name = SUDO_USER ?? USER ?? LOGNAME;
+  if (name === undefined || !/^[\w.@\\-]{1,50}$/.test(name)) return undefined;
+  return SUDO_USER === undefined ? name : `${name} (sudo)`;
+}
+
+function clientOf(address: StatusAddress, token: string | undefined, operator: string | undefined): DaemonClient {
   const where =
     address.kind === "unix"
       ? { socketPath: address.path }
       : { host: address.kind === "tcp" ? address.host : "", port: address.kind === "tcp" ? address.port : 0 };
   const text = formatStatus(address);
   const credentials: Readonly<Record<string, string>> = {
+    ...(operator === undefined ? {} : { [operatorHeader]: operator }),
     host: address.kind === "tcp" && !isWildcard(address.host) ? text : "localhost",
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
   };

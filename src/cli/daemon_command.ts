@@ -6,6 +6,7 @@ import { type Command, type Flags, helpFlag, helpText, jsonFlag } from "./comman
 import type { CommandLine } from "./command_line.ts";
 import { type DaemonClient, findDaemon } from "./daemon_client.ts";
 import type { Env } from "./env.ts";
+import type { ExitCode } from "./exit_codes.ts";
 
 const shared = {
   status: {
@@ -24,23 +25,25 @@ export interface DaemonCall extends CommandLine {
 
 export interface DaemonCommand {
   readonly name: string;
-  /** The one operand that it takes; without it, it takes none. A list given with --from stands in for it. */
+  /** What it takes, one or more; without it, it takes none. A list given with --from stands in for it. */
   readonly operand?: string;
   readonly about: string;
   /** For its own help, in whole sentences. */
   readonly description: string;
   readonly flags?: Flags;
+  /** What an exit code means for this command in particular. */
+  readonly exitCodes?: Partial<Readonly<Record<ExitCode, string>>>;
   run(call: DaemonCall, env: Env): Promise<number>;
 }
 
 export function daemonCommand(definition: DaemonCommand): Command {
-  const { name, operand, about, description, run } = definition;
+  const { name, operand, about, description, exitCodes, run } = definition;
   const flags: Flags = { ...definition.flags, ...shared };
-  const usage = operand ?? "";
+  const usage = operand === undefined ? "" : `${operand}...`;
   const head = `Usage: ${["ttgate", name, usage, "[options]"].filter((word) => word !== "").join(" ")}`;
   return {
     ...{ name, usage, about, flags },
-    help: helpText(`${head}\n\n${description}`, flags),
+    help: helpText(`${head}\n\n${description}`, flags, exitCodes),
     run(line, env) {
       requireOperands(line, definition);
       const { status, json } = line.flags;
@@ -50,10 +53,10 @@ export function daemonCommand(definition: DaemonCommand): Command {
   };
 }
 
-/** @throws Failure when there are too many operands, or too few. */
+/** @throws Failure when there are operands and none is wanted, or the other way round. */
 function requireOperands({ flags, positionals }: CommandLine, { name, operand }: DaemonCommand): void {
   const isWanted = operand !== undefined && typeof flags["from"] !== "string";
-  if (positionals.length === (isWanted ? 1 : 0) && !positionals.includes("")) return;
+  if (positionals.length > 0 === isWanted && !positionals.includes("")) return;
   const rule = isWanted ? `wants ${operand}` : "takes no operand";
   const given = positionals.length === 0 ? "none was given" : `given: "${positionals.join(" ")}"`;
   throw new Failure(`ttgate ${name} ${rule}, ${given}: see "ttgate ${name} --help"`, { exitCode: 2 });

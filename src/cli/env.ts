@@ -4,6 +4,8 @@
 import type { Readable } from "node:stream";
 
 export interface Output {
+  /** A terminal of a person who wants colour: https://no-color.org. */
+  readonly isColoured?: boolean;
   /** Writes the text and a newline. Returns when the reader has taken it: exit may follow at once. */
   line(text: string): void;
 }

@@ -1,58 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate bans`: who is banned, why, and for how long.
+import { banTable } from "../cli/ban_table.ts";
+import { bold } from "../cli/colour.ts";
 import type { Command } from "../cli/command.ts";
+import type { CommandLine } from "../cli/command_line.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
-import { refusalText } from "../core/bans/refusal.ts";
-import { formatDuration } from "../core/duration.ts";
+import type { Output } from "../cli/env.ts";
 import type { BanView } from "../status/snapshot.ts";
+
+const filters = ["limit", "sort", "by", "protocol", "in"] as const;
 
 export const bans: Command = daemonCommand({
   name: "bans",
   about: "who is banned, why, and for how long",
-  description:
-    "Lists the bans, the newest first: source, protocol, origin, time left, packets that the kernel dropped.",
-  flags: { limit: { short: "n", value: "N", help: "show at most N, up to 10000 (default 1000)" } },
-  async run({ daemon, flags: { limit }, json }, { stdout }) {
-    const query = typeof limit === "string" ? `?limit=${encodeURIComponent(limit)}` : "";
-    const reply = await daemon.ask("GET", `/bans${query}`);
+  description: "Lists the bans: source, protocol, origin, time left, packets that the kernel dropped.",
+  flags: {
+    limit: { short: "n", value: "N", help: "show at most N, up to 10000 (default 1000)" },
+    by: { value: "ORIGIN", help: "only those that this origin wants: sniffer, operator, map, list, list:NAME ..." },
+    in: { value: "CIDR", help: "only those in this range" },
+    protocol: { value: "NAME", help: "only those for this protocol" },
+    sort: {
+      value: "newest|oldest|left|packets|source",
+      help: "left: who is free soonest; packets: most dropped (default newest)",
+    },
+    quiet: { short: "q", help: 'print sources only, for "ttgate lift --from -"' },
+  },
+  async run({ daemon, flags, json }, { stdout }) {
+    const query = queryOf(flags);
+    const reply = await daemon.ask("GET", query === "" ? "/bans" : `/bans?${query}`);
     if (reply.status !== 200) throw refusal(reply);
-    const { total, bans: shown } = reply.body as { total: number; bans: readonly BanView[] };
-    stdout.line(json ? JSON.stringify({ total, bans: shown }) : rendered(shown, total));
+    const found = reply.body as { readonly total: number; readonly bans: readonly BanView[] };
+    if (json) stdout.line(JSON.stringify({ total: found.total, bans: found.bans }));
+    else if (flags["quiet"] === true) for (const { source } of found.bans) stdout.line(source);
+    else stdout.line(rendered(found, flags, stdout));
     return 0;
   },
 });
 
-function rendered(bans: readonly BanView[], total: number): string {
-  if (total === 0) return "Nobody is banned";
-  const rows = bans.map(({ source, protocol, claims, remainingSeconds, packets }) => {
-    const left = remainingSeconds === null ? "ever" : formatDuration(remainingSeconds * 1000);
-    return [
-      source,
-      protocol,
-      claims.map(({ origin }) => origin).join(","),
-      left,
-      packets === null ? "-" : String(packets),
-    ];
+function queryOf(flags: CommandLine["flags"]): string {
+  const given = filters.flatMap((name) => {
+    const value = flags[name];
+    return typeof value === "string" ? [[name, value] as [string, string]] : [];
   });
-  const table = [["SOURCE", "PROTOCOL", "BY", "LEFT", "DROPPED"], ...rows];
-  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
-  const lines = table.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
-  lines.push(...keptOutElsewise(bans));
-  if (bans.length < total) lines.push(`The newest ${bans.length} of ${total} are shown: more with --limit`);
-  return lines.join("\n");
+  return new URLSearchParams(given).toString();
 }
 
-/** Those that ttgate's own kernel program does not block, a line for each reason. */
-function keptOutElsewise(bans: readonly BanView[]): readonly string[] {
-  const counts = new Map<string, number>();
-  for (const { refused } of bans) {
-    if (refused.why !== null) counts.set(refusalText(refused), (counts.get(refusalText(refused)) ?? 0) + 1);
-  }
-  return [...counts].map(([text, count]) => `${count} of them ${text}`);
+function rendered(
+  { total, bans }: { readonly total: number; readonly bans: readonly BanView[] },
+  flags: CommandLine["flags"],
+  stdout: Output,
+): string {
+  const isFiltered = ["by", "protocol", "in"].some((name) => flags[name] !== undefined);
+  if (total === 0) return isFiltered ? "Nobody is banned that was asked for" : "Nobody is banned";
+  const [head = "", ...lines] = banTable(bans);
+  const order = flags["sort"] ?? "newest";
+  const first = order === "newest" || order === "oldest" ? `The ${order}` : "The first";
+  if (bans.length < total) lines.push(`${first} ${bans.length} of ${total} are shown: more with --limit`);
+  return [bold(stdout, head), ...lines].join("\n");
 }

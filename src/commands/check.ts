@@ -28,11 +28,12 @@ before it fell silent; - is standard input. Prints one JSON object on each line:
   reason    the rule in words
   evidence  where no recogniser knew the stranger: the expert that told it, the bits of evidence, the byte`;
 
-const exitCodes = `Exit codes:
-  0  no file is foreign
-  1  at least one file is foreign
-  2  wrong usage, or a profile that is not valid
-  3  a file could not be read`;
+const exitCodes = {
+  0: "no file is foreign",
+  1: "at least one file is foreign",
+  2: "usage error, or a profile that is not valid",
+  3: "a file could not be read",
+} as const;
 
 const exitForeign = 1;
 

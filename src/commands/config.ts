@@ -23,7 +23,7 @@ export const config: Command = {
   usage: "check|schema|show",
   about: "check or show the configuration",
   flags,
-  help: helpText(head, flags),
+  help: helpText(head, flags, { 2: "usage error, or the configuration is not valid" }),
   async run({ flags: { config: file, json, help: _help, ...given }, positionals }, { stdout }) {
     const path = typeof file === "string" ? file : undefined;
     const [verb, ...others] = positionals;

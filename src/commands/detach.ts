@@ -10,8 +10,8 @@ import { currentRuntime } from "../runtime/select.ts";
 const head = `Usage: ttgate detach [MAP...] [options]
 
 Removes what ttgate left in the kernel after a crash or --keep: its program, links, pins and maps. Without MAP,
-everything of ttgate under /sys/fs/bpf that no gate uses: one whose last sign of life is older than a minute. A map that ttgate did not create stays, and so
-does any other program.`;
+everything of ttgate under /sys/fs/bpf that no gate uses: one whose last sign of life is older than a
+minute. A map that ttgate did not create stays, and so does any other program.`;
 
 const flags = {
   "block-map": { short: "B", value: "MAP", repeats: true, help: "the same as MAP" },
@@ -28,7 +28,7 @@ export const detach: Command = {
   usage: "[MAP...]",
   about: "remove the program and pins that were left behind",
   flags,
-  help: helpText(head, flags),
+  help: helpText(head, flags, { 1: "a MAP that was named is not there, or part of it stays" }),
   async run({ flags, positionals }, env) {
     const given = [...positionals, ...((flags["block-map"] ?? []) as readonly string[])];
     const force = flags["force"] === true;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate doctor`: is this host ready for the given options? If not, what to type.
+import { green, red, yellow } from "../cli/colour.ts";
 import { type Command, helpText, jsonFlag } from "../cli/command.ts";
 import { configFlags } from "../cli/config_flags.ts";
+import type { Output } from "../cli/env.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Finding } from "../daemon/doctor.ts";
 import { currentRuntime } from "../runtime/select.ts";
@@ -9,7 +11,7 @@ import { currentRuntime } from "../runtime/select.ts";
 const head = `Usage: ttgate doctor [options]
 
 Checks whether this host is ready for "ttgate run" with the same options. Changes nothing. For each thing that
-is missing, it says what to type. The exit code is 1 when anything is missing.`;
+is missing, it says what to type.`;
 
 const marks: Readonly<Record<Finding["state"], string>> = { good: "ok  ", warning: "warn", bad: "BAD " };
 
@@ -20,21 +22,22 @@ export const doctor: Command = {
   usage: "",
   about: "is this host ready? If not, what to type",
   flags,
-  help: helpText(head, flags),
+  help: helpText(head, flags, { 0: "this host is ready", 1: "something is missing" }),
   async run({ flags: { config: file, json, help: _help, ...given } }, { stdout, runDirectory }) {
     const config = loadConfig(given, typeof file === "string" ? file : undefined);
     const { examine } = await import("../daemon/doctor.ts");
     const { runningInstances } = await import("../daemon/instance.ts");
     const findings = await examine(config, await currentRuntime(), runningInstances(runDirectory));
     const ready = findings.every(({ state }) => state !== "bad");
-    stdout.line(json === true ? JSON.stringify({ ready, findings }) : rendered(findings, ready));
+    stdout.line(json === true ? JSON.stringify({ ready, findings }) : rendered(findings, ready, stdout));
     return ready ? 0 : 1;
   },
 };
 
-function rendered(findings: readonly Finding[], ready: boolean): string {
+function rendered(findings: readonly Finding[], ready: boolean, stdout: Output): string {
+  const paint = { good: green, warning: yellow, bad: red };
   const lines = findings.flatMap(({ state, name, found, remedy }) => {
-    const line = `${marks[state]}  ${name.padEnd(14)} ${found}`;
+    const line = `${paint[state](stdout, marks[state])}  ${name.padEnd(14)} ${found}`;
     return remedy === null ? [line] : [line, `      ${"".padEnd(14)} -> ${remedy}`];
   });
   return [...lines, ready ? "This host is ready" : "This host is not ready"].join("\n");

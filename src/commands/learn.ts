@@ -54,11 +54,11 @@ profile that rests on too few sources or sessions says what is missing; "ttgate 
 
 With RECORDINGs (--record of "ttgate run" or of this command; - is standard input) it learns from these.`;
 
-const exitCodes = `Exit codes:
-  0  the profile is written
-  1  nothing could be learned, or a line of a recording is not valid
-  2  wrong usage, or FILE exists
-  3  a runtime error`;
+const exitCodes = {
+  0: "the profile is written",
+  1: "nothing could be learned, or a line of a recording is not valid",
+  2: "usage error, or FILE exists",
+} as const;
 
 const exitNothing = 1;
 

@@ -1,23 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate lift`: ends the ban of a source, or of a list of them.
+// `ttgate lift`: ends the bans of sources, or of a list of them.
 import { listFlag, sendList } from "../cli/ban_list.ts";
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
+import { eachOperand } from "../cli/each_operand.ts";
+
+const statusAbsent = 404;
 
 export const lift: Command = daemonCommand({
   name: "lift",
   operand: "ADDR|CIDR",
-  about: "end a ban",
-  description: "Ends the ban of a source; with CIDR also every ban inside it.",
-  flags: { from: listFlag },
+  about: "end bans",
+  description: "Ends the bans of sources; with CIDR also every ban inside it.",
+  flags: {
+    from: listFlag,
+    idempotent: { help: "exit with 0 also when there is nothing to lift" },
+  },
+  exitCodes: { 1: "not banned, or covered by a wider ban that stays" },
   async run(call, env) {
-    const { from } = call.flags;
+    const { from, idempotent } = call.flags;
     if (typeof from === "string") return sendList({ ...call, file: from, path: "/lifts/list", done: "Lifted" }, env);
-    const reply = await call.daemon.ask("DELETE", `/bans/${encodeURIComponent(call.positionals[0] ?? "")}`);
-    if (reply.status !== 200) throw refusal(reply);
-    const { lifted } = reply.body as { lifted: readonly string[] };
-    env.stdout.line(call.json ? JSON.stringify({ lifted }) : `Lifted ${lifted.join(", ")}`);
-    return 0;
+    return eachOperand(call, env, async (address) => {
+      const reply = await call.daemon.ask("DELETE", `/bans/${encodeURIComponent(address)}`);
+      if (reply.status === statusAbsent && idempotent === true) {
+        return call.json ? JSON.stringify({ lifted: [] }) : refusal(reply).message;
+      }
+      if (reply.status !== 200) throw refusal(reply);
+      const { lifted } = reply.body as { lifted: readonly string[] };
+      return call.json ? JSON.stringify({ lifted }) : `Lifted ${lifted.join(", ")}`;
+    });
   },
 });

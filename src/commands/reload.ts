@@ -11,9 +11,8 @@ export const reload: Command = daemonCommand({
   name: "reload",
   about: "read configuration and profile again",
   description: `Has the running gate read its configuration file and its profile again. Connections and bans go on. Says which
-options changed, and which of them wait for a restart.
-
-Exit code 1: the configuration is not valid; the gate goes on with the one from before.`,
+options changed, and which of them wait for a restart.`,
+  exitCodes: { 1: "the configuration is not valid; the gate goes on with the one from before" },
   async run({ daemon, json }, { stdout, stderr }) {
     const reply = await daemon.ask("POST", "/reload");
     if (reply.status === 422) {

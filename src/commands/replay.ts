@@ -24,11 +24,12 @@ const head = `Usage: ttgate replay RECORDING... --profile NEW [--against OLD]
 Judges recorded connections by two profiles, after every byte, and shows those whose verdict or protocol
 changes. RECORDING was made with --record of "ttgate run" or "ttgate learn"; - is standard input.`;
 
-const exitCodes = `Exit codes:
-  0  NEW accepts everything that the server accepted
-  1  NEW rejects connections that the server accepted, or a line is not a recording
-  2  wrong usage, or a profile that is not valid
-  3  a recording could not be read, or a verdict depended on how the bytes were cut`;
+const exitCodes = {
+  0: "NEW accepts everything that the server accepted",
+  1: "NEW rejects connections that the server accepted, or a line is not a recording",
+  2: "usage error, or a profile that is not valid",
+  3: "a recording could not be read, or a verdict depended on how the bytes were cut",
+} as const;
 
 interface Sum {
   connections: number;

@@ -24,14 +24,15 @@ export const run: Command = {
   usage: "[options]",
   about: "guard a port (default)",
   flags: configFlags,
-  help: helpText(head, configFlags),
+  help: helpText(head, configFlags, { 0: "stopped by SIGINT or SIGTERM" }),
   run: guard,
 };
 
 /** Runs until SIGINT or SIGTERM. */
 async function guard({ flags, positionals }: CommandLine): Promise<number> {
-  if (positionals[0] !== undefined) {
-    throw new Failure(`Unknown command "${positionals[0]}": see "ttgate --help"`, { exitCode: 2 });
+  if (positionals.length > 0) {
+    const given = positionals.join(" ");
+    throw new Failure(`ttgate run takes no operand, given: "${given}": see "ttgate --help"`, { exitCode: 2 });
   }
   const { config: file, help: _help, ...given } = flags;
   const readConfig = () => loadConfig(given, typeof file === "string" ? file : undefined);
@@ -56,6 +57,7 @@ function stopSignal(): Promise<string> {
 }
 
 function reload(daemon: Daemon, log: Log): void {
+  log("info", "Audit: reload by the signal SIGHUP", { audit: "reload", peer: "signal" });
   try {
     daemon.reload();
   } catch (error) {

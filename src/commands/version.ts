@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate version`.
-import { type Command, helpFlag, jsonFlag } from "../cli/command.ts";
+import { type Command, helpFlag, helpText, jsonFlag } from "../cli/command.ts";
 import { Failure } from "../failure.ts";
 import { version as built } from "../generated/version.ts";
+
+const flags = { json: jsonFlag, help: helpFlag };
 
 export const version: Command = {
   name: "version",
   usage: "",
   about: "version and runtime",
-  flags: { json: jsonFlag, help: helpFlag },
-  help: "Usage: ttgate version [--json]",
+  flags,
+  help: helpText("Usage: ttgate version [options]\n\nPrints the version, and the runtime that it is built on.", flags),
   async run({ flags, positionals }, { stdout, runtime }) {
     if (positionals.length > 0) {
       const given = positionals.join(" ");

@@ -2,9 +2,13 @@
 // `ttgate why`: everything known about an address: its ban, the evidence, kernel counters, and what the
 // live program does with it.
 
+import { banTable } from "../cli/ban_table.ts";
+import { green, red } from "../cli/colour.ts";
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
+import { eachOperand } from "../cli/each_operand.ts";
+import type { Output } from "../cli/env.ts";
 import { refusalText } from "../core/bans/refusal.ts";
 import { tooManyConnections } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
@@ -14,20 +18,25 @@ import type { BanDetails, Why } from "../status/snapshot.ts";
 export const why: Command = daemonCommand({
   name: "why",
   operand: "ADDR|CIDR",
-  about: "everything known about an address, and what the kernel does with it",
-  description:
-    "Shows everything known about an address: its ban, the evidence, kernel counters, and the live program's own answer.",
-  async run({ daemon, positionals, json }, { stdout }) {
-    const reply = await daemon.ask("GET", `/why/${encodeURIComponent(positionals[0] ?? "")}`);
-    if (reply.status !== 200) throw refusal(reply);
-    const found = reply.body as Why;
-    stdout.line(json ? JSON.stringify(found) : rendered(found).join("\n"));
-    return 0;
+  about: "everything known about an address or a range",
+  description: `Shows everything known about an address: its ban, the evidence, kernel counters, and the live program's own answer. Of a
+range: what covers it, and every ban inside it.`,
+  run(call, env) {
+    return eachOperand(call, env, async (address) => {
+      const reply = await call.daemon.ask("GET", `/why/${encodeURIComponent(address)}`);
+      if (reply.status !== 200) throw refusal(reply);
+      const found = reply.body as Why;
+      return call.json ? JSON.stringify(found) : rendered(found, env.stdout).join("\n");
+    });
   },
 });
 
-function rendered({ address, source, ban, neverBanned, offender, kernel, connections }: Why): string[] {
-  const lines = [ban === null ? `${address} is not banned` : `${address} is banned${banText(ban)}`];
+function rendered(
+  { address, source, ban, neverBanned, offender, kernel, connections, within }: Why,
+  stdout: Output,
+): string[] {
+  const verdict = ban === null ? green(stdout, "is not banned") : red(stdout, "is banned");
+  const lines = [`${address} ${verdict}${ban === null ? "" : banText(ban)}`];
   if (source !== address) lines.push(`source:   ${source}`);
   if (ban !== null) lines.push(...evidenceText(ban), ...claimsText(ban), `kept out: ${refusalText(ban.refused)}`);
   if (neverBanned !== null) lines.push(`never banned: ${neverBanned.prefix} (${neverBanned.why})`);
@@ -36,7 +45,14 @@ function rendered({ address, source, ban, neverBanned, offender, kernel, connect
     lines.push(`folded:   the map is full, so ${kernel.fold} blocks its neighbours too, most of which are banned`);
   lines.push(`kernel:   ${kernelText(ban, kernel.answer)}`);
   if (connections > 0) lines.push(`open now: ${connections} connections`);
+  if (within !== null) lines.push(...withinText(within));
   return lines;
+}
+
+function withinText({ total, bans }: NonNullable<Why["within"]>): string[] {
+  if (total === 0) return ["inside:   no other ban"];
+  const more = bans.length < total ? [`  the newest ${bans.length} are shown: more with ttgate bans --in --limit`] : [];
+  return [`inside:   ${total} bans`, ...banTable(bans).map((line) => `  ${line}`), ...more];
 }
 
 function banText({ remainingSeconds, source, protocol, by }: BanDetails): string {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where something listens or is connected to, as people write it: ports, names, addresses, unix sockets.
 import { isIP } from "node:net";
-import { formatEndpoint } from "../core/address.ts";
+import { formatEndpoint, isZonedRightly } from "../core/address.ts";
 
 export interface HostPort {
   readonly host: string;
@@ -21,12 +21,13 @@ function portOf(given: string): number | undefined {
   return port >= 1 && port <= 65535 ? port : undefined;
 }
 
-/** `HOST:PORT` with IPv6 in brackets; a name of letters, digits, hyphens and underscores (RFC 1123, RFC 2782). */
+/** `HOST:PORT` with IPv6 in brackets, a link-local address with its zone; a name of letters, digits, hyphens and underscores (RFC 1123, RFC 2782). */
 export function parseHostPort(given: string): HostPort | undefined {
   const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([\w.-]{1,253})):(\d+)$/.exec(given) ?? [];
   const host = bracketed ?? plain;
   const port = portOf(portText ?? "");
-  if (host === undefined || port === undefined || (bracketed !== undefined && isIP(bracketed) !== 6)) return undefined;
+  if (host === undefined || port === undefined) return undefined;
+  if (bracketed !== undefined && (isIP(bracketed) !== 6 || !isZonedRightly(bracketed))) return undefined;
   if (/^[\d.]+$/.test(host) && isIP(host) !== 4) return undefined;
   return { host, port };
 }
@@ -49,6 +50,7 @@ export function parseListen(given: string): HostPort | undefined {
   const port = portOf(given);
   if (port !== undefined) return { host: "::", port };
   const parsed = parseHostPort(given);
+  if (parsed?.host === "localhost") return { host: "127.0.0.1", port: parsed.port };
   return parsed !== undefined && isIP(parsed.host) > 0 ? parsed : undefined;
 }
 

@@ -6,10 +6,11 @@ import { parse as parseToml, TomlError } from "smol-toml";
 import type { z } from "zod";
 import { isLoopback, isWildcard } from "../core/address.ts";
 import { conducts } from "../core/bans/strikes.ts";
+import { closestWord } from "../core/closest.ts";
 import { spellDuration } from "../core/duration.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { formatServer, type HostPort, type ServerAddress } from "./endpoints.ts";
-import { type Config, configSchema, type OptionName } from "./options.ts";
+import { type Config, configSchema, type OptionName, options } from "./options.ts";
 import { loadSniffer } from "./profile.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
@@ -168,7 +169,9 @@ function mistakesIn(raw: Record<string, unknown>, dashes: string): string[] {
 
 function mistakesOf(issue: z.core.$ZodIssue, raw: Record<string, unknown>, dashes: string): string[] {
   if (issue.code === "unrecognized_keys") {
-    return [`Unknown key ${issue.keys.map((key) => `"${key}"`).join(", ")}: "ttgate config schema" lists them`];
+    const meant = issue.keys.flatMap((key) => closestWord(key, Object.keys(options)) ?? []);
+    const hint = meant.length === 0 ? "" : `did you mean ${meant.map((key) => `"${key}"`).join(", ")}? `;
+    return [`Unknown key ${issue.keys.map((key) => `"${key}"`).join(", ")}: ${hint}"ttgate config schema" lists them`];
   }
   const key = String(issue.path[0]);
   const value = raw[key];

@@ -109,9 +109,9 @@ export const options = {
   listen: {
     short: "l",
     value: "[HOST:]PORT",
-    help: "where clients connect; [::] accepts IPv4 too (default [::]:5000)",
+    help: "where clients connect: an IP address, or localhost for 127.0.0.1; [::] accepts IPv4 too; a link-local address names its interface, [fe80::1%eth0]:5000 (default [::]:5000)",
     schema: text(
-      "[HOST:]PORT with an IP address and a port from 1 to 65535, such as 5000 or [::]:5000",
+      "[HOST:]PORT with an IP address or localhost and a port from 1 to 65535, such as 5000, [::]:5000 or [fe80::1%eth0]:5000",
       parseListen,
     ).default({
       host: "::",
@@ -238,7 +238,7 @@ export const options = {
   },
   "never-ban": {
     value: "auto|none",
-    help: "auto: never ban own addresses, gateways, upstreams and, with --scope host, SSH peers; or none (default auto)",
+    help: "auto: never ban loopback, own addresses, gateways, upstreams and, with --scope host, SSH peers; or none (default auto)",
     reloads: true,
     schema: z.enum(["auto", "none"], `expected "auto" or "none"`).default("auto"),
   },
@@ -377,10 +377,10 @@ export const options = {
     schema: whole(1, 1_048_576).default(64),
   },
   log: {
-    value: "text|json",
+    value: "text|logfmt|json",
     help: "form of the log on stderr (default text)",
     reloads: true,
-    schema: z.enum(["text", "json"], `expected "text" or "json"`).default("text"),
+    schema: z.enum(["text", "logfmt", "json"], `expected "text", "logfmt" or "json"`).default("text"),
   },
 } as const satisfies Record<string, OptionDefinition<unknown>>;
 

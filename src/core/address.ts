@@ -47,7 +47,8 @@ export function prefixFromBytes(address: Uint8Array, bits = 128): Prefix {
 }
 
 /**
- * Parses `ADDR` or `ADDR/BITS`; host bits beyond the prefix are cleared.
+ * Parses `ADDR` or `ADDR/BITS`; host bits beyond the prefix are cleared. A link-local address may name its interface,
+ * `fe80::1%eth0`, which is left out: whoever is banned is banned on all of them.
  * @returns undefined when the text is neither.
  */
 export function parsePrefix(text: string): Prefix | undefined {
@@ -131,9 +132,30 @@ function addressBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
     for (let index = 12; index < 16; index++) bytes[index] = ipv4 / 2 ** (8 * (15 - index));
     return bytes;
   }
-  if (!isIPv6(text) || text.includes("%")) return undefined;
-  bytes.set(ipaddr.IPv6.parse(hexTail(text)).toByteArray());
-  return bytes;
+  if (!isIPv6(text)) return undefined;
+  bytes.set(ipaddr.IPv6.parse(hexTail(unzoned(text))).toByteArray());
+  const zone = zoneOf(text);
+  return zone === undefined || (isLinkLocal(bytes) && zoneName.test(zone)) ? bytes : undefined;
+}
+
+/** What Linux takes for an interface's name (dev_valid_name), or its number. */
+const zoneName = /^[^\s/:\p{Cc}]{1,15}$/u;
+
+/** fe80::/10 (RFC 4291 2.5.6): the only addresses that mean nothing without an interface. */
+function isLinkLocal(bytes: Uint8Array): boolean {
+  return bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
+}
+
+/** The interface that a link-local address needs to be bound or connected; undefined: it has none. */
+export function zoneOf(address: string): string | undefined {
+  const at = address.indexOf("%");
+  return at < 0 ? undefined : address.slice(at + 1);
+}
+
+/** A link-local address must name its interface, and no other may. */
+export function isZonedRightly(address: string): boolean {
+  const bytes = addressBytes(unzoned(address));
+  return bytes !== undefined && isLinkLocal(bytes) === (zoneOf(address) !== undefined);
 }
 
 /** `::c000:201` of `::192.0.2.1`, which ipaddr.js takes for IPv4-mapped. */

@@ -49,3 +49,16 @@ export function formatDuration(durationMs: number): string {
   }
   return parts.join("");
 }
+
+const goUnitMs: Readonly<Record<string, number>> = { ...unitMs, us: 1e-3, µs: 1e-3, ns: 1e-6 };
+
+/** As Go prints a time.Duration: `53m47.5s`, `-1.2s`. @returns milliseconds, or undefined. */
+export function parseGoDuration(text: string): number | undefined {
+  const [, sign, parts = ""] = /^(-?)((?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+)$/.exec(text) ?? [];
+  if (parts === "") return undefined;
+  let totalMs = 0;
+  for (const [, amount, unit = ""] of parts.matchAll(/([\d.]+)(ns|us|µs|ms|s|m|h)/g)) {
+    totalMs += Number(amount) * (goUnitMs[unit] ?? 0);
+  }
+  return Math.round(sign === "-" ? -totalMs : totalMs);
+}

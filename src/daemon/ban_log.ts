@@ -13,8 +13,9 @@ import { Repeats } from "../core/repeats.ts";
 import { LineLimit, type Log, printable } from "../log.ts";
 import type { Spared } from "../sources/client_bans.ts";
 
-/** A port scan of a /16 makes tens of thousands of lines otherwise. */
-const linesPerFlush = 20;
+/** Of one kind within a minute: a port scan of a /16 makes tens of thousands otherwise. */
+const linesPerPeriod = 20;
+const periodMs = 60_000;
 /** As many sources as a line names in its fields. */
 const sourcesNamed = 100;
 /** A monitoring system that knocks on every port is to be told of, not to fill the log. */
@@ -30,10 +31,12 @@ export interface BanLogOptions {
 }
 
 export class BanLog implements BanFollower {
-  readonly #lines: LineLimit;
+  /** Also for who logs what others bring about. */
+  readonly lines: LineLimit;
   readonly #spared = new Repeats<Spared>(sparedPeriodMs, (spared, repeated) => this.#notBanned(spared, repeated));
   readonly #dryRun: () => boolean;
   readonly #refusalOf: (ban: Ban) => Refusal;
+  #isWayOutSaid = false;
   #adoptedAtStart: number | undefined = 0;
   readonly #log: Log;
   readonly #offenders: Offenders;
@@ -42,7 +45,7 @@ export class BanLog implements BanFollower {
     this.#log = log;
     this.#refusalOf = refusalOf;
     this.#offenders = offenders;
-    this.#lines = new LineLimit(log, linesPerFlush);
+    this.lines = new LineLimit(log, linesPerPeriod, periodMs);
     this.#dryRun = dryRun;
   }
 
@@ -72,14 +75,19 @@ export class BanLog implements BanFollower {
   /** About twice a second: tells what was held back. */
   flush(nowMs: number): void {
     this.#spared.flush(nowMs);
-    this.#lines.flush();
+    this.lines.flush(nowMs);
+  }
+
+  /** Nothing of what was held back is lost. */
+  close(): void {
+    this.lines.close();
   }
 
   #notBanned({ source, offence: { reason, evidence }, because }: Spared, repeated: number): void {
     const verb = this.#dryRun() ? "Would not ban" : "Did not ban";
     const times = repeated === 0 ? "" : `, ${repeated} more times within ${formatDuration(sparedPeriodMs)}`;
-    this.#lines.line("warn", "sources that were spared", () => [
-      `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${because}`,
+    this.lines.line("warn", "sources that were spared", () => [
+      `${verb} ${source}${times}: ${deedOf(reason, evidence)}, but ${because}${askedFor(because)}`,
       { ...evidenceFields(source, reason, evidence), repeated },
     ]);
   }
@@ -90,8 +98,8 @@ export class BanLog implements BanFollower {
     const verb = this.#dryRun() ? "Would ban" : "Banned";
     const bans = claim.evidence === undefined ? undefined : this.#offenders.of(source, atMs)?.bans;
     const again = bans === undefined || bans < 2 ? "" : `; ban number ${bans} of this source`;
-    const end = this.#dryRun() && claim.evidence !== undefined ? " (dry run)" : "";
-    this.#lines.line("info", "bans", () => [
+    const end = this.#dryRun() && claim.evidence !== undefined ? " (dry run)" : this.#wayOut(ban, claim);
+    this.lines.line("info", "bans", () => [
       `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${again}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}`,
       {
         ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
@@ -100,6 +108,13 @@ export class BanLog implements BanFollower {
         kernel: fence?.kind,
       },
     ]);
+  }
+
+  /** Said once: perhaps somebody tries the gate, and is locked out now. */
+  #wayOut({ prefix }: Ban, { evidence }: Claim): string {
+    if (this.#isWayOutSaid || evidence === undefined) return "";
+    this.#isWayOutSaid = true;
+    return `; "ttgate lift ${prefix.text}" ends it early`;
   }
 
   #banned(changes: readonly Change<"ban">[]): void {
@@ -111,7 +126,7 @@ export class BanLog implements BanFollower {
     }
     const held = changes.filter(({ fence }) => fence?.kind === "enforced");
     const inKernel = first.fence === undefined ? "" : this.#heldText(held.map(({ ban }) => ban));
-    this.#lines.line("info", "bans", () => [
+    this.lines.line("info", "bans", () => [
       `${this.#dryRun() ? "Would ban" : "Banned"} ${changes.length} sources, ${first.ban.prefix.text} and others: ${whyOf(first.claim)}${inKernel}`,
       { sources: changes.slice(0, sourcesNamed).map(sourceOf), origin: first.claim.origin },
     ]);
@@ -133,7 +148,7 @@ export class BanLog implements BanFollower {
   #adopted(sources: readonly string[]): void {
     if (this.#adoptedAtStart !== undefined) this.#adoptedAtStart += sources.length;
     else if (sources.length > 0) {
-      this.#lines.line("info", "bans from the map", () => [
+      this.lines.line("info", "bans from the map", () => [
         `Took up ${bansOf(sources)} that another tool wrote into the map`,
         { sources: sources.slice(0, sourcesNamed) },
       ]);
@@ -145,7 +160,7 @@ export class BanLog implements BanFollower {
     if (first === undefined) return;
     const sources = changes.map(sourceOf);
     const how = first.by === "map" ? " that another tool took out of the map" : `: ${byOf(first.by)}`;
-    this.#lines.line("info", "lifts", () => [
+    this.lines.line("info", "lifts", () => [
       `Lifted ${bansOf(sources)}${how}`,
       { sources: sources.slice(0, sourcesNamed), origin: first.by },
     ]);
@@ -153,7 +168,7 @@ export class BanLog implements BanFollower {
 
   #released({ ban, by }: Change<"release">): void {
     const source = ban.prefix.text;
-    this.#lines.line("info", "claims that ended", () => [
+    this.lines.line("info", "claims that ended", () => [
       `The claim on ${source} ended ${byOf(by)}; it stays banned: ${whyOf(ban)}`,
       { source, origin: by },
     ]);
@@ -161,7 +176,7 @@ export class BanLog implements BanFollower {
 
   #protected(ban: Ban, { prefix, why }: NeverBanEntry): void {
     const source = ban.prefix.text;
-    this.#lines.line("warn", "bans that ended", () => [
+    this.lines.line("warn", "bans that ended", () => [
       `Ended the ban of ${source}: ${prefix.text} is never banned (${why})`,
       { source },
     ]);
@@ -187,6 +202,11 @@ function byOf(origin: Origin): string {
   if (origin === "operator") return "by command";
   if (origin.startsWith("list:")) return `on the list ${origin.slice("list:".length)}`;
   return `by ${origin}`;
+}
+
+/** Who tries the gate from this host waits for a ban. */
+function askedFor(because: string): string {
+  return because.endsWith("(loopback)") ? "; --never-ban none bans loopback too" : "";
 }
 
 function deedOf(reason: string, evidence: Evidence): string {

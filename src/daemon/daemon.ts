@@ -26,6 +26,7 @@ import { KernelJudge } from "../sources/kernel_judge.ts";
 import { MapWatch } from "../sources/map_watch.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
+import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
 import { InlineTrial } from "./inline_trial.ts";
 import { announce } from "./instance.ts";
@@ -149,6 +150,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   enforcement.follow(gate);
   if (trial !== undefined) enforcement.follow(trial);
+  opened.defer(() => bans.log.close());
   const kernelJudge =
     xdp?.judge === undefined
       ? undefined
@@ -202,7 +204,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   kernelJudge?.begin();
   step("kernel judge begun");
   readiness.phase = "serving";
-  const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status);
+  const audit = auditLog(log, bans.log.lines);
+  const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status, audit);
   opened.defer(() => server?.close());
   opened.defer(() => eventStreams.close());
   step("status endpoint opened");

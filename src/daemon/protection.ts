@@ -2,12 +2,12 @@
 // Who is never banned: by the configuration, and by what this host looks like now. Looked at again and
 // again, because addresses, gateways and names change while the gate runs.
 import type { Config } from "../config/options.ts";
-import { isLoopback, parsePrefix, unzoned } from "../core/address.ts";
+import { isLoopback, parsePrefix } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { protectedAddresses, sshPeers } from "../host/addresses.ts";
 import type { Names } from "../host/names.ts";
 
-type ProtectionConfig = Pick<Config, "never-ban" | "listen" | "scope" | "allow" | "accept-proxy" | "upstream">;
+type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow" | "accept-proxy" | "upstream">;
 
 /** The kernel's list of all connections may be long: it is not read each second. */
 const administratorsMs = 10_000;
@@ -30,7 +30,7 @@ export class Protection {
 
   /** Everybody who is protected at the moment; names as far as they were resolved. */
   entries(nowMs: number): readonly NeverBanEntry[] {
-    const { allow, listen, upstream } = this.#config;
+    const { allow, upstream } = this.#config;
     const allowed = [
       ...allow.map((prefix) => ({ prefix, why: "--allow" })),
       ...this.#config["accept-proxy"].map((prefix) => ({ prefix, why: "--accept-proxy" })),
@@ -40,7 +40,7 @@ export class Protection {
     const upstreams = hosts.flatMap((host) =>
       [host, ...this.#names.addressesOf(host)].flatMap((address) => this.#upstream(host, address) ?? []),
     );
-    return [...allowed, ...protectedAddresses(listen.host), ...this.#sshPeers(nowMs), ...upstreams];
+    return [...allowed, ...protectedAddresses(), ...this.#sshPeers(nowMs), ...upstreams];
   }
 
   /** With --scope host a ban would cut an administrator off. */
@@ -54,8 +54,7 @@ export class Protection {
   }
 
   #upstream(host: string, address: string): NeverBanEntry | undefined {
-    const prefix = parsePrefix(unzoned(address));
-    const local = isLoopback(address) && isLoopback(this.#config.listen.host);
-    return prefix === undefined || local ? undefined : { prefix, why: `upstream ${host}` };
+    const prefix = parsePrefix(address);
+    return prefix === undefined || isLoopback(address) ? undefined : { prefix, why: `upstream ${host}` };
   }
 }

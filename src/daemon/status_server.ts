@@ -8,6 +8,7 @@ import { cannotListen } from "../gate/listen_error.ts";
 import { hostAddresses } from "../host/addresses.ts";
 import { forOwnerOnly, freeSocketPath } from "../host/unix_socket.ts";
 import type { HttpServer, Runtime } from "../runtime/types.ts";
+import type { AuditOptions, RequestEnv } from "../status/audit.ts";
 import { type StatusAccess, type StatusSource, statusApp } from "../status/routes.ts";
 
 /** Given by TTGATE_TOKEN, or made anew at each start. */
@@ -33,12 +34,14 @@ export async function serveStatus(
   token: string,
   allowedHosts: () => readonly string[],
   source: StatusSource,
+  audit: AuditOptions,
 ): Promise<HttpServer | undefined> {
   if (address.kind === "off") return undefined;
   const unix = address.kind === "unix";
-  const app = statusApp(source, unix ? onUnixSocket : accessOf(address.host, token, allowedHosts));
+  const access = unix ? onUnixSocket : accessOf(address.host, token, allowedHosts);
+  const app = statusApp(source, { ...access, audit });
   const where = unix ? { unixPath: address.path } : { host: address.host, port: address.port };
-  const serve = () => runtime.serve(where, (request) => app.fetch(request));
+  const serve = () => runtime.serve(where, (request, peer) => app.fetch(request, { peer } satisfies RequestEnv));
   if (unix) await freeSocketPath(address.path);
   try {
     return await (unix ? forOwnerOnly(serve) : serve());

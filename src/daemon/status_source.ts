@@ -14,6 +14,7 @@ import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { KernelJudge } from "../sources/kernel_judge.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
+import { type BanQuery, bansShown } from "../status/ban_query.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import { renderMetrics } from "../status/metrics.ts";
 import type { ReadinessAnswer, ReloadAnswer, StatusSource } from "../status/routes.ts";
@@ -30,6 +31,7 @@ import {
   type UnseenSnapshot,
   type Why,
 } from "../status/snapshot.ts";
+import { type BansFound, searchBans } from "./ban_search.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
@@ -140,9 +142,18 @@ export class DaemonStatus implements StatusSource {
     return renderMetrics(this.snapshot(), this.#parts.bans.latency, ready);
   }
 
-  bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] } {
-    const { enforcement } = this.#parts.bans;
-    return { total: enforcement.bans.size, bans: enforcement.bans.newest(limit).map((ban) => this.#view(ban)) };
+  async bans(query: BanQuery): Promise<{ readonly total: number; readonly bans: readonly BanView[] }> {
+    const { total, bans } = await this.#search(query);
+    return { total, bans: bans.map((ban) => this.#view(ban)) };
+  }
+
+  #search(query: BanQuery): Promise<BansFound> | BansFound {
+    const { bans } = this.#parts.bans.enforcement;
+    const { limit, sort, by, protocol, in: range } = query;
+    const isAll = sort === "newest" && by === undefined && protocol === undefined && range === undefined;
+    if (isAll) return { total: bans.size, bans: bans.newest(limit) };
+    const packetsOf = (ban: Ban) => this.#recordOf(ban)?.packets ?? 0;
+    return searchBans({ all: () => bans.all(), packetsOf }, query, this.#parts.nowMs());
   }
 
   find(address: string): ChangeResult<BanDetails | undefined> {
@@ -154,7 +165,7 @@ export class DaemonStatus implements StatusSource {
     return { kind: "done", value: banDetails(ban, this.#inFence(ban), { nowMs, wallMs: Date.now() }) };
   }
 
-  why(address: string): ChangeResult<Why> {
+  async why(address: string): Promise<ChangeResult<Why>> {
     const { fence, gate } = this.#parts;
     const { enforcement, operator, offenders } = this.#parts.bans;
     const moment = { nowMs: this.#parts.nowMs(), wallMs: Date.now() };
@@ -173,8 +184,17 @@ export class DaemonStatus implements StatusSource {
         offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
         kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
         connections: gate.sessions.ofSource(source.text),
+        within: single.bits === 128 ? null : await this.#within(single),
       },
     };
+  }
+
+  /** Of a range the bans inside it; its own is told by itself. */
+  async #within(range: Prefix): Promise<NonNullable<Why["within"]>> {
+    const query = { limit: bansShown, sort: "newest", by: undefined, protocol: undefined, in: range } as const;
+    const { total, bans } = await this.#search(query);
+    const others = bans.filter(({ prefix }) => prefix.text !== range.text);
+    return { total: total - (bans.length - others.length), bans: others.map((ban) => this.#view(ban)) };
   }
 
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {

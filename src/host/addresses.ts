@@ -3,7 +3,15 @@
 // node: modules and /proc; nothing is changed.
 import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import { isLoopback, isWildcard, type Prefix, parsePrefix, prefixFromBytes } from "../core/address.ts";
+import {
+  isLoopback,
+  isWildcard,
+  type Prefix,
+  parsePrefix,
+  prefixFromBytes,
+  requirePrefix,
+  zoneOf,
+} from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 
 export interface HostAddress {
@@ -40,7 +48,11 @@ export function isVirtual(interfaceName: string): boolean {
 export function interfacesOf(listenHost: string): string[] {
   const listen = parsePrefix(listenHost)?.text;
   const wildcard = isWildcard(listenHost);
-  const carrying = hostAddresses().filter(({ prefix, loopback }) => (wildcard ? !loopback : prefix.text === listen));
+  // Every interface may have the same link-local address.
+  const zone = zoneOf(listenHost);
+  const carrying = hostAddresses().filter(({ interfaceName, prefix, loopback }) =>
+    wildcard ? !loopback : prefix.text === listen && (zone ?? interfaceName) === interfaceName,
+  );
   return lowerFirst([...new Set(carrying.map(({ interfaceName }) => interfaceName))]);
 }
 
@@ -50,16 +62,12 @@ function lowerFirst(names: readonly string[]): string[] {
   return [...names.filter(isPort), ...names.filter((name) => !isPort(name))];
 }
 
-/**
- * Addresses that a ban would cut this host off from. Loopback is among them unless the gate listens
- * there and nowhere else: then every client is on loopback.
- */
-export function protectedAddresses(listenHost: string): NeverBanEntry[] {
-  const local = isLoopback(listenHost);
-  const own = hostAddresses()
-    .filter(({ loopback }) => !(loopback && local))
-    .map(({ interfaceName, prefix }) => ({ prefix, why: `own address of ${interfaceName}` }));
-  return [...own, ...ipv4Gateways(), ...ipv6Gateways()];
+const loopback = ["127.0.0.0/8", "::1"].map((text) => ({ prefix: requirePrefix(text), why: "loopback" }));
+
+/** Addresses that a ban would cut this host off from. Whoever tries the gate on this host is on loopback. */
+export function protectedAddresses(): NeverBanEntry[] {
+  const own = hostAddresses().map(({ interfaceName, prefix }) => ({ prefix, why: `own address of ${interfaceName}` }));
+  return [...loopback, ...own.filter(({ prefix }) => !isLoopback(prefix.text)), ...ipv4Gateways(), ...ipv6Gateways()];
 }
 
 /**

@@ -7,6 +7,7 @@ import process from "node:process";
 import { native } from "./bun_ffi.ts";
 import {
   type ConnectTarget,
+  type Endpoint,
   type HttpAddress,
   type HttpHandler,
   type HttpServer,
@@ -55,6 +56,11 @@ interface RawTcpAddress {
   readonly port: number;
 }
 
+interface BunServer {
+  /** null on a unix socket. */
+  requestIP(request: Request): Endpoint | null;
+}
+
 /** The part of Bun's interface that is used here; the contract in tests/runtime holds it against the real one. */
 export interface BunInterface {
   readonly version: string;
@@ -68,7 +74,7 @@ export interface BunInterface {
     unix?: string;
     idleTimeout?: number;
     maxRequestBodySize: number;
-    fetch: HttpHandler;
+    fetch(request: Request, server: BunServer): Response | Promise<Response>;
   }): { readonly port: number | undefined; stop(closeActive: boolean): Promise<void> };
 }
 
@@ -245,8 +251,10 @@ async function serve(address: HttpAddress, handler: HttpHandler): Promise<HttpSe
       ? { hostname: address.host ?? "127.0.0.1", port: address.port ?? 0, idleTimeout: httpIdleSeconds }
       : { unix: address.unixPath };
   // Without a Host header, as HTTP/1.0 has it, Bun leaves the address at the bare path.
-  const fetch = (request: Request) =>
-    handler(request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request);
+  const fetch = (request: Request, server: BunServer) => {
+    const named = request.url.startsWith("/") ? new Request(`http://localhost${request.url}`, request) : request;
+    return handler(named, server.requestIP(request) ?? undefined);
+  };
   const server = Bun.serve({ ...where, maxRequestBodySize: maxRequestBytes, fetch });
   return { port: server.port, close: () => server.stop(true) };
 }

@@ -18,10 +18,14 @@ import {
   type TcpSocket,
 } from "./types.ts";
 
+interface DenoServeInfo {
+  readonly remoteAddr: { readonly transport: string; readonly hostname?: string; readonly port?: number };
+}
+
 interface DenoInterface {
   serve(
     options: { hostname?: string; port?: number; path?: string; transport?: "unix"; onListen(): void },
-    handler: HttpHandler,
+    handler: (request: Request, info: DenoServeInfo) => Response | Promise<Response>,
   ): { readonly addr: { readonly port?: number }; shutdown(): Promise<void> };
 }
 
@@ -145,7 +149,9 @@ async function serve(address: HttpAddress, handler: HttpHandler): Promise<HttpSe
     address.unixPath === undefined
       ? { hostname: address.host ?? "127.0.0.1", port: address.port ?? 0 }
       : { transport: "unix" as const, path: address.unixPath };
-  const server = Deno.serve({ ...where, onListen() {} }, handler);
+  const server = Deno.serve({ ...where, onListen() {} }, (request, { remoteAddr: { hostname, port } }) =>
+    handler(request, hostname === undefined || port === undefined ? undefined : { address: hostname, port }),
+  );
   return { port: server.addr.port, close: () => atMost(server.shutdown(), shutdownMs) };
 }
 

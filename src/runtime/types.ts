@@ -80,7 +80,8 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-export type HttpHandler = (request: Request) => Response | Promise<Response>;
+/** `peer`: who asks; undefined on a unix socket. */
+export type HttpHandler = (request: Request, peer: Endpoint | undefined) => Response | Promise<Response>;
 
 /** `buf`: a view or null, passed by address for the time of the call. `ptr`: an address as bigint. */
 export type NativeType = "i32" | "u32" | "i64" | "u64" | "ptr" | "buf" | "void";

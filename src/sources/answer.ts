@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a person may ask of the time-out table, and what comes back.
 
-/** `invalid`: what was asked makes no sense. `refused`: it does, and it was not done. */
+/** `invalid`: what was asked makes no sense. `refused`: it does, and it was not done. `absent`: nothing to undo. */
 export interface Refusal {
-  readonly kind: "invalid" | "refused";
+  readonly kind: "invalid" | "refused" | "absent";
   /** For the person who asked: what, why, what to do. */
   readonly message: string;
 }
@@ -30,4 +30,6 @@ export interface ListResult {
   readonly failed: number;
   /** The first of them. */
   readonly failures: readonly LineFailure[];
+  /** The numbers of all of them. */
+  readonly failedLines: readonly number[];
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lists of bans or lifts, `ADDR|CIDR [DURATION]` a line, # begins a comment. Done a slice at a time, so
+// Lists of bans or lifts, `ADDR|CIDR [DURATION]` a line, # begins a comment; the command line makes this of all other
+// forms (core/lists/). Done a slice at a time, so
 // that the relay goes on in between; what is wrong in a line is told and does not stop the others.
 import { setImmediate } from "node:timers/promises";
 import type { Origin } from "../core/bans/claim.ts";
@@ -42,8 +43,9 @@ async function inSlices(
     done += carryOut(slice, failures);
     await setImmediate();
   }
-  const first = failures.sort((a, b) => a.line - b.line).slice(0, failuresTold);
-  return { done, failed: failures.length, failures: first };
+  const failed = failures.sort((a, b) => a.line - b.line);
+  const failedLines = failed.map(({ line }) => line);
+  return { done, failed: failed.length, failures: failed.slice(0, failuresTold), failedLines };
 }
 
 function parseLines(

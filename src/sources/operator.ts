@@ -34,7 +34,7 @@ export class Operator {
     const prefix = this.#wanted(text, force);
     if ("message" in prefix) return prefix;
     const result = enforcement.ban(this.#request(prefix, forMs, "operator"), nowMs());
-    return result.kind === "spared" ? protectedBy(text, result.conflict) : { kind: "done", value: result.ban };
+    return result.kind === "spared" ? this.#protectedBy(text, result.conflict) : { kind: "done", value: result.ban };
   }
 
   /**
@@ -59,7 +59,7 @@ export class Operator {
       const line = accepted[index];
       if (result.kind === "banned") banned++;
       else if (line !== undefined) {
-        failures.push({ line: line.number, message: protectedBy(line.text, result.conflict).message });
+        failures.push({ line: line.number, message: this.#protectedBy(line.text, result.conflict).message });
       }
     }
     return banned;
@@ -105,13 +105,19 @@ export class Operator {
     return !force && isWide(prefix) ? tooWide(text) : prefix;
   }
 
+  #protectedBy(text: string, { prefix, why }: NeverBanEntry): Refusal {
+    const single = text.includes("/") ? undefined : parsePrefix(text);
+    // A neighbour in the same IPv6 network is protected, or the network of all link-local addresses.
+    const isFree = single !== undefined && this.#options.enforcement.neverBan.conflict(single) === undefined;
+    const remedy = isFree ? `; ${single.text}/128 bans this address alone` : "";
+    return { kind: "refused", message: `Cannot ban "${text}": ${prefix.text} is never banned (${why})${remedy}` };
+  }
+
   #notLifted(text: string, prefix: Prefix): Refusal {
     const { enforcement, nowMs } = this.#options;
     const covering = enforcement.bans.covering(prefix, nowMs());
-    const message =
-      covering === undefined
-        ? `Not banned: "${text}"`
-        : `Cannot lift "${text}": it is covered by the ban of ${covering.prefix.text}, lift that`;
+    if (covering === undefined) return { kind: "absent", message: `Not banned: "${text}"` };
+    const message = `Cannot lift "${text}": it is covered by the ban of ${covering.prefix.text}, lift that`;
     return { kind: "refused", message };
   }
 }
@@ -132,10 +138,6 @@ function tooWide(text: string): Refusal {
 
 function mixed(text: string): Refusal {
   return { kind: "refused", message: `Cannot ban "${text}": IPv4 lies in it too; 2000::/3 is the IPv6 internet` };
-}
-
-function protectedBy(text: string, { prefix, why }: NeverBanEntry): Refusal {
-  return { kind: "refused", message: `Cannot ban "${text}": ${prefix.text} is never banned (${why})` };
 }
 
 export function notAnAddress(text: string): Refusal {

@@ -9,6 +9,8 @@ import { parseBanDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { ListOptions } from "../sources/list.ts";
+import { type AuditOptions, auditTrail } from "./audit.ts";
+import { type BanQuery, readBanQuery } from "./ban_query.ts";
 import type { OpenedStream } from "./event_stream.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
 import { statusPage } from "./page.ts";
@@ -27,10 +29,10 @@ export interface StatusSource {
   snapshot(): Snapshot;
   readiness(): Promise<ReadinessAnswer>;
   metrics(ready: boolean): string;
-  /** The newest first. */
-  bans(limit: number): { readonly total: number; readonly bans: readonly BanView[] };
+  /** `total`: how many there are that were asked for. */
+  bans(query: BanQuery): Promise<{ readonly total: number; readonly bans: readonly BanView[] }>;
   find(address: string): ChangeResult<BanDetails | undefined>;
-  why(address: string): ChangeResult<Why>;
+  why(address: string): Promise<ChangeResult<Why>>;
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
   follow(lastEventId: string | undefined): OpenedStream;
   lift(address: string): ChangeResult<readonly string[]>;
@@ -58,6 +60,8 @@ export interface StatusAccess {
   readonly token: string | undefined;
   /** Whether reading needs the token too. */
   readonly closed: boolean;
+  /** Who is told of each change that is asked for, also of one that is not allowed. */
+  readonly audit?: AuditOptions;
   /** By which names it may be asked; a unix socket has none, and no browser. */
   readonly hosts?: HostNames;
 }
@@ -81,14 +85,12 @@ const streamHeaders = {
   "x-accel-buffering": "no",
 };
 
-/** The relay stands still while they are put together: 10,000 take some 30 ms. */
-const bansAtOnce = 10_000;
-/** A page of bans; more is asked for by `limit`. */
-const bansShown = 1000;
+const liftRefused = { invalid: 400, refused: 409, absent: 404 } as const;
 
 export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   const app = new Hono();
-  const { hosts } = access;
+  const { audit, hosts } = access;
+  if (audit !== undefined) app.use(auditTrail(audit));
   if (hosts !== undefined) {
     app.use(async (context, next) => {
       const strange = strangeHost(context.req.raw, hosts);
@@ -112,13 +114,9 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const { ready } = await source.readiness();
     return context.body(source.metrics(ready), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });
-  app.get("/bans", (context) => {
-    const limit = context.req.query("limit") ?? `${bansShown}`;
-    if (!/^\d{1,5}$/.test(limit) || Number(limit) > bansAtOnce) {
-      const error = `Invalid limit "${limit}": expected a whole number, at most ${bansAtOnce}`;
-      return context.json({ error }, 400);
-    }
-    return context.json(source.bans(Number(limit)));
+  app.get("/bans", async (context) => {
+    const query = readBanQuery(context.req.query());
+    return typeof query === "string" ? context.json({ error: query }, 400) : context.json(await source.bans(query));
   });
   app.get("/bans/:address{.+}", (context) => {
     const address = context.req.param("address");
@@ -127,8 +125,8 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     if (found.value === undefined) return context.json({ error: `Not banned: "${address}"` }, 404);
     return context.json(found.value);
   });
-  app.get("/why/:address{.+}", (context) => {
-    const why = source.why(context.req.param("address"));
+  app.get("/why/:address{.+}", async (context) => {
+    const why = await source.why(context.req.param("address"));
     return why.kind !== "done" ? context.json({ error: why.message }, 400) : context.json(why.value);
   });
   app.get("/events", (context) => {
@@ -181,7 +179,7 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   app.delete("/bans/:address{.+}", (context) => {
     const result = source.lift(context.req.param("address"));
     if (result.kind === "done") return context.json({ lifted: result.value });
-    return context.json({ error: result.message }, result.kind === "invalid" ? 400 : 404);
+    return context.json({ error: result.message }, liftRefused[result.kind]);
   });
   app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));
   app.onError((error, context) =>

@@ -230,7 +230,7 @@ export interface OffenderView {
   readonly until: string | null;
 }
 
-/** `GET /why/ADDR`: everything that is known of an address. */
+/** `GET /why/ADDR`: everything that is known of an address, or of a range. */
 export interface Why {
   readonly address: string;
   readonly source: string;
@@ -246,6 +246,8 @@ export interface Why {
     readonly fold: string | null;
   };
   readonly connections: number;
+  /** Of a range the bans inside it, the newest 1000 of them; null of a single address. */
+  readonly within: { readonly total: number; readonly bans: readonly BanView[] } | null;
 }
 
 export function kernelSnapshot(

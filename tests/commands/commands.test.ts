@@ -19,7 +19,7 @@ describeWith("namespaces")("commands", () => {
     stack = new AsyncDisposableStack();
     loopback = stack.use(new Loopback());
     stack.use(await loopback.server());
-    const flags = ["-l", "127.0.0.1:5000", "--never-ban", "none", "--allow", "198.51.100.0/24"];
+    const flags = ["-l", "127.0.0.1:5000", "--never-ban", "none", "--allow", "198.51.100.0/24", "-a", "2001:db8:7::1"];
     gate = stack.use(await loopback.gate(flags));
     await gate.child.said(/is reachable/);
   });
@@ -57,7 +57,7 @@ describeWith("namespaces")("commands", () => {
   test("help", async () => {
     const help = await text("--help");
     expect(help).toStartWith("Usage: ttgate [run] [options]\n");
-    expect(help).toEndWith("3 runtime error.\n");
+    expect(help).toEndWith("3  runtime error\n");
     expect(await text("bans", "--help")).toStartWith("Usage: ttgate bans [options]\n");
   });
 
@@ -92,10 +92,24 @@ describeWith("namespaces")("commands", () => {
     expect(await text("bans", "-n", "1")).toContain("The newest 1 of 3 are shown: more with --limit");
     expect(await text("why", "192.0.2.130")).toContain("192.0.2.130 is banned (192.0.2.128/25)");
     expect(await json("why", "203.0.113.1")).toMatchObject({ ban: null, neverBanned: null });
-    expect(await text("lift", "192.0.2.1")).toBe("Lifted 192.0.2.1\n");
+    // Twice is no error, and shortens nothing.
+    expect(await text("ban", "192.0.2.1", "--for", "1m")).toMatch(/^Banned 192\.0\.2\.1 for 1h(30m|29m(\d+s)?)\n$/);
+    expect(await text("bans", "-q", "--in", "192.0.2.0/24", "--sort", "source")).toBe("192.0.2.1\n192.0.2.128/25\n");
+    expect((await json("why", "192.0.2.0/24"))["within"]).toMatchObject({ total: 2 });
+    expect(await text("why", "192.0.2.0/24")).toContain("inside:   2 bans\n");
+    expect(await text("unban", "192.0.2.1")).toBe("Lifted 192.0.2.1\n");
+    expect(await text("lift", "192.0.2.1", "--idempotent")).toBe('Not banned: "192.0.2.1"\n');
     expect(await json("lift", "192.0.2.0/24")).toEqual({ lifted: ["192.0.2.128/25"] });
     expect(await text("lift", "2001:db8::77")).toBe("Lifted 2001:db8::/64\n");
     expect(await text("bans")).toBe("Nobody is banned\n");
+  });
+
+  test("an address whose network holds a protected one is banned alone where that is said", async () => {
+    const line = await refused(1, ["ban", "2001:db8:7::7"]);
+    expect(line).toContain("2001:db8:7::1 is never banned (--allow); 2001:db8:7::7/128 bans this address alone");
+    expect(await text("ban", "2001:db8:7::7/128")).toContain("Banned 2001:db8:7::7 for 10m");
+    expect(await text("lift", "2001:db8:7::7/128")).toBe("Lifted 2001:db8:7::7\n");
+    expect(await refused(1, ["ban", "2001:db8:7::1"])).not.toContain("alone");
   });
 
   test("who speaks another protocol is in the list, with what it said; its log lines are lines", async () => {
@@ -120,7 +134,10 @@ describeWith("namespaces")("commands", () => {
     expect(result).toMatchObject({ code: 1, stdout: "Banned 2, 1 lines refused\n" });
     expect(result.stderr).toStartWith(`${file}:2: Invalid address "nobody"`);
     const lifted = await loopback.ttgate(["lift", "--from", "-", "--json"], { input: "192.0.2.1\n192.0.2.2\n" });
-    expect([lifted.code, JSON.parse(lifted.stdout)]).toEqual([0, { done: 2, failed: 0, failures: [] }]);
+    expect([lifted.code, JSON.parse(lifted.stdout)]).toEqual([
+      0,
+      { done: 2, failed: 0, failures: [], failedLines: [] },
+    ]);
     const whole = Array.from({ length: 30_000 }, (_, number) => `10.9.${number >> 8}.${number & 255}`).join("\n");
     expect(await loopback.ttgate(["ban", "--from", "-"], { input: whole })).toMatchObject({
       code: 0,

@@ -2,9 +2,13 @@
 // The completions in the real shells, on a terminal: what is typed with a tab, and what the command then
 // gets. zsh and fish where they are installed.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, rmSync } from "node:fs";
+import process from "node:process";
 import { commands as table } from "../../src/main.ts";
 import { Child, run } from "../harness/child.ts";
+import { bpftool } from "../harness/gate.ts";
 import { TempDir } from "../harness/temp_dir.ts";
+import { Undo } from "../harness/undo.ts";
 import { waitFor } from "../harness/wait.ts";
 import { ttgate } from "./fake_env.ts";
 
@@ -39,6 +43,21 @@ const shells: readonly Shell[] = [
   { name: "fish", argv: ["fish", "-N", "-i", "-P"], before: "true", stub: 'function ttgate; echo "given[$argv]"; end' },
 ];
 
+/** Maps of nobody, pinned where completion looks for them. */
+class Pins implements Disposable {
+  readonly #undo = new Undo();
+
+  make(name: string): void {
+    const path = `/sys/fs/bpf/${name}`;
+    bpftool(["map", "create", path, "type", "hash", "key", "4", "value", "4", "entries", "1", "name", "ttg_pin"]);
+    this.#undo.push(() => rmSync(path, { force: true }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#undo[Symbol.dispose]();
+  }
+}
+
 /** A tab is where the shell is asked. */
 const typed: readonly (readonly [line: string, given: string])[] = [
   ["sta\t", "status"],
@@ -61,6 +80,13 @@ const typed: readonly (readonly [line: string, given: string])[] = [
   ["status --js\t", "status --json"],
   ["ban --forc\t", "ban --force"],
   ["doctor --kee\t", "doctor --keep"],
+  ["help sta\t", "help status"],
+  ["lift 203\t", "lift 203.0.113.7"],
+  ["why 192.0.2.1 203\t", "why 192.0.2.1 203.0.113.7"],
+  ["lift 2001:db8:7\t", "lift 2001:db8:7::/64"],
+  ["unban 203\t", "unban 203.0.113.7"],
+  ["detach ttg_comp\t", "detach ttg_completed"],
+  ["-B ttg_comp\t", "-B ttg_completed"],
 ];
 
 describe.each(
@@ -74,9 +100,18 @@ describe.each(
     using directory = new TempDir();
     directory.write("plain.toml", "");
     const script = directory.write("script", await scriptOf(name));
+    // What the completion asks for the banned; commands that are typed go to the stub.
+    directory.write("ttgate", "#!/bin/sh\n[ \"$1\" = bans ] && printf '%s\\n' 203.0.113.7 2001:db8:7::/64\n");
+    chmodSync(directory.file("ttgate"), 0o755);
+    using pins = new Pins();
+    pins.make("ttg_completed");
+    for (const sibling of ["settings", "link_7", "cidr"]) pins.make(`ttg_completed_${sibling}`);
     await using terminal = new Child(["script", "-qec", argv.join(" "), "/dev/null"], {
       holdInput: true,
-      env: { TERM: "dumb", HOME: directory.path, XDG_CONFIG_HOME: directory.path, XDG_DATA_HOME: directory.path },
+      env: {
+        PATH: `${directory.path}:${process.env["PATH"]}`,
+        ...{ TERM: "dumb", HOME: directory.path, XDG_CONFIG_HOME: directory.path, XDG_DATA_HOME: directory.path },
+      },
     });
     terminal.send(`${before}; source ${script}; ${stub}; echo re""ady\n`);
     await terminal.said(/ready/);

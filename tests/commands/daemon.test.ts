@@ -59,7 +59,90 @@ describe("bans", () => {
   });
 });
 
+describe("bans, chosen", () => {
+  test("asks for what was typed", async () => {
+    daemon.answers["GET /bans?limit=5&sort=left&by=list&protocol=http&in=192.0.2.0%2F24"] = [
+      200,
+      { total: 0, bans: [] },
+    ];
+    const flags = ["--by", "list", "--in", "192.0.2.0/24", "--protocol", "http", "--sort", "left", "-n", "5"];
+    expect(await text("list", ...flags)).toBe("Nobody is banned that was asked for\n");
+  });
+
+  test("prints sources alone with --quiet, and colours the head on a terminal only", async () => {
+    daemon.answers["GET /bans"] = [200, { total: 2, bans: [manual, forEver] }];
+    expect(await text("bans", "-q")).toBe("192.0.2.1\n2001:db8::/64\n");
+    expect((await daemon.ttgate(["bans"], { isTerminal: true })).stdout).toStartWith("\u001b[1mSOURCE");
+  });
+});
+
 describe("ban and lift", () => {
+  test("take several addresses: each is carried out, whatever becomes of the others", async () => {
+    daemon.answers["POST /bans"] = ({ body }) => {
+      const { address } = JSON.parse(body);
+      return address === "10.0.0.0/8" ? [409, { error: "Too wide" }] : [201, { ...manual, source: address }];
+    };
+    const { code, stdout, stderr } = await daemon.ttgate(["block", "192.0.2.1", "10.0.0.0/8", "192.0.2.2"]);
+    expect([code, stdout, stderr]).toEqual([
+      ...[1, "Banned 192.0.2.1 for 1h\nBanned 192.0.2.2 for 1h\n", "ttgate: Too wide\n"],
+    ]);
+    daemon.answers["DELETE /bans/192.0.2.1"] = [200, { lifted: ["192.0.2.1"] }];
+    daemon.answers["DELETE /bans/192.0.2.2"] = [200, { lifted: ["192.0.2.2"] }];
+    const lines = await text("unban", "192.0.2.1", "192.0.2.2", "--json");
+    expect(lines).toBe('{"lifted":["192.0.2.1"]}\n{"lifted":["192.0.2.2"]}\n');
+  });
+
+  test("end at the time of --until", async () => {
+    const nowMs = () => Date.UTC(2026, 10, 28, 12);
+    daemon.answers["POST /bans"] = [201, manual];
+    const until = async (time: string) => {
+      expect((await daemon.ttgate(["ban", "192.0.2.1", "--until", time], { nowMs })).code).toBe(0);
+      return JSON.parse(daemon.requests.at(-1)?.body ?? "").for;
+    };
+    expect(await until("2026-11-28T13:30:00Z")).toBe("1h30m");
+    expect(await until("2026-11-28T13:30:00+01:00")).toBe("30m");
+    expect(await until("@1795867201")).toBe("1s");
+  });
+
+  test("lift of nothing is well with --idempotent, but not of what a wider ban covers", async () => {
+    daemon.answers["DELETE /bans/192.0.2.1"] = [404, { error: 'Not banned: "192.0.2.1"' }];
+    daemon.answers["DELETE /bans/192.0.2.2"] = [409, { error: "Covered" }];
+    const lift = async (...args: string[]) => (await daemon.ttgate(["lift", ...args])).code;
+    expect(await lift("192.0.2.1")).toBe(1);
+    expect(await lift("192.0.2.1", "--idempotent")).toBe(0);
+    expect(await lift("192.0.2.2", "--idempotent")).toBe(1);
+    expect(await lift("192.0.2.1", "192.0.2.2", "--idempotent")).toBe(1);
+    expect(await json("lift", "192.0.2.1", "--idempotent")).toEqual({ lifted: [] });
+  });
+
+  test("a list may have any form; its mistakes keep the lines of the file, and none is left out", async () => {
+    const input = [
+      ...["; Spamhaus", "1.10.16.0/20 ; SBL1", "nonsense", "10.0.0.1-10.0.0.2 1h", "", "add bl 192.0.2.1 timeout 0"],
+      ...Array.from({ length: 30 }, () => "192.0.2.9 soon"),
+      "bad",
+    ].join("\r\n");
+    daemon.answers["POST /bans/list?force=false&name=stdin"] = ({ body }) => {
+      const lines = body.split("\n");
+      const failedLines = lines.flatMap((line, index) => (/^[a-z]/.test(line) ? [index + 1] : []));
+      const failures = failedLines.map((line) => ({ line, message: `Invalid address "${lines[line - 1]}"` }));
+      return [200, { done: lines.length - failedLines.length, failed: failedLines.length, failures, failedLines }];
+    };
+    const { code, stdout, stderr } = await daemon.ttgate(["ban", "--from", "-"], { input });
+    expect([code, stdout]).toEqual([1, "Banned 4, 32 lines refused\n"]);
+    expect(daemon.requests[0]?.body.split("\n")).toEqual([
+      ...["1.10.16.0/20", "nonsense", "10.0.0.1 1h", "10.0.0.2 1h", "192.0.2.1 ever", "bad"],
+    ]);
+    const told = stderr.trimEnd().split("\n");
+    expect(told).toHaveLength(21);
+    expect(told[0]).toBe('-:3: Invalid address "nonsense"');
+    expect(told[1]).toStartWith('-:7: Invalid duration "soon"');
+    expect(told[20]).toBe("-: refused as well: lines 26-37");
+    const asJson = await daemon.ttgate(["ban", "--from", "-", "--json"], { input });
+    expect(JSON.parse(asJson.stdout)).toMatchObject({
+      ...{ done: 4, failed: 32, failedLines: [3, ...Array.from({ length: 31 }, (_, index) => index + 7)] },
+    });
+  });
+
   test("send what was typed", async () => {
     daemon.answers["POST /bans"] = ({ body }) => [201, { ...manual, source: JSON.parse(body).address }];
     daemon.answers["DELETE /bans/192.0.2.0%2F24"] = [200, { lifted: ["192.0.2.1", "192.0.2.2"] }];
@@ -78,13 +161,14 @@ describe("ban and lift", () => {
     const batches: string[] = [];
     daemon.answers["POST /bans/list?force=false&name=stdin&for=1h"] = ({ body }) => {
       batches.push(body);
-      return [200, { done: body.trimEnd().split("\n").length - 1, failed: 1, failures: [{ line: 2, message: "No" }] }];
+      const failure = { failed: 1, failures: [{ line: 2, message: "No" }], failedLines: [2] };
+      return [200, { done: body.split("\n").length - 1, ...failure }];
     };
     const args = ["ban", "--from", "-", "--for", "1h"];
     const answered = await daemon.ttgate(args, { input: lines.join("\n"), isTerminal: true });
     expect(batches.length).toBeGreaterThan(1);
-    expect(batches.join("")).toBe(lines.join("\n"));
-    const second = (batches[0]?.split("\n").length ?? 0) - 1 + 2;
+    expect(batches.join("\n")).toBe(lines.join("\n"));
+    const second = (batches[0]?.split("\n").length ?? 0) + 2;
     expect(answered).toMatchObject({
       code: 1,
       stdout: `Banned ${150_000 - batches.length}, ${batches.length} lines refused\n`,
@@ -118,6 +202,7 @@ describe("why", () => {
     neverBanned: null,
     offender: null,
     connections: 0,
+    within: null,
   };
   const kernel = { answer: "drop", fold: null };
 
@@ -128,6 +213,31 @@ describe("why", () => {
     daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, neverBanned, connections: 3 }];
     expect(await text("why", "192.0.2.1")).toContain("never banned: 192.0.2.0/24 (--allow)\n");
     expect(await text("why", "192.0.2.1")).toContain("open now: 3 connections\n");
+  });
+
+  test("lists what is inside a range, and goes on after an address that is none", async () => {
+    const range = { ...why, address: "192.0.2.0/24", source: "192.0.2.0/24", kernel };
+    const within = { total: 7, bans: [manual] };
+    daemon.answers["GET /why/192.0.2.0%2F24"] = [200, { ...range, within }];
+    daemon.answers["GET /why/x"] = [400, { error: 'Invalid address "x"' }];
+    daemon.answers["GET /why/198.51.100.0%2F24"] = [
+      200,
+      { ...range, address: "198.51.100.0/24", source: "198.51.100.0/24", within: { total: 0, bans: [] } },
+    ];
+    const { code, stdout, stderr } = await daemon.ttgate(["why", "192.0.2.0/24", "x", "198.51.100.0/24"]);
+    expect([code, stderr]).toEqual([2, 'ttgate: Invalid address "x"\n']);
+    expect(stdout.split("\n")).toEqual([
+      "192.0.2.0/24 is not banned",
+      "kernel:   the live program says drop",
+      "inside:   7 bans",
+      "  SOURCE     PROTOCOL  BY        LEFT  DROPPED",
+      "  192.0.2.1  manual    operator  1h    -",
+      "  the newest 1 are shown: more with ttgate bans --in --limit",
+      "198.51.100.0/24 is not banned",
+      "kernel:   the live program says drop",
+      "inside:   no other ban",
+      "",
+    ]);
   });
 
   test("shows the evidence", async () => {

@@ -9,7 +9,7 @@ import { commands } from "../../src/main.ts";
 export interface Given extends Partial<Omit<Env, "stdout" | "stderr" | "stdin">> {
   /** Standard input; empty without it. */
   readonly input?: string | Uint8Array;
-  /** Standard error is a terminal, and shows progress. */
+  /** Standard output and error are terminals: with colour, and progress. */
   readonly isTerminal?: boolean;
 }
 
@@ -27,11 +27,13 @@ export async function ttgate(args: readonly string[], given: Given = {}): Promis
   const progress = (text: string) => void said.progress.push(text);
   const env: Env = {
     stdout: {
+      isColoured: isTerminal,
       line(text) {
         said.stdout += `${text}\n`;
       },
     },
     stderr: {
+      isColoured: isTerminal,
       line(text) {
         said.stderr += `${text}\n`;
       },

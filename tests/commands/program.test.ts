@@ -28,6 +28,16 @@ async function refused(code: number, args: readonly string[], given: Given = {})
 }
 
 describe("help", () => {
+  test("fits 80 columns, ends with the exit codes, and is what help COMMAND prints too", async () => {
+    for (const name of [undefined, ...names]) {
+      const help = await text(...(name === undefined ? ["--help"] : [name, "--help"]));
+      expect(await text("help", ...(name === undefined ? [] : [name]))).toBe(help);
+      const long = help.split("\n").filter((line) => line.length > 80);
+      expect([name, long]).toEqual([name, []]);
+      expect(help).toMatch(/\n\nExit codes:\n( {2}[0-3] {2}[^\n]+(\n {5}[^\n]+)*\n){4}$/);
+    }
+  });
+
   test("names every command and every option", async () => {
     const help = await text("--help");
     for (const same of [["help"], ["-h"]]) expect(await text(...same)).toBe(help);
@@ -42,10 +52,9 @@ describe("help", () => {
     const help = await text(name, "--help");
     expect(await text(name, "-h")).toBe(help);
     expect(help).toStartWith(name === "run" ? "Usage: ttgate [run]" : `Usage: ttgate ${name}`);
-    if (name === "version") return;
     for (const [long, { help: words }] of Object.entries(command?.flags ?? {})) {
       expect(help).toMatch(new RegExp(`^ {2}(-\\w, | {4})--${long} `, "m"));
-      expect(help).toContain(words);
+      expect(help.replaceAll(/\s+/g, " ")).toContain(words);
     }
   });
 
@@ -62,7 +71,7 @@ describe("help", () => {
 
 test("version", async () => {
   expect(await text("version")).toMatch(/^ttgate \d+\.\d+\.\d+\S* \(test 1\.2\.3\)\n$/);
-  expect(await text("--version")).toBe(await text("version"));
+  for (const flag of ["--version", "-V"]) expect(await text(flag)).toBe(await text("version"));
   expect(JSON.parse(await text("version", "--json"))).toEqual({
     version: expect.stringMatching(/^\d/),
     runtime: "test 1.2.3",
@@ -85,15 +94,22 @@ test("config show, check and schema", async () => {
 test.each<[readonly string[], string]>([
   [["ban"], "wants ADDR|CIDR, none was given"],
   [["ban", ""], 'wants ADDR|CIDR, given: ""'],
-  [["ban", "192.0.2.1", "192.0.2.2"], "192.0.2.1 192.0.2.2"],
+  [["ban", "192.0.2.1", "--for", "1h", "--until", "18:30"], "contradicts --for"],
+  [["ban", "192.0.2.1", "--until", "soon"], 'Invalid --until "soon": expected such as 2026-'],
+  [["ban", "192.0.2.1", "--until", "2001-01-01"], 'Invalid --until "2001-01-01": it is past'],
+  [["ban", "192.0.2.1", "--until", "2199-01-01"], "use --for ever"],
+  [["help", "nosuch"], 'Unknown command "nosuch"'],
+  [["help", "ban", "lift"], 'takes one COMMAND, given: "ban lift"'],
   [["ban", "192.0.2.1", "--from", "-"], 'takes no operand, given: "192.0.2.1"'],
   [["why", ""], 'wants ADDR|CIDR, given: ""'],
   [["bans", "--limit", "-5"], "--limit"],
   [["bans", "192.0.2.1"], "takes no operand"],
   [["status", "now"], 'takes no operand, given: "now"'],
-  [["status", "--jsn"], `'--jsn': see "ttgate status --help"`],
-  [["--jsn"], `'--jsn': see "ttgate --help"`],
-  [["run", "--jsn"], `'--jsn': see "ttgate --help"`],
+  [["status", "--jsn"], `'--jsn': did you mean "--json"? see "ttgate status --help"`],
+  [["--lisen", "5000"], `'--lisen': did you mean "--listen"? see "ttgate --help"`],
+  [["run", "--verbose"], `'--verbose': see "ttgate --help"`],
+  [["run", "now"], 'takes no operand, given: "now"'],
+  [["-B", "map", "now"], 'takes no operand, given: "now"'],
   [["status", "-s", "here"], 'Invalid --status "here"'],
   [["status", "-s", "off"], 'Invalid --status "off"'],
   [["config"], "expected check, show or schema"],
@@ -109,7 +125,10 @@ test.each<[readonly string[], string]>([
   [["version", "--nope"], "--nope"],
   [["version", "more"], '"more"'],
   [["detach", "--nope"], "--nope"],
-  [["stauts"], '"stauts"'],
+  [["stauts"], 'Unknown command "stauts": did you mean "status"? see "ttgate --help"'],
+  [["unbn"], 'did you mean "unban"?'],
+  [["hlep"], 'did you mean "help"?'],
+  [["elephant"], 'Unknown command "elephant": see "ttgate --help"'],
   [["constructor"], '"constructor"'],
   [["__proto__"], '"__proto__"'],
   [["foo\nbar\u001b[31m\u009b2J"], "foo bar\\u001b[31m\\u009b2J"],
@@ -129,7 +148,7 @@ test.each<[readonly string[], string]>([
 });
 
 describe("what a command throws", () => {
-  async function thrown(error: unknown): Promise<{ code: number; stderr: string }> {
+  async function thrown(error: unknown, isColoured = false): Promise<{ code: number; stderr: string }> {
     const version = await commands["version"]?.();
     if (version === undefined) throw new Error("There is no version");
     const table = { ...commands, version: async () => ({ ...version, run: () => Promise.reject(error) }) };
@@ -137,6 +156,7 @@ describe("what a command throws", () => {
     const code = await runProgram(table, ["version"], {
       stdout: { line: () => {} },
       stderr: {
+        isColoured,
         line(written) {
           stderr += `${written}\n`;
         },
@@ -154,6 +174,7 @@ describe("what a command throws", () => {
       ...{ code: 2, stderr: "ttgate: Bad luck\\u001b\n" },
     });
     expect((await thrown(new Failure("x", { exitCode: 3 }))).code).toBe(3);
+    expect((await thrown(new Failure("x"), true)).stderr).toBe("\u001b[31mttgate:\u001b[0m x\n");
   });
 
   test("as anything else is a defect: exit code 3, with the stack", async () => {
@@ -185,7 +206,7 @@ describe("what is loaded", () => {
   test("for version is next to nothing", () => {
     const files = [...evaluated("src/main.ts"), ...evaluated("src/commands/version.ts")];
     const others = files.filter(
-      (file) => !/^src\/(cli\/|main|log|failure|generated\/version|host\/run_directory)/.test(file),
+      (file) => !/^src\/(cli\/|main|log|failure|generated\/version|core\/closest|host\/run_directory)/.test(file),
     );
     expect(others).toEqual(["src/commands/version.ts"]);
   });

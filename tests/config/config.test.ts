@@ -65,6 +65,8 @@ const good: readonly Row[] = [
   row("listen", "5000", { host: "::", port: 5000 }),
   row("listen", "127.0.0.1:1", { host: "127.0.0.1", port: 1 }),
   row("listen", "[::1]:65535", { host: "::1", port: 65535 }),
+  row("listen", "localhost:5000", { host: "127.0.0.1", port: 5000 }),
+  row("listen", "[fe80::1%eth0]:5000", { host: "fe80::1%eth0", port: 5000 }),
   row("upstream", "10.0.0.1:80", [{ host: "10.0.0.1", port: 80 }]),
   row("upstream", "tape-track_1.example:80", [{ host: "tape-track_1.example", port: 80 }]),
   row("upstream", "[2001:db8::1]:80", [{ host: "2001:db8::1", port: 80 }]),
@@ -94,6 +96,7 @@ const good: readonly Row[] = [
   row("spare-friends", "3", 3, "3"),
   row("interface", "eth0", ["eth0"]),
   row("allow", "192.0.2.0/24", ["192.0.2.0/24"]),
+  row("allow", "fe80::1%eth0", ["fe80::1"]),
   row("allow", "2001:db8::1", ["2001:db8::1"]),
   row("never-ban", "none", "none"),
   row("scope", "host", "host"),
@@ -143,7 +146,10 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["listen", '"65536"', "from 1 to 65535"],
   ["listen", '"::1:5000"', "expected [HOST:]PORT"],
   ["listen", '"[127.0.0.1]:5000"', "expected [HOST:]PORT"],
-  ["listen", '"localhost:5000"', "with an IP address"],
+  ["listen", '"example.org:5000"', "with an IP address"],
+  ["listen", '"[fe80::1]:5000"', "[fe80::1%eth0]:5000"],
+  ["listen", '"[2001:db8::1%eth0]:5000"', "with an IP address"],
+  ["upstream", '"[fe80::1]:5001"', "expected HOST:PORT"],
   ["listen", '"1.2.3:5000"', "expected [HOST:]PORT"],
   ["listen", '"127.0.0.1:"', "expected [HOST:]PORT"],
   ["listen", '" 5000"', "expected [HOST:]PORT"],
@@ -184,7 +190,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["interface", '""', "expected an interface's name"],
   ["interface", "3", "expected an interface's name"],
   ["allow", '"192.0.2.0/33"', "expected an address or CIDR"],
-  ["allow", '"fe80::1%eth0"', "expected an address or CIDR"],
+  ["allow", '"2001:db8::1%eth0"', "expected an address or CIDR"],
   ["allow", '"example.org"', "expected an address or CIDR"],
   ["never-ban", '"some"', 'expected "auto" or "none"'],
   ["scope", '"Port"', 'expected "port" or "host"'],
@@ -223,7 +229,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["strikes", "2", "expected a whole number from 3 to 1000"],
   ["record", '""', "expected a file"],
   ["record-max", "0", "expected a whole number from 1 to 1048576"],
-  ["log", '"xml"', 'expected "text" or "json"'],
+  ["log", `"xml"`, `expected "text", "logfmt" or "json"`],
 ];
 
 describe("an option", () => {
@@ -415,13 +421,13 @@ describe("mistakes", () => {
   test("are told all at once, of the file and of the flags, on one line", () => {
     const path = directory.write(
       "m.toml",
-      'timeout = "soon"\ncolour = "red"\nallow = ["192.0.2.1", "here", "there"]\nmax-bans = 0\n[table]\n',
+      'timeout = "soon"\ncolour = "red"\ntimout = "1h"\nallow = ["192.0.2.1", "here", "there"]\nmax-bans = 0\n[table]\n',
     );
     const { message } = failureOf(() => byFlags("-c", path, "--listen", "x", "--scope", "y", "-u", "a", "-u", "b:1"));
     for (const part of [
       `Cannot use config "${path}": `,
       'Invalid timeout "soon": expected a duration',
-      'Unknown key "colour", "table": "ttgate config schema" lists them',
+      'Unknown key "colour", "timout", "table": did you mean "timeout"? "ttgate config schema" lists them',
       'Invalid allow "here": expected',
       'Invalid allow "there": expected',
       "Invalid max-bans 0: expected",
@@ -543,7 +549,8 @@ describe("what is made from the table of options", () => {
   });
 
   test("the help has a line for every option, with its short flag and its value", () => {
-    const lines = run.help.split("\n");
+    const options = run.help.slice(run.help.indexOf("Options:\n"), run.help.indexOf("\n\nExit codes:"));
+    const lines = options.split(/\n(?= {2}(?:-| {4}--))/).map((line) => line.replaceAll(/\n +/g, " "));
     for (const [name, definition] of Object.entries<{ short?: string; value?: string; help: string }>(configFlags)) {
       const { short, value, help } = definition;
       const line = lines.find((text) => text.includes(`--${name}${value === undefined ? " " : ` ${value}`}`));

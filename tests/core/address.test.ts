@@ -105,6 +105,10 @@ describe("text and bytes", () => {
     ["::192.0.2.1", "::c000:201"],
     ["::ffff:0:192.0.2.1", "::ffff:0:c000:201"],
     ["::fffe:192.0.2.1", "::fffe:c000:201"],
+    // RFC 4007 11: the zone is the interface, which a ban does not ask for.
+    ["fe80::1%eth0", "fe80::1"],
+    ["febf::1%3", "febf::1"],
+    ["fe80::1%eth0.100/64", "fe80::/64"],
   ])("%s is %s", (given, canonical) => {
     expect(required(given).text).toBe(canonical);
     expect(required(canonical).bytes).toEqual(required(given).bytes);
@@ -155,9 +159,11 @@ describe("text and bytes", () => {
     "::ffff:01.2.3.4",
     "[::1]",
     "::1 ",
-    "fe80::1%eth0",
+    "2001:db8::1%eth0",
+    "::1%lo",
     "fe80::1%",
-    "fe80::%eth0/64",
+    "fe80::1%a-name-of-sixteen",
+    "fe80::1%et h0",
     "fe80::1%\u001b[2J",
   ])("%j is neither an address nor a prefix", (text) => {
     expect(parsePrefix(text)).toBeUndefined();

@@ -61,16 +61,16 @@ test("every source has its own line, and what is held back is not called a ban",
   log.flush(0);
   expect(told).toHaveLength(21);
   expect(told.slice(0, 20).every((line) => line.startsWith("Did not ban 192.0.2."))).toBe(true);
-  expect(told[20]).toBe("Too many lines at a time, held back: 230 about sources that were spared");
+  expect(told[20]).toStartWith("More than 20 lines about sources that were spared within 60 s");
+  log.close();
+  expect(told[21]).toBe("Held back: 230 about sources that were spared");
 });
 
 test("more sources than are kept in mind are told of one by one", () => {
-  for (let number = 0; number < 10_000; number++) {
-    log.spared(probe(`10.0.${number >> 8}.${number & 255}`), number);
-    log.flush(number);
-  }
-  expect(told).toHaveLength(10_000);
+  for (let number = 0; number < 10_000; number++) log.spared(probe(`10.0.${number >> 8}.${number & 255}`), number);
   log.spared(probe("10.0.0.0"), 10_001);
   log.spared(probe("10.0.39.0"), 10_001);
-  expect(told).toHaveLength(10_001);
+  log.close();
+  expect(told).toHaveLength(21);
+  expect(told[20]).toBe("Held back: 9981 about sources that were spared");
 });

@@ -26,7 +26,12 @@ const typed: readonly Mistake[] = [
   { name: "an unknown command", args: ["stauts"], code: 2, says: ['"stauts"', "--help"] },
   { name: "a flag without its value", args: ["--listen"], code: 2, says: ["--listen"] },
   { name: "a malformed address", args: ["-l", "300.1.2.3:5000"], code: 2, says: ['"300.1.2.3:5000"', "expected"] },
-  { name: "a name to listen on", args: ["-l", "localhost:5000"], code: 2, says: ['"localhost:5000"', "IP address"] },
+  {
+    name: "a name to listen on",
+    args: ["-l", "example.org:5000"],
+    code: 2,
+    says: ['"example.org:5000"', "IP address"],
+  },
   { name: "a malformed port", args: ["-l", "70000"], code: 2, says: ['"70000"', "65535"] },
   { name: "an upstream without a port", args: ["-u", "192.0.2.1"], code: 2, says: ['"192.0.2.1"', "HOST:PORT"] },
   { name: "a malformed duration", args: ["-t", "10x"], code: 2, says: ['"10x"', "10m"] },

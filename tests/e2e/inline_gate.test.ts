@@ -183,7 +183,20 @@ describeWith("namespaces", "executable")("inline mode", () => {
     using map = new BlockMap();
     const server = ["--host", "127.0.0.1", "--port", "5000"];
     await using standIn = await startServer(network.gate, ...server);
-    const onLoopback = ["-m", "inline", "-B", map.name, "-i", "lo", "-l", "127.0.0.1:5000", "--reject", "reset"];
+    const onLoopback = [
+      "-m",
+      "inline",
+      "-B",
+      map.name,
+      "-i",
+      "lo",
+      "-l",
+      "127.0.0.1:5000",
+      "--reject",
+      "reset",
+      "--never-ban",
+      "none",
+    ];
     await using gate = await RunningGate.start(onLoopback, { namespace: network.gate });
     const from = "127.0.0.9";
     const visitor = { host: "127.0.0.1", port: 5000, from, send: [request], waitMs: 5000 };

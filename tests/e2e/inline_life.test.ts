@@ -217,7 +217,7 @@ describeWith("namespaces", "executable")("where XDP cannot be", () => {
   });
 
   test("generic XDP judges as well", async () => {
-    await using bed = await InlineBed.open({ gate: ["-i", "lo"] });
+    await using bed = await InlineBed.open({ gate: ["-i", "lo", "--never-ban", "none"] });
     const { interfaces } = (await bed.gate.status()).kernel;
     expect(interfaces.find(({ name }) => name === "lo")?.attach).toBe("generic");
     const visit = (from: string, send: readonly Uint8Array[]) =>

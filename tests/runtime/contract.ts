@@ -448,10 +448,15 @@ export const contract: readonly ContractTest[] = [
   {
     name: "the HTTP server answers and stops",
     run: async (runtime) => {
-      const server = await runtime.serve({ host: "127.0.0.1", port: 0 }, () => new Response("here", { status: 201 }));
+      const peers: unknown[] = [];
+      const server = await runtime.serve({ host: "127.0.0.1", port: 0 }, (_request, peer) => {
+        peers.push(peer?.address, typeof peer?.port);
+        return new Response("here", { status: 201 });
+      });
       const reply = await fetch(`http://127.0.0.1:${server.port}/`);
       assert.equal(reply.status, 201);
       assert.equal(await reply.text(), "here");
+      assert.deepEqual(peers, ["127.0.0.1", "number"]);
       await server.close();
       await assert.rejects(fetch(`http://127.0.0.1:${server.port}/`));
     },

@@ -302,6 +302,85 @@ describe("/bans", () => {
   });
 });
 
+describe("/bans, chosen", () => {
+  async function sources(query: string): Promise<string[]> {
+    const { status, body } = await ask(`/bans?${query}`);
+    expect([query, status]).toEqual([query, 200]);
+    expect([query, body.total]).toEqual([query, expect.any(Number)]);
+    return body.bans.map(({ source }: BanView) => source);
+  }
+
+  beforeEach(async () => {
+    parts.ban("192.0.2.9", 3_600_000);
+    parts.ban("10.0.0.0/24", Number.POSITIVE_INFINITY);
+    parts.ban("192.0.2.128/25", 60_000);
+    sniffed("192.0.2.77", "GET / HTTP/1.0");
+    parts.ban("2001:db8::1", 7_200_000);
+    await post("/bans/list?name=drop", "192.0.2.7");
+  });
+
+  const all = ["192.0.2.7", "2001:db8::/64", "192.0.2.77", "192.0.2.128/25", "10.0.0.0/24", "192.0.2.9"];
+
+  test.each<[query: string, wanted: readonly string[]]>([
+    ["", all],
+    ["sort=newest", all],
+    ["sort=newest&limit=2", all.slice(0, 2)],
+    ["sort=oldest", all.toReversed()],
+    ["sort=source", ["10.0.0.0/24", "192.0.2.7", "192.0.2.9", "192.0.2.77", "192.0.2.128/25", "2001:db8::/64"]],
+    ["sort=left&limit=1", ["192.0.2.128/25"]],
+    ["in=192.0.2.0/24", ["192.0.2.7", "192.0.2.77", "192.0.2.128/25", "192.0.2.9"]],
+    ["in=192.0.2.0/25&sort=source", ["192.0.2.7", "192.0.2.9", "192.0.2.77"]],
+    ["in=::/0", ["2001:db8::/64"]],
+    ["in=203.0.113.0/24", []],
+    ["by=list", ["192.0.2.7"]],
+    ["by=list:drop", ["192.0.2.7"]],
+    ["by=lis", []],
+    ["by=sniffer", ["192.0.2.77"]],
+    ["protocol=http", ["192.0.2.77"]],
+    ["by=operator&protocol=manual&in=192.0.2.0/24&sort=oldest", ["192.0.2.9", "192.0.2.128/25"]],
+  ])("%s", async (query, wanted) => {
+    expect(await sources(query)).toEqual([...wanted]);
+  });
+
+  test.each(["sort=age", "in=x", "in=192.0.2.0/33", "limit=x&sort=left"])("refuses %s", async (query) => {
+    const { status, body } = await ask(`/bans?${query}`);
+    expect([status, body.error]).toEqual([400, expect.stringMatching(/^Invalid (sort|in|limit) "/)]);
+  });
+
+  test("says how many there are, also when not all are shown", async () => {
+    expect((await ask("/bans?in=192.0.2.0/24&limit=1")).body).toMatchObject({
+      total: 4,
+      bans: [{ source: "192.0.2.7" }],
+    });
+  });
+
+  test("of many it finds the first by any order, and lets others have their turn", async () => {
+    open();
+    const list = Array.from({ length: 900 }, (_, number) => `10.9.${number >> 8}.${number & 255} ${900 - number}s`);
+    await post("/bans/list", list.join("\n"));
+    const { body } = await ask("/bans?sort=left&limit=10");
+    expect(body.bans.map(({ source }: BanView) => source)).toEqual(
+      Array.from({ length: 10 }, (_, number) => `10.9.3.${131 - number}`),
+    );
+  });
+
+  test("/why of a range has what covers it and what is inside", async () => {
+    const { body } = await ask("/why/192.0.2.0%2F24");
+    expect(body).toMatchObject({ address: "192.0.2.0/24", ban: null, within: { total: 4 } });
+    expect(body.within.bans.map(({ source }: BanView) => source)).toEqual([
+      ...all.filter((text) => text.startsWith("192.")),
+    ]);
+    expect((await ask("/why/192.0.2.128%2F25")).body).toMatchObject({
+      ...{ ban: { source: "192.0.2.128/25" }, within: { total: 0, bans: [] } },
+    });
+    expect((await ask("/why/192.0.2.200%2F30")).body).toMatchObject({
+      ban: { source: "192.0.2.128/25" },
+      within: { total: 0 },
+    });
+    expect((await ask("/why/192.0.2.9")).body).toMatchObject({ ban: { source: "192.0.2.9" }, within: null });
+  });
+});
+
 describe("/bans/ADDR", () => {
   test("tells the evidence, in hex and escaped", async () => {
     sniffed("192.0.2.1", 'GET /\u001b"\r\n');
@@ -345,7 +424,7 @@ describe("/bans/ADDR", () => {
     });
   });
 
-  test.each(["x", "1.2.3", "192.0.2.0%2F33", "%zz", "%00", "..%2F..%2Fetc", "fe80::1%25eth0"])(
+  test.each(["x", "1.2.3", "192.0.2.0%2F33", "%zz", "%00", "..%2F..%2Fetc", "2001:db8::1%25eth0"])(
     "%s is no address",
     async (path) => {
       const { status, body } = await ask(`/bans/${path}`);
@@ -397,7 +476,7 @@ describe("changing", () => {
   test("what a wider ban covers cannot be lifted from under it, and it says so", async () => {
     await post("/bans", { address: "192.0.2.0/24" });
     const { status, body } = await remove("192.0.2.1");
-    expect([status, body.error]).toEqual([404, expect.stringContaining("covered by the ban of 192.0.2.0/24")]);
+    expect([status, body.error]).toEqual([409, expect.stringContaining("covered by the ban of 192.0.2.0/24")]);
     expect(sources()).toEqual(["192.0.2.0/24"]);
   });
 
@@ -462,12 +541,15 @@ describe("changing", () => {
     expect(sources()).toEqual(["192.0.2.1"]);
   });
 
-  test.each(["x", "1.2.3", "192.0.2.0/33", "%", "*", "fe80::1%eth0"])("a lift of %j lifts nobody", async (address) => {
-    await post("/bans", { address: "192.0.2.1" });
-    const { status, body } = await remove(address);
-    expect([status, body.error]).toEqual([400, expect.stringMatching(/^Invalid address "/)]);
-    expect(sources()).toEqual(["192.0.2.1"]);
-  });
+  test.each(["x", "1.2.3", "192.0.2.0/33", "%", "*", "2001:db8::1%eth0"])(
+    "a lift of %j lifts nobody",
+    async (address) => {
+      await post("/bans", { address: "192.0.2.1" });
+      const { status, body } = await remove(address);
+      expect([status, body.error]).toEqual([400, expect.stringMatching(/^Invalid address "/)]);
+      expect(sources()).toEqual(["192.0.2.1"]);
+    },
+  );
 
   test("no text at all makes it fall over", async () => {
     await post("/bans", { address: "203.0.113.1" });

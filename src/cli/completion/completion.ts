@@ -7,7 +7,7 @@ import type { Command } from "../command.ts";
 /** What may stand in a place. `any`: nothing that a shell could know. */
 export type Completion =
   | { readonly kind: "words"; readonly words: readonly string[] }
-  | { readonly kind: "any" | "files" | "interfaces" | "maps" | "profiles" | "users" };
+  | { readonly kind: "any" | "banned" | "files" | "interfaces" | "maps" | "profiles" | "users" };
 
 export interface FlagCompletion {
   readonly long: string;
@@ -25,13 +25,19 @@ export interface CommandCompletion {
   readonly operand: Completion;
 }
 
+/** Asks the gate that runs; without one it says nothing. */
+export const bannedCommand = "command ttgate bans -q -n 1000 2>/dev/null";
+/** The pins beside a map are not maps to name: docs/map.md. */
+export const siblingPins = "_(link_[0-9]+|settings|counters|cidr|v6)$";
+
 export const profileNames: readonly string[] = [...profileLibrary.keys()];
 
 export function completionsOf(commands: readonly Command[]): CommandCompletion[] {
   return commands.map(({ name, usage, about, flags }) => ({
     name,
     about,
-    operand: completionOf(usage),
+    // Whom to ban, nobody but the person who types knows.
+    operand: usage.startsWith("ADDR") && name !== "ban" ? { kind: "banned" } : completionOf(usage),
     flags: Object.entries(flags).map(([long, { short, help, repeats, value }]) => ({
       ...{ long, short, help },
       repeats: repeats ?? false,

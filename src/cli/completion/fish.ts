@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Completion for fish 3 and later.
+import { aliases } from "../aliases.ts";
 import { defaultCommand } from "../command.ts";
-import { type CommandCompletion, type Completion, type FlagCompletion, profileNames } from "./completion.ts";
+import {
+  bannedCommand,
+  type CommandCompletion,
+  type Completion,
+  type FlagCompletion,
+  profileNames,
+  siblingPins,
+} from "./completion.ts";
 
 export function fishCompletion(commands: readonly CommandCompletion[]): string {
   const names = commands.map(({ name }) => name);
+  const aliasCases = Object.entries(aliases).map(
+    ([alias, name]) => `        case ${alias}\n            set words[2] ${name}`,
+  );
   const first = commands.map(
     ({ name, about }) => `complete -c ttgate -n __ttgate_first -a ${name} -d ${quoted(about)}`,
   );
@@ -16,11 +27,20 @@ end
 function __ttgate_is
     set -l words (commandline -opc)
     set -l command ${defaultCommand}
+    switch "$words[2]"
+${aliasCases.join("\n")}
+    end
     contains -- "$words[2]" ${names.join(" ")}; and set command $words[2]
     test $command = $argv[1]
 end
 
+function __ttgate_helps
+    set -l words (commandline -opc)
+    test (count $words) -eq 2; and test $words[2] = help
+end
+
 complete -c ttgate -f
+complete -c ttgate -n __ttgate_helps -a ${quoted(names.join(" "))}
 complete -c ttgate -n __ttgate_first -a help -d 'commands and options'
 ${[...first, ...commands.flatMap(commandLines)].join("\n")}
 `;
@@ -50,7 +70,9 @@ function argumentsOf(completion: Completion): string {
     case "interfaces":
       return " -f -a '(__fish_print_interfaces)'";
     case "maps":
-      return " -F -a '(path basename /sys/fs/bpf/* 2>/dev/null)'";
+      return ` -F -a ${quoted(`(path basename /sys/fs/bpf/* 2>/dev/null | string match -rv '${siblingPins}')`)}`;
+    case "banned":
+      return ` -f -a ${quoted(`(${bannedCommand})`)}`;
     case "users":
       return " -f -a '(__fish_complete_users)'";
     default:

@@ -1,14 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // Completion for zsh, by its _arguments.
+import { aliases } from "../aliases.ts";
 import { defaultCommand } from "../command.ts";
-import { type CommandCompletion, type Completion, type FlagCompletion, profileNames } from "./completion.ts";
+import {
+  bannedCommand,
+  type CommandCompletion,
+  type Completion,
+  type FlagCompletion,
+  profileNames,
+  siblingPins,
+} from "./completion.ts";
 
 export function zshCompletion(commands: readonly CommandCompletion[]): string {
+  const aliasCases = Object.entries(aliases).map(([alias, name]) => `    ${alias}) words[2]=${name} ;;`);
   const described = commands.map(({ name, about }) => `    ${quoted(`${name}:${about}`)}`);
   return `#compdef ttgate
 # zsh completion of ttgate, by "ttgate completion zsh"
 _ttgate_profiles() {
   _alternative 'profiles:profile:(${profileNames.join(" ")})' 'files:file:_files'
+}
+
+_ttgate_banned() {
+  local -a banned=(\${(f)"$(${bannedCommand})"})
+  compadd -a banned
+}
+
+_ttgate_maps() {
+  local -a maps=(\${(f)"$(ls /sys/fs/bpf 2>/dev/null | grep -Ev '${siblingPins}')"})
+  _alternative 'maps:map:compadd -a maps' 'files:file:_files'
 }
 
 _ttgate() {
@@ -17,10 +36,13 @@ _ttgate() {
 ${described.join("\n")}
     'help:commands and options'
   )
-  if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then
+  if [[ ( $CURRENT -eq 2 && $words[2] != -* ) || ( $CURRENT -eq 3 && $words[2] == help ) ]]; then
     _describe command commands
     return
   fi
+  case $words[2] in
+${aliasCases.join("\n")}
+  esac
   if (( CURRENT > 2 && \${commands[(I)\${words[2]}:*]} )); then
     command=$words[2]
     shift words
@@ -64,7 +86,9 @@ function actionOf(completion: Completion): string {
     case "interfaces":
       return "_net_interfaces";
     case "maps":
-      return "_files -W /sys/fs/bpf";
+      return "_ttgate_maps";
+    case "banned":
+      return "_ttgate_banned";
     case "users":
       return "_users";
     default:

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// A snapshot that has something of everything, for what is made from all metrics at once.
+import { LatencyHistogram } from "../../src/core/counters.ts";
+import type { Snapshot } from "../../src/status/snapshot.ts";
+
+export const fullSnapshot: Snapshot = {
+  ...{ version: "1.2.3", mode: "proxy", runtime: "bun 1", pid: 1, uptimeSeconds: 2.5, dryRun: false },
+  ...{ listen: "[::]:5000", profile: "tapetrack", timeoutSeconds: 600 },
+  ...{ balance: "failover", checkSeconds: 2, proxyProtocol: { send: "off", accept: [] } },
+  upstreams: [
+    {
+      address: "127.0.0.1:5001",
+      reachable: true,
+      error: null,
+      active: 1,
+      total: 1,
+      failed: 1,
+      resolved: null,
+      unresolved: null,
+    },
+  ],
+  neverBan: [{ prefix: "127.0.0.0/8", why: "loopback" }],
+  connections: {
+    ...{
+      accepted: 9,
+      withoutHeader: 1,
+      shortOfResources: 1,
+      relayed: 1,
+      refusedBanned: 1,
+      refusedFull: 1,
+      refusedRate: 1,
+      refusedNoRoom: 1,
+      foreign: 1,
+      undecided: 1,
+    },
+    ...{ upstreamFailed: 1, spared: 1, silenced: 1, notSilenced: 1, cut: 1, active: 1, limit: 1000 },
+  },
+  bans: { active: 1, total: 1, capacity: 1000, userSpaceOnly: 1, folds: 1, sparedFriends: 1, byProtocol: { http: 1 } },
+  kernel: {
+    ...{ attach: "native", reason: null, ports: [5000], map: "/sys/fs/bpf/map", managedBy: null },
+    interfaces: [{ name: "eth0", attach: "native", reason: null }],
+    ...{ droppedPackets: 1, droppedBytes: 60, entries: 1, capacity: 1000, full: 1, failed: 1 },
+    maps: [{ name: "/sys/fs/bpf/map", entries: 1, capacity: 1000 }],
+    proof: { passed: true, failure: null },
+    judged: {
+      ...{
+        passed: 1,
+        undecided: 1,
+        banned: 1,
+        spared: 1,
+        wouldBan: 1,
+        notBanned: 1,
+        unproven: 1,
+        noSocket: 1,
+        older: 1,
+      },
+      ...{ held: 1, reset: 1, bounced: 1, fragment: 1, unread: 1, urgent: 1, mptcp: 1, eventsLost: 1 },
+    },
+    unseen: { connections: 1, observed: 1, unobserved: null, last: null },
+  },
+  trial: null,
+  recording: { file: "/var/lib/ttgate/recording", connections: 1, dropped: 1, bytes: 1, limitBytes: 2, ended: null },
+};
+
+export function someLatency(): LatencyHistogram {
+  const latency = new LatencyHistogram();
+  latency.observe(0.0002);
+  return latency;
+}
