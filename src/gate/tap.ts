@@ -76,8 +76,7 @@ export class Tap {
     this.#clientSide = new TapSide(this, {
       data: (bytes) => this.#sent(bytes),
       end: () => this.#witness.clientEnded(),
-      // A reset, which may be ours.
-      close: () => "unknown",
+      close: () => this.#witness.clientReset(),
     });
     this.#serverSide = new TapSide(this, {
       data: () => this.#answered(),

@@ -57,6 +57,11 @@ export class Witness {
     return this.#clientEnded ? "accepted" : undefined;
   }
 
+  /** Perhaps by ourselves; or it left without reading the server's leave. */
+  clientReset(): ServerVerdict {
+    return this.#hasCarriedOn ? "accepted" : "unknown";
+  }
+
   /** The server hung up, by FIN or RST. */
   serverEnded(): ServerVerdict {
     // It took leave of a client that it had understood.

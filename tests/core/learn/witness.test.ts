@@ -47,7 +47,11 @@ describe("a server that", () => {
     leaving.answered(1);
     leaving.sent(Uint8Array.of(2));
     leaving.answered(2);
-    expect(leaving.serverEnded()).toBe("accepted");
+    expect([once.clientReset(), leaving.clientReset(), leaving.serverEnded()]).toEqual([
+      "unknown",
+      "accepted",
+      "accepted",
+    ]);
   });
 
   test("speaks first says nothing of the client", () => {
