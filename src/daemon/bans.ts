@@ -38,6 +38,9 @@ export interface DaemonBansOptions {
   readonly nowMs: () => number;
 }
 
+/** What a gate says of its bans. */
+export type DeskParts = Pick<ClientBansOptions, "gate" | "terms" | "isLocal" | "spareFriends">;
+
 export class DaemonBans {
   readonly enforcement: Enforcement;
   readonly #options: DaemonBansOptions;
@@ -66,8 +69,14 @@ export class DaemonBans {
     this.operator = new Operator({ enforcement, timeoutMs: () => terms().timeoutMs, ipv6Bits, nowMs });
   }
 
+  /** A table apart, for a gate on trial: nobody is banned by it, and nobody else asks it. */
+  apart(): DaemonBans {
+    const neverBan = this.enforcement.neverBan.entries();
+    return new DaemonBans({ ...this.#options, dryRun: true, fence: undefined, neverBan });
+  }
+
   /** What a gate asks for is asked here. */
-  deskOf(gate: Pick<ClientBansOptions, "gate" | "terms" | "isLocal" | "spareFriends">): Desk {
+  deskOf(gate: DeskParts): Desk {
     const { dryRun, nowMs, hasFriends } = this.#options;
     const { enforcement, offenders, latency, counters } = this;
     return new ClientBans({

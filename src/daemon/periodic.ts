@@ -68,7 +68,8 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
     everyMs: hostMs,
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
-  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.file.save() });
+  ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
+  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.save() });
   addKernelWork(ticker, parts);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
 import process from "node:process";
+import { gatePrefix } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
 import { type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
@@ -15,7 +16,7 @@ import { type BanQuery, bansShown } from "../status/ban_query.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf } from "../status/gate_snapshot.ts";
 import { renderMetrics } from "../status/metrics.ts";
-import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
+import type { ReadinessAnswer, ReloadAnswer, StatusSource } from "../status/routes.ts";
 import {
   type BanDetails,
   type BanInFence,
@@ -121,8 +122,12 @@ export class DaemonStatus implements StatusSource {
     };
   }
 
-  readiness(): ReturnType<StatusSource["readiness"]> {
-    return this.#parts.readiness.ask(this.fence);
+  async readiness(): Promise<ReadinessAnswer> {
+    const answer = await this.#parts.readiness.ask(this.fence);
+    const trials = this.#parts
+      .gates()
+      .flatMap(({ config, trial }) => (trial === undefined ? [] : [gatePrefix(config.name) + trial.snapshot().text]));
+    return trials.length === 0 ? answer : { ...answer, trial: trials.join("; ") };
   }
 
   metrics(ready: boolean): string {

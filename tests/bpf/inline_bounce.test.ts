@@ -42,8 +42,8 @@ describeWith("root")("bounced packets", () => {
   const judge = (bounce: boolean, dryRun = false) => {
     const table = loadSignatureTable("tapetrack");
     new InlineJudge(libraries, programs, new Guarded([5000], "port"), {
-      gates: [{ port: 5000, table, bounce, passes: [], banMs: 60_000 }],
-      ...{ dryRun, ipv6PrefixBits: 64 },
+      gates: [{ port: 5000, table, bounce, dryRun, passes: [], banMs: 60_000 }],
+      ipv6PrefixBits: 64,
     }).begin();
   };
   const ban = (address: string) => {

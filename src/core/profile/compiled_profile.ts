@@ -23,6 +23,7 @@ export interface CompiledProfile {
   readonly fallback: Profile["fallback"];
   readonly undecidedLimit: number | undefined;
   readonly speaksFirst: Profile["speaksFirst"];
+  readonly unproven?: Profile["unproven"];
 }
 
 export function compileRecognisers(known: Profile["known"]): CompiledRecognisers {
@@ -42,6 +43,7 @@ export function compileProfile({ expect, known, ...profile }: Profile): Compiled
     fallback: profile.fallback,
     undecidedLimit: profile.undecidedLimit,
     speaksFirst: profile.speaksFirst,
+    unproven: profile.unproven,
   };
 }
 

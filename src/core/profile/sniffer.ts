@@ -151,8 +151,8 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     ...expertNames.filter((name) => bets.length > 0 && !names.includes(name)),
     unknownProtocol,
   ];
-  const { name, undecidedLimit, speaksFirst } = profile;
-  return { profile: name, protocols, prefixBytes, speaksFirst, undecidedLimit, sniff, evidence };
+  const { name, undecidedLimit, speaksFirst, unproven } = profile;
+  return { profile: name, protocols, prefixBytes, speaksFirst, undecidedLimit, unproven, sniff, evidence };
 }
 
 /** No bet is lost with fewer bytes than the least evidence takes at eight bits a byte. */

@@ -43,13 +43,14 @@ export interface InlineGate {
   readonly table: SignatureTable;
   readonly banMs: number;
   readonly bounce: boolean;
+  /** It is judged, and nobody is banned. */
+  readonly dryRun: boolean;
   /** What of that which cannot be judged passes; the rest is dropped. */
   readonly passes: readonly HiddenKind[];
 }
 
 export interface InlineOptions {
   readonly gates: readonly InlineGate[];
-  readonly dryRun: boolean;
   readonly ipv6PrefixBits: number;
 }
 
@@ -89,7 +90,6 @@ export class InlineJudge {
   /** What the map of protected prefixes holds, by text. */
   #protected = new Map<string, { readonly prefix: Prefix; readonly value: number }>();
   readonly #guarded: Guarded;
-  readonly #dryRun: boolean;
   /** By generation of the table. What the program decided by the one before may still be under way. */
   readonly #protocols: (readonly string[])[] = [];
   /** By port. */
@@ -101,7 +101,6 @@ export class InlineJudge {
     this.#libraries = libraries;
     this.#programs = programs;
     this.#guarded = guarded;
-    this.#dryRun = options.dryRun;
     this.#ipv6PrefixBits = options.ipv6PrefixBits;
     this.#settingsMap = openMap(libraries, programs.mapFd("ttgate_inline"));
     this.#tables = openMap(libraries, programs.mapFd("ttgate_tables"));
@@ -119,9 +118,9 @@ export class InlineJudge {
    * @param carried what was counted of the gate at another port.
    * @throws Failure when there is no place for it, KernelError
    */
-  open({ port, table, banMs, bounce, passes }: InlineGate, carried: InlineCounts = zeroCounts): void {
+  open({ port, table, banMs, bounce, dryRun, passes }: InlineGate, carried: InlineCounts = zeroCounts): void {
     const slot = this.#guarded.slotOf(port);
-    const settings = { port, banMs, bounce, passes, dryRun: this.#dryRun, since: 0n, table: 2 * slot, generation: -1 };
+    const settings = { port, banMs, bounce, passes, dryRun, since: 0n, table: 2 * slot, generation: -1 };
     const before = combined(this.#read(slot), carried, (now, earlier) => now - earlier);
     const place = { slot, table, settings, before, counts: carried };
     this.#places.set(port, place);
