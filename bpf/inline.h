@@ -129,6 +129,21 @@ settle_foreign(const struct frame *frame, struct scratch *scratch, const struct 
 	return ACTION_PASS;
 }
 
+/* A near miss, proven: out, and user space counts it against the source. */
+static __always_inline enum action settle_malformed(const struct frame *frame,
+						    struct scratch *scratch,
+						    const struct inline_settings *settings,
+						    struct clock *clock)
+{
+	struct segment *segment = &scratch->segment;
+
+	count_inline(INLINE_MALFORMED, scratch->place.bytes);
+	tell(segment, scratch, settings, NOTHING, INLINE_MALFORMED, read_clock(clock));
+	if (!(settings->flags & INLINE_DRY_RUN))
+		make_reset(frame, scratch->place.tcp_offset, segment);
+	return ACTION_PASS;
+}
+
 /* Whether the data on a SYN would get to a server: only TCP Fast Open hands it on. */
 static __always_inline bool takes_early_data(const struct frame *frame,
 					     const struct segment *segment)
@@ -276,6 +291,11 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 			bpf_map_delete_elem(&ttgate_undecided, key);
 		return settle_foreign(frame, scratch, gate, settings, table, VERDICT_OWNER(verdict),
 				      clock);
+	}
+	if (VERDICT_KIND(verdict) == VERDICT_MALFORMED) {
+		if (kept)
+			bpf_map_delete_elem(&ttgate_undecided, key);
+		return settle_malformed(frame, scratch, settings, clock);
 	}
 	if (!kept) {
 		__builtin_memset(&scratch->fresh, 0, sizeof(scratch->fresh));

@@ -59,6 +59,7 @@ enum inline_outcome {
 	INLINE_UNREAD, /* behind more tags or extension headers than are read, dropped */
 	INLINE_URGENT, /* first bytes, the urgent pointer taken out */
 	INLINE_MPTCP, /* MPTCP's option taken out */
+	INLINE_MALFORMED, /* a near miss of what is expected, made a RST for the server */
 	INLINE_EVENT_LOST, /* user space was not told: it had not fetched those before */
 	INLINE_OUTCOME_COUNT,
 };

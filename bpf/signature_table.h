@@ -10,7 +10,7 @@
 #include <bpf/bpf_helpers.h>
 
 #define SIGNATURES_MAGIC 0x73746774 /* "tgts" */
-#define SIGNATURES_VERSION 4
+#define SIGNATURES_VERSION 5
 
 /* No rule looks further; a longer one stays in user space. */
 #define PREFIX_BYTES 256
@@ -43,6 +43,8 @@ struct signature_header {
 enum alternative_flags {
 	ALTERNATIVE_REFUTES = 1 << 0,
 	ALTERNATIVE_EXPECTED = 1 << 1,
+	ALTERNATIVE_NEAR = 1 << 2,
+	ALTERNATIVE_OVERRULED = 1 << 3, /* by what is near */
 };
 
 /* A place that rules an alternative out for most packets. */

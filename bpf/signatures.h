@@ -28,6 +28,9 @@ struct match {
 	__u32 refuter, namer; /* their owners */
 	__u32 can_be_refuted, can_be_named;
 	__u32 is_expected, can_be_expected;
+	__u32 is_near, can_be_near;
+	__s32 overruled_at; /* as those above, of those that a near miss overrules */
+	__u32 overruled_namer, can_be_overruled;
 	__u64 fresh[PREFIX_BYTES / 64]; /* which bytes the segment brought */
 	__u64 sums[BET_WORDS]; /* of the experts, and of those who won the earliest bet */
 	__u64 won[BET_WORDS];
@@ -43,7 +46,11 @@ enum verdict_kind {
 	VERDICT_OPEN, /* more bytes decide */
 	VERDICT_PASS,
 	VERDICT_FOREIGN,
+	VERDICT_MALFORMED, /* a near miss: refused and no ban, a strike in user space */
 };
+
+/* Less is evidence against nobody. */
+#define FEWEST_BYTES 2
 
 /* A verdict in one number: its kind, and of VERDICT_FOREIGN the owner. */
 #define VERDICT(kind, owner) ((kind) | (owner) << 2)
@@ -284,6 +291,22 @@ static __always_inline void note(struct match *match,
 			match->is_expected = true;
 		return;
 	}
+	if (flags & ALTERNATIVE_NEAR) {
+		if (outcome == STEP_OPEN)
+			match->can_be_near = true;
+		else
+			match->is_near = true;
+		return;
+	}
+	if (flags & ALTERNATIVE_OVERRULED) {
+		if (outcome == STEP_OPEN) {
+			match->can_be_overruled = true;
+		} else if (outcome < match->overruled_at) {
+			match->overruled_at = outcome;
+			match->overruled_namer = alternative->owner;
+		}
+		return;
+	}
 	if (outcome == STEP_OPEN) {
 		match->can_be_named = true;
 		if (flags & ALTERNATIVE_REFUTES)
@@ -363,6 +386,14 @@ static __always_inline int stranger(const struct signatures *table, const struct
 	return VERDICT(VERDICT_FOREIGN, winner(table, match, header));
 }
 
+/* Nothing speaks against the client, and nothing can any more. */
+static __always_inline bool may_pass(const struct match *match,
+				     const struct signature_header *header)
+{
+	return match->refuter == NOTHING && !match->can_be_refuted &&
+	       (!header->has_expected || match->is_expected);
+}
+
 /*
  * The verdict on a prefix, VERDICT(). A recogniser that refutes wins as soon as it holds; of
  * several that hold, the one that took the fewest bytes gives the name.
@@ -384,8 +415,15 @@ __noinline int sniff(const struct signatures *table, struct match *match)
 	match->refuter = match->namer = NOTHING;
 	match->can_be_refuted = match->can_be_named = false;
 	match->is_expected = match->can_be_expected = false;
+	match->is_near = match->can_be_near = false;
+	match->overruled_at = 4 * PREFIX_BYTES;
+	match->overruled_namer = NOTHING;
+	match->can_be_overruled = false;
 	match->bet_lost_at = 0;
 	scan(table, match, header);
+	if (match->length < FEWEST_BYTES)
+		return may_pass(match, header) ? VERDICT(VERDICT_PASS, 0)
+					       : VERDICT(VERDICT_OPEN, 0);
 	if (header->has_bets && match->bet_lost_at && !match->is_expected &&
 	    !match->can_be_expected)
 		return stranger(table, match, header);
@@ -393,7 +431,7 @@ __noinline int sniff(const struct signatures *table, struct match *match)
 		return VERDICT(VERDICT_FOREIGN, match->refuter);
 	if (match->can_be_refuted)
 		return VERDICT(VERDICT_OPEN, 0);
-	if (!header->has_expected || match->is_expected)
+	if (may_pass(match, header))
 		return VERDICT(VERDICT_PASS, 0);
 	/* Too few bytes of what is expected are no evidence against the client. */
 	if (match->can_be_expected)
@@ -401,6 +439,14 @@ __noinline int sniff(const struct signatures *table, struct match *match)
 	if (match->namer != NOTHING)
 		return VERDICT(VERDICT_FOREIGN, match->namer);
 	if (match->can_be_named)
+		return VERDICT(VERDICT_OPEN, 0);
+	if (match->is_near)
+		return VERDICT(VERDICT_MALFORMED, 0);
+	if (match->can_be_near)
+		return VERDICT(VERDICT_OPEN, 0);
+	if (match->overruled_namer != NOTHING)
+		return VERDICT(VERDICT_FOREIGN, match->overruled_namer);
+	if (match->can_be_overruled)
 		return VERDICT(VERDICT_OPEN, 0);
 	/* What nobody knows is the last of the owners. */
 	return VERDICT(VERDICT_FOREIGN, header->owner_count - 1);

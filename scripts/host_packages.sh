@@ -11,8 +11,10 @@ present() {
 	case "$1" in
 	command) command -v "$2" >/dev/null ;;
 	header) printf '#include <%s>\n' "$2" | gcc -E -x c - >/dev/null 2>&1 ;;
+	file) [[ -e $2 ]] ;;
+	python) /usr/bin/python3 -c "import $2" 2>/dev/null ;;
 	library) [[ "$(gcc -print-file-name="$2")" == /* ]] ;;
-	*) echo "$table: \"$1\": not a way to look, use command, header or library" >&2 && exit 1 ;;
+	*) echo "$table: \"$1\": not a way to look, use command, file, header, library or python" >&2 && exit 1 ;;
 	esac
 }
 
@@ -52,7 +54,9 @@ if ((EUID != 0)); then
 fi
 
 log="$(mktemp)"
-trap 'rm -f "$log"' EXIT
+policy=/usr/sbin/policy-rc.d
+own_policy=no
+trap 'rm -f "$log"; [[ $own_policy == no ]] || rm -f "$policy"' EXIT
 quietly() {
 	"$@" >"$log" 2>&1 </dev/null || {
 		cat "$log" >&2
@@ -61,6 +65,12 @@ quietly() {
 	}
 }
 export DEBIAN_FRONTEND=noninteractive
+# A server is installed to be tried, not to be started on this host.
+if [[ ! -e $policy ]]; then
+	own_policy=yes
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+fi
 quietly apt-get -q update
 packages=()
 for choice in "${wanted[@]}"; do packages+=("$(available "$choice")"); done

@@ -21,7 +21,7 @@ Says what the gate would do with a client, and why. Each FILE holds everything t
 before it fell silent; - is standard input. Prints one JSON object on each line:
 
   file
-  verdict   accept, foreign or undecided
+  verdict   accept, foreign, malformed (a near miss) or undecided
   protocol  the name of what is foreign, or null
   rule      where the rule that decided stands in the profile or in the library, or null
   byte      the byte that decided, counted from 1; null when the silence after the last byte did

@@ -7,7 +7,9 @@ import type { BetEvidence } from "./ciphertext/bets.ts";
 export type Sniff =
   | { readonly kind: "accept" }
   | { readonly kind: "foreign"; readonly protocol: string }
-  /** `isLast`: no byte that may come decides. */
+  /** A near miss: of the expected protocol's family, and not what its clients send. Refused, and a strike. */
+  | { readonly kind: "malformed" }
+  /** `isLast`: no byte that may come decides; a strike. */
   | { readonly kind: "more"; readonly isLast?: true };
 
 export interface Sniffer {
@@ -21,7 +23,7 @@ export interface Sniffer {
   readonly speaksFirst?: "client" | "server" | undefined;
   /** What the profile lacks to be enforced; undefined: nothing. */
   readonly unproven?: string | undefined;
-  /** A source that stays undecided so often within ten minutes is banned; undefined: none is. */
+  /** A source with so many strikes within ten minutes is banned; undefined: none is. */
   readonly undecidedLimit?: number | undefined;
   /**
    * @param bytes what the client sent so far.

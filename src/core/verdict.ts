@@ -14,7 +14,10 @@ export type TurnAway =
   /** Another protocol: out, and into the time-out table. */
   | { readonly kind: "ban"; readonly protocol: string }
   /** Silent, slow or gone before it said enough: out, but that is no evidence against the source. */
-  | { readonly kind: "close" /** It said all that could tell. */; readonly isStrike?: true };
+  | {
+      readonly kind: "close" /** It said all that could tell, or the profile counts its silence. */;
+      readonly isStrike?: true;
+    };
 
 export interface Circumstances {
   /** The client sends nothing more: FIN, or silent until the deadline. */
@@ -29,6 +32,8 @@ export function verdict(sniff: Sniff, { ended, dryRun }: Circumstances): Verdict
       return { kind: "relay", would: undefined };
     case "foreign":
       return turnAway({ kind: "ban", protocol: sniff.protocol }, dryRun);
+    case "malformed":
+      return turnAway({ kind: "close", isStrike: true }, dryRun);
     case "more":
       if (sniff.isLast === true) return turnAway({ kind: "close", isStrike: true }, dryRun);
       return ended ? turnAway({ kind: "close" }, dryRun) : { kind: "hold" };

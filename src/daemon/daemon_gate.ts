@@ -109,6 +109,7 @@ export class DaemonGate {
         : new KernelJudge({
             ...{ judge, port, counters, ipv6Bits, sniffer, alone: this.isInline },
             ban: (client, offence) => desk.ban(client, offence),
+            strike: (client, bytes) => this.gate.strike(client, bytes),
           });
     this.observer = new SecondObserver({
       ...{ native: runtime.native, unseen, places, log: ownLog, nowMs, loopback: guardsLoopback },
@@ -121,7 +122,7 @@ export class DaemonGate {
           ban: (client, offence) => {
             if (desk.ban(client, offence) === "spared") counters.spared++;
           },
-          strike: (client: Client, bytes: Uint8Array) => this.gate.fellSilent(client, bytes),
+          strike: (client: Client, bytes: Uint8Array) => this.gate.strike(client, bytes),
         })
       : undefined;
   }

@@ -41,12 +41,14 @@ const watchMs = 250;
 /** Interfaces, addresses and routes that come and go are to be seen within a second. */
 const hostMs = 500;
 const resolveMs = 5000;
+/** The finest step of the history. */
+const sampleMs = 1000;
 const renewMs = 1000;
 /** What a loss of power may cost. */
 const saveMs = 250;
 
 export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
-  const { gates, bans, protection, readiness, state, nowMs } = parts;
+  const { gates, bans, protection, readiness, state, status, nowMs } = parts;
   const { enforcement } = bans;
   const isServing = () => readiness.phase === "serving";
   ticker.add({ name: "listener", everyMs: hostMs, run: () => gates.listen() });
@@ -69,6 +71,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
   ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
+  ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.save() });
   addKernelWork(ticker, parts);
 }

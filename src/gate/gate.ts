@@ -162,8 +162,8 @@ export class Gate implements BanFollower {
     return this.#context.sniffer;
   }
 
-  /** A client that another judge saw fall silent, undecided. */
-  fellSilent(client: Client, bytes: Uint8Array): void {
+  /** A client that another judge refused, and that is no stranger for it. */
+  strike(client: Client, bytes: Uint8Array): void {
     this.#context.observer?.turnedAway(client, bytes, bytes.length, true);
   }
 

@@ -71,10 +71,10 @@ export class Observer implements SessionObserver {
     return isWatching ? this.#taps.open(client, isExpected, Date.now(), speaksExpected) : undefined;
   }
 
-  turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isSilent: boolean): void {
+  turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isStrike: boolean): void {
     const source = pseudonymOf(client.sourceText);
     this.#options.recorder?.record({ atMs: Date.now(), bytes, totalBytes, server: "unknown", source });
-    if (!isSilent || this.#undecided?.add(client.sourceText, this.#options.nowMs()) !== true) return;
+    if (!isStrike || this.#undecided?.add(client.sourceText, this.#options.nowMs()) !== true) return;
     this.#ban(client, "strikes", undecidedTooOften, bytes);
   }
 

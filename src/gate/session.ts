@@ -65,6 +65,8 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
+  /** It was not silent for as long as it may be: that is no strike. */
+  #makesRoom = false;
   /** Somebody else may have sent the bytes in its name: they count against nobody. */
   #isForgeable = false;
   #state: "sniffing" | "connecting" | "relaying" | "over" = "sniffing";
@@ -108,8 +110,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     if (this.#state === "sniffing") this.#settle(this.#judge(true));
   }
 
-  /** The time for a first packet is over. */
+  /** The time for a first packet is over, or somebody else needs the place. */
   deadline(): void {
+    this.#makesRoom = !this.#clientEnded && this.#context.nowMs() < this.#deadlineMs;
     if (this.#state === "sniffing") this.#settle(this.#judge(true));
   }
 
@@ -169,7 +172,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
         return;
       case "close":
         counters.undecided++;
-        this.#turnedAway(decision.isStrike === true || this.#clientEnded || this.#context.nowMs() >= this.#deadlineMs);
+        this.#turnedAway(decision.isStrike === true && !this.#makesRoom);
         this.#finish();
         this.#socket.close();
         return;
@@ -197,9 +200,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     }
   }
 
-  #turnedAway(isSilent: boolean): void {
+  #turnedAway(isStrike: boolean): void {
     if (this.#heldBytes === 0 || this.#isForgeable) return;
-    this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isSilent);
+    this.#context.observer?.turnedAway(this.client, this.#firstBytes(recordedBytes), this.#heldBytes, isStrike);
   }
 
   /** The offence of a client that spoke another protocol; its session is over. */

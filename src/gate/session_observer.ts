@@ -15,5 +15,5 @@ export interface SessionObserver {
    * @param bytes the first that the client sent; `totalBytes`: how many it sent until then.
    * @param isSilent the client had all the time it may take, or sent FIN, and it is undecided still.
    */
-  turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isSilent: boolean): void;
+  turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isStrike: boolean): void;
 }

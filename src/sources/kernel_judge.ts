@@ -21,6 +21,7 @@ export interface KernelJudgeParts {
   /** The gate's. */
   readonly port: () => number;
   ban(client: Client, offence: Offence): "banned" | "spared";
+  strike(client: Client, bytes: Uint8Array): void;
   readonly counters: ConnectionCounters;
   readonly ipv6Bits: number;
   /** Says of what the kernel tells which bet was lost. */
@@ -46,10 +47,10 @@ export class KernelJudge {
   tick(): void {
     const { counters, alone } = this.#parts;
     if (!alone) return;
-    const { passed, undecided, banned, spared, would_ban, not_banned } = this.counts;
+    const { passed, undecided, malformed, banned, spared, would_ban, not_banned } = this.counts;
     counters.foreign = banned + spared + would_ban + not_banned;
     counters.relayed = passed;
-    counters.undecided = undecided;
+    counters.undecided = undecided + malformed;
     counters.accepted = counters.foreign + counters.relayed;
   }
 
@@ -61,16 +62,22 @@ export class KernelJudge {
 
   /** The program is in place and sees nothing that it could judge: why, and what to do. */
   blindness(): string | undefined {
-    const { passed, undecided, banned, spared, would_ban, not_banned, older, no_socket } = this.counts;
-    const seen = passed + undecided + banned + spared + would_ban + not_banned + older;
+    const { passed, undecided, malformed, banned, spared, would_ban, not_banned, older, no_socket } = this.counts;
+    const seen = passed + undecided + malformed + banned + spared + would_ban + not_banned + older;
     if (no_socket < blindAfter || seen > 0) return undefined;
     return `The kernel judges nobody: ${no_socket} packets to the guarded port belong to no connection in this network namespace; a server in a container or on another host needs --mode proxy`;
   }
 
   /** What the kernel decided about a connection to the gate. */
   settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {
-    const { counters, ipv6Bits, alone, sniffer } = this.#parts;
+    const { counters, ipv6Bits, alone, sniffer, judge, strike } = this.#parts;
     const client = new Client(source.text, sourcePort, ipv6Bits);
+    if (protocol === undefined) {
+      if (!alone) counters.undecided++;
+      // As with those who fall silent: a source with a connection that passed is a friend.
+      if (judge()?.isWelcome(source) === false) strike(client, firstBytes);
+      return;
+    }
     const bet = sniffer().evidence?.(firstBytes);
     const evidence = { firstBytes, clientAddress: source.text, clientPort: sourcePort, gatePort: port, bet };
     if (!alone) counters.foreign++;

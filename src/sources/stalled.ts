@@ -24,7 +24,7 @@ export interface StalledOptions {
   readonly firstPacketMs: number;
   sniffer(): Sniffer;
   ban(client: Client, offence: Offence): void;
-  /** It fell silent, and what it said decides nothing. */
+  /** It is refused without a ban: a near miss, or a silence that the profile counts. */
   strike(client: Client, bytes: Uint8Array): void;
 }
 
@@ -91,8 +91,11 @@ export class Stalled {
           },
         });
         return;
-      case "more":
+      case "malformed":
         if (connections()?.isWelcome(source) === false) strike(client, firstBytes);
+        return;
+      case "more":
+        if (sniffed.isLast === true && connections()?.isWelcome(source) === false) strike(client, firstBytes);
         return;
       default:
         sniffed satisfies never;

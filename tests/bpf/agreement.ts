@@ -17,7 +17,7 @@ import { boundsOf } from "../../src/core/signature/bounds.ts";
 import { type SignatureTable, tableOf, tablePrefixBytes } from "../../src/core/signature/table.ts";
 import type { Alternative } from "../../src/core/signature/term.ts";
 import type { Sniff } from "../../src/core/sniff.ts";
-import { type Engine, kindOf, ownerOf, verdictForeign, verdictOpen, verdictPass } from "./inline.ts";
+import { type Engine, kindOf, ownerOf, verdictForeign, verdictMalformed, verdictOpen, verdictPass } from "./inline.ts";
 
 export interface Agreement {
   readonly table: SignatureTable;
@@ -25,7 +25,7 @@ export interface Agreement {
   readonly held: Profile;
   /** In words, what one of the engines says otherwise; undefined: they agree. Counts what was said. */
   disagreement(bytes: Uint8Array, length: number): string | undefined;
-  readonly said: { open: number; pass: number; foreign: number };
+  readonly said: { open: number; pass: number; malformed: number; foreign: number };
 }
 
 /** A table can hold it: docs/signatures.md. */
@@ -59,7 +59,7 @@ export function agreementOf(profile: Profile, engines: readonly Engine[]): Agree
   const exact = createSniffer(compileProfile(isStrict ? held : { ...held, expect: [], fallback: "accept" }));
   const whole = createSniffer(compileProfile(profile));
   const isPlain = isStrict && !profile.known.some(({ refutes }) => refutes);
-  const said = { open: 0, pass: 0, foreign: 0 };
+  const said = { open: 0, pass: 0, malformed: 0, foreign: 0 };
 
   function nameOf(verdict: number): string {
     return table.protocols[ownerOf(verdict)] ?? `owner ${ownerOf(verdict)}`;
@@ -71,6 +71,8 @@ export function agreementOf(profile: Profile, engines: readonly Engine[]): Agree
         return verdict === verdictOpen;
       case "accept":
         return verdict === verdictPass;
+      case "malformed":
+        return verdict === verdictMalformed;
       case "foreign":
         return kindOf(verdict) === verdictForeign && nameOf(verdict) === sniff.protocol;
     }
@@ -90,6 +92,7 @@ export function agreementOf(profile: Profile, engines: readonly Engine[]): Agree
   }
 
   function words(verdict: number): string {
+    if (verdict === verdictMalformed) return "malformed";
     if (kindOf(verdict) === verdictForeign) return `foreign ${nameOf(verdict)}`;
     return verdict === verdictPass ? "pass" : verdict === verdictOpen ? "open" : `verdict ${verdict}`;
   }
@@ -110,6 +113,7 @@ export function agreementOf(profile: Profile, engines: readonly Engine[]): Agree
       }
       if (rules.kind === "more") said.open++;
       else if (rules.kind === "accept") said.pass++;
+      else if (rules.kind === "malformed") said.malformed++;
       else said.foreign++;
       return undefined;
     },

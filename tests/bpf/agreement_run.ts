@@ -6,6 +6,7 @@ import { loadProfile } from "../../src/config/profile.ts";
 import type { Profile } from "../../src/core/profile/profile.ts";
 import { createRandom } from "../fuzz/mutate.ts";
 import { loadFirstMessages } from "../vectors/conformance.ts";
+import { loadNearMisses } from "../vectors/near_misses.ts";
 import { loadVectors } from "../vectors/vectors.ts";
 import { agreementOf } from "./agreement.ts";
 import { grownProfile } from "./grown_profile.ts";
@@ -22,12 +23,21 @@ export interface Tally {
   refused: number;
   open: number;
   pass: number;
+  malformed: number;
   foreign: number;
 }
 
-export const emptyTally = (): Tally => ({ streams: 0, profiles: 0, refused: 0, open: 0, pass: 0, foreign: 0 });
+export const emptyTally = (): Tally => ({
+  streams: 0,
+  profiles: 0,
+  refused: 0,
+  open: 0,
+  pass: 0,
+  malformed: 0,
+  foreign: 0,
+});
 
-const vectors = [...loadVectors(), ...loadFirstMessages()].map(({ bytes }) => bytes);
+const vectors = [...loadVectors(), ...loadFirstMessages(), ...loadNearMisses()].map(({ bytes }) => bytes);
 const hexOf = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** @throws Error with the seed, the profile and the stream where the engines differ. */
@@ -48,7 +58,7 @@ function compare(profile: Profile, seed: number, count: number, engines: readonl
   }
   tally.profiles++;
   tally.streams += count;
-  for (const key of ["open", "pass", "foreign"] as const) tally[key] += agreement.said[key];
+  for (const key of ["open", "pass", "malformed", "foreign"] as const) tally[key] += agreement.said[key];
 }
 
 export function compareBuiltIn(

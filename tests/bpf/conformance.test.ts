@@ -34,4 +34,10 @@ describeWith("root").each([...readings])("read by %s", (reading) => {
       expect([name, engine.verdict(bytes, longest)]).toEqual([name, verdictPass]);
     }
   });
+
+  test.each(inlineProfiles)("%s: one byte is evidence against nobody", (profile) => {
+    engine.use(loadSignatureTable(profile).bytes);
+    for (let byte = 0; byte < 256; byte++)
+      expect([byte, [verdictOpen, verdictPass].includes(engine.verdict(Uint8Array.of(byte), 1))]).toEqual([byte, true]);
+  });
 });

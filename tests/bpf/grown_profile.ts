@@ -4,7 +4,7 @@
 // what both expects and refutes shows most of an engine.
 
 import { ciphers } from "../../src/config/profile.ts";
-import { type Profile, signatureContext } from "../../src/core/profile/profile.ts";
+import { type NamedAlternatives, type Profile, signatureContext } from "../../src/core/profile/profile.ts";
 import { boundsOf, canMatch } from "../../src/core/signature/bounds.ts";
 import { byteClassNames } from "../../src/core/signature/class.ts";
 import { ruleSchema } from "../../src/core/signature/signature.ts";
@@ -43,10 +43,27 @@ export function grownProfile(random: Random): Profile {
     refutes: random(2) === 0,
     // What no table holds is left out of the others, and refuses the profile here: no table is empty.
     isOwn: index === 0,
+    isKin: false,
+    isOverruled: false,
     alternatives: grownAlternatives(random),
   }));
   const expect = random(8) === 0 ? [] : random(3) === 0 ? bettingAlternatives(random) : grownAlternatives(random);
-  return { name: "grown", expect, known, fallback: pick(random, ["foreign", "foreign", "accept", "undecided"]) };
+  const hasNear = random(3) === 0;
+  const near = hasNear ? grownAlternatives(random) : [];
+  const named = known.map((part) => ({ ...part, ...kinshipOf(random, hasNear && !part.refutes) }));
+  return {
+    name: "grown",
+    expect,
+    known: named,
+    near,
+    hasNear,
+    fallback: pick(random, ["foreign", "foreign", "accept", "undecided"]),
+  };
+}
+
+function kinshipOf(random: Random, isPossible: boolean): Pick<NamedAlternatives, "isKin" | "isOverruled"> {
+  const kind = isPossible ? random(3) : 0;
+  return { isKin: kind === 1, isOverruled: kind === 2 };
 }
 
 /** Ciphertext, by itself, with something beside it, or one of two kinds of it. */

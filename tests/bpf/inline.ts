@@ -30,6 +30,7 @@ export function loadInline(libraries: Libraries, program: string, reading: Readi
 export const verdictOpen = 0;
 export const verdictPass = 1;
 export const verdictForeign = 2;
+export const verdictMalformed = 3;
 
 export const kindOf = (verdict: number): number => verdict & 3;
 export const ownerOf = (verdict: number): number => verdict >>> 2;

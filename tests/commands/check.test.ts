@@ -13,6 +13,7 @@ beforeAll(() => {
   directory = new TempDir();
   directory.write("get", "GET / HTTP/1.0\r\n\r\n");
   directory.write("hi", "hi\n");
+  directory.write("modbus", Uint8Array.of(0, 1, 0, 0, 0, 6, 1, 3, 0, 0, 0, 10));
   directory.write("short", Uint8Array.of(0x93, 0x01));
   directory.write(
     "friend",
@@ -39,18 +40,18 @@ async function check(args: readonly string[], input = "") {
 
 describe("check", () => {
   test("says what each file would get, and fails when one is foreign", async () => {
-    const { code, lines } = await check(["get", "hi", "short", "friend"]);
+    const { code, lines } = await check(["get", "modbus", "short", "friend"]);
     expect(code).toBe(1);
     expect(lines).toMatchObject([
       { file: "get", verdict: "foreign", protocol: "http" },
-      { file: "hi", verdict: "foreign", protocol: "text" },
+      { file: "modbus", verdict: "foreign", protocol: "modbus" },
       { file: "short", verdict: "undecided", protocol: null },
       { file: "friend", verdict: "accept", protocol: null },
     ]);
   });
 
   test("says which rule decided, at which byte", async () => {
-    const { lines } = await check(["get", "hi", "short", "friend"]);
+    const { lines } = await check(["get", "modbus", "short", "friend"]);
     expect(lines).toEqual([
       {
         file: "get",
@@ -61,10 +62,10 @@ describe("check", () => {
         reason: 'bytes 47 45 54 20 ("GET ") at 0',
       },
       {
-        file: "hi",
+        file: "modbus",
         verdict: "foreign",
-        protocol: "text",
-        rule: "text.rules[3]",
+        protocol: "modbus",
+        rule: expect.stringMatching(/^modbus\.rules\[/),
         byte: null,
         reason: expect.stringContaining("then silence"),
       },

@@ -64,11 +64,11 @@ test("who said too little has one strike for a connection, when its time is over
 
 test("a stranger by what it said until it fell silent is banned, with the evidence", () => {
   const { open, told, pass } = bed();
-  // 16 bytes of text: a friend has 44.
-  open.push(connection("hello, server 12", "2001:db8::7"));
+  // Modbus, of which a whole request tells more than 30 bits.
+  open.push(connection("\u0000\u0001\u0000\u0000\u0000\u0006\u0001\u0003\u0000\u0000\u0000\u000a", "2001:db8::7"));
   open.push(connection("\u0000\u0001\u0000\u0000".repeat(9), "192.0.2.2"));
   pass(enough);
-  expect(told[0]).toBe("ban 2001:db8::/64 text 16 40000>5000 -");
+  expect(told[0]).toBe("ban 2001:db8::/64 modbus 12 40000>5000 -");
   expect(told[1]).toMatch(/^ban 192\.0\.2\.2 \w+ 36 40000>5000 \w+$/);
 });
 

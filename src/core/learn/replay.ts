@@ -6,7 +6,7 @@ import type { Sniffer } from "../sniff.ts";
 import type { Recording, ServerVerdict } from "./recording.ts";
 
 export interface Ruling {
-  readonly verdict: "accept" | "foreign" | "undecided";
+  readonly verdict: "accept" | "foreign" | "malformed" | "undecided";
   readonly protocol: string | null;
   /** How many bytes it took; null when it took the client's silence, or was not decided. */
   readonly byte: number | null;

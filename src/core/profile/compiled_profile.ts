@@ -2,15 +2,18 @@
 // A profile as the sniffer runs it: flat tables and no rules. The recognisers of the library are
 // compiled when ttgate is built, since that takes longer than all the rest of a start.
 
+import { evidenceBits } from "../signature/bounds.ts";
 import type { Ciphers } from "../signature/cipher.ts";
 import { type Program, programOf } from "../signature/program.ts";
 import { alternativesOf } from "../signature/term.ts";
-import { isRefuter, type Profile, type ProfileSource, signatureContext } from "./profile.ts";
+import { isKin, isOverruled, isRefuter, type Profile, type ProfileSource, signatureContext } from "./profile.ts";
 
 export interface CompiledRecognisers {
   readonly names: readonly string[];
   /** The recogniser that an alternative of the program belongs to. */
   readonly owners: Int32Array;
+  /** By alternative: bits of evidence, at the least. */
+  readonly evidence: Int32Array;
   readonly program: Program;
 }
 
@@ -20,6 +23,13 @@ export interface CompiledProfile {
   readonly known: CompiledRecognisers;
   /** By recogniser: it overrules what is expected. */
   readonly refutes: readonly boolean[];
+  /** By recogniser: what it knows is a near miss. */
+  readonly kin: readonly boolean[];
+  /** By recogniser: a near miss overrules it. */
+  readonly overruled: readonly boolean[];
+  readonly near: Program;
+  /** The silence of a client that said too little is then no strike: only a near miss is. */
+  readonly hasNear: boolean;
   readonly fallback: Profile["fallback"];
   readonly undecidedLimit: number | undefined;
   readonly speaksFirst: Profile["speaksFirst"];
@@ -27,19 +37,25 @@ export interface CompiledProfile {
 }
 
 export function compileRecognisers(known: Profile["known"]): CompiledRecognisers {
+  const everyone = known.flatMap(({ alternatives }) => alternatives);
   return {
     names: known.map(({ name }) => name),
+    evidence: Int32Array.from(everyone, (alternative) => Math.floor(evidenceBits(alternative))),
     owners: Int32Array.from(known.flatMap(({ alternatives }, owner) => alternatives.map(() => owner))),
-    program: programOf(known.flatMap(({ alternatives }) => alternatives)),
+    program: programOf(everyone),
   };
 }
 
-export function compileProfile({ expect, known, ...profile }: Profile): CompiledProfile {
+export function compileProfile({ expect, known, near, ...profile }: Profile): CompiledProfile {
   return {
     name: profile.name,
     expected: programOf(expect),
     known: compileRecognisers(known),
     refutes: known.map((recogniser) => recogniser.refutes),
+    kin: known.map((recogniser) => recogniser.isKin),
+    overruled: known.map((recogniser) => recogniser.isOverruled),
+    near: programOf(near),
+    hasNear: profile.hasNear,
     fallback: profile.fallback,
     undecidedLimit: profile.undecidedLimit,
     speaksFirst: profile.speaksFirst,
@@ -52,11 +68,17 @@ export function compileProfile({ expect, known, ...profile }: Profile): Compiled
  * @param known the library's recognisers.
  */
 export function builtInProfile(source: ProfileSource, known: CompiledRecognisers, ciphers: Ciphers): CompiledProfile {
+  const context = signatureContext(ciphers);
+  const near = source.near?.rules ?? [];
   return {
     name: source.name ?? "",
-    expected: programOf(alternativesOf(source.expect, "expect", signatureContext(ciphers))),
+    expected: programOf(alternativesOf(source.expect, "expect", context)),
     known,
     refutes: known.names.map((name) => isRefuter(source, name)),
+    kin: known.names.map((name) => isKin(source, name)),
+    overruled: known.names.map((name) => isOverruled(source, name)),
+    near: programOf(near.flatMap((rule) => alternativesOf(rule, "near", context))),
+    hasNear: source.near !== undefined,
     fallback: source.default ?? "foreign",
     undecidedLimit: source.strikes,
     speaksFirst: source.speaksFirst,
@@ -67,6 +89,7 @@ export function builtInProfile(source: ProfileSource, known: CompiledRecognisers
 export interface WrittenRecognisers {
   readonly names: readonly string[];
   readonly owners: string;
+  readonly evidence: string;
   readonly steps: string;
   readonly starts: string;
   readonly data: string;
@@ -77,11 +100,12 @@ export interface WrittenRecognisers {
 }
 
 /** @throws Error when a recogniser has a rule that only code can decide. */
-export function writeRecognisers({ names, owners, program }: CompiledRecognisers): WrittenRecognisers {
+export function writeRecognisers({ names, owners, evidence, program }: CompiledRecognisers): WrittenRecognisers {
   if (program.probes.length > 0) throw new Error("A recogniser of the library has a rule that no table can hold");
   return {
     names,
     owners: wordsText(owners),
+    evidence: wordsText(evidence),
     steps: wordsText(program.steps),
     starts: wordsText(program.starts),
     data: program.data.toBase64(),
@@ -106,7 +130,7 @@ export function readRecognisers(written: WrittenRecognisers): CompiledRecogniser
     byFirstByte,
     horizonBytes: written.horizonBytes,
   };
-  return { names: written.names, owners: words(written.owners), program };
+  return { names: written.names, owners: words(written.owners), evidence: words(written.evidence), program };
 }
 
 function wordsText(values: Int32Array): string {

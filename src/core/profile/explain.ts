@@ -13,7 +13,7 @@ import type { Profile } from "./profile.ts";
 import { createSniffer } from "./sniffer.ts";
 
 export interface Explanation {
-  readonly verdict: "accept" | "foreign" | "undecided";
+  readonly verdict: "accept" | "foreign" | "malformed" | "undecided";
   readonly protocol: string | null;
   /** Where the rule stands, such as `http.rules[0]`; `default` where no rule said anything. */
   readonly rule: string | null;
@@ -39,6 +39,10 @@ export function createExplainer(profile: Profile): (bytes: Uint8Array) => Explan
         byte: null,
         reason: "neither expected nor known as foreign",
       };
+    }
+    if (sniffed.kind === "malformed") {
+      const reason = "nearly what is expected: refused, a strike and no ban";
+      return { verdict: "malformed", protocol: null, rule: null, byte: null, reason };
     }
     const length = decidingLength(sniffer.sniff, bytes);
     const ended = length > bytes.length;

@@ -11,6 +11,7 @@ import { modbus } from "./library_modbus.ts";
 import { postgres } from "./library_postgres.ts";
 import { redis } from "./library_redis.ts";
 import { ftp, imap, mysql, pop3, smtp, vnc } from "./library_server_first.ts";
+import { nearStrikes } from "./near_strikes.ts";
 import type { ProfileSource } from "./profile.ts";
 
 /** What is public of TapeTrack's wire: ciphertext, perhaps after a short clear header. */
@@ -65,6 +66,17 @@ const tls: ProfileSource = {
       },
     ],
   },
+  // A record that is no whole hello, an alert, a wrong version, the hello of SSL 2.
+  near: {
+    family: ["tls"],
+    rules: [
+      { kind: "bytes", hex: ["16 03", "15 03"] },
+      pattern("16 .. .. .. .. 01 00"),
+      pattern("8. .. 01 03 0."),
+      pattern("8. .. 01 00 02"),
+    ],
+  },
+  strikes: nearStrikes,
 };
 
 const ssh: ProfileSource = {
@@ -74,6 +86,13 @@ const ssh: ProfileSource = {
   speaksFirst: "server",
   // RFC 4253 sections 4.2 and 5.1.
   expect: { kind: "text", text: ["SSH-2.0-", "SSH-1.99-"] },
+  // SSH 1, and other versions.
+  near: {
+    family: ["ssh"],
+    overrules: ["text"],
+    rules: [{ kind: "text", text: "SSH-", ignoreCase: true }],
+  },
+  strikes: nearStrikes,
 };
 
 const rdp: ProfileSource = {
@@ -112,12 +131,23 @@ const rdp: ProfileSource = {
       },
     ],
   },
+  // A connection request with other fields.
+  near: {
+    family: ["rdp"],
+    rules: [pattern("03 00 .. .. .. e0")],
+  },
+  strikes: nearStrikes,
 };
 
 const mqtt: ProfileSource = {
   name: "mqtt",
   description: "MQTT 3.1, 3.1.1 and 5",
   expect: { kind: "protocol", name: "mqtt" },
+  // Another name of the protocol, and what comes after CONNECT: a ping, an end.
+  near: {
+    rules: [pattern("10 .. 00 04 4d 51"), pattern("10 .. 00 06 4d 51"), { kind: "bytes", hex: ["c0 00", "e0 00"] }],
+  },
+  strikes: nearStrikes,
 };
 
 const minecraft: ProfileSource = {
@@ -132,6 +162,12 @@ const minecraft: ProfileSource = {
       { kind: "any", rules: minecraftLongHandshakes },
     ],
   },
+  // A list ping with other bytes behind it.
+  near: {
+    family: ["minecraft"],
+    rules: [{ kind: "bytes", hex: "fe" }],
+  },
+  strikes: nearStrikes,
 };
 
 export const defaultProfileName = "tapetrack";

@@ -2,19 +2,31 @@
 // Built-in profiles of protocols whose clients speak first and whose first message has few forms. None
 // asks for more than the specification makes every client send.
 
+import { pattern } from "../recognisers/pattern.ts";
 import type { Rule } from "../signature/signature.ts";
+import { nearStrikes } from "./near_strikes.ts";
 import type { ProfileSource } from "./profile.ts";
 
 export const grpc: ProfileSource = {
   name: "grpc",
   description: "gRPC and other HTTP/2 with prior knowledge, without TLS",
   expect: { kind: "protocol", name: "http2" },
+  // SETTINGS without the preface before it.
+  near: { rules: [pattern("00 00 .. 04 .. 00 00 00 00")] },
+  strikes: nearStrikes,
 };
 
 export const amqp: ProfileSource = {
   name: "amqp",
   description: "AMQP 0-8 to 1.0, such as RabbitMQ",
   expect: { kind: "protocol", name: "amqp" },
+  // A version that nobody has.
+  near: {
+    family: ["amqp"],
+    overrules: ["text"],
+    rules: [{ kind: "text", text: "AMQP" }],
+  },
+  strikes: nearStrikes,
 };
 
 export const kafka: ProfileSource = {
@@ -32,6 +44,21 @@ export const kafka: ProfileSource = {
       { kind: "not", rule: { kind: "run", at: 8, class: "letter", min: 4 } },
     ],
   },
+  // A version of a request that nobody has, a client id of another length.
+  near: {
+    family: ["kafka"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "number", size: 4, endian: "big", min: 8, max: 0xff_ffff },
+          { kind: "number", at: 4, size: 2, endian: "big", max: 127 },
+          { kind: "number", at: 6, size: 2, endian: "big", max: 255 },
+        ],
+      },
+    ],
+  },
+  strikes: nearStrikes,
 };
 
 export const mongodb: ProfileSource = {
@@ -46,6 +73,20 @@ export const mongodb: ProfileSource = {
       { kind: "number", at: 12, size: 4, endian: "little", min: 2001, max: 2013 },
     ],
   },
+  // An operation that there is not, an answer.
+  near: {
+    family: ["mongodb"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "number", size: 4, endian: "little", min: 16, max: 48_000_000 },
+          { kind: "number", at: 12, size: 4, endian: "little", min: 2000, max: 2020 },
+        ],
+      },
+    ],
+  },
+  strikes: nearStrikes,
 };
 
 /** RFC 4511 section 4.1.1: a sequence with every form of length, and a message id of 1 to 4 bytes. */
@@ -79,6 +120,12 @@ export const ldap: ProfileSource = {
       ),
     ),
   },
+  // A message with an operation that there is not.
+  near: {
+    family: ["ldap"],
+    rules: [pattern("30 .. 02 0."), pattern("30 84 00 00 .. .. 02 0.")],
+  },
+  strikes: nearStrikes,
 };
 
 export const dns: ProfileSource = {
@@ -121,6 +168,20 @@ export const dns: ProfileSource = {
       },
     ],
   },
+  // An answer, an operation that there is not.
+  near: {
+    family: ["dns"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "number", size: 2, endian: "big", min: 12, max: 4096 },
+          { kind: "bytes", at: 6, hex: "00 01 00" },
+        ],
+      },
+    ],
+  },
+  strikes: nearStrikes,
 };
 
 export const sip: ProfileSource = {
@@ -145,6 +206,13 @@ export const sip: ProfileSource = {
       return after ? rules.map((rule): Rule => ({ kind: "all", rules: [keepAlive, rule] })) : rules;
     }),
   },
+  // A target with another scheme.
+  near: {
+    family: ["sip"],
+    overrules: ["text"],
+    rules: [{ kind: "text", text: ["INVITE ", "REGISTER ", "OPTIONS ", "SUBSCRIBE ", "NOTIFY ", "MESSAGE "] }],
+  },
+  strikes: nearStrikes,
 };
 
 export const socks: ProfileSource = {
@@ -165,6 +233,12 @@ export const socks: ProfileSource = {
       { kind: "bytes", hex: ["04 01", "04 02"] },
     ],
   },
+  // No method, a command that there is not.
+  near: {
+    family: ["socks"],
+    rules: [{ kind: "bytes", hex: ["05", "04"] }],
+  },
+  strikes: nearStrikes,
 };
 
 export const openvpn: ProfileSource = {
@@ -178,4 +252,18 @@ export const openvpn: ProfileSource = {
       { kind: "bytes", at: 2, hex: ["38", "50"] },
     ],
   },
+  // Another packet than the first of a session.
+  near: {
+    family: ["openvpn"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "number", size: 2, endian: "big", min: 14, max: 2048 },
+          { kind: "number", at: 2, size: 1, min: 0x08, max: 0x5f },
+        ],
+      },
+    ],
+  },
+  strikes: nearStrikes,
 };

@@ -3,6 +3,7 @@
 // length: servers take targets of 8 KiB and more.
 
 import type { Rule } from "../signature/signature.ts";
+import { nearStrikes } from "./near_strikes.ts";
 import type { ProfileSource } from "./profile.ts";
 
 /** As far as the version is looked for. A longer target is HTTP without it; the kernel sees 256 bytes. */
@@ -57,4 +58,19 @@ export const http: ProfileSource = {
       ),
     ],
   },
+  // A request line that goes on otherwise.
+  near: {
+    family: ["http"],
+    overrules: ["text"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "run", class: "token", min: 1, max: 32, until: "20" },
+          { kind: "bytes", hex: "2f", after: true },
+        ],
+      },
+    ],
+  },
+  strikes: nearStrikes,
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The built-in profile modbus: Modbus Messaging on TCP/IP section 3.1.3 (protocol 0 and a length) and the
 // Modbus application protocol, section 6: each function has a length.
+import { nearStrikes } from "./near_strikes.ts";
 import type { ProfileSource } from "./profile.ts";
 
 export const modbus: ProfileSource = {
@@ -61,4 +62,19 @@ export const modbus: ProfileSource = {
       },
     ],
   },
+  // A function that there is not, or with another length.
+  near: {
+    family: ["modbus"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "bytes", at: 2, hex: "00 00 00" },
+          { kind: "number", at: 5, size: 1, min: 2, max: 254 },
+          { kind: "number", at: 7, size: 1, min: 1, max: 127 },
+        ],
+      },
+    ],
+  },
+  strikes: nearStrikes,
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The built-in profile postgres: what may come first, PostgreSQL manual section "Message Formats".
+import { nearStrikes } from "./near_strikes.ts";
 import type { ProfileSource } from "./profile.ts";
 
 export const postgres: ProfileSource = {
@@ -36,4 +37,18 @@ export const postgres: ProfileSource = {
       { kind: "tls", alpn: ["postgresql"] },
     ],
   },
+  // A message of start-up with other contents.
+  near: {
+    family: ["postgres"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "number", size: 4, endian: "big", min: 8, max: 10_000 },
+          { kind: "bytes", at: 4, hex: ["00 02", "00 03", "04 d2 16"] },
+        ],
+      },
+    ],
+  },
+  strikes: nearStrikes,
 };

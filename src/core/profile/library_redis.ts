@@ -3,6 +3,7 @@
 // "Inline commands"; command reference). Health checkers and scripts send the latter.
 
 import type { Rule } from "../signature/signature.ts";
+import { nearStrikes } from "./near_strikes.ts";
 import type { ProfileSource } from "./profile.ts";
 
 /** First words that only Redis has, or that are the same in memcached, where nobody can tell them apart. */
@@ -142,4 +143,20 @@ export const redis: ProfileSource = {
       },
     ],
   },
+  // Another type than an array, a command that there is not.
+  near: {
+    family: ["redis"],
+    overrules: ["text"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "bytes", hex: ["2a", "24", "2b", "2d", "3a"] },
+          { kind: "run", at: 1, class: "printable", min: 1, max: 64, until: "0d 0a" },
+        ],
+      },
+      { kind: "run", class: "letter", min: 2, max: 32, until: "20 0d 0a" },
+    ],
+  },
+  strikes: nearStrikes,
 };

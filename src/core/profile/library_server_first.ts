@@ -3,6 +3,7 @@
 // with which it answers the greeting. None asks for more than a client may leave out.
 
 import type { Rule } from "../signature/signature.ts";
+import { nearStrikes } from "./near_strikes.ts";
 import type { ProfileSource } from "./profile.ts";
 
 /** One of these words in any case, and a blank or the end of the line. */
@@ -22,6 +23,13 @@ export const smtp: ProfileSource = {
   expect: command(
     "EHLO HELO LHLO MAIL RCPT DATA BDAT RSET VRFY EXPN HELP NOOP QUIT STARTTLS AUTH ETRN ATRN TURN SEND SOML SAML XCLIENT XFORWARD",
   ),
+  // A command that there is not.
+  near: {
+    family: ["smtp"],
+    overrules: ["text"],
+    rules: [{ kind: "run", class: "letter", min: 3, max: 16, until: "20 0d 0a" }],
+  },
+  strikes: nearStrikes,
 };
 
 export const imap: ProfileSource = {
@@ -60,6 +68,21 @@ export const imap: ProfileSource = {
       { kind: "run", class: "blank", min: 1, after: true },
     ],
   },
+  // A command that there is not.
+  near: {
+    family: ["imap"],
+    overrules: ["text"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "run", class: "visible", min: 1, max: 32, until: "20" },
+          { kind: "run", class: "letter", min: 2, max: 20, until: "20 0d 0a", after: true },
+        ],
+      },
+    ],
+  },
+  strikes: nearStrikes,
 };
 
 export const pop3: ProfileSource = {
@@ -68,6 +91,13 @@ export const pop3: ProfileSource = {
   speaksFirst: "server",
   // RFC 1939, RFC 2449 (CAPA), RFC 2595 (STLS), RFC 5034 (AUTH), RFC 6856 (UTF8, LANG); Postfix' and Dovecot's XCLIENT.
   expect: command("USER PASS APOP AUTH CAPA STLS UTF8 LANG QUIT NOOP STAT LIST RETR DELE RSET TOP UIDL LAST XCLIENT"),
+  // A command that there is not.
+  near: {
+    family: ["pop3"],
+    overrules: ["text"],
+    rules: [{ kind: "run", class: "letter", min: 3, max: 16, until: "20 0d 0a" }],
+  },
+  strikes: nearStrikes,
 };
 
 export const ftp: ProfileSource = {
@@ -80,6 +110,13 @@ export const ftp: ProfileSource = {
     "USER PASS ACCT REIN QUIT HELP NOOP SYST STAT SITE ALLO PWD XPWD CWD TYPE MODE STRU PORT PASV EPRT EPSV LIST NLST " +
       "AUTH ADAT PBSZ PROT CCC MIC CONF ENC FEAT OPTS LANG HOST CLNT",
   ),
+  // A command that there is not.
+  near: {
+    family: ["ftp"],
+    overrules: ["text"],
+    rules: [{ kind: "run", class: "letter", min: 3, max: 16, until: "20 0d 0a" }],
+  },
+  strikes: nearStrikes,
 };
 
 export const mysql: ProfileSource = {
@@ -115,6 +152,20 @@ export const mysql: ProfileSource = {
       { kind: "bytes", hex: "05 00 00 01 00 08", mask: "ff ff ff ff 00 0a" },
     ],
   },
+  // A packet of that number that is no login.
+  near: {
+    family: ["mysql"],
+    rules: [
+      {
+        kind: "all",
+        rules: [
+          { kind: "number", size: 3, endian: "little", min: 1, max: 0x01_ffff },
+          { kind: "bytes", at: 3, hex: "01" },
+        ],
+      },
+    ],
+  },
+  strikes: nearStrikes,
 };
 
 export const vnc: ProfileSource = {
@@ -130,4 +181,11 @@ export const vnc: ProfileSource = {
       { kind: "run", at: 8, class: "digit", min: 3, max: 3, until: "0a" },
     ],
   },
+  // A version that is none.
+  near: {
+    family: ["vnc"],
+    overrules: ["text"],
+    rules: [{ kind: "text", text: "RFB" }],
+  },
+  strikes: nearStrikes,
 };

@@ -29,7 +29,22 @@ export const profileSchema = z.strictObject({
   recognisers: z.array(recogniserSchema).optional(),
   /** What becomes of that which is neither expected nor known as foreign. Undecided: closed at the deadline, no ban. */
   default: z.enum(["foreign", "accept", "undecided"]).optional(),
-  /** After so many connections within ten minutes that said something and stayed undecided a source is banned. */
+  /**
+   * Near misses: of the expected protocol's family, and not what its clients send. Refused without a ban;
+   * `strikes` of them are one. Known by recognisers of the library (family) or by rules, unless another
+   * recogniser holds that is not among those that a near miss overrules.
+   */
+  near: z
+    .strictObject({
+      family: z.array(z.string()).optional(),
+      overrules: z.array(z.string()).optional(),
+      rules: z.array(ruleSchema).optional(),
+    })
+    .optional(),
+  /**
+   * So many strikes within ten minutes are a ban. A strike is a near miss; where the profile knows none, a
+   * connection that said something and stayed undecided.
+   */
   strikes: z.int().min(fewestStrikes).max(1000).optional(),
   /** Who speaks first once the connection is open. A silent client gets the greeting of a server that does. */
   speaksFirst: z.enum(["client", "server"]).optional(),
@@ -45,6 +60,10 @@ export interface NamedAlternatives {
   readonly refutes: boolean;
   /** Of the profile itself, not of the library. */
   readonly isOwn: boolean;
+  /** Of the expected protocol's family: what it knows is a near miss. */
+  readonly isKin: boolean;
+  /** Names only what is no near miss. */
+  readonly isOverruled: boolean;
   readonly alternatives: readonly Alternative[];
 }
 
@@ -52,6 +71,9 @@ export interface Profile {
   readonly name: string;
   readonly expect: readonly Alternative[];
   readonly known: readonly NamedAlternatives[];
+  /** What is near without being known to a recogniser. */
+  readonly near: readonly Alternative[];
+  readonly hasNear: boolean;
   readonly fallback: "foreign" | "accept" | "undecided";
   readonly undecidedLimit?: number | undefined;
   readonly speaksFirst?: "client" | "server" | undefined;
@@ -74,12 +96,16 @@ export function parseProfile(source: unknown, name: string, ciphers: Ciphers): P
   const context = signatureContext(ciphers);
   const expect = sound(alternativesOf(parsed.data.expect, "expect", context), "expect", context.problems);
   const known = knownTo(parsed.data, context);
+  const near = nearTo(parsed.data, context);
+  checkNear(parsed.data, expect, context.problems);
   if (context.problems.length > 0) return { kind: "invalid", problems: context.problems };
   const overlaps = overlapsOf(expect, known);
   if (overlaps.length > 0)
     return { kind: "invalid", problems: overlaps, overlaps: overlaps.map(({ recogniser }) => recogniser) };
   const { strikes: undecidedLimit, default: fallback = "foreign", speaksFirst, unproven } = parsed.data;
-  const profile = { name: parsed.data.name ?? name, expect, known, fallback, undecidedLimit, speaksFirst, unproven };
+  const hasNear = parsed.data.near !== undefined;
+  const named = parsed.data.name ?? name;
+  const profile = { name: named, expect, known, near, hasNear, fallback, undecidedLimit, speaksFirst, unproven };
   return { kind: "profile", profile };
 }
 
@@ -101,6 +127,16 @@ export function libraryRecognisers(ciphers: Ciphers): readonly NamedAlternatives
 /** Whether a recogniser of the library overrules what is expected. */
 export function isRefuter({ foreign = [], tolerate = [] }: ProfileSource, name: string): boolean {
   return foreign === "all" ? !tolerate.includes(name) : foreign.includes(name);
+}
+
+/** Whether what a recogniser of the library knows is a near miss. */
+export function isKin({ near }: ProfileSource, name: string): boolean {
+  return near?.family?.includes(name) === true;
+}
+
+/** Whether a near miss overrules a recogniser of the library. */
+export function isOverruled({ near }: ProfileSource, name: string): boolean {
+  return near?.overrules?.includes(name) === true;
 }
 
 export function signatureContext(ciphers: Ciphers): SignatureContext {
@@ -175,7 +211,13 @@ function knownTo(source: ProfileSource, context: SignatureContext): NamedAlterna
     problems.push({ path: `recognisers[${index}].name`, message });
   }
   const tolerated = source.tolerate ?? [];
-  const listed = { foreign: foreign === "all" ? [] : foreign, tolerate: tolerated };
+  const family = source.near?.family ?? [];
+  const listed = {
+    foreign: foreign === "all" ? [] : foreign,
+    tolerate: tolerated,
+    "near.family": family,
+    "near.overrules": source.near?.overrules ?? [],
+  };
   for (const [field, list] of Object.entries(listed)) {
     for (const [index, name] of list.entries()) {
       if (names.has(name)) continue;
@@ -185,7 +227,12 @@ function knownTo(source: ProfileSource, context: SignatureContext): NamedAlterna
   }
   return [
     ...own.map((recogniser, index) => named(recogniser, true, `recognisers[${index}]`, context)),
-    ...libraryRecognisers(context.ciphers).map((part) => ({ ...part, refutes: isRefuter(source, part.name) })),
+    ...libraryRecognisers(context.ciphers).map((part) => ({
+      ...part,
+      refutes: isRefuter(source, part.name),
+      isKin: isKin(source, part.name),
+      isOverruled: isOverruled(source, part.name),
+    })),
   ];
 }
 
@@ -196,7 +243,40 @@ function named(recogniser: Recogniser, refutes: boolean, path: string, context: 
     const at = `${path}.rules[${index}]`;
     return sound(alternativesOf(rule, at, context), at, context.problems);
   });
-  return { name: recogniser.name, refutes, isOwn: path.startsWith(ownPath), alternatives };
+  return {
+    name: recogniser.name,
+    refutes,
+    isOwn: path.startsWith(ownPath),
+    isKin: false,
+    isOverruled: false,
+    alternatives,
+  };
+}
+
+function nearTo({ near }: ProfileSource, context: SignatureContext): Alternative[] {
+  return (near?.rules ?? []).flatMap((rule, index) => {
+    const at = `near.rules[${index}]`;
+    return sound(alternativesOf(rule, at, context), at, context.problems);
+  });
+}
+
+/** What nobody would ever ask for: that a near miss is known, and is not. */
+function checkNear(source: ProfileSource, expect: readonly Alternative[], problems: Problem[]): void {
+  if (source.near === undefined) return;
+  if (source.default !== undefined && source.default !== "foreign") {
+    const message = `With default = "${source.default}" nobody is foreign for not being expected, so nothing is a near miss; drop near`;
+    problems.push({ path: "near", message });
+  }
+  if (expect.flat().some(({ test }) => test.kind === "probe" && test.probe.bets !== undefined)) {
+    problems.push({ path: "near", message: "Ciphertext is expected, and nothing is nearly that; drop near" });
+  }
+  for (const field of ["family", "overrules"] as const) {
+    for (const [index, name] of (source.near[field] ?? []).entries()) {
+      if (!isRefuter(source, name)) continue;
+      const message = `The recogniser "${name}" is in foreign too, which bans at once; drop it from one of them`;
+      problems.push({ path: `near.${field}[${index}]`, message });
+    }
+  }
 }
 
 /**

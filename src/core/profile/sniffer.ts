@@ -15,17 +15,22 @@ import type { CompiledProfile } from "./compiled_profile.ts";
 /** What is neither expected nor known, where the profile calls that foreign. */
 export const unknownProtocol = "unknown";
 
+/** Less is evidence against nobody: bpf/signatures.h has it too. */
+export const fewestBytes = 2;
+
 export function createSniffer(profile: CompiledProfile): Sniffer {
-  const { expected, refutes } = profile;
-  const { names, owners, program: known } = profile.known;
+  const { expected, near, refutes, kin, overruled } = profile;
+  const { names, owners, evidence: evidenceOf, program: known } = profile.known;
   const matchKnown = createMatcher(known);
   const matchExpected = createMatcher(expected);
-  const prefixBytes = Math.max(known.horizonBytes, expected.horizonBytes);
+  const matchNear = createMatcher(near);
+  const prefixBytes = Math.max(fewestBytes, known.horizonBytes, expected.horizonBytes, near.horizonBytes);
 
   const verdicts = names.map((protocol): Sniff => ({ kind: "foreign", protocol }));
   const accept: Sniff = { kind: "accept" };
   const more: Sniff = { kind: "more" };
   const last: Sniff = { kind: "more", isLast: true };
+  const malformed: Sniff = { kind: "malformed" };
   const unknown: Sniff = { kind: "foreign", protocol: unknownProtocol };
 
   const bets = expected.probes.flatMap((probe) => probe.bets ?? []);
@@ -73,6 +78,12 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
   let namer = -1;
   let canBeRefuted = false;
   let canBeNamed = false;
+  /** Positive: a near miss; 0: open. */
+  let nearness: Outcome = -1;
+  /** Who names what is no near miss. */
+  let overruledNamer = -1;
+  let overruledAt = 0;
+  let canBeOverruled = false;
 
   let refutedAt = 0;
   let namedAt = 0;
@@ -84,18 +95,33 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     namer = -1;
     canBeRefuted = false;
     canBeNamed = false;
+    nearness = -1;
+    overruledNamer = -1;
+    overruledAt = Number.MAX_SAFE_INTEGER;
+    canBeOverruled = false;
     const candidates = known.byFirstByte[bytes[0] ?? 0] ?? none;
     for (let index = 0; index < candidates.length; index++) {
       const alternative = candidates[index] ?? 0;
       // What needs as many bytes as what is known to refute comes too late to have a say.
       if (holds(known.starts[alternative * startCells + 3] ?? 0) >= refutedAt) continue;
       const outcome = matchKnown(alternative, bytes, length, ended);
-      if (outcome >= 0) note(owners[alternative] ?? 0, outcome);
+      if (outcome < 0) continue;
+      // A friend's random packet that was cut off there would look the same.
+      const isWeak = isBet && outcome > holds(length) && (evidenceOf[alternative] ?? 0) < leastEvidenceBits;
+      note(owners[alternative] ?? 0, outcome, isWeak);
     }
   }
 
-  function note(owner: number, outcome: Outcome): void {
-    const isRefuter = refutes[owner] === true;
+  function note(owner: number, outcome: Outcome, isWeak: boolean): void {
+    if (kin[owner] === true) {
+      noteNear(outcome);
+      return;
+    }
+    if (overruled[owner] === true) {
+      noteOverruled(owner, outcome);
+      return;
+    }
+    const isRefuter = refutes[owner] === true && !isWeak;
     if (outcome === open) {
       canBeNamed = true;
       canBeRefuted ||= isRefuter;
@@ -109,6 +135,30 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
       refutedAt = outcome;
       refuter = owner;
     }
+  }
+
+  function noteNear(outcome: Outcome): void {
+    if (outcome > nearness) nearness = outcome;
+  }
+
+  function noteOverruled(owner: number, outcome: Outcome): void {
+    if (outcome === open) canBeOverruled = true;
+    else if (outcome < overruledAt) {
+      overruledAt = outcome;
+      overruledNamer = owner;
+    }
+  }
+
+  /** Not as expected: a stranger who has a name, a near miss, or nobody known. */
+  function unexpected(bytes: Uint8Array, length: number, ended: boolean): Sniff {
+    if (namer >= 0) return verdicts[namer] ?? unknown;
+    if (canBeNamed) return more;
+    for (const candidate of near.byFirstByte[bytes[0] ?? 0] ?? none)
+      noteNear(matchNear(candidate, bytes, length, ended));
+    if (nearness > 0) return malformed;
+    if (nearness === open) return more;
+    if (overruledNamer >= 0) return verdicts[overruledNamer] ?? unknown;
+    return canBeOverruled ? more : unknown;
   }
 
   /** That it is a stranger is certain; for a while a recogniser that is still possible may give the name. */
@@ -126,11 +176,10 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     if (isBet && yet === open && length >= mostBetBytes && !canBeNamed) return last;
     if (profile.fallback === "undecided" || yet === open) return more;
     if (profile.fallback === "accept") return accept;
-    if (namer >= 0) return verdicts[namer] ?? unknown;
-    return canBeNamed ? more : unknown;
+    return unexpected(bytes, length, ended);
   }
 
-  function sniff(bytes: Uint8Array, ended: boolean): Sniff {
+  function judge(bytes: Uint8Array, ended: boolean): Sniff {
     const length = Math.min(bytes.length, prefixBytes);
     // That nothing came at all says nothing of a protocol.
     if (length === 0) return more;
@@ -139,6 +188,13 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     if ((refuter < 0 || refutedAt > earliestLoss) && isLost(bytes, length)) return stranger(bytes, length, isEnd);
     if (refuter >= 0) return verdicts[refuter] ?? unknown;
     return canBeRefuted ? more : unrefuted(bytes, length, isEnd);
+  }
+
+  function sniff(bytes: Uint8Array, ended: boolean): Sniff {
+    const judged = judge(bytes, ended);
+    // One byte is no evidence, whatever it is: its client was cut off.
+    const sniffed = bytes.length < fewestBytes && isAgainst(judged) ? more : judged;
+    return sniffed === more && ended && bytes.length > 0 && !profile.hasNear ? last : sniffed;
   }
 
   function evidence(bytes: Uint8Array): BetEvidence | undefined {
@@ -153,6 +209,13 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
   ];
   const { name, undecidedLimit, speaksFirst, unproven } = profile;
   return { profile: name, protocols, prefixBytes, speaksFirst, undecidedLimit, unproven, sniff, evidence };
+}
+
+/** Where random bytes are expected, what takes the client's silence to hold needs as many. */
+const leastEvidenceBits = 30;
+
+function isAgainst({ kind }: Sniff): boolean {
+  return kind === "foreign" || kind === "malformed";
 }
 
 /** No bet is lost with fewer bytes than the least evidence takes at eight bits a byte. */

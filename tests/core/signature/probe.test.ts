@@ -67,8 +67,8 @@ describe("tls", () => {
     expect(expecting({ kind: "tls", sni: ["example.org"] }).decide(named).at).toBeLessThan(200);
   });
 
-  test("no hello at all is known by its first byte", () => {
-    expect(expecting({ kind: "tls" }).decide(Uint8Array.of(0x17, 3, 3, 0, 40))).toEqual({ at: 1, verdict: "foreign" });
+  test("no hello at all is known by its first bytes", () => {
+    expect(expecting({ kind: "tls" }).decide(Uint8Array.of(0x17, 3, 3, 0, 40))).toEqual({ at: 2, verdict: "foreign" });
   });
 
   test("mutated hellos: no throw, and what is decided stays", () => {

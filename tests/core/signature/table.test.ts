@@ -221,6 +221,8 @@ describe("the encoder and bpf/signature_table.h mean the same by", () => {
       STEP_LITTLE: tables.flagLittle,
     });
     expect(enumeration("alternative_flags")).toEqual({
+      ALTERNATIVE_NEAR: tables.flagNear,
+      ALTERNATIVE_OVERRULED: tables.flagOverruled,
       ALTERNATIVE_REFUTES: tables.flagRefutes,
       ALTERNATIVE_EXPECTED: tables.flagExpected,
     });

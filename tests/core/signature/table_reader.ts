@@ -16,7 +16,7 @@ type Truth = -1 | 0 | 1;
 export function runTable(table: Uint8Array, bytes: Uint8Array): TableVerdict {
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
   const word = (index: number) => view.getUint32(index * 4, true);
-  if (word(0) !== 0x73746774 || word(1) !== 4) throw new Error("Run signature table: not a table of version 4");
+  if (word(0) !== 0x73746774 || word(1) !== 5) throw new Error("Run signature table: not a table of version 5");
   const [hasExpected, alternativesAt, stepsAt, setsAt, dispatchAt, listsAt] = [
     word(2),
     word(5),

@@ -68,7 +68,8 @@ interface Place {
 
 /** What the program decided about one connection. */
 export interface InlineDecision extends Omit<InlineEvent, "owner" | "generation"> {
-  readonly protocol: string;
+  /** Of a stranger; undefined: a near miss. */
+  readonly protocol: string | undefined;
 }
 
 export interface InlinePrograms {
@@ -190,7 +191,8 @@ export class InlineJudge {
       if (result === enoent) break;
       check("Fetch what the kernel decided", result);
       const { owner, generation, ...decision } = readInlineEvent(this.#event);
-      found.push({ ...decision, protocol: this.#protocols[generation]?.[owner] ?? "unknown" });
+      const protocol = owner === undefined ? undefined : (this.#protocols[generation]?.[owner] ?? "unknown");
+      found.push({ ...decision, protocol });
     }
     return found;
   }

@@ -34,6 +34,7 @@ export const inlineOutcomes = [
   "unread",
   "urgent",
   "mptcp",
+  "malformed",
   "event_lost",
 ] as const;
 export type InlineOutcome = (typeof inlineOutcomes)[number];
@@ -121,8 +122,8 @@ export interface InlineEvent {
   readonly source: Prefix;
   readonly sourcePort: number;
   readonly port: number;
-  /** Index of a protocol's name in the table of this generation. */
-  readonly owner: number;
+  /** Index of a protocol's name in the table of this generation; undefined: a near miss of what is expected. */
+  readonly owner: number | undefined;
   readonly generation: number;
   readonly firstBytes: Uint8Array;
 }
@@ -133,7 +134,7 @@ export function readInlineEvent(value: NativeBuffer): InlineEvent {
     source: prefixFromBytes(value.slice(8, 24)),
     sourcePort: view.getUint16(24, true),
     port: view.getUint16(26, true),
-    owner: view.getUint16(28, true),
+    owner: inlineOutcomes[view.getUint8(30)] === "malformed" ? undefined : view.getUint16(28, true),
     generation: view.getUint32(32, true),
     firstBytes: Uint8Array.from(value.subarray(40, 40 + view.getUint8(31))),
   };
