@@ -29,6 +29,7 @@ export interface DaemonBansOptions {
   readonly hasFriends: (client: Client) => boolean;
   /** The table fills, and neither a fence nor whoever follows takes it for bans. */
   readonly dryRun: boolean;
+  readonly occasion?: "dry run" | "trial";
   readonly neverBan: readonly NeverBanEntry[];
   readonly fence: Fence | undefined;
   /** Who keeps a banned source out. */
@@ -55,10 +56,22 @@ export class DaemonBans {
   isFenceUp = false;
 
   constructor(options: DaemonBansOptions) {
-    const { maxBans, ipv6Bits, terms, dryRun, neverBan, fence, refusalOf, events, log, nowMs } = options;
+    const {
+      maxBans,
+      ipv6Bits,
+      terms,
+      dryRun,
+      occasion = "dry run",
+      neverBan,
+      fence,
+      refusalOf,
+      events,
+      log,
+      nowMs,
+    } = options;
     this.#options = options;
     this.offenders = new Offenders(() => (terms().factor === 1 ? 0 : terms().memoryMs));
-    this.log = new BanLog({ log, dryRun, refusalOf, offenders: this.offenders });
+    this.log = new BanLog({ log, dryRun, occasion, refusalOf, offenders: this.offenders });
     this.#events = new BanEvents(events, dryRun);
     const bans = new Bans(maxBans, ipv6Bits);
     this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun ? undefined : fence, this.counters);
@@ -72,7 +85,7 @@ export class DaemonBans {
   /** A table apart, for a gate on trial: nobody is banned by it, and nobody else asks it. */
   apart(): DaemonBans {
     const neverBan = this.enforcement.neverBan.entries();
-    return new DaemonBans({ ...this.#options, dryRun: true, fence: undefined, neverBan });
+    return new DaemonBans({ ...this.#options, dryRun: true, occasion: "trial", fence: undefined, neverBan });
   }
 
   /** What a gate asks for is asked here. */

@@ -22,7 +22,7 @@ import type { ReloadAnswer } from "../status/routes.ts";
 import { Announcement } from "./announcement.ts";
 import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
-import { DaemonGate, type GateSurroundings, judgedPort } from "./daemon_gate.ts";
+import { DaemonGate, type GateSurroundings, judgedPort, judgingOf } from "./daemon_gate.ts";
 import { DaemonGates } from "./gates.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
@@ -82,7 +82,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   const protocols = profilesOfAll.flatMap(({ profile }) => profile.sniffer.protocols);
   const judged = profilesOfAll.flatMap(
-    ({ gate, profile }) => judgedPort(gate, profile, dryRun || gate.trial !== undefined) ?? [],
+    ({ gate, profile }) => judgedPort(gate, profile, judgingOf(dryRun, gate.trial !== undefined)) ?? [],
   );
   const xdp = await openFence(config, {
     ...{ runtime, version, nowMs, onStep: step, log },

@@ -10,6 +10,7 @@ import type { Events } from "../core/bans/events.ts";
 import type { FencePlace } from "../core/bans/fence.ts";
 import type { Client } from "../core/client.ts";
 import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
+import type { Judging } from "../fences/xdp/inline/inline_layout.ts";
 import { Gate } from "../gate/gate.ts";
 import type { Names } from "../host/names.ts";
 import type { Log } from "../log.ts";
@@ -110,6 +111,7 @@ export class DaemonGate {
             ...{ judge, port, counters, ipv6Bits, sniffer, alone: this.isInline },
             ban: (client, offence) => desk.ban(client, offence),
             strike: (client, bytes) => this.gate.strike(client, bytes),
+            malformed: (client) => this.trial?.wouldReset(client),
           });
     this.observer = new SecondObserver({
       ...{ native: runtime.native, unseen, places, log: ownLog, nowMs, loopback: guardsLoopback },
@@ -146,7 +148,7 @@ export class DaemonGate {
 
   /** The same with other options. */
   judgedAs(config: GateOptions, profile: GateProfile): InlineGate | undefined {
-    return judgedPort(config, profile, this.#bansNobody);
+    return judgedPort(config, profile, judgingOf(this.#isDryRun, this.isOnTrial));
   }
 
   /** Its profile is watched, and bans nobody yet. */
@@ -185,6 +187,7 @@ export class DaemonGate {
   /** Stops accepting; what is open goes on. */
   retire(): void {
     this.gate.close();
+    this.trial?.close();
     this.observer[Symbol.dispose]();
   }
 
@@ -192,7 +195,6 @@ export class DaemonGate {
   async close(): Promise<void> {
     this.retire();
     this.#unfollow();
-    this.trial?.close();
     await this.recorder?.close();
   }
 
@@ -231,11 +233,16 @@ export class DaemonGate {
   }
 }
 
+export function judgingOf(isDryRun: boolean, isOnTrial: boolean): Judging {
+  if (isDryRun) return "dry run";
+  return isOnTrial ? "trial" : "enforce";
+}
+
 /** How the kernel is to judge a gate's port; undefined where it does not. */
-export function judgedPort(config: GateOptions, { table }: GateProfile, dryRun: boolean): InlineGate | undefined {
+export function judgedPort(config: GateOptions, { table }: GateProfile, judging: Judging): InlineGate | undefined {
   if (table === undefined) return undefined;
   return {
-    ...{ port: config.listen.port, table, banMs: config.timeout, dryRun },
+    ...{ port: config.listen.port, table, banMs: config.timeout, judging },
     ...{ bounce: bounces(config), passes: unjudged(config) },
   };
 }

@@ -36,12 +36,16 @@ export class InlineTrial implements BanFollower {
     for (const change of changes) {
       const evidence = change.kind === "ban" ? change.claim.evidence : undefined;
       if (evidence === undefined) continue;
-      const { text } = change.ban.prefix;
-      const looks = this.#suspects.get(text)?.looks ?? 0;
-      this.#suspects.delete(text);
-      this.#suspects.set(text, { address: evidence.clientAddress, looks });
-      if (this.#suspects.size > suspectLimit) this.#suspects.delete(this.#suspects.keys().next().value ?? "");
+      this.suspect(change.ban.prefix.text, evidence.clientAddress);
     }
+  }
+
+  /** The profile would have turned the source away. */
+  suspect(source: string, address: string): void {
+    const looks = this.#suspects.get(source)?.looks ?? 0;
+    this.#suspects.delete(source);
+    this.#suspects.set(source, { address, looks });
+    if (this.#suspects.size > suspectLimit) this.#suspects.delete(this.#suspects.keys().next().value ?? "");
   }
 
   /** @returns the sources that have proven good. */

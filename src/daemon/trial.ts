@@ -2,8 +2,10 @@
 // --trial: a gate bans nobody until the profile has been watched for as long as was asked for, and enforces
 // it then, unless a good client would have been hurt. Keeps the trial over restarts; says where it stands.
 import { existsSync } from "node:fs";
+import { gatePrefix } from "../config/gates.ts";
 import { parsePrefix } from "../core/address.ts";
 import type { BanChange } from "../core/bans/enforcement.ts";
+import type { Client } from "../core/client.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Trial, type TurnedAway } from "../core/trial/trial.ts";
 import { Failure, messageOf } from "../failure.ts";
@@ -49,6 +51,7 @@ export class DaemonTrial implements TrialWatch {
   #savedMs: number;
   #saveError: string | undefined;
   #isEnforcing: boolean;
+  #isClosed = false;
   /** Whom the log named as hurt. */
   #told = "";
 
@@ -78,6 +81,13 @@ export class DaemonTrial implements TrialWatch {
       isFenced: (client) => desk.isFenced(client),
       ban: (client, offence) => (this.isObserving ? this.#apart.desk : desk).ban(client, offence),
     };
+  }
+
+  /** The kernel saw a near miss: it would have reset the connection. */
+  wouldReset(client: Client): void {
+    if (this.#isEnforcing) return;
+    this.#trial.wouldTurnAway({ source: client.sourceText, reason: "malformed" });
+    this.#options.inline?.suspect(client.sourceText, client.single().text);
   }
 
   wouldClose(source: string): void {
@@ -129,9 +139,11 @@ export class DaemonTrial implements TrialWatch {
   /** @throws Failure where another profile has passed: nothing is changed then. */
   requireSame(fingerprint: string): void {
     if (!this.#isEnforcing || fingerprint === this.#trial.fingerprint) return;
-    throw new Failure("Cannot reload the profile: another one passed the trial; restart to begin a trial of this one", {
-      exitCode: 2,
-    });
+    const { profile, gateBans } = this.#options;
+    throw new Failure(
+      `${gatePrefix(gateBans.gate)}Cannot reload the profile ${profile()}: another one passed the trial; restart to begin a trial of this one`,
+      { exitCode: 2 },
+    );
   }
 
   /** The profile was read again. */
@@ -145,7 +157,10 @@ export class DaemonTrial implements TrialWatch {
     this.#save();
   }
 
+  /** Idempotent. */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     if (!this.#isEnforcing) this.#trial.observedMs += Math.max(0, this.#options.nowMs() - this.#lastMs);
     this.#apart.bans.log.close();
     this.#save();

@@ -83,10 +83,11 @@ describeWith("namespaces", "executable")("a trial", () => {
     expect([kernel.entries, trial?.state, trial?.until]).toEqual([0, "observing", null]);
     expect(trial?.hurt).toEqual([{ source, reason: "unknown" }]);
     expect((await gate.command("status")).stdout).toMatch(/^trial +observing although the trial is over: .*--allow/m);
+    // The profile is wrong for it: only the ban is spared.
+    expect((await client.stop()).failures).toBe(0);
     state.write("ttgate.toml", `allow = "${source}"\n`);
     expect((await gate.command("reload")).code).toBe(0);
     await gate.child.said(/Trial: passed/);
-    expect((await client.stop()).failures).toBe(0);
   });
 
   test("goes on after a restart where it was, and what passed stays passed", async () => {
@@ -133,6 +134,29 @@ describeWith("namespaces", "executable")("a trial", () => {
     expect([reload.code, reload.stderr]).toEqual([expect.any(Number), expect.stringContaining("another one passed")]);
     expect(reload.code).not.toBe(0);
   });
+
+  test.each(["proxy", "inline"] as const)(
+    "%s: bans by command hold, those of its own earlier runs do not",
+    async (mode) => {
+      await using stack = new AsyncDisposableStack();
+      const { network, start, visit } = await scene(stack, mode);
+      const [stranger, unwelcome] = [network.clientIpv4(3), network.clientIpv4(4)];
+      const before = await start();
+      await visit(stranger);
+      await before.banned(stranger);
+      await before.child.stop();
+      const gate = await start("--trial", "1h");
+      expect(await gate.bans()).toEqual([]);
+      expect((await visit(stranger)).outcome).not.toBe("no answer");
+      await gate.until("who would be turned away", ({ gates }) => gates[0]?.trial?.wouldTurnAway === 1);
+      expect((await gate.command("ban", unwelcome)).code).toBe(0);
+      expect((await visit(unwelcome)).outcome).toBe("no answer");
+      expect((await gate.status()).kernel.entries).toBe(1);
+      await gate.child.stop();
+      const again = await start("--trial", "1h");
+      expect((await again.bans()).map(({ source }) => source)).toEqual([unwelcome]);
+    },
+  );
 
   test("a learned profile that rests on too little is enforced after a trial, or when that is said", async () => {
     await using stack = new AsyncDisposableStack();
