@@ -250,6 +250,8 @@ export class DaemonTrial implements TrialWatch {
     }
     this.#trial.passedMs = durationMs;
     this.#apart.bans.log.close();
+    // As large as a flood has made it.
+    this.#apart = this.#newTable();
     this.#save();
     const seen = `${turnedAwaySources} sources would have been turned away, none of them proven good`;
     log(
