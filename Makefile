@@ -87,11 +87,12 @@ lint-docs: $(modules) $(generated)
 	$(say) DOCS docs/configuration.md
 	$(Q)$(bin)/bun scripts/config_docs.ts --check
 
-docs: $(modules) $(generated) ## write what of docs/ is made from the code: configuration, commands, metrics
+docs: $(modules) $(generated) ## write what of docs/ is made from the code: configuration, commands, metrics, example
 	$(Q)$(bin)/bun scripts/config_docs.ts
 	$(Q)$(bin)/biome format --write docs/config.schema.json
 	$(Q)$(bin)/bun tests/commands/commands_doc.ts >build/doc && mv build/doc docs/commands.md
 	$(Q)$(bin)/bun tests/status/metrics_doc.ts >build/doc && mv build/doc docs/metrics.md
+	$(Q)$(bin)/bun scripts/default_config.ts >build/doc && mv build/doc contrib/ttgate.toml
 
 fmt: $(modules) ## format all sources
 	$(Q)$(host) lint

@@ -15,7 +15,7 @@ const prefix = String.raw`(?:\$\{[^}]*gatePrefix\([^}]*\})?`;
 const text = String.raw`\s*(["'${"`"}])${prefix}((?:\\.|(?!\1|\$\{)[^\\])*)`;
 /** What stands before such a text. */
 const said = new RegExp(
-  String.raw`(?:new Failure\(|"(?:warn|error)",|\b(?:error|message|problem|fault|told)(?::| =)|aults(?:\.push\(| = \[))${text}`,
+  String.raw`(?:new Failure\(|"(?:warn|error)",|\b(?:error|message|problem|fault|told)(?::| =)|(?:aults|roblems)(?:\.push\(| = \[))${text}`,
   "g",
 );
 /** What is put together before it is said. Much else looks like that where people are answered and things are listed. */
@@ -32,7 +32,10 @@ export function messages(): Message[] {
     .flatMap((file) => {
       const source = readFileSync(file, "utf8");
       const isAnswer = /^src\/(commands|status)\//.test(file);
-      const heads = [...headsOf(source, said, /^[A-Z]/), ...(isAnswer ? [] : headsOf(source, prepared, /^[A-Z][a-z]* /))];
+      const heads = [
+        ...headsOf(source, said, /^[A-Z]/),
+        ...(isAnswer ? [] : headsOf(source, prepared, /^[A-Z][a-z]* /)),
+      ];
       return [...new Set(heads)].map((head) => ({ head, file }));
     });
 }

@@ -7,8 +7,25 @@ import { messages } from "./messages.ts";
 
 /** No trouble: what was done, what there is, or a part of another message. */
 const news = [
-  ...["Clients come through ", "Did not ban", "Exit codes:", "Gate ", "It is longer than ", "Judging ", "Learned from "],
-  ...["Lifted ", "Linux ", "Listening on ", "Opened ", "The claim on ", "The kernel judges first", "Took up ", "Would "],
+  ...[
+    "Clients come through ",
+    "Did not ban",
+    "Exit codes:",
+    "Gate ",
+    "It is longer than ",
+    "Judging ",
+    "Learned from ",
+  ],
+  ...[
+    "Lifted ",
+    "Linux ",
+    "Listening on ",
+    "Opened ",
+    "The claim on ",
+    "The kernel judges first",
+    "Took up ",
+    "Would ",
+  ],
 ];
 
 /** Code in the first column of a table. */
