@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { defaultConfig } from "../../scripts/default_config.ts";
+import { dataPath } from "../../scripts/pictures/data_path.ts";
 import { exitCodesLine } from "../../src/cli/exit_codes.ts";
 import { commandsDoc } from "../commands/commands_doc.ts";
 import { metricsDoc } from "../status/metrics_doc.ts";
@@ -13,6 +14,10 @@ test.each([
   ["contrib/ttgate.toml", defaultConfig],
 ])("%s is current: make docs", async (file, made) => {
   expect(readFileSync(file, "utf8")).toBe(await made());
+});
+
+test("docs/images/data_path.svg is current: make picture", () => {
+  expect(readFileSync("docs/images/data_path.svg", "utf8")).toBe(dataPath());
 });
 
 test("the README has the exit codes in the same words", () => {

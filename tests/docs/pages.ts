@@ -6,10 +6,13 @@
 // A comment that readers do not see sets the scene: <!-- run: COMMAND -->, <!-- gate: COMMAND --> (a gate that stays).
 import { readFileSync } from "node:fs";
 
-interface CommandStep {
-  readonly kind: "run" | "gate" | "form";
+interface Command {
   readonly command: string;
   readonly line: number;
+}
+
+interface CommandStep extends Command {
+  readonly kind: "run" | "gate" | "form";
 }
 
 export type Step = CommandStep | { readonly kind: "config"; readonly text: string; readonly line: number };
@@ -24,19 +27,25 @@ export function steps(file: string): Step[] {
     if (language === "toml") return [{ kind: "config", text, line }];
     const commands = commandsOf(text, line + 1);
     if (language === "sh host") return commands.map((command) => ({ ...command, kind: "form" }));
-    return commands.reduce<CommandStep[]>((all, command) => {
-      const kind = isGate(command.command) ? "gate" : "run";
-      const last = all.at(-1);
-      // What stands together shares a shell, and with it its variables.
-      const isAlone = [last, command].some((one) => one?.command !== undefined && isEndless(one.command));
-      if (last?.kind !== "run" || kind !== "run" || isAlone) return [...all, { ...command, kind }];
-      return [...all.slice(0, -1), { ...last, command: `${last.command}\n${command.command}` }];
-    }, []);
+    return together(commands);
   });
 }
 
+/** What stands together shares a shell, and with it its variables. */
+function together(commands: readonly Command[]): CommandStep[] {
+  const all: { kind: "run" | "gate"; command: string; line: number }[] = [];
+  for (const { command, line } of commands) {
+    const kind = isGate(command) ? "gate" : "run";
+    const last = all.at(-1);
+    const isAlone = isEndless(command) || (last !== undefined && isEndless(last.command));
+    if (last?.kind === "run" && kind === "run" && !isAlone) last.command += `\n${command}`;
+    else all.push({ kind, command, line });
+  }
+  return all;
+}
+
 /** A line each, or several where a backslash ends one; without comments. */
-function commandsOf(text: string, firstLine: number): { readonly command: string; readonly line: number }[] {
+function commandsOf(text: string, firstLine: number): Command[] {
   const commands: { command: string; line: number }[] = [];
   let isOpen = false;
   for (const [index, line] of text.trimEnd().split("\n").entries()) {
