@@ -7,6 +7,9 @@ import type { DaemonSet } from "kubernetes-types/apps/v1";
 import type { ConfigMap } from "kubernetes-types/core/v1";
 import { loadConfig } from "../../src/config/load.ts";
 import { run } from "../harness/child.ts";
+import { BlockMap, executable, RunningGate } from "../harness/gate.ts";
+import { describeWith } from "../harness/needs.ts";
+import { Network } from "../harness/netns.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
 const file = "contrib/kubernetes/ttgate.yaml";
@@ -54,4 +57,20 @@ test("every volume is there, and the pod has the host's network and three capabi
   expect(pod?.hostNetwork).toBe(true);
   expect(container?.securityContext?.capabilities).toEqual({ drop: ["ALL"], add: ["BPF", "NET_ADMIN", "PERFMON"] });
   expect(daemonSet.spec?.selector.matchLabels).toEqual(daemonSet.spec?.template.metadata?.labels ?? {});
+});
+
+describeWith("executable", "namespaces")("root with the capabilities of the manifest, and no others", () => {
+  test("has the kernel block", async () => {
+    const [container] = daemonSet.spec?.template.spec?.containers ?? [];
+    const kept = container?.securityContext?.capabilities?.add?.map((name) => `+${name.toLowerCase()}`) ?? [];
+    using network = new Network();
+    using map = new BlockMap();
+    using directory = new TempDir();
+    const wrapper = directory.file("ttgate");
+    const words = ["setpriv", `--bounding-set=-all,${kept.join(",")}`, "--inh-caps=-all", "--no-new-privs", executable];
+    writeFileSync(wrapper, `#!/bin/sh\nexec ${words.join(" ")} "$@"\n`, { mode: 0o755 });
+    const flags = ["-c", "/dev/null", "-B", map.name, "-i", network.device];
+    await using gate = await RunningGate.start(flags, { namespace: network.gate, executable: wrapper });
+    expect((await gate.status()).kernel).toMatchObject({ attach: "native" });
+  });
 });
