@@ -31,7 +31,7 @@ export function messages(): Message[] {
     .sort()
     .flatMap((file) => {
       const source = readFileSync(file, "utf8");
-      const isAnswer = /^src\/(commands|status)\//.test(file);
+      const isAnswer = /^src\/(commands|learning|status)\//.test(file);
       const heads = [
         ...headsOf(source, said, /^[A-Z]/),
         ...(isAnswer ? [] : headsOf(source, prepared, /^[A-Z][a-z]* /)),
