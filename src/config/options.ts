@@ -310,6 +310,7 @@ export const options = {
     value: "DURATION",
     help: "ban nobody for so long and watch; then enforce, unless a good client would have been banned",
     schema: duration.optional(),
+    example: "24h",
   },
   "enforce-unproven": {
     of: "gate",
