@@ -70,8 +70,9 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
     everyMs: hostMs,
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
+  ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
-  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.file.save() });
+  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.save() });
   addKernelWork(ticker, parts);
 }
 

@@ -26,6 +26,8 @@ export interface ReadinessAnswer {
   readonly reasons: readonly string[];
   /** What is wrong and does not keep it from being ready; left out when nothing is. */
   readonly notes?: readonly string[];
+  /** Where a trial stands; left out without one. */
+  readonly trial?: string | undefined;
 }
 
 /** What the endpoint asks of the gate. */
