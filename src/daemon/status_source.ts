@@ -13,7 +13,7 @@ import type { Talkers } from "../core/bans/talkers.ts";
 import { Client } from "../core/client.ts";
 import { History } from "../core/history.ts";
 import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
-import type { ChangeResult, ListResult } from "../sources/answer.ts";
+import type { Asking, BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
 import { type BanRows, limitDefault, rowsAtOnce } from "../status/ban_list.ts";
@@ -243,8 +243,8 @@ export class DaemonStatus implements StatusSource {
     return { total: total - (bans.length - others.length), bans: others.map((ban) => this.#view(ban)) };
   }
 
-  ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
-    const result = this.#parts.bans.operator.ban(address, forMs, force);
+  ban(address: string, options: BanOptions): ChangeResult<BanView> {
+    const result = this.#parts.bans.operator.ban(address, options);
     return result.kind !== "done" ? result : { kind: "done", value: this.#view(result.value) };
   }
 
@@ -252,8 +252,8 @@ export class DaemonStatus implements StatusSource {
     return this.#parts.events.open(lastEventId);
   }
 
-  lift(address: string): ChangeResult<readonly string[]> {
-    return this.#parts.bans.operator.lift(address);
+  lift(address: string, by: Asking): ChangeResult<Lifted> {
+    return this.#parts.bans.operator.lift(address, by);
   }
 
   banList(text: string, options: ListOptions): Promise<ListResult> {

@@ -10,6 +10,24 @@ export interface Refusal {
 
 export type ChangeResult<T> = { readonly kind: "done"; readonly value: T } | Refusal;
 
+/** Who asks by command: a person, or a tool that has claims of its own. */
+export const asking = ["operator", "fail2ban"] as const;
+export type Asking = (typeof asking)[number];
+
+export interface BanOptions {
+  /** Undefined: the gate's time-out. */
+  readonly forMs: number | undefined;
+  /** Also what is wider than an operator is allowed without it. */
+  readonly force: boolean;
+  readonly by: Asking;
+}
+
+export interface Lifted {
+  readonly lifted: readonly string[];
+  /** The claim ended; somebody else's keeps the source banned. */
+  readonly staying: readonly string[];
+}
+
 /** One line of a list of bans or lifts. */
 export interface ChangeLine {
   /** From 1, for the report. */

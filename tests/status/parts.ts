@@ -56,6 +56,6 @@ export function partsOf(config: Config, maxBans = 1000) {
     reload: async () => ({ applied: [], waiting: [] }),
   });
   const { enforcement, counters, latency, operator } = bans;
-  const ban = (text: string, forMs?: number) => operator.ban(text, forMs, false);
+  const ban = (text: string, forMs?: number) => operator.ban(text, { forMs, force: false, by: "operator" });
   return { status, clock, events, counters, latency, enforcement, desk, gate, readiness, ban };
 }
