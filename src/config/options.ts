@@ -5,6 +5,7 @@ import { z } from "zod";
 import { parsePrefix } from "../core/address.ts";
 import { fewestStrikes } from "../core/bans/strikes.ts";
 import { parseDuration } from "../core/duration.ts";
+import { blocklistForm, parseBlocklist } from "./blocklist.ts";
 import { parseHostName, parseListen, parseServer, parseStatus } from "./endpoints.ts";
 
 /** So many connections at once, and as many again within the period. */
@@ -270,6 +271,19 @@ export const options = {
     help: "never ban these; added to the computed never-ban list",
     reloads: true,
     schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
+  },
+  blocklist: {
+    of: "process",
+    value: "NAME=FILE|URL",
+    repeats: true,
+    help: "ban what a list names, and look at it again: docs/lists.md",
+    reloads: true,
+    schema: several(text(blocklistForm, parseBlocklist))
+      .refine(
+        (lists) => new Set(lists.map((list) => list.name)).size === lists.length,
+        "expected a name of its own for each list",
+      )
+      .default([]),
   },
   "never-ban": {
     of: "process",

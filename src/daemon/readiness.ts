@@ -3,6 +3,7 @@
 
 import { gatePrefix } from "../config/gates.ts";
 import type { FenceStatus } from "../core/bans/fence.ts";
+import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { Ticker } from "./ticker.ts";
@@ -15,6 +16,7 @@ export interface ReadinessParts {
   readonly gates: () => readonly Pick<DaemonGate, "name" | "gate" | "kernelJudge">[];
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
+  readonly lists: Pick<Blocklists, "notes">;
   readonly nowMs: () => number;
 }
 
@@ -29,7 +31,7 @@ export class Readiness {
 
   /** @param fence as it was when last asked. */
   async ask(fence: FenceStatus | undefined): Promise<ReadinessAnswer> {
-    const { gates, ticker, unseen, nowMs } = this.#parts;
+    const { gates, ticker, unseen, lists, nowMs } = this.#parts;
     await Promise.all(gates().map(({ gate }) => gate.upstreams.probe(nowMs(), upstreamFreshMs)));
     const unseenReason = unseen.reason(nowMs());
     const reasons = [
@@ -39,7 +41,8 @@ export class Readiness {
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];
-    return { ready: reasons.length === 0, reasons };
+    const notes = lists.notes();
+    return { ready: reasons.length === 0, reasons, ...(notes.length === 0 ? {} : { notes }) };
   }
 
   #phaseReasons(): readonly string[] {

@@ -14,6 +14,7 @@ import { Client } from "../core/client.ts";
 import { History } from "../core/history.ts";
 import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { Asking, BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
+import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
 import { type BanRows, limitDefault, rowsAtOnce } from "../status/ban_list.ts";
@@ -58,6 +59,7 @@ export interface StatusParts {
   /** Undefined where the kernel judges nothing. */
   readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
+  readonly lists: Pick<Blocklists, "views">;
   /** Undefined without a fence. */
   readonly talkers: Talkers | undefined;
   readonly events: EventStreams;
@@ -114,6 +116,7 @@ export class DaemonStatus implements StatusSource {
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
       kernel: kernelSnapshot(this.fence, this.#judged(), this.#unseen(), { full, failed }),
+      blocklists: this.#parts.lists.views(),
       recording: gates.find(({ recording }) => recording !== null)?.recording ?? null,
     };
   }

@@ -142,7 +142,7 @@ export class Operator {
 }
 
 /** A slip of the finger that takes a continent out. */
-function isWide(prefix: Prefix): boolean {
+export function isWide(prefix: Prefix): boolean {
   return prefix.bits < (isIpv4(prefix) ? widestIpv4Bits : widestIpv6Bits);
 }
 

@@ -30,6 +30,8 @@ export interface ReadinessAnswer {
   readonly ready: boolean;
   /** Why not; empty when ready. */
   readonly reasons: readonly string[];
+  /** What is wrong and keeps it from nothing that it promises; left out where nothing is. */
+  readonly notes?: readonly string[];
 }
 
 /** What the endpoint asks of the gate. */

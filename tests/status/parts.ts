@@ -42,7 +42,8 @@ export function partsOf(config: Config, maxBans = 1000) {
       observer: { absence: undefined, followed: 0 },
     },
   ];
-  const readiness = new Readiness({ gates, ticker, unseen, nowMs });
+  const lists = { views: () => [], notes: () => [] };
+  const readiness = new Readiness({ gates, ticker, unseen, lists, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
     ...{ gates, bans, readiness, nowMs, fence: undefined },
@@ -51,7 +52,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    ...{ refusalOf, unseen },
+    ...{ refusalOf, unseen, lists },
     events: new EventStreams(events, nowMs),
     reload: async () => ({ applied: [], waiting: [] }),
   });

@@ -157,8 +157,16 @@ describeWith(
     }
     const sorted = own.sort((a, b) => a - b);
     console.log(`From fail2ban's decision to the drop in the kernel: ${sorted.join(" ")} ms`);
-    // A busy host delays now and then; what the action itself takes, it takes each time.
-    expect(sorted[0]).toBeLessThan(150);
+    // A busy host delays now and then, and starts every program late; what the action itself takes, it takes each time.
+    const startsMs: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      const beforeMs = performance.now();
+      await run([executable, "version"]);
+      startsMs.push(performance.now() - beforeMs);
+    }
+    const startMs = Math.min(...startsMs);
+    console.log(`Of that the start of the program: ${Math.round(startMs)} ms`);
+    expect((sorted[0] ?? 0) - startMs).toBeLessThan(100);
   });
 
   test("ends its own claim only, by command, and lifts without an error what is not banned", async () => {
