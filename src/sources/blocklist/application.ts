@@ -5,7 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import { type Prefix, requirePrefix } from "../../core/address.ts";
 import { type Ban, type Claim, claimOf, type Origin } from "../../core/bans/claim.ts";
 import type { BanRequest, Enforcement } from "../../core/bans/enforcement.ts";
-import type { Entries } from "./intake.ts";
+import type { Entries } from "../../core/lists/entries.ts";
 
 /** What stands in the place of a protocol. */
 export const listed = "listed";

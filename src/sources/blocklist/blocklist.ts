@@ -3,11 +3,12 @@
 // is not. Nothing that goes wrong with a list reaches anything else.
 import type { BlocklistOptions } from "../../config/blocklist.ts";
 import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
+import { Entries } from "../../core/lists/entries.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
 import type { LineFailure } from "../answer.ts";
 import { type Applied, apply, type Table } from "./application.ts";
-import { type Entries, takeIn } from "./intake.ts";
+import { takeIn } from "./intake.ts";
 import { fetchMs, fileVersion, openSupply } from "./supply.ts";
 import type { BlocklistView } from "./view.ts";
 
@@ -118,7 +119,7 @@ export class Blocklist implements BanFollower {
   /** It is no list any more: its claims end. */
   async withdraw(): Promise<number> {
     await this.close();
-    const { removed } = await apply(this.#parts, this.#wanted(new Map()), new AbortController().signal);
+    const { removed } = await apply(this.#parts, this.#wanted(new Entries()), new AbortController().signal);
     return removed;
   }
 

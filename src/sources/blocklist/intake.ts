@@ -4,6 +4,7 @@
 import { setImmediate } from "node:timers/promises";
 import { coversBoth, isIpv4, type Prefix, parsePrefix } from "../../core/address.ts";
 import { sourceOf } from "../../core/client.ts";
+import { Entries } from "../../core/lists/entries.ts";
 import { ListReader } from "../../core/lists/list_reader.ts";
 import type { LineFailure } from "../answer.ts";
 import { isWide, notAnAddress } from "../operator.ts";
@@ -21,9 +22,6 @@ const failuresTold = 5;
 const widestIpv4Bits = 96 + 8;
 const widestIpv6Bits = 19;
 
-/** Entries by the canonical text of their prefix; how long, where the line says so. */
-export type Entries = ReadonlyMap<string, number | undefined>;
-
 export interface Intake {
   readonly entries: Entries;
   /** Lines that were not taken. */
@@ -40,7 +38,7 @@ export interface IntakeOptions {
 /** @throws Error that says why it is no list. */
 export async function takeIn(chunks: AsyncIterable<string>, options: IntakeOptions): Promise<Intake> {
   const reader = new ListReader();
-  const entries = new Map<string, number | undefined>();
+  const entries = new Entries();
   const failures: LineFailure[] = [];
   const counts = { refused: 0, unreadable: 0, line: 0 };
   const take = (line: string) => {
@@ -60,10 +58,7 @@ export async function takeIn(chunks: AsyncIterable<string>, options: IntakeOptio
     if (prefix === undefined) return fail(notAnAddress(source).message, true);
     const reason = tooWide(prefix, options.wide);
     if (reason !== undefined) return fail(`"${source}" ${reason}`, false);
-    const before = entries.get(prefix.text);
-    // Of one source twice the longer.
-    const isLonger = forMs === undefined || (before !== undefined && before > forMs);
-    entries.set(prefix.text, entries.has(prefix.text) && isLonger ? before : forMs);
+    entries.add(prefix.text, forMs);
     if (entries.size > mostEntries) throw new Error(`it has more than ${mostEntries} entries`);
   };
   for await (const lines of slicesOf(chunks)) for (const line of lines) take(line);

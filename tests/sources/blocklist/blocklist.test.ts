@@ -59,7 +59,7 @@ class Bed {
   /** One look at all lists, to its end. */
   async look(): Promise<void> {
     this.lists.tick(this.now);
-    await waitFor("the lists", () => !this.lists.isBusy);
+    await waitFor("the lists", () => !this.lists.isBusy, 50_000);
   }
 
   view(name = "l") {
