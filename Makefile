@@ -7,7 +7,8 @@
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := /bin/bash
-.SHELLFLAGS := -euo pipefail -c
+# --norc: bash reads its rc file where its input is a socket, as from some launchers.
+.SHELLFLAGS := --norc -euo pipefail -c
 Q := $(if $(filter 1,$(V)),,@)
 say = @printf '  %-8s %s\n'
 
