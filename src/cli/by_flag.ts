@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose claim a command makes or ends: a person's, or that of another tool, which ends only its own.
 
+import { asking } from "../core/bans/claim.ts";
 import { Failure } from "../failure.ts";
-import { asking } from "../sources/answer.ts";
 import type { CommandLine, Flag } from "./command_line.ts";
 
 const others = asking.filter((name) => name !== "operator");

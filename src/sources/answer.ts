@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a person may ask of the time-out table, and what comes back.
+import type { Asking } from "../core/bans/claim.ts";
 
 /** `invalid`: what was asked makes no sense. `refused`: it does, and it was not done. `absent`: nothing to undo. */
 export interface Refusal {
@@ -9,10 +10,6 @@ export interface Refusal {
 }
 
 export type ChangeResult<T> = { readonly kind: "done"; readonly value: T } | Refusal;
-
-/** Who asks by command: a person, or a tool that has claims of its own. */
-export const asking = ["operator", "fail2ban"] as const;
-export type Asking = (typeof asking)[number];
 
 export interface BanOptions {
   /** Undefined: the gate's time-out. */

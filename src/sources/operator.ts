@@ -2,12 +2,12 @@
 // Bans and lifts that a person asks for, one or a slice of a list. Says no to slips of the finger: what is
 // not an address, too wide a range, a range that holds IPv4 and IPv6.
 import { coversBoth, isIpv4, type Prefix, parsePrefix } from "../core/address.ts";
-import { type Ban, claimOf, type Origin } from "../core/bans/claim.ts";
+import { type Asking, type Ban, claimOf, type Origin } from "../core/bans/claim.ts";
 import type { BanRequest, Enforcement } from "../core/bans/enforcement.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { manual } from "../core/bans/reason.ts";
 import { sourceOf } from "../core/client.ts";
-import type { Asking, BanOptions, ChangeLine, ChangeResult, Lifted, LineFailure, Refusal } from "./answer.ts";
+import type { BanOptions, ChangeLine, ChangeResult, Lifted, LineFailure, Refusal } from "./answer.ts";
 
 /** /16 and, in the 128-bit form of IPv4, 96 more. */
 const widestIpv4Bits = 112;

@@ -5,16 +5,10 @@ import { Hono } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
+import { type Asking, asking } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
-import {
-  type Asking,
-  asking,
-  type BanOptions,
-  type ChangeResult,
-  type Lifted,
-  type ListResult,
-} from "../sources/answer.ts";
+import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import type { ListOptions } from "../sources/list.ts";
 import { type AuditOptions, auditTrail } from "./audit.ts";
 import { banListJson, banQuery } from "./ban_list.ts";

@@ -185,6 +185,14 @@ describeWith(
     await waitFor("its claim to end", async () => (await claimsOn(both)).join() === "operator");
     expect(await reaches(1)).toBe("no answer");
     expect(await reaches(2)).toBe("open");
+    // All of its claims, as docs/lists.md says.
+    for (const number of [5, 6]) await fail2ban.client("set", "knock", "banip", network.clientIpv4(number));
+    await waitFor("two more", async () => (await claimsOn(network.clientIpv4(6))).length === 1);
+    await fail2ban.client("unban", "--all");
+    expect(await claimsOn(network.clientIpv4(6))).toEqual(["fail2ban"]);
+    const all = await gate.command("lift", "0.0.0.0/0", "::/0", "--by", "fail2ban", "--idempotent");
+    expect(all).toMatchObject({ code: 0, stderr: "" });
+    expect((await gate.bans()).map(({ source }) => source)).toEqual([both]);
     // An operator ends all claims; what fail2ban lifts afterwards is not there any more.
     await fail2ban.client("set", "knock", "banip", own);
     await waitFor("a ban", async () => (await claimsOn(own)).length === 1);
