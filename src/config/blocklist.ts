@@ -59,3 +59,8 @@ export function formatBlocklist({ name, source, forMs, everyMs, wide, shrinking 
   ];
   return words.join(" ");
 }
+
+/** For status and log: keys of services stand in the query. */
+export function shownSource(source: string): string {
+  return source.startsWith("/") ? source : source.replace(/[?#].*/, "?...");
+}

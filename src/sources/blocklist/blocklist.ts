@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One list: looks for a new version when it is time, takes it when it is one, and keeps what it took before when it
 // is not. Nothing that goes wrong with a list reaches anything else.
-import type { BlocklistOptions } from "../../config/blocklist.ts";
+import { type BlocklistOptions, shownSource } from "../../config/blocklist.ts";
 import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
 import { Entries } from "../../core/lists/entries.ts";
 import { messageOf } from "../../failure.ts";
@@ -9,7 +9,7 @@ import type { Log } from "../../log.ts";
 import type { LineFailure } from "../answer.ts";
 import { type Applied, apply, type Table } from "./application.ts";
 import { takeIn } from "./intake.ts";
-import { fetchMs, fileVersion, openSupply } from "./supply.ts";
+import { fileVersion, openSupply } from "./supply.ts";
 import type { BlocklistView } from "./view.ts";
 
 /** Below that a list may lose what it will. */
@@ -22,7 +22,11 @@ const none: Applied = { added: 0, removed: 0, neverBanned: 0, noRoom: 0 };
 export interface BlocklistParts extends Table {
   readonly ipv6Bits: number;
   readonly log: Log;
+  /** From the request for a list to its last byte. */
+  readonly fetchMs?: number;
 }
+
+const usualFetchMs = 60_000;
 
 export class Blocklist implements BanFollower {
   #options: BlocklistOptions;
@@ -75,7 +79,14 @@ export class Blocklist implements BanFollower {
     const ageMs = this.#readMs === undefined ? undefined : this.#parts.nowMs() - this.#readMs;
     const { neverBanned, noRoom } = this.#applied;
     return {
-      ...{ name, source, entries: this.#entries?.size ?? this.#before, refused: this.#refused, neverBanned, noRoom },
+      ...{
+        name,
+        source: shownSource(source),
+        entries: this.#entries?.size ?? this.#before,
+        refused: this.#refused,
+        neverBanned,
+        noRoom,
+      },
       lifted: this.#lifted.size,
       readAt: ageMs === undefined ? null : new Date(wallMs - ageMs).toISOString(),
       ageSeconds: ageMs === undefined ? null : ageMs / 1000,
@@ -140,7 +151,7 @@ export class Blocklist implements BanFollower {
       this.#failures = [];
       await this.#read();
     } catch (error) {
-      failure = reasonOf(error);
+      failure = this.#reasonOf(error);
     }
     try {
       // What was taken before is put right, and renewed.
@@ -148,7 +159,7 @@ export class Blocklist implements BanFollower {
         this.#sayApplied(await apply(this.#parts, this.#wanted(this.#entries), this.#ending.signal));
       }
     } catch (error) {
-      failure ??= reasonOf(error);
+      failure ??= this.#reasonOf(error);
     }
     this.#dueMs = nowMs() + (failure === undefined ? spread(everyMs) : Math.min(everyMs, spread(retryMs)));
     if (!this.#ending.signal.aborted) this.#say(failure);
@@ -159,7 +170,7 @@ export class Blocklist implements BanFollower {
     const { source, wide } = this.options;
     const { ipv6Bits, nowMs } = this.#parts;
     if (source.startsWith("/")) this.#tried = fileVersion(source);
-    const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(fetchMs)]);
+    const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(this.#fetchMs)]);
     const supply = await openSupply(source, this.#version, signal);
     if (supply.kind === "unchanged") {
       this.#readMs = nowMs();
@@ -192,12 +203,24 @@ export class Blocklist implements BanFollower {
     };
   }
 
+  get #fetchMs(): number {
+    return this.#parts.fetchMs ?? usualFetchMs;
+  }
+
+  #reasonOf(error: unknown): string {
+    const isLate = error instanceof Error && error.name === "TimeoutError";
+    return isLate ? `it did not come within ${this.#fetchMs / 1000} s` : messageOf(error);
+  }
+
   #say(failure: string | undefined): void {
     const { log } = this.#parts;
     const { name, source } = this.options;
     if (failure !== undefined && failure !== this.#error) {
       const holds = this.#before > 0 ? `what it had holds (${this.#before} entries)` : "nothing is banned by it";
-      log("warn", `Cannot take the list "${name}" from ${source}: ${failure}; ${holds}, and it is tried again`);
+      log(
+        "warn",
+        `Cannot take the list "${name}" from ${shownSource(source)}: ${failure}; ${holds}, and it is tried again`,
+      );
     }
     if (failure === undefined && this.#error !== undefined) log("info", `The list "${name}" can be taken again`);
     this.#error = failure;
@@ -230,9 +253,4 @@ function lineText({ line, message }: LineFailure): string {
 /** Not all gates at the same moment. */
 function spread(durationMs: number): number {
   return durationMs * (0.9 + Math.random() * 0.2);
-}
-
-function reasonOf(error: unknown): string {
-  const isLate = error instanceof Error && error.name === "TimeoutError";
-  return isLate ? `it did not come within ${fetchMs / 1000} s` : messageOf(error);
 }

@@ -13,8 +13,8 @@ import { isWide, notAnAddress } from "../operator.ts";
 const sliceMs = 2;
 /** Lines between two looks at the clock. */
 const linesAtOnce = 100;
-/** A line of nft or JSON may hold a whole set; of text without newlines it is no list. */
-const longestLine = 16 * 1024 * 1024;
+/** A line of JSON may hold a whole set, and is read in one go: some thousand elements. */
+const longestLine = 256 * 1024;
 /** What the kernel's map has room for. */
 const mostEntries = 1_048_576;
 const failuresTold = 5;
@@ -81,6 +81,8 @@ function tooWide(prefix: Prefix, isWideAllowed: boolean): string | undefined {
   return !isWideAllowed && isWide(prefix) ? 'is wider than /16 (IPv6 /32): allow it with "wide"' : undefined;
 }
 
+const tooLong = `a line is longer than ${longestLine / 1024} KiB: give a set of nft as text, without -j`;
+
 /** Whole lines, with a turn for everything else after some milliseconds. */
 async function* slicesOf(chunks: AsyncIterable<string>): AsyncGenerator<readonly string[]> {
   let rest = "";
@@ -88,7 +90,7 @@ async function* slicesOf(chunks: AsyncIterable<string>): AsyncGenerator<readonly
   for await (const chunk of chunks) {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop() ?? "";
-    if (rest.length > longestLine) throw new Error("it is no list: a line has no end");
+    if (rest.length > longestLine || lines.some(({ length }) => length > longestLine)) throw new Error(tooLong);
     for (let start = 0; start < lines.length; start += linesAtOnce) {
       yield lines.slice(start, start + linesAtOnce);
       if (performance.now() - startMs < sliceMs) continue;

@@ -6,8 +6,6 @@ import { createReadStream, type Stats, statSync } from "node:fs";
 /** A million lines of JSON have some 70 bytes each. */
 const mostBytes = 128 * 1024 * 1024;
 const chunkBytes = 64 * 1024;
-/** From the request to the last byte. */
-export const fetchMs = 60_000;
 const mostRedirects = 5;
 
 export type Supply =

@@ -29,7 +29,10 @@ class Bed {
   readonly enforcement: Enforcement;
   lists: Blocklists;
 
-  constructor(capacity = 100_000) {
+  readonly #limits: { readonly fetchMs?: number };
+
+  constructor(capacity = 100_000, limits: { readonly fetchMs?: number } = {}) {
+    this.#limits = limits;
     const counters = newBanCounters();
     this.enforcement = new Enforcement(new Bans(capacity, 64), new NeverBan(), undefined, counters);
     this.enforcement.follow({ bansChanged: (changes) => this.changes.push(...changes) });
@@ -39,7 +42,7 @@ class Bed {
   #made(): Blocklists {
     const { enforcement, log } = this;
     const lists = new Blocklists({
-      ...{ enforcement, ipv6Bits: 64, nowMs: () => this.now },
+      ...{ enforcement, ipv6Bits: 64, nowMs: () => this.now, fetchMs: 30_000, ...this.#limits },
       hasRoom: (_prefix, asked) => enforcement.bans.size + asked < enforcement.bans.capacity * 0.9,
       log: (level, message) => log.push(`${level}: ${message}`),
     });
@@ -151,6 +154,7 @@ describe("a list", () => {
     ["ok", ["# moved"], /it is empty/],
     ["ok", addresses(19), /it has 19 entries and had 40: if that is meant, write "shrinking" behind it/],
     ["ok", ['{"error": "rate limited"}'], /it is no list/],
+    ["ok", [`{"nftables": [${" ".repeat(300_000)}]}`], /a line is longer than 256 KiB/],
   ];
   test.each(bad)("that comes as %s (%#) changes nothing, and is told", async (mode, lines, reason) => {
     const bed = new Bed();
@@ -176,6 +180,20 @@ describe("a list", () => {
     await bed.look();
     expect(bed.banned()).toEqual(addresses(40, 1).sort());
     expect([bed.view()?.error, bed.lists.notes()]).toEqual([null, []]);
+    await bed.lists.close();
+  });
+
+  test("that does not come to its end in time changes nothing, and hides the key in its query", async () => {
+    const bed = new Bed(1000, { fetchMs: 500 });
+    await bed.open(`l=${url}?key=secret`);
+    await bed.look();
+    give("slow", addresses(40));
+    bed.now += 1.2 * hour;
+    await bed.look();
+    expect(bed.view()).toMatchObject({ error: "it did not come within 0.5 s", source: `${url}?...` });
+    expect(bed.log.join()).not.toContain("secret");
+    expect(requests().at(-1)).toBe("/list?key=secret slow 200");
+    expect(bed.banned().length).toBe(40);
     await bed.lists.close();
   });
 
