@@ -2,7 +2,7 @@
 // The real fail2ban with contrib's action: it reads a log file of its own and bans through a gate in front of it,
 // in the kernel. Its directory, socket and database are a test's own; nothing is installed as a service.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { appendFileSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Why } from "../../src/status/snapshot.ts";
 import { Child, run } from "../harness/child.ts";
@@ -96,17 +96,25 @@ async function scene(stack: AsyncDisposableStack, bantime?: string) {
   const map = stack.use(new BlockMap());
   const state = stack.use(new TempDir());
   const args = ["-c", "/dev/null", "-B", map.name, "-i", network.device, "--state", state.path];
-  const gate = stack.use(await RunningGate.start(args, { namespace: network.gate }));
-  const fail2ban = stack.use(new Fail2ban(stack.use(new TempDir()), network, gate.statusAddress, bantime));
+  // Where every gate is asked that is started one after the other.
+  const socket = state.file("status");
+  const open = async () => {
+    const opened = stack.use(await RunningGate.start(args, { namespace: network.gate }));
+    rmSync(socket, { force: true });
+    symlinkSync(opened.statusAddress.slice("unix:".length), socket);
+    return opened;
+  };
+  const gate = await open();
+  const fail2ban = stack.use(new Fail2ban(stack.use(new TempDir()), network, `unix:${socket}`, bantime));
   await fail2ban.start();
   const why = async (address: string) => (await (await gate.fetch(`/why/${address}`)).json()) as Why;
-  const claimsOn = async (address: string) =>
-    (await gate.ban(address))?.claims.map(({ origin }) => origin).sort() ?? [];
+  const claimsOn = async (address: string, of = gate) =>
+    (await of.ban(address))?.claims.map(({ origin }) => origin).sort() ?? [];
   const reaches = async (number: number) => {
     const from = network.clientIpv4(number);
     return (await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 700 })).outcome;
   };
-  return { network, gate, fail2ban, why, claimsOn, reaches };
+  return { network, gate, open, fail2ban, why, claimsOn, reaches };
 }
 
 function leftOf(until: string | null | undefined): number {
@@ -236,16 +244,21 @@ describeWith(
     expect(fail2ban.log).not.toContain("ERROR");
   });
 
-  test("bans in the end when the gate does not answer for a moment", async () => {
+  test("asks a gate again that is just being restarted, and its bans go on", async () => {
     await using stack = new AsyncDisposableStack();
-    const { network, gate, fail2ban, claimsOn } = await scene(stack);
-    gate.child.signal("SIGSTOP");
-    const address = network.clientIpv4(5);
-    fail2ban.knocked(address);
-    await waitFor("its ban", () => fail2ban.log.includes(`Ban ${address}`));
-    await sleep(500);
-    gate.child.signal("SIGCONT");
-    await waitFor("the claim", async () => (await claimsOn(address)).join() === "fail2ban");
-    expect(fail2ban.log).not.toContain("ERROR");
+    const { network, gate, fail2ban, open, claimsOn } = await scene(stack);
+    const [before, meanwhile] = [network.clientIpv4(5), network.clientIpv4(6)];
+    fail2ban.knocked(before);
+    await gate.banned(before);
+    await gate.child.stop();
+    fail2ban.knocked(meanwhile);
+    await waitFor("its ban", () => fail2ban.log.includes(`Ban ${meanwhile}`));
+    await sleep(1500);
+    const next = await open();
+    await next.banned(meanwhile);
+    expect(await claimsOn(before, next)).toEqual(["fail2ban"]);
+    expect(await claimsOn(meanwhile, next)).toEqual(["fail2ban"]);
+    await fail2ban.stop();
+    expect(fail2ban.log).not.toContain("Failed to execute ban");
   });
 });
