@@ -7,7 +7,7 @@ import process from "node:process";
 import type { Why } from "../../src/status/snapshot.ts";
 import { Child } from "../harness/child.ts";
 import { BlockMap, RunningGate } from "../harness/gate.ts";
-import { describeWith } from "../harness/needs.ts";
+import { describeWith, testWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
@@ -122,6 +122,28 @@ describeWith("namespaces", "executable")("a list", () => {
     await using gate = await start();
     await gate.until("their end", ({ bans, kernel }) => bans.active === 0 && kernel.entries === 0);
     expect(await outcome(1)).toBe("open");
+  });
+
+  testWith("namespaces", "deno")("is followed under Deno as well, whole or cut short", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, files, give, url } = await scene(stack, () => "", "10.77.1.1\n10.77.1.2\n");
+    const own = files.write("own", "10.77.1.3\n");
+    const args = ["-c", "/dev/null", "--blocklist", `web=${url} every=1s`, "--blocklist", `own=${own} every=1h wide`];
+    const gate = stack.use(await RunningGate.start(args, { namespace: network.gate, form: "deno" }));
+    await gate.until("its bans", ({ bans }) => bans.active === 3);
+    for (const mode of ["truncated", "cut", "elsewhere", "error"]) {
+      give(mode, "10.77.1.1\n");
+      await gate.until(mode, ({ blocklists: [list] }) => list?.error !== null && list?.entries === 2);
+      give("ok", "10.77.1.1\n10.77.1.2\n");
+      await gate.until(`${mode}, over`, ({ blocklists: [list] }) => list?.error === null);
+    }
+    files.write("own", "10.77.1.4\n");
+    give("ok", "10.77.1.1\n");
+    await gate.until("what is left", ({ bans }) => bans.active === 2);
+    expect((await gate.bans()).map(({ source, by }) => `${source} ${by}`).sort()).toEqual([
+      "10.77.1.1 list:web",
+      "10.77.1.4 list:own",
+    ]);
   });
 
   test("of half a million entries comes, changes and goes while a client is relayed", async () => {
