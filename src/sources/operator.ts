@@ -104,7 +104,7 @@ export class Operator {
     // A look through the whole table is for ranges alone.
     const within = bans.isSource(prefix) ? (own === undefined ? [] : [own]) : [...bans.within(prefix)];
     const claimed = within.filter((ban) => claimOf(ban, by, nowMs()) !== undefined).map((ban) => ban.prefix.text);
-    if (claimed.length === 0) return { kind: "absent", message: `Not banned by ${by}: "${text}"` };
+    if (claimed.length === 0) return { kind: "absent", message: `Not banned: "${text}" by ${by}` };
     const lifted = enforcement.lift([prefix], nowMs(), by).map((ban) => ban.prefix.text);
     const isLifted = new Set(lifted);
     return { kind: "done", value: { lifted, staying: claimed.filter((source) => !isLifted.has(source)) } };

@@ -431,7 +431,7 @@ describe("changing", () => {
     expect((await remove("192.0.2.1", own)).body).toEqual({ lifted: [], staying: ["192.0.2.1"] });
     expect((await ask("/bans/192.0.2.1")).body).toMatchObject({ by: "operator", claims: [{ origin: "operator" }] });
     for (const address of ["192.0.2.1", "192.0.2.2", "192.0.2.3"]) {
-      const absent = { status: 404, body: { error: `Not banned by fail2ban: "${address}"` } };
+      const absent = { status: 404, body: { error: `Not banned: "${address}" by fail2ban` } };
       expect(await remove(address, own)).toMatchObject(absent);
     }
     await post("/bans", { address: "192.0.2.2", for: "2h", by: "fail2ban" });
