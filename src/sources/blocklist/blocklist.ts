@@ -48,6 +48,8 @@ export class Blocklist implements BanFollower {
   /** When this version was read. */
   #versionMs = 0;
   #dueMs = 0;
+  /** Reloads so far: what is under way when one comes has to be done again. */
+  #reloads = 0;
   #error: string | undefined;
   #running: Promise<void> | undefined;
 
@@ -108,6 +110,7 @@ export class Blocklist implements BanFollower {
     // What was refused of the same version may be taken now.
     if (options.wide !== this.#options.wide) this.#version = undefined;
     this.#options = options;
+    this.#reloads++;
     this.#dueMs = 0;
     this.#tried = undefined;
   }
@@ -146,6 +149,7 @@ export class Blocklist implements BanFollower {
   async #refresh(): Promise<void> {
     const { nowMs } = this.#parts;
     const { everyMs } = this.options;
+    const reloads = this.#reloads;
     let failure: string | undefined;
     try {
       this.#failures = [];
@@ -161,7 +165,8 @@ export class Blocklist implements BanFollower {
     } catch (error) {
       failure ??= this.#reasonOf(error);
     }
-    this.#dueMs = nowMs() + (failure === undefined ? spread(everyMs) : Math.min(everyMs, spread(retryMs)));
+    const pauseMs = failure === undefined ? spread(everyMs) : Math.min(everyMs, spread(retryMs));
+    this.#dueMs = reloads === this.#reloads ? nowMs() + pauseMs : 0;
     if (!this.#ending.signal.aborted) this.#say(failure);
   }
 
@@ -169,6 +174,7 @@ export class Blocklist implements BanFollower {
   async #read(): Promise<void> {
     const { source, wide } = this.options;
     const { ipv6Bits, nowMs } = this.#parts;
+    const reloads = this.#reloads;
     if (source.startsWith("/")) this.#tried = fileVersion(source);
     const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(this.#fetchMs)]);
     const supply = await openSupply(source, this.#version, signal);
@@ -180,7 +186,8 @@ export class Blocklist implements BanFollower {
     this.#requireWhole(entries.size);
     this.#entries = entries;
     this.#before = entries.size;
-    this.#version = supply.version.trim() === "" ? undefined : supply.version;
+    const isCurrent = supply.version.trim() !== "" && reloads === this.#reloads;
+    this.#version = isCurrent ? supply.version : undefined;
     this.#refused = refused;
     this.#readMs = nowMs();
     this.#versionMs = nowMs();

@@ -197,6 +197,19 @@ describe("a list", () => {
     await bed.lists.close();
   });
 
+  test("is read again when a reload comes while it is being read", async () => {
+    const bed = new Bed();
+    give("ok", [...addresses(40), "10.0.0.0/8"]);
+    await bed.open(`l=${url}`);
+    bed.lists.tick(bed.now);
+    await bed.lists.reconfigure([options(`l=${url} wide`)]);
+    await waitFor("the lists", () => !bed.lists.isBusy);
+    expect(bed.banned()).not.toContain("10.0.0.0/8");
+    await bed.look();
+    expect(bed.banned()).toContain("10.0.0.0/8");
+    await bed.lists.close();
+  });
+
   test("that does not come to its end is given up when the daemon stops", async () => {
     const bed = new Bed();
     give("slow", addresses(40));
