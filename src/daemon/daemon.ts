@@ -2,7 +2,7 @@
 // The daemon: what exists once for each process. Makes the parts, joins them, and takes them down in reverse
 // order, also when a start fails half-way. What each part does is decided in its own file.
 import { setImmediate } from "node:timers/promises";
-import type { Config, GateOptions } from "../config/options.ts";
+import type { Config } from "../config/options.ts";
 import { termsOf } from "../config/terms.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
@@ -24,8 +24,8 @@ import type { ReloadAnswer } from "../status/routes.ts";
 import { Announcement } from "./announcement.ts";
 import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
-import { DaemonGate, type GateSurroundings, judgedPort } from "./daemon_gate.ts";
-import { DaemonGates, judgesInKernel } from "./gates.ts";
+import { DaemonGate, type GateSurroundings, judgedPort, judgingOf } from "./daemon_gate.ts";
+import { DaemonGates } from "./gates.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Profiles } from "./profiles.ts";
@@ -71,8 +71,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const nowMs = bootClock();
   const token = statusToken();
   const profiles = new Profiles();
-  const profileOf = (gate: GateOptions) => profiles.load(gate, judgesInKernel(gate, dryRun));
-  const profilesOfAll = config.gates.map((gate) => ({ gate, profile: profileOf(gate) }));
+  const profilesOfAll = config.gates.map((gate) => ({ gate, profile: profiles.load(gate, dryRun) }));
 
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
@@ -85,7 +84,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("ports found free");
 
   const protocols = profilesOfAll.flatMap(({ profile }) => profile.sniffer.protocols);
-  const judged = profilesOfAll.flatMap(({ gate, profile }) => judgedPort(gate, profile) ?? []);
+  const judged = profilesOfAll.flatMap(
+    ({ gate, profile }) => judgedPort(gate, profile, judgingOf(dryRun, gate.trial !== undefined)) ?? [],
+  );
   const xdp = await openFence(config, {
     ...{ runtime, version, nowMs, onStep: step, log },
     judged: judged.length === 0 ? undefined : judged,
@@ -118,8 +119,12 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   const { enforcement } = bans;
   opened.defer(() => bans.log.close());
+  const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
+  const state = dryRun ? undefined : openState({ config, enforcement, offenders: bans.offenders, moment, log });
+  opened.defer(() => state?.close());
   const surroundings: GateSurroundings = {
     ...{ runtime, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
+    trialPath: (gate) => state?.trialPath(gate),
     places: () => status.fence?.places ?? [],
     guardsLoopback: () => guardedInterfaces(config).includes("lo"),
     relays: () => Math.max(1, config.gates.filter(({ mode }) => mode === "proxy").length),
@@ -148,15 +153,15 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
-  const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
-  const state = dryRun ? undefined : await openState({ config, enforcement, offenders: bans.offenders, moment, log });
-  opened.defer(() => state?.close());
+  const isOnTrial = (name: string) => gates.open.some((gate) => gate.name === name && gate.isOnTrial);
+  await state?.begin(isOnTrial);
   step("bans of an earlier run taken up");
   await gates.listen();
   if (fence !== undefined && gates.inline !== "none") requireGuarded(fence, log);
   opened.defer(() => gates.retireAll());
   step("listening");
   gates.beginJudging();
+  for (const { trial } of gates.open) trial?.begun();
   step("kernel judge begun");
   readiness.phase = "serving";
   const audit = auditLog(log, bans.log.lines);
@@ -170,7 +175,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("instance announced");
   for (const { observer } of gates.open) await observer.begin();
   step("second observers begun");
-  await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
+  const trialPaths = gates.open.flatMap(({ trial }) => trial?.paths ?? []);
+  await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? []), ...trialPaths], { runtime, log });
   for (const gate of gates.open) await gate.beSilent();
   step("privileges given up");
 

@@ -72,9 +72,10 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
     everyMs: hostMs,
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
+  ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
   ticker.add({ name: "blocklists", everyMs: tickMs, run: (now) => parts.lists.tick(now) });
-  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.file.save() });
+  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.save() });
   addKernelWork(ticker, parts);
 }
 

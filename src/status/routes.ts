@@ -26,6 +26,8 @@ export interface ReadinessAnswer {
   readonly reasons: readonly string[];
   /** What is wrong and keeps it from nothing that it promises; left out where nothing is. */
   readonly notes?: readonly string[];
+  /** Where a trial stands; left out without one. */
+  readonly trial?: string | undefined;
 }
 
 /** What the endpoint asks of the gate. */

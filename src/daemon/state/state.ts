@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the bans are saved, read again at the start, and by which gate: a file in the state directory,
 // named after the listener of a gate without a name, and a lock beside it that names the process.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
@@ -32,17 +32,18 @@ export interface StateOptions {
 const sliceBans = 1000;
 
 /**
- * Takes up the bans that were saved, and saves from now on.
+ * Takes the directory. Bans are taken up and saved from `begin` on.
  * @returns undefined where there is no state directory, or --forget.
  * @throws Failure when the directory that was asked for cannot be used.
  */
-export async function openState(options: StateOptions): Promise<OpenedState | undefined> {
+export function openState(options: StateOptions): OpenedState | undefined {
   const { config, log } = options;
   const directory = directoryOf(config);
   if (directory === undefined) return undefined;
   const path = join(directory, nameOf(config));
   if (config.forget) {
-    rmSync(path, { force: true });
+    const trials = config.gates.map(({ name }) => trialPath(path, name));
+    for (const file of [path, ...trials]) rmSync(file, { force: true });
     return undefined;
   }
   try {
@@ -55,43 +56,46 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
     log("warn", `${problem}; bans are forgotten when ttgate stops`);
     return undefined;
   }
-  try {
-    const byListener = namesByListener(config).map((name) => join(directory, name));
-    const earlier = existsSync(path) ? [] : byListener.filter((from) => from !== path);
-    for (const from of [path, ...earlier]) await restore(from, options);
-    const file = new StateFile({
-      path,
-      bans: options.enforcement.bans,
-      offenders: options.offenders,
-      moment: options.moment,
-      log,
-    });
-    options.enforcement.follow(file);
-    await file.save();
-    for (const from of earlier) rmSync(from, { force: true });
-    return new OpenedState(file, directory, path, log);
-  } catch (error) {
-    rmSync(`${path}.lock`, { force: true });
-    throw error;
-  }
+  return new OpenedState(directory, path, options);
 }
 
 export class OpenedState {
-  readonly file: StateFile;
+  #file: StateFile | undefined;
   readonly #directory: string;
-  readonly #log: Log;
+  readonly #options: StateOptions;
   #path: string;
 
-  constructor(file: StateFile, directory: string, path: string, log: Log) {
-    this.file = file;
+  constructor(directory: string, path: string, options: StateOptions) {
     this.#directory = directory;
     this.#path = path;
-    this.#log = log;
+    this.#options = options;
+  }
+
+  /** Takes up the bans that were saved, but for those of gates on trial, and saves from now on. */
+  async begin(isOnTrial: (gate: string) => boolean): Promise<void> {
+    const { config, enforcement, offenders, moment, log } = this.#options;
+    const byListener = namesByListener(config).map((name) => join(this.#directory, name));
+    const earlier = existsSync(this.#path) ? [] : byListener.filter((from) => from !== this.#path);
+    for (const from of [this.#path, ...earlier]) await restore(from, isOnTrial, this.#options);
+    this.#file = new StateFile({ path: this.#path, bans: enforcement.bans, offenders, moment, log });
+    enforcement.follow(this.#file);
+    await this.#file.save();
+    for (const from of earlier) rmSync(from, { force: true });
+  }
+
+  /** A few times a second. */
+  async save(): Promise<void> {
+    await this.#file?.save();
   }
 
   /** With --user that user goes on writing them. */
   get paths(): readonly string[] {
     return [this.#directory, this.#path, `${this.#path}.lock`];
+  }
+
+  /** Where the trial of a gate's profile is kept. */
+  trialPath(gate: string): string {
+    return trialPath(this.#path, gate);
   }
 
   /** Where a start by this configuration looks for the bans. */
@@ -100,9 +104,11 @@ export class OpenedState {
     if (path === this.#path) return;
     try {
       takeLock(`${path}.lock`);
-      await this.file.move(path);
+      await this.#file?.move(path);
+      const trial = this.trialPath(defaultGateName);
+      if (existsSync(trial)) renameSync(trial, trialPath(path, defaultGateName));
     } catch (error) {
-      this.#log("warn", `Bans go on to be saved in "${this.#path}" and not in "${path}": ${messageOf(error)}`);
+      this.#options.log("warn", `Bans go on to be saved in "${this.#path}" and not in "${path}": ${messageOf(error)}`);
       return;
     }
     rmSync(`${this.#path}.lock`, { force: true });
@@ -110,9 +116,13 @@ export class OpenedState {
   }
 
   async close(): Promise<void> {
-    await this.file.close();
+    await this.#file?.close();
     rmSync(`${this.#path}.lock`, { force: true });
   }
+}
+
+function trialPath(path: string, gate: string): string {
+  return gate === defaultGateName ? `${path}.trial` : `${path}.${gate}.trial`;
 }
 
 /** By what stays the same when a gate is added or listens elsewhere. */
@@ -143,13 +153,18 @@ function takeLock(path: string): void {
   writeFileSync(path, `${process.pid} ${startTicks(process.pid) ?? ""}\n`, { mode: 0o600, flag: "wx" });
 }
 
-async function restore(path: string, { enforcement, offenders, moment, log }: StateOptions): Promise<void> {
+async function restore(
+  path: string,
+  isOnTrial: (gate: string) => boolean,
+  { enforcement, offenders, moment, log }: StateOptions,
+): Promise<void> {
   const { sources, damaged, isForeign } = await readState(path, moment());
   if (isForeign) log("warn", `State "${path}" is of another version of ttgate: no ban is taken from it`);
   if (damaged > 0) log("warn", `State "${path}": ${damaged} lines are damaged and were left out`);
   for (let start = 0; start < sources.length; start += sliceBans) {
-    const slice = sources.slice(start, start + sliceBans).flatMap(({ source, claims }) => {
+    const slice = sources.slice(start, start + sliceBans).flatMap(({ source, claims: saved }) => {
       const prefix = parsePrefix(source);
+      const claims = saved.filter(({ gate }) => gate === undefined || !isOnTrial(gate));
       return prefix === undefined || claims.length === 0 ? [] : [{ prefix, claims }];
     });
     enforcement.restore(slice, moment().nowMs);

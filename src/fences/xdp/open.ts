@@ -30,7 +30,7 @@ export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> 
   const libraries = await openLibraries(options.native);
   await requireUnused(libraries, pinPaths(place.path, "own").ttgate_settings, options);
   const guarded = new Guarded(ports, scope);
-  const opened = { ...others, guarded, judges, dryRun: inline?.dryRun === true };
+  const opened = { ...others, guarded, judges };
   const open = (interfaces: readonly string[], gates: readonly InlineGate[]) =>
     openAt(libraries, { ...opened, interfaces, gates }, place, object);
   return new XdpFence({ ...open(options.interfaces, inline?.gates ?? []), reopen: open });

@@ -24,7 +24,7 @@ export interface XdpFenceOptions {
   /** Ways to attach, tried in this order; all of them unless given. */
   readonly ladder?: readonly AttachStep[];
   /** The program judges first bytes itself. */
-  readonly inline?: Pick<InlineOptions, "dryRun" | "gates"> | undefined;
+  readonly inline?: Pick<InlineOptions, "gates"> | undefined;
   /** Milliseconds since boot. */
   readonly nowMs: () => number;
   /** How long a gate before that may be alive is watched for a sign of life. */
@@ -38,7 +38,6 @@ export interface XdpFenceOptions {
 export interface OpenedOptions extends Omit<XdpFenceOptions, "ports" | "scope" | "inline"> {
   readonly guarded: Guarded;
   readonly judges: boolean;
-  readonly dryRun: boolean;
   /** What is judged from the start. */
   readonly gates: InlineOptions["gates"];
 }
