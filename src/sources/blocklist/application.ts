@@ -10,9 +10,9 @@ import type { Entries } from "../../core/lists/entries.ts";
 /** What stands in the place of a protocol. */
 export const listed = "listed";
 
-/** With the kernel's part one or two milliseconds. */
-const banAtOnce = 250;
-const lookedAtAtOnce = 2000;
+/** With the kernel's part less than a millisecond. */
+const banAtOnce = 100;
+const lookedAtAtOnce = 1000;
 /** Two ends that are closer are the same. */
 const sameEndMs = 2000;
 
