@@ -2,6 +2,7 @@
 // `ttgate ban`: bans sources, or a list of them.
 import { basename } from "node:path";
 import { listFlag, sendList } from "../cli/ban_list.ts";
+import { byFlag, byOf } from "../cli/by_flag.ts";
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { type DaemonCall, daemonCommand } from "../cli/daemon_command.ts";
@@ -23,9 +24,11 @@ so for the longer of both times: it is no error to ban twice.`,
     until: { value: "TIME", help: `such as ${momentForms}; without a zone it is this host's time` },
     from: listFlag,
     force: { help: "also ban ranges wider than /16 (IPv6 /32)" },
+    by: byFlag,
   },
   async run(call, env) {
     const { from } = call.flags;
+    const by = byOf(call);
     const duration = durationOf(call, env);
     const force = call.flags["force"] === true;
     if (typeof from === "string") {
@@ -37,10 +40,10 @@ so for the longer of both times: it is no error to ban twice.`,
       return sendList({ ...call, file: from, path: `/bans/list?${query}`, done: "Banned" }, env);
     }
     return eachOperand(call, env, async (address) => {
-      const reply = await call.daemon.ask("POST", "/bans", { address, for: duration, force });
+      const reply = await call.daemon.ask("POST", "/bans", { address, for: duration, force, by });
       if (reply.status !== 201) throw refusal(reply);
       const view = reply.body as BanView;
-      return call.json ? JSON.stringify(view) : rendered(view);
+      return call.json ? JSON.stringify(view) : rendered(view, by ?? "operator");
     });
   },
 });
@@ -59,9 +62,9 @@ function durationOf({ flags: { for: duration, until } }: DaemonCall, env: Env): 
 }
 
 /** Where somebody else wants the source banned for longer, that is how long it is. */
-function rendered({ source, remainingSeconds, by }: BanView): string {
+function rendered({ source, remainingSeconds, by }: BanView, asked: string): string {
   const left = remainingSeconds === null ? "ever" : formatDuration(remainingSeconds * 1000);
-  return `Banned ${source} for ${left}${by === "operator" ? "" : ` (by ${by})`}`;
+  return `Banned ${source} for ${left}${by === asked ? "" : ` (by ${by})`}`;
 }
 
 /** The name that its bans go by: that of the file. */

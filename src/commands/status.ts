@@ -37,6 +37,7 @@ function rendered(snapshot: Snapshot): string {
     ...sparedFriends(bans),
     ...judged(kernel),
     ...unseen(kernel),
+    ...blocklists(snapshot.blocklists),
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
     ...gates.flatMap(({ recording }) => recordingRow(recording)),
     ...fleetRow(snapshot.fleet),
@@ -65,6 +66,20 @@ function gateRows(
     ],
     ...(trial === null ? [] : [["trial", trial.text] as const]),
   ];
+}
+
+function blocklists(lists: Snapshot["blocklists"]): Row[] {
+  return lists.map(({ name, source, entries, refused, neverBanned, noRoom, lifted, ageSeconds, error }) => {
+    const counts = [
+      `${entries} entries`,
+      ...(refused === 0 ? [] : [`${refused} lines refused`]),
+      ...(neverBanned === 0 ? [] : [`${neverBanned} never banned`]),
+      ...(noRoom === 0 ? [] : [`${noRoom} without room`]),
+      ...(lifted === 0 ? [] : [`${lifted} lifted by hand`]),
+    ];
+    const read = ageSeconds === null ? "not read yet" : `read ${formatDuration(ageSeconds * 1000)} ago`;
+    return [`list ${name}`, `${counts.join(", ")}, ${read} from ${source}${error === null ? "" : `; ${error}`}`];
+  });
 }
 
 /** Proxies in front, whose packets hide the clients from the kernel. */

@@ -6,6 +6,7 @@ import { parsePrefix } from "../core/address.ts";
 import { fewestStrikes } from "../core/bans/strikes.ts";
 import { parseDuration } from "../core/duration.ts";
 import { fleetNamePattern } from "../core/fleet/record.ts";
+import { blocklistForm, parseBlocklist } from "./blocklist.ts";
 import { parseHostName, parseListen, parseServer, parseStatus } from "./endpoints.ts";
 import { fleetAddressForms, parseFleetAddress } from "./fleet_address.ts";
 
@@ -277,6 +278,19 @@ export const options = {
     help: "never ban these; added to the computed never-ban list",
     reloads: true,
     schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
+  },
+  blocklist: {
+    of: "process",
+    value: "NAME=FILE|URL",
+    repeats: true,
+    help: "ban what a list names, and look at it again: docs/lists.md",
+    reloads: true,
+    schema: several(text(blocklistForm, parseBlocklist))
+      .refine(
+        (lists) => new Set(lists.map((list) => list.name)).size === lists.length,
+        "expected a name of its own for each list",
+      )
+      .default([]),
   },
   "never-ban": {
     of: "process",

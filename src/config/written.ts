@@ -2,6 +2,7 @@
 // A configuration as it would be written into the file: texts, numbers and lists by option name.
 import { formatEndpoint } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
+import { formatBlocklist } from "./blocklist.ts";
 import { formatServer, formatStatus } from "./endpoints.ts";
 import { defaultGateName } from "./gates.ts";
 import type { Config, GateOptions } from "./options.ts";
@@ -18,6 +19,7 @@ export function writtenConfig(config: Config): Written {
     timeout: spellDuration(process.timeout),
     allow: process.allow.map(({ text }) => text),
     ...(process.fleet === undefined ? {} : { fleet: process.fleet.text }),
+    blocklist: process.blocklist.map(formatBlocklist),
     status: formatStatus(process.status),
     "escalate-max": spellDuration(process["escalate-max"]),
     "escalate-memory": spellDuration(process["escalate-memory"]),

@@ -17,6 +17,7 @@ export class BanEvents implements BanFollower {
 
   bansChanged(changes: readonly BanChange[]): void {
     for (const change of changes) {
+      if ("isQuiet" in change && change.isQuiet === true) continue;
       if (this.#dryRun) this.#wouldBan(change);
       else this.#tell(change);
     }

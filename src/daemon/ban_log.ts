@@ -61,7 +61,8 @@ export class BanLog implements BanFollower {
     if (adopted > 0) this.#log("info", `Took up ${adopted} bans from the map, with the time that they have left`);
   }
 
-  bansChanged(changes: readonly BanChange[]): void {
+  bansChanged(all: readonly BanChange[]): void {
+    const changes = all.filter((change) => !("isQuiet" in change) || change.isQuiet !== true);
     const bans = changes.filter((change) => change.kind === "ban");
     this.#banned(bans.filter(({ isAdopted }) => !isAdopted));
     this.#adopted(bans.filter(({ isAdopted }) => isAdopted).map(sourceOf));

@@ -16,6 +16,8 @@ import { Names } from "../host/names.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log, LogForm } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
+import { listed } from "../sources/blocklist/application.ts";
+import { Blocklists } from "../sources/blocklist/blocklists.ts";
 import { MapWatch } from "../sources/map_watch.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
@@ -31,6 +33,7 @@ import { Profiles } from "./profiles.ts";
 import { Protection } from "./protection.ts";
 import { Readiness } from "./readiness.ts";
 import { compare, prepare } from "./reload.ts";
+import { roomForLists } from "./room_for_lists.ts";
 import { sayReload, sayStart } from "./start_log.ts";
 import { openState } from "./state/state.ts";
 import { serveStatus, statusToken } from "./status_server.ts";
@@ -88,7 +91,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const xdp = await openFence(config, {
     ...{ runtime, version, nowMs, onStep: step, log },
     judged: judged.length === 0 ? undefined : judged,
-    protocols: [...protocols, ...conducts],
+    protocols: [...protocols, ...conducts, listed],
   });
   const judge = () => xdp?.judge;
   const fence = xdp === undefined ? undefined : joined([xdp]);
@@ -135,9 +138,15 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
 
   const ticker = new Ticker(log, nowMs);
-  const readiness = new Readiness({ gates: () => gates.open, ticker, unseen, fleet: () => member?.fleet, nowMs });
+  const hasRoom = roomForLists(enforcement.bans, fence, () => status.fence);
+  const lists = new Blocklists({ enforcement, hasRoom, ipv6Bits: config["ipv6-prefix"], log, nowMs });
+  opened.defer(() => lists.close());
+  enforcement.follow(lists);
+  const readiness = new Readiness({
+    ...{ gates: () => gates.open, ticker, unseen, lists, fleet: () => member?.fleet, nowMs },
+  });
   const status: DaemonStatus = new DaemonStatus({
-    ...{ version, bans, readiness, fence, refusalOf, unseen, nowMs, reload },
+    ...{ version, bans, readiness, fence, refusalOf, unseen, lists, nowMs, reload },
     gates: () => gates.open,
     judgedCounts: () => judge()?.counts,
     talkers: watch?.talkers,
@@ -184,9 +193,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   await watch?.adoptAll();
   bans.log.started();
   step("bans of the map taken up");
+  await lists.open(config.blocklist);
 
   addPeriodicWork(ticker, {
-    ...{ gates, bans, protection, readiness, status, watch, state, fence, unseen, nowMs, renewFence },
+    ...{ gates, bans, protection, readiness, status, watch, state, fence, unseen, lists, nowMs, renewFence },
     judges: judge() !== undefined,
     config: () => config,
   });
@@ -229,6 +239,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     enforcement.protect(protection.entries(nowMs()), nowMs());
     await carryOut();
     await member?.reconfigure();
+    await lists.reconfigure(config.blocklist);
     announcement.renew(config);
     await state?.moveFor(config);
     return sayReload(differences, log);

@@ -2,6 +2,7 @@
 // What the daemon does again and again, each part with its name and its period.
 import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
+import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { MapWatch } from "../sources/map_watch.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
@@ -27,6 +28,7 @@ export interface PeriodicParts {
   readonly judges: boolean;
   readonly watch: MapWatch | undefined;
   readonly unseen: UnseenConnections;
+  readonly lists: Blocklists;
   readonly state: OpenedState | undefined;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
@@ -72,6 +74,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   });
   ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
+  ticker.add({ name: "blocklists", everyMs: tickMs, run: (now) => parts.lists.tick(now) });
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.save() });
   addKernelWork(ticker, parts);
 }

@@ -3,6 +3,7 @@
 
 import { gatePrefix } from "../config/gates.ts";
 import type { FenceStatus } from "../core/bans/fence.ts";
+import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
@@ -16,6 +17,7 @@ export interface ReadinessParts {
   readonly gates: () => readonly Pick<DaemonGate, "name" | "gate" | "kernelJudge">[];
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
+  readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
   readonly fleet: () => Fleet | undefined;
   readonly nowMs: () => number;
@@ -32,7 +34,7 @@ export class Readiness {
 
   /** @param fence as it was when last asked. */
   async ask(fence: FenceStatus | undefined): Promise<ReadinessAnswer> {
-    const { gates, ticker, unseen, nowMs } = this.#parts;
+    const { gates, ticker, unseen, lists, nowMs } = this.#parts;
     await Promise.all(gates().map(({ gate }) => gate.upstreams.probe(nowMs(), upstreamFreshMs)));
     const unseenReason = unseen.reason(nowMs());
     const reasons = [
@@ -42,7 +44,7 @@ export class Readiness {
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];
-    const notes = this.#parts.fleet()?.troubles ?? [];
+    const notes = [...lists.notes(), ...(this.#parts.fleet()?.troubles ?? [])];
     return { ready: reasons.length === 0, reasons, ...(notes.length === 0 ? {} : { notes }) };
   }
 

@@ -6,7 +6,7 @@ import { setImmediate } from "node:timers/promises";
 import { gatePrefix } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
 import { type Prefix, parsePrefix } from "../core/address.ts";
-import type { Ban } from "../core/bans/claim.ts";
+import type { Asking, Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import { type BanQuery, searchBans } from "../core/bans/search.ts";
@@ -14,7 +14,8 @@ import type { Talkers } from "../core/bans/talkers.ts";
 import { Client } from "../core/client.ts";
 import { History } from "../core/history.ts";
 import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
-import type { ChangeResult, ListResult } from "../sources/answer.ts";
+import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
+import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { FleetAnswer } from "../sources/fleet/view.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
@@ -61,6 +62,7 @@ export interface StatusParts {
   /** Undefined where the kernel judges nothing. */
   readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
+  readonly lists: Pick<Blocklists, "views">;
   /** Undefined without a fence. */
   readonly talkers: Talkers | undefined;
   readonly events: EventStreams;
@@ -118,6 +120,7 @@ export class DaemonStatus implements StatusSource {
         byProtocol: Object.fromEntries(counters.bansByProtocol),
       },
       kernel: kernelSnapshot(this.fence, this.#judged(), this.#unseen(), { full, failed }),
+      blocklists: this.#parts.lists.views(),
       recording: gates.find(({ recording }) => recording !== null)?.recording ?? null,
       fleet: this.#parts.fleet()?.view() ?? null,
     };
@@ -252,8 +255,8 @@ export class DaemonStatus implements StatusSource {
     return { total: total - (bans.length - others.length), bans: others.map((ban) => this.#view(ban)) };
   }
 
-  ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView> {
-    const result = this.#parts.bans.operator.ban(address, forMs, force);
+  ban(address: string, options: BanOptions): ChangeResult<BanView> {
+    const result = this.#parts.bans.operator.ban(address, options);
     return result.kind !== "done" ? result : { kind: "done", value: this.#view(result.value) };
   }
 
@@ -265,8 +268,8 @@ export class DaemonStatus implements StatusSource {
     return this.#parts.events.open(lastEventId);
   }
 
-  lift(address: string): ChangeResult<readonly string[]> {
-    return this.#parts.bans.operator.lift(address);
+  lift(address: string, by: Asking): ChangeResult<Lifted> {
+    return this.#parts.bans.operator.lift(address, by);
   }
 
   banList(text: string, options: ListOptions): Promise<ListResult> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a person may ask of the time-out table, and what comes back.
+import type { Asking } from "../core/bans/claim.ts";
 
 /** `invalid`: what was asked makes no sense. `refused`: it does, and it was not done. `absent`: nothing to undo. */
 export interface Refusal {
@@ -9,6 +10,20 @@ export interface Refusal {
 }
 
 export type ChangeResult<T> = { readonly kind: "done"; readonly value: T } | Refusal;
+
+export interface BanOptions {
+  /** Undefined: the gate's time-out. */
+  readonly forMs: number | undefined;
+  /** Also what is wider than an operator is allowed without it. */
+  readonly force: boolean;
+  readonly by: Asking;
+}
+
+export interface Lifted {
+  readonly lifted: readonly string[];
+  /** The claim ended; somebody else's keeps the source banned. */
+  readonly staying: readonly string[];
+}
 
 /** One line of a list of bans or lifts. */
 export interface ChangeLine {

@@ -2,12 +2,12 @@
 // Bans and lifts that a person asks for, one or a slice of a list. Says no to slips of the finger: what is
 // not an address, too wide a range, a range that holds IPv4 and IPv6.
 import { coversBoth, isIpv4, type Prefix, parsePrefix } from "../core/address.ts";
-import type { Ban, Origin } from "../core/bans/claim.ts";
+import { type Asking, type Ban, claimOf, type Origin } from "../core/bans/claim.ts";
 import type { BanRequest, Enforcement } from "../core/bans/enforcement.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { manual } from "../core/bans/reason.ts";
 import { sourceOf } from "../core/client.ts";
-import type { ChangeLine, ChangeResult, LineFailure, Refusal } from "./answer.ts";
+import type { BanOptions, ChangeLine, ChangeResult, Lifted, LineFailure, Refusal } from "./answer.ts";
 
 /** /16 and, in the 128-bit form of IPv4, 96 more. */
 const widestIpv4Bits = 112;
@@ -28,12 +28,15 @@ export class Operator {
     this.#options = options;
   }
 
-  /** @param text ADDR (the source it belongs to) or CIDR. */
-  ban(text: string, forMs: number | undefined, force: boolean): ChangeResult<Ban> {
+  /**
+   * @param text ADDR (the source it belongs to) or CIDR.
+   * @param by whose claim it is: a person's, or that of a tool that asks by command.
+   */
+  ban(text: string, { forMs, force, by }: BanOptions): ChangeResult<Ban> {
     const { enforcement, nowMs } = this.#options;
     const prefix = this.#wanted(text, force);
     if ("message" in prefix) return prefix;
-    const result = enforcement.ban(this.#request(prefix, forMs, "operator"), nowMs());
+    const result = enforcement.ban(this.#request(prefix, forMs, by), nowMs());
     return result.kind === "spared" ? this.#protectedBy(text, result.conflict) : { kind: "done", value: result.ban };
   }
 
@@ -65,12 +68,14 @@ export class Operator {
     return banned;
   }
 
-  lift(text: string): ChangeResult<readonly string[]> {
+  /** @param by whose claims alone; an operator ends all. */
+  lift(text: string, by: Asking): ChangeResult<Lifted> {
     const { enforcement, nowMs } = this.#options;
     const prefix = this.prefixOf(text);
     if (prefix === undefined) return notAnAddress(text);
+    if (by !== "operator") return this.#withdraw(text, prefix, by);
     const lifted = enforcement.lift([prefix], nowMs()).map((ban) => ban.prefix.text);
-    if (lifted.length > 0) return { kind: "done", value: lifted };
+    if (lifted.length > 0) return { kind: "done", value: { lifted, staying: [] } };
     const left = enforcement.bans.get(prefix);
     return left?.origin === "foreign" ? foreignEntry(text) : this.#notLifted(text, prefix);
   }
@@ -89,6 +94,20 @@ export class Operator {
   prefixOf(text: string): Prefix | undefined {
     const prefix = parsePrefix(text);
     return prefix === undefined || text.includes("/") ? prefix : sourceOf(prefix, this.#options.ipv6Bits);
+  }
+
+  /** Ends the claims of one origin; where others have some, the source stays banned. */
+  #withdraw(text: string, prefix: Prefix, by: Origin): ChangeResult<Lifted> {
+    const { enforcement, nowMs } = this.#options;
+    const { bans } = enforcement;
+    const own = bans.get(prefix);
+    // A look through the whole table is for ranges alone.
+    const within = bans.isSource(prefix) ? (own === undefined ? [] : [own]) : [...bans.within(prefix)];
+    const claimed = within.filter((ban) => claimOf(ban, by, nowMs()) !== undefined).map((ban) => ban.prefix.text);
+    if (claimed.length === 0) return { kind: "absent", message: `Not banned: "${text}" by ${by}` };
+    const lifted = enforcement.lift([prefix], nowMs(), by).map((ban) => ban.prefix.text);
+    const isLifted = new Set(lifted);
+    return { kind: "done", value: { lifted, staying: claimed.filter((source) => !isLifted.has(source)) } };
   }
 
   #request(prefix: Prefix, forMs: number | undefined, origin: Origin): BanRequest {
@@ -123,7 +142,7 @@ export class Operator {
 }
 
 /** A slip of the finger that takes a continent out. */
-function isWide(prefix: Prefix): boolean {
+export function isWide(prefix: Prefix): boolean {
   return prefix.bits < (isIpv4(prefix) ? widestIpv4Bits : widestIpv6Bits);
 }
 

@@ -3,6 +3,7 @@
 // what there is: names, types and labels are a contract.
 import type { LatencyHistogram } from "../core/counters.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
+import type { BlocklistView } from "../sources/blocklist/view.ts";
 import type { GateSnapshot, UpstreamSnapshot } from "./gate_snapshot.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -135,6 +136,35 @@ const metrics: readonly Metric[] = [
     name: "ttgate_bans_total",
     help: "Bans by protocol.",
     read: ({ bans }) => labelled("protocol", bans.byProtocol),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_blocklist_entries",
+    help: "Entries of a list that hold.",
+    read: byBlocklist(({ entries }) => entries),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_blocklist_not_banned",
+    help: "Lines and entries of a list that are not banned, and why.",
+    read: ({ blocklists }) =>
+      blocklists.length === 0
+        ? null
+        : blocklists.flatMap(({ name, refused, neverBanned, noRoom, lifted }) =>
+            labelled("why", { refused, never_banned: neverBanned, no_room: noRoom, lifted }, { list: name }),
+          ),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_blocklist_failing",
+    help: "1 when a list could not be taken the last time; what was taken before holds.",
+    read: byBlocklist(({ error }) => Number(error !== null)),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_blocklist_age_seconds",
+    help: "Time since a list was read or found to be the same.",
+    read: byBlocklist(({ ageSeconds }) => ageSeconds),
   },
   {
     type: "gauge",
@@ -310,6 +340,17 @@ function byUpstream(read: (upstream: UpstreamSnapshot) => number): Metric["read"
     gates.flatMap(({ name, upstreams }) =>
       upstreams.map((upstream): Sample => [{ gate: name, upstream: upstream.address }, read(upstream)]),
     );
+}
+
+/** Only where there are lists. */
+function byBlocklist(read: (list: BlocklistView) => number | null): Metric["read"] {
+  return ({ blocklists }) => {
+    const samples = blocklists.flatMap((list): Sample[] => {
+      const value = read(list);
+      return value === null ? [] : [[{ list: list.name }, value]];
+    });
+    return samples.length === 0 ? null : samples;
+  };
 }
 
 /** Only where something is recorded. */

@@ -5,9 +5,10 @@ import { Hono } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
+import { type Asking, asking } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
 import { Failure } from "../failure.ts";
-import type { ChangeResult, ListResult } from "../sources/answer.ts";
+import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import type { FleetAnswer } from "../sources/fleet/view.ts";
 import type { ListOptions } from "../sources/list.ts";
 import { type AuditOptions, auditTrail } from "./audit.ts";
@@ -24,7 +25,7 @@ export interface ReadinessAnswer {
   readonly ready: boolean;
   /** Why not; empty when ready. */
   readonly reasons: readonly string[];
-  /** What is wrong and does not keep it from being ready; left out when nothing is. */
+  /** What is wrong and keeps it from nothing that it promises; left out where nothing is. */
   readonly notes?: readonly string[];
   /** Where a trial stands; left out without one. */
   readonly trial?: string | undefined;
@@ -36,11 +37,12 @@ export interface StatusSource extends PageSource {
   metrics(ready: boolean): string;
   talkers(): Work<TalkersView>;
   find(address: string): ChangeResult<BanDetails | undefined>;
-  ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
+  ban(address: string, options: BanOptions): ChangeResult<BanView>;
   /** Undefined without a fleet. */
   fleet(): Promise<FleetAnswer | undefined>;
   follow(lastEventId: string | undefined): OpenedStream;
-  lift(address: string): ChangeResult<readonly string[]>;
+  /** @param by whose claims alone; an operator ends all. */
+  lift(address: string, by: Asking): ChangeResult<Lifted>;
   banList(text: string, options: ListOptions): Promise<ListResult>;
   liftList(text: string): Promise<ListResult>;
   /** @throws Failure when the configuration is not valid; nothing changes then. */
@@ -74,10 +76,13 @@ export interface StatusAccess {
   readonly hosts?: HostNames;
 }
 
+const badAsking = `expected ${asking.map((name) => `"${name}"`).join(" or ")}`;
+
 const banRequest = z.strictObject({
   address: z.string("expected an address or CIDR"),
   for: z.string('expected a duration such as 1h, or "ever"').optional(),
   force: z.boolean("expected true or false").optional(),
+  by: z.enum(asking, badAsking).optional(),
 });
 
 /** Of a list of bans: it becomes part of an origin. */
@@ -169,12 +174,12 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   app.post("/bans", async (context) => {
     const body = banRequest.safeParse(await context.req.json().catch(() => undefined));
     if (!body.success) return context.json({ error: bodyMistake(body.error) }, 400);
-    const { address, for: duration, force } = body.data;
+    const { address, for: duration, force, by } = body.data;
     const forMs = duration === undefined ? undefined : parseBanDuration(duration);
     if (duration !== undefined && forMs === undefined) {
       return context.json({ error: badDuration(duration) }, 400);
     }
-    const result = source.ban(address, forMs, force ?? false);
+    const result = source.ban(address, { forMs, force: force ?? false, by: by ?? "operator" });
     if (result.kind === "done") return context.json(result.value, 201);
     return context.json({ error: result.message }, result.kind === "invalid" ? 400 : 409);
   });
@@ -199,8 +204,13 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   });
   app.post("/lifts/list", async (context) => context.json(await source.liftList(await context.req.text())));
   app.delete("/bans/:address{.+}", (context) => {
-    const result = source.lift(context.req.param("address"));
-    if (result.kind === "done") return context.json({ lifted: result.value });
+    const by = z.enum(asking).safeParse(context.req.query("by") ?? "operator");
+    if (!by.success) return context.json({ error: `Invalid by "${context.req.query("by")}": ${badAsking}` }, 400);
+    const result = source.lift(context.req.param("address"), by.data);
+    if (result.kind === "done") {
+      const { lifted, staying } = result.value;
+      return context.json({ lifted, ...(staying.length === 0 ? {} : { staying }) });
+    }
     return context.json({ error: result.message }, liftRefused[result.kind]);
   });
   app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));

@@ -8,6 +8,7 @@ import type { Refusal } from "../core/bans/refusal.ts";
 import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
+import type { BlocklistView } from "../sources/blocklist/view.ts";
 import type { FleetView } from "../sources/fleet/view.ts";
 import type {
   ConnectionsSnapshot,
@@ -55,6 +56,8 @@ export interface Snapshot {
     readonly byProtocol: Readonly<Record<string, number>>;
   };
   readonly kernel: KernelSnapshot;
+  /** Each --blocklist. */
+  readonly blocklists: readonly BlocklistView[];
   /** Of the first gate that records; null without --record. */
   readonly recording: RecorderStatus | null;
   /** Null without --fleet. */

@@ -136,6 +136,15 @@ const good: readonly Row[] = [
   row("escalate-memory", "1h", 3_600_000),
   row("spare-friends", "3", 3, "3"),
   row("interface", "eth0", ["eth0"]),
+  row("blocklist", "a=/x", [
+    { name: "a", source: "/x", forMs: 86_400_000, everyMs: 3_600_000, wide: false, shrinking: false },
+  ]),
+  row("blocklist", "b.1=https://example.org/x?a=b  every=12h for=7d wide shrinking", [
+    {
+      ...{ name: "b.1", source: "https://example.org/x?a=b", forMs: 604_800_000, everyMs: 43_200_000 },
+      ...{ wide: true, shrinking: true },
+    },
+  ]),
   row("allow", "192.0.2.0/24", ["192.0.2.0/24"]),
   row("allow", "fe80::1%eth0", ["fe80::1"]),
   row("allow", "2001:db8::1", ["2001:db8::1"]),
@@ -231,6 +240,10 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["spare-friends", "-1", "expected a whole number from 0 to 1000"],
   ["interface", '""', "expected an interface's name"],
   ["interface", "3", "expected an interface's name"],
+  ...[
+    ...["/x", "a=x", "a b=/x", "a=ftp://example.org/x", "a=https://", "a=https://me:word@example.org/x"],
+    ...["a=/x every=0s", "a=/x for=1s", "a=/x every=soon", "a=/x whole", `${"a".repeat(65)}=/x`],
+  ].map((list) => ["blocklist", JSON.stringify(list), "expected NAME=/FILE or NAME=https://URL"] as const),
   ["allow", '"192.0.2.0/33"', "expected an address or CIDR"],
   ["allow", '"2001:db8::1%eth0"', "expected an address or CIDR"],
   ["allow", '"example.org"', "expected an address or CIDR"],
@@ -390,6 +403,7 @@ describe("precedence", () => {
       timeout: 600_000,
       interface: [],
       allow: [],
+      blocklist: [],
       "never-ban": "auto",
       scope: "port",
       status: { kind: "tcp", host: "127.0.0.1", port: 9500 },

@@ -113,12 +113,12 @@ export class RunningGate implements AsyncDisposable {
   }
 
   /** Waits until the status is as wanted. */
-  until(what: string, wanted: (status: Snapshot) => boolean, timeoutMs?: number): Promise<Snapshot> {
+  until(what: string, wanted: (status: Snapshot) => boolean | Promise<boolean>, timeoutMs?: number): Promise<Snapshot> {
     return waitFor(
       what,
       async () => {
         const status = await this.status();
-        return wanted(status) && status;
+        return (await wanted(status)) && status;
       },
       timeoutMs,
     );
@@ -134,6 +134,14 @@ export class RunningGate implements AsyncDisposable {
   async residentBytes(): Promise<number> {
     const status = await readFile(`/proc/${this.child.pid}/status`, "utf8");
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
+  }
+
+  /** Time that it had on a CPU. */
+  async cpuMs(): Promise<number> {
+    const stat = await readFile(`/proc/${this.child.pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // Fields 14 and 15 of proc(5), in hundredths of a second.
+    return (Number(fields[11]) + Number(fields[12])) * 10;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

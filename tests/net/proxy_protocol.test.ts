@@ -281,7 +281,7 @@ describe("--accept-proxy", () => {
   test("a ban of the proxy's own address by an operator ends what it has not introduced yet", async () => {
     const { bed } = await bedOf(accepting);
     const peer = await bed.accepted(proxy);
-    bed.daemonBans.operator.ban(proxy, undefined, true);
+    bed.daemonBans.operator.ban(proxy, { forMs: undefined, force: true, by: "operator" });
     await until("a reset", () => peer.wasReset);
     await bed.idle();
   });

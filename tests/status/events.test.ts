@@ -111,7 +111,7 @@ class Following implements AsyncDisposable {
 }
 
 function ban(number: number): void {
-  bans.operator.ban(`192.0.2.${number}`, undefined, false);
+  bans.operator.ban(`192.0.2.${number}`, { forMs: undefined, force: false, by: "operator" });
 }
 
 describe("what is told", () => {
@@ -140,8 +140,8 @@ describe("what is told", () => {
 
   test("each kind of thing that happens", async () => {
     await using following = await Following.open();
-    bans.operator.ban("192.0.2.1", Number.POSITIVE_INFINITY, false);
-    bans.operator.lift("192.0.2.1");
+    bans.operator.ban("192.0.2.1", { forMs: Number.POSITIVE_INFINITY, force: false, by: "operator" });
+    bans.operator.lift("192.0.2.1", "operator");
     desk.ban(new Client("198.51.100.7", 1, 64), { origin: "sniffer", reason: "tls", evidence });
     dryDesk.ban(new Client("2001:db8::1", 1, 64), { origin: "sniffer", reason: "ssh", evidence });
     const lines = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "2001:db8::/48"];
@@ -204,10 +204,10 @@ describe("a follower", () => {
     for (let number = 1; number <= 3; number++) ban(number);
     await using again = await Following.open({ "last-event-id": "7001" });
     expect((await again.first(2)).map(({ source }) => source)).toEqual(["192.0.2.2", "192.0.2.3"]);
-    bans.operator.lift("192.0.2.1");
+    bans.operator.lift("192.0.2.1", "operator");
     expect((await again.first(3)).map(({ type }) => type)).toEqual(["ban", "ban", "lift"]);
     await using fromNow = await Following.open();
-    bans.operator.lift("192.0.2.2");
+    bans.operator.lift("192.0.2.2", "operator");
     expect((await fromNow.first(1)).map(({ type }) => type)).toEqual(["lift"]);
   });
 

@@ -42,7 +42,8 @@ export function partsOf(config: Config, maxBans = 1000) {
       observer: { absence: undefined, followed: 0 },
     },
   ];
-  const readiness = new Readiness({ gates, ticker, unseen, fleet: () => undefined, nowMs });
+  const lists = { views: () => [], notes: () => [] };
+  const readiness = new Readiness({ gates, ticker, unseen, lists, fleet: () => undefined, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
     ...{ gates, bans, readiness, nowMs, fence: undefined },
@@ -51,11 +52,11 @@ export function partsOf(config: Config, maxBans = 1000) {
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    ...{ refusalOf, unseen, fleet: () => undefined },
+    ...{ refusalOf, unseen, lists, fleet: () => undefined },
     events: new EventStreams(events, nowMs),
     reload: async () => ({ applied: [], waiting: [] }),
   });
   const { enforcement, counters, latency, operator } = bans;
-  const ban = (text: string, forMs?: number) => operator.ban(text, forMs, false);
+  const ban = (text: string, forMs?: number) => operator.ban(text, { forMs, force: false, by: "operator" });
   return { status, clock, events, counters, latency, enforcement, desk, gate, readiness, ban };
 }

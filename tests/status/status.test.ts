@@ -38,8 +38,8 @@ function post(path: string, body: unknown, headers: Record<string, string> = {})
   return ask(path, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body), headers });
 }
 
-function remove(address: string) {
-  return ask(`/bans/${encodeURIComponent(address)}`, { method: "DELETE" });
+function remove(address: string, query = "") {
+  return ask(`/bans/${encodeURIComponent(address)}${query}`, { method: "DELETE" });
 }
 
 /** A stranger that the sniffer met. */
@@ -419,6 +419,28 @@ describe("changing", () => {
     expect((await ask("/bans/192.0.2.1")).status).toBe(200);
     expect(await remove("192.0.2.1")).toMatchObject({ status: 200, body: { lifted: ["192.0.2.1"] } });
     expect(await remove("192.0.2.1")).toMatchObject({ status: 404, body: { error: 'Not banned: "192.0.2.1"' } });
+  });
+
+  test("another tool makes and ends its own claim, and no other", async () => {
+    const own = "?by=fail2ban";
+    for (const address of ["192.0.2.1", "2001:db8::1"]) {
+      expect((await post("/bans", { address, for: "2h", by: "fail2ban" })).body.by).toBe("fail2ban");
+    }
+    await post("/bans", { address: "192.0.2.1", for: "1h" });
+    await post("/bans", { address: "192.0.2.2", for: "1h" });
+    expect((await remove("192.0.2.1", own)).body).toEqual({ lifted: [], staying: ["192.0.2.1"] });
+    expect((await ask("/bans/192.0.2.1")).body).toMatchObject({ by: "operator", claims: [{ origin: "operator" }] });
+    for (const address of ["192.0.2.1", "192.0.2.2", "192.0.2.3"]) {
+      const absent = { status: 404, body: { error: `Not banned: "${address}" by fail2ban` } };
+      expect(await remove(address, own)).toMatchObject(absent);
+    }
+    await post("/bans", { address: "192.0.2.2", for: "2h", by: "fail2ban" });
+    await post("/bans", { address: "192.0.2.4", for: "2h", by: "fail2ban" });
+    expect((await remove("0.0.0.0/0", own)).body).toEqual({ lifted: ["192.0.2.4"], staying: ["192.0.2.2"] });
+    expect((await remove("2001:db8::2", own)).body).toEqual({ lifted: ["2001:db8::/64"] });
+    expect(sources().sort()).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect(await post("/bans", { address: "192.0.2.1", by: "me" })).toMatchObject({ status: 400 });
+    expect(await remove("192.0.2.1", "?by=me")).toMatchObject({ status: 400 });
   });
 
   test("without a duration a ban lasts as long as any, with ever for ever", async () => {

@@ -23,6 +23,10 @@ export type Origin =
   | `list:${string}`
   | `gate:${string}`;
 
+/** Who asks by command: a person, or a tool that has claims of its own. */
+export const asking = ["operator", "fail2ban"] as const;
+export type Asking = (typeof asking)[number];
+
 /** What a connection of the source showed. */
 export interface Evidence {
   /** At most `evidenceBytes` of the first packet. */

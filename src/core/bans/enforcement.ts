@@ -47,7 +47,10 @@ export type BanResult =
     }
   | { readonly kind: "spared"; readonly conflict: NeverBanEntry };
 
-/** What became of the table, told when the fence has had it too. */
+/**
+ * What became of the table, told when the fence has had it too. `isQuiet`: one of very many, which whoever asked for
+ * them tells of together: no line of the log and no event for each.
+ */
 export type BanChange =
   /** `isAdopted`: found in the fence, not asked for. */
   | {
@@ -57,10 +60,23 @@ export type BanChange =
       readonly claim: Claim;
       readonly isAdopted: boolean;
       readonly fence: FenceOutcome | undefined;
+      readonly isQuiet?: boolean | undefined;
     }
   /** One claim ended by its origin's word; others hold. */
-  | { readonly kind: "release"; readonly atMs: number; readonly ban: Ban; readonly by: Origin }
-  | { readonly kind: "lift"; readonly atMs: number; readonly ban: Ban; readonly by: Origin }
+  | {
+      readonly kind: "release";
+      readonly atMs: number;
+      readonly ban: Ban;
+      readonly by: Origin;
+      readonly isQuiet?: boolean | undefined;
+    }
+  | {
+      readonly kind: "lift";
+      readonly atMs: number;
+      readonly ban: Ban;
+      readonly by: Origin;
+      readonly isQuiet?: boolean | undefined;
+    }
   /** Its time is over, it had to make room in a full table, or its source is never banned from now on. */
   | { readonly kind: "end"; readonly atMs: number; readonly ban: Ban; readonly by: "time" | "room" | NeverBanEntry };
 
@@ -129,8 +145,8 @@ export class Enforcement {
     return { kind: "banned", ban, fence, isChanged: true };
   }
 
-  /** Like `ban` for many, by batch calls. One result for each request. */
-  banMany(requests: readonly BanRequest[], nowMs: number): BanResult[] {
+  /** Like `ban` for many, by batch calls. One result for each request. @param isQuiet they are not counted either. */
+  banMany(requests: readonly BanRequest[], nowMs: number, isQuiet = false): BanResult[] {
     const sizeBefore = this.bans.size;
     const made: { readonly ban: Ban; readonly claim: Claim }[] = [];
     const results = requests.map((request): BanResult => {
@@ -139,7 +155,7 @@ export class Enforcement {
       const claim = claimOf(request, nowMs);
       const ban = this.#claim(request.prefix, claim, nowMs);
       if (ban === undefined) return this.#unchanged(request.prefix);
-      this.#count(claim);
+      if (!isQuiet) this.#count(claim);
       made.push({ ban, claim });
       return { kind: "banned", ban, fence: undefined, isChanged: true };
     });
@@ -157,7 +173,7 @@ export class Enforcement {
     const enforced: FenceOutcome = { kind: "enforced" };
     for (const { ban, claim } of kept) {
       const fence = ban.standsIn === atOneGate ? undefined : outcomes && (outcomes.get(ban) ?? enforced);
-      this.#pending.push({ kind: "ban", atMs: nowMs, ban, claim, isAdopted: false, fence });
+      this.#pending.push({ kind: "ban", atMs: nowMs, ban, claim, isAdopted: false, fence, isQuiet });
     }
     this.#tell();
     return results;
@@ -240,6 +256,30 @@ export class Enforcement {
     this.#unfold(prefix, nowMs);
     this.#tell();
     return left === undefined ? ban : undefined;
+  }
+
+  /** Ends an origin's claims on exactly these prefixes, quietly. @returns how many of them it had. */
+  withdraw(prefixes: readonly Prefix[], origin: Origin, nowMs: number): number {
+    const ended: Ban[] = [];
+    let count = 0;
+    for (const prefix of prefixes) {
+      const ban = this.bans.get(prefix);
+      const left = ban === undefined ? undefined : withoutClaim(ban, origin, nowMs);
+      if (ban === undefined || left === ban) continue;
+      count++;
+      if (left !== undefined) this.#release(left, origin, nowMs, true);
+      else {
+        this.bans.remove(prefix);
+        ended.push(ban);
+      }
+    }
+    this.#drop(ended);
+    for (const ban of ended) {
+      this.#pending.push({ kind: "lift", atMs: nowMs, ban, by: origin, isQuiet: true });
+      this.#unfold(ban.prefix, nowMs);
+    }
+    this.#tell();
+    return count;
   }
 
   /** Who is never banned from now on. Bans that stand against it end. */
@@ -352,12 +392,12 @@ export class Enforcement {
   }
 
   /** A ban goes on without one of its claims, perhaps to an earlier end. */
-  #release(left: Ban, by: Origin, nowMs: number): void {
+  #release(left: Ban, by: Origin, nowMs: number, isQuiet = false): void {
     left.standsIn = this.#placeOf(left);
     this.bans.add(left);
     if (left.standsIn === atOneGate) this.#drop([left]);
     else this.#enforce(left, nowMs);
-    this.#pending.push({ kind: "release", atMs: nowMs, ban: left, by });
+    this.#pending.push({ kind: "release", atMs: nowMs, ban: left, by, isQuiet });
   }
 
   #count({ reason }: Claim): void {

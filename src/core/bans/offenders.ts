@@ -52,7 +52,10 @@ export class Offenders implements BanFollower {
   bansChanged(changes: readonly BanChange[]): void {
     for (const change of changes) {
       const source = change.ban.prefix.text;
-      if (change.kind === "lift" || (change.kind === "end" && typeof change.by === "object")) {
+      if (
+        (change.kind === "lift" && change.isQuiet !== true) ||
+        (change.kind === "end" && typeof change.by === "object")
+      ) {
         this.#bySource.delete(source);
       } else if (change.kind === "ban" && !change.isAdopted && byConduct.has(change.claim.origin)) {
         this.#offended(source, change.claim.untilMs, change.atMs);

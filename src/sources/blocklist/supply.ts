@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a list comes from: a file, or a URL by HTTP. Says that it is the same as before where that can be told, and
+// gives its text a chunk at a time within limits of size and time.
+import { createReadStream, type Stats, statSync } from "node:fs";
+
+/** A million lines of JSON have some 70 bytes each. */
+const mostBytes = 128 * 1024 * 1024;
+const chunkBytes = 64 * 1024;
+const mostRedirects = 5;
+
+export type Supply =
+  /** The same as at the last time. */
+  | { readonly kind: "unchanged" }
+  /** `version`: what to come back with. */
+  | { readonly kind: "text"; readonly version: string; readonly chunks: AsyncIterable<string> };
+
+/** What tells one version of a file from the next; undefined where it is not there. */
+export function fileVersion(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined ? undefined : versionOf(found);
+}
+
+function versionOf({ ino, mtimeMs, size }: Stats): string {
+  return `${ino} ${mtimeMs} ${size}`;
+}
+
+/**
+ * @param known the version that was taken before; undefined: none.
+ * @throws Error when it cannot be had; so do the chunks.
+ */
+export function openSupply(source: string, known: string | undefined, signal: AbortSignal): Promise<Supply> {
+  return source.startsWith("/") ? Promise.resolve(openFile(source, known)) : openUrl(source, known, signal);
+}
+
+function openFile(path: string, known: string | undefined): Supply {
+  const found = statSync(path);
+  // A pipe would be waited for.
+  if (!found.isFile()) throw new Error("it is no file");
+  if (found.size > mostBytes) throw new Error(tooLarge);
+  const version = versionOf(found);
+  if (version === known) return { kind: "unchanged" };
+  return { kind: "text", version, chunks: createReadStream(path, { encoding: "utf8", highWaterMark: chunkBytes }) };
+}
+
+const tooLarge = `it is larger than ${mostBytes / 1024 / 1024} MiB`;
+
+async function openUrl(url: string, known: string | undefined, signal: AbortSignal): Promise<Supply> {
+  const [etag = "", modified = ""] = known?.split("\n") ?? [];
+  const headers: Record<string, string> = {
+    accept: "text/plain, application/json, */*;q=0.5",
+    "user-agent": "ttgate",
+    ...(etag === "" ? {} : { "if-none-match": etag }),
+    ...(modified === "" ? {} : { "if-modified-since": modified }),
+  };
+  const response = await follow(new URL(url), headers, signal);
+  if (response.status === 304 && known !== undefined) {
+    await response.body?.cancel();
+    return { kind: "unchanged" };
+  }
+  if (response.status !== 200 || response.body === null) {
+    await response.body?.cancel();
+    throw new Error(`the server answers ${response.status}`);
+  }
+  const version = `${response.headers.get("etag") ?? ""}\n${response.headers.get("last-modified") ?? ""}`;
+  return { kind: "text", version, chunks: textOf(response) };
+}
+
+/** Never from https to http, nor to anything else. */
+async function follow(from: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+  let url = from;
+  for (let hops = 0; hops <= mostRedirects; hops++) {
+    const response = await fetch(url, { headers, signal, redirect: "manual" });
+    const location = response.headers.get("location");
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return response;
+    await response.body?.cancel();
+    const next = new URL(location, url);
+    const isAllowed = next.protocol === "https:" || (next.protocol === "http:" && url.protocol === "http:");
+    if (!isAllowed) throw new Error(`it is redirected from ${url.protocol}// to ${next.protocol}//, which is refused`);
+    url = next;
+  }
+  throw new Error(`it is redirected more than ${mostRedirects} times`);
+}
+
+async function* textOf(response: Response): AsyncGenerator<string> {
+  const isEncoded = response.headers.get("content-encoding") !== null;
+  const promised = isEncoded ? undefined : Number(response.headers.get("content-length") ?? Number.NaN);
+  const decoder = new TextDecoder();
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > mostBytes) throw new Error(tooLarge);
+    for (let start = 0; start < chunk.length; start += chunkBytes) {
+      yield decoder.decode(chunk.subarray(start, start + chunkBytes), { stream: true });
+    }
+  }
+  if (promised !== undefined && bytes < promised) throw new Error(`it ends after ${bytes} of ${promised} bytes`);
+  yield decoder.decode();
+}
