@@ -279,6 +279,11 @@ export const options = {
     reloads: true,
     schema: z.boolean(`expected true or false`).default(false),
   },
+  drain: {
+    value: "DURATION",
+    help: "with --takeover: how long connections of the gate before may go on (default 30s)",
+    schema: duration.default(30_000),
+  },
   state: {
     value: "DIR",
     help: "keep bans here over restarts (default: STATE_DIRECTORY, or /var/lib/ttgate if it is there)",

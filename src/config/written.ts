@@ -23,5 +23,6 @@ export function writtenConfig(config: Config): Readonly<Record<OptionName, unkno
     ...(rate === undefined ? {} : { "max-rate": `${rate.connections}/${spellDuration(rate.periodMs)}` }),
     "first-packet": spellDuration(config["first-packet"]),
     "greeting-pause": spellDuration(config["greeting-pause"]),
+    drain: spellDuration(config.drain),
   } as Record<OptionName, unknown>;
 }

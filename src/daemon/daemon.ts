@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon: what exists once for each process. Makes the parts, joins them, and takes them down in reverse
 // order, also when a start fails half-way. What each part does is decided in its own file.
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import { differencesOf } from "../config/difference.ts";
 import { formatStatus } from "../config/endpoints.ts";
 import type { Config } from "../config/options.ts";
@@ -16,7 +16,6 @@ import { Failure, messageOf } from "../failure.ts";
 import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { Gate } from "../gate/gate.ts";
-import { requireFree } from "../gate/listener.ts";
 import { Names } from "../host/names.ts";
 import { bootClock } from "../kernel/clock.ts";
 import type { Log, LogForm } from "../log.ts";
@@ -28,7 +27,8 @@ import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
-import { announce } from "./instance.ts";
+import { Beginning } from "./beginning.ts";
+import { announce, innerStatusPath } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Protection } from "./protection.ts";
@@ -37,8 +37,9 @@ import { RefusedThoughFenced } from "./refused_though_fenced.ts";
 import { SecondObserver } from "./second_observer.ts";
 import { sayReload, sayStart } from "./start_log.ts";
 import { openState } from "./state/state.ts";
-import { serveStatus, statusToken } from "./status_server.ts";
+import { StatusServer, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
+import { openHandover } from "./takeover/handover.ts";
 import { Ticker } from "./ticker.ts";
 import { UnseenConnections } from "./unseen.ts";
 import { Ways } from "./ways.ts";
@@ -50,6 +51,8 @@ export interface DaemonOptions {
   readonly runtime: Runtime;
   readonly version: string;
   readonly log: Log & { form: LogForm };
+  /** From the gate that runs (--takeover). */
+  readonly takesOver?: boolean;
   /** Called with the name of each step of the start when it is done. */
   readonly onStep?: (name: string) => void;
 }
@@ -57,10 +60,14 @@ export interface DaemonOptions {
 export interface Daemon {
   /** Reads the configuration and the profile again and takes over what can be. @throws Failure; nothing changes then. */
   reload(): ReloadAnswer;
+  /** When another process serves in this one's place, and there is nothing left to do but `close`: why. */
+  readonly replaced: Promise<string>;
   /** Stops accepting, ends what is open, takes the kernel block down (unless --keep). Idempotent. */
   close(): Promise<void>;
 }
 
+/** A server on this host answers within milliseconds. */
+const firstProbeMs = 500;
 /** For who follows the events: those of a moment ago again after a short break, and room for a burst. */
 const eventsKept = 1024;
 
@@ -84,6 +91,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const protection = new Protection(config, names);
 
   await using opened = new AsyncDisposableStack();
+  // The last to go: then the gate before knows that nothing of this one is left.
+  const takesOver = options.takesOver === true;
+  const beginning = opened.use(await Beginning.find({ config, runtime, version, log, takesOver }));
+  const { manager, descriptor } = beginning;
   const recorder =
     config.record === undefined
       ? undefined
@@ -91,11 +102,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => recorder?.close());
   step("recording opened");
 
-  if (!isInline) await requireFree(runtime, config.listen);
+  await beginning.requirePort();
   step("port found free");
 
   const protocols = [...sniffer.protocols, ...conducts];
-  const xdp = await openFence(config, { runtime, version, table, protocols, nowMs, onStep: step, log });
+  const xdp = await openFence(config, {
+    ...{ runtime, version, table, protocols, nowMs, onStep: step, log },
+    inherited: beginning.inherited(protection.entries(nowMs()).map(({ prefix }) => prefix)),
+  });
   const fence = xdp === undefined ? undefined : joined([xdp]);
   let keep = config.keep || xdp?.stoodBefore === true;
   opened.defer(() => fence?.close(keep));
@@ -121,7 +135,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   const { enforcement, desk } = bans;
   const gate = new Gate({
-    ...{ config, sniffer, runtime, desk, log, recorder, names, nowMs },
+    ...{ config, sniffer, runtime, desk, log, recorder, names, nowMs, descriptor },
     refused: (client) => refused.refused(client),
     upstreamChanged: ({ address, reachable, error }) =>
       events.publish({ type: "upstream", atMs: nowMs(), upstream: address, reachable: reachable === true, error }),
@@ -159,29 +173,44 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
   const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
-  const state = dryRun ? undefined : await openState({ config, enforcement, offenders: bans.offenders, moment, log });
+  const { offenders } = bans;
+  await beginning.takeTable({ enforcement, offenders, moment });
+  const isTaken = beginning.isTableTaken;
+  const state = dryRun ? undefined : await openState({ config, enforcement, offenders, moment, log, isTaken });
   opened.defer(() => state?.close());
   step("bans of an earlier run taken up");
-  if (!isInline) await gate.listen();
-  else if (fence !== undefined) requireGuarded(fence, log);
+  if (isInline && fence !== undefined) requireGuarded(fence, log);
+  await beginning.listen(gate, false);
   opened.defer(() => gate.close());
   step("listening");
   kernelJudge?.begin();
   step("kernel judge begun");
   readiness.phase = "serving";
-  const audit = auditLog(log, bans.log.lines);
-  const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status, audit);
-  opened.defer(() => server?.close());
+  const server = new StatusServer({
+    ...{ runtime, address: config.status, token, source: status, innerPath: innerStatusPath() },
+    allowedHosts: () => config["status-host"],
+    audit: auditLog(log, bans.log.lines),
+    descriptor: beginning.statusListener(config.status),
+  });
+  opened.defer(() => server.close());
+  await beginning.openStatus(server, false);
   opened.defer(() => eventStreams.close());
   step("status endpoint opened");
-  opened.defer(announceInstance({ config, version, token, log }));
+  opened.defer(announceInstance({ config, version, token, log, replaces: beginning.replaces }));
   step("instance announced");
   await observer.begin();
   step("second observer begun");
+  const handover = await openHandover({
+    ...{ runtime, version, config: () => config, gate, xdp, watch, enforcement, kernelJudge, bans, state, server },
+    ...{ manager, ticker, moment, log },
+  });
+  opened.use(handover);
   await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
   if (!isInline && config.reject === "silent" && !dryRun) await gate.beSilent();
   step("privileges given up");
 
+  await beginning.listen(gate, true);
+  await beginning.openStatus(server, true);
   keep = config.keep;
   sayStart(config, status.snapshot(), log);
   await watch?.adoptAll();
@@ -189,14 +218,20 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("bans of the map taken up");
 
   addPeriodicWork(ticker, {
-    ...{ gate, bans, protection, readiness, status, kernelJudge, watch, state, fence, observer, nowMs },
+    ...{ gate, bans, protection, readiness, status, server, kernelJudge, watch, state, fence, observer, nowMs },
     judge: () => xdp?.judge,
     config: () => config,
     renewFence,
   });
+  handover.begin();
+  beginning.follow({ enforcement, offenders, moment }, ticker);
+  const summary = () => readiness.summary(status.fence, enforcement.bans.size);
+  manager.follow(ticker, summary);
   ticker.start();
-  void gate.upstreams.probe(nowMs(), 0);
   void gate.upstreams.resolve();
+  // What is ready is said with the first word; a server that does not answer holds nobody up.
+  await Promise.race([gate.upstreams.probe(nowMs(), 0), setTimeout(firstProbeMs)]);
+  manager.ready(summary());
 
   async function renewFence(now: number): Promise<void> {
     if (xdp?.renew(now) !== true) return;
@@ -212,6 +247,17 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   /** All that can go wrong goes wrong before anything is changed. */
   function reload(): ReloadAnswer {
+    if (handover.isDone)
+      throw new Failure("This gate has handed over to another process: ask that one", { exitCode: 3 });
+    manager.reloading();
+    try {
+      return reloaded();
+    } finally {
+      manager.ready(summary());
+    }
+  }
+
+  function reloaded(): ReloadAnswer {
     const next = options.readConfig();
     const differences = differencesOf(config, next);
     const nextSniffer = loadSniffer(differences.config.profile);
@@ -231,10 +277,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   let closing: Promise<void> | undefined;
   return {
     reload,
+    replaced: handover.replaced,
     close() {
       closing ??= (async () => {
+        if (!handover.isDone) manager.stopping();
         readiness.phase = "stopping";
         ticker.stop();
+        // Who comes now waits for the next one, where the socket is not this process's alone.
+        gate.close();
         gate.sessions.cutAll();
         await running.disposeAsync();
       })();
@@ -265,18 +315,20 @@ interface Announcement {
   readonly config: Config;
   readonly version: string;
   readonly token: string;
+  /** The pid of the gate before. */
+  readonly replaces: number | undefined;
   readonly log: Log;
 }
 
-function announceInstance({ config, version, token, log }: Announcement): () => void {
+function announceInstance({ config, version, token, replaces, log }: Announcement): () => void {
   const blockMap = config["block-map"];
   try {
+    const listen = formatEndpoint({ address: config.listen.host, port: config.listen.port });
+    const own = { version, listen, status: formatStatus(config.status), token };
     return announce({
-      version,
-      listen: formatEndpoint({ address: config.listen.host, port: config.listen.port }),
-      status: formatStatus(config.status),
-      token,
+      ...own,
       ...(blockMap === undefined ? {} : { blockMap }),
+      ...(replaces === undefined ? {} : { replaces }),
     });
   } catch (error) {
     log("warn", `Cannot write to the run directory: ${messageOf(error)}; "ttgate ban" and "lift" need TTGATE_TOKEN`);

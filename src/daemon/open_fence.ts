@@ -4,6 +4,7 @@ import type { Config } from "../config/options.ts";
 import { bounces, unjudged } from "../config/servers.ts";
 import { manual } from "../core/bans/reason.ts";
 import type { SignatureTable } from "../core/signature/table.ts";
+import type { Inherited } from "../fences/xdp/inherited.ts";
 import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
 import { interfacesOf } from "../host/addresses.ts";
 import type { Log } from "../log.ts";
@@ -19,6 +20,8 @@ export interface FenceContext {
   readonly nowMs: () => number;
   /** Called with the name of each step when it is done. */
   readonly onStep: (name: string) => void;
+  /** From the gate that hands over. */
+  readonly inherited?: Inherited | undefined;
   readonly log: Log;
 }
 
@@ -26,7 +29,7 @@ export interface FenceContext {
 export async function openFence(config: Config, context: FenceContext): Promise<XdpFence | undefined> {
   const map = config["block-map"];
   if (map === undefined || !wantsFence(config)) return undefined;
-  const { table, runtime, version, protocols, nowMs, onStep, log } = context;
+  const { table, runtime, version, protocols, nowMs, onStep, inherited, log } = context;
   const { openXdpFence } = await import("../fences/xdp/open.ts");
   return openXdpFence({
     native: runtime.native,
@@ -49,6 +52,7 @@ export async function openFence(config: Config, context: FenceContext): Promise<
     version,
     nowMs,
     onStep,
+    inherited,
     log,
   });
 }

@@ -29,8 +29,20 @@ export class Readiness {
 
   /** @param fence as it was when last asked. */
   async ask(fence: FenceStatus | undefined): Promise<ReadinessAnswer> {
-    const { gate, kernelJudge, ticker, unseen, nowMs } = this.#parts;
+    const { gate, nowMs } = this.#parts;
     await gate.upstreams.probe(nowMs(), upstreamFreshMs);
+    return this.#answer(fence);
+  }
+
+  /** For the service manager: how it goes, in one line. */
+  summary(fence: FenceStatus | undefined, bans: number): string {
+    const { reasons } = this.#answer(fence);
+    const state = `${this.#parts.gate.sessions.size} connections, ${bans} bans`;
+    return reasons.length === 0 ? state : `Not ready: ${reasons.join("; ")} (${state})`;
+  }
+
+  #answer(fence: FenceStatus | undefined): ReadinessAnswer {
+    const { gate, kernelJudge, ticker, unseen, nowMs } = this.#parts;
     const blindness = kernelJudge?.blindness();
     const crowding = gate.room.fault(nowMs());
     const shortage = gate.upstreams.shortage.fault(nowMs());

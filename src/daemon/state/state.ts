@@ -25,6 +25,8 @@ export interface StateOptions {
   readonly offenders: Offenders;
   readonly moment: () => Moment;
   readonly log: Log;
+  /** The table has come from the process before, which has written the file for the last time. */
+  readonly isTaken?: boolean;
 }
 
 /** With the kernel's part about two milliseconds. */
@@ -56,16 +58,12 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
     return undefined;
   }
   try {
-    await restore(path, options);
-    const file = new StateFile({
-      path,
-      bans: options.enforcement.bans,
-      offenders: options.offenders,
-      moment: options.moment,
-      log,
-    });
+    if (options.isTaken !== true) await restore(path, options);
+    const { enforcement, offenders, moment } = options;
+    const file = new StateFile({ path, bans: enforcement.bans, offenders, moment, log });
     options.enforcement.follow(file);
-    await file.save();
+    // What is in the file is of a moment ago, and is written anew with the first turn.
+    if (options.isTaken !== true) await file.save();
     return new OpenedState(file, [directory, path, `${path}.lock`], `${path}.lock`);
   } catch (error) {
     rmSync(`${path}.lock`, { force: true });
@@ -78,6 +76,7 @@ export class OpenedState {
   /** With --user that user goes on writing them. */
   readonly paths: readonly string[];
   readonly #lock: string;
+  #isClosed = false;
 
   constructor(file: StateFile, paths: readonly string[], lock: string) {
     this.file = file;
@@ -85,7 +84,17 @@ export class OpenedState {
     this.#lock = lock;
   }
 
+  /** Goes on after `close`. @throws Error when a process that lives has the lock. */
+  reopen(): void {
+    takeLock(this.#lock);
+    this.file.reopen();
+    this.#isClosed = false;
+  }
+
+  /** Idempotent: the lock may be another's by now. */
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.file.close();
     rmSync(this.#lock, { force: true });
   }
@@ -108,10 +117,20 @@ function takeLock(path: string): void {
   writeFileSync(path, `${process.pid} ${startTicks(process.pid) ?? ""}\n`, { mode: 0o600, flag: "wx" });
 }
 
-async function restore(path: string, { enforcement, offenders, moment, log }: StateOptions): Promise<void> {
-  const { sources, damaged, isForeign } = await readState(path, moment());
+async function restore(path: string, options: StateOptions): Promise<void> {
+  const { log } = options;
+  const { taken, damaged, isForeign } = await takeUp(path, options);
   if (isForeign) log("warn", `State "${path}" is of another version of ttgate: no ban is taken from it`);
   if (damaged > 0) log("warn", `State "${path}": ${damaged} lines are damaged and were left out`);
+  if (taken > 0) log("info", `Took up ${taken} bans from "${path}", with the time that they have left`);
+}
+
+/** Bans that were saved become bans of the table, a slice at a time. */
+export async function takeUp(
+  path: string,
+  { enforcement, offenders, moment }: Pick<StateOptions, "enforcement" | "offenders" | "moment">,
+): Promise<{ readonly taken: number; readonly damaged: number; readonly isForeign: boolean }> {
+  const { sources, damaged, isForeign } = await readState(path, moment());
   for (let start = 0; start < sources.length; start += sliceBans) {
     const slice = sources.slice(start, start + sliceBans).flatMap(({ source, claims }) => {
       const prefix = parsePrefix(source);
@@ -121,6 +140,5 @@ async function restore(path: string, { enforcement, offenders, moment, log }: St
     await setImmediate();
   }
   for (const { source, offender } of sources) if (offender !== undefined) offenders.restore(source, offender);
-  const banned = sources.filter(({ claims }) => claims.length > 0).length;
-  if (banned > 0) log("info", `Took up ${banned} bans from "${path}", with the time that they have left`);
+  return { taken: sources.filter(({ claims }) => claims.length > 0).length, damaged, isForeign };
 }

@@ -29,8 +29,10 @@ export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> 
   const object = await embeddedObject(options.inline === undefined ? "gate" : "inline");
   const libraries = await openLibraries(options.native);
   await requireUnused(libraries, pinPaths(place.path, "own").ttgate_settings, options);
-  const open = (interfaces: readonly string[]) => openAt(libraries, { ...options, interfaces }, place, object);
-  return new XdpFence({ ...open(options.interfaces), reopen: open });
+  const { inherited, ...later } = options;
+  // Opened once more, over new maps, there is nothing to go on from.
+  const reopen = (interfaces: readonly string[]) => openAt(libraries, { ...later, interfaces }, place, object);
+  return new XdpFence({ ...openAt(libraries, { ...later, inherited }, place, object), reopen });
 }
 
 /** Over the maps that are there now; those that are not are made. */

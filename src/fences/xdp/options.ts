@@ -4,6 +4,7 @@
 import type { Log } from "../../log.ts";
 import type { Native } from "../../runtime/types.ts";
 import type { AttachStep } from "./attach/attachment.ts";
+import type { Inherited } from "./inherited.ts";
 import type { InlineOptions } from "./inline/inline_judge.ts";
 
 export interface XdpFenceOptions {
@@ -23,9 +24,11 @@ export interface XdpFenceOptions {
   /** Ways to attach, tried in this order; all of them unless given. */
   readonly ladder?: readonly AttachStep[];
   /** The program judges first bytes itself. */
-  readonly inline?: Omit<InlineOptions, "ipv6PrefixBits"> | undefined;
+  readonly inline?: Omit<InlineOptions, "ipv6PrefixBits" | "inherited"> | undefined;
   /** Milliseconds since boot. */
   readonly nowMs: () => number;
+  /** From the gate that hands its maps and links over; then it is no stranger that uses them. */
+  readonly inherited?: Inherited | undefined;
   /** How long a gate before that may be alive is watched for a sign of life. */
   readonly patienceMs?: number;
   /** Called with the name of each step of opening when it is done. */

@@ -7,6 +7,7 @@ import { type BpfMap, openMap, updateAny } from "../../../kernel/bpf_map.ts";
 import { check } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
+import { type Continued, type HandedMap, handedMaps } from "../inherited.ts";
 import { indexKey, readCounter } from "../maps/counters.ts";
 import { structBytes, writeCidrKey } from "../maps/layout.ts";
 import { runOnce } from "../proof/test_run.ts";
@@ -42,6 +43,8 @@ export interface InlineOptions {
   /** What of that which cannot be judged passes; the rest is dropped. */
   readonly passes: readonly HiddenKind[];
   readonly ipv6PrefixBits: number;
+  /** From a program in whose place this one comes. */
+  readonly inherited?: Pick<Continued, "since" | "neverBan"> | undefined;
 }
 
 /** What the program decided about one connection. */
@@ -69,6 +72,7 @@ export class InlineJudge {
   #protected = new Map<string, { readonly prefix: Prefix; readonly value: number }>();
   /** By generation of the table. What the program decided by the one before may still be under way. */
   readonly #protocols: (readonly string[])[] = [];
+  readonly #isContinued: boolean;
   #settings: InlineSettings;
   #counts: Readonly<Record<InlineOutcome, number>> = zeroCounts;
 
@@ -82,11 +86,16 @@ export class InlineJudge {
     this.#counters = openMap(libraries, programs.mapFd("ttgate_inline_counters"));
     this.#undecided = openMap(libraries, programs.mapFd("ttgate_undecided"));
     this.#welcome = openMap(libraries, programs.mapFd("ttgate_welcome"));
-    const { banMs, dryRun, bounce, passes, table } = options;
-    this.#settings = { banMs, dryRun, bounce, passes, since: 0n, table: 0, generation: 0 };
+    const { banMs, dryRun, bounce, passes, table, inherited } = options;
+    this.#settings = { banMs, dryRun, bounce, passes, since: inherited?.since ?? 0n, table: 0, generation: 0 };
     this.#putTable(table);
     // IPv4 lies in ::/64 as well: what is said of that is not said of IPv4.
     this.#putNever(everyIpv4, mayBeBanned);
+    this.#isContinued = inherited !== undefined;
+    if (inherited === undefined) return;
+    // From the first packet on that it sees.
+    this.protect(inherited.neverBan);
+    this.#write({});
   }
 
   /**
@@ -94,6 +103,7 @@ export class InlineJudge {
    * the program sees every packet. @throws KernelError
    */
   begin(): void {
+    if (this.#isContinued) return;
     runOnce(this.#libraries, this.#programs.beginFd);
     const begun = this.#settingsMap.lookup(indexKey(0));
     this.#write({ since: begun === undefined ? 0n : readSince(begun) });
@@ -124,6 +134,12 @@ export class InlineJudge {
     }
     for (const [text, { prefix }] of this.#protected) if (!wanted.has(text)) this.#dropNever(prefix);
     this.#protected = wanted;
+  }
+
+  /** Descriptors of the maps that a program in this one's place goes on with. */
+  handed(): Readonly<Record<HandedMap, number>> {
+    const entries = handedMaps.map((name) => [name, this.#programs.mapFd(name)]);
+    return Object.fromEntries(entries) as Record<HandedMap, number>;
   }
 
   /** The map of connections whose first bytes the program saw. */
