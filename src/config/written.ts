@@ -18,6 +18,7 @@ export function writtenConfig(config: Config): Written {
     timeout: spellDuration(process.timeout),
     allow: process.allow.map(({ text }) => text),
     status: formatStatus(process.status),
+    drain: spellDuration(process.drain),
     "escalate-max": spellDuration(process["escalate-max"]),
     "escalate-memory": spellDuration(process["escalate-memory"]),
   };

@@ -38,7 +38,7 @@ function taken(path: string, why: string): Failure {
 }
 
 /** In this network namespace the kernel tells; Bun reports a full backlog like no listener at all. */
-function isListening(path: string): boolean {
+export function isListening(path: string): boolean {
   const listening = "00010000";
   return readFileSync("/proc/net/unix", "utf8")
     .split("\n")

@@ -26,6 +26,8 @@ export interface StateOptions {
   readonly offenders: Offenders;
   readonly moment: () => Moment;
   readonly log: Log;
+  /** The table has come from the process before, which has written the file for the last time. */
+  readonly isTaken?: boolean;
 }
 
 /** With the kernel's part about two milliseconds. */
@@ -56,19 +58,14 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
     return undefined;
   }
   try {
+    const { enforcement, offenders, moment, isTaken } = options;
     const byListener = namesByListener(config).map((name) => join(directory, name));
     const earlier = existsSync(path) ? [] : byListener.filter((from) => from !== path);
-    for (const from of [path, ...earlier]) await restore(from, options);
-    const file = new StateFile({
-      path,
-      bans: options.enforcement.bans,
-      offenders: options.offenders,
-      moment: options.moment,
-      log,
-    });
-    options.enforcement.follow(file);
-    await file.save();
-    for (const from of earlier) rmSync(from, { force: true });
+    if (isTaken !== true) for (const from of [path, ...earlier]) await restore(from, options);
+    const file = new StateFile({ path, earlier, bans: enforcement.bans, offenders, moment, log });
+    enforcement.follow(file);
+    // What is in the file of a table that was taken over is of a moment ago, and is written anew with the first turn.
+    if (isTaken !== true) await file.save();
     return new OpenedState(file, directory, path, log);
   } catch (error) {
     rmSync(`${path}.lock`, { force: true });
@@ -81,6 +78,7 @@ export class OpenedState {
   readonly #directory: string;
   readonly #log: Log;
   #path: string;
+  #isClosed = false;
 
   constructor(file: StateFile, directory: string, path: string, log: Log) {
     this.file = file;
@@ -109,7 +107,17 @@ export class OpenedState {
     this.#path = path;
   }
 
+  /** Goes on after `close`. @throws Error when a process that lives has the lock. */
+  reopen(): void {
+    takeLock(`${this.#path}.lock`);
+    this.file.reopen();
+    this.#isClosed = false;
+  }
+
+  /** Idempotent: the lock may be another's by now. */
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.file.close();
     rmSync(`${this.#path}.lock`, { force: true });
   }
@@ -143,10 +151,20 @@ function takeLock(path: string): void {
   writeFileSync(path, `${process.pid} ${startTicks(process.pid) ?? ""}\n`, { mode: 0o600, flag: "wx" });
 }
 
-async function restore(path: string, { enforcement, offenders, moment, log }: StateOptions): Promise<void> {
-  const { sources, damaged, isForeign } = await readState(path, moment());
+async function restore(path: string, options: StateOptions): Promise<void> {
+  const { log } = options;
+  const { taken, damaged, isForeign } = await takeUp(path, options);
   if (isForeign) log("warn", `State "${path}" is of another version of ttgate: no ban is taken from it`);
   if (damaged > 0) log("warn", `State "${path}": ${damaged} lines are damaged and were left out`);
+  if (taken > 0) log("info", `Took up ${taken} bans from "${path}", with the time that they have left`);
+}
+
+/** Bans that were saved become bans of the table, a slice at a time. */
+export async function takeUp(
+  path: string,
+  { enforcement, offenders, moment }: Pick<StateOptions, "enforcement" | "offenders" | "moment">,
+): Promise<{ readonly taken: number; readonly damaged: number; readonly isForeign: boolean }> {
+  const { sources, damaged, isForeign } = await readState(path, moment());
   for (let start = 0; start < sources.length; start += sliceBans) {
     const slice = sources.slice(start, start + sliceBans).flatMap(({ source, claims }) => {
       const prefix = parsePrefix(source);
@@ -156,6 +174,5 @@ async function restore(path: string, { enforcement, offenders, moment, log }: St
     await setImmediate();
   }
   for (const { source, offender } of sources) if (offender !== undefined) offenders.restore(source, offender);
-  const banned = sources.filter(({ claims }) => claims.length > 0).length;
-  if (banned > 0) log("info", `Took up ${banned} bans from "${path}", with the time that they have left`);
+  return { taken: sources.filter(({ claims }) => claims.length > 0).length, damaged, isForeign };
 }
