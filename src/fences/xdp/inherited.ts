@@ -42,8 +42,10 @@ export function continued(libraries: Libraries, { maps, neverBan }: Inherited): 
   const { ttgate_inline: settingsFd, ...shared } = maps;
   if (settingsFd === undefined) return undefined;
   const settings = openMap(libraries, settingsFd);
-  const places = Array.from({ length: maxPorts }, (_, slot) => settings.lookup(indexKey(slot)));
-  const judged = places.filter((place) => place !== undefined).filter(isInlineLayout);
+  const judged = Array.from({ length: maxPorts }).flatMap((_, slot) => {
+    const place = settings.lookup(indexKey(slot));
+    return place !== undefined && isInlineLayout(place) ? [[readPort(place), readSince(place)] as const] : [];
+  });
   if (judged.length === 0) return undefined;
-  return { maps: shared, since: new Map(judged.map((place) => [readPort(place), readSince(place)])), neverBan };
+  return { maps: shared, since: new Map(judged), neverBan };
 }
