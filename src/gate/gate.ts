@@ -235,6 +235,12 @@ export class Gate implements BanFollower {
     this.#listener = undefined;
   }
 
+  /** Another process accepts, or nobody: who connects is not to wait in the queue of a socket that is kept here. */
+  leave(close: (fd: number) => void): void {
+    if (this.#spare !== undefined) close(this.#spare);
+    this.#spare = undefined;
+  }
+
   async resume(): Promise<void> {
     this.#isPaused = false;
     await this.listen();

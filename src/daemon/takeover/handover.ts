@@ -122,6 +122,7 @@ function handed({ gate }: DaemonGate): HandedGate {
       return gate.descriptor;
     },
     pause: (again: (fd: number) => number) => gate.pause(again),
+    leave: (close: (fd: number) => void) => gate.leave(close),
     resume: () => gate.resume(),
     tick: (nowMs: number) => gate.tick(nowMs),
     sessions: gate.sessions,

@@ -40,6 +40,7 @@ export interface HandedGate {
   readonly listen: HostPort;
   readonly descriptor: number | undefined;
   pause(duplicate: (fd: number) => number): void;
+  leave(close: (fd: number) => void): void;
   resume(): Promise<void>;
   /** Deadlines of those that are not judged yet. */
   tick(nowMs: number): void;
@@ -180,6 +181,7 @@ export class Predecessor implements Disposable {
       parts.libc.calls.close(changes);
     }
     await channel.expect("serving", servingMs);
+    for (const gate of relays) gate.leave((fd) => parts.libc.calls.close(fd));
     return drainMs;
   }
 
