@@ -4,6 +4,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import process from "node:process";
+import type { Snapshot } from "../../src/status/snapshot.ts";
 import type { Arrivals } from "../harness/arrivals_main.ts";
 import { Child, run } from "../harness/child.ts";
 import { executable, ttgate } from "../harness/gate.ts";
@@ -16,6 +17,7 @@ import { sleep, waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
 
+const http = new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n");
 const arrivals = join(import.meta.dirname, "../harness/arrivals_main.ts");
 
 /** Listens as systemd does, hands the sockets to each process that it starts, and prints what it is told. */
@@ -56,7 +58,7 @@ for line in sys.stdin:
 async function service(stack: AsyncDisposableStack, network: Network, sockets: string, names: string, args: string[]) {
   const directory = stack.use(new TempDir());
   const notify = directory.file("notify");
-  const argv = ["python3", "-c", manager, sockets, names, notify, executable, ...args, "-c", "/dev/null"];
+  const argv = ["python3", "-c", manager, sockets, names, notify, executable, "-c", "/dev/null", ...args];
   const child = stack.use(new Child(argv, { namespace: network.gate, holdInput: true }));
   child.send("start\n");
   return child;
@@ -119,6 +121,36 @@ describeWith("namespaces", "executable", { program: "python3" })("a service mana
     const child = await service(stack, network, "0.0.0.0:6000", "ttgate.socket", ["-l", "5000", "-s", "off"]);
     await child.said(
       /Cannot use the sockets from the service manager: "ttgate.socket" listens on 0\.0\.0\.0:6000, --listen says \[::\]:5000: make both the same/,
+    );
+  });
+
+  test("gives each gate its own, by the gate's name or by the address", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const directory = stack.use(new TempDir());
+    const gate = (name: string, port: number) => `[[gate]]\nname = "${name}"\nlisten = "0.0.0.0:${port}"\n`;
+    const config = directory.write("ttgate.toml", gate("web", 8000) + gate("tape", 8001) + gate("own", 8002));
+    const sockets = "127.0.0.1:9555 0.0.0.0:8001 0.0.0.0:8000";
+    const child = await service(stack, network, sockets, "ttgate.socket:ttgate.socket:web", [
+      ...["-c", config, "-s", "127.0.0.1:9555"],
+    ]);
+    await child.said(/told 'READY=1/);
+    for (const port of [8000, 8001, 8002]) {
+      await probeFrom(network.client, { host: network.gateIpv4, port, send: [http], waitMs: 300 });
+    }
+    const asked = await run(["curl", "-sS", "http://127.0.0.1:9555/status"], { namespace: network.gate });
+    const { gates } = JSON.parse(asked.stdout) as Pick<Snapshot, "gates">;
+    // Where the first one is banned the others are silent to it.
+    expect(gates.map(({ name, connections }) => [name, connections.accepted])).toEqual([
+      ["web", 1],
+      ["tape", 1],
+      ["own", 1],
+    ]);
+    child.send("stop\n");
+    await child.said(/ended 0/);
+    const wrong = await service(stack, network, "0.0.0.0:8003 0.0.0.0:8004", "web:tape", ["-c", config, "-s", "off"]);
+    await wrong.said(
+      /"web" listens on 0\.0\.0\.0:8003, the gates listen on 0\.0\.0\.0:8000 \("web"\), 0\.0\.0\.0:8001 \("tape"\), 0\.0\.0\.0:8002 \("own"\): make both the same/,
     );
   });
 
