@@ -12,7 +12,8 @@ import { Failure } from "../failure.ts";
 import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { Names } from "../host/names.ts";
-import { bootClock } from "../kernel/clock.ts";
+import { bootClock, kernelClock } from "../kernel/clock.ts";
+import { openLibc } from "../kernel/libc.ts";
 import type { Log, LogForm } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { MapWatch } from "../sources/map_watch.ts";
@@ -73,7 +74,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const step = options.onStep ?? (() => {});
   let config = options.config;
   const dryRun = config["dry-run"];
-  const nowMs = bootClock();
+  const nowMs = bootClock(kernelClock(openLibc(runtime.native)));
   const token = statusToken();
   const profiles = new Profiles();
   const profileOf = (gate: GateOptions) => profiles.load(gate, judgesInKernel(gate, dryRun));

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
-import { type Libc, monotonicUsec, openLibc } from "../kernel/libc.ts";
+import { clockUsec, type Libc, openLibc } from "../kernel/libc.ts";
 import { sendDatagram } from "../kernel/notify_socket.ts";
 import type { Native } from "../runtime/types.ts";
 import type { Ticker } from "./ticker.ts";
@@ -51,7 +51,7 @@ export class ServiceManager {
   reloading(): void {
     if (this.address === undefined) return;
     this.#libc ??= openLibc(this.#native);
-    this.#tell("RELOADING=1", `MONOTONIC_USEC=${monotonicUsec(this.#libc)}`);
+    this.#tell("RELOADING=1", `MONOTONIC_USEC=${clockUsec(this.#libc, "monotonic")}`);
   }
 
   stopping(): void {

@@ -91,10 +91,13 @@ export interface Libc {
   result(returned: number | bigint): number;
 }
 
-/** CLOCK_MONOTONIC, as other processes read it. */
-export function monotonicUsec({ calls }: Libc): bigint {
+/** include/uapi/linux/time.h */
+const clocks = { monotonic: 1, boot: 7 } as const;
+
+/** As other processes read it. */
+export function clockUsec({ calls }: Libc, clock: keyof typeof clocks): bigint {
   const time = nativeBytes(16);
-  calls.clock_gettime(1, time);
+  calls.clock_gettime(clocks[clock], time);
   const view = new DataView(time.buffer);
   return view.getBigInt64(0, true) * 1_000_000n + view.getBigInt64(8, true) / 1000n;
 }
