@@ -154,6 +154,26 @@ describeWith("namespaces", "executable", { program: "python3" })("a service mana
     );
   });
 
+  test("is not left with a socket that nobody accepts on, without a word", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const directory = stack.use(new TempDir());
+    const gate = (name: string, port: number) => `[[gate]]\nname = "${name}"\nlisten = "0.0.0.0:${port}"\n`;
+    const config = directory.write("ttgate.toml", gate("web", 8000) + gate("own", 8002));
+    const child = await service(stack, network, "0.0.0.0:8000", "web", ["-c", config, "-s", "off"]);
+    const [, pid] = await child.said(/started (\d+)/);
+    await child.said(/told 'READY=1/);
+    directory.write("ttgate.toml", gate("web", 8001) + gate("own", 8003));
+    process.kill(Number(pid), "SIGHUP");
+    await child.said(/RELOADING=1[\s\S]*told 'READY=1/);
+    const told = child.stderr.split("\n").filter((line) => line.includes("still listens"));
+    expect(told).toEqual([
+      expect.stringMatching(
+        /Gate "web": Somebody still listens on 0\.0\.0\.0:8000, .* the socket unit, clients wait there/,
+      ),
+    ]);
+  });
+
   test("is told of a reload with the time of its beginning", async () => {
     await using stack = new AsyncDisposableStack();
     const network = stack.use(new Network());
