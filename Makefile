@@ -7,7 +7,8 @@
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 SHELL := /bin/bash
-.SHELLFLAGS := -euo pipefail -c
+# --norc: bash reads its rc file where its input is a socket, as from some launchers.
+.SHELLFLAGS := --norc -euo pipefail -c
 Q := $(if $(filter 1,$(V)),,@)
 say = @printf '  %-8s %s\n'
 
@@ -18,17 +19,25 @@ bin := node_modules/.bin
 modules := node_modules/.package-lock.json
 host := scripts/host_packages.sh
 
+# Said before anything is built: by Debian's names.
+needed := node:nodejs npm:npm gcc:gcc
+missing := $(strip $(foreach tool,$(needed),$(if $(shell command -v $(firstword $(subst :, ,$(tool)))),,$(lastword $(subst :, ,$(tool))))))
+ifneq ($(missing),)
+advice := Missing on this host: $(missing): install them (Debian, Ubuntu: apt-get install $(missing)) and run make again
+$(if $(filter-out help clean install uninstall,$(MAKECMDGOALS)),$(error $(advice)),$(info $(advice)))
+endif
+
 sources := $(shell find src -name '*.ts' -not -path 'src/generated/*')
-generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts recognisers.ts version.ts)
+generated := $(addprefix src/generated/,bpf_object.ts inline_object.ts observer_object.ts native_libraries.ts licences.ts recognisers.ts page_assets.ts version.ts)
 c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 # uapi headers of the architecture: clang's BPF target does not look there by itself.
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs fmt bench friends agreement kernels demo clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs fmt bench friends agreement kernels demo picture clean install uninstall FORCE
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 deps: $(modules) ## install what is missing on this host to build and to test
 	$(Q)$(host) build lint test
@@ -41,7 +50,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
-test-systems: ttgate $(modules) ## run the tests that need real servers, scanners, systemd or emulation
+test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T)),for-package) $(if $(findstring service,$(T)),build/debian-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
 	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 
@@ -71,6 +80,7 @@ lint-c:
 lint-types: $(generated) $(modules)
 	$(say) TSC .
 	$(Q)$(bin)/tsc --noEmit
+	$(Q)$(bin)/tsc --noEmit --project src/status/page/client
 	$(say) DENO 'check src/main.ts'
 	$(Q)$(bin)/deno check --quiet src/main.ts $(wildcard tests/*/*_test.ts)
 
@@ -97,13 +107,20 @@ STREAMS ?= 10000000
 agreement: ttgate $(modules) ## judge mutated first packets by both engines, as root: STREAMS=10000000, SEED=1
 	$(Q)$(bin)/bun tests/bpf/agreement_main.ts --streams $(STREAMS) --seed $(or $(SEED),1)
 
-kernels: ttgate $(modules) ## try both modes on older kernels in emulated machines: docs/kernels.md
-	$(Q)$(host) test kernels
-	$(Q)SOURCES='$(SOURCES)' tests/kernel/old_kernels.sh
+kernels: ttgate $(modules) $(if $(filter arm64,$(ARCH)),build/arm64/ttgate) ## try both modes in emulated machines, on older kernels or with ARCH=arm64: docs/kernels.md
+	$(Q)$(host) test kernels $(filter arm64,$(ARCH))
+	$(Q)SOURCES='$(SOURCES)' tests/kernel/$(if $(filter arm64,$(ARCH)),arm64.sh,old_kernels.sh)
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
 	$(Q)$(host) test
 	$(Q)$(bin)/bun tests/harness/demo.ts
+
+# Under a host name of its own: the picture is for everybody.
+picture: ttgate $(modules) ## docs/images/page.png: the status page of a gate under attack
+	$(Q)$(host) test
+	$(say) PICTURE docs/images/page.png
+	$(Q)mkdir -p docs/images
+	$(Q)unshare --uts -- sh -c 'hostname gate1 && exec scripts/apart.sh $(bin)/bun tests/harness/page_picture.ts docs/images/page.png'
 
 # Never "install -s": strip takes the program out of the executable. Mode 0755: the file gives nobody a
 # privilege, because it is never setcap, and "ttgate check" is of use to everybody.
@@ -122,11 +139,11 @@ uninstall: ## remove what make install installed
 generated: $(generated)
 
 clean: ## remove what was built; node_modules stays
-	$(Q)rm -rf build src/generated ttgate
+	$(Q)rm -rf build dist src/generated ttgate
 
 # npm ci and not npm install: exactly what package-lock.json says.
 $(modules): package-lock.json
-	$(say) NPM 'ci'
+	$(say) NPM "ci: $$(grep -c '^    "node_modules/' package-lock.json) packages of package-lock.json, those for this host"
 	$(Q)npm ci --no-audit --no-fund --no-update-notifier --loglevel=error $(if $(filter 1,$(V)),,>/dev/null)
 	$(Q)touch $@
 
@@ -164,10 +181,14 @@ src/generated/inline_object.ts: build/inline.bpf.o
 src/generated/inline_object.ts: embed = object build/inline.bpf.o
 src/generated/observer_object.ts: build/observer.bpf.o
 src/generated/observer_object.ts: embed = object build/observer.bpf.o
-src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/elf.ts
+src/generated/native_libraries.ts: build/libraries scripts/libraries.ts scripts/elf.ts scripts/components.ts
 src/generated/native_libraries.ts: embed = libraries
+src/generated/licences.ts: build/libraries package-lock.json $(modules) scripts/components.ts scripts/libraries.ts scripts/elf.ts
+src/generated/licences.ts: embed = licences
 src/generated/recognisers.ts: $(filter src/core/%,$(sources))
 src/generated/recognisers.ts: embed = recognisers
+src/generated/page_assets.ts: src/status/page/style.css $(wildcard src/status/page/client/*.ts)
+src/generated/page_assets.ts: embed = page
 src/generated/version.ts: build/commit package.json
 src/generated/version.ts: embed = version "$$(<build/commit)"
 $(generated): scripts/embed.ts | $(modules)
@@ -176,15 +197,10 @@ $(generated): scripts/embed.ts | $(modules)
 	$(Q)$(bin)/bun scripts/embed.ts $(embed) >$@.new
 	$(Q)mv $@.new $@
 
-# Nothing is read from the directory where it is started, and no import is left to be found at run time.
-# No --bytecode: it writes a file on exit when a variable says so. What no flag switches off, harden.ts does.
-ttgate: $(sources) $(generated) $(modules) Makefile scripts/harden.ts scripts/hostile_names.ts scripts/proc_guard.ts
-	$(say) COMPILE $@
-	$(Q)$(bin)/bun build --compile --minify --sourcemap=none --reject-unresolved \
-		--no-compile-autoload-bunfig --no-compile-autoload-dotenv \
-		--no-compile-autoload-tsconfig --no-compile-autoload-package-json \
-		--outfile=build/ttgate src/main.ts $(if $(filter 1,$(V)),,>/dev/null)
-	$(Q)$(bin)/bun scripts/harden.ts build/ttgate $@
-	$(Q)rm build/ttgate
+ttgate: $(sources) $(generated) $(modules) Makefile scripts/compile.sh scripts/harden.ts scripts/hostile_names.ts scripts/proc_guard.ts
+	$(say) COMPILE "$@ ($$(sed -n 's/.*neededGlibc: string = "\(.*\)";/-B needs glibc \1/p' src/generated/native_libraries.ts))"
+	$(Q)scripts/compile.sh src/main.ts $@
+
+include scripts/dist.mk
 
 FORCE:

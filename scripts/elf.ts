@@ -52,6 +52,18 @@ export function readSharedObject(file: Uint8Array): SharedObject {
   };
 }
 
+/** The glibc that files need: the newest of the versions that their symbols are bound to. */
+export function neededGlibc(files: readonly Uint8Array[]): string {
+  const versions = files.flatMap((file) =>
+    [...new TextDecoder("latin1").decode(file).matchAll(/\0GLIBC_(\d+)\.(\d+)/g)].map(
+      ([, major, minor]) => [Number(major), Number(minor)] as const,
+    ),
+  );
+  const [newest] = versions.sort(([a, b], [c, d]) => c - a || d - b);
+  if (newest === undefined) throw new Error("No symbol is bound to a version of glibc");
+  return newest.join(".");
+}
+
 function readSegments(view: DataView): Segment[] {
   const tableOffset = Number(view.getBigUint64(32, true));
   const entryBytes = view.getUint16(54, true);

@@ -3,7 +3,8 @@
 // every host has. Walks DT_NEEDED, so a libelf that wants libzstd brings it along. The build host's gcc
 // says where they are: it knows the directories of the architecture that it builds for.
 import { execFileSync } from "node:child_process";
-import { readFileSync, realpathSync } from "node:fs";
+import { globSync, readFileSync, realpathSync } from "node:fs";
+import { join } from "node:path";
 import { readSharedObject } from "./elf.ts";
 
 export interface Library {
@@ -51,4 +52,13 @@ export function findLibrary(soname: string): string {
     throw new Error(`Looking for "${soname}": not on this host, install libbpf, libelf and zlib (make deps)`);
   }
   return realpathSync(answer);
+}
+
+/** Looks in the directories that packages unpacked there have. */
+export function findBelow(root: string): (soname: string) => string {
+  return (soname) => {
+    const [path] = globSync(join(root, "{usr/,}lib/*", soname));
+    if (path === undefined) throw new Error(`Looking for "${soname}": not below "${root}"`);
+    return realpathSync(path);
+  };
 }

@@ -9,6 +9,7 @@ import { runDirectory } from "./host/run_directory.ts";
 export const commands: CommandTable = {
   run: async () => (await import("./commands/run.ts")).run,
   status: async () => (await import("./commands/status.ts")).status,
+  top: async () => (await import("./commands/top.ts")).top,
   bans: async () => (await import("./commands/bans.ts")).bans,
   events: async () => (await import("./commands/events.ts")).events,
   ban: async () => (await import("./commands/ban.ts")).ban,
@@ -22,6 +23,7 @@ export const commands: CommandTable = {
   detach: async () => (await import("./commands/detach.ts")).detach,
   config: async () => (await import("./commands/config.ts")).config,
   completion: async () => (await import("./commands/completion.ts")).completionOf(commands),
+  licences: async () => (await import("./commands/licences.ts")).licences,
   version: async () => (await import("./commands/version.ts")).version,
 };
 
@@ -34,6 +36,7 @@ function processEnv(): Env {
     stdout: { line: writeStandardOutput, isColoured: isColoured(stdout) },
     stderr: { line: writeStandardError, isColoured: isColoured(stderr), ...(stderr.isTTY ? { progress } : {}) },
     stdin: () => process.stdin,
+    terminal: async () => (await import("./host/terminal.ts")).processTerminal(),
     variables,
     runtime: versions["bun"] === undefined ? `deno ${versions["deno"]}` : `bun ${versions["bun"]}`,
     bpffs: "/sys/fs/bpf",

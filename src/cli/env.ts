@@ -2,6 +2,7 @@
 // What a command sees of the process that runs it. Only main.ts makes the real one; a test makes its own,
 // and needs no process.
 import type { Readable } from "node:stream";
+import type { Terminal } from "../host/terminal.ts";
 
 export interface Output {
   /** A terminal of a person who wants colour: https://no-color.org. */
@@ -20,6 +21,8 @@ export interface Env {
   readonly stderr: ErrorOutput;
   /** Standard input, opened when it is asked for. */
   stdin(): Readable;
+  /** Undefined where nobody sits in front of standard input and output both. */
+  readonly terminal?: () => Promise<Terminal | undefined>;
   /** Environment variables. */
   readonly variables: Readonly<Record<string, string | undefined>>;
   /** The JavaScript runtime and its version, `bun 1.4.5`. */

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lines to a descriptor of this process, whole and at once: exit may follow. Not console and not
 // process.stdout: the one keeps errors to itself, and what the other holds when the process exits is lost.
-import { writeSync } from "node:fs";
 import { codeOf, Failure, messageOf } from "../failure.ts";
+import { writeAll } from "../host/write_all.ts";
 
 /** The reader closed its end, as head does when it has enough: nobody is left to be told anything. */
 export class ReaderGone extends Error {}
 
-/** How long to wait for a slow reader of a pipe that does not block. */
-const retryMs = 5;
-
 /** @throws ReaderGone, or Failure when it cannot be written, to a full disk for instance. */
 export function writeStandardOutput(text: string): void {
   try {
-    writeAll(1, text);
+    writeAll(1, `${text}\n`);
   } catch (cause) {
     if (codeOf(cause) === "EPIPE") throw new ReaderGone("Standard output is closed", { cause });
     throw new Failure(`Cannot write to standard output: ${messageOf(cause)}`, { exitCode: 3, cause });
@@ -23,20 +20,8 @@ export function writeStandardOutput(text: string): void {
 /** What cannot be written is lost: there is no place left to say so. */
 export function writeStandardError(text: string): void {
   try {
-    writeAll(2, text);
+    writeAll(2, `${text}\n`);
   } catch {
     // As above.
-  }
-}
-
-function writeAll(fd: number, text: string): void {
-  let rest: Uint8Array = new TextEncoder().encode(`${text}\n`);
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(fd, rest));
-    } catch (error) {
-      if (codeOf(error) !== "EAGAIN") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, retryMs);
-    }
   }
 }

@@ -5,7 +5,7 @@ import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
 import { formatDuration } from "../core/duration.ts";
 import { oneLine, printable } from "../log.ts";
-import type { EventView } from "../status/event_stream.ts";
+import type { EventView } from "../status/event_view.ts";
 
 export const events: Command = daemonCommand({
   name: "events",

@@ -27,6 +27,8 @@ export interface OptionDefinition<T> {
   readonly value?: string;
   readonly repeats?: boolean;
   readonly help: string;
+  /** For the default configuration, where there is no default. */
+  readonly example?: string | number;
   /** A gate that runs takes another value over, with "kill -HUP" or "ttgate reload". */
   readonly reloads?: boolean;
   readonly schema: z.ZodType<T>;
@@ -107,6 +109,7 @@ export const options = {
     short: "B",
     value: "MAP",
     help: "block banned sources in the kernel: a map's path, its name under /sys/fs/bpf, or id:N",
+    example: "ttgate",
     schema: name("a path, a name under /sys/fs/bpf, or id:N").optional(),
   },
   listen: {
@@ -147,6 +150,7 @@ export const options = {
     value: "DURATION|off",
     help: "connect to each upstream this often to see whether it is up (default 2s with several upstreams, else off)",
     reloads: true,
+    example: "2s",
     schema: text("off or a duration from 500ms to 1h", parseCheck).optional(),
   },
   rise: {
@@ -305,6 +309,7 @@ export const options = {
     of: "gate",
     value: "reset|silent",
     help: "how connections of banned sources end: reset, or silent: no packet at all, requires -B (default reset, inline silent)",
+    example: "silent",
     reloads: true,
     schema: z.enum(["reset", "silent"], `expected "reset" or "silent"`).optional(),
   },
@@ -331,6 +336,7 @@ export const options = {
     of: "process",
     value: "DIR",
     help: "keep bans here over restarts (default: STATE_DIRECTORY, or /var/lib/ttgate if it is there)",
+    example: "/var/lib/ttgate",
     schema: name("a directory").optional(),
   },
   forget: {
@@ -342,6 +348,7 @@ export const options = {
     of: "process",
     value: "NAME",
     help: "run as this user once everything is attached; requires a start as root",
+    example: "nobody",
     schema: name("a user's name").optional(),
   },
   "first-packet": {
@@ -363,6 +370,7 @@ export const options = {
     value: "N",
     help: "connections at a time; when full, an undecided one of the source with most of them makes room (default: from the open-files limit)",
     reloads: true,
+    example: 10_000,
     schema: whole(1, 1_000_000).optional(),
   },
   "max-per-source": {
@@ -377,6 +385,7 @@ export const options = {
     value: "N/DURATION",
     help: "new connections from one source, such as 20/10s: N at once, and as many again in DURATION (default: no limit)",
     reloads: true,
+    example: "20/10s",
     schema: text("N/DURATION, such as 20/10s", parseRate).optional(),
   },
   "excess-strikes": {
@@ -421,6 +430,7 @@ export const options = {
     of: "gate",
     value: "FILE",
     help: "append the first bytes of clients to FILE, for learn and replay; it holds clients' data",
+    example: "/var/lib/ttgate/recording",
     schema: name("a file").optional(),
   },
   "record-max": {

@@ -81,6 +81,32 @@ export function contains(outer: Prefix, inner: Prefix): boolean {
   return family && inner.bits >= outer.bits && sameHead(outer.bytes, inner.bytes, outer.bits);
 }
 
+/** So many bits of an address a number holds exactly. */
+const headBits = 53;
+
+/**
+ * The first bits of an address as a number in its order, IPv4 below zero and so before all IPv6. Made from the
+ * text: bytes for each of a hundred thousand would wake the garbage collector.
+ */
+export function addressHead({ text, ipv4 }: Prefix): number {
+  const slash = text.indexOf("/");
+  const address = slash < 0 ? text : text.slice(0, slash);
+  if (ipv4) return ipv4Number(address) - 2 ** 32;
+  const [front = "", back] = address.split("::").map((part) => (part === "" ? [] : part.split(":")));
+  const groups =
+    back === undefined ? [...front] : [...front, ...new Array(8 - front.length - back.length).fill("0"), ...back];
+  const [first = 0, second = 0, third = 0, fourth = 0] = groups.slice(0, 4).map((group) => Number.parseInt(group, 16));
+  return first * 2 ** 37 + second * 2 ** 21 + third * 2 ** 5 + (fourth >>> 11);
+}
+
+/** False when it is certain by their heads that one does not contain the other; true: ask `contains`. */
+export function headsAgree(a: Prefix, aHead: number, b: Prefix): boolean {
+  if (a.ipv4 !== b.ipv4) return false;
+  const bits = Math.min(a.bits, b.bits) - (a.ipv4 ? mappedBits : 0);
+  const dropped = 2 ** Math.max(0, (a.ipv4 ? 32 : headBits) - bits);
+  return Math.floor(aHead / dropped) === Math.floor(addressHead(b) / dropped);
+}
+
 /** An IPv6 prefix that the place of IPv4 lies in: for who looks at 128 bits alone it covers both. */
 export function coversBoth(prefix: Prefix): boolean {
   return prefix.bits < mappedBits && sameHead(prefix.bytes, Uint8Array.from(mappedHead), prefix.bits);

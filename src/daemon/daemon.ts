@@ -149,6 +149,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     ...{ version, bans, readiness, fence, refusalOf, unseen, nowMs, reload },
     gates: () => gates.open,
     judgedCounts: () => judge()?.counts,
+    talkers: watch?.talkers,
     config: () => config,
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,

@@ -43,6 +43,8 @@ const watchMs = 250;
 /** Interfaces, addresses and routes that come and go are to be seen within a second. */
 const hostMs = 500;
 const resolveMs = 5000;
+/** The finest step of the history. */
+const sampleMs = 1000;
 const renewMs = 1000;
 /** One that was still another process's when this one began. */
 const statusMs = 1000;
@@ -50,7 +52,7 @@ const statusMs = 1000;
 const saveMs = 250;
 
 export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
-  const { gates, bans, protection, readiness, state, nowMs } = parts;
+  const { gates, bans, protection, readiness, state, status, nowMs } = parts;
   const { enforcement } = bans;
   const isServing = () => readiness.phase === "serving";
   ticker.add({ name: "listener", everyMs: hostMs, run: () => gates.listen() });
@@ -72,6 +74,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
     everyMs: hostMs,
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
+  ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
   if (state !== undefined)
     ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.file.save() });
   ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: () => parts.server.open() });

@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
+import { hostname } from "node:os";
 import process from "node:process";
+import { setImmediate } from "node:timers/promises";
 import type { Config } from "../config/options.ts";
 import { type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
+import { type BanQuery, searchBans } from "../core/bans/search.ts";
+import type { Talkers } from "../core/bans/talkers.ts";
 import { Client } from "../core/client.ts";
+import { History } from "../core/history.ts";
 import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
-import { type BanQuery, bansShown } from "../status/ban_query.ts";
+import { type BanRows, limitDefault, rowsAtOnce } from "../status/ban_list.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
+import type { RecentEvent } from "../status/event_view.ts";
 import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf } from "../status/gate_snapshot.ts";
 import { renderMetrics } from "../status/metrics.ts";
+import type { PastQuery, PastView } from "../status/past.ts";
 import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
+import type { Work } from "../status/slices.ts";
 import {
   type BanDetails,
   type BanInFence,
@@ -28,7 +36,7 @@ import {
   type UnseenSnapshot,
   type Why,
 } from "../status/snapshot.ts";
-import { type BansFound, searchBans } from "./ban_search.ts";
+import { busiest, type TalkersView } from "../status/talkers.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
@@ -50,6 +58,8 @@ export interface StatusParts {
   /** Undefined where the kernel judges nothing. */
   readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
+  /** Undefined without a fence. */
+  readonly talkers: Talkers | undefined;
   readonly events: EventStreams;
   readonly nowMs: () => number;
   readonly reload: () => Promise<ReloadAnswer>;
@@ -60,6 +70,8 @@ export class DaemonStatus implements StatusSource {
   fence: FenceStatus | undefined;
   readonly #parts: StatusParts;
   readonly #startedMs: number;
+  readonly #since = new Date().toISOString();
+  readonly #history = new History();
 
   constructor(parts: StatusParts) {
     this.#parts = parts;
@@ -78,6 +90,8 @@ export class DaemonStatus implements StatusSource {
       mode: first.mode,
       runtime: this.#parts.runtime,
       pid: process.pid,
+      host: hostname(),
+      since: this.#since,
       uptimeSeconds: (this.#parts.nowMs() - this.#startedMs) / 1000,
       dryRun: this.#parts.config()["dry-run"],
       listen: first.listen,
@@ -129,18 +143,60 @@ export class DaemonStatus implements StatusSource {
     return renderMetrics(this.snapshot(), this.#parts.bans.latency, ready);
   }
 
-  async bans(query: BanQuery): Promise<{ readonly total: number; readonly bans: readonly BanView[] }> {
-    const { total, bans } = await this.#search(query);
-    return { total, bans: bans.map((ban) => this.#view(ban)) };
+  *bans(query: BanQuery): Work<BanRows> {
+    const { bans: table } = this.#parts.bans.enforcement;
+    const { total, matching, bans } = yield* searchBans(
+      table,
+      query,
+      this.#parts.nowMs(),
+      (ban) => this.#recordOf(ban)?.packets ?? 0,
+    );
+    return { total, matching, rows: this.#rows(bans) };
   }
 
-  #search(query: BanQuery): Promise<BansFound> | BansFound {
-    const { bans } = this.#parts.bans.enforcement;
-    const { limit, sort, by, protocol, in: range } = query;
-    const isAll = sort === "newest" && by === undefined && protocol === undefined && range === undefined;
-    if (isAll) return { total: bans.size, bans: bans.newest(limit) };
-    const packetsOf = (ban: Ban) => this.#recordOf(ban)?.packets ?? 0;
-    return searchBans({ all: () => bans.all(), packetsOf }, query, this.#parts.nowMs());
+  *#rows(bans: readonly Ban[]): Generator<readonly BanView[], void, void> {
+    for (let start = 0; start < bans.length; start += rowsAtOnce) {
+      yield bans.slice(start, start + rowsAtOnce).map((ban) => this.#view(ban));
+    }
+  }
+
+  /** About once a second: what the history is made of. */
+  sample(nowMs: number): void {
+    const { gates, bans } = this.#parts;
+    const { active, ...counters } = sumOf(gates().map((gate) => gateSnapshot(gate).connections));
+    this.#history.sample(nowMs, {
+      ...counters,
+      bans: bans.counters.bansTotal,
+      droppedPackets: this.fence?.droppedPackets ?? 0,
+      droppedBytes: this.fence?.droppedBytes ?? 0,
+      openConnections: active,
+      activeBans: bans.enforcement.bans.size,
+    });
+  }
+
+  history({ step, count }: PastQuery): PastView {
+    const nowMs = this.#parts.nowMs();
+    const { stepMs, untilMs, series } = this.#history.read(step, count, nowMs);
+    return { step, stepSeconds: stepMs / 1000, until: new Date(Date.now() - nowMs + untilMs).toISOString(), series };
+  }
+
+  *talkers(): Work<TalkersView> {
+    const { gates, talkers, nowMs } = this.#parts;
+    const connections = yield* busiest(
+      gates()
+        .values()
+        .flatMap(({ gate }) => gate.sessions.counts()),
+    );
+    const bootMs = Date.now() - nowMs();
+    const dropped = (talkers?.most ?? []).map(({ prefix, packets, bytes, lastSeenMs }) => ({
+      ...{ source: prefix.text, packets, bytes },
+      lastSeen: lastSeenMs === undefined ? null : new Date(bootMs + lastSeenMs).toISOString(),
+    }));
+    return { connections, dropped };
+  }
+
+  recentEvents(count: number): readonly RecentEvent[] {
+    return this.#parts.events.recent(count);
   }
 
   find(address: string): ChangeResult<BanDetails | undefined> {
@@ -178,8 +234,11 @@ export class DaemonStatus implements StatusSource {
 
   /** Of a range the bans inside it; its own is told by itself. */
   async #within(range: Prefix): Promise<NonNullable<Why["within"]>> {
-    const query = { limit: bansShown, sort: "newest", by: undefined, protocol: undefined, in: range } as const;
-    const { total, bans } = await this.#search(query);
+    const query = { search: "", order: "newest", in: range, offset: 0, limit: limitDefault } as const;
+    const work = searchBans(this.#parts.bans.enforcement.bans, query, this.#parts.nowMs(), () => 0);
+    let step = work.next();
+    for (; step.done !== true; step = work.next()) await setImmediate();
+    const { matching: total, bans } = step.value;
     const others = bans.filter(({ prefix }) => prefix.text !== range.text);
     return { total: total - (bans.length - others.length), bans: others.map((ban) => this.#view(ban)) };
   }

@@ -43,6 +43,13 @@ export class Sessions {
     return sessions instanceof Set ? sessions.size : Number(sessions !== undefined);
   }
 
+  /** How many connections each source has. */
+  *counts(): Generator<readonly [sourceText: string, connections: number], void, void> {
+    for (const [sourceText, sessions] of this.#bySource) {
+      yield [sourceText, sessions instanceof Set ? sessions.size : 1];
+    }
+  }
+
   /** Whether a source has a connection that speaks what is expected. */
   hasFriend(sourceText: string): boolean {
     for (const { isFriend } of listOf(this.#bySource.get(sourceText))) if (isFriend) return true;

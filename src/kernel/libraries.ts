@@ -27,12 +27,17 @@ let opened: Promise<Libraries> | undefined;
 
 /** Opened once for the process and never closed: the loader would take a reused path for the same library. */
 export function openLibraries(native: Native): Promise<Libraries> {
-  opened ??= open(native).catch((cause: unknown) => {
+  opened ??= open(native).catch(async (cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    const remedy = "run a build for this host, under a unit without MemoryDenyWriteExecute=";
-    throw new Failure(`Cannot load libbpf: ${reason}: ${remedy}`, { exitCode: 3, cause });
+    throw new Failure(`Cannot load libbpf: ${reason}: ${await remedyOf(reason)}`, { exitCode: 3, cause });
   });
   return opened;
+}
+
+async function remedyOf(reason: string): Promise<string> {
+  if (!reason.includes("GLIBC_")) return "run a build for this host, under a unit without MemoryDenyWriteExecute=";
+  const { neededGlibc } = await import("../generated/native_libraries.ts");
+  return `this build's kernel block needs glibc ${neededGlibc} or later: run a build for this host, or leave out -B`;
 }
 
 async function open(native: Native): Promise<Libraries> {

@@ -5,6 +5,7 @@ import { setImmediate } from "node:timers/promises";
 import { type Ban, everywhere } from "../core/bans/claim.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { Fence, FenceRecord } from "../core/bans/fence.ts";
+import { Talkers } from "../core/bans/talkers.ts";
 import type { Log } from "../log.ts";
 
 /** A look-up is a system call of half a microsecond. */
@@ -15,6 +16,8 @@ const stepMs = 5;
 const sameEndMs = 1000;
 
 export class MapWatch {
+  /** Whom the fence drops most of, as the walk through its map finds them. */
+  readonly talkers = new Talkers();
   readonly #fence: Fence;
   readonly #enforcement: Enforcement;
   readonly #log: Log;
@@ -68,12 +71,17 @@ export class MapWatch {
 
   /** @returns true at the end of the map. */
   #takeUp(): boolean {
-    this.#walk ??= this.#fence.records();
+    if (this.#walk === undefined) {
+      this.#walk = this.#fence.records();
+      this.talkers.begin();
+    }
     const slice = this.#walk.next();
     if (slice.done === true) {
       this.#walk = undefined;
+      this.talkers.roundOver();
       return true;
     }
+    this.talkers.see(slice.value);
     this.#adopt(slice.value);
     return false;
   }

@@ -1,47 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `GET /events`: the ring of core/events as server-sent events (WHATWG HTML 9.2). Nothing is queued for a
 // follower: the runtime asks for more when the follower has read, and gets what the ring holds by then.
-import type { Events, GateEvent, Heard, SourceEventType } from "../core/bans/events.ts";
-import type { BetEvidence } from "../core/ciphertext/bets.ts";
-
-/** What a line of `data:` says: names are a contract. Null where it has no meaning. */
-export type EventView =
-  | {
-      readonly type: SourceEventType;
-      readonly at: string;
-      readonly source: string;
-      readonly protocol: string;
-      /** Hex. */
-      readonly firstBytes: string | null;
-      /** The bet that they lost; left out where it was not that. */
-      readonly bet?: BetEvidence;
-      /** Until the ban ends; null is without an end, or no ban. */
-      readonly seconds: number | null;
-      readonly by: string;
-      /** The gate that saw it; null where it was none. */
-      readonly gate: string | null;
-      /** `gate`: it holds at that gate alone. */
-      readonly scope: "all" | "gate";
-      readonly kernel: string | null;
-    }
-  | {
-      readonly type: "upstream";
-      readonly at: string;
-      readonly upstream: string;
-      /** Behind which gate; null where there is none. */
-      readonly gate: string | null;
-      readonly reachable: boolean;
-      readonly error: string | null;
-    }
-  | {
-      readonly type: "unseen";
-      readonly at: string;
-      readonly source: string;
-      readonly sourcePort: number;
-      readonly port: number;
-      readonly interface: string | null;
-      readonly why: string;
-    };
+import type { Events, Heard } from "../core/bans/events.ts";
+import { eventView, type RecentEvent } from "./event_view.ts";
 
 export type OpenedStream =
   | { readonly kind: "open"; readonly stream: ReadableStream<Uint8Array> }
@@ -93,6 +54,13 @@ export class EventStreams {
     }
     const from = lastEventId === undefined ? this.#events.lastId : Number(lastEventId);
     return { kind: "open", stream: this.#stream(from) };
+  }
+
+  /** What happened last, the newest first. */
+  recent(count: number): readonly RecentEvent[] {
+    const { events } = this.#events.after(this.#events.lastId - count, count);
+    const bootMs = Date.now() - this.#nowMs();
+    return events.map(({ id, event }) => ({ id, event: eventView(event, bootMs) })).reverse();
   }
 
   /** Ends every stream: an HTTP server that waits for its last reply stops at once. */
@@ -181,28 +149,4 @@ export class EventStreams {
     if (lost > 0) told.unshift(`event: lost\ndata: ${JSON.stringify({ count: lost })}\n\n`);
     return told.length === 0 ? ": nothing new\n\n" : told.join("");
   }
-}
-
-/** @param bootMs when this host started, on the wall clock. */
-function eventView(event: GateEvent, bootMs: number): EventView {
-  const at = new Date(bootMs + event.atMs).toISOString();
-  if (event.type === "upstream") {
-    const { type, upstream, gate, reachable, error } = event;
-    return { type, at, upstream, reachable, error: error ?? null, gate: gate ?? null };
-  }
-  if (event.type === "unseen") {
-    const { type, source, sourcePort, port, interfaceName, why } = event;
-    return { type, at, source, sourcePort, port, interface: interfaceName ?? null, why };
-  }
-  const { type, source, protocol, evidence, leftMs, by, kernel, gate, isLocal } = event;
-  const ends = leftMs !== undefined && Number.isFinite(leftMs);
-  return {
-    ...{ type, at, source, protocol, by },
-    gate: gate ?? null,
-    scope: isLocal === true ? "gate" : "all",
-    firstBytes: evidence?.firstBytes.toHex() ?? null,
-    ...(evidence?.bet === undefined ? {} : { bet: evidence.bet }),
-    seconds: ends ? Math.round(leftMs) / 1000 : null,
-    kernel: kernel ?? null,
-  };
 }

@@ -10,11 +10,14 @@ import { Failure } from "../failure.ts";
 import type { ChangeResult, ListResult } from "../sources/answer.ts";
 import type { ListOptions } from "../sources/list.ts";
 import { type AuditOptions, auditTrail } from "./audit.ts";
-import { type BanQuery, readBanQuery } from "./ban_query.ts";
+import { banListJson, banQuery } from "./ban_list.ts";
 import type { OpenedStream } from "./event_stream.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
-import { statusPage } from "./page.ts";
-import type { BanDetails, BanView, Snapshot, Why } from "./snapshot.ts";
+import { addPages, type PageSource } from "./page/routes.ts";
+import { pastQuery } from "./past.ts";
+import { Slices, type Work } from "./slices.ts";
+import type { BanDetails, BanView } from "./snapshot.ts";
+import type { TalkersView } from "./talkers.ts";
 
 export interface ReadinessAnswer {
   readonly ready: boolean;
@@ -23,14 +26,11 @@ export interface ReadinessAnswer {
 }
 
 /** What the endpoint asks of the gate. */
-export interface StatusSource {
-  snapshot(): Snapshot;
+export interface StatusSource extends PageSource {
   readiness(): Promise<ReadinessAnswer>;
   metrics(ready: boolean): string;
-  /** `total`: how many there are that were asked for. */
-  bans(query: BanQuery): Promise<{ readonly total: number; readonly bans: readonly BanView[] }>;
+  talkers(): Work<TalkersView>;
   find(address: string): ChangeResult<BanDetails | undefined>;
-  why(address: string): Promise<ChangeResult<Why>>;
   ban(address: string, forMs: number | undefined, force: boolean): ChangeResult<BanView>;
   follow(lastEventId: string | undefined): OpenedStream;
   lift(address: string): ChangeResult<readonly string[]>;
@@ -76,9 +76,6 @@ const banRequest = z.strictObject({
 /** Of a list of bans: it becomes part of an origin. */
 const listName = /^[A-Za-z0-9._-]{1,64}$/;
 
-/** The page talks to where it came from and nobody else. */
-const pagePolicy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
-
 /** nginx would gather a page of events before it passes them on. */
 const streamHeaders = {
   "content-type": "text/event-stream; charset=utf-8",
@@ -86,6 +83,7 @@ const streamHeaders = {
   "x-accel-buffering": "no",
 };
 
+const busy = { error: "Too many long answers are under way: try again in a second" };
 const liftRefused = { invalid: 400, refused: 409, absent: 404 } as const;
 
 export function statusApp(source: StatusSource, access: StatusAccess): Hono {
@@ -104,7 +102,8 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const guard = bearerAuth({ token: access.token });
     app.use(async (context, next) => (isReading(context.req.method) && !access.closed ? next() : guard(context, next)));
   }
-  app.get("/", (context) => context.html(statusPage, 200, { "content-security-policy": pagePolicy }));
+  const slices = new Slices();
+  addPages(app, source, slices, access.token !== undefined);
   app.get("/healthz", (context) => context.json({ alive: true }));
   app.get("/readyz", async (context) => {
     const readiness = await source.readiness();
@@ -116,8 +115,19 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     return context.body(source.metrics(ready), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });
   app.get("/bans", async (context) => {
-    const query = readBanQuery(context.req.query());
-    return typeof query === "string" ? context.json({ error: query }, 400) : context.json(await source.bans(query));
+    const query = banQuery((name) => context.req.query(name));
+    if (typeof query === "string") return context.json({ error: query }, 400);
+    if (!slices.hasRoom) return context.json(busy, 503, { "retry-after": "1" });
+    const texts = banListJson(await slices.run(source.bans(query)), query.offset);
+    return context.body(slices.stream(texts), 200, { "content-type": "application/json" });
+  });
+  app.get("/talkers", async (context) => {
+    if (!slices.hasRoom) return context.json(busy, 503, { "retry-after": "1" });
+    return context.json(await slices.run(source.talkers()));
+  });
+  app.get("/history", (context) => {
+    const query = pastQuery((name) => context.req.query(name));
+    return typeof query === "string" ? context.json({ error: query }, 400) : context.json(source.history(query));
   });
   app.get("/bans/:address{.+}", (context) => {
     const address = context.req.param("address");

@@ -21,6 +21,10 @@ export interface Snapshot {
   readonly mode: "proxy" | "inline";
   readonly runtime: string;
   readonly pid: number;
+  /** The name of the host. */
+  readonly host: string;
+  /** When this process started to serve, RFC 3339. */
+  readonly since: string;
   readonly uptimeSeconds: number;
   readonly dryRun: boolean;
   readonly listen: string;

@@ -15,6 +15,7 @@ import { packetCostBench } from "./packet_cost.ts";
 import { packetPathBench } from "./packet_path.ts";
 import { proxyBench } from "./proxy.ts";
 import { type Bench, formatReport, targetResults, thisMachine, writeReport } from "./report.ts";
+import { statusBench } from "./status.ts";
 import { verdictBench } from "./verdict.ts";
 
 const benches: readonly Bench[] = [
@@ -28,6 +29,7 @@ const benches: readonly Bench[] = [
   inlinePathBench,
   inlineFloodBench,
   inlineGateBench,
+  statusBench,
 ];
 
 const { values } = parseArgs({

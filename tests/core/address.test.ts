@@ -3,9 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { isIPv4, isIPv6 } from "node:net";
 import fc from "fast-check";
 import {
+  addressHead,
   contains,
   coversBoth,
   formatEndpoint,
+  headsAgree,
   isIpv4,
   parsePrefix,
   prefixFromBytes,
@@ -288,4 +290,37 @@ test.each([
   ["server.example", 1, "server.example:1"],
 ])("the endpoint of %s and %d is %s", (address, port, text) => {
   expect(formatEndpoint({ address, port })).toBe(text);
+});
+
+describe("the head of an address", () => {
+  const prefixes = fc
+    .tuple(fc.oneof(bytes16, octets.map(mapped)), fc.oneof(fc.nat(128), fc.constantFrom(8, 104, 128)))
+    .map(([bytes, bits]) => prefixFromBytes(bytes, bits));
+  /** IPv4 before IPv6, then the bytes. */
+  const place = (prefix: ReturnType<typeof required>) => `${isIpv4(prefix) ? 0 : 1}${bitsOf(prefix.bytes)}`;
+
+  test("orders like the bytes that it is made of", () => {
+    fc.assert(
+      fc.property(prefixes, prefixes, (a, b) => {
+        const [left, right] = [addressHead(a), addressHead(b)];
+        if (left !== right) expect(left < right).toBe(place(a) < place(b));
+        else expect(place(a).slice(0, 54)).toBe(place(b).slice(0, 54));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test("never denies what contains what", () => {
+    fc.assert(
+      fc.property(prefixes, fc.nat(128), (inner, bits) => {
+        const outer = prefixFromBytes(inner.bytes, Math.min(bits, inner.bits));
+        if (!contains(outer, inner)) return;
+        expect(headsAgree(outer, addressHead(outer), inner)).toBe(true);
+        expect(headsAgree(inner, addressHead(inner), outer)).toBe(true);
+      }),
+      { numRuns: 2000 },
+    );
+    const outside = required("10.1.0.0/16");
+    expect(headsAgree(outside, addressHead(outside), required("10.2.0.1"))).toBe(false);
+  });
 });

@@ -33,9 +33,9 @@ describeWith("executable")("a gate with 200 open files", () => {
     await gate.said(/Turned away a connection: all 36 places are taken/);
     const metrics = await waitFor("the count", async () => {
       const text = await (await fetch(`${at}/metrics`)).text();
-      return /^ttgate_connections_no_room_total 64$/m.test(text) && text;
+      return /^ttgate_connections_no_room_total\{gate="default"\} 64$/m.test(text) && text;
     });
-    expect(metrics).toMatch(/^ttgate_connections_limit 36$/m);
+    expect(metrics).toMatch(/^ttgate_connections_limit\{gate="default"\} 36$/m);
     const red = await fetch(`${at}/readyz`);
     expect([red.status, await red.json()]).toEqual([
       503,

@@ -1,67 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
-// A machine of its own under a real systemd (systemd-nspawn), in a network namespace of a test and with this test
-// run's bpf file system. Its root is a Debian that is only read; what it writes is in memory and goes with it.
-import { randomBytes } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+// A Debian with a systemd of its own, booted from build/debian-root in a network namespace. What is written there is
+// gone with it; /sys/fs/bpf is the test's.
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import process from "node:process";
 import { Child, type Completed, run } from "./child.ts";
 import { waitFor } from "./wait.ts";
 
-const root = resolve(import.meta.dirname, "../../build/systemd-root");
+const root = "build/debian-root";
+const bootMs = 60_000;
 
-/** Minutes, where it is not there yet. */
-const makeRootMs = 480_000;
+/** Why no machine can be booted here, or undefined when one can. */
+export function noMachine(): string | undefined {
+  if (process.getuid?.() !== 0) return "booting a Debian needs root";
+  if (Bun.which("systemd-nspawn") === null) return `"systemd-nspawn" is not installed: run make test-systems`;
+  return existsSync(root) ? undefined : `"${root}" is not there: run make test-systems`;
+}
 
 export class Machine implements AsyncDisposable {
-  readonly #nspawn: Child;
-  readonly #leader: number;
+  readonly #container: Child;
+  #init = 0;
 
-  private constructor(nspawn: Child, leader: number) {
-    this.#nspawn = nspawn;
-    this.#leader = leader;
+  private constructor(container: Child) {
+    this.#container = container;
   }
 
-  /** @throws Error with what was said when it does not come up. */
-  static async boot(namespace: string): Promise<Machine> {
-    const made = await run(["scripts/systemd_root.sh"], { timeoutMs: makeRootMs });
-    if (made.code !== 0) throw new Error(`Cannot make build/systemd-root: ${made.stderr}`);
-    const nspawn = new Child([
-      ...["systemd-nspawn", "--quiet", "-D", root, "--volatile=overlay", "-M", `ttg${randomBytes(4).toString("hex")}`],
+  /** @param share a directory of this host, there as /root/share and read-only. */
+  static async boot(namespace: string, share?: string): Promise<Machine> {
+    const container = new Child([
+      ...["systemd-nspawn", "--quiet", `--directory=${root}`, "--volatile=overlay", `--machine=ttgate-${process.pid}`],
       ...["--register=no", "--keep-unit", `--network-namespace-path=/run/netns/${namespace}`],
       ...["--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", "--system-call-filter=bpf perf_event_open"],
-      ...["--bind=/sys/fs/bpf:/sys/fs/bpf", "-b"],
+      ...["--bind=/sys/fs/bpf", ...(share === undefined ? [] : [`--bind-ro=${share}:/root/share`]), "--boot"],
     ]);
+    const machine = new Machine(container);
     try {
-      // Its first child makes the second one, which is the machine's first process, and ends.
-      return await waitFor(
-        "systemd",
-        async () => {
-          if (nspawn.exit !== undefined) return undefined;
-          const children = readFileSync(`/proc/${nspawn.pid}/task/${nspawn.pid}/children`, "utf8").trim().split(" ");
-          const machine = new Machine(nspawn, Number(children.at(-1)));
-          const { stdout } = await machine.run("systemctl", "is-system-running");
-          return /running|degraded/.test(stdout) ? machine : undefined;
-        },
-        30_000,
-      );
+      await waitFor("the end of its boot", () => machine.#isUp(), bootMs);
     } catch (error) {
-      nspawn.signal("SIGKILL");
-      throw new Error(`The machine does not come up: ${nspawn.stdout}${nspawn.stderr}`, { cause: error });
+      await machine[Symbol.asyncDispose]();
+      throw new Error(`Cannot boot a Debian: ${container.stdout}${container.stderr}`, { cause: error });
     }
+    return machine;
   }
 
-  /** Runs a program inside. */
+  async #isUp(): Promise<boolean> {
+    this.#init = childOf(this.#container.pid) ?? 0;
+    return /^(running|degraded)\n$/.test((await this.run("systemctl", "is-system-running")).stdout);
+  }
+
   run(...argv: readonly string[]): Promise<Completed> {
-    return run(["nsenter", "-t", String(this.#leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", ...argv], {
-      timeoutMs: 60_000,
-    });
+    const into = ["nsenter", `--target=${this.#init}`, ..."-m -u -i -n -p -C -r -w".split(" "), "--"];
+    const env = { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
+    return run([...into, ...argv], { timeoutMs: bootMs, env });
   }
 
-  /** @throws Error when it does not succeed. */
-  async must(...argv: readonly string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.run(...argv);
-    if (code !== 0) throw new Error(`"${argv.join(" ")}" ended with ${code}: ${stdout}${stderr}`);
-    return stdout;
+  /** @throws Error with what it said when it fails. @returns its standard output. */
+  async sh(command: string): Promise<string> {
+    const { code, stdout, stderr } = await this.run("sh", "-c", command);
+    if (code === 0) return stdout;
+    const { stdout: journal } = await this.run("journalctl", "--no-pager", "--lines=30");
+    throw new Error(`In the machine, "${command}" ended with ${code}: ${stdout}${stderr}${journal}`);
   }
 
   write(path: string, text: string): void {
@@ -74,16 +72,25 @@ export class Machine implements AsyncDisposable {
   async install(from: string, path: string): Promise<void> {
     mkdirSync(dirname(this.#inside(path)), { recursive: true });
     cpSync(from, this.#inside(`${path}.new`));
-    await this.must("chmod", "0755", `${path}.new`);
-    await this.must("mv", `${path}.new`, path);
+    await this.sh(`chmod 0755 ${path}.new && mv ${path}.new ${path}`);
   }
 
   #inside(path: string): string {
-    return `/proc/${this.#leader}/root${path}`;
+    return `/proc/${this.#init}/root${path}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#nspawn.stop();
-    // Its first process goes with all others in it, also when the machine did not shut down in time.
+    if (this.#init > 0) await this.run("systemctl", "poweroff", "--force").catch(() => {});
+    await Promise.race([this.#container.exited, Bun.sleep(10_000)]);
+    await this.#container[Symbol.asyncDispose]();
   }
+}
+
+/** The first process that another one started. */
+function childOf(pid: number): number | undefined {
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    const [child] = readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ");
+    if (child !== undefined && child !== "") return Number(child);
+  }
+  return undefined;
 }

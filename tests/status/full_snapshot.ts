@@ -4,7 +4,16 @@ import { LatencyHistogram } from "../../src/core/counters.ts";
 import type { Snapshot } from "../../src/status/snapshot.ts";
 
 const whole: Omit<Snapshot, "gates"> = {
-  ...{ version: "1.2.3", mode: "proxy", runtime: "bun 1", pid: 1, uptimeSeconds: 2.5, dryRun: false },
+  ...{
+    version: "1.2.3",
+    mode: "proxy",
+    runtime: "bun 1",
+    pid: 1,
+    host: "gate1",
+    since: "",
+    uptimeSeconds: 2.5,
+    dryRun: false,
+  },
   ...{ listen: "[::]:5000", profile: "tapetrack", timeoutSeconds: 600 },
   ...{ balance: "failover", checkSeconds: 2, proxyProtocol: { send: "off", accept: [] } },
   upstreams: [

@@ -4,75 +4,18 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Hono } from "hono";
-import type { Config } from "../../src/config/options.ts";
 import { requirePrefix } from "../../src/core/address.ts";
 import type { Ban } from "../../src/core/bans/claim.ts";
-import { Events } from "../../src/core/bans/events.ts";
 import { Client } from "../../src/core/client.ts";
-import { DaemonBans } from "../../src/daemon/bans.ts";
-import { Readiness } from "../../src/daemon/readiness.ts";
-import { DaemonStatus } from "../../src/daemon/status_source.ts";
-import { Ticker } from "../../src/daemon/ticker.ts";
-import { UnseenConnections } from "../../src/daemon/unseen.ts";
-import { Gate } from "../../src/gate/gate.ts";
-import { runtime } from "../../src/runtime/bun.ts";
-import { EventStreams } from "../../src/status/event_stream.ts";
 import { type StatusAccess, statusApp } from "../../src/status/routes.ts";
 import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts";
 import { configWith } from "../harness/config.ts";
 import { freePort } from "../harness/ports.ts";
 import { serveTapeTrack } from "../harness/tapetrack.ts";
-import { lasting, noFriends } from "../harness/terms.ts";
+import { partsOf } from "./parts.ts";
 import { parsePrometheus } from "./prometheus.ts";
 
 const onUnixSocket: StatusAccess = { token: undefined, closed: false };
-
-/** A daemon's parts around a clock of the test's own. */
-function partsOf(config: Config) {
-  const clock = { nowMs: 1_000_000 };
-  const nowMs = () => clock.nowMs;
-  const log = () => {};
-  const events = new Events(1024, 0);
-  const refusalOf = () => ({ by: "user space", why: null }) as const;
-  const bans = new DaemonBans({
-    ...{ maxBans: 1000, ipv6Bits: 64, dryRun: false, fence: undefined, refusalOf, events, log, nowMs },
-    terms: () => lasting(config.timeout),
-    ...noFriends,
-    neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
-  });
-  const sniffer = { profile: "test", protocols: [], prefixBytes: 0, sniff: () => ({ kind: "accept" }) as const };
-  const [options] = config.gates;
-  if (options === undefined) throw new Error("There is no gate");
-  const desk = bans.deskOf({
-    ...{ gate: options.name, isLocal: () => false, spareFriends: () => 0 },
-    terms: () => lasting(options.timeout),
-  });
-  const whole = { ...config, ...options, "max-connections": 77 };
-  const gate = new Gate({ name: options.name, config: whole, sniffer, runtime, desk, log, nowMs });
-  const ticker = new Ticker(log, nowMs);
-  const unseen = new UnseenConnections(events, log);
-  const gates = () => [
-    {
-      ...{ name: options.name, config: options, gate, kernelJudge: undefined, recorder: undefined },
-      observer: { absence: undefined, followed: 0 },
-    },
-  ];
-  const readiness = new Readiness({ gates, ticker, unseen, nowMs });
-  readiness.phase = "serving";
-  const status = new DaemonStatus({
-    ...{ gates, bans, readiness, nowMs, fence: undefined },
-    judgedCounts: () => undefined,
-    config: () => config,
-    version: "1.2.3",
-    runtime: "bun test",
-    ...{ refusalOf, unseen },
-    events: new EventStreams(events, nowMs),
-    reload: async () => ({ applied: [], waiting: [] }),
-  });
-  const { enforcement, counters, latency, operator } = bans;
-  const ban = (text: string, forMs?: number) => operator.ban(text, forMs, false);
-  return { status, clock, counters, latency, enforcement, desk, gate, readiness, ban };
-}
 
 let parts: ReturnType<typeof partsOf>;
 let app: Hono;

@@ -147,12 +147,7 @@ export class Bans {
     return found;
   }
 
-  /** Those that came into the table last, at most `limit`, the newest first; one that is prolonged keeps its place. */
-  newest(limit: number): Ban[] {
-    const later = this.#byText.values().drop(Math.max(0, this.size - limit));
-    return [...later].reverse();
-  }
-
+  /** In the order in which they came into the table; one that is prolonged keeps its place. */
   all(): MapIterator<Ban> {
     return this.#byText.values();
   }

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Makes the root directory of a fresh, minimal Debian 12 with systemd, for tests that boot it.
+#   debian_root.sh DIRECTORY
+set -euo pipefail
+directory="$1" log="$1.log"
+rm -rf "$directory.new"
+mmdebstrap --variant=minbase --include=systemd-sysv,dbus,iproute2,procps bookworm "$directory.new" \
+	http://deb.debian.org/debian >"$log" 2>&1 || {
+	cat "$log" >&2
+	exit 1
+}
+rm "$log"
+mv "$directory.new" "$directory"

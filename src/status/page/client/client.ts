@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps a page up to date: asks for it anew and changes in place what is different, so that a selection, a
+// search in the page and the position of a screen reader stay. Runs in the browser; all that is shown is the
+// server's, and text from it is only ever taken as the server escaped it.
+import { Idiomorph } from "idiomorph";
+
+const everyMs = 2000;
+/** Who has not answered by then does not answer. */
+const patienceMs = 5000;
+
+function find<T extends Element>(selector: string, within: ParentNode = document): T | null {
+  return within.querySelector<T>(selector);
+}
+
+/** What the reader has changed is the reader's. */
+function isKept(node: Node): boolean {
+  return node instanceof Element && node.hasAttribute("data-keep");
+}
+
+async function refresh(): Promise<void> {
+  const reply = await fetch(location.href, { signal: AbortSignal.timeout(patienceMs) });
+  if (!reply.ok) throw new Error(`HTTP ${reply.status}`);
+  const next = new DOMParser().parseFromString(await reply.text(), "text/html");
+  if (next.documentElement.dataset["version"] !== document.documentElement.dataset["version"]) location.reload();
+  const [main, nextMain] = [find("main"), find("main", next)];
+  if (main === null || nextMain === null) return;
+  void Idiomorph.morph(main, nextMain, { callbacks: { beforeNodeMorphed: (node) => !isKept(node) } });
+  document.title = next.title;
+  const [icon, nextIcon] = [find<HTMLLinkElement>("link[rel=icon]"), find<HTMLLinkElement>("link[rel=icon]", next)];
+  if (icon !== null && nextIcon !== null && icon.href !== nextIcon.href) icon.href = nextIcon.href;
+}
+
+function noAnswer(): void {
+  const state = find("#state");
+  if (state === null || state.className === "silent") return;
+  state.className = "silent";
+  state.textContent = "No answer: what is below is from before";
+  document.title = `■ No answer: ${location.host}`;
+}
+
+async function change(form: HTMLFormElement, what: string): Promise<void> {
+  const told = new FormData(form);
+  const { source = "", address = "" } = form.dataset;
+  const token = told.get("token");
+  const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${String(token)}` };
+  const reply =
+    what === "lift"
+      ? await fetch(`/bans/${encodeURIComponent(source)}`, { method: "DELETE", headers })
+      : await fetch("/bans", {
+          method: "POST",
+          headers: { ...headers, "content-type": "application/json" },
+          body: JSON.stringify({ address, for: told.get("for") }),
+        });
+  const body = (await reply.json()) as { error?: string };
+  const done = what === "lift" ? "Lifted" : "Banned";
+  say(form, reply.ok ? done : (body.error ?? `HTTP ${reply.status}`));
+}
+
+function say(form: HTMLFormElement, text: string): void {
+  const output = find<HTMLOutputElement>("output", form);
+  if (output !== null) output.value = text;
+}
+
+function listen(form: HTMLFormElement): void {
+  form.hidden = false;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const button = event.submitter;
+    const what = button instanceof HTMLButtonElement ? button.value : "ban";
+    change(form, what)
+      .then(refresh)
+      .catch((error) => say(form, String(error)));
+  });
+}
+
+const form = find<HTMLFormElement>("#change");
+if (form !== null) listen(form);
+const live = find<HTMLInputElement>("#live");
+const label = find<HTMLElement>("#live-label");
+if (label !== null) label.hidden = false;
+
+async function goOn(): Promise<void> {
+  if (!document.hidden && live?.checked !== false) await refresh().catch(noAnswer);
+  setTimeout(goOn, everyMs);
+}
+setTimeout(goOn, everyMs);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && live?.checked !== false) refresh().catch(noAnswer);
+});
