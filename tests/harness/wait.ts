@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waiting for a condition instead of for a time: a busy machine makes a test slower, not wrong.
 
+import process from "node:process";
+
+/** How many times as long an emulated machine may take. */
+const slowness = Number(process.env["TTGATE_SLOWNESS"] ?? 1);
+
 /** How long a test waits for something that takes milliseconds on an idle machine. */
 export const patienceMs = 10_000;
 
@@ -17,7 +22,7 @@ export async function waitFor<T>(
   ask: () => T | undefined | false | Promise<T | undefined | false>,
   timeoutMs = patienceMs,
 ): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs * slowness;
   let failure: unknown;
   do {
     try {

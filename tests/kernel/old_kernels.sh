@@ -73,7 +73,7 @@ build_initrd() {
 		done
 		busybox mkdir -p /root$tree
 		busybox mount \$share tree /root$tree
-		busybox chroot /root /bin/sh -c 'ip link set lo up && cd $tree && HOME=/tmp node_modules/.bin/bun tests/kernel/old_kernels_main.ts' </dev/null
+		busybox chroot /root /bin/sh -c 'ip link set lo up && cd $tree && TTGATE_SLOWNESS=10 HOME=/tmp node_modules/.bin/bun tests/kernel/old_kernels_main.ts' </dev/null
 		echo "ended with \$?"
 		busybox poweroff -f
 	END
@@ -92,7 +92,7 @@ try() {
 	build_initrd "$directory" "$release"
 	echo "$release"
 	# shellcheck disable=SC2046
-	timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3072 -no-reboot -display none -nodefaults \
+	timeout 1200 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3072 -no-reboot -display none -nodefaults \
 		-serial stdio -kernel "$directory/boot/vmlinuz-$release" -initrd "$directory/initrd.gz" \
 		-append "console=ttyS0 panic=-1 quiet loglevel=0" $(share host /) $(share tree "$tree") \
 		</dev/null | tr -d '\r' >"$directory/said" || echo "no end within 600 s" >>"$directory/said"

@@ -12,7 +12,7 @@ import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { TempDir } from "../harness/temp_dir.ts";
-import { sleep } from "../harness/wait.ts";
+import { sleep, waitFor } from "../harness/wait.ts";
 import { mysql, postgres, redis } from "./friends/databases.ts";
 import { type Friend, prepare, type Site, serverPort, type Visit } from "./friends/friend.ts";
 import { imap, pop3, smtp } from "./friends/mail.ts";
@@ -85,7 +85,11 @@ async function visitAll(friend: Friend, site: Site, mode: Mode): Promise<string[
     served.push(name);
   }
   // What stays undecided in the kernel is judged when it was silent for 10 s.
-  if (mode === "inline" && (await gate.status()).connections.undecided > 0) await sleep(12_500);
+  const counted = await gate.until(
+    `${served.length} connections that were counted`,
+    ({ connections }) => connections.relayed + connections.undecided >= served.length,
+  );
+  if (mode === "inline" && counted.connections.undecided > 0) await sleep(12_500);
   expect([mode, await gate.bans()]).toEqual([mode, []]);
   const wanted = `${served.length} connections that were relayed`;
   const status = await gate.until(wanted, ({ connections }) => connections.relayed >= served.length);
@@ -94,7 +98,7 @@ async function visitAll(friend: Friend, site: Site, mode: Mode): Promise<string[
   const { text, protocol } = friend.stranger ?? { text: "GET / HTTP/1.1\r\nHost: gate\r\n\r\n", protocol: "http" };
   const from = network.clientIpv4(2);
   await probeFrom(network.client, { host, port, from, send: [new TextEncoder().encode(text)], waitMs: 2000 });
-  expect(await gate.banned(from)).toMatchObject({ protocol });
+  expect(await waitFor(`a ban of ${from}`, () => gate.ban(from), 20_000)).toMatchObject({ protocol });
   expect(status.kernel.attach).toBe("native");
   return served;
 }
