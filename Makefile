@@ -88,11 +88,12 @@ lint-docs: $(modules) $(generated)
 	$(say) DOCS docs/configuration.md
 	$(Q)$(bin)/bun scripts/config_docs.ts --check
 
-docs: $(modules) $(generated) ## write what of docs/ is made from the code: configuration, commands, metrics
+docs: $(modules) $(generated) ## write what of docs/ is made from the code: configuration, commands, metrics, example
 	$(Q)$(bin)/bun scripts/config_docs.ts
 	$(Q)$(bin)/biome format --write docs/config.schema.json
 	$(Q)$(bin)/bun tests/commands/commands_doc.ts >build/doc && mv build/doc docs/commands.md
 	$(Q)$(bin)/bun tests/status/metrics_doc.ts >build/doc && mv build/doc docs/metrics.md
+	$(Q)$(bin)/bun scripts/default_config.ts >build/doc && mv build/doc contrib/ttgate.toml
 
 fmt: $(modules) ## format all sources
 	$(Q)$(host) lint
@@ -116,11 +117,14 @@ demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, 
 	$(Q)$(bin)/bun tests/harness/demo.ts
 
 # Under a host name of its own: the picture is for everybody.
-picture: ttgate $(modules) ## docs/images/page.png: the status page of a gate under attack
+picture: ttgate $(modules) ## docs/images: the status page of a gate under attack, the demo, the way of the bytes
 	$(Q)$(host) test
-	$(say) PICTURE docs/images/page.png
+	$(say) PICTURE docs/images
 	$(Q)mkdir -p docs/images
+	$(Q)$(bin)/bun scripts/pictures/data_path.ts >docs/images/data_path.svg
 	$(Q)unshare --uts -- sh -c 'hostname gate1 && exec scripts/apart.sh $(bin)/bun tests/harness/page_picture.ts docs/images/page.png'
+	$(Q)scripts/apart.sh $(bin)/bun tests/harness/demo.ts >build/demo
+	$(Q)$(bin)/bun scripts/pictures/terminal.ts 'make demo' <build/demo >docs/images/demo.svg
 
 # Never "install -s": strip takes the program out of the executable. Mode 0755: the file gives nobody a
 # privilege, because it is never setcap, and "ttgate check" is of use to everybody.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration that a package installs: every key of the options' table with its help and its default, as a
 // comment, and the kernel block switched on.
+//   default_config.ts >FILE
+import process from "node:process";
 import { stringify } from "smol-toml";
 import { configOf } from "../src/config/load.ts";
 import { type OptionDefinition, type OptionName, options } from "../src/config/options.ts";
@@ -44,3 +46,5 @@ export function defaultConfig(): string {
   });
   return [head, ...entries].join("\n");
 }
+
+if (import.meta.main) process.stdout.write(defaultConfig());

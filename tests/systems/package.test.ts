@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { globSync, linkSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { steps } from "../docs/pages.ts";
 import { run } from "../harness/child.ts";
 import { Machine, noMachine } from "../harness/machine.ts";
 import { Network } from "../harness/netns.ts";
@@ -104,6 +105,27 @@ describe.skipIf(missing !== undefined)("the package", () => {
     expect(await machine.sh("ttgate config check")).toBe("/etc/ttgate/ttgate.toml is valid\n");
     expect(await machine.sh("stat -c %a /var/lib/ttgate /run/ttgate")).toBe("700\n700\n");
     expect(await machine.sh("ttgate licences")).toContain("JavaScriptCore");
+  });
+
+  test("a token of one's own, as docs/install.md has it, lets another user change bans after a restart", async () => {
+    const make = steps("docs/install.md").find(
+      (step) => step.kind === "run" && step.command.includes("TTGATE_TOKEN=$("),
+    );
+    const [, unit = ""] = /^```ini\n(.*?)^```$/ms.exec(readFileSync("docs/install.md", "utf8")) ?? [];
+    const place = "/etc/systemd/system/ttgate.service.d";
+    await machine.sh(make?.kind === "run" ? make.command : "false");
+    await machine.sh(`mkdir ${place} && printf '%s' '${unit}' >${place}/token.conf && systemctl daemon-reload`);
+    await machine.sh("systemctl restart ttgate");
+    await listens();
+    const asNobody = (token: string, command: string) =>
+      machine.sh(`TTGATE_TOKEN=${token} setpriv --reuid=65534 --clear-groups ${command}`);
+    const token = (await machine.sh("stat -c %a /etc/ttgate/token && cut -d = -f 2 /etc/ttgate/token")).split("\n");
+    expect(token).toEqual(["600", expect.stringMatching(/^[0-9a-f]{64}$/), ""]);
+    await expect(asNobody("another", "ttgate ban 203.0.113.9")).rejects.toThrow("Not allowed by the gate");
+    expect(await asNobody(token[1] ?? "", "ttgate ban 203.0.113.9")).toStartWith("Banned 203.0.113.9");
+    expect(await asNobody(token[1] ?? "", "ttgate lift 203.0.113.9")).toBe("Lifted 203.0.113.9\n");
+    await machine.sh(`rm -r ${place} /etc/ttgate/token && systemctl daemon-reload && systemctl restart ttgate`);
+    await listens();
   });
 
   test("an upgrade runs the new version, with the bans and the configuration of the old one", async () => {
