@@ -369,7 +369,7 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	if (which != UNREAD_SLOT && settings->port != (__u32)scratch->place.port)
 		return banned ? ACTION_DROP : ACTION_PASS;
 	segment = &scratch->segment;
-	if (settings->flags & INLINE_DRY_RUN)
+	if ((settings->flags & (INLINE_DRY_RUN | INLINE_TRIAL)) == INLINE_DRY_RUN)
 		banned = false;
 	if (scratch->place.is_fragment || scratch->place.port == BEYOND)
 		return banned ? ACTION_DROP : refuse_hidden(&scratch->place, settings->flags);

@@ -28,6 +28,7 @@ enum inline_flags {
 	INLINE_BOUNCE = 1 << 1, /* answer the packets of those who are banned with RST */
 	INLINE_PASS_FRAGMENTS = 1 << 2, /* unjudged */
 	INLINE_PASS_UNREAD = 1 << 3, /* what lies behind more headers than are read: unjudged */
+	INLINE_TRIAL = 1 << 4, /* a dry run in which those who are banned already stay out */
 };
 
 struct inline_settings {

@@ -49,6 +49,10 @@ without sending a byte. From these it derives a profile that accepts every conne
 accepted (at least ${leastSamples}), and explains what it found. Ctrl-C or SIGTERM ends it early; the profile is then
 derived from what there is. At most ${keptConnections} connections of each kind are kept in memory, sampled evenly.
 
+Each source is left out in turn, and it is told how many of them the others' profile would have banned. A
+profile that rests on too few sources or sessions says what is missing; "ttgate run" enforces it after a
+--trial only, or with --enforce-unproven.
+
 With RECORDINGs (--record of "ttgate run" or of this command; - is standard input) it learns from these.`;
 
 const exitCodes = {
@@ -112,7 +116,7 @@ function inWords(file: string, report: LearnReport, sample: Sample): string {
     `Learned from ${report.samples} of ${accepted} connections that the server accepted${thinned}:`,
     ...[...report.findings, ...trialOf(report)].map((line) => `  ${line}`),
     `Not used: ${unknown} without a clear reaction of the server, ${silent} that sent nothing`,
-    `Wrote "${file}"; "ttgate run --dry-run -p ${file}" tries it and bans nobody`,
+    `Wrote "${file}"; "ttgate run -p ${file} --trial 24h" observes with it for a day, and enforces it if no good client would have been banned`,
   ].join("\n");
 }
 
@@ -155,7 +159,6 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
       : new Recorder({ file: String(given["record"]), limitBytes: config["record-max"] * 1024 * 1024, log });
   const enough = Promise.withResolvers<string>();
   let isOver = false;
-  let spokeFirst = 0;
   const runtime = await currentRuntime();
   const { openLearning } = await import("../learning/learning.ts");
   const learning = await openLearning({
@@ -164,7 +167,6 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
       if (isOver) return;
       sample.add(exchange.recording);
       recorder?.record(exchange.recording);
-      if (exchange.spokeFirst) spokeFirst++;
       const { accepted } = sample.counts;
       if (exchange.recording.server === "accepted" && accepted === leastSamples)
         log("info", `The server accepted ${accepted} connections: enough for a profile; more make it surer`);
@@ -184,10 +186,6 @@ async function lookOn(flags: Flags, sample: Sample): Promise<0> {
   isOver = true;
   clearInterval(progress);
   log("info", `Learning ends: ${why}; ${countsText(sample)}`);
-  if (spokeFirst > 0) {
-    const remedy = 'a profile for it needs speaksFirst = "server", see docs/signatures.md';
-    log("warn", `The server spoke first on ${spokeFirst} connections: ${remedy}`);
-  }
   learning.close();
   await recorder?.close();
   return 0;

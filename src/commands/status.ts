@@ -46,7 +46,7 @@ function rendered(snapshot: Snapshot): string {
 
 /** @param about the process, where it has this one gate. */
 function gateRows(
-  { name, mode, listen, profile, banScope, upstreams, connections }: GateSnapshot,
+  { name, mode, listen, profile, banScope, upstreams, connections, trial }: GateSnapshot,
   about?: string,
 ): Row[] {
   const servers = upstreams.map(({ address, reachable, error, unresolved }) => {
@@ -62,6 +62,7 @@ function gateRows(
       "turned away",
       `${connections.foreign} foreign, ${connections.refusedBanned} banned before, ${connections.undecided} undecided, ${connections.refusedFull} over the limit, ${connections.refusedRate} too fast, ${connections.upstreamFailed} without upstream`,
     ],
+    ...(trial === null ? [] : [["trial", trial.text] as const]),
   ];
 }
 

@@ -122,12 +122,12 @@ function rawGates(raw: RawConfig): RawGate[] {
   });
 }
 
-function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "status">): GateOptions {
+function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "status" | "dry-run">): GateOptions {
   const { name, all } = raw;
   const parsed = configSchema.parse(all);
   const options = Object.fromEntries(gateOptionNames.map((option) => [option, parsed[option]]));
   const gate = { ...options, name } as GateOptions;
-  const contradiction = contradictionIn(gate, raw.own, process["block-map"] !== undefined);
+  const contradiction = contradictionIn(gate, raw.own, process);
   if (contradiction !== undefined) {
     const [option, message] = contradiction;
     throw new Failure(`${raw.placeOf(option)}${gatePrefix(name)}Invalid --${option}${message}`, { exitCode: 2 });

@@ -305,6 +305,19 @@ export const options = {
     help: "relay everybody and ban nobody; count who would have been banned",
     schema: z.boolean(`expected true or false`).default(false),
   },
+  trial: {
+    of: "gate",
+    value: "DURATION",
+    help: "ban nobody for so long and watch; then enforce, unless a good client would have been banned",
+    schema: duration.optional(),
+    example: "24h",
+  },
+  "enforce-unproven": {
+    of: "gate",
+    help: "enforce a learned profile although too little was seen to prove it",
+    reloads: true,
+    schema: z.boolean(`expected true or false`).default(false),
+  },
   reject: {
     of: "gate",
     value: "reset|silent",

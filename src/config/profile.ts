@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a profile by name or from a file (.json or .toml). The only place where profiles touch a disk.
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, extname } from "node:path";
 import process from "node:process";
@@ -13,6 +14,7 @@ import { type SignatureTable, tableOf } from "../core/signature/table.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { Failure } from "../failure.ts";
 import { writtenRecognisers } from "../generated/recognisers.ts";
+import type { GateOptions } from "./options.ts";
 
 /**
  * @param nameOrFile a built-in profile, or the path of a file: anything with a slash, a dot in it.
@@ -32,6 +34,24 @@ export function profileContent(nameOrFile: string): string | undefined {
   if (profileLibrary.has(nameOrFile)) return nameOrFile;
   const text = readText(nameOrFile);
   return text.includes("keyFile") ? undefined : text;
+}
+
+/** What tells whether a profile is the one that it was: its text. */
+export function profileFingerprint(nameOrFile: string): string {
+  const text = profileLibrary.has(nameOrFile) ? JSON.stringify(profileLibrary.get(nameOrFile)) : readText(nameOrFile);
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/**
+ * A profile that rests on too little is not enforced by mistake.
+ * @throws Failure that says what is missing and what to do.
+ */
+export function requireProven({ unproven }: Sniffer, gate: GateOptions, isDryRun: boolean): void {
+  if (unproven === undefined || isDryRun || gate.trial !== undefined || gate["enforce-unproven"]) return;
+  throw new Failure(
+    `Profile "${gate.profile}" is not safe to enforce: ${unproven}; try it first with --trial 24h, learn from more, or enforce it all the same with --enforce-unproven`,
+    { exitCode: 2 },
+  );
 }
 
 /** The same with its rules at hand, for those who ask why; takes longer. */

@@ -2,7 +2,7 @@
 // Options of a gate that contradict each other, or mean nothing where they stand.
 import { conducts } from "../core/bans/strikes.ts";
 import { spellDuration } from "../core/duration.ts";
-import type { GateOption, GateOptions, OptionName } from "./options.ts";
+import type { Config, GateOption, GateOptions, OptionName } from "./options.ts";
 import { loadSniffer } from "./profile.ts";
 
 /** Which option is wrong, and what follows its name in the message. */
@@ -33,13 +33,22 @@ export const proxyOnly = [
   "record-max",
 ] as const;
 
-/** @param own what was said of this gate alone. @param hasMap a block map is named. */
+/** @param own what was said of this gate alone. */
 export function contradictionIn(
   gate: GateOptions,
   own: Partial<Record<OptionName, unknown>>,
-  hasMap: boolean,
+  process: Pick<Config, "block-map" | "dry-run">,
 ): Contradiction | undefined {
-  return gate.mode === "inline" ? inInline(gate, own, hasMap) : inProxy(gate, own, hasMap);
+  const hasMap = process["block-map"] !== undefined;
+  const inMode = gate.mode === "inline" ? inInline(gate, own, hasMap) : inProxy(gate, own, hasMap);
+  return inMode ?? inTrial(gate, process["dry-run"]);
+}
+
+function inTrial({ trial, prefilter }: GateOptions, isDryRun: boolean): Contradiction | undefined {
+  if (trial === undefined) return undefined;
+  if (isDryRun) return ["trial", " with --dry-run: a dry run never enforces, leave one of them out"];
+  if (!prefilter) return undefined;
+  return ["trial", " with --prefilter: what the kernel drops cannot be watched, add --prefilter after the trial"];
 }
 
 function inInline(

@@ -21,6 +21,8 @@ export interface Sniffer {
   readonly prefixBytes: number;
   /** Who says the first word on a connection: the client unless said otherwise. */
   readonly speaksFirst?: "client" | "server" | undefined;
+  /** What the profile lacks to be enforced; undefined: nothing. */
+  readonly unproven?: string | undefined;
   /** A source with so many strikes within ten minutes is banned; undefined: none is. */
   readonly undecidedLimit?: number | undefined;
   /**

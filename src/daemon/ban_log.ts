@@ -25,6 +25,8 @@ const sparedPeriodMs = 60_000;
 export interface BanLogOptions {
   readonly log: Log;
   readonly dryRun: boolean;
+  /** What nobody is banned for then. */
+  readonly occasion?: "dry run" | "trial";
   /** Who keeps a source out whose ban is in the fence. */
   readonly refusalOf: (ban: Ban) => Refusal;
   /** Told of a change before this log is. */
@@ -36,18 +38,20 @@ export class BanLog implements BanFollower {
   readonly lines: LineLimit;
   readonly #spared = new Repeats<Spared>(sparedPeriodMs, (spared, repeated) => this.#notBanned(spared, repeated));
   readonly #dryRun: boolean;
+  readonly #occasion: string;
   readonly #refusalOf: (ban: Ban) => Refusal;
   #isWayOutSaid = false;
   #adoptedAtStart: number | undefined = 0;
   readonly #log: Log;
   readonly #offenders: Offenders;
 
-  constructor({ log, dryRun, refusalOf, offenders }: BanLogOptions) {
+  constructor({ log, dryRun, occasion = "dry run", refusalOf, offenders }: BanLogOptions) {
     this.#log = log;
     this.#refusalOf = refusalOf;
     this.#offenders = offenders;
     this.lines = new LineLimit(log, linesPerPeriod, periodMs);
     this.#dryRun = dryRun;
+    this.#occasion = occasion;
   }
 
   /** Bans that are taken up from now on are another tool's doing; those until now are told together. */
@@ -99,7 +103,7 @@ export class BanLog implements BanFollower {
     const verb = this.#dryRun ? "Would ban" : "Banned";
     const bans = claim.evidence === undefined ? undefined : this.#offenders.of(source, atMs)?.bans;
     const again = bans === undefined || bans < 2 ? "" : `; ban number ${bans} of this source`;
-    const end = this.#dryRun && claim.evidence !== undefined ? " (dry run)" : this.#wayOut(ban, claim);
+    const end = this.#dryRun && claim.evidence !== undefined ? ` (${this.#occasion})` : this.#wayOut(ban, claim);
     this.lines.line("info", "bans", () => [
       `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${again}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}`,
       {

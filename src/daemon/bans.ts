@@ -29,6 +29,7 @@ export interface DaemonBansOptions {
   readonly hasFriends: (client: Client) => boolean;
   /** The table fills, and neither a fence nor whoever follows takes it for bans. */
   readonly dryRun: boolean;
+  readonly occasion?: "dry run" | "trial";
   readonly neverBan: readonly NeverBanEntry[];
   readonly fence: Fence | undefined;
   /** Who keeps a banned source out. */
@@ -37,6 +38,9 @@ export interface DaemonBansOptions {
   readonly log: Log;
   readonly nowMs: () => number;
 }
+
+/** What a gate says of its bans. */
+export type DeskParts = Pick<ClientBansOptions, "gate" | "terms" | "isLocal" | "spareFriends">;
 
 export class DaemonBans {
   readonly enforcement: Enforcement;
@@ -52,10 +56,22 @@ export class DaemonBans {
   isFenceUp = false;
 
   constructor(options: DaemonBansOptions) {
-    const { maxBans, ipv6Bits, terms, dryRun, neverBan, fence, refusalOf, events, log, nowMs } = options;
+    const {
+      maxBans,
+      ipv6Bits,
+      terms,
+      dryRun,
+      occasion = "dry run",
+      neverBan,
+      fence,
+      refusalOf,
+      events,
+      log,
+      nowMs,
+    } = options;
     this.#options = options;
     this.offenders = new Offenders(() => (terms().factor === 1 ? 0 : terms().memoryMs));
-    this.log = new BanLog({ log, dryRun, refusalOf, offenders: this.offenders });
+    this.log = new BanLog({ log, dryRun, occasion, refusalOf, offenders: this.offenders });
     this.#events = new BanEvents(events, dryRun);
     const bans = new Bans(maxBans, ipv6Bits);
     this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun ? undefined : fence, this.counters);
@@ -66,8 +82,14 @@ export class DaemonBans {
     this.operator = new Operator({ enforcement, timeoutMs: () => terms().timeoutMs, ipv6Bits, nowMs });
   }
 
+  /** A table apart, for a gate on trial: nobody is banned by it, and nobody else asks it. */
+  apart(): DaemonBans {
+    const neverBan = this.enforcement.neverBan.entries();
+    return new DaemonBans({ ...this.#options, dryRun: true, occasion: "trial", fence: undefined, neverBan });
+  }
+
   /** What a gate asks for is asked here. */
-  deskOf(gate: Pick<ClientBansOptions, "gate" | "terms" | "isLocal" | "spareFriends">): Desk {
+  deskOf(gate: DeskParts): Desk {
     const { dryRun, nowMs, hasFriends } = this.#options;
     const { enforcement, offenders, latency, counters } = this;
     return new ClientBans({

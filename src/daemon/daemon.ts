@@ -2,7 +2,7 @@
 // The daemon: what exists once for each process. Makes the parts, joins them, and takes them down in reverse
 // order, also when a start fails half-way. What each part does is decided in its own file.
 import { setImmediate, setTimeout } from "node:timers/promises";
-import type { Config, GateOptions } from "../config/options.ts";
+import type { Config } from "../config/options.ts";
 import { termsOf } from "../config/terms.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
@@ -23,8 +23,8 @@ import { Announcement } from "./announcement.ts";
 import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
 import { Beginning } from "./beginning.ts";
-import { DaemonGate, type GateSurroundings, judgedPort } from "./daemon_gate.ts";
-import { DaemonGates, judgesInKernel } from "./gates.ts";
+import { DaemonGate, type GateSurroundings, judgedPort, judgingOf } from "./daemon_gate.ts";
+import { DaemonGates } from "./gates.ts";
 import { innerStatusPath } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
@@ -77,8 +77,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const nowMs = bootClock(kernelClock(openLibc(runtime.native)));
   const token = statusToken();
   const profiles = new Profiles();
-  const profileOf = (gate: GateOptions) => profiles.load(gate, judgesInKernel(gate, dryRun));
-  const profilesOfAll = config.gates.map((gate) => ({ gate, profile: profileOf(gate) }));
+  const profilesOfAll = config.gates.map((gate) => ({ gate, profile: profiles.load(gate, dryRun) }));
 
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
@@ -95,7 +94,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("ports found free");
 
   const protocols = profilesOfAll.flatMap(({ profile }) => profile.sniffer.protocols);
-  const judged = profilesOfAll.flatMap(({ gate, profile }) => judgedPort(gate, profile) ?? []);
+  const judged = profilesOfAll.flatMap(
+    ({ gate, profile }) => judgedPort(gate, profile, judgingOf(dryRun, gate.trial !== undefined)) ?? [],
+  );
   const xdp = await openFence(config, {
     ...{ runtime, version, nowMs, onStep: step, log },
     judged: judged.length === 0 ? undefined : judged,
@@ -129,8 +130,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   const { enforcement, offenders } = bans;
   opened.defer(() => bans.log.close());
+  const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
+  const isLocked = beginning.replaces !== undefined;
+  const state = dryRun ? undefined : openState({ config, enforcement, offenders, moment, log, isLocked });
+  opened.defer(() => state?.close());
   const surroundings: GateSurroundings = {
     ...{ runtime, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
+    trialPath: (gate) => state?.trialPath(gate),
     places: () => status.fence?.places ?? [],
     guardsLoopback: () => guardedInterfaces(config).includes("lo"),
     relays: () => Math.max(1, config.gates.filter(({ mode }) => mode === "proxy").length),
@@ -156,17 +162,16 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
-  const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
+  const isOnTrial = (name: string) => gates.open.some((gate) => gate.name === name && gate.isOnTrial);
   await beginning.takeTable({ enforcement, offenders, moment });
-  const isTaken = beginning.isTableTaken;
-  const state = dryRun ? undefined : await openState({ config, enforcement, offenders, moment, log, isTaken });
-  opened.defer(() => state?.close());
+  await state?.begin(isOnTrial, beginning.isTableTaken);
   step("bans of an earlier run taken up");
   if (fence !== undefined && gates.inline !== "none") requireGuarded(fence, log);
   await beginning.listen(gates, false);
   opened.defer(() => gates.retireAll());
   step("listening");
   gates.beginJudging();
+  for (const { trial } of gates.open) trial?.begun();
   step("kernel judge begun");
   readiness.phase = "serving";
   const server = new StatusServer({
@@ -190,7 +195,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     ...{ manager, ticker, moment, inTurn, log },
   });
   opened.use(handover);
-  await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? [])], { runtime, log });
+  const trialPaths = gates.open.flatMap(({ trial }) => trial?.paths ?? []);
+  await giveUpPrivileges(config, [...(xdp?.pins ?? []), ...(state?.paths ?? []), ...trialPaths], { runtime, log });
   for (const gate of gates.open) await gate.beSilent();
   step("privileges given up");
 

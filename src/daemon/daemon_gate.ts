@@ -5,10 +5,12 @@ import { gatePrefix } from "../config/gates.ts";
 import type { Config, GateOptions } from "../config/options.ts";
 import { bounces, unjudged } from "../config/servers.ts";
 import { termsOf } from "../config/terms.ts";
+import { requirePrefix } from "../core/address.ts";
 import type { Events } from "../core/bans/events.ts";
 import type { FencePlace } from "../core/bans/fence.ts";
 import type { Client } from "../core/client.ts";
 import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
+import type { Judging } from "../fences/xdp/inline/inline_layout.ts";
 import { Gate } from "../gate/gate.ts";
 import type { Names } from "../host/names.ts";
 import type { Log } from "../log.ts";
@@ -16,10 +18,12 @@ import { Recorder } from "../recording/recorder.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { KernelJudge } from "../sources/kernel_judge.ts";
 import { Stalled } from "../sources/stalled.ts";
-import type { DaemonBans } from "./bans.ts";
+import type { DaemonBans, DeskParts } from "./bans.ts";
+import { InlineTrial } from "./inline_trial.ts";
 import type { GateProfile } from "./profiles.ts";
 import { RefusedThoughFenced } from "./refused_though_fenced.ts";
 import { SecondObserver } from "./second_observer.ts";
+import { DaemonTrial } from "./trial.ts";
 import type { UnseenConnections } from "./unseen.ts";
 import type { Ways } from "./ways.ts";
 
@@ -40,6 +44,8 @@ export interface GateSurroundings {
   readonly guardsLoopback: () => boolean;
   /** How many gates relay. */
   readonly relays: () => number;
+  /** Where the trial of a gate outlives the process; undefined without a state directory. */
+  readonly trialPath: (gate: string) => string | undefined;
   readonly log: Log;
   readonly nowMs: () => number;
 }
@@ -50,6 +56,8 @@ export class DaemonGate {
   /** Undefined where the kernel judges nothing for this gate. */
   readonly kernelJudge: KernelJudge | undefined;
   readonly observer: SecondObserver;
+  /** Of its profile; undefined without --trial. */
+  readonly trial: DaemonTrial | undefined;
   readonly #surroundings: GateSurroundings;
   readonly #stalled: Stalled | undefined;
   readonly #unfollow: () => void;
@@ -67,12 +75,15 @@ export class DaemonGate {
     const ownLog: Log = (level, message, fields) => log(level, `${gatePrefix(config.name)}${message}`, fields);
     const ipv6Bits = surroundings.config()["ipv6-prefix"];
     const port = () => this.#config.listen.port;
-    const desk = bans.deskOf({
+    const gateBans = {
       gate: config.name,
       terms: () => termsOf({ ...surroundings.config(), ...this.#config }),
       spareFriends: () => this.#config["spare-friends"],
       isLocal: () => this.#config["ban-scope"] === "gate",
-    });
+    };
+    const gateDesk = bans.deskOf(gateBans);
+    this.trial = config.trial === undefined ? undefined : this.#openTrial(config.trial, gateBans, ownLog);
+    const desk = this.trial?.deskBefore(gateDesk) ?? gateDesk;
     this.recorder =
       config.record === undefined
         ? undefined
@@ -82,6 +93,8 @@ export class DaemonGate {
     this.gate = new Gate({
       ...{ name: config.name, config: this.#whole(), sniffer: profile.sniffer, recorder: this.recorder },
       ...{ runtime, desk, names, log: ownLog, nowMs, descriptor, gates: relays },
+      dryRun: this.#bansNobody,
+      trial: this.isOnTrial ? this.trial : undefined,
       refused: (client) => refused.refused(client),
       upstreamChanged: ({ address, reachable, error }) =>
         events.publish({
@@ -89,7 +102,7 @@ export class DaemonGate {
           ...{ reachable: reachable === true, error },
         }),
     });
-    this.#unfollow = enforcement.follow(this.gate);
+    this.#unfollow = enforcement.follow(this.#isDryRun ? this.gate.wouldBans : this.gate);
     const { counters } = this.gate;
     const sniffer = () => this.#profile.sniffer;
     this.kernelJudge =
@@ -99,6 +112,7 @@ export class DaemonGate {
             ...{ judge, port, counters, ipv6Bits, sniffer, alone: this.isInline },
             ban: (client, offence) => desk.ban(client, offence),
             strike: (client, bytes) => this.gate.strike(client, bytes),
+            malformed: (client) => this.trial?.wouldReset(client),
           });
     this.observer = new SecondObserver({
       ...{ native: runtime.native, unseen, places, log: ownLog, nowMs, loopback: guardsLoopback },
@@ -130,7 +144,17 @@ export class DaemonGate {
 
   /** How the kernel is to judge its port; undefined where it does not. */
   get judged(): InlineGate | undefined {
-    return judgedPort(this.#config, this.#profile);
+    return this.judgedAs(this.#config, this.#profile);
+  }
+
+  /** The same with other options. */
+  judgedAs(config: GateOptions, profile: GateProfile): InlineGate | undefined {
+    return judgedPort(config, profile, judgingOf(this.#isDryRun, this.isOnTrial));
+  }
+
+  /** Its profile is watched, and bans nobody yet. */
+  get isOnTrial(): boolean {
+    return this.trial?.isObserving === true;
   }
 
   /** Goes on with other options; where it listens is moved already. */
@@ -139,12 +163,13 @@ export class DaemonGate {
     this.#config = config;
     this.#profile = profile;
     this.gate.reconfigure(this.#whole(), profile.sniffer);
+    this.trial?.reloaded(profile.fingerprint);
     if (this.judged !== undefined && port === config.listen.port) this.kernelJudge?.change(this.judged);
   }
 
   /** As it is configured now. */
   async beSilent(): Promise<void> {
-    const isSilent = this.#config.reject === "silent" && !this.isInline && !this.#surroundings.config()["dry-run"];
+    const isSilent = this.#config.reject === "silent" && !this.isInline && !this.#isDryRun;
     if (isSilent === this.#isSilent) return;
     this.#isSilent = isSilent;
     await this.gate.beSilent(isSilent);
@@ -163,6 +188,7 @@ export class DaemonGate {
   /** Stops accepting; what is open goes on. */
   retire(): void {
     this.gate.close();
+    this.trial?.close();
     this.observer[Symbol.dispose]();
   }
 
@@ -173,17 +199,51 @@ export class DaemonGate {
     await this.recorder?.close();
   }
 
+  get #isDryRun(): boolean {
+    return this.#surroundings.config()["dry-run"];
+  }
+
+  get #bansNobody(): boolean {
+    return this.#isDryRun || this.isOnTrial;
+  }
+
+  #openTrial(durationMs: number, gateBans: DeskParts, log: Log): DaemonTrial {
+    const { bans, judge, trialPath, nowMs } = this.#surroundings;
+    const { name } = this.#config;
+    return new DaemonTrial({
+      ...{ durationMs, bans, gateBans, log, nowMs },
+      profile: () => this.#config.profile,
+      fingerprint: this.#profile.fingerprint,
+      path: () => trialPath(name),
+      inline: this.isInline
+        ? new InlineTrial({
+            port: () => this.#config.listen.port,
+            isWelcome: (address) => judge()?.isWelcome(requirePrefix(address)) === true,
+          })
+        : undefined,
+      wouldBan: (changes) => this.gate.wouldBans.bansChanged(changes),
+      enforce: () => {
+        if (this.judged !== undefined) this.kernelJudge?.change(this.judged);
+        this.gate.enforce();
+      },
+    });
+  }
+
   #whole() {
-    const process = this.#surroundings.config();
-    return { ...this.#config, "dry-run": process["dry-run"], "ipv6-prefix": process["ipv6-prefix"] };
+    return { ...this.#config, "ipv6-prefix": this.#surroundings.config()["ipv6-prefix"] };
   }
 }
 
+export function judgingOf(isDryRun: boolean, isOnTrial: boolean): Judging {
+  if (isDryRun) return "dry run";
+  return isOnTrial ? "trial" : "enforce";
+}
+
 /** How the kernel is to judge a gate's port; undefined where it does not. */
-export function judgedPort(config: GateOptions, { table }: GateProfile): InlineGate | undefined {
+export function judgedPort(config: GateOptions, { table }: GateProfile, judging: Judging): InlineGate | undefined {
   if (table === undefined) return undefined;
   return {
-    ...{ port: config.listen.port, table, banMs: config.timeout },
+    ...{ port: config.listen.port, table, banMs: config.timeout, judging },
     ...{ bounce: bounces(config), passes: unjudged(config) },
   };
 }

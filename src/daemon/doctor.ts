@@ -3,7 +3,7 @@
 import { formatServer, type ServerAddress } from "../config/endpoints.ts";
 import { gatePrefix, isJudgedInKernel } from "../config/gates.ts";
 import type { Config, GateOptions } from "../config/options.ts";
-import { loadSignatureTable, loadSniffer } from "../config/profile.ts";
+import { loadSignatureTable, loadSniffer, requireProven } from "../config/profile.ts";
 import { serversOf } from "../config/servers.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { localHeader } from "../core/proxy_protocol/written.ts";
@@ -41,7 +41,7 @@ async function gateFindings(
     ...(isInline ? [] : [await portFinding(gate, runtime, instances)]),
     ...(await Promise.all(serversOf(gate).map((server) => serverFinding(server, gate, runtime)))),
     ...redirectFindings(gate, config["block-map"] !== undefined),
-    profileFinding(gate),
+    profileFinding(gate, config["dry-run"]),
     ...(isInline ? [] : [connectionsFinding(gate, runtime)]),
   ];
   return findings.map((finding) => ({ ...finding, found: gatePrefix(gate.name) + finding.found }));
@@ -132,12 +132,12 @@ function redirectFindings({ listen: { port }, mode }: GateOptions, hasMap: boole
   }));
 }
 
-function profileFinding(config: GateOptions): Finding {
+function profileFinding(gate: GateOptions, isDryRun: boolean): Finding {
   const name = "profile";
   try {
-    loadSniffer(config.profile);
-    if (isJudgedInKernel(config)) loadSignatureTable(config.profile);
-    return { name, state: "good", found: config.profile, remedy: null };
+    requireProven(loadSniffer(gate.profile), gate, isDryRun);
+    if (isJudgedInKernel(gate)) loadSignatureTable(gate.profile);
+    return { name, state: "good", found: gate.profile, remedy: null };
   } catch (error) {
     return { name, state: "bad", found: messageOf(error), remedy: "ttgate run --profile tapetrack" };
   }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // All gates of the daemon: those that are open, and those that a reload has closed and whose connections still
 // go on. Brings what the kernel decided to the gate that it concerns.
-import { isJudgedInKernel } from "../config/gates.ts";
-import type { GateOptions } from "../config/options.ts";
 import type { NeverBan } from "../core/bans/never_ban.ts";
 import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
@@ -84,6 +82,11 @@ export class DaemonGates {
     for (const { kernelJudge } of this.#open) kernelJudge?.tick();
   }
 
+  /** Twice a second: whether the trial of a gate is over. @throws KernelError */
+  async tickTrials(nowMs: number): Promise<void> {
+    for (const { trial } of this.#open) await trial?.tick(nowMs);
+  }
+
   /** Twice a second: deadlines. Gates that are closed go when nothing of them is open. */
   async tick(nowMs: number): Promise<void> {
     for (const gate of this.all) gate.tick(nowMs);
@@ -114,9 +117,4 @@ export class DaemonGates {
       .map(({ prefix }) => prefix);
     this.#parts.judge()?.protect(prefixes);
   }
-}
-
-/** The kernel judges its port, but for a relay's dry run. */
-export function judgesInKernel(gate: Pick<GateOptions, "mode" | "prefilter">, dryRun: boolean): boolean {
-  return gate.mode === "inline" || (isJudgedInKernel(gate) && !dryRun);
 }

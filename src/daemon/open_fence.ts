@@ -37,7 +37,7 @@ export async function openFence(config: Config, context: FenceContext): Promise<
     ports: guardedPorts(config),
     scope: config.scope,
     ipv6PrefixBits: config["ipv6-prefix"],
-    inline: judged === undefined ? undefined : { gates: judged, dryRun: config["dry-run"] },
+    inline: judged === undefined ? undefined : { gates: judged },
     reasons: [manual, ...protocols],
     version,
     nowMs,

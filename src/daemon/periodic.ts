@@ -74,9 +74,9 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
     everyMs: hostMs,
     run: (now) => enforcement.protect(protection.entries(now), now),
   });
+  ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
-  if (state !== undefined)
-    ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.file.save() });
+  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
   ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: () => parts.server.open() });
   addKernelWork(ticker, parts);
 }

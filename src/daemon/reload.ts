@@ -10,10 +10,10 @@ import { Failure } from "../failure.ts";
 import { maxPorts } from "../fences/xdp/maps/layout.ts";
 import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
 import { requireFree } from "../gate/listener.ts";
-import { DaemonGate, type GateSurroundings, judgedPort } from "./daemon_gate.ts";
-import { type DaemonGates, judgesInKernel } from "./gates.ts";
+import { DaemonGate, type GateSurroundings } from "./daemon_gate.ts";
+import type { DaemonGates } from "./gates.ts";
 import { guardedPorts } from "./open_fence.ts";
-import type { GateProfile, Profiles } from "./profiles.ts";
+import { type GateProfile, judgesInKernel, type Profiles } from "./profiles.ts";
 
 export interface ReloadParts {
   readonly gates: DaemonGates;
@@ -77,7 +77,7 @@ export async function prepare(config: Config, parts: ReloadParts): Promise<() =>
   const prepared: Prepared[] = [];
   for (const gate of config.gates) {
     await setImmediate();
-    const profile = parts.profiles.load(gate, judgesInKernel(gate, config["dry-run"]));
+    const profile = parts.profiles.load(gate, config["dry-run"]);
     await setImmediate();
     prepared.push(await prepareGate(gate, profile, parts, undo));
   }
@@ -88,6 +88,7 @@ export async function prepare(config: Config, parts: ReloadParts): Promise<() =>
     for (const { listener } of prepared) listener?.takePlace();
     parts.gates.replace(prepared.map(({ gate }) => gate));
     for (const { gate, config: next, profile } of prepared) gate.reconfigure(next, profile);
+    for (const { gate, isNew } of prepared) if (isNew) gate.trial?.begun();
     for (const { gate } of prepared) await gate.beSilent();
     for (const { gate } of prepared) await gate.observer.renew();
     await sayLeft(before, config, parts.surroundings);
@@ -123,6 +124,7 @@ async function prepareGate(
     if (!gate.isInline) await gate.gate.listen();
     return { config, profile, gate, isNew: true, listener: undefined };
   }
+  running.trial?.requireSame(profile.fingerprint);
   const stays = running.isInline || addressOf(running.config) === addressOf(config);
   const listener = stays ? undefined : undo.use(await running.gate.listenAt(config.listen));
   return { config, profile, gate: running, isNew: false, listener };
@@ -145,7 +147,7 @@ function guard(config: Config, prepared: readonly Prepared[], { gates, xdp, surr
   }
   xdp.guard(guardedPorts({ gates: staying.map((one) => one.config) }), config.scope);
   for (const { gate, config: next, profile } of coming) {
-    const judged = judgedPort(next, profile);
+    const judged = gate.judgedAs(next, profile);
     if (judged !== undefined) judge?.open(judged, counts.get(gate));
   }
   gates.beginJudging();

@@ -3,6 +3,7 @@
 import { hostname } from "node:os";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
+import { gatePrefix } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
 import { type Prefix, parsePrefix } from "../core/address.ts";
 import type { Ban } from "../core/bans/claim.ts";
@@ -22,7 +23,7 @@ import type { RecentEvent } from "../status/event_view.ts";
 import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf } from "../status/gate_snapshot.ts";
 import { renderMetrics } from "../status/metrics.ts";
 import type { PastQuery, PastView } from "../status/past.ts";
-import type { ReloadAnswer, StatusSource } from "../status/routes.ts";
+import type { ReadinessAnswer, ReloadAnswer, StatusSource } from "../status/routes.ts";
 import type { Work } from "../status/slices.ts";
 import {
   type BanDetails,
@@ -135,8 +136,12 @@ export class DaemonStatus implements StatusSource {
     };
   }
 
-  readiness(): ReturnType<StatusSource["readiness"]> {
-    return this.#parts.readiness.ask(this.fence);
+  async readiness(): Promise<ReadinessAnswer> {
+    const answer = await this.#parts.readiness.ask(this.fence);
+    const trials = this.#parts
+      .gates()
+      .flatMap(({ config, trial }) => (trial === undefined ? [] : [gatePrefix(config.name) + trial.snapshot().text]));
+    return trials.length === 0 ? answer : { ...answer, trial: trials.join("; ") };
   }
 
   metrics(ready: boolean): string {

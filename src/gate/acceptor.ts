@@ -62,14 +62,15 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
 
   /** It is known whose the connection is. */
   function take(socket: TcpSocket, client: Client, sinceMs: number): SocketEvents {
-    const isRefused = context.desk.refuses(client);
-    if (isRefused) counters.refusedBanned++;
-    if (isRefused && !context.dryRun) {
+    if (context.desk.refuses(client)) {
+      counters.refusedBanned++;
       // Of a proxy's packets the kernel cannot know whose they are.
       if (client.through === undefined) context.refused?.(client);
       context.reject(socket, client);
       return silentEvents;
     }
+    const wouldBeRefused = context.desk.wouldRefuse(client);
+    if (wouldBeRefused) counters.refusedBanned++;
     const limit = limitReached(context, client);
     if (limit !== undefined) {
       counters[limit]++;
@@ -77,7 +78,7 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
       socket.reset();
       return silentEvents;
     }
-    return hasRoom(context) ? new Session(context, socket, client, isRefused, sinceMs) : turnAway(socket);
+    return hasRoom(context) ? new Session(context, socket, client, wouldBeRefused, sinceMs) : turnAway(socket);
   }
 
   function turnAway(socket: TcpSocket): SocketEvents {

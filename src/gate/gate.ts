@@ -4,7 +4,7 @@
 // and the gate only watches its server.
 import type { Options } from "../config/options.ts";
 import { checkEvery, serversOf } from "../config/servers.ts";
-import { formatEndpoint, type Prefix } from "../core/address.ts";
+import { formatEndpoint } from "../core/address.ts";
 import type { Claim } from "../core/bans/claim.ts";
 import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
@@ -25,6 +25,7 @@ import { Rejection } from "./rejection.ts";
 import { Room } from "./room.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { Sessions } from "./sessions.ts";
+import type { TrialWatch } from "./trial_watch.ts";
 import type { UpstreamStatus } from "./upstream.ts";
 import { type UpstreamPolicy, Upstreams } from "./upstreams.ts";
 
@@ -41,7 +42,6 @@ export type GateConfig = Pick<
   | "accept-proxy"
   | "mode"
   | "timeout"
-  | "dry-run"
   | "reject"
   | "first-packet"
   | "greeting-pause"
@@ -63,6 +63,9 @@ export interface GateParts {
   readonly desk: Desk;
   readonly log: Log;
   readonly recorder?: Recorder | undefined;
+  /** Nobody is turned away for what it says: a dry run, or a trial. */
+  readonly dryRun?: boolean;
+  readonly trial?: TrialWatch | undefined;
   /** Where the names of upstreams lead, where somebody else wants to know too. */
   readonly names?: Names;
   /** In place of the gate's own, which records and counts strikes. */
@@ -94,6 +97,8 @@ export class Gate implements BanFollower {
   readonly #rejection: Rejection;
   readonly #observer: Observer | undefined;
   readonly #withoutHeader: Repeats<string>;
+  /** Told of bans of a dry run or a trial: counts the connections that would be cut. */
+  readonly wouldBans: BanFollower = { bansChanged: (changes) => this.#countWouldCut(changes) };
   readonly #rate: ConnectionRate;
   #config: GateConfig;
   /** No interface has the listen address. */
@@ -126,6 +131,7 @@ export class Gate implements BanFollower {
       parts.observer === undefined
         ? new Observer({
             recorder: parts.recorder,
+            trial: parts.trial,
             limits: strikeLimits(config, sniffer),
             gatePort: () => this.port ?? config.listen.port,
             nowMs,
@@ -141,7 +147,8 @@ export class Gate implements BanFollower {
       sniffer,
       desk,
       nowMs,
-      dryRun: config["dry-run"],
+      dryRun: parts.dryRun === true,
+      trial: parts.trial,
       ipv6Bits: config["ipv6-prefix"],
       counters: this.counters,
       sessions: this.sessions,
@@ -252,6 +259,13 @@ export class Gate implements BanFollower {
     else this.#rejection.beLoud();
   }
 
+  /** The trial is over: from one connection to the next clients are turned away. */
+  enforce(): void {
+    this.#context.dryRun = false;
+    this.#context.trial = undefined;
+    this.#observer?.endTrial();
+  }
+
   /** Goes on with other options, from one connection to the next. Those that take a restart are not looked at. */
   reconfigure(config: GateConfig, sniffer: Sniffer): void {
     this.#config = config;
@@ -262,13 +276,14 @@ export class Gate implements BanFollower {
     this.#observer?.limit(strikeLimits(config, sniffer));
   }
 
-  /** A banned source's connections are cut; in a dry run those that would be are counted. */
+  /** A banned source's connections are cut. */
   bansChanged(changes: readonly BanChange[]): void {
-    if (this.sessions.size === 0) return;
+    const { sessions, counters } = this;
+    if (sessions.size === 0) return;
     const bans = changes.filter((change) => change.kind === "ban");
     // Of a single ban the source is looked up; many are quicker found by one look at all connections.
-    if (bans.length > fewBans) this.#cutBanned();
-    else for (const { ban, claim } of bans) if (this.#isConcerned(claim)) this.#cut(ban.prefix, this.#judgedBy(claim));
+    if (bans.length > fewBans) counters.cut += sessions.cutWhere((client) => this.#context.desk.refuses(client));
+    else for (const { ban, claim } of bans) if (this.#isConcerned(claim)) counters.cut += sessions.cut(ban.prefix);
   }
 
   /** Twice a second: deadlines, and what is known by now of the servers' answers. */
@@ -303,21 +318,15 @@ export class Gate implements BanFollower {
     return isLocal !== true || gate === this.#parts.name;
   }
 
-  /** How many of the source's connections here showed the evidence. */
-  #judgedBy({ evidence, gate }: Claim): number {
-    return evidence !== undefined && gate === this.#parts.name ? 1 : 0;
-  }
-
-  /** @param judged connections of the source that a dry run counted otherwise: the one that showed the evidence. */
-  #cut(prefix: Prefix, judged: number): void {
-    const { sessions, counters } = this;
-    counters.cut += this.#context.dryRun ? Math.max(0, sessions.count(prefix) - judged) : sessions.cut(prefix);
-  }
-
-  #cutBanned(): void {
-    const { dryRun, desk } = this.#context;
-    if (dryRun) return;
-    this.counters.cut += this.sessions.cutWhere((client) => desk.refuses(client));
+  #countWouldCut(changes: readonly BanChange[]): void {
+    if (this.sessions.size === 0 || changes.length > fewBans) return;
+    for (const change of changes) {
+      if (change.kind !== "ban" || !this.#isConcerned(change.claim)) continue;
+      const { evidence, gate } = change.claim;
+      // The connection that showed the evidence is counted otherwise.
+      const judged = evidence !== undefined && gate === this.#parts.name ? 1 : 0;
+      this.counters.cut += Math.max(0, this.sessions.count(change.ban.prefix) - judged);
+    }
   }
 
   #upstreamChanged(status: UpstreamStatus): void {

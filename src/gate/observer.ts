@@ -5,10 +5,12 @@ import { evidenceBytes } from "../core/bans/claim.ts";
 import { ServerStrikes } from "../core/bans/server_strikes.ts";
 import { refusedByServer, Strikes, tooManyConnections, undecidedTooOften } from "../core/bans/strikes.ts";
 import type { Client } from "../core/client.ts";
+import { pseudonymOf } from "../host/pseudonym.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { Offence } from "../sources/desk.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { type Exchange, type Tap, Taps } from "./tap.ts";
+import type { TrialWatch } from "./trial_watch.ts";
 
 /** How many strikes are too many; undefined: they are not counted. */
 export interface StrikeLimits {
@@ -23,6 +25,7 @@ export interface StrikeLimits {
 export interface ObserverOptions {
   readonly recorder: Recorder | undefined;
   readonly limits: StrikeLimits;
+  readonly trial?: TrialWatch | undefined;
   gatePort(): number;
   nowMs(): number;
   ban(client: Client, offence: Offence): void;
@@ -36,9 +39,11 @@ export class Observer implements SessionObserver {
   #undecided: Strikes | undefined;
   #excess: Strikes | undefined;
   #wasDown = false;
+  #trial: TrialWatch | undefined;
 
   constructor(options: ObserverOptions) {
     this.#options = options;
+    this.#trial = options.trial;
     this.#taps = new Taps(
       () => options.nowMs(),
       (exchange) => this.#ended(exchange),
@@ -59,16 +64,22 @@ export class Observer implements SessionObserver {
     this.#limits = limits;
   }
 
-  relays(client: Client, isExpected: boolean): Tap | undefined {
+  relays(client: Client, isExpected: boolean, speaksExpected: boolean): Tap | undefined {
     if (isExpected) this.#undecided?.forgive(client.sourceText);
-    const isWatching = this.#options.recorder !== undefined || this.#serverStrikes !== undefined;
-    return isWatching ? this.#taps.open(client, isExpected, Date.now()) : undefined;
+    const isWatching =
+      this.#options.recorder !== undefined || this.#serverStrikes !== undefined || this.#trial !== undefined;
+    return isWatching ? this.#taps.open(client, isExpected, Date.now(), speaksExpected) : undefined;
   }
 
   turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isStrike: boolean): void {
-    this.#options.recorder?.record({ atMs: Date.now(), bytes, totalBytes, server: "unknown" });
+    const source = pseudonymOf(client.sourceText);
+    this.#options.recorder?.record({ atMs: Date.now(), bytes, totalBytes, server: "unknown", source });
     if (!isStrike || this.#undecided?.add(client.sourceText, this.#options.nowMs()) !== true) return;
     this.#ban(client, "strikes", undecidedTooOften, bytes);
+  }
+
+  endTrial(): void {
+    this.#trial = undefined;
   }
 
   /** A source ran into --max-per-source or --max-rate. */
@@ -87,9 +98,11 @@ export class Observer implements SessionObserver {
     this.#taps.tick();
   }
 
-  #ended({ client, isExpected, recording, answeredMs }: Exchange): void {
+  #ended({ client, isExpected, speaksExpected, recording, answeredMs }: Exchange): void {
     this.#options.recorder?.record(recording);
-    if (this.#serverStrikes === undefined || !isExpected) return;
+    if (speaksExpected && recording.server === "accepted") this.#trial?.isWelcome(client.sourceText);
+    // That it hangs up after its greeting says less: it may have said all that it had to say.
+    if (this.#serverStrikes === undefined || !isExpected || recording.greeted) return;
     const { server } = recording;
     if (server === "accepted" && answeredMs !== undefined) this.#serverStrikes.welcomed(client.sourceText, answeredMs);
     if (server !== "refused" || !this.#serverStrikes.refused(client.sourceText, this.#options.nowMs())) return;

@@ -11,9 +11,11 @@ import type { Sniffer } from "../core/sniff.ts";
 import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
 import type { Desk, Offence } from "../sources/desk.ts";
+import { followConversation } from "./conversation.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
+import type { TrialWatch } from "./trial_watch.ts";
 import type { Upstream } from "./upstream.ts";
 import type { OpenedUpstream, Upstreams } from "./upstreams.ts";
 
@@ -35,6 +37,8 @@ export interface SessionContext {
   isProven(socket: TcpSocket): boolean;
   /** Ends the connection of a source that is or was to be banned. */
   reject(socket: TcpSocket, client: Client): void;
+  /** Watches while nobody is turned away yet. */
+  readonly trial: TrialWatch | undefined;
   /** Where first bytes are recorded or judged further. */
   readonly observer: SessionObserver | undefined;
 }
@@ -56,7 +60,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   readonly #context: SessionContext;
   readonly #socket: TcpSocket;
   readonly #deadlineMs: number;
-  readonly #isRefused: boolean;
+  readonly #wouldBeRefused: boolean;
   isFriend = false;
   #held: Uint8Array[] = [];
   #heldBytes = 0;
@@ -73,12 +77,12 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   #greetingTimer: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * @param isRefused a dry run lets a source in that it would have refused: that is counted already.
+   * @param wouldBeRefused a dry run or a trial lets the source in: that is counted already.
    * @param sinceMs when the connection was accepted.
    */
-  constructor(context: SessionContext, socket: TcpSocket, client: Client, isRefused: boolean, sinceMs: number) {
+  constructor(context: SessionContext, socket: TcpSocket, client: Client, wouldBeRefused: boolean, sinceMs: number) {
     this.client = client;
-    this.#isRefused = isRefused;
+    this.#wouldBeRefused = wouldBeRefused;
     this.#context = context;
     this.#socket = socket;
     this.#deadlineMs = sinceMs + context.firstPacketMs;
@@ -115,7 +119,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   /** The client is gone before it was relayed. */
   close(): void {
     if (this.#state === "sniffing") this.#turnedAway(false);
-    if (this.#state === "sniffing" && !this.#isRefused) this.#context.counters.undecided++;
+    if (this.#state === "sniffing" && !this.#wouldBeRefused) this.#context.counters.undecided++;
     if (this.#state !== "over") this.#finish();
   }
 
@@ -149,10 +153,10 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     sessions.decided(this, this.#deadlineMs);
     switch (decision.kind) {
       case "relay":
-        if (!this.#isRefused) this.#countWould(decision);
+        if (!this.#wouldBeRefused) this.#countWould(decision);
         this.#state = "connecting";
-        this.isFriend = decision.would === undefined && !this.#isRefused;
-        void this.#connect();
+        this.isFriend = decision.would === undefined && !this.#wouldBeRefused;
+        void this.#connect(decision.would === undefined);
         return;
       case "ban":
         counters.foreign++;
@@ -189,6 +193,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
         return;
       case "close":
         counters.undecided++;
+        this.#context.trial?.wouldClose(this.client.sourceText);
         return;
       default:
         would satisfies never;
@@ -231,14 +236,13 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#socket.reset();
   }
 
-  async #connect(): Promise<void> {
+  async #connect(speaksExpected: boolean): Promise<void> {
     const { counters, upstreams } = this.#context;
     const greeting = this.#greeting;
     const relay = greeting?.relay ?? new Relay(this.#socket, this);
-    // What a server makes of a client is not told by what it says before it knows the client.
-    const tap = greeting === undefined ? this.#context.observer?.relays(this.client, this.isFriend) : undefined;
-    const events = tap?.serverEvents(relay.serverEvents) ?? relay.serverEvents;
-    const opened = await (greeting?.opening ?? upstreams.open(events, this.#context.nowMs()));
+    const tap = this.#context.observer?.relays(this.client, this.isFriend, speaksExpected);
+    const events = greeting === undefined ? tap?.serverEvents(relay.serverEvents) : undefined;
+    const opened = await (greeting?.opening ?? upstreams.open(events ?? relay.serverEvents, this.#context.nowMs()));
     if (opened === undefined) {
       this.#settleWithoutUpstream();
       return;
@@ -254,12 +258,20 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
     this.#state = "relaying";
     this.#relay = relay;
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
-    tap?.start(opened.socket, this.#held, this.#clientEnded);
+    if (greeting === undefined) tap?.start(opened.socket, this.#held, this.#clientEnded);
+    else tap?.startGreeted(opened.socket, this.#held, this.#clientEnded);
     const held = greeting === undefined ? this.#introduced() : this.#held;
     relay.start(this.#socket, opened.socket, held, this.#clientEnded);
     tap?.join(this.#socket);
+    this.#followTrial(opened.socket);
     this.#context.sessions.relayed(this);
     this.#held = none;
+  }
+
+  #followTrial(server: TcpSocket): void {
+    const { trial, nowMs } = this.#context;
+    if (trial === undefined) return;
+    followConversation(this.#socket, server, nowMs, () => trial.isGood(this.client.sourceText));
   }
 
   /** What is held, behind the header that tells the server who its client is: in one write with the first bytes. */

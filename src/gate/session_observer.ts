@@ -7,8 +7,9 @@ export interface SessionObserver {
   /**
    * A connection is going to be relayed. @returns the tap on its beginning.
    * @param isExpected false for what only a dry run relays.
+   * @param speaksExpected it speaks what is expected; a dry run may relay it although its source would be banned.
    */
-  relays(client: Client, isExpected: boolean): Tap | undefined;
+  relays(client: Client, isExpected: boolean, speaksExpected: boolean): Tap | undefined;
   /**
    * One is not relayed.
    * @param bytes the first that the client sent; `totalBytes`: how many it sent until then.

@@ -4,6 +4,7 @@
 import type { Client } from "../core/client.ts";
 import type { Recording, ServerVerdict } from "../core/learn/recording.ts";
 import { stayMs, Witness } from "../core/learn/witness.ts";
+import { pseudonymOf } from "../host/pseudonym.ts";
 import { type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 
 /** The beginning of a connection, and what the server made of it. */
@@ -11,9 +12,9 @@ export interface Exchange {
   readonly client: Client;
   /** False for what only a dry run relays. */
   readonly isExpected: boolean;
+  /** It speaks what is expected, whether or not its source would be refused. */
+  readonly speaksExpected: boolean;
   readonly recording: Recording;
-  /** The server said something before it had a byte of the client. */
-  readonly spokeFirst: boolean;
   /** When the server answered, by the gate's clock. */
   readonly answeredMs: number | undefined;
 }
@@ -32,8 +33,8 @@ export class Taps {
   }
 
   /** @param atMs when the client came, milliseconds since 1970. */
-  open(client: Client, isExpected: boolean, atMs: number): Tap {
-    return new Tap(client, isExpected, atMs, this);
+  open(client: Client, isExpected: boolean, atMs: number, speaksExpected = isExpected): Tap {
+    return new Tap(client, { isExpected, speaksExpected }, atMs, this);
   }
 
   /** To be called every second or so. */
@@ -59,7 +60,7 @@ export class Taps {
 /** One connection. */
 export class Tap {
   readonly #client: Client;
-  readonly #isExpected: boolean;
+  readonly #judged: Pick<Exchange, "isExpected" | "speaksExpected">;
   readonly #owner: Taps;
   readonly #witness: Witness;
   readonly #clientSide: TapSide;
@@ -67,16 +68,15 @@ export class Tap {
   #isSettled = false;
   #verdict: ServerVerdict = "unknown";
 
-  constructor(client: Client, isExpected: boolean, atMs: number, owner: Taps) {
+  constructor(client: Client, judged: Pick<Exchange, "isExpected" | "speaksExpected">, atMs: number, owner: Taps) {
     this.#client = client;
-    this.#isExpected = isExpected;
+    this.#judged = judged;
     this.#owner = owner;
     this.#witness = new Witness(atMs);
     this.#clientSide = new TapSide(this, {
       data: (bytes) => this.#sent(bytes),
       end: () => this.#witness.clientEnded(),
-      // A reset, which may be ours.
-      close: () => "unknown",
+      close: () => this.#witness.clientReset(),
     });
     this.#serverSide = new TapSide(this, {
       data: () => this.#answered(),
@@ -99,6 +99,14 @@ export class Tap {
     this.#serverSide.socket = server;
     for (const bytes of held) this.#witness.sent(bytes);
     if (clientEnded) this.#witness.clientEnded();
+  }
+
+  /** The server has greeted the client already, which is judged only now: in place of `start`. */
+  startGreeted(server: TcpSocket, held: readonly Uint8Array[], clientEnded: boolean): void {
+    this.#witness.answered(this.#owner.nowMs());
+    this.#serverSide.inner = server.events;
+    server.events = this.#serverSide;
+    this.start(server, held, clientEnded);
   }
 
   /** The relay has taken the client's events. */
@@ -127,10 +135,10 @@ export class Tap {
   report(): void {
     this.#clientSide.remove();
     this.#serverSide.remove();
-    const { spokeFirst, answeredMs } = this.#witness;
+    const { answeredMs } = this.#witness;
     this.#owner.done(this, {
-      ...{ client: this.#client, isExpected: this.#isExpected, spokeFirst, answeredMs },
-      recording: this.#witness.recording(this.#verdict),
+      ...{ ...this.#judged, client: this.#client, answeredMs },
+      recording: { ...this.#witness.recording(this.#verdict), source: pseudonymOf(this.#client.sourceText) },
     });
   }
 
@@ -141,7 +149,7 @@ export class Tap {
   #answered(): ServerVerdict | undefined {
     const isFirst = this.#witness.answeredMs === undefined;
     const verdict = this.#witness.answered(this.#owner.nowMs());
-    if (verdict === undefined && isFirst) this.#owner.answered(this);
+    if (isFirst && verdict === undefined && this.#witness.answeredMs !== undefined) this.#owner.answered(this);
     return verdict;
   }
 }

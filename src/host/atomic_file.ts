@@ -31,10 +31,10 @@ export function requireWritable(path: string, replace: boolean): void {
 }
 
 /** @throws Failure when it cannot be written; then nothing of it is there. */
-export function writeWhole(path: string, text: string, replace: boolean): void {
+export function writeWhole(path: string, text: string, replace: boolean, mode = 0o644): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   try {
-    const fd = openSync(temporary, "wx", 0o644);
+    const fd = openSync(temporary, "wx", mode);
     try {
       writeFileSync(fd, text);
       fsyncSync(fd);

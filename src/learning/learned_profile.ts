@@ -3,6 +3,7 @@
 import { basename, extname } from "node:path";
 import { stringify } from "smol-toml";
 import type { LearnReport } from "../core/learn/learn.ts";
+import { plural } from "../core/learn/variety.ts";
 import type { ProfileSource } from "../core/profile/profile.ts";
 import { Failure } from "../failure.ts";
 import { oneLine } from "../log.ts";
@@ -28,8 +29,14 @@ export function profileText(path: string, profile: ProfileSource, report: LearnR
 }
 
 /** What the profile would have done with the connections that it was learned from. */
-export function trialOf({ samples, wrongly, refused, relayed }: LearnReport): string[] {
+export function trialOf({ samples, wrongly, refused, relayed, variety, leftOut, missing }: LearnReport): string[] {
+  const { sources, sessions } = variety;
   return [
+    `They came from ${sources} ${plural("source", sources)} in ${sessions} ${plural("session", sessions)}`,
+    leftOut.sources === 0
+      ? "No source could be left out to see whether the others' rules would have banned it"
+      : `Of ${leftOut.sources} sources, each left out in turn, ${leftOut.banned} would have been banned`,
+    ...(missing.length === 0 ? [] : [`Not safe to enforce without a trial: ${missing.join("; ")}`]),
     `Of the ${samples} connections that the server accepted it would have rejected ${wrongly === 0 ? "none" : wrongly}`,
     refused === 0
       ? "The server hung up on nobody without a byte, so how many of those it would have accepted is not known"

@@ -34,7 +34,7 @@ export async function openLearning({ config, runtime, log, seen }: LearningOptio
   const nowMs = bootClock();
   const taps = new Taps(nowMs, seen);
   const gate = new Gate({
-    config: { ...config, "dry-run": false, "first-packet": silenceMs },
+    config: { ...config, "first-packet": silenceMs },
     ...{ name: "learning", sniffer: everybody, runtime, log, nowMs, desk: openDesk },
     observer: { relays: (client) => taps.open(client, true, Date.now()), turnedAway() {} },
   });

@@ -52,8 +52,11 @@ export class ClientBans implements Desk {
   }
 
   refuses(client: Client): boolean {
-    const { enforcement, gate, nowMs } = this.#options;
-    return enforcement.refuses(client, nowMs(), gate);
+    return !this.#options.dryRun && this.#isBanned(client);
+  }
+
+  wouldRefuse(client: Client): boolean {
+    return this.#options.dryRun && this.#isBanned(client);
   }
 
   isFenced(client: Client): boolean {
@@ -82,6 +85,11 @@ export class ClientBans implements Desk {
       latency.observe((performance.now() - decidedMs) / 1000);
     }
     return result.kind;
+  }
+
+  #isBanned(client: Client): boolean {
+    const { enforcement, gate, nowMs } = this.#options;
+    return enforcement.refuses(client, nowMs(), gate);
   }
 
   #spare(client: Client, offence: Offence, by: Spared["by"], because: string): "spared" {

@@ -15,6 +15,8 @@ export interface Offence {
 export interface Desk {
   /** True when the client's source is banned. */
   refuses(client: Client): boolean;
+  /** True when it would be banned, but for a dry run or a trial. */
+  wouldRefuse(client: Client): boolean;
   /** When it returns, the source is refused, or spared and why was logged. */
   ban(client: Client, offence: Offence): "banned" | "spared";
   /** True when nothing that the client sends arrives any more: a fence drops it. */
@@ -22,4 +24,9 @@ export interface Desk {
 }
 
 /** Lets everybody in. */
-export const openDesk: Desk = { refuses: () => false, ban: () => "spared", isFenced: () => false };
+export const openDesk: Desk = {
+  refuses: () => false,
+  wouldRefuse: () => false,
+  ban: () => "spared",
+  isFenced: () => false,
+};

@@ -22,6 +22,8 @@ export interface KernelJudgeParts {
   readonly port: () => number;
   ban(client: Client, offence: Offence): "banned" | "spared";
   strike(client: Client, bytes: Uint8Array): void;
+  /** It refused a near miss, or would have. */
+  malformed(client: Client): void;
   readonly counters: ConnectionCounters;
   readonly ipv6Bits: number;
   /** Says of what the kernel tells which bet was lost. */
@@ -70,10 +72,11 @@ export class KernelJudge {
 
   /** What the kernel decided about a connection to the gate. */
   settle({ source, sourcePort, port, protocol, firstBytes }: InlineDecision): void {
-    const { counters, ipv6Bits, alone, sniffer, judge, strike } = this.#parts;
+    const { counters, ipv6Bits, alone, sniffer, judge, strike, malformed } = this.#parts;
     const client = new Client(source.text, sourcePort, ipv6Bits);
     if (protocol === undefined) {
       if (!alone) counters.undecided++;
+      malformed(client);
       // As with those who fall silent: a source with a connection that passed is a friend.
       if (judge()?.isWelcome(source) === false) strike(client, firstBytes);
       return;

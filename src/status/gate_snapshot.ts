@@ -106,18 +106,37 @@ export interface GateSnapshot {
   readonly connections: ConnectionsSnapshot;
   /** Packets to its port that the kernel judged; null where it does not. */
   readonly judged: JudgedSnapshot | null;
+  /** Of its profile; null without --trial. */
+  readonly trial: TrialSnapshot | null;
   /** Null without --record. */
   readonly recording: RecorderStatus | null;
+}
+
+export interface TrialSnapshot {
+  readonly state: "observing" | "enforcing";
+  /** RFC 3339; null when the time is over. */
+  readonly until: string | null;
+  readonly durationSeconds: number;
+  readonly observedSeconds: number;
+  /** Sources that would have been banned or closed. */
+  readonly wouldTurnAway: number;
+  /** Sources that have proven good. */
+  readonly goodSources: number;
+  /** Sources that are both. */
+  readonly hurt: readonly { readonly source: string; readonly reason: string }[];
+  /** All of it in words. */
+  readonly text: string;
 }
 
 export interface GateView {
   readonly config: GateOptions;
   readonly gate: Pick<Gate, "counters" | "sessions" | "room" | "upstreams">;
   readonly kernelJudge: { readonly counts: Readonly<Record<InlineOutcome, number>> } | undefined;
+  readonly trial?: { snapshot(): TrialSnapshot } | undefined;
   readonly recorder: { status(): RecorderStatus } | undefined;
 }
 
-export function gateSnapshot({ config, gate, kernelJudge, recorder }: GateView): GateSnapshot {
+export function gateSnapshot({ config, gate, kernelJudge, trial, recorder }: GateView): GateSnapshot {
   const { host, port } = config.listen;
   const checkMs = checkEvery(config);
   return {
@@ -144,6 +163,7 @@ export function gateSnapshot({ config, gate, kernelJudge, recorder }: GateView):
       limit: gate.room.limit,
     },
     judged: kernelJudge === undefined ? null : judgedSnapshot(kernelJudge.counts),
+    trial: trial?.snapshot() ?? null,
     recording: recorder?.status() ?? null,
   };
 }

@@ -23,6 +23,8 @@ export interface ReadinessAnswer {
   readonly ready: boolean;
   /** Why not; empty when ready. */
   readonly reasons: readonly string[];
+  /** Where a trial stands; left out without one. */
+  readonly trial?: string | undefined;
 }
 
 /** What the endpoint asks of the gate. */

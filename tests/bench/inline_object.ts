@@ -54,8 +54,9 @@ export function loadGateWay(libraries: Libraries, gate: GateObject, way: Way, op
 function beginJudge(libraries: Libraries, object: BpfObject, { dryRun = false, ports }: LoadOptions): InlineJudge {
   const programs = { mapFd: (name: string) => object.mapFd(name), beginFd: object.programFd(inlineBegin) };
   const table = loadSignatureTable("tapetrack");
-  const gates = ports.map((port) => ({ port, table, banMs: 600_000, bounce: false, passes: [] }));
-  const judge = new InlineJudge(libraries, programs, new Guarded(ports, "port"), { gates, dryRun, ipv6PrefixBits: 64 });
+  const judging = dryRun ? ("dry run" as const) : ("enforce" as const);
+  const gates = ports.map((port) => ({ port, table, banMs: 600_000, bounce: false, judging, passes: [] }));
+  const judge = new InlineJudge(libraries, programs, new Guarded(ports, "port"), { gates, ipv6PrefixBits: 64 });
   judge.begin();
   return judge;
 }

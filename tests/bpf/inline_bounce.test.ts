@@ -7,7 +7,7 @@ import { loadSignatureTable } from "../../src/config/profile.ts";
 import { requirePrefix } from "../../src/core/address.ts";
 import { embeddedObject, type GatePrograms, loadGate } from "../../src/fences/xdp/gate_program.ts";
 import { Guarded } from "../../src/fences/xdp/guarded.ts";
-import { InlineJudge } from "../../src/fences/xdp/inline/inline_judge.ts";
+import { type InlineGate, InlineJudge } from "../../src/fences/xdp/inline/inline_judge.ts";
 import { structBytes } from "../../src/fences/xdp/maps/layout.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
 import { nativeBytes } from "../../src/kernel/native_bytes.ts";
@@ -39,11 +39,11 @@ describeWith("root")("bounced packets", () => {
   let libraries: Libraries;
   let programs: GatePrograms;
 
-  const judge = (bounce: boolean, dryRun = false) => {
+  const judge = (bounce: boolean, judging: InlineGate["judging"] = "enforce") => {
     const table = loadSignatureTable("tapetrack");
     new InlineJudge(libraries, programs, new Guarded([5000], "port"), {
-      gates: [{ port: 5000, table, bounce, passes: [], banMs: 60_000 }],
-      ...{ dryRun, ipv6PrefixBits: 64 },
+      gates: [{ port: 5000, table, bounce, judging, passes: [], banMs: 60_000 }],
+      ipv6PrefixBits: 64,
     }).begin();
   };
   const ban = (address: string) => {
@@ -132,11 +132,13 @@ describeWith("root")("bounced packets", () => {
       expect(result.frame).toEqual(frame);
     });
 
-    test(`${family}: without the setting they are dropped, in a dry run they pass`, () => {
+    test(`${family}: without the setting they are dropped, in a dry run they pass, in a trial they do not`, () => {
       judge(false);
       expect(send(ends, { bytes }).verdict).toBe(xdpDrop);
-      judge(true, true);
+      judge(true, "dry run");
       expect(send(ends, { bytes }).verdict).toBe(xdpPass);
+      judge(true, "trial");
+      expect(send(ends, { bytes }).verdict).toBe(xdpTx);
       judge(true);
       expect(send(ends, { bytes }).verdict).toBe(xdpTx);
     });

@@ -114,6 +114,8 @@ const good: readonly Row[] = [
   row("status-host", "[2001:db8::1]", ["2001:db8::1"]),
   row("status-host", "203.0.113.5", ["203.0.113.5"]),
   { name: "dry-run", flags: ["--dry-run"], toml: "dry-run = true", value: true },
+  row("trial", "24h", 86_400_000),
+  { name: "enforce-unproven", flags: ["--enforce-unproven"], toml: "enforce-unproven = true", value: true },
   { name: "keep", flags: ["--keep"], toml: "keep = true", value: true },
   row("user", "ttgate", "ttgate"),
   row("first-packet", "250ms", 250),
@@ -209,6 +211,8 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["fragments", '"keep"', 'expected "drop" or "pass"'],
   ["dry-run", '"yes"', "expected true or false"],
   ["prefilter", '"yes"', "expected true or false"],
+  ["trial", '"a day"', "expected a duration"],
+  ["enforce-unproven", '"yes"', "expected true or false"],
   ["keep", "1", "expected true or false"],
   ["user", '""', "expected a user's name"],
   ["user", "1000", "expected a user's name"],
@@ -310,6 +314,7 @@ describe("precedence", () => {
       status: { kind: "tcp", host: "127.0.0.1", port: 9500 },
       "status-host": [],
       "dry-run": false,
+      "enforce-unproven": false,
       fragments: "drop",
       keep: false,
       "first-packet": 10_000,
@@ -342,6 +347,8 @@ describe("precedence", () => {
       expect(wrong("-B", "map", option)).toStartWith(`Invalid ${name} with --mode "inline": nothing is relayed`);
     }
     expect(failureOf(() => byFlags("--prefilter")).message).toContain("--block-map");
+    expect(failureOf(() => byFlags("--trial=1h", "--dry-run")).message).toContain("leave one of them out");
+    expect(failureOf(() => byFlags("--trial=1h", "--prefilter", "-B=m")).message).toContain("after the trial");
   });
 
   test("no kernel judges what comes through a proxy", () => {

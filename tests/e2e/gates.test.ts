@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several gates in one process: two profiles, in proxy mode and judged in the kernel, with one table of bans.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { BlockMap, RunningGate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
@@ -102,6 +103,72 @@ describeWith("namespaces", "executable")("two gates in one process", () => {
     expect((await knock(3, 8080, web)).outcome).toBe("no answer");
     const { gates } = await gate.until("both", ({ gates }) => gates.every(({ judged }) => judged?.banned === 1));
     expect(gates.map(({ judged }) => judged?.passed)).toEqual([1, 1]);
+  });
+
+  test.each([
+    ["inline", 8080, ""],
+    ["proxy", 8000, 'upstream = "127.0.0.1:8080"'],
+  ] as const)(
+    "%s: a gate on trial bans nobody while the other enforces, then it bans too",
+    async (mode, port, more) => {
+      await using stack = new AsyncDisposableStack();
+      const trial = `listen = "${port}"\ntrial = "12s"\n${more}`;
+      const toml = mixed.replace('listen = "8080"', trial).replace('mode = "inline"', `mode = "${mode}"`);
+      const { network, gate, knock } = await scene(stack, toml);
+      const visitor = network.clientIpv4(3);
+      await knock(3, port, tape);
+      const status = await gate.until("who would be banned", ({ gates }) => gates[1]?.trial?.wouldTurnAway === 1);
+      expect(status).toMatchObject({
+        ...{ dryRun: false, bans: { active: 0 }, kernel: { entries: 0 } },
+        gates: [{ trial: null }, { trial: { state: "observing", hurt: [] } }],
+      });
+      expect(gate.child.stderr).toMatch(/Would ban \S+ for 7m: it spoke \w+ to port \d+ of gate "web".* \(trial\)/);
+      const ready = (await (await gate.fetch("/readyz")).json()) as unknown;
+      expect(ready).toMatchObject({ ready: true, trial: expect.stringMatching(/^Gate "web": observing until /) });
+      // Whom it would have banned is let in again, here and at the other gate.
+      expect((await knock(3, port, tape)).outcome).not.toBe("no answer");
+      expect((await knock(3, 5000, tape)).received.length).toBeGreaterThan(0);
+
+      // The other gate bans, and that holds at both.
+      await knock(4, 5000, web);
+      expect(await gate.banned(network.clientIpv4(4))).toMatchObject({ gate: "tape", refused: { by: "kernel" } });
+      for (const at of [5000, port]) expect((await knock(4, at, web)).outcome).toBe("no answer");
+      expect((await gate.status()).kernel.entries).toBe(1);
+
+      await gate.child.said(/Gate "web": Trial: passed after 12s/, 30_000);
+      expect((await gate.bans()).map(({ source }) => source)).toEqual([network.clientIpv4(4)]);
+      await knock(3, port, tape);
+      expect(await gate.banned(visitor)).toMatchObject({ gate: "web", refused: { by: "kernel" } });
+      expect((await knock(3, 5000, tape)).outcome).toBe("no answer");
+    },
+  );
+
+  test("without a kernel, bans of another gate hold at one on trial; a reload opens one and closes it", async () => {
+    await using stack = new AsyncDisposableStack();
+    using state = new TempDir();
+    const tapeGate = `state = "${state.path}"\n[[gate]]\nname = "tape"\nlisten = "5000"\n`;
+    const webGate = `[[gate]]\nname = "web"\nlisten = "8000"\nupstream = "127.0.0.1:8080"\nprofile = "http"\ntrial = "1h"\n`;
+    const { network, gate, knock, config, directory, isServed } = await scene(stack, tapeGate);
+    directory.write("ttgate.toml", tapeGate + webGate);
+    expect((await gate.command("reload")).code).toBe(0);
+    await gate.child.said(/Gate "web": Trial: the trial of profile http of 1h begins/);
+    await knock(3, 8000, tape);
+    await gate.until("who would be banned", ({ gates }) => gates[1]?.trial?.wouldTurnAway === 1);
+    expect((await knock(3, 8000, web)).received).toContain("hello");
+    expect((await gate.command("ban", network.clientIpv4(5))).code).toBe(0);
+    await knock(4, 5000, web);
+    await gate.banned(network.clientIpv4(4));
+    for (const stranger of [4, 5]) expect((await knock(stranger, 8000, web)).outcome).toBe("reset");
+    directory.write("ttgate.toml", tapeGate);
+    expect((await gate.command("reload")).code).toBe(0);
+    expect(existsSync(state.file("bans.web.trial"))).toBe(true);
+    expect(await isServed(3, 5000)).toBe(true);
+    await gate.child.stop();
+    // What was observed goes on.
+    directory.write("ttgate.toml", tapeGate + webGate);
+    await using next = await RunningGate.start(["-c", config], { namespace: network.gate });
+    expect((await next.status()).gates[1]?.trial).toMatchObject({ state: "observing", wouldTurnAway: 1 });
+    expect(next.child.stderr).toMatch(/Gate "web": Trial: the trial of profile http goes on/);
   });
 
   test("with ban-scope gate a stranger to one is served by the other, and is in the state of the next run", async () => {

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { Child, type Completed, run } from "../harness/child.ts";
 import { RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
@@ -20,7 +21,15 @@ setDefaultTimeout(60_000);
 
 const packet = seal(new TextEncoder().encode("volume 7 ".repeat(30)), "length");
 
-describeWith("namespaces", "executable")("learn", () => {
+const waitsForGreeting = `
+import socket, sys
+with socket.create_connection((sys.argv[1], 5000), 10, (sys.argv[2], 0)) as connection:
+    assert connection.recv(100).startswith(b"220 ")
+    connection.sendall(b"MIRROR item\\r\\n")
+    assert connection.recv(100).startswith(b"250 ")
+`;
+
+describeWith("namespaces", "executable", { program: "python3" })("learn", () => {
   let stack: AsyncDisposableStack;
   let network: Network;
   let directory: TempDir;
@@ -83,6 +92,9 @@ describeWith("namespaces", "executable")("learn", () => {
     expect(stdout).toContain("From byte 4 on the bytes look random, in all samples");
     expect(stdout).toContain("Of the 60 connections that the server accepted it would have rejected none");
     expect(stdout).toMatch(/Of the [1-9]\d* on which the server hung up without a byte it would have accepted none/);
+    expect(stdout).toContain(
+      "Not safe to enforce without a trial: 1 source of the 5 that are needed; 1 session of the 10 that are needed",
+    );
     expect(stdout).toContain('Wrote "site.toml"');
     expect((await client.stop()).packets).toBeGreaterThanOrEqual(60);
     const met = await server.until("the strangers at the server", (report) => report.strangers >= 3);
@@ -157,8 +169,8 @@ describeWith("namespaces", "executable")("learn", () => {
   test("a gate with that profile serves friends and turns away strangers, and a dry run counts the same", async () => {
     const before = (await server.until("a report", () => true)).strangers;
     const counted = [];
-    for (const [index, extra] of [[], ["--dry-run"]].entries()) {
-      const relaysStrangers = extra.length > 0;
+    for (const [index, extra] of [["--enforce-unproven"], ["--dry-run"]].entries()) {
+      const relaysStrangers = extra.includes("--dry-run");
       await using gate = await RunningGate.start(["-p", directory.file("site.toml"), "-c", "/dev/null", ...extra], {
         namespace: network.gate,
       });
@@ -187,6 +199,35 @@ describeWith("namespaces", "executable")("learn", () => {
     expect(counted[0]).toEqual({
       ...{ foreign: 5, refusedBanned: 5, cut: 0, active: 5, total: 5 },
       by: { http: 1, tls: 2, ssh: 1, text: 1 },
+    });
+  });
+
+  test("a server that speaks first: recorded so, by both commands, and written into the profile", async () => {
+    const script = join(import.meta.dirname, "../harness/greeter.py");
+    await using greeter = new Child(["python3", script, "smtp", "127.0.0.1", "5003"], { namespace: network.gate });
+    await greeter.said(/ready/);
+    // One word that no built-in profile has, once the greeting is there.
+    const client = (number: number) =>
+      run(["python3", "-c", waitsForGreeting, network.gateIpv4, network.clientIpv4(number)], {
+        namespace: network.client,
+      });
+    await using child = await learning("--connections", "30", "-u", "127.0.0.1:5003", "-o", "greeter.toml");
+    // The greeter has room for five at a time.
+    for (let round = 0; round < 6; round++) {
+      const visits = await Promise.all([1, 2, 3, 4, 5].map((number) => client(number + 5 * (round % 2))));
+      for (const { code, stderr } of visits) expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    }
+    const { code, stdout } = await child.done(20_000);
+    expect([code, stdout]).toEqual([0, expect.stringContaining('The server speaks first: speaksFirst = "server"')]);
+    const profile = directory.file("greeter.toml");
+    expect(readFileSync(profile, "utf8")).toContain('speaksFirst = "server"');
+    const options = ["-c", "/dev/null", "-u", "127.0.0.1:5003", "-p", profile, "--record", directory.file("greeted")];
+    await using gate = await RunningGate.start(options, { namespace: network.gate });
+    expect((await client(11)).code).toBe(0);
+    await gate.until("the recording", ({ recording }) => recording?.connections === 1);
+    expect(JSON.parse(readFileSync(directory.file("greeted"), "utf8"))).toMatchObject({
+      ...{ hex: Buffer.from("MIRROR item\r\n").toString("hex"), server: "accepted", greeted: true },
+      source: expect.stringMatching(/^[0-9a-f]{16}$/),
     });
   });
 
@@ -229,7 +270,7 @@ describeWith("namespaces", "executable")("learn", () => {
   test("a recording that cannot be written is told once, and the gate goes on", async () => {
     const file = directory.file("missing/recording");
     await using gate = await RunningGate.start(
-      ["-c", "/dev/null", "-p", directory.file("site.toml"), "--record", file],
+      ["-c", "/dev/null", "-p", directory.file("site.toml"), "--enforce-unproven", "--record", file],
       {
         namespace: network.gate,
       },

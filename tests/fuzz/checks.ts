@@ -113,7 +113,12 @@ export function checkRecordings(lines: readonly string[]): string {
 
 /** As a file of it would be loaded. */
 function loadSource(profile: ProfileSource): Sniffer {
-  const text = profileText("fuzz.toml", profile, { findings: [], samples: 0, wrongly: 0, refused: 0, relayed: 0 });
+  const [variety, leftOut] = [
+    { connections: 0, sources: 0, sessions: 0 },
+    { sources: 0, banned: 0 },
+  ];
+  const counts = { samples: 0, wrongly: 0, refused: 0, relayed: 0 };
+  const text = profileText("fuzz.toml", profile, { findings: [], missing: [], ...counts, variety, leftOut });
   const parsed = parseProfile(parseToml(text), "fuzz", ciphers);
   if (parsed.kind === "invalid")
     throw new Error(`A learned profile cannot be loaded: ${JSON.stringify(parsed.problems)}`);

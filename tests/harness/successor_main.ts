@@ -15,6 +15,7 @@ const channel = new Channel(connectPackets(native, openLibc(native), path));
 const wish = {
   version: "0",
   gates: [{ port: 5000, mode: "proxy" }],
+  isOnTrial: false,
   blockMap: map === "" ? null : map,
   dryRun: false,
   drainMs: 1000,

@@ -202,6 +202,7 @@ export class Bed implements AsyncDisposable {
     });
     this.gate = new Gate({
       name: "bed",
+      dryRun,
       config: {
         ...configSchema.parse({ check: "off" }),
         listen: { host: options.listenHost ?? host, port: 0 },
@@ -220,6 +221,7 @@ export class Bed implements AsyncDisposable {
       runtime: { ...runtime, connect: options.connect?.(runtime.connect) ?? runtime.connect },
       desk: {
         refuses: (client) => desk.refuses(client),
+        wouldRefuse: (client) => desk.wouldRefuse(client),
         isFenced: (client) => desk.isFenced(client),
         ban: (client, offence) => {
           options.onBan?.();
@@ -231,7 +233,7 @@ export class Bed implements AsyncDisposable {
       nowMs,
       upstreamChanged: (status) => this.changes.push(status),
     });
-    this.daemonBans.enforcement.follow(this.gate);
+    this.daemonBans.enforcement.follow(dryRun ? this.gate.wouldBans : this.gate);
   }
 
   static async open(options: BedOptions): Promise<Bed> {

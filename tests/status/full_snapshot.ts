@@ -73,12 +73,17 @@ const whole: Omit<Snapshot, "gates"> = {
 const { mode, listen, profile, timeoutSeconds, balance, checkSeconds, proxyProtocol, upstreams } = whole;
 const { connections, kernel, recording } = whole;
 
+const trial = {
+  ...({ state: "observing", until: "2026-01-02T03:04:05.000Z", durationSeconds: 2, observedSeconds: 1 } as const),
+  ...{ wouldTurnAway: 1, goodSources: 1, hurt: [{ source: "192.0.2.7", reason: "http" }], text: "observing" },
+};
+
 export const fullSnapshot: Snapshot = {
   ...whole,
   gates: [
     {
       ...{ name: "default", banScope: "all", mode, listen, profile, timeoutSeconds, balance, checkSeconds },
-      ...{ proxyProtocol, upstreams, connections, recording, judged: kernel.judged },
+      ...{ proxyProtocol, upstreams, connections, recording, judged: kernel.judged, trial },
     },
   ],
 };

@@ -134,7 +134,7 @@ describe("reading", () => {
         {
           ...{ name: "default", mode: "proxy", listen: "[::]:5000", profile: "tapetrack", timeoutSeconds: 600 },
           ...{ banScope: "all", upstreams: [{ address: "127.0.0.1:5001" }], connections: { limit: 77 } },
-          ...{ judged: null, recording: null },
+          ...{ judged: null, trial: null, recording: null },
         },
       ],
     });

@@ -118,7 +118,7 @@ describeWith(
     const learned = await run(ttgate(["learn", directory.file("recording"), "-o", profile]));
     expect([learned.code, learned.stderr]).toEqual([0, ""]);
     server = stack.use(await startServer(network.gate, "--port", "5001"));
-    const allowed = ["-p", profile, "-c", "/dev/null", "--allow", "10.77.0.0/16"];
+    const allowed = ["-p", profile, "--enforce-unproven", "-c", "/dev/null", "--allow", "10.77.0.0/16"];
     gate = stack.use(await RunningGate.start(allowed, { namespace: network.gate }));
   });
 

@@ -95,12 +95,12 @@ function head({ status, readiness }: Picture, paint: Paint, trouble?: string): s
   return [
     `${paint.bold(`ttgate on ${host}`)}  ${state}`,
     `version ${version}, up ${formatDuration(uptimeSeconds * 1000)}, ${connections.active} connections, ${bans.active} banned${status.dryRun ? ", dry run" : ""}`,
-    ...gatesOf(status).map(({ listen, profile, mode, upstreams, connections: { active, limit } }) => {
+    ...gatesOf(status).map(({ listen, profile, mode, upstreams, connections: { active, limit }, trial }) => {
       const servers = upstreams.map(({ address, reachable, error, active: open }) => {
         const health = reachable === null ? "not tried" : reachable ? paint.good("up") : paint.bad(`down (${error})`);
         return `${address} ${health} ${open}`;
       });
-      return `gate   ${listen} ${profile} ${mode}, ${active} of ${limit} open, ${mode === "inline" ? "server" : "upstream"} ${servers.join(", ")}`;
+      return `gate   ${listen} ${profile} ${mode}, ${active} of ${limit} open, ${mode === "inline" ? "server" : "upstream"} ${servers.join(", ")}${trial?.state === "observing" ? ", on trial: bans nobody" : ""}`;
     }),
     ...fenceLines(status, paint),
   ];

@@ -8,7 +8,7 @@ import type { Rule } from "../signature/signature.ts";
 import type { Recording } from "./recording.ts";
 
 /** A clear header is looked for up to here. */
-const headerLimitBytes = 64;
+export const headerLimitBytes = 64;
 /** More bytes would tell little more, and hold a client of small packets back longer. */
 const randomLimitBytes = 64;
 const sizes = [4, 3, 2, 1] as const;
@@ -56,7 +56,7 @@ export function lengthFieldOf(samples: readonly Recording[]): LengthField | unde
   return undefined;
 }
 
-function numberAt(bytes: Uint8Array, at: number, size: number, endian: "big" | "little"): number {
+export function numberAt(bytes: Uint8Array, at: number, size: number, endian: "big" | "little"): number {
   let value = 0;
   for (let index = 0; index < size; index++)
     value = value * 256 + (bytes[endian === "big" ? at + index : at + size - 1 - index] ?? 0);
@@ -91,9 +91,15 @@ function isVaried(samples: readonly Recording[], from: number): boolean {
 
 /**
  * @param samples in the order of their time.
+ * @param isMovingBeyond what is behind `end` may be the rest of a number that moves.
  * @returns bytes up to `end` that are the same in every sample and are no part of a number that moves.
  */
-export function constantsOf(samples: readonly Recording[], end: number, field: LengthField | undefined): Constant[] {
+export function constantsOf(
+  samples: readonly Recording[],
+  end: number,
+  field: LengthField | undefined,
+  isMovingBeyond = true,
+): Constant[] {
   const limit = Math.min(end, shortestOf(samples), headerLimitBytes);
   const values = Array.from({ length: limit }, (_, at) => constantOf(samples.map(({ bytes }) => bytes[at] ?? 0)));
   const isOfFewSizes = new Set(samples.map(({ totalBytes }) => totalBytes)).size < leastDistinctSizes;
@@ -105,7 +111,7 @@ export function constantsOf(samples: readonly Recording[], end: number, field: L
       !(isOfFewSizes && mayBeLength(samples, values, at)),
   );
   // What looks random from its first byte on may begin with a counter: the byte at the limit moves, too.
-  for (let at = 0; at <= limit; at++) {
+  for (let at = 0; at < limit + (isMovingBeyond ? 1 : 0); at++) {
     if (values[at] !== undefined || isIn(field, at)) continue;
     for (const step of [-1, 1] as const) {
       const count = quietBytesBeside(samples, values, at, step);

@@ -1,33 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Derives a profile from recorded connections and from what the server made of each. What it derives
-// accepts every connection that the server accepted, by construction and by trial. Says in words what
-// it found and what that rests on. Knows nothing of sockets and files.
-import { compileProfile } from "../profile/compiled_profile.ts";
-import { type ProfileSource, parseProfile } from "../profile/profile.ts";
-import { createSniffer } from "../profile/sniffer.ts";
+// Learns a profile from recorded connections and from what the server made of each. Of several that fit it
+// takes the strictest that would have taken every source also without having seen it. Says in words what it
+// found and what that rests on, and where that is too little, what is missing. Knows nothing of sockets and files.
+import type { ProfileSource } from "../profile/profile.ts";
 import type { Ciphers } from "../signature/cipher.ts";
-import type { Rule } from "../signature/signature.ts";
-import type { Sniffer } from "../sniff.ts";
-import {
-  blocksOf,
-  type Constant,
-  constantsOf,
-  type LengthField,
-  lengthFieldOf,
-  lengthRule,
-  randomPartOf,
-  shortestOf,
-} from "./fields.ts";
+import { type Derived, derive, isAccepted, type Material } from "./derive.ts";
+import { wordsOf, wordsOfKnown } from "./findings.ts";
+import { knownProtocolOf } from "./known.ts";
 import type { Recording } from "./recording.ts";
-import { rulingOf } from "./replay.ts";
+import { missingIn, plural, samplesBySource, type Variety, varietyOf } from "./variety.ts";
 
 /** Fewer say too little: a byte that is 0 in 29 of 30 packets would be taken for a constant. */
 export const leastSamples = 30;
 
-/** AES. */
-const blockBytes = 16;
-/** One stranger in 2^24 has these by chance. */
-const tellingBytes = 3;
+/** How many constant bytes are taken, the strictest first. */
+const enough = [8, 4, 3];
+/** Of more sources several are left out at a time: learning this often takes seconds. */
+const mostFolds = 25;
 
 export type LearnResult =
   | { readonly kind: "learned"; readonly profile: ProfileSource; readonly report: LearnReport }
@@ -44,6 +33,11 @@ export interface LearnReport {
   readonly refused: number;
   /** Of those that the server refused, how many the profile would have relayed. */
   readonly relayed: number;
+  readonly variety: Variety;
+  /** Sources that were left out in turn, and how many of them what was learned from the others would have banned. */
+  readonly leftOut: { readonly sources: number; readonly banned: number };
+  /** What is missing to enforce the profile without a trial; empty: nothing. */
+  readonly missing: readonly string[];
 }
 
 export function learn(recordings: readonly Recording[], name: string, ciphers: Ciphers): LearnResult {
@@ -54,200 +48,105 @@ export function learn(recordings: readonly Recording[], name: string, ciphers: C
     const message = `The server accepted ${samples.length} connections and ${leastSamples} are needed to tell what they have in common; record for longer`;
     return { kind: "nothing", message };
   }
-  const found = fieldsOf(samples);
-  const random = randomRulesOf(found);
-  if (rulesOf(found, random[0]).length === 0) {
-    return {
-      kind: "nothing",
-      message: "The connections that the server accepted have nothing in common; write a profile by hand",
-    };
-  }
-  let tried: Trial = { kind: "nothing", message: "" };
-  for (const rule of random.length === 0 ? [undefined] : random) {
-    tried = tryRules(rule, { name, samples, found, ciphers });
-    if (tried.kind === "profile") break;
-  }
-  if (tried.kind === "nothing") return tried;
-  const { profile, sniffer } = tried;
+  const variety = varietyOf(samples);
+  const tooLittle = missingIn(variety);
+  const known = knownProtocolOf(samples, ciphers);
+  const material = { name, ciphers, known, isVaried: tooLittle.length === 0 };
+  const best = bestOf(samples, material);
+  if (best.kind === "nothing") return best;
+  const { derived, leftOut } = best;
+  // The rules of a known protocol rest on its specification.
+  const missing = known === undefined ? [...tooLittle, ...doubtsOf(leftOut)] : [];
   const refused = recordings.filter(({ server, bytes }) => server === "refused" && bytes.length > 0);
-  const relayed = refused.filter((recording) => isAccepted(sniffer, recording)).length;
+  const profile = {
+    ...derived.profile,
+    ...(greets(samples) ? { speaksFirst: "server" as const } : {}),
+    ...(missing.length === 0 ? {} : { unproven: missing.join("; ") }),
+  };
+  const words = derived.fields === undefined ? [] : wordsOf(samples, derived.fields);
   const report = {
-    findings: wordsOf(samples, found),
-    samples: samples.length,
-    wrongly: 0,
-    refused: refused.length,
-    relayed,
+    findings: [...(known === undefined ? words : wordsOfKnown(samples, known)), ...wordsOfProfile(profile)],
+    ...{ samples: samples.length, wrongly: 0, refused: refused.length, variety, leftOut, missing },
+    relayed: refused.filter((recording) => isAccepted(derived.sniffer, recording)).length,
   };
   return { kind: "learned", profile, report };
 }
 
-type Trial =
-  | { readonly kind: "profile"; readonly profile: ProfileSource; readonly sniffer: Sniffer }
-  | { readonly kind: "nothing"; readonly message: string };
+type Found = Extract<Derived, { kind: "profile" }>;
 
-interface Material {
-  readonly name: string;
-  readonly samples: readonly Recording[];
-  readonly found: Fields;
-  readonly ciphers: Ciphers;
+interface Best {
+  readonly kind: "best";
+  readonly derived: Found;
+  readonly leftOut: LearnReport["leftOut"];
 }
 
-/** @param random what is said of the random part, where there is one. */
-function tryRules(random: Rule | undefined, { name, samples, found, ciphers }: Material): Trial {
-  const header = profileOf(name, samples.length, rulesOf(found, random), found, wantsLibrary(found));
-  const whole = parseProfile(header, name, ciphers);
-  // So few constant bytes that a stranger of the library may have them too: then it is the library that tells.
-  const isCommon = whole.kind === "invalid" && random !== undefined;
-  const profile = isCommon ? profileOf(name, samples.length, [random], found, true) : header;
-  const parsed = isCommon ? parseProfile(profile, name, ciphers) : whole;
-  if (parsed.kind === "invalid") {
-    const problems = parsed.problems.map(({ path, message }) => `${path}: ${message}`).join("; ");
-    return { kind: "nothing", message: `What the connections have in common makes no profile: ${problems}` };
-  }
-  const sniffer = createSniffer(compileProfile(parsed.profile));
-  const wrongly = samples.filter((sample) => !isAccepted(sniffer, sample)).length;
-  if (wrongly === 0) return { kind: "profile", profile, sniffer };
-  const message = `The profile would not have accepted ${wrongly} of the ${samples.length} connections that the server accepted; write one by hand`;
-  return { kind: "nothing", message };
-}
-
-/** At once: an accepted client must not have to fall silent first. */
-function isAccepted(sniffer: Sniffer, recording: Recording): boolean {
-  return rulingOf(sniffer, recording).verdict === "accept" && sniffer.sniff(recording.bytes, false).kind === "accept";
-}
-
-interface RandomPart {
-  readonly at: number;
-  readonly bytes: number;
-}
-
-interface Fields {
-  readonly shortest: number;
-  readonly field: LengthField | undefined;
-  readonly random: RandomPart | undefined;
-  readonly constants: readonly Constant[];
-  readonly isText: boolean;
-  /** A friend's clear header may come to begin as WireGuard does, and it would have to wait. */
-  readonly isLikeWireguard: boolean;
-  readonly blocks: number | undefined;
-}
-
-function fieldsOf(samples: readonly Recording[]): Fields {
-  const shortest = shortestOf(samples);
-  const field = lengthFieldOf(samples);
-  const random = randomPartOf(samples);
-  const constants = constantsOf(samples, random?.at ?? shortest, field);
-  const isText = random === undefined && samples.every(({ bytes }) => bytes.subarray(0, shortest).every(isTextByte));
-  return {
-    shortest,
-    field,
-    random,
-    constants,
-    isText,
-    isLikeWireguard: random !== undefined && random.at >= wireguardHead.length && canBegin(samples, wireguardHead),
-    blocks: random === undefined ? undefined : blocksOf(samples, random.at),
-  };
-}
-
-const wireguardHead = [1, 0, 0, 0];
-
-/** At each place there was this byte, or another one from time to time. */
-function canBegin(samples: readonly Recording[], head: readonly number[]): boolean {
-  return head.every((byte, at) => {
-    const values = new Set(samples.map(({ bytes }) => bytes[at]));
-    return values.size > 1 || values.has(byte);
-  });
-}
-
-function isTextByte(byte: number): boolean {
-  return (byte >= 0x20 && byte <= 0x7e) || byte === 0x09 || byte === 0x0a || byte === 0x0d;
-}
-
-function rulesOf({ shortest, field, constants, isText }: Fields, random: Rule | undefined): Rule[] {
-  const rules: Rule[] = constants.map(({ at, bytes }) => ({ kind: "bytes", at, hex: bytes.map(hexOf).join(" ") }));
-  if (field !== undefined) rules.push(lengthRule(field));
-  if (random !== undefined) rules.push(random);
-  // Room for lines half as long as any that was seen.
-  if (isText) rules.push({ kind: "run", class: "text", min: Math.ceil(shortest / 2) });
-  return rules;
-}
-
-/** What can be said of the random part, best first: ciphertext is told in the kernel too, but not every header fits it. */
-function randomRulesOf({ shortest, random, blocks }: Fields): Rule[] {
-  if (random === undefined) return [];
-  const plain = randomRule(random, blocks);
-  const least = leastCipherBytes.find((bytes) => bytes <= shortest);
-  if (random.at > mostClearBytes || least === undefined || least - random.at < blockBytes) return [plain];
-  return [{ kind: "ciphertext", header: random.at, shortest: least }, plain];
-}
-
-/** What the rule kind ciphertext takes: docs/verdict.md. */
-const mostClearBytes = 16;
-/** TapeTrack's shortest packet, and the least of all: where shorter ones were seen, others may be shorter still. */
-const leastCipherBytes = [44, 32];
-
-/** A friend with fewer bytes than were ever seen is not turned away, but it waits until it is known to be done. */
-function randomRule({ at, bytes }: RandomPart, blocks: number | undefined): Rule {
-  const whole: Rule = { kind: "random", at, bytes };
-  if (bytes === blockBytes) return whole;
-  const max = at + bytes - 1;
-  const short: Rule[] = [
-    { kind: "random", at, bytes: blockBytes },
-    // Since it waits for silence anyway, it can tell whole blocks too.
-    blocks === undefined
-      ? { kind: "length", min: at + blockBytes, max }
-      : { kind: "length", min: at + blockBytes, max, multipleOf: blocks, after: at },
-  ];
-  return { kind: "any", rules: [whole, { kind: "all", rules: short }] };
-}
-
-function profileOf(name: string, samples: number, rules: Rule[], found: Fields, withLibrary: boolean): ProfileSource {
-  const [only] = rules;
-  const expect: Rule = rules.length === 1 && only !== undefined ? only : { kind: "all", rules };
-  const description = `Learned from ${samples} connections`;
-  if (!withLibrary) return { name, description, expect };
-  const tolerate = found.isLikeWireguard ? { tolerate: ["wireguard"] } : {};
-  return { name, description, expect, foreign: "all", ...tolerate };
-}
-
-/** With a header of few constant bytes strangers that happen to look random are told by what they are. */
-function wantsLibrary({ constants, isText }: Fields): boolean {
-  const bytes = constants.reduce((sum, constant) => sum + constant.bytes.length, 0);
-  return bytes < tellingBytes && !isText;
-}
-
-function wordsOf(
+function bestOf(
   samples: readonly Recording[],
-  { shortest, field, random, constants, isText, blocks }: Fields,
-): string[] {
-  const words: string[] = [];
-  for (const { at, bytes } of constants) {
-    const text = bytes.every((byte) => byte >= 0x20 && byte <= 0x7e)
-      ? ` (${JSON.stringify(String.fromCharCode(...bytes))})`
-      : "";
-    words.push(`The bytes ${bytes.map(hexOf).join(" ")}${text} are at ${at} in all ${samples.length} samples`);
+  given: Omit<Material, "enoughBytes">,
+): Best | Extract<LearnResult, { kind: "nothing" }> {
+  const folds = foldsOf(samples);
+  let best: Best | undefined;
+  let before = "";
+  for (const enoughBytes of given.known === undefined ? enough : enough.slice(0, 1)) {
+    const material = { ...given, enoughBytes };
+    const derived = derive(samples, material);
+    if (derived.kind === "nothing") {
+      if (best === undefined) return derived;
+      break;
+    }
+    const rules = JSON.stringify(derived.profile);
+    if (rules === before) break;
+    before = rules;
+    const banned = folds.reduce((sum, fold) => sum + bannedOf(fold, samples, material), 0);
+    const sources = folds.reduce((sum, fold) => sum + fold.size, 0);
+    if (best === undefined || banned < best.leftOut.banned)
+      best = { kind: "best", derived, leftOut: { sources, banned } };
+    if (banned === 0) break;
   }
-  if (field !== undefined) {
-    const bits = `${field.size * 8}-bit${field.size > 1 ? ` ${field.endian}-endian` : ""}`;
-    words.push(
-      `The ${bits} number at ${field.at} is the packet's length less ${field.plus}; up to ${field.greatest} was seen`,
-    );
-  }
-  if (random !== undefined)
-    words.push(`From byte ${random.at} on the bytes look random, in all samples over at least ${random.bytes} bytes`);
-  if (isText) words.push(`The first ${shortest} bytes are text in all samples`);
-  const longest = samples.reduce((most, { totalBytes }) => Math.max(most, totalBytes), 0);
-  words.push(`Packets have ${shortest} to ${longest} bytes; the rules leave room for shorter and longer ones`);
-  if (longest === shortest)
-    words.push("All are of one size, so bytes that may be their length make no rule; look on for longer");
-  if (blocks !== undefined) {
-    words.push(
-      `After the first ${random?.at ?? 0} bytes they are whole blocks of ${blocks}; a rule only for shorter packets, since it takes the client's silence to prove it`,
-    );
-  }
-  return words;
+  return best ?? { kind: "nothing", message: "" };
 }
 
-function hexOf(byte: number): string {
-  return byte.toString(16).padStart(2, "0");
+type Fold = ReadonlyMap<string, readonly Recording[]>;
+
+/** Each source by itself, as long as there are not too many. */
+function foldsOf(samples: readonly Recording[]): Fold[] {
+  const bySource = [...samplesBySource(samples)];
+  if (bySource.length < 2) return [];
+  const size = Math.ceil(bySource.length / mostFolds);
+  return Array.from(
+    { length: Math.ceil(bySource.length / size) },
+    (_, index) => new Map(bySource.slice(index * size, (index + 1) * size)),
+  );
+}
+
+/** @returns how many sources of the fold are turned away by what the others have in common. */
+function bannedOf(fold: Fold, samples: readonly Recording[], material: Material): number {
+  const others = samples.filter(({ source }) => source === undefined || !fold.has(source));
+  const derived = derive(others, material);
+  if (derived.kind === "nothing") return 0;
+  return [...fold.values()].filter((own) => own.some((sample) => !isAccepted(derived.sniffer, sample))).length;
+}
+
+function doubtsOf({ banned }: LearnReport["leftOut"]): string[] {
+  if (banned === 0) return [];
+  return [
+    `${banned} ${plural("source", banned)} would have been banned by what the others have in common: there may be more kinds of clients`,
+  ];
+}
+
+/** A server that waits for its clients never speaks first. */
+function greets(samples: readonly Recording[]): boolean {
+  return samples.filter(({ greeted }) => greeted).length > samples.length / 10;
+}
+
+function wordsOfProfile({ expect, tolerate = [], speaksFirst }: ProfileSource): string[] {
+  return [
+    ...(expect.kind === "length"
+      ? ["That is too little to tell strangers: only those that ttgate knows are banned"]
+      : []),
+    ...(tolerate.length === 0
+      ? []
+      : [`Friends may look like ${tolerate.join(", ")}, which therefore is not banned by that name (tolerate)`]),
+    ...(speaksFirst === "server" ? ['The server speaks first: speaksFirst = "server"'] : []),
+  ];
 }

@@ -14,6 +14,10 @@ export interface Recording {
   /** How many bytes the client sent before the server answered or the client fell silent. */
   readonly totalBytes: number;
   readonly server: ServerVerdict;
+  /** A pseudonym of where the client came from; recordings of earlier versions have none. */
+  readonly source?: string | undefined;
+  /** The server spoke before the client had said anything. */
+  readonly greeted?: true | undefined;
 }
 
 /** More of a connection is not kept: twice what any profile may need is of no use to one. */
@@ -26,6 +30,8 @@ const lineSchema = z
     hex: z.string().regex(/^(?:[0-9a-f]{2})*$/, "Bytes are pairs of hexadecimal digits in small letters"),
     totalBytes: z.int().min(0),
     server: z.enum(["accepted", "refused", "unknown"]),
+    source: z.string().max(64).optional(),
+    greeted: z.literal(true).optional(),
   })
   .refine(({ hex, totalBytes }) => totalBytes >= hex.length / 2, "There are more bytes than totalBytes says");
 
@@ -33,7 +39,8 @@ const lineSchema = z
 export function recordingLine(recording: Recording): string {
   const kept = recording.bytes.subarray(0, recordedBytes);
   const hex = Array.from(kept, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return JSON.stringify({ atMs: recording.atMs, hex, totalBytes: recording.totalBytes, server: recording.server });
+  const { atMs, totalBytes, server, source, greeted } = recording;
+  return JSON.stringify({ atMs, hex, totalBytes, server, source, greeted });
 }
 
 export type RecordingResult =

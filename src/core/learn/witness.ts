@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a server made of a client, seen from the first bytes of both: it answered and stayed, or it hung
-// up without a byte. Everything else says nothing about the client. Knows nothing of sockets.
+// What a server made of a client, seen from the first bytes of both: it answered and stayed or answered again, or
+// it hung up without a byte. Everything else says nothing about the client. Knows nothing of sockets.
 import { type Recording, recordedBytes, type ServerVerdict } from "./recording.ts";
 
 /** A server that answers a stranger mostly says what is wrong and hangs up at once. */
@@ -16,6 +16,9 @@ export class Witness {
   #keptBytes = 0;
   #totalBytes = 0;
   #clientEnded = false;
+  /** The client said more after the answer, and the server answered that, too. */
+  #hasMore = false;
+  #hasCarriedOn = false;
 
   /** @param atMs when the connection was accepted, milliseconds since 1970. */
   constructor(atMs: number) {
@@ -23,7 +26,10 @@ export class Witness {
   }
 
   sent(bytes: Uint8Array): void {
-    if (this.answeredMs !== undefined) return;
+    if (this.answeredMs !== undefined) {
+      this.#hasMore = true;
+      return;
+    }
     this.#totalBytes += bytes.length;
     const room = recordedBytes - this.#keptBytes;
     if (room <= 0) return;
@@ -41,16 +47,25 @@ export class Witness {
 
   /** @returns the verdict, where it is certain now; undefined: accepted when the server has stayed for `stayMs`. */
   answered(nowMs: number): ServerVerdict | undefined {
+    // A greeting says nothing of the client; what comes after its first bytes does.
     if (this.#totalBytes === 0) {
       this.spokeFirst = true;
-      return "unknown";
+      return undefined;
     }
+    this.#hasCarriedOn ||= this.#hasMore;
     this.answeredMs ??= nowMs;
     return this.#clientEnded ? "accepted" : undefined;
   }
 
+  /** Perhaps by ourselves; or it left without reading the server's leave. */
+  clientReset(): ServerVerdict {
+    return this.#hasCarriedOn ? "accepted" : "unknown";
+  }
+
   /** The server hung up, by FIN or RST. */
   serverEnded(): ServerVerdict {
+    // It took leave of a client that it had understood.
+    if (this.#hasCarriedOn) return "accepted";
     if (this.#totalBytes === 0 || this.#clientEnded || this.answeredMs !== undefined) return "unknown";
     return "refused";
   }
@@ -62,6 +77,7 @@ export class Witness {
       bytes.set(part, filled);
       filled += part.length;
     }
-    return { atMs: this.#atMs, bytes, totalBytes: this.#totalBytes, server };
+    const greeted = this.spokeFirst ? { greeted: true as const } : {};
+    return { atMs: this.#atMs, bytes, totalBytes: this.#totalBytes, server, ...greeted };
   }
 }

@@ -33,6 +33,7 @@ export interface CompiledProfile {
   readonly fallback: Profile["fallback"];
   readonly undecidedLimit: number | undefined;
   readonly speaksFirst: Profile["speaksFirst"];
+  readonly unproven?: Profile["unproven"];
 }
 
 export function compileRecognisers(known: Profile["known"]): CompiledRecognisers {
@@ -58,6 +59,7 @@ export function compileProfile({ expect, known, near, ...profile }: Profile): Co
     fallback: profile.fallback,
     undecidedLimit: profile.undecidedLimit,
     speaksFirst: profile.speaksFirst,
+    unproven: profile.unproven,
   };
 }
 

@@ -48,6 +48,8 @@ export const profileSchema = z.strictObject({
   strikes: z.int().min(fewestStrikes).max(1000).optional(),
   /** Who speaks first once the connection is open. A silent client gets the greeting of a server that does. */
   speaksFirst: z.enum(["client", "server"]).optional(),
+  /** What a learned profile rests on is too little to enforce it; the text says what is missing. */
+  unproven: z.string().min(1).optional(),
 });
 
 export type ProfileSource = z.infer<typeof profileSchema>;
@@ -75,11 +77,13 @@ export interface Profile {
   readonly fallback: "foreign" | "accept" | "undecided";
   readonly undecidedLimit?: number | undefined;
   readonly speaksFirst?: "client" | "server" | undefined;
+  readonly unproven?: string | undefined;
 }
 
 export type ProfileResult =
   | { readonly kind: "profile"; readonly profile: Profile }
-  | { readonly kind: "invalid"; readonly problems: readonly Problem[] };
+  /** `overlaps`: the recognisers that would refute what is expected, where that is all that is wrong. */
+  | { readonly kind: "invalid"; readonly problems: readonly Problem[]; readonly overlaps?: readonly string[] };
 
 /**
  * @param source what a profile file holds, unchecked.
@@ -93,13 +97,15 @@ export function parseProfile(source: unknown, name: string, ciphers: Ciphers): P
   const expect = sound(alternativesOf(parsed.data.expect, "expect", context), "expect", context.problems);
   const known = knownTo(parsed.data, context);
   const near = nearTo(parsed.data, context);
-  checkOverlaps(expect, known, context.problems);
   checkNear(parsed.data, expect, context.problems);
   if (context.problems.length > 0) return { kind: "invalid", problems: context.problems };
-  const { strikes: undecidedLimit, default: fallback = "foreign", speaksFirst } = parsed.data;
+  const overlaps = overlapsOf(expect, known);
+  if (overlaps.length > 0)
+    return { kind: "invalid", problems: overlaps, overlaps: overlaps.map(({ recogniser }) => recogniser) };
+  const { strikes: undecidedLimit, default: fallback = "foreign", speaksFirst, unproven } = parsed.data;
   const hasNear = parsed.data.near !== undefined;
   const named = parsed.data.name ?? name;
-  const profile = { name: named, expect, known, near, hasNear, fallback, undecidedLimit, speaksFirst };
+  const profile = { name: named, expect, known, near, hasNear, fallback, undecidedLimit, speaksFirst, unproven };
   return { kind: "profile", profile };
 }
 
@@ -277,15 +283,18 @@ function checkNear(source: ProfileSource, expect: readonly Alternative[], proble
  * What is expected must not be refuted. An `expect` without a word on the bytes themselves (a length, a
  * look of randomness) says only what is left when nothing is known, so it overlaps with everything.
  */
-function checkOverlaps(expect: readonly Alternative[], known: readonly NamedAlternatives[], problems: Problem[]): void {
+function overlapsOf(
+  expect: readonly Alternative[],
+  known: readonly NamedAlternatives[],
+): (Problem & { readonly recogniser: string })[] {
   const expected = expect.map(boundsOf).filter((bounds) => bounds.places.size > 0);
-  for (const { name, refutes, alternatives } of known) {
-    if (!refutes) continue;
+  return known.flatMap(({ name, refutes, alternatives }) => {
+    if (!refutes) return [];
     const clash = alternatives.find((alternative) =>
       expected.some((bounds) => canBothMatch(bounds, boundsOf(alternative))),
     );
-    if (clash === undefined) continue;
+    if (clash === undefined) return [];
     const message = `The recogniser "${name}" overlaps with expect, so friends would be refused; drop it from foreign, or make expect narrower`;
-    problems.push({ path: clash[0]?.path ?? name, message });
-  }
+    return [{ recogniser: name, path: clash[0]?.path ?? name, message }];
+  });
 }

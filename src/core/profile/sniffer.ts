@@ -207,8 +207,8 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
     ...expertNames.filter((name) => bets.length > 0 && !names.includes(name)),
     unknownProtocol,
   ];
-  const { name, undecidedLimit, speaksFirst } = profile;
-  return { profile: name, protocols, prefixBytes, speaksFirst, undecidedLimit, sniff, evidence };
+  const { name, undecidedLimit, speaksFirst, unproven } = profile;
+  return { profile: name, protocols, prefixBytes, speaksFirst, undecidedLimit, unproven, sniff, evidence };
 }
 
 /** Where random bytes are expected, what takes the client's silence to hold needs as many. */

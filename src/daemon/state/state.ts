@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the bans are saved, read again at the start, and by which gate: a file in the state directory,
 // named after the listener of a gate without a name, and a lock beside it that names the process.
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
@@ -26,30 +26,31 @@ export interface StateOptions {
   readonly offenders: Offenders;
   readonly moment: () => Moment;
   readonly log: Log;
-  /** The table has come from the process before, which has written the file for the last time. */
-  readonly isTaken?: boolean;
+  /** A process has it that lets go of it before `begin`. */
+  readonly isLocked?: boolean;
 }
 
 /** With the kernel's part about two milliseconds. */
 const sliceBans = 1000;
 
 /**
- * Takes up the bans that were saved, and saves from now on.
+ * Takes the directory. Bans are taken up and saved from `begin` on.
  * @returns undefined where there is no state directory, or --forget.
  * @throws Failure when the directory that was asked for cannot be used.
  */
-export async function openState(options: StateOptions): Promise<OpenedState | undefined> {
+export function openState(options: StateOptions): OpenedState | undefined {
   const { config, log } = options;
   const directory = directoryOf(config);
   if (directory === undefined) return undefined;
   const path = join(directory, nameOf(config));
   if (config.forget) {
-    rmSync(path, { force: true });
+    const trials = config.gates.map(({ name }) => trialPath(path, name));
+    for (const file of [path, ...trials]) rmSync(file, { force: true });
     return undefined;
   }
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    takeLock(`${path}.lock`);
+    if (options.isLocked !== true) takeLock(`${path}.lock`);
   } catch (error) {
     const problem = `Cannot keep bans in "${directory}": ${messageOf(error)}`;
     if (config.state !== undefined)
@@ -57,39 +58,54 @@ export async function openState(options: StateOptions): Promise<OpenedState | un
     log("warn", `${problem}; bans are forgotten when ttgate stops`);
     return undefined;
   }
-  try {
-    const { enforcement, offenders, moment, isTaken } = options;
-    const byListener = namesByListener(config).map((name) => join(directory, name));
-    const earlier = existsSync(path) ? [] : byListener.filter((from) => from !== path);
-    if (isTaken !== true) for (const from of [path, ...earlier]) await restore(from, options);
-    const file = new StateFile({ path, earlier, bans: enforcement.bans, offenders, moment, log });
-    enforcement.follow(file);
-    // What is in the file of a table that was taken over is of a moment ago, and is written anew with the first turn.
-    if (isTaken !== true) await file.save();
-    return new OpenedState(file, directory, path, log);
-  } catch (error) {
-    rmSync(`${path}.lock`, { force: true });
-    throw error;
-  }
+  return new OpenedState(directory, path, options);
 }
 
 export class OpenedState {
-  readonly file: StateFile;
+  #file: StateFile | undefined;
   readonly #directory: string;
-  readonly #log: Log;
+  readonly #options: StateOptions;
   #path: string;
-  #isClosed = false;
+  /** The lock is another's. */
+  #isClosed: boolean;
 
-  constructor(file: StateFile, directory: string, path: string, log: Log) {
-    this.file = file;
+  constructor(directory: string, path: string, options: StateOptions) {
     this.#directory = directory;
     this.#path = path;
-    this.#log = log;
+    this.#options = options;
+    this.#isClosed = options.isLocked === true;
+  }
+
+  /**
+   * Takes up the bans that were saved, but for those of gates on trial, and saves from now on.
+   * @param isTaken the table has come from the process before, which has written the file for the last time.
+   */
+  async begin(isOnTrial: (gate: string) => boolean, isTaken = false): Promise<void> {
+    const { config, enforcement, offenders, moment, isLocked, log } = this.#options;
+    if (isLocked === true) takeLock(`${this.#path}.lock`);
+    this.#isClosed = false;
+    const byListener = namesByListener(config).map((name) => join(this.#directory, name));
+    const earlier = existsSync(this.#path) ? [] : byListener.filter((from) => from !== this.#path);
+    if (!isTaken) for (const from of [this.#path, ...earlier]) await restore(from, isOnTrial, this.#options);
+    this.#file = new StateFile({ path: this.#path, earlier, bans: enforcement.bans, offenders, moment, log });
+    enforcement.follow(this.#file);
+    // What is in the file of a table that was taken over is of a moment ago, and is written anew with the first turn.
+    if (!isTaken) await this.#file.save();
+  }
+
+  /** A few times a second. */
+  async save(): Promise<void> {
+    await this.#file?.save();
   }
 
   /** With --user that user goes on writing them. */
   get paths(): readonly string[] {
     return [this.#directory, this.#path, `${this.#path}.lock`];
+  }
+
+  /** Where the trial of a gate's profile is kept. */
+  trialPath(gate: string): string {
+    return trialPath(this.#path, gate);
   }
 
   /** Where a start by this configuration looks for the bans. */
@@ -98,9 +114,11 @@ export class OpenedState {
     if (path === this.#path) return;
     try {
       takeLock(`${path}.lock`);
-      await this.file.move(path);
+      await this.#file?.move(path);
+      const trial = this.trialPath(defaultGateName);
+      if (existsSync(trial)) renameSync(trial, trialPath(path, defaultGateName));
     } catch (error) {
-      this.#log("warn", `Bans go on to be saved in "${this.#path}" and not in "${path}": ${messageOf(error)}`);
+      this.#options.log("warn", `Bans go on to be saved in "${this.#path}" and not in "${path}": ${messageOf(error)}`);
       return;
     }
     rmSync(`${this.#path}.lock`, { force: true });
@@ -110,7 +128,7 @@ export class OpenedState {
   /** Goes on after `close`. @throws Error when a process that lives has the lock. */
   reopen(): void {
     takeLock(`${this.#path}.lock`);
-    this.file.reopen();
+    this.#file?.reopen();
     this.#isClosed = false;
   }
 
@@ -118,9 +136,13 @@ export class OpenedState {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.file.close();
+    await this.#file?.close();
     rmSync(`${this.#path}.lock`, { force: true });
   }
+}
+
+function trialPath(path: string, gate: string): string {
+  return gate === defaultGateName ? `${path}.trial` : `${path}.${gate}.trial`;
 }
 
 /** By what stays the same when a gate is added or listens elsewhere. */
@@ -151,9 +173,9 @@ function takeLock(path: string): void {
   writeFileSync(path, `${process.pid} ${startTicks(process.pid) ?? ""}\n`, { mode: 0o600, flag: "wx" });
 }
 
-async function restore(path: string, options: StateOptions): Promise<void> {
+async function restore(path: string, isOnTrial: (gate: string) => boolean, options: StateOptions): Promise<void> {
   const { log } = options;
-  const { taken, damaged, isForeign } = await takeUp(path, options);
+  const { taken, damaged, isForeign } = await takeUp(path, options, isOnTrial);
   if (isForeign) log("warn", `State "${path}" is of another version of ttgate: no ban is taken from it`);
   if (damaged > 0) log("warn", `State "${path}": ${damaged} lines are damaged and were left out`);
   if (taken > 0) log("info", `Took up ${taken} bans from "${path}", with the time that they have left`);
@@ -163,11 +185,13 @@ async function restore(path: string, options: StateOptions): Promise<void> {
 export async function takeUp(
   path: string,
   { enforcement, offenders, moment }: Pick<StateOptions, "enforcement" | "offenders" | "moment">,
+  isOnTrial: (gate: string) => boolean = () => false,
 ): Promise<{ readonly taken: number; readonly damaged: number; readonly isForeign: boolean }> {
   const { sources, damaged, isForeign } = await readState(path, moment());
   for (let start = 0; start < sources.length; start += sliceBans) {
-    const slice = sources.slice(start, start + sliceBans).flatMap(({ source, claims }) => {
+    const slice = sources.slice(start, start + sliceBans).flatMap(({ source, claims: saved }) => {
       const prefix = parsePrefix(source);
+      const claims = saved.filter(({ gate }) => gate === undefined || !isOnTrial(gate));
       return prefix === undefined || claims.length === 0 ? [] : [{ prefix, claims }];
     });
     enforcement.restore(slice, moment().nowMs);

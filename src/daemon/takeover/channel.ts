@@ -23,6 +23,7 @@ const message = z.discriminatedUnion("kind", [
     form: z.number(),
     version: z.string(),
     gates: z.array(z.object({ port: z.number(), mode: z.string() })),
+    isOnTrial: z.boolean(),
     blockMap: z.string().nullable(),
     dryRun: z.boolean(),
     drainMs: z.number(),

@@ -194,6 +194,9 @@ export class Predecessor implements Disposable {
       return `ttgate ${version}, which runs, hands over by form ${takeoverForm}, not ${form}: restart instead`;
     }
     if (hindrance !== undefined) return `${hindrance}: restart instead`;
+    if (message.isOnTrial || now.gates.some(({ trial }) => trial !== undefined)) {
+      return "a trial (--trial) is not handed over: restart instead";
+    }
     for (const { port, mode } of gates) {
       const before = now.gates.find(({ listen }) => listen.port === port)?.mode ?? mode;
       if (mode !== before) return `its gate of port ${port} runs with --mode ${before}, not ${mode}: restart instead`;

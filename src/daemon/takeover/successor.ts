@@ -69,6 +69,7 @@ export class Successor implements BanFollower, Disposable {
         form: takeoverForm,
         version,
         gates: config.gates.map(({ listen, mode }) => ({ port: listen.port, mode })),
+        isOnTrial: config.gates.some(({ trial }) => trial !== undefined),
         blockMap: config["block-map"] ?? null,
         dryRun: config["dry-run"],
         drainMs: config.drain,

@@ -32,7 +32,7 @@ export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> 
   await requireUnused(libraries, settingsPath, options);
   const before = inherited === undefined ? undefined : settingsAt(libraries, settingsPath);
   const guarded = new Guarded(ports, scope, before?.ports);
-  const opened = { ...others, guarded, judges, dryRun: inline?.dryRun === true };
+  const opened = { ...others, guarded, judges };
   // Opened once more, over new maps, there is nothing to go on from.
   const reopen = (interfaces: readonly string[], gates: readonly InlineGate[]) =>
     openAt(libraries, { ...opened, interfaces, gates }, place, object);

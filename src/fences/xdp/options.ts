@@ -25,7 +25,7 @@ export interface XdpFenceOptions {
   /** Ways to attach, tried in this order; all of them unless given. */
   readonly ladder?: readonly AttachStep[];
   /** The program judges first bytes itself. */
-  readonly inline?: Pick<InlineOptions, "dryRun" | "gates"> | undefined;
+  readonly inline?: Pick<InlineOptions, "gates"> | undefined;
   /** Milliseconds since boot. */
   readonly nowMs: () => number;
   /** From the gate that hands its maps and links over; then it is no stranger that uses them. */
@@ -41,7 +41,6 @@ export interface XdpFenceOptions {
 export interface OpenedOptions extends Omit<XdpFenceOptions, "ports" | "scope" | "inline"> {
   readonly guarded: Guarded;
   readonly judges: boolean;
-  readonly dryRun: boolean;
   /** What is judged from the start. */
   readonly gates: InlineOptions["gates"];
 }

@@ -80,11 +80,22 @@ function gates(snapshot: Snapshot): Markup {
   return html`<section aria-labelledby="gates-title"><h2 id="gates-title">Gates</h2>${gatesOf(snapshot).map(gate)}</section>`;
 }
 
-function gate({ name, listen, mode, profile, balance, upstreams, proxyProtocol, connections }: GateView): Markup {
+function gate({
+  name,
+  listen,
+  mode,
+  profile,
+  balance,
+  upstreams,
+  proxyProtocol,
+  connections,
+  trial,
+}: GateView): Markup {
   return html`<article><h3>${name}: ${listen}</h3><dl>${term("Profile", profile)}${term("Mode", mode)}
 ${term("Connections", `${number(connections.active)} of ${number(connections.limit)}`)}
 ${term("Order of upstreams", upstreams.length > 1 ? balance : undefined)}
-${term("PROXY protocol", proxyWords(proxyProtocol))}</dl>
+${term("PROXY protocol", proxyWords(proxyProtocol))}
+${term("Trial", trial?.text)}</dl>
 ${tableOf(`${mode === "inline" ? "Server" : "Upstreams"} of ${listen}`, upstreamColumns, upstreams.map(upstreamRow))}</article>`;
 }
 

@@ -39,9 +39,24 @@ describe("a server that", () => {
     expect([done.serverEnded(), witness().serverEnded()]).toEqual(["unknown", "unknown"]);
   });
 
+  test("hangs up after it answered once, says nothing; after it went on, that it understood the client", () => {
+    const once = witness(1);
+    once.answered(1);
+    expect(once.serverEnded()).toBe("unknown");
+    const leaving = witness(1);
+    leaving.answered(1);
+    leaving.sent(Uint8Array.of(2));
+    leaving.answered(2);
+    expect([once.clientReset(), leaving.clientReset(), leaving.serverEnded()]).toEqual([
+      "unknown",
+      "accepted",
+      "accepted",
+    ]);
+  });
+
   test("speaks first says nothing of the client", () => {
     const seen = witness();
-    expect([seen.answered(1), seen.spokeFirst]).toEqual(["unknown", true]);
+    expect([seen.answered(1), seen.spokeFirst]).toEqual([undefined, true]);
   });
 });
 

@@ -21,6 +21,7 @@ import {
   type InlineUndecided,
   inlineOutcomes,
   inlineStructBytes,
+  type Judging,
   mayBeBanned,
   neighbourNeverBanned,
   neverBanned,
@@ -44,13 +45,13 @@ export interface InlineGate {
   readonly table: SignatureTable;
   readonly banMs: number;
   readonly bounce: boolean;
+  readonly judging: Judging;
   /** What of that which cannot be judged passes; the rest is dropped. */
   readonly passes: readonly HiddenKind[];
 }
 
 export interface InlineOptions {
   readonly gates: readonly InlineGate[];
-  readonly dryRun: boolean;
   readonly ipv6PrefixBits: number;
   /** From a program in whose place this one comes. */
   readonly inherited?: Pick<Continued, "since" | "neverBan"> | undefined;
@@ -93,7 +94,6 @@ export class InlineJudge {
   /** What the map of protected prefixes holds, by text. */
   #protected = new Map<string, { readonly prefix: Prefix; readonly value: number }>();
   readonly #guarded: Guarded;
-  readonly #dryRun: boolean;
   /** By generation of the table. What the program decided by the one before may still be under way. */
   readonly #protocols: (readonly string[])[] = [];
   /** By port. */
@@ -105,7 +105,6 @@ export class InlineJudge {
     this.#libraries = libraries;
     this.#programs = programs;
     this.#guarded = guarded;
-    this.#dryRun = options.dryRun;
     this.#ipv6PrefixBits = options.ipv6PrefixBits;
     this.#settingsMap = openMap(libraries, programs.mapFd("ttgate_inline"));
     this.#tables = openMap(libraries, programs.mapFd("ttgate_tables"));
@@ -134,9 +133,9 @@ export class InlineJudge {
    * @param carried what was counted of the gate at another port.
    * @throws Failure when there is no place for it, KernelError
    */
-  open({ port, table, banMs, bounce, passes }: InlineGate, carried: InlineCounts = zeroCounts): void {
+  open({ port, table, banMs, bounce, judging, passes }: InlineGate, carried: InlineCounts = zeroCounts): void {
     const slot = this.#guarded.slotOf(port);
-    const settings = { port, banMs, bounce, passes, dryRun: this.#dryRun, since: 0n, table: 2 * slot, generation: -1 };
+    const settings = { port, banMs, bounce, passes, judging, since: 0n, table: 2 * slot, generation: -1 };
     const before = combined(this.#read(slot), carried, (now, earlier) => now - earlier);
     const place = { slot, table, settings, before, counts: carried };
     this.#places.set(port, place);
@@ -290,9 +289,11 @@ export class InlineJudge {
     this.#writeTo(place.slot, value);
   }
 
-  /** Of packets whose port is not read passes what every gate that judges lets pass. */
+  /** Of packets whose port is not read passes what every gate that judges lets pass; one that bans nobody, all. */
   #writeUnread(): void {
-    const [first, ...others] = [...this.#places.values()].map(({ settings }) => settings);
+    const all = [...this.#places.values()].map(({ settings }) => settings);
+    const enforcing = all.filter(({ judging }) => judging === "enforce");
+    const [first, ...others] = enforcing.length === 0 ? all : enforcing;
     const value = nativeBytes(inlineStructBytes.inline_settings);
     if (first !== undefined) {
       const passes = first.passes.filter((kind) => others.every((other) => other.passes.includes(kind)));

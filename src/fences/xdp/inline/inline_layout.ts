@@ -46,14 +46,18 @@ export const neighbourNeverBanned = 2;
 
 /** enum inline_flags of bpf/inline_maps.h. */
 const dryRunFlag = 1;
+const trialFlag = 16;
 const bounceFlag = 2;
 const passFlags = { fragments: 4, unread: 8 } as const;
 
 /** Packets that cannot be judged: fragments, and what lies behind more headers than are read. */
 export type HiddenKind = keyof typeof passFlags;
 
+/** `trial`: nobody is banned, and those who are already stay out. `dry run`: nobody at all is kept out. */
+export type Judging = "enforce" | "trial" | "dry run";
+
 export interface InlineSettings {
-  readonly dryRun: boolean;
+  readonly judging: Judging;
   /** Answers the packets of those who are banned with RST. */
   readonly bounce: boolean;
   /** What of that which cannot be judged passes. */
@@ -82,9 +86,11 @@ export function writeInlineSettings(settings: InlineSettings, value: NativeBuffe
   view.setUint32(36, settings.port, true);
 }
 
-function flagsOf({ dryRun, bounce, passes }: InlineSettings): number {
+const judgingFlags = { enforce: 0, trial: dryRunFlag | trialFlag, "dry run": dryRunFlag } as const;
+
+function flagsOf({ judging, bounce, passes }: InlineSettings): number {
   const flags = passes.map((kind) => passFlags[kind]);
-  return [...flags, dryRun ? dryRunFlag : 0, bounce ? bounceFlag : 0].reduce((all, flag) => all | flag, 0);
+  return [...flags, judgingFlags[judging], bounce ? bounceFlag : 0].reduce((all, flag) => all | flag, 0);
 }
 
 /** False for what another version wrote. */

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// How what follows a header is laid out, where it is one of the usual ways: pairs that end with zero bytes, lines
+// of text, a chain of tag, length and value, or a string behind its length. What stands in such a place is a
+// client's own (a user, a database, a topic), however often it was the same, and so makes no constant.
+
+import type { Rule } from "../signature/signature.ts";
+import { headerLimitBytes, numberAt, shortestOf } from "./fields.ts";
+import type { Recording } from "./recording.ts";
+
+export interface Format {
+  /** Of a finding: what it is. */
+  readonly words: string;
+  /** From here on bytes are values. */
+  readonly valuesAt: number;
+  /** What is said of the values, besides the constants before them. */
+  readonly rules: readonly Rule[];
+  /** First words that were seen, each with what ends it. `isSure`: there was one only, which is all there is. */
+  readonly first?: { readonly at: number; readonly texts: readonly string[]; readonly isSure: boolean };
+}
+
+/** A key or a command is one word. */
+const longestKey = 64;
+const longestValue = 1024;
+/** More first words than this are no list of commands. */
+const mostCommands = 32;
+const delimiters = " =:,;|\t\0\r\n";
+
+export function isText(byte: number | undefined): boolean {
+  return byte !== undefined && ((byte >= 0x20 && byte !== 0x7f) || byte === 0x09 || byte === 0x0a || byte === 0x0d);
+}
+
+export function isDelimiter(byte: number): boolean {
+  return delimiters.includes(String.fromCharCode(byte));
+}
+
+/** @param isVaried what is the same is so for many sources. */
+export function formatOf(samples: readonly Recording[], isVaried: boolean): Format | undefined {
+  return pairsOf(samples) ?? linesOf(samples) ?? chainOf(samples) ?? stringOf(samples, isVaried);
+}
+
+/** Names and values in turn, each ended by a zero byte, as in PostgreSQL's start-up message. */
+function pairsOf(samples: readonly Recording[]): Format | undefined {
+  const limit = Math.min(headerLimitBytes, shortestOf(samples) - 4);
+  const most = mostKnown(samples);
+  const starts = Array.from({ length: Math.max(0, limit) }, (_, at) => at)
+    .filter((at) => samples.every(({ bytes }) => isPairs(bytes.subarray(at))))
+    .map((at) => ({ at, keys: new Set(samples.map(({ bytes }) => wordAt(bytes, at))) }))
+    // A byte of the header before them may be a letter by chance: then the first names differ more.
+    .sort((left, right) => left.keys.size - right.keys.size || left.at - right.at);
+  const [first] = starts;
+  if (first === undefined || first.keys.size > most) return undefined;
+  const { at, keys } = first;
+  const names = [...keys].sort();
+  return {
+    words: `From byte ${at} on there are names and values that zero bytes end; first names: ${names.join(", ")}`,
+    valuesAt: at,
+    first: { at, texts: names.map((name) => `${name}\0`), isSure: names.length === 1 },
+    rules: [
+      { kind: "run", at, class: "visible", min: 1, max: longestKey, until: "00" },
+      { kind: "run", after: true, class: "nonzero", min: 0, max: longestValue, until: "00" },
+    ],
+  };
+}
+
+/** Names come from a small list, values do not. */
+function mostKnown(samples: readonly Recording[]): number {
+  return Math.max(2, Math.ceil(samples.length / 6));
+}
+
+function isPairs(bytes: Uint8Array): boolean {
+  if (bytes.at(-1) !== 0 || !isVisible(bytes[0])) return false;
+  if (!bytes.every((byte) => byte === 0 || isText(byte))) return false;
+  const words = split(bytes);
+  return words.length >= 2 && words.length % 2 === 0 && words.every((word, index) => index % 2 === 1 || isKey(word));
+}
+
+/** The last value's zero byte may be followed by one that ends the list. */
+function split(bytes: Uint8Array): string[] {
+  const words = latin(bytes).split("\0");
+  words.pop();
+  if (words.length % 2 === 1 && words.at(-1) === "") words.pop();
+  return words;
+}
+
+function isKey(word: string): boolean {
+  return word.length > 0 && word.length <= longestKey && /^[!-~]+$/.test(word);
+}
+
+function isVisible(byte: number | undefined): boolean {
+  return byte !== undefined && byte > 0x20 && byte < 0x7f;
+}
+
+function wordAt(bytes: Uint8Array, at: number): string {
+  const end = bytes.indexOf(0, at);
+  return latin(bytes.subarray(at, end < 0 ? bytes.length : end));
+}
+
+/** Text from the first byte on: a command and what it is about. */
+function linesOf(samples: readonly Recording[]): Format | undefined {
+  if (!samples.every(({ bytes }) => bytes.every(isText))) return undefined;
+  const firsts = samples.map(({ bytes }) => commandOf(bytes));
+  if (firsts.some((first) => first === undefined)) return undefined;
+  const commands = [...new Set(firsts as string[])].sort();
+  if (commands.length > Math.min(mostCommands, mostKnown(samples))) return undefined;
+  const list = commands.map((command) => JSON.stringify(command.trimEnd())).join(", ");
+  return {
+    words: `They are lines of text that begin with ${list}; what follows may be any text`,
+    valuesAt: 0,
+    rules: [],
+    first: { at: 0, texts: commands, isSure: commands.length === 1 },
+  };
+}
+
+/** The first word and the byte that ends it. */
+function commandOf(bytes: Uint8Array): string | undefined {
+  const end = bytes.findIndex(isDelimiter);
+  return end < 2 || end > longestKey ? undefined : latin(bytes.subarray(0, end + 1));
+}
+
+interface Chain {
+  readonly at: number;
+  readonly tagBytes: number;
+  readonly lengthBytes: number;
+  readonly endian: "big" | "little";
+}
+
+/** Tag, length and value again and again, up to the packet's end. */
+function chainOf(samples: readonly Recording[]): Format | undefined {
+  // Of packets of two sizes a chain may come out by chance.
+  if (new Set(samples.map(({ totalBytes }) => totalBytes)).size < 3) return undefined;
+  const whole = samples.filter(({ bytes, totalBytes }) => bytes.length === totalBytes);
+  if (whole.length < samples.length) return undefined;
+  for (let at = 0; at <= 16; at++) {
+    for (const tagBytes of [1, 2]) {
+      for (const lengthBytes of [1, 2, 4]) {
+        for (const endian of ["big", "little"] as const) {
+          const chain = { at, tagBytes, lengthBytes, endian };
+          if (whole.every(({ bytes }) => links(bytes, chain) >= 2)) return chainFormat(chain, samples);
+        }
+      }
+    }
+  }
+  return undefined;
+}
+
+/** How many links the chain has; 0 when it does not end with the packet. */
+function links(bytes: Uint8Array, { at, tagBytes, lengthBytes, endian }: Chain): number {
+  let count = 0;
+  let next = at;
+  while (next < bytes.length) {
+    if (next + tagBytes + lengthBytes > bytes.length) return 0;
+    next += tagBytes + lengthBytes + numberAt(bytes, next + tagBytes, lengthBytes, endian);
+    count++;
+  }
+  return next === bytes.length ? count : 0;
+}
+
+function chainFormat({ at, tagBytes, lengthBytes, endian }: Chain, samples: readonly Recording[]): Format {
+  const lengthAt = at + tagBytes;
+  const greatest = Math.max(...samples.map(({ bytes }) => numberAt(bytes, lengthAt, lengthBytes, endian)));
+  const bits = `${tagBytes * 8}-bit tag, ${lengthBytes * 8}-bit length${lengthBytes > 1 ? ` (${endian}-endian)` : ""}`;
+  return {
+    words: `From byte ${at} on there is a chain of ${bits} and value`,
+    valuesAt: lengthAt,
+    rules: [{ kind: "number", at: lengthAt, size: lengthBytes, endian, min: 0, max: roomFor(greatest, lengthBytes) }],
+  };
+}
+
+/** A string behind its length: the first that may be a client's own. */
+function stringOf(samples: readonly Recording[], isVaried: boolean): Format | undefined {
+  const limit = Math.min(headerLimitBytes, shortestOf(samples) - 1);
+  for (let at = 0; at < limit; at++) {
+    for (const size of [4, 2, 1]) {
+      for (const endian of ["big", "little"] as const) {
+        const lengths = samples.map(({ bytes }) => stringLength(bytes, at, size, endian));
+        if (lengths.some((length) => length === undefined)) continue;
+        const ends = lengths.map((length) => at + size + (length ?? 0));
+        if (isVaried && new Set(samples.map(({ bytes }, index) => bytes.subarray(at, ends[index]).toHex())).size < 2)
+          continue;
+        const greatest = Math.max(...(lengths as number[]));
+        const max = roomFor(greatest, size);
+        const bits = `${size * 8}-bit${size > 1 ? ` ${endian}-endian` : ""}`;
+        return {
+          words: `At byte ${at} there is a string behind its ${bits} length; up to ${greatest} bytes were seen`,
+          valuesAt: at,
+          rules: [{ kind: "number", at, size, endian, min: 0, max }],
+        };
+      }
+    }
+  }
+  return undefined;
+}
+
+function roomFor(greatest: number, size: number): number {
+  return Math.min(256 ** size - 1, Math.max(longestKey, greatest * 4));
+}
+
+/** Of three letters at least, since a small number before two letters is nothing unusual. */
+function stringLength(bytes: Uint8Array, at: number, size: number, endian: "big" | "little"): number | undefined {
+  if (at + size > bytes.length) return undefined;
+  const length = numberAt(bytes, at, size, endian);
+  const value = bytes.subarray(at + size, at + size + length);
+  return length >= 3 && value.length === length && value.every((byte) => isText(byte)) ? length : undefined;
+}
+
+function latin(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
