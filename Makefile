@@ -50,7 +50,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
-test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T)),for-package),for-package) ## run the tests that need real servers, scanners, systemd or emulation
+test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T)),for-package) $(if $(findstring service,$(T)),build/debian-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
 	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 
@@ -128,16 +128,17 @@ picture: ttgate $(modules) ## docs/images: the status page of a gate under attac
 
 # Never "install -s": strip takes the program out of the executable. Mode 0755: the file gives nobody a
 # privilege, because it is never setcap, and "ttgate check" is of use to everybody.
-install: ## install ./ttgate and its systemd unit under PREFIX (/usr/local)
+install: ## install ./ttgate and its systemd units under PREFIX (/usr/local)
 	@[[ -x ttgate ]] || { echo 'Installing "./ttgate": not there, run make bpf first' >&2; exit 1; }
 	$(say) INSTALL '$(DESTDIR)$(PREFIX)/sbin/ttgate'
 	$(Q)install -D -m 0755 ttgate '$(DESTDIR)$(PREFIX)/sbin/ttgate'
 	$(say) INSTALL '$(DESTDIR)$(PREFIX)/lib/systemd/system/ttgate.service'
 	$(Q)install -D -m 0644 contrib/ttgate.service '$(DESTDIR)$(PREFIX)/lib/systemd/system/ttgate.service'
 	$(Q)sed -i 's|/usr/local/sbin|$(PREFIX)/sbin|' '$(DESTDIR)$(PREFIX)/lib/systemd/system/ttgate.service'
+	$(Q)install -m 0644 contrib/ttgate.socket contrib/ttgate-status.socket '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 
 uninstall: ## remove what make install installed
-	$(Q)rm -f '$(DESTDIR)$(PREFIX)/sbin/ttgate' '$(DESTDIR)$(PREFIX)/lib/systemd/system/ttgate.service'
+	$(Q)rm -f '$(DESTDIR)$(PREFIX)/sbin/ttgate' $(addprefix '$(DESTDIR)$(PREFIX)'/lib/systemd/system/,ttgate.service ttgate.socket ttgate-status.socket)
 
 generated: $(generated)
 

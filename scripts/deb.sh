@@ -20,10 +20,12 @@ cp -r docs "$tree/docs"
 cp "build/$architecture/NOTICE" "$tree/debian/copyright"
 mkdir "$tree/bash"
 mv "$tree/ttgate.bash" "$tree/bash/ttgate"
-for unit in contrib/ttgate.s{ervice,ocket}; do
-	[[ -e $unit ]] || continue
-	sed -e 's|/usr/local/sbin|/usr/sbin|' -e 's|^Description=.*|&\nDocumentation=man:ttgate(1)|' "$unit" >"$tree/debian/${unit#contrib/}"
-done
+put_unit() {
+	sed -e 's|/usr/local/sbin|/usr/sbin|' -e 's|^Description=.*|&\nDocumentation=man:ttgate(1)|' "contrib/$1" >"$tree/debian/$2"
+}
+put_unit ttgate.service ttgate.service
+put_unit ttgate.socket ttgate.socket
+put_unit ttgate-status.socket ttgate.ttgate-status.socket
 cat >"$tree/debian/changelog" <<END
 ttgate ($version) unstable; urgency=medium
 

@@ -64,7 +64,8 @@ build/%/ttgate: $(sources) $(generated) $(modules) build/%/libraries scripts/com
 	$(Q)scripts/compile.sh build/$*/src/main.ts $@ --target=$(bun_target.$*)
 	$(Q)$(bin)/bun build/$*/src/main.ts licences >build/$*/NOTICE
 
-# What tests/systems/package.test.ts cannot fetch, because it has no network: the package, and a fresh Debian.
+# What tests/systems/package.test.ts cannot fetch, because it has no network: the package, and a fresh Debian, which
+# tests/systems/service.test.ts boots too.
 for-package: deb build/debian-root
 
 build/debian-root:

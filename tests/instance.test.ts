@@ -56,6 +56,25 @@ describeWith("apart")("a gate that is announced", () => {
     expect(existsSync(other)).toBe(false);
   });
 
+  test("is not found once another one, which came later, takes over from it", () => {
+    const init = "/run/ttgate/1.json";
+    const stat = readFileSync("/proc/1/stat", "utf8");
+    const startTicks = stat.slice(stat.lastIndexOf(") ") + 2).split(" ")[19];
+    writeFileSync(init, JSON.stringify({ ...JSON.parse(readFileSync(own, "utf8")), pid: 1, startTicks }));
+    try {
+      expect(found()).toHaveLength(2);
+      takeBack();
+      takeBack = announce({ ...told, replaces: 1 });
+      expect(found()).toMatchObject([{ pid: process.pid }]);
+      // By its number alone it would hide whoever comes later.
+      const replaces = process.pid;
+      writeFileSync(init, JSON.stringify({ ...JSON.parse(readFileSync(own, "utf8")), pid: 1, startTicks, replaces }));
+      expect(found()).toMatchObject([{ pid: process.pid }]);
+    } finally {
+      rmSync(init, { force: true });
+    }
+  });
+
   test("in another network namespace is left to those who are there", () => {
     writeOther({ netns: "net:[1]" });
     expect(found()).toHaveLength(1);

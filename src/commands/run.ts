@@ -19,12 +19,20 @@ for a time. With -B the kernel drops the packets of banned sources.`;
 /** On a terminal it says that the terminal is gone. */
 const hangupReloads = !process.stdin.isTTY;
 
+/** --takeover is about one start, and no key of the file. */
+const runFlags = {
+  ...configFlags,
+  takeover: {
+    help: "take over from the gate that runs here: port, bans and kernel block, without a connection lost",
+  },
+} as const;
+
 export const run: Command = {
   name: "run",
   usage: "[options]",
   about: "guard a port (default)",
-  flags: configFlags,
-  help: helpText(head, configFlags, { 0: "stopped by SIGINT or SIGTERM" }),
+  flags: runFlags,
+  help: helpText(head, runFlags, { 0: "stopped by SIGINT or SIGTERM, or taken over from" }),
   run: guard,
 };
 
@@ -34,17 +42,17 @@ async function guard({ flags, positionals }: CommandLine): Promise<number> {
     const given = positionals.join(" ");
     throw new Failure(`ttgate run takes no operand, given: "${given}": see "ttgate --help"`, { exitCode: 2 });
   }
-  const { config: file, help: _help, ...given } = flags;
+  const { config: file, help: _help, takeover, ...given } = flags;
   const readConfig = () => loadConfig(given, typeof file === "string" ? file : undefined);
   const config = readConfig();
   const log = openLog(config.log);
   const stop = stopSignal();
   const runtime = await currentRuntime();
   const { openDaemon } = await import("../daemon/daemon.ts");
-  const daemon = await openDaemon({ config, readConfig, runtime, version, log });
+  const daemon = await openDaemon({ config, readConfig, runtime, version, log, takesOver: takeover === true });
   if (hangupReloads) process.on("SIGHUP", () => void reload(daemon, log));
-  const signal = await stop;
-  log("info", `Stopping on ${signal}`);
+  const why = await Promise.race([stop, daemon.replaced]);
+  log("info", `Stopping ${why}`);
   await daemon.close();
   return 0;
 }
@@ -52,7 +60,7 @@ async function guard({ flags, positionals }: CommandLine): Promise<number> {
 function stopSignal(): Promise<string> {
   return new Promise((resolve) => {
     const signals = ["SIGINT", "SIGTERM", ...(hangupReloads ? [] : (["SIGHUP"] as const))] as const;
-    for (const signal of signals) process.on(signal, () => resolve(signal));
+    for (const signal of signals) process.on(signal, () => resolve(`on ${signal}`));
   });
 }
 

@@ -360,6 +360,12 @@ export const options = {
     reloads: true,
     schema: z.boolean(`expected true or false`).default(false),
   },
+  drain: {
+    of: "process",
+    value: "DURATION",
+    help: "with --takeover: how long connections of the gate before may go on (default 30s)",
+    schema: duration.default(30_000),
+  },
   state: {
     of: "process",
     value: "DIR",

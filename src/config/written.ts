@@ -21,6 +21,7 @@ export function writtenConfig(config: Config): Written {
     ...(process.fleet === undefined ? {} : { fleet: process.fleet.text }),
     blocklist: process.blocklist.map(formatBlocklist),
     status: formatStatus(process.status),
+    drain: spellDuration(process.drain),
     "escalate-max": spellDuration(process["escalate-max"]),
     "escalate-memory": spellDuration(process["escalate-memory"]),
   };

@@ -10,6 +10,8 @@ import { announce } from "./instance.ts";
 export interface AnnouncementParts {
   readonly version: string;
   readonly token: string;
+  /** The pid of the gate before. */
+  readonly replaces: number | undefined;
   readonly log: Log;
 }
 
@@ -24,7 +26,7 @@ export class Announcement {
   }
 
   renew(config: Pick<Config, "gates" | "status" | "block-map">): void {
-    const { version, token, log } = this.#parts;
+    const { version, token, replaces, log } = this.#parts;
     const blockMap = config["block-map"];
     const listens = config.gates.map(({ listen: { host, port } }) => formatEndpoint({ address: host, port }));
     if (listens.join() === this.#listens) return;
@@ -33,6 +35,7 @@ export class Announcement {
       this.#takeBack = announce({
         ...{ version, token, listens, listen: listens[0] ?? "", status: formatStatus(config.status) },
         ...(blockMap === undefined ? {} : { blockMap }),
+        ...(replaces === undefined ? {} : { replaces }),
       });
     } catch (error) {
       log("warn", `Cannot write to the run directory: ${messageOf(error)}; "ttgate ban" and "lift" need TTGATE_TOKEN`);

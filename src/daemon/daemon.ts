@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon: what exists once for each process. Makes the parts, joins them, and takes them down in reverse
 // order, also when a start fails half-way. What each part does is decided in its own file.
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Config } from "../config/options.ts";
 import { termsOf } from "../config/terms.ts";
 import type { Ban } from "../core/bans/claim.ts";
@@ -11,9 +11,9 @@ import { conducts } from "../core/bans/strikes.ts";
 import { Failure } from "../failure.ts";
 import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
-import { requireFree } from "../gate/listener.ts";
 import { Names } from "../host/names.ts";
-import { bootClock } from "../kernel/clock.ts";
+import { bootClock, kernelClock } from "../kernel/clock.ts";
+import { openLibc } from "../kernel/libc.ts";
 import type { Log, LogForm } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { listed } from "../sources/blocklist/application.ts";
@@ -24,9 +24,11 @@ import type { ReloadAnswer } from "../status/routes.ts";
 import { Announcement } from "./announcement.ts";
 import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
+import { Beginning } from "./beginning.ts";
 import { DaemonGate, type GateSurroundings, judgedPort, judgingOf } from "./daemon_gate.ts";
 import { openFleet } from "./fleet.ts";
 import { DaemonGates } from "./gates.ts";
+import { innerStatusPath } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Profiles } from "./profiles.ts";
@@ -36,8 +38,9 @@ import { compare, prepare } from "./reload.ts";
 import { roomForLists } from "./room_for_lists.ts";
 import { sayReload, sayStart } from "./start_log.ts";
 import { openState } from "./state/state.ts";
-import { serveStatus, statusToken } from "./status_server.ts";
+import { StatusServer, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
+import { openHandover } from "./takeover/handover.ts";
 import { Ticker } from "./ticker.ts";
 import { UnseenConnections } from "./unseen.ts";
 import { Ways } from "./ways.ts";
@@ -49,6 +52,8 @@ export interface DaemonOptions {
   readonly runtime: Runtime;
   readonly version: string;
   readonly log: Log & { form: LogForm };
+  /** From the gate that runs (--takeover). */
+  readonly takesOver?: boolean;
   /** Called with the name of each step of the start when it is done. */
   readonly onStep?: (name: string) => void;
 }
@@ -56,10 +61,14 @@ export interface DaemonOptions {
 export interface Daemon {
   /** Reads the configuration and the profile again and takes over what can be. @throws Failure; nothing changes then. */
   reload(): Promise<ReloadAnswer>;
+  /** When another process serves in this one's place, and there is nothing left to do but `close`: why. */
+  readonly replaced: Promise<string>;
   /** Stops accepting, ends what is open, takes the kernel block down (unless --keep). Idempotent. */
   close(): Promise<void>;
 }
 
+/** A server on this host answers within milliseconds. */
+const firstProbeMs = 500;
 /** For who follows the events: those of a moment ago again after a short break, and room for a burst. */
 const eventsKept = 1024;
 
@@ -69,7 +78,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const step = options.onStep ?? (() => {});
   let config = options.config;
   const dryRun = config["dry-run"];
-  const nowMs = bootClock();
+  const nowMs = bootClock(kernelClock(openLibc(runtime.native)));
   const token = statusToken();
   const profiles = new Profiles();
   const profilesOfAll = config.gates.map((gate) => ({ gate, profile: profiles.load(gate, dryRun) }));
@@ -81,7 +90,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const protection = new Protection(config, names);
 
   await using opened = new AsyncDisposableStack();
-  for (const { mode, listen } of config.gates) if (mode === "proxy") await requireFree(runtime, listen);
+  // The last to go: then the gate before knows that nothing of this one is left.
+  const takesOver = options.takesOver === true;
+  const beginning = opened.use(await Beginning.find({ config, runtime, version, log, takesOver }));
+  const { manager } = beginning;
+  await beginning.requirePorts();
   step("ports found free");
 
   const protocols = profilesOfAll.flatMap(({ profile }) => profile.sniffer.protocols);
@@ -92,6 +105,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     ...{ runtime, version, nowMs, onStep: step, log },
     judged: judged.length === 0 ? undefined : judged,
     protocols: [...protocols, ...conducts, listed],
+    inherited: beginning.inherited(protection.entries(nowMs()).map(({ prefix }) => prefix)),
   });
   const judge = () => xdp?.judge;
   const fence = xdp === undefined ? undefined : joined([xdp]);
@@ -118,10 +132,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     ipv6Bits: config["ipv6-prefix"],
     neverBan: protection.entries(nowMs()),
   });
-  const { enforcement } = bans;
+  const { enforcement, offenders } = bans;
   opened.defer(() => bans.log.close());
   const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
-  const state = dryRun ? undefined : openState({ config, enforcement, offenders: bans.offenders, moment, log });
+  const isLocked = beginning.replaces !== undefined;
+  const state = dryRun ? undefined : openState({ config, enforcement, offenders, moment, log, isLocked });
   opened.defer(() => state?.close());
   const surroundings: GateSurroundings = {
     ...{ runtime, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
@@ -132,7 +147,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   opened.defer(() => gates.close());
   for (const { gate, profile } of profilesOfAll) {
-    gates.replace([...gates.open, new DaemonGate(gate, profile, surroundings)]);
+    const descriptor = beginning.descriptor(gate);
+    gates.replace([...gates.open, new DaemonGate(gate, profile, surroundings, descriptor)]);
   }
   step("gates made");
   const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
@@ -158,36 +174,49 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
   const isOnTrial = (name: string) => gates.open.some((gate) => gate.name === name && gate.isOnTrial);
-  await state?.begin(isOnTrial);
+  await beginning.takeTable({ enforcement, offenders, moment });
+  await state?.begin(isOnTrial, beginning.isTableTaken);
   step("bans of an earlier run taken up");
   const endingsPath = state?.endingsPath;
   const member = await openFleet({ config: () => config, bans, fence, endingsPath, version, moment, log });
   opened.defer(() => member?.close());
-  await gates.listen();
   if (fence !== undefined && gates.inline !== "none") requireGuarded(fence, log);
+  await beginning.listen(gates, false);
   opened.defer(() => gates.retireAll());
   step("listening");
   gates.beginJudging();
   for (const { trial } of gates.open) trial?.begun();
   step("kernel judge begun");
   readiness.phase = "serving";
-  const audit = auditLog(log, bans.log.lines);
-  const server = await serveStatus(runtime, config.status, token, () => config["status-host"], status, audit);
-  opened.defer(() => server?.close());
+  const server = new StatusServer({
+    ...{ runtime, address: config.status, token, source: status, innerPath: innerStatusPath() },
+    allowedHosts: () => config["status-host"],
+    audit: auditLog(log, bans.log.lines),
+    descriptor: beginning.statusListener(config.status),
+  });
+  opened.defer(() => server.close());
+  await beginning.openStatus(server, false);
   opened.defer(() => eventStreams.close());
   step("status endpoint opened");
-  const announcement = new Announcement({ version, token, log });
+  const announcement = new Announcement({ version, token, replaces: beginning.replaces, log });
   announcement.renew(config);
   opened.defer(() => announcement.end());
   step("instance announced");
   for (const { observer } of gates.open) await observer.begin();
   step("second observers begun");
+  const handover = await openHandover({
+    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, server },
+    ...{ manager, ticker, moment, inTurn, log },
+  });
+  opened.use(handover);
   const trialPaths = gates.open.flatMap(({ trial }) => trial?.paths ?? []);
   const paths = [...(xdp?.pins ?? []), ...(state?.paths ?? []), ...(member?.paths ?? []), ...trialPaths];
   await giveUpPrivileges(config, paths, { runtime, log });
   for (const gate of gates.open) await gate.beSilent();
   step("privileges given up");
 
+  await beginning.listen(gates, true);
+  await beginning.openStatus(server, true);
   keep = config.keep;
   sayStart(config, status.snapshot(), log);
   await watch?.adoptAll();
@@ -196,16 +225,21 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   await lists.open(config.blocklist);
 
   addPeriodicWork(ticker, {
-    ...{ gates, bans, protection, readiness, status, watch, state, fence, unseen, lists, nowMs, renewFence },
+    ...{ gates, bans, protection, readiness, status, server, watch, state, fence, unseen, lists, nowMs, renewFence },
     judges: judge() !== undefined,
     config: () => config,
   });
   member?.start(ticker);
+  handover.begin();
+  beginning.follow({ enforcement, offenders, moment }, ticker);
+  const summary = () => readiness.summary(status.fence, enforcement.bans.size);
+  manager.follow(ticker, summary);
   ticker.start();
-  for (const { gate } of gates.open) {
-    void gate.upstreams.probe(nowMs(), 0);
-    void gate.upstreams.resolve();
-  }
+  for (const { gate } of gates.open) void gate.upstreams.resolve();
+  // What is ready is said with the first word; a server that does not answer holds nobody up.
+  const probes = gates.open.map(({ gate }) => gate.upstreams.probe(nowMs(), 0));
+  await Promise.race([Promise.all(probes), setTimeout(firstProbeMs)]);
+  manager.ready(summary());
 
   async function renewFence(now: number): Promise<void> {
     if (xdp?.renew(now, gates.judged) !== true) return;
@@ -218,16 +252,29 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     watch?.resume();
   }
 
-  let reloading: Promise<unknown> = Promise.resolve();
+  let lastTurn: Promise<unknown> = Promise.resolve();
 
-  /** One after another. */
-  function reload(): Promise<ReloadAnswer> {
-    const next = reloading.then(takeOver, takeOver);
-    reloading = next;
+  /** One after another: what replaces gates, and what hands them over. */
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = lastTurn.then(work, work);
+    lastTurn = next;
     return next;
   }
 
-  async function takeOver(): Promise<ReloadAnswer> {
+  function reload(): Promise<ReloadAnswer> {
+    return inTurn(async () => {
+      if (handover.isDone)
+        throw new Failure("This gate has handed over to another process: ask that one", { exitCode: 3 });
+      manager.reloading();
+      try {
+        return await reloaded();
+      } finally {
+        manager.ready(summary());
+      }
+    });
+  }
+
+  async function reloaded(): Promise<ReloadAnswer> {
     const parts = { gates, profiles, surroundings, xdp };
     const differences = compare(config, options.readConfig(), parts);
     const carryOut = await prepare(differences.config, parts);
@@ -249,10 +296,14 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   let closing: Promise<void> | undefined;
   return {
     reload,
+    replaced: handover.replaced,
     close() {
       closing ??= (async () => {
+        if (!handover.isDone) manager.stopping();
         readiness.phase = "stopping";
         ticker.stop();
+        // Who comes now waits for the next one, where the socket is not this process's alone.
+        gates.retireAll();
         gates.cutAll();
         await running.disposeAsync();
       })();

@@ -65,7 +65,8 @@ export class DaemonGate {
   #profile: GateProfile;
   #isSilent = false;
 
-  constructor(config: GateOptions, profile: GateProfile, surroundings: GateSurroundings) {
+  /** @param descriptor a socket that listens where the gate is to, from elsewhere. */
+  constructor(config: GateOptions, profile: GateProfile, surroundings: GateSurroundings, descriptor?: number) {
     const { runtime, bans, events, ways, unseen, places, judge, guardsLoopback, relays, names, log, nowMs } =
       surroundings;
     this.#surroundings = surroundings;
@@ -91,7 +92,7 @@ export class DaemonGate {
     const refused = new RefusedThoughFenced({ enforcement, ways, unseen, places, port, nowMs });
     this.gate = new Gate({
       ...{ name: config.name, config: this.#whole(), sniffer: profile.sniffer, recorder: this.recorder },
-      ...{ runtime, desk, names, log: ownLog, nowMs, gates: relays },
+      ...{ runtime, desk, names, log: ownLog, nowMs, descriptor, gates: relays },
       dryRun: this.#bansNobody,
       trial: this.isOnTrial ? this.trial : undefined,
       refused: (client) => refused.refused(client),

@@ -32,6 +32,11 @@ export class DaemonGates {
     return this.#open.filter(({ isInline }) => !isInline);
   }
 
+  /** Those with connections, be it only of before. */
+  get all(): readonly DaemonGate[] {
+    return [...this.#open, ...this.#retired];
+  }
+
   /** Those whose port the kernel judges, as it is to judge them. */
   get judged(): readonly InlineGate[] {
     return this.#open.flatMap(({ judged }) => judged ?? []);
@@ -84,7 +89,7 @@ export class DaemonGates {
 
   /** Twice a second: deadlines. Gates that are closed go when nothing of them is open. */
   async tick(nowMs: number): Promise<void> {
-    for (const gate of [...this.#open, ...this.#retired]) gate.tick(nowMs);
+    for (const gate of this.all) gate.tick(nowMs);
     const over = this.#retired.filter(({ gate }) => gate.sessions.size === 0);
     if (over.length === 0) return;
     this.#retired = this.#retired.filter((gate) => !over.includes(gate));
@@ -93,7 +98,7 @@ export class DaemonGates {
 
   /** All that is open, of all gates. */
   cutAll(): void {
-    for (const { gate } of [...this.#open, ...this.#retired]) gate.sessions.cutAll();
+    for (const { gate } of this.all) gate.sessions.cutAll();
   }
 
   /** No gate accepts anybody any more. */
@@ -102,7 +107,7 @@ export class DaemonGates {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#open, ...this.#retired].map((gate) => gate.close()));
+    await Promise.all(this.all.map((gate) => gate.close()));
   }
 
   #protect(): void {

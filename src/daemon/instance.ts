@@ -22,6 +22,8 @@ const schema = z.object({
   status: z.string(),
   token: z.string(),
   blockMap: z.string().optional(),
+  /** The pid of a gate that it takes over from, or took: that one only drains, once this one is there. */
+  replaces: z.number().optional(),
 });
 
 export type Instance = z.infer<typeof schema>;
@@ -47,6 +49,16 @@ export function ownNetns(): string {
   } catch {
     return "";
   }
+}
+
+/** Where another process asks this one to hand over. */
+export function takeoverPath(pid: number): string {
+  return join(directory(), `${pid}.takeover`);
+}
+
+/** Between a status socket from elsewhere and the HTTP server. */
+export function innerStatusPath(): string {
+  return join(directory(), `${process.pid}.status`);
 }
 
 /** Makes this process known. @returns what takes it back; throws when the directory cannot be written. */
@@ -78,10 +90,14 @@ export function runningInstances(from = directory()): Instance[] {
   } catch {
     return [];
   }
-  return names.flatMap((name) => {
+  const found = names.flatMap((name) => {
     const instance = readInstance(join(from, name));
     return instance !== undefined && instance.netns === ownNetns() ? [instance] : [];
   });
+  // A process that came later is another one, be its pid the same.
+  const isReplaced = ({ pid, startTicks: began }: Instance) =>
+    found.some((other) => other.replaces === pid && Number(other.startTicks) >= Number(began));
+  return found.filter((instance) => !isReplaced(instance));
 }
 
 function readInstance(path: string): Instance | undefined {
@@ -89,6 +105,7 @@ function readInstance(path: string): Instance | undefined {
     const instance = schema.parse(JSON.parse(readFileSync(path, "utf8")));
     if (startTicks(instance.pid) === instance.startTicks) return instance;
     rmSync(path, { force: true });
+    rmSync(path.replace(/json$/, "takeover"), { force: true });
   } catch {
     return undefined;
   }

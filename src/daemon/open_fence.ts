@@ -2,6 +2,7 @@
 // From the configuration to the kernel block, or to the reason why there is none.
 import type { Config } from "../config/options.ts";
 import { manual } from "../core/bans/reason.ts";
+import type { Inherited } from "../fences/xdp/inherited.ts";
 import type { InlineGate } from "../fences/xdp/inline/inline_judge.ts";
 import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
 import { interfacesOf } from "../host/addresses.ts";
@@ -18,6 +19,8 @@ export interface FenceContext {
   readonly nowMs: () => number;
   /** Called with the name of each step when it is done. */
   readonly onStep: (name: string) => void;
+  /** From the gate that hands over. */
+  readonly inherited?: Inherited | undefined;
   readonly log: Log;
 }
 
@@ -25,7 +28,7 @@ export interface FenceContext {
 export async function openFence(config: Config, context: FenceContext): Promise<XdpFence | undefined> {
   const map = config["block-map"];
   if (map === undefined || !wantsFence(config)) return undefined;
-  const { judged, runtime, version, protocols, nowMs, onStep, log } = context;
+  const { judged, runtime, version, protocols, nowMs, onStep, inherited, log } = context;
   const { openXdpFence } = await import("../fences/xdp/open.ts");
   return openXdpFence({
     native: runtime.native,
@@ -39,6 +42,7 @@ export async function openFence(config: Config, context: FenceContext): Promise<
     version,
     nowMs,
     onStep,
+    inherited,
     log,
   });
 }

@@ -11,6 +11,7 @@ import { guardedInterfaces } from "./open_fence.ts";
 import type { Protection } from "./protection.ts";
 import type { Readiness } from "./readiness.ts";
 import type { OpenedState } from "./state/state.ts";
+import type { StatusServer } from "./status_server.ts";
 import type { DaemonStatus } from "./status_source.ts";
 import { sweepBans } from "./sweeper.ts";
 import type { Ticker } from "./ticker.ts";
@@ -30,6 +31,7 @@ export interface PeriodicParts {
   readonly unseen: UnseenConnections;
   readonly lists: Blocklists;
   readonly state: OpenedState | undefined;
+  readonly server: StatusServer;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
 }
@@ -46,6 +48,8 @@ const resolveMs = 5000;
 /** The finest step of the history. */
 const sampleMs = 1000;
 const renewMs = 1000;
+/** One that was still another process's when this one began. */
+const statusMs = 1000;
 /** What a loss of power may cost. */
 const saveMs = 250;
 
@@ -75,16 +79,18 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
   ticker.add({ name: "blocklists", everyMs: tickMs, run: (now) => parts.lists.tick(now) });
-  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, run: () => state.save() });
+  if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
+  ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: () => parts.server.open() });
   addKernelWork(ticker, parts);
 }
 
 function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
   const { config, gates, fence, judges, watch, unseen } = parts;
   if (fence !== undefined) {
-    ticker.add({ name: "interfaces", everyMs: hostMs, run: () => fence.cover(guardedInterfaces(config())) });
-    ticker.add({ name: "fence", everyMs: tickMs, run: (now) => fence.tick(now) });
-    ticker.add({ name: "replacing frozen maps", everyMs: renewMs, run: (now) => parts.renewFence(now) });
+    const asOwner = true;
+    ticker.add({ name: "interfaces", everyMs: hostMs, asOwner, run: () => fence.cover(guardedInterfaces(config())) });
+    ticker.add({ name: "fence", everyMs: tickMs, asOwner, run: (now) => fence.tick(now) });
+    ticker.add({ name: "replacing frozen maps", everyMs: renewMs, asOwner, run: (now) => parts.renewFence(now) });
     ticker.add({ name: "unseen connections", everyMs: tickMs, run: (now) => unseen.say(now) });
     ticker.add({ name: "fence status", everyMs: tickMs, run: () => lookAtFence(fence, parts) });
   }

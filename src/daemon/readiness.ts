@@ -34,8 +34,21 @@ export class Readiness {
 
   /** @param fence as it was when last asked. */
   async ask(fence: FenceStatus | undefined): Promise<ReadinessAnswer> {
-    const { gates, ticker, unseen, lists, nowMs } = this.#parts;
+    const { gates, nowMs } = this.#parts;
     await Promise.all(gates().map(({ gate }) => gate.upstreams.probe(nowMs(), upstreamFreshMs)));
+    return this.#answer(fence);
+  }
+
+  /** For the service manager: how it goes, in one line. */
+  summary(fence: FenceStatus | undefined, bans: number): string {
+    const { reasons } = this.#answer(fence);
+    const connections = this.#parts.gates().reduce((sum, { gate }) => sum + gate.sessions.size, 0);
+    const state = `${connections} connections, ${bans} bans`;
+    return reasons.length === 0 ? state : `Not ready: ${reasons.join("; ")} (${state})`;
+  }
+
+  #answer(fence: FenceStatus | undefined): ReadinessAnswer {
+    const { gates, ticker, unseen, lists, nowMs } = this.#parts;
     const unseenReason = unseen.reason(nowMs());
     const reasons = [
       ...this.#phaseReasons(),

@@ -3,11 +3,13 @@
 // changed: profiles are read and ports are opened first. Between two steps connections have their turn.
 import { setImmediate } from "node:timers/promises";
 import { type Differences, differencesOf } from "../config/difference.ts";
-import { conflictsOf } from "../config/gates.ts";
+import { conflictsOf, gatePrefix } from "../config/gates.ts";
 import type { Config, GateOptions } from "../config/options.ts";
+import { formatEndpoint } from "../core/address.ts";
 import { Failure } from "../failure.ts";
 import { maxPorts } from "../fences/xdp/maps/layout.ts";
 import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
+import { requireFree } from "../gate/listener.ts";
 import { DaemonGate, type GateSurroundings } from "./daemon_gate.ts";
 import type { DaemonGates } from "./gates.ts";
 import { guardedPorts } from "./open_fence.ts";
@@ -80,6 +82,7 @@ export async function prepare(config: Config, parts: ReloadParts): Promise<() =>
     prepared.push(await prepareGate(gate, profile, parts, undo));
   }
   undo.move();
+  const before = parts.gates.relays.map((gate) => gate.config);
   return async () => {
     guard(config, prepared, parts);
     for (const { listener } of prepared) listener?.takePlace();
@@ -88,7 +91,24 @@ export async function prepare(config: Config, parts: ReloadParts): Promise<() =>
     for (const { gate, isNew } of prepared) if (isNew) gate.trial?.begun();
     for (const { gate } of prepared) await gate.beSilent();
     for (const { gate } of prepared) await gate.observer.renew();
+    await sayLeft(before, config, parts.surroundings);
   };
+}
+
+/** A socket of the service manager stays where it was, and nobody accepts on it from now on. */
+async function sayLeft(
+  before: readonly GateOptions[],
+  { gates }: Config,
+  { runtime, log }: Pick<GateSurroundings, "runtime" | "log">,
+): Promise<void> {
+  for (const { name, listen } of before) {
+    if (gates.some((gate) => gate.listen.port === listen.port)) continue;
+    const address = formatEndpoint({ address: listen.host, port: listen.port });
+    await requireFree(runtime, listen).catch(() => {
+      const left = `${gatePrefix(name)}Somebody still listens on ${address}, where this gate does no more`;
+      log("warn", `${left}: stop or change the socket unit, clients wait there in vain`);
+    });
+  }
 }
 
 async function prepareGate(

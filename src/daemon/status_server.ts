@@ -7,9 +7,10 @@ import { Failure } from "../failure.ts";
 import { cannotListen } from "../gate/listen_error.ts";
 import { hostAddresses } from "../host/addresses.ts";
 import { forOwnerOnly, freeSocketPath } from "../host/unix_socket.ts";
-import type { HttpServer, Runtime } from "../runtime/types.ts";
+import type { HttpAddress, HttpServer, Runtime } from "../runtime/types.ts";
 import type { AuditOptions, RequestEnv } from "../status/audit.ts";
 import { type StatusAccess, type StatusSource, statusApp } from "../status/routes.ts";
+import { type Passage, passOn } from "./passage.ts";
 
 /** Given by TTGATE_TOKEN, or made anew at each start. */
 export function statusToken(): string {
@@ -27,25 +28,69 @@ function accessOf(host: string, token: string, allowed: () => readonly string[])
   return { token, closed: !isLoopback(host), hosts: { bound: host, ownAddresses, allowed } };
 }
 
-/** @returns undefined where it is off. @param allowedHosts --status-host. @throws Failure when the address cannot be had. */
-export async function serveStatus(
-  runtime: Runtime,
-  address: StatusAddress,
-  token: string,
-  allowedHosts: () => readonly string[],
-  source: StatusSource,
-  audit: AuditOptions,
-): Promise<HttpServer | undefined> {
-  if (address.kind === "off") return undefined;
-  const unix = address.kind === "unix";
-  const access = unix ? onUnixSocket : accessOf(address.host, token, allowedHosts);
-  const app = statusApp(source, { ...access, audit });
-  const where = unix ? { unixPath: address.path } : { host: address.host, port: address.port };
-  const serve = () => runtime.serve(where, (request, peer) => app.fetch(request, { peer } satisfies RequestEnv));
-  if (unix) await freeSocketPath(address.path);
-  try {
-    return await (unix ? forOwnerOnly(serve) : serve());
-  } catch (error) {
-    throw cannotListen("--status", formatStatus(address), error);
+export interface StatusServerParts {
+  readonly runtime: Runtime;
+  readonly address: StatusAddress;
+  readonly token: string;
+  /** --status-host. */
+  readonly allowedHosts: () => readonly string[];
+  readonly source: StatusSource;
+  readonly audit: AuditOptions;
+  /** A socket that listens at the address, from elsewhere. */
+  readonly descriptor: number | undefined;
+  /** Of a socket between that one and the HTTP server. */
+  readonly innerPath: string;
+}
+
+export class StatusServer {
+  readonly #parts: StatusServerParts;
+  #server: HttpServer | undefined;
+  #passage: Passage | undefined;
+  #spare: number | undefined;
+
+  constructor(parts: StatusServerParts) {
+    this.#parts = parts;
+    this.#spare = parts.descriptor;
+  }
+
+  /** The socket from elsewhere, for another process. */
+  get descriptor(): number | undefined {
+    return this.#passage?.descriptor ?? this.#spare;
+  }
+
+  /** Nothing where it is off, or open. @throws Failure when the address cannot be had. */
+  async open(): Promise<void> {
+    const { runtime, address, token, allowedHosts, source, audit, innerPath } = this.#parts;
+    if (address.kind === "off" || this.#server !== undefined) return;
+    const isUnix = address.kind === "unix";
+    const access = isUnix ? onUnixSocket : accessOf(address.host, token, allowedHosts);
+    const app = statusApp(source, { ...access, audit });
+    const serve = (where: HttpAddress) =>
+      runtime.serve(where, (request, peer) => app.fetch(request, { peer } satisfies RequestEnv));
+    const serveUnix = async (unixPath: string) => {
+      await freeSocketPath(unixPath);
+      return forOwnerOnly(() => serve({ unixPath }));
+    };
+    const fd = this.#spare;
+    try {
+      if (fd !== undefined) {
+        this.#server = await serveUnix(innerPath);
+        this.#passage = await passOn(runtime, fd, innerPath);
+        this.#spare = undefined;
+      } else if (isUnix) this.#server = await serveUnix(address.path);
+      else this.#server = await serve({ host: address.host, port: address.port });
+    } catch (error) {
+      if (error instanceof Failure) throw error;
+      throw cannotListen("--status", formatStatus(address), error);
+    }
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    this.#passage?.close();
+    this.#passage = undefined;
+    const server = this.#server;
+    this.#server = undefined;
+    await server?.close();
   }
 }

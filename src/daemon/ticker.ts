@@ -8,6 +8,8 @@ import type { Log } from "../log.ts";
 export interface Part {
   readonly name: string;
   readonly everyMs: number;
+  /** Writes what has one owner: kernel objects, the state file. */
+  readonly asOwner?: boolean;
   /** @param nowMs milliseconds since boot. */
   run(nowMs: number): void | Promise<void>;
 }
@@ -28,6 +30,8 @@ export class Ticker {
   readonly #nowMs: () => number;
   readonly #parts: Registered[] = [];
   readonly #timers: ReturnType<typeof setInterval>[] = [];
+  /** Another process may be about to take over: parts that write what has one owner wait. */
+  isOwner = true;
 
   constructor(log: Log, nowMs: () => number) {
     this.#log = log;
@@ -54,7 +58,7 @@ export class Ticker {
   }
 
   async #run(part: Registered): Promise<void> {
-    if (part.isRunning) return;
+    if (part.isRunning || (part.asOwner === true && !this.isOwner)) return;
     part.isRunning = true;
     let reason: string | undefined;
     try {

@@ -70,6 +70,8 @@ export interface GateParts {
   readonly names?: Names;
   /** In place of the gate's own, which records and counts strikes. */
   readonly observer?: SessionObserver;
+  /** A socket that listens where this gate is to, from the service manager or the process before. */
+  readonly descriptor?: number | undefined;
   readonly nowMs: () => number;
   /** How many gates share the open files of this process; one unless given. */
   readonly gates?: () => number;
@@ -102,11 +104,15 @@ export class Gate implements BanFollower {
   /** No interface has the listen address. */
   isWaiting = false;
   #listener: Listener | undefined;
+  /** A socket that listens, and nobody accepts on it now. */
+  #spare: number | undefined;
+  #isPaused = false;
 
   constructor(parts: GateParts) {
     const { config, sniffer, runtime, desk, log, nowMs } = parts;
     this.#parts = parts;
     this.#config = config;
+    this.#spare = parts.descriptor;
     this.sessions = new Sessions(config["ipv6-prefix"]);
     this.room = new Room(log);
     this.#resize();
@@ -181,11 +187,12 @@ export class Gate implements BanFollower {
    * @throws Failure when the port cannot be had.
    */
   async listen(): Promise<void> {
-    if (this.#listener !== undefined) return;
+    if (this.#listener !== undefined || this.#isPaused) return;
     const { runtime, log } = this.#parts;
     const { host, port } = this.#config.listen;
     const address = formatEndpoint({ address: host, port });
-    const opened = await openListener(runtime, { host, port }, acceptor(this.#context));
+    const opened = await openListener(runtime, { host, port }, acceptor(this.#context), this.#spare);
+    this.#spare = undefined;
     if (opened.kind === "waiting") {
       if (!this.isWaiting) log("warn", `Cannot listen on ${address}: no interface has this address; waiting for it`);
       this.isWaiting = true;
@@ -216,6 +223,34 @@ export class Gate implements BanFollower {
       },
       [Symbol.dispose]: () => another?.close(),
     };
+  }
+
+  /** The socket that listens, for another process; undefined where there is none, or the runtime does not show it. */
+  get descriptor(): number | undefined {
+    return this.#listener?.fd ?? this.#spare;
+  }
+
+  /**
+   * Accepts nobody until `resume`. Who connects meanwhile waits in the kernel's queue.
+   * @param duplicate makes a descriptor that outlives the listener's own.
+   */
+  pause(duplicate: (fd: number) => number): void {
+    this.#isPaused = true;
+    const fd = this.#listener?.fd;
+    if (fd !== undefined) this.#spare = duplicate(fd);
+    this.#listener?.close();
+    this.#listener = undefined;
+  }
+
+  /** Another process accepts, or nobody: who connects is not to wait in the queue of a socket that is kept here. */
+  leave(close: (fd: number) => void): void {
+    if (this.#spare !== undefined) close(this.#spare);
+    this.#spare = undefined;
+  }
+
+  async resume(): Promise<void> {
+    this.#isPaused = false;
+    await this.listen();
   }
 
   /** From now on connections of banned sources end without a packet, or with a reset again. */

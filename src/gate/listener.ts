@@ -12,14 +12,18 @@ export type Opened =
   /** No interface has the address. */
   | { readonly kind: "waiting" };
 
-/** @throws Failure when the port cannot be had. */
+/**
+ * @param fd a listening socket that came from elsewhere, in place of a new one.
+ * @throws Failure when the port cannot be had.
+ */
 export async function openListener(
   runtime: Runtime,
   { host, port }: HostPort,
   accept: ListenOptions["accept"],
+  fd?: number,
 ): Promise<Opened> {
   try {
-    return { kind: "listening", listener: await runtime.listen({ host, port, accept }), host };
+    return { kind: "listening", listener: await runtime.listen({ host, port, fd, accept }), host };
   } catch (error) {
     const code = codeOf(error);
     // With ipv6.disable=1 on the kernel's command line there are no IPv6 sockets at all; Bun gives no code then.

@@ -29,9 +29,9 @@ export function hostAddresses(): HostAddress[] {
   );
 }
 
-/** All but loopback, also those without an address. /proc/net/dev: two lines of heads, then "NAME: ..." for each. */
+/** All but loopback, also those without an address. /proc/self/net/dev: two lines of heads, then "NAME: ..." for each. */
 export function interfaceNames(): string[] {
-  return procTable("/proc/net/dev")
+  return procTable("/proc/self/net/dev")
     .slice(2)
     .flatMap(([field = ""]) => {
       const name = field.split(":", 1)[0] ?? "";
@@ -72,24 +72,26 @@ export function protectedAddresses(): NeverBanEntry[] {
 
 /**
  * Who has an SSH session on this host right now: with --scope host a ban would cut an administrator off.
- * /proc/net/tcp: local and remote address in hex, host byte order in each 32-bit word; 01 is established.
+ * /proc/self/net/tcp: local and remote address in hex, host byte order in each 32-bit word; 01 is established.
  */
 export function sshPeers(): NeverBanEntry[] {
-  return ["/proc/net/tcp", "/proc/net/tcp6"].flatMap(procTable).flatMap(([, local = "", remote = "", state]) => {
-    if (state !== "01" || !local.endsWith(sshPort)) return [];
-    const words = remote.split(":")[0]?.match(/.{8}/g) ?? [];
-    const bytes = words.flatMap((word) => [6, 4, 2, 0].map((at) => Number.parseInt(word.slice(at, at + 2), 16)));
-    const mapped = bytes.length === 4 ? [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes] : bytes;
-    return [{ prefix: prefixFromBytes(Uint8Array.from(mapped)), why: "has an SSH session here" }];
-  });
+  return ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
+    .flatMap(procTable)
+    .flatMap(([, local = "", remote = "", state]) => {
+      if (state !== "01" || !local.endsWith(sshPort)) return [];
+      const words = remote.split(":")[0]?.match(/.{8}/g) ?? [];
+      const bytes = words.flatMap((word) => [6, 4, 2, 0].map((at) => Number.parseInt(word.slice(at, at + 2), 16)));
+      const mapped = bytes.length === 4 ? [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes] : bytes;
+      return [{ prefix: prefixFromBytes(Uint8Array.from(mapped)), why: "has an SSH session here" }];
+    });
 }
 
 /** 22. */
 const sshPort = ":0016";
 
-/** /proc/net/route: interface, destination, gateway, ... as little-endian hex. */
+/** /proc/self/net/route: interface, destination, gateway, ... as little-endian hex. */
 function ipv4Gateways(): NeverBanEntry[] {
-  return procTable("/proc/net/route").flatMap(([name, , gateway]) => {
+  return procTable("/proc/self/net/route").flatMap(([name, , gateway]) => {
     if (gateway === undefined || !/^[0-9A-F]{8}$/.test(gateway) || gateway === "00000000") return [];
     const octets = [6, 4, 2, 0].map((at) => Number.parseInt(gateway.slice(at, at + 2), 16));
     const prefix = parsePrefix(octets.join("."));
@@ -97,9 +99,9 @@ function ipv4Gateways(): NeverBanEntry[] {
   });
 }
 
-/** /proc/net/ipv6_route: destination, length, source, length, next hop, ..., interface as hex. */
+/** /proc/self/net/ipv6_route: destination, length, source, length, next hop, ..., interface as hex. */
 function ipv6Gateways(): NeverBanEntry[] {
-  return procTable("/proc/net/ipv6_route").flatMap((fields) => {
+  return procTable("/proc/self/net/ipv6_route").flatMap((fields) => {
     const nextHop = fields[4] ?? "";
     if (!/^[0-9a-f]{32}$/.test(nextHop) || /^0+$/.test(nextHop)) return [];
     const bytes = Uint8Array.from({ length: 16 }, (_, at) => Number.parseInt(nextHop.slice(at * 2, at * 2 + 2), 16));

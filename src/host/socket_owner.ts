@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose process is at the other end of a connection of this host: the kernel knows the user of every socket.
-// /proc/net/tcp: addresses in hex, host byte order in each 32-bit word; the user stands behind two timers.
+// /proc/self/net/tcp: addresses in hex, host byte order in each 32-bit word; the user stands behind two timers.
 import { readFile } from "node:fs/promises";
 import { parsePrefix } from "../core/address.ts";
 
@@ -21,8 +21,8 @@ export async function socketOwner({ address, port }: SocketEnd): Promise<number 
   const portText = port.toString(16).toUpperCase().padStart(4, "0");
   const isIpv4 = !address.includes(":") || address.toLowerCase().startsWith("::ffff:");
   const needles = [
-    ["/proc/net/tcp6", `${words(bytes)}:${portText}`],
-    ...(isIpv4 ? [["/proc/net/tcp", `${words(bytes.subarray(12))}:${portText}`]] : []),
+    ["/proc/self/net/tcp6", `${words(bytes)}:${portText}`],
+    ...(isIpv4 ? [["/proc/self/net/tcp", `${words(bytes.subarray(12))}:${portText}`]] : []),
   ] as const;
   for (const [table, needle] of needles) {
     // Long on a busy host: it is read beside the relay and not taken apart.

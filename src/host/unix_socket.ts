@@ -38,9 +38,9 @@ function taken(path: string, why: string): Failure {
 }
 
 /** In this network namespace the kernel tells; Bun reports a full backlog like no listener at all. */
-function isListening(path: string): boolean {
+export function isListening(path: string): boolean {
   const listening = "00010000";
-  return readFileSync("/proc/net/unix", "utf8")
+  return readFileSync("/proc/self/net/unix", "utf8")
     .split("\n")
     .some((line) => line.endsWith(` ${path}`) && line.split(/\s+/)[3] === listening);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Milliseconds since boot (CLOCK_BOOTTIME, which goes on while the machine sleeps), without a native
-// call: /proc/uptime counts it in steps of 10 ms, the runtime's monotonic clock fills in between.
+// Milliseconds since boot (CLOCK_BOOTTIME, which goes on while the machine sleeps). It is read once in a while; the
+// runtime's monotonic clock fills in between.
 import { readFileSync } from "node:fs";
 import { uptime } from "node:os";
+import { clockUsec, type Libc } from "./libc.ts";
 
 /** The monotonic clock stands still during a suspend: after one, it takes this long to be noticed. */
 const resyncMs = 1000;
@@ -32,9 +33,14 @@ export function bootClock(source: UptimeSource = uptimeSource()): () => number {
   };
 }
 
+/** Also where /proc has nothing but processes. */
+export function kernelClock(libc: Libc): UptimeSource {
+  return { resyncMs, readMs: () => Number(clockUsec(libc, "boot")) / 1000 };
+}
+
 /**
- * Deno opens nothing under /proc for a process with a list of permissions: then whole seconds, which
- * sysinfo(2) rounds up.
+ * Without a native call: /proc/uptime counts in steps of 10 ms. Deno opens nothing under /proc for a process with a
+ * list of permissions: then whole seconds, which sysinfo(2) rounds up.
  */
 function uptimeSource(): UptimeSource {
   const readMs = () => Number.parseFloat(readFileSync("/proc/uptime", "latin1")) * 1000;

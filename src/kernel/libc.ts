@@ -2,6 +2,7 @@
 // The few C library functions that neither runtime offers, each with its C declaration. They return -1
 // and set errno; `libcResult` turns that into -errno, and has to be the very next call.
 import type { Native, NativeCalls } from "../runtime/types.ts";
+import { nativeBytes } from "./native_bytes.ts";
 
 export const libcSymbols = {
   // int *__errno_location(void)
@@ -38,6 +39,26 @@ export const libcSymbols = {
   send: [["i32", "buf", "u64", "i32"], "i64"],
   // ssize_t recv(int fd, void *data, size_t size, int flags)
   recv: [["i32", "buf", "u64", "i32"], "i64"],
+  // ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t length)
+  sendto: [["i32", "buf", "u64", "i32", "buf", "u32"], "i64"],
+  // ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+  sendmsg: [["i32", "buf", "i32"], "i64"],
+  // ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+  recvmsg: [["i32", "buf", "i32"], "i64"],
+  // int bind(int fd, const struct sockaddr *address, socklen_t length)
+  bind: [["i32", "buf", "u32"], "i32"],
+  // int listen(int fd, int backlog)
+  listen: [["i32", "i32"], "i32"],
+  // int connect(int fd, const struct sockaddr *address, socklen_t length)
+  connect: [["i32", "buf", "u32"], "i32"],
+  // int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
+  accept4: [["i32", "buf", "buf", "i32"], "i32"],
+  // int getsockname(int fd, struct sockaddr *address, socklen_t *length)
+  getsockname: [["i32", "buf", "buf"], "i32"],
+  // int fcntl(int fd, int command, ...), with one number
+  fcntl: [["i32", "i32", "u64"], "i32"],
+  // int clock_gettime(clockid_t clock, struct timespec *time)
+  clock_gettime: [["i32", "buf"], "i32"],
   // int ioctl(int fd, unsigned long request, ...), with one pointer
   ioctl: [["i32", "u64", "buf"], "i32"],
   // int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
@@ -68,6 +89,17 @@ export interface Libc {
   readonly calls: LibcCalls;
   /** -errno for -1, else the result. */
   result(returned: number | bigint): number;
+}
+
+/** include/uapi/linux/time.h */
+const clocks = { monotonic: 1, boot: 7 } as const;
+
+/** As other processes read it. */
+export function clockUsec({ calls }: Libc, clock: keyof typeof clocks): bigint {
+  const time = nativeBytes(16);
+  calls.clock_gettime(clocks[clock], time);
+  const view = new DataView(time.buffer);
+  return view.getBigInt64(0, true) * 1_000_000n + view.getBigInt64(8, true) / 1000n;
 }
 
 export function openLibc(native: Native): Libc {

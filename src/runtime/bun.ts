@@ -46,6 +46,9 @@ interface RawHandlers {
   connectError(socket: RawSocket, error: Error): void;
 }
 
+/** Where to: host and port, a unix socket's path, or a descriptor that listens. */
+type RawAddress = RawTcpAddress | { readonly unix: string } | { readonly fd: number };
+
 interface RawSocketOptions {
   readonly allowHalfOpen: boolean;
   readonly socket: RawHandlers;
@@ -64,10 +67,14 @@ interface BunServer {
 /** The part of Bun's interface that is used here; the contract in tests/runtime holds it against the real one. */
 export interface BunInterface {
   readonly version: string;
-  listen(options: RawSocketOptions & RawTcpAddress): { readonly hostname: string; readonly port: number; stop(): void };
-  connect(
-    options: RawSocketOptions & { readonly data: BunSocket } & (RawTcpAddress | { readonly unix: string }),
-  ): Promise<RawSocket>;
+  /** Of a descriptor that was given neither hostname nor port is known. */
+  listen(options: RawSocketOptions & RawAddress): {
+    readonly hostname: string | undefined;
+    readonly port: number | undefined;
+    readonly fd: number;
+    stop(): void;
+  };
+  connect(options: RawSocketOptions & { readonly data: BunSocket } & RawAddress): Promise<RawSocket>;
   serve(options: {
     hostname?: string;
     port?: number;
@@ -209,13 +216,14 @@ async function listen(options: ListenOptions): Promise<Listener> {
     raw.data = socket;
     socket.events = options.accept(socket);
   };
-  const listener = Bun.listen({
-    hostname: options.host,
-    port: options.port,
-    allowHalfOpen: true,
-    socket: { ...handlers, open },
-  });
-  return { local: { address: listener.hostname, port: listener.port }, close: () => listener.stop() };
+  const { host, port, fd } = options;
+  const where = fd === undefined ? { hostname: host, port } : { fd };
+  const listener = Bun.listen({ ...where, allowHalfOpen: true, socket: { ...handlers, open } });
+  return {
+    local: { address: listener.hostname ?? host, port: listener.port ?? port },
+    fd: listener.fd,
+    close: () => listener.stop(),
+  };
 }
 
 async function connect(to: ConnectTarget, events: SocketEvents): Promise<TcpSocket> {
@@ -263,6 +271,7 @@ export const runtime: Runtime = {
   name: "bun",
   version: process.versions["bun"] ?? "",
   native,
+  adoptsListeners: true,
   listen,
   connect,
   serve,

@@ -105,7 +105,9 @@ class DenoSocket implements TcpSocket {
   }
 }
 
+/** A descriptor is taken by node:net without a word, and nothing is ever accepted on it: nobody is to hand one in. */
 function listen(options: ListenOptions): Promise<Listener> {
+  if (options.fd !== undefined) return Promise.reject(new Error("Deno accepts nothing on a socket of another process"));
   return new Promise((resolve, reject) => {
     const server = createServer({ allowHalfOpen: true }, (raw) => {
       const socket = new DenoSocket(raw);
@@ -115,7 +117,7 @@ function listen(options: ListenOptions): Promise<Listener> {
     server.listen({ host: options.host, port: options.port }, () => {
       const bound = server.address();
       if (bound === null || typeof bound === "string") return reject(new Error("Listening on something else than TCP"));
-      resolve({ local: { address: bound.address, port: bound.port }, close: () => server.close() });
+      resolve({ local: { address: bound.address, port: bound.port }, fd: undefined, close: () => server.close() });
     });
   });
 }
@@ -159,6 +161,7 @@ export const runtime: Runtime = {
   name: "deno",
   version: process.versions["deno"] ?? "",
   native,
+  adoptsListeners: false,
   listen,
   connect,
   serve,

@@ -58,12 +58,16 @@ export interface ListenOptions {
   /** An IP address; `::` takes IPv4 clients too. */
   readonly host: string;
   readonly port: number;
+  /** A listening socket of host and port that another process made: taken instead of a new one, and closed with it. */
+  readonly fd?: number | undefined;
   /** A new connection; returns who hears of it. */
   readonly accept: (socket: TcpSocket) => SocketEvents;
 }
 
 export interface Listener {
   readonly local: Endpoint;
+  /** Undefined where the runtime does not show it. */
+  readonly fd: number | undefined;
   /** Stops accepting; connections that are open go on. */
   close(): void;
 }
@@ -126,6 +130,8 @@ export interface Runtime {
   readonly name: "bun" | "deno";
   readonly version: string;
   readonly native: Native;
+  /** It can accept on a listening socket that another process made. */
+  readonly adoptsListeners: boolean;
   /** @throws Error with `code` (EADDRINUSE, EACCES, EADDRNOTAVAIL). */
   listen(options: ListenOptions): Promise<Listener>;
   /** Rejects with an Error that has `code` (ECONNREFUSED, EMFILE, ...) when there is no connection. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Debian with a systemd of its own, booted from build/debian-root in a network namespace. What is written there is
 // gone with it; /sys/fs/bpf is the test's.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import process from "node:process";
 import { Child, type Completed, run } from "./child.ts";
 import { waitFor } from "./wait.ts";
@@ -25,12 +26,12 @@ export class Machine implements AsyncDisposable {
   }
 
   /** @param share a directory of this host, there as /root/share and read-only. */
-  static async boot(namespace: string, share: string): Promise<Machine> {
+  static async boot(namespace: string, share?: string): Promise<Machine> {
     const container = new Child([
       ...["systemd-nspawn", "--quiet", `--directory=${root}`, "--volatile=overlay", `--machine=ttgate-${process.pid}`],
       ...["--register=no", "--keep-unit", `--network-namespace-path=/run/netns/${namespace}`],
       ...["--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", "--system-call-filter=bpf perf_event_open"],
-      ...["--bind=/sys/fs/bpf", `--bind-ro=${share}:/root/share`, "--boot"],
+      ...["--bind=/sys/fs/bpf", ...(share === undefined ? [] : [`--bind-ro=${share}:/root/share`]), "--boot"],
     ]);
     const machine = new Machine(container);
     try {
@@ -59,6 +60,23 @@ export class Machine implements AsyncDisposable {
     if (code === 0) return stdout;
     const { stdout: journal } = await this.run("journalctl", "--no-pager", "--lines=30");
     throw new Error(`In the machine, "${command}" ended with ${code}: ${stdout}${stderr}${journal}`);
+  }
+
+  write(path: string, text: string): void {
+    const inside = this.#inside(path);
+    mkdirSync(dirname(inside), { recursive: true });
+    writeFileSync(inside, text);
+  }
+
+  /** As an installer does: the new file takes the old one's place, and who runs that one keeps it. */
+  async install(from: string, path: string): Promise<void> {
+    mkdirSync(dirname(this.#inside(path)), { recursive: true });
+    cpSync(from, this.#inside(`${path}.new`));
+    await this.sh(`chmod 0755 ${path}.new && mv ${path}.new ${path}`);
+  }
+
+  #inside(path: string): string {
+    return `/proc/${this.#init}/root${path}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -11,6 +11,8 @@ export interface ProbeOptions {
   readonly from?: string;
   /** Each piece is a segment of its own. */
   readonly send?: readonly Uint8Array[];
+  /** Says nothing for so long at first. */
+  readonly delayMs?: number;
   /** Ends the sending side after that. */
   readonly fin?: boolean;
   /** How long to wait for the end. */
@@ -27,7 +29,7 @@ export interface ProbeResult {
 const betweenPiecesMs = 2;
 
 export function probe(options: ProbeOptions): Promise<ProbeResult> {
-  const { host, port, from, send = [], fin = false, waitMs = 1000 } = options;
+  const { host, port, from, send = [], fin = false, delayMs = 0, waitMs = 1000 } = options;
   return new Promise((resolve) => {
     let connected = false;
     let received = "";
@@ -53,6 +55,7 @@ export function probe(options: ProbeOptions): Promise<ProbeResult> {
     socket.on("end", () => finish("ended"));
     socket.on("connect", async () => {
       connected = true;
+      if (delayMs > 0) await new Promise((next) => setTimeout(next, delayMs));
       for (const piece of send) {
         if (socket.destroyed) return;
         socket.write(piece);
@@ -69,6 +72,7 @@ export async function probeFrom(namespace: string, options: ProbeOptions): Promi
     ...(options.from === undefined ? [] : ["--from", options.from]),
     ...(options.send ?? []).flatMap((piece) => ["--hex", Buffer.from(piece).toString("hex")]),
     ...(options.fin === true ? ["--fin"] : []),
+    ...["--delay-ms", String(options.delayMs ?? 0)],
     ...["--wait-ms", String(options.waitMs ?? 1000)],
   ];
   const script = join(import.meta.dirname, "probe_main.ts");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One TCP connection as a program of its own, to be started inside a network namespace. Prints what
 // became of it as a JSON object.
-//   probe_main.ts HOST PORT [--from ADDR] [--hex BYTES]... [--fin] [--wait-ms N]
+//   probe_main.ts HOST PORT [--from ADDR] [--hex BYTES]... [--fin] [--delay-ms N] [--wait-ms N]
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { probe } from "./probe.ts";
@@ -12,6 +12,7 @@ const { positionals, values } = parseArgs({
     from: { type: "string" },
     hex: { type: "string", multiple: true, default: [] },
     fin: { type: "boolean", default: false },
+    "delay-ms": { type: "string", default: "0" },
     "wait-ms": { type: "string", default: "1000" },
   },
 });
@@ -21,6 +22,7 @@ const result = await probe({
   port: Number(port),
   send: values.hex.map((hex) => Uint8Array.fromHex(hex)),
   fin: values.fin,
+  delayMs: Number(values["delay-ms"]),
   waitMs: Number(values["wait-ms"]),
   ...(values.from === undefined ? {} : { from: values.from }),
 });

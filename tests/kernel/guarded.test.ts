@@ -14,6 +14,12 @@ test("a port keeps its place; one that goes leaves a hole, which the next one ta
   expect([guarded.slotOf(8000), guarded.slotOf(9000), guarded.slotOf(7000)]).toEqual([1, 3, 2]);
 });
 
+test("in the place of another program, ports that it guards keep theirs whatever the order", () => {
+  const guarded = new Guarded([8000, 7000, 5000], "port", [5000, 6000, 0, 7000]);
+  expect(guarded.slots).toEqual([5000, 8000, 0, 7000]);
+  expect(new Guarded([9], "port", [1, 2, 3, 4, 5, 6, 7, 8]).slotOf(9)).toBe(0);
+});
+
 test("there are eight places", () => {
   const ports = [1, 2, 3, 4, 5, 6, 7, 8];
   expect(() => new Guarded([...ports, 9], "port")).toThrow("guards 8 ports, got 9");

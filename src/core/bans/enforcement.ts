@@ -217,6 +217,14 @@ export class Enforcement {
     if (this.#fence !== undefined) this.#enforceMany(kept, this.#fence, nowMs);
   }
 
+  /** What another process says of sources, in place of what the table has. Nobody is told: it was news there. */
+  replace(saved: readonly { readonly prefix: Prefix; readonly claims: readonly Claim[] }[], nowMs: number): void {
+    for (const { prefix } of saved) this.bans.remove(prefix);
+    // The others' entries are written over: a moment without one would let a packet through.
+    this.#fence?.dropMany(saved.flatMap(({ prefix, claims }) => (claims.length === 0 ? [prefix] : [])));
+    this.restore(saved, nowMs);
+  }
+
   /**
    * Ends claims on prefixes and on everything inside them.
    * @param origin whose claims; undefined: an operator ends all but foreign ones, whose entries are not

@@ -44,9 +44,10 @@ export class Offenders implements BanFollower {
     return this.#bySource.entries();
   }
 
-  /** As an earlier run saved it. */
-  restore(source: string, offender: Offender): void {
-    this.#set(source, offender);
+  /** As an earlier run saved it, or another process says; undefined: it is none. */
+  restore(source: string, offender: Offender | undefined): void {
+    if (offender === undefined) this.#bySource.delete(source);
+    else this.#set(source, offender);
   }
 
   bansChanged(changes: readonly BanChange[]): void {

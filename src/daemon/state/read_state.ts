@@ -34,11 +34,19 @@ export async function readState(path: string, moment: Moment): Promise<SavedStat
       else bySource.set(saved.source, saved);
     }
   }
-  const running = [...bySource.values()].flatMap(({ source, claims, offender }) => {
-    const left = claims.filter(({ untilMs }) => untilMs > moment.nowMs);
-    return left.length === 0 && offender === undefined ? [] : [{ source, claims: left, offender }];
-  });
-  return { sources: running, damaged, isForeign: false };
+  return { sources: [...running(bySource.values(), moment.nowMs)], damaged, isForeign: false };
+}
+
+/** Those of which anything counts yet. */
+function* running(all: Iterable<SavedSource>, nowMs: number): Generator<SavedSource> {
+  for (const saved of all) {
+    // Nearly all, and there may be a million.
+    if (saved.claims.length > 0 && saved.claims.every(({ untilMs }) => untilMs > nowMs)) yield saved;
+    else {
+      const claims = saved.claims.filter(({ untilMs }) => untilMs > nowMs);
+      if (claims.length > 0 || saved.offender !== undefined) yield { ...saved, claims };
+    }
+  }
 }
 
 /** Whole lines, a chunk of the file at a time; what stands behind the last newline comes last. */

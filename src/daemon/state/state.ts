@@ -26,6 +26,8 @@ export interface StateOptions {
   readonly offenders: Offenders;
   readonly moment: () => Moment;
   readonly log: Log;
+  /** A process has it that lets go of it before `begin`. */
+  readonly isLocked?: boolean;
 }
 
 /** With the kernel's part about two milliseconds. */
@@ -48,7 +50,7 @@ export function openState(options: StateOptions): OpenedState | undefined {
   }
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    takeLock(`${path}.lock`);
+    if (options.isLocked !== true) takeLock(`${path}.lock`);
   } catch (error) {
     const problem = `Cannot keep bans in "${directory}": ${messageOf(error)}`;
     if (config.state !== undefined)
@@ -64,23 +66,31 @@ export class OpenedState {
   readonly #directory: string;
   readonly #options: StateOptions;
   #path: string;
+  /** The lock is another's. */
+  #isClosed: boolean;
 
   constructor(directory: string, path: string, options: StateOptions) {
     this.#directory = directory;
     this.#path = path;
     this.#options = options;
+    this.#isClosed = options.isLocked === true;
   }
 
-  /** Takes up the bans that were saved, but for those of gates on trial, and saves from now on. */
-  async begin(isOnTrial: (gate: string) => boolean): Promise<void> {
-    const { config, enforcement, offenders, moment, log } = this.#options;
+  /**
+   * Takes up the bans that were saved, but for those of gates on trial, and saves from now on.
+   * @param isTaken the table has come from the process before, which has written the file for the last time.
+   */
+  async begin(isOnTrial: (gate: string) => boolean, isTaken = false): Promise<void> {
+    const { config, enforcement, offenders, moment, isLocked, log } = this.#options;
+    if (isLocked === true) takeLock(`${this.#path}.lock`);
+    this.#isClosed = false;
     const byListener = namesByListener(config).map((name) => join(this.#directory, name));
     const earlier = existsSync(this.#path) ? [] : byListener.filter((from) => from !== this.#path);
-    for (const from of [this.#path, ...earlier]) await restore(from, isOnTrial, this.#options);
-    this.#file = new StateFile({ path: this.#path, bans: enforcement.bans, offenders, moment, log });
+    if (!isTaken) for (const from of [this.#path, ...earlier]) await restore(from, isOnTrial, this.#options);
+    this.#file = new StateFile({ path: this.#path, earlier, bans: enforcement.bans, offenders, moment, log });
     enforcement.follow(this.#file);
-    await this.#file.save();
-    for (const from of earlier) rmSync(from, { force: true });
+    // What is in the file of a table that was taken over is of a moment ago, and is written anew with the first turn.
+    if (!isTaken) await this.#file.save();
   }
 
   /** A few times a second. */
@@ -120,7 +130,17 @@ export class OpenedState {
     this.#path = path;
   }
 
+  /** Goes on after `close`. @throws Error when a process that lives has the lock. */
+  reopen(): void {
+    takeLock(`${this.#path}.lock`);
+    this.#file?.reopen();
+    this.#isClosed = false;
+  }
+
+  /** Idempotent: the lock may be another's by now. */
   async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     await this.#file?.close();
     rmSync(`${this.#path}.lock`, { force: true });
   }
@@ -158,14 +178,21 @@ function takeLock(path: string): void {
   writeFileSync(path, `${process.pid} ${startTicks(process.pid) ?? ""}\n`, { mode: 0o600, flag: "wx" });
 }
 
-async function restore(
-  path: string,
-  isOnTrial: (gate: string) => boolean,
-  { enforcement, offenders, moment, log }: StateOptions,
-): Promise<void> {
-  const { sources, damaged, isForeign } = await readState(path, moment());
+async function restore(path: string, isOnTrial: (gate: string) => boolean, options: StateOptions): Promise<void> {
+  const { log } = options;
+  const { taken, damaged, isForeign } = await takeUp(path, options, isOnTrial);
   if (isForeign) log("warn", `State "${path}" is of another version of ttgate: no ban is taken from it`);
   if (damaged > 0) log("warn", `State "${path}": ${damaged} lines are damaged and were left out`);
+  if (taken > 0) log("info", `Took up ${taken} bans from "${path}", with the time that they have left`);
+}
+
+/** Bans that were saved become bans of the table, a slice at a time. */
+export async function takeUp(
+  path: string,
+  { enforcement, offenders, moment }: Pick<StateOptions, "enforcement" | "offenders" | "moment">,
+  isOnTrial: (gate: string) => boolean = () => false,
+): Promise<{ readonly taken: number; readonly damaged: number; readonly isForeign: boolean }> {
+  const { sources, damaged, isForeign } = await readState(path, moment());
   for (let start = 0; start < sources.length; start += sliceBans) {
     const slice = sources.slice(start, start + sliceBans).flatMap(({ source, claims: saved }) => {
       const prefix = parsePrefix(source);
@@ -176,6 +203,5 @@ async function restore(
     await setImmediate();
   }
   for (const { source, offender } of sources) if (offender !== undefined) offenders.restore(source, offender);
-  const banned = sources.filter(({ claims }) => claims.length > 0).length;
-  if (banned > 0) log("info", `Took up ${banned} bans from "${path}", with the time that they have left`);
+  return { taken: sources.filter(({ claims }) => claims.length > 0).length, damaged, isForeign };
 }

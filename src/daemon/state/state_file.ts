@@ -2,30 +2,20 @@
 // Keeps the bans in a file, so that they outlive a stop, a restart and a reboot. Changes are appended a few
 // times a second; when the file has grown far beyond what it holds, it is written anew beside itself, a slice
 // at a time, and takes the old one's place in one step. What cannot be written now is written later, and told.
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  fsync,
-  fsyncSync,
-  openSync,
-  renameSync,
-  rmSync,
-  write,
-  writeSync,
-} from "node:fs";
-import { setImmediate } from "node:timers/promises";
+import { chmodSync, closeSync, constants, fsync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
-import { type Ban, type Claim, claimsOf } from "../../core/bans/claim.ts";
 import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
-import { journalHead, journalLine, type Moment } from "./journal.ts";
+import { journalHead, type Moment } from "./journal.ts";
+import { lineOfSource, writeAll, writeTable } from "./lines.ts";
 
 export interface StateFileOptions {
   readonly path: string;
+  /** Files whose bans are in the table: they go when this one is written. */
+  readonly earlier?: readonly string[];
   readonly bans: Bans;
   readonly offenders: Offenders;
   readonly moment: () => Moment;
@@ -39,11 +29,11 @@ const sliceBans = 250;
 /** A change that waits for a disk is remembered by its source; more than these are found in the table. */
 const waitingLimit = 100_000;
 
-const writeSome = promisify(write);
 const syncFile = promisify(fsync);
 
 export class StateFile implements BanFollower {
   readonly #options: StateFileOptions;
+  readonly #earlier: string[];
   #path: string;
   #fd: number | undefined;
   /** Lines in the file. */
@@ -58,6 +48,7 @@ export class StateFile implements BanFollower {
   constructor(options: StateFileOptions) {
     this.#options = options;
     this.#path = options.path;
+    this.#earlier = [...(options.earlier ?? [])];
   }
 
   /** Why bans cannot be saved at the moment. */
@@ -81,9 +72,14 @@ export class StateFile implements BanFollower {
 
   /** Goes on under another name. @throws Error when it cannot be had. */
   async move(path: string): Promise<void> {
-    await this.#busy;
+    await this.save();
     renameSync(this.#path, path);
     this.#path = path;
+  }
+
+  /** Begins once more, after `close`: another process may have written meanwhile. */
+  reopen(): void {
+    this.#isStale = true;
   }
 
   /** Writes what waits. */
@@ -127,7 +123,7 @@ export class StateFile implements BanFollower {
     this.#waiting.clear();
     for (let start = 0; start < sources.length; start += sliceBans) {
       const slice = sources.slice(start, start + sliceBans);
-      await writeAll(fd, slice.map((source) => this.#lineOf(source)).join(""));
+      await writeAll(fd, slice.map((source) => this.#line(source)).join(""));
       this.#lines += slice.length;
     }
     await syncFile(fd);
@@ -145,11 +141,10 @@ export class StateFile implements BanFollower {
       writeSync(fd, `${journalHead}\n`);
       this.#waiting.clear();
       this.#isStale = false;
-      const lines =
-        (await writeSliced(fd, bans.all(), (ban) => this.#line(ban))) +
-        (await writeSliced(fd, offenders.all(), ([source]) => this.#lineOfFree(source)));
+      const lines = await writeTable(fd, { bans, offenders }, this.#options.moment);
       await syncFile(fd);
       renameSync(temporary, path);
+      for (const from of this.#earlier.splice(0)) rmSync(from, { force: true });
       if (this.#fd !== undefined) closeSync(this.#fd);
       this.#fd = fd;
       this.#lines = lines;
@@ -161,45 +156,7 @@ export class StateFile implements BanFollower {
     await this.#append();
   }
 
-  #lineOf(source: string): string {
-    const ban = this.#options.bans.byText(source);
-    return ban === undefined ? this.#lineWith(source, []) : this.#line(ban);
-  }
-
-  /** Who was banned before and is not now; nothing of others. */
-  #lineOfFree(source: string): string {
-    const { bans, offenders, moment } = this.#options;
-    const isRemembered = offenders.of(source, moment().nowMs) !== undefined;
-    return isRemembered && bans.byText(source) === undefined ? this.#lineWith(source, []) : "";
-  }
-
-  #line(ban: Ban): string {
-    // Another tool's entry without an end is in that tool's own map.
-    const claims = claimsOf(ban, this.#options.moment().nowMs).filter(({ origin }) => origin !== "foreign");
-    return this.#lineWith(ban.prefix.text, claims);
-  }
-
-  #lineWith(source: string, claims: readonly Claim[]): string {
-    const moment = this.#options.moment();
-    return journalLine({ source, claims, offender: this.#options.offenders.of(source, moment.nowMs) }, moment);
-  }
-}
-
-/** A slice at a time, with a turn for everything else in between. @returns how many lines. */
-async function writeSliced<T>(fd: number, all: MapIterator<T>, lineOf: (one: T) => string): Promise<number> {
-  let lines = 0;
-  for (let slice = [...all.take(sliceBans)]; slice.length > 0; slice = [...all.take(sliceBans)]) {
-    const written = slice.map(lineOf).filter((line) => line !== "");
-    await writeAll(fd, written.join(""));
-    lines += written.length;
-    await setImmediate();
-  }
-  return lines;
-}
-
-async function writeAll(fd: number, text: string): Promise<void> {
-  for (let rest = new TextEncoder().encode(text); rest.length > 0; ) {
-    const { bytesWritten } = await writeSome(fd, rest);
-    rest = rest.subarray(bytesWritten);
+  #line(source: string): string {
+    return lineOfSource(this.#options, source, this.#options.moment());
   }
 }

@@ -36,6 +36,8 @@ export interface GateMaps {
   readonly ipv4Fd: number | undefined;
   /** Of ours, those that are there. */
   readonly own: Partial<Record<OwnMap, number>>;
+  /** Of the judging program before, which this one goes on with. */
+  readonly inline?: Partial<Record<InlineMap, number>> | undefined;
 }
 
 /** `gate`: drops who is banned. `inline`: judges first bytes too. */
@@ -89,7 +91,11 @@ export function loadGate(libraries: Libraries, { kind, bytes }: GateObject, maps
       if (isInline && constants.without_perfmon === 1) continue;
       try {
         way = tried;
-        return load(maps.own, { [gateXdp]: flags, ...(isInline ? { [inlineBegin]: 0 } : {}) }, constants);
+        return load(
+          { ...maps.own, ...(isInline ? maps.inline : {}) },
+          { [gateXdp]: flags, ...(isInline ? { [inlineBegin]: 0 } : {}) },
+          constants,
+        );
       } catch (error) {
         if (!(error instanceof KernelError) || !nextWay.has(error.code)) throw error;
         refusal = error;

@@ -11,12 +11,17 @@ export class Guarded {
   readonly #slots: number[] = [];
   scope: "port" | "host";
 
-  /** @throws Failure when there are more ports than places. */
-  constructor(ports: readonly number[], scope: "port" | "host") {
+  /**
+   * @param before the places as a program has them that goes on until this one takes over: ports that stay keep theirs.
+   * @throws Failure when there are more ports than places.
+   */
+  constructor(ports: readonly number[], scope: "port" | "host", before: readonly number[] = []) {
     this.scope = scope;
     if (ports.length > maxPorts) {
       throw new Failure(`The kernel guards ${maxPorts} ports, got ${ports.length}: use fewer`);
     }
+    this.#slots.push(...before);
+    this.keep(ports);
     for (const port of ports) this.slotOf(port);
   }
 

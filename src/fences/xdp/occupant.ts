@@ -39,9 +39,16 @@ export async function requireUnused(
   {
     map,
     nowMs,
+    inherited,
     patienceMs = watchMs,
-  }: { readonly map: string; nowMs(): number; readonly patienceMs?: number | undefined },
+  }: {
+    readonly map: string;
+    nowMs(): number;
+    readonly inherited?: unknown;
+    readonly patienceMs?: number | undefined;
+  },
 ): Promise<void> {
+  if (inherited !== undefined) return;
   const before = settingsAt(libraries, path);
   if (before === undefined || before.daemonPid === 0 || nowMs() - before.heartbeatMs >= aliveMs) return;
   const pid = before.daemonPid;

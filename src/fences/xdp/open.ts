@@ -15,7 +15,7 @@ import { ipv4Codec } from "./maps/ban_codec.ts";
 import { BanStore } from "./maps/ban_store.ts";
 import { BanStores } from "./maps/ban_stores.ts";
 import { type NamedMap, openNamedMap, pinPaths } from "./maps/map_set.ts";
-import { requireUnused } from "./occupant.ts";
+import { requireUnused, settingsAt } from "./occupant.ts";
 import type { OpenedOptions, XdpFenceOptions } from "./options.ts";
 import { openOwnFence } from "./own_fence.ts";
 import { otherReaders, type ProgramInfo } from "./programs.ts";
@@ -24,16 +24,20 @@ import { XdpFence, type XdpFenceParts } from "./xdp_fence.ts";
 /** @throws Failure when it cannot work as asked, KernelError when the kernel refuses what should work. */
 export async function openXdpFence(options: XdpFenceOptions): Promise<XdpFence> {
   const place = parseMapPlace(options.map);
-  const { ports, scope, inline, ...others } = options;
+  const { ports, scope, inline, inherited, ...others } = options;
   const judges = inline !== undefined;
   const object = await embeddedObject(judges ? "inline" : "gate");
   const libraries = await openLibraries(options.native);
-  await requireUnused(libraries, pinPaths(place.path, "own").ttgate_settings, options);
-  const guarded = new Guarded(ports, scope);
+  const settingsPath = pinPaths(place.path, "own").ttgate_settings;
+  await requireUnused(libraries, settingsPath, options);
+  const before = inherited === undefined ? undefined : settingsAt(libraries, settingsPath);
+  const guarded = new Guarded(ports, scope, before?.ports);
   const opened = { ...others, guarded, judges };
-  const open = (interfaces: readonly string[], gates: readonly InlineGate[]) =>
+  // Opened once more, over new maps, there is nothing to go on from.
+  const reopen = (interfaces: readonly string[], gates: readonly InlineGate[]) =>
     openAt(libraries, { ...opened, interfaces, gates }, place, object);
-  return new XdpFence({ ...open(options.interfaces, inline?.gates ?? []), reopen: open });
+  const first = { ...opened, interfaces: options.interfaces, gates: inline?.gates ?? [], inherited };
+  return new XdpFence({ ...openAt(libraries, first, place, object), reopen });
 }
 
 /** Over the maps that are there now; those that are not are made. */

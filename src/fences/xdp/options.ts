@@ -5,6 +5,7 @@ import type { Log } from "../../log.ts";
 import type { Native } from "../../runtime/types.ts";
 import type { AttachStep } from "./attach/attachment.ts";
 import type { Guarded } from "./guarded.ts";
+import type { Inherited } from "./inherited.ts";
 import type { InlineOptions } from "./inline/inline_judge.ts";
 
 export interface XdpFenceOptions {
@@ -27,6 +28,8 @@ export interface XdpFenceOptions {
   readonly inline?: Pick<InlineOptions, "gates"> | undefined;
   /** Milliseconds since boot. */
   readonly nowMs: () => number;
+  /** From the gate that hands its maps and links over; then it is no stranger that uses them. */
+  readonly inherited?: Inherited | undefined;
   /** How long a gate before that may be alive is watched for a sign of life. */
   readonly patienceMs?: number;
   /** Called with the name of each step of opening when it is done. */

@@ -10,7 +10,8 @@ import type { Libraries } from "../../kernel/libraries.ts";
 import type { Log } from "../../log.ts";
 import { InterfaceGuard } from "./attach/interface_guard.ts";
 import { OwnFilter } from "./attach/own_filter.ts";
-import { type GateObject, type GatePrograms, loadGate } from "./gate_program.ts";
+import { type GateMaps, type GateObject, type GatePrograms, loadGate } from "./gate_program.ts";
+import { continued } from "./inherited.ts";
 import { InlineJudge } from "./inline/inline_judge.ts";
 import { cidrCodec, exactCodec, ipv4Codec } from "./maps/ban_codec.ts";
 import { BanStore } from "./maps/ban_store.ts";
@@ -34,13 +35,20 @@ export function openOwnFence(libraries: Libraries, options: OpenedOptions, parts
   const step = options.onStep ?? (() => {});
   const kind = named?.flavour.kind ?? "own";
   using undo = new DisposableStack();
-  const programs = undo.use(loadOver(libraries, parts));
+  const before = options.inherited === undefined ? undefined : continued(libraries, options.inherited);
+  if (options.inherited?.maps.ttgate_inline !== undefined && options.judges && before === undefined) {
+    options.log("warn", "The gate before judged by another layout: connections that are open now are not judged");
+  }
+  const programs = undo.use(loadOver(libraries, parts, before?.maps));
   step("kernel program loaded");
   const fresh = pinNew(libraries, programs, parts, undo);
   step("maps pinned");
   const { settings, stores } = openStores(libraries, programs, options, parts);
   step("settings written");
-  const judge = options.judges ? new InlineJudge(libraries, programs, options.guarded, options) : undefined;
+  const inherited = before;
+  const judge = options.judges
+    ? new InlineJudge(libraries, programs, options.guarded, { ...options, inherited })
+    : undefined;
   const settingsMap = openMap(libraries, programs.mapFd("ttgate_settings"));
   const guarding = {
     libraries,
@@ -124,7 +132,11 @@ function openStores(
 }
 
 /** The program over the maps that are there; those that are not are made. */
-function loadOver(libraries: Libraries, { base, named, object }: OwnFenceParts): GatePrograms {
+function loadOver(
+  libraries: Libraries,
+  { base, named, object }: OwnFenceParts,
+  inline: GateMaps["inline"] = {},
+): GatePrograms {
   const flavour = named?.flavour ?? { kind: "own" };
   const siblings = openSiblings(libraries, base, flavour.kind);
   try {
@@ -133,6 +145,7 @@ function loadOver(libraries: Libraries, { base, named, object }: OwnFenceParts):
       flavour,
       ipv4Fd: isOwn ? undefined : named?.fd,
       own: isOwn ? { ...siblings, ttgate_bans: named.fd } : siblings,
+      inline,
     });
   } finally {
     // libbpf holds descriptors of its own.

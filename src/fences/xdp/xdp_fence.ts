@@ -53,10 +53,12 @@ export class XdpFence implements Fence {
   }
 
   put(entry: FenceEntry): FenceOutcome {
+    if (this.#closed) return { kind: "enforced" };
     return this.#parts.stores.put(entry);
   }
 
   putMany(entries: readonly FenceEntry[]): readonly FenceOutcome[] {
+    if (this.#closed) return entries.map(() => ({ kind: "enforced" }));
     return this.#parts.stores.putMany(entries);
   }
 
@@ -66,6 +68,7 @@ export class XdpFence implements Fence {
 
   /** What the kernel refuses to take out is a fault; the entry ends by its own clock all the same. */
   dropMany(prefixes: readonly Prefix[]): number {
+    if (this.#closed) return 0;
     try {
       const dropped = this.#parts.stores.dropMany(prefixes);
       this.#dropRefusal = undefined;
@@ -180,6 +183,21 @@ export class XdpFence implements Fence {
     };
     filter.abandon();
     return true;
+  }
+
+  /** A process that was to take over did not. @throws KernelError */
+  reclaim(nowMs: number): void {
+    this.#parts.filter.reclaim(nowMs);
+  }
+
+  /**
+   * Another process has maps and links now. Nothing in the kernel is touched from here on: what is put is taken to
+   * stand there, since whoever hands over tells the other one of it.
+   */
+  handOver(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#parts.filter.abandon();
   }
 
   close(keep: boolean): void {

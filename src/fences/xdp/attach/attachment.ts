@@ -34,6 +34,8 @@ export interface Attachment {
   programId(): number | undefined;
   /** False when it is gone from the interface that has this index now. */
   holds(ifindex: number): boolean;
+  /** Puts a program in the place of whatever is there. @throws KernelError */
+  update(programFd: number): void;
   /** Puts a pin back that was removed. @throws KernelError */
   repin(): void;
   /** Makes room for the pin of another attachment; this one goes on until `release`. */

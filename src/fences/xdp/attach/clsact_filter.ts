@@ -74,8 +74,14 @@ export class FilterAttachment implements Attachment {
     this.#handle = handle;
     const made = bpf.bpf_tc_hook_create(hookOf(ifindex));
     if (made !== eexist) check("Make the clsact queue", made);
-    const flags = filterProgram(bpf, ifindex, handle) === undefined ? 0 : replace;
-    check("Attach the tc filter", bpf.bpf_tc_attach(hookOf(ifindex), optionsOf(handle, programFd, flags)));
+    this.update(programFd);
+  }
+
+  update(programFd: number): void {
+    const { bpf } = this.#libraries;
+    const flags = filterProgram(bpf, this.#ifindex, this.#handle) === undefined ? 0 : replace;
+    const options = optionsOf(this.#handle, programFd, flags);
+    check("Attach the tc filter", bpf.bpf_tc_attach(hookOf(this.#ifindex), options));
   }
 
   /** Nothing is pinned: a filter stays by itself. */

@@ -97,6 +97,9 @@ export class ForeignFilter implements PacketFilter {
 
   unpin(): void {}
 
+  /** Nothing of it was another process's. */
+  reclaim(): void {}
+
   abandon(): void {
     this[Symbol.dispose]();
   }

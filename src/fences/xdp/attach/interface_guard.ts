@@ -101,6 +101,14 @@ export class InterfaceGuard {
     if (elsewise) removeFilter(libraries, ifindex, filterHandle);
   }
 
+  /** A process that was to take over did not: our program again. @throws KernelError */
+  reclaim(): void {
+    const { programs } = this.#options;
+    const header = this.#header;
+    const attachment = this.#attachment;
+    attachment?.update(attachment.mode === "tc" ? programs.tcFd(header) : programs.xdpFd(header));
+  }
+
   /** @returns true when something changed. */
   tick(nowMs: number): boolean {
     const ifindex = interfaceIndex(this.#options.libraries, this.name);

@@ -67,6 +67,10 @@ export class LinkAttachment implements Attachment {
     return readLinkInfo(this.#libraries, this.#fd).ifindex === ifindex;
   }
 
+  update(programFd: number): void {
+    check("Update the program of a link", this.#libraries.bpf.bpf_link_update(this.#fd, programFd, null));
+  }
+
   repin(): void {
     if (this.pin === undefined || access(this.#libraries.libc, this.pin) !== enoent) return;
     pin(this.#libraries, this.#fd, this.pin);

@@ -195,6 +195,13 @@ export class OwnFilter implements PacketFilter {
     for (const path of paths) this.#unpin(path);
   }
 
+  reclaim(nowMs: number): void {
+    this.#parts.settings.write({ heartbeatMs: nowMs });
+    for (const guard of this.#guards) guard.reclaim();
+    this.#faults = [];
+    this.prove(nowMs);
+  }
+
   abandon(): void {
     for (const guard of this.#guards) guard.release(true);
     this[Symbol.dispose]();

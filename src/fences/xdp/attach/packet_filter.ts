@@ -31,6 +31,8 @@ export interface PacketFilter extends Disposable {
    * @returns true when the entries are to stay: with `keep`, or because another process has taken over.
    */
   detach(keep: boolean, nowMs: number): boolean;
+  /** A process that was to take over did not: everything as this one had it. @throws KernelError */
+  reclaim(nowMs: number): void;
   /** Pins of ttgate's own maps that no entry can be written to any more. */
   lostPins(): readonly string[];
   unpin(paths: readonly string[]): void;

@@ -9,6 +9,7 @@ import type { Libraries } from "../../../kernel/libraries.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 import type { Guarded } from "../guarded.ts";
+import { type Continued, type HandedMap, handedMaps } from "../inherited.ts";
 import { indexKey, readCounter } from "../maps/counters.ts";
 import { structBytes, writeCidrKey } from "../maps/layout.ts";
 import { runOnce } from "../proof/test_run.ts";
@@ -52,6 +53,8 @@ export interface InlineGate {
 export interface InlineOptions {
   readonly gates: readonly InlineGate[];
   readonly ipv6PrefixBits: number;
+  /** From a program in whose place this one comes. */
+  readonly inherited?: Pick<Continued, "since" | "neverBan"> | undefined;
 }
 
 export type InlineCounts = Readonly<Record<InlineOutcome, number>>;
@@ -112,6 +115,17 @@ export class InlineJudge {
     for (const gate of options.gates) this.open(gate);
     // IPv4 lies in ::/64 as well: what is said of that is not said of IPv4.
     this.#putNever(everyIpv4, mayBeBanned);
+    if (options.inherited !== undefined) this.#continue(options.inherited);
+  }
+
+  /** From the first packet on that it sees. Ports that were not judged wait for `begin`. */
+  #continue({ since, neverBan }: Pick<Continued, "since" | "neverBan">): void {
+    this.protect(neverBan);
+    for (const [port, place] of this.#places) {
+      const begun = since.get(port);
+      if (begun !== undefined) this.#write(place, { since: begun });
+    }
+    this.#writeUnread();
   }
 
   /**
@@ -174,6 +188,12 @@ export class InlineJudge {
     }
     for (const [text, { prefix }] of this.#protected) if (!wanted.has(text)) this.#dropNever(prefix);
     this.#protected = wanted;
+  }
+
+  /** Descriptors of the maps that a program in this one's place goes on with. */
+  handed(): Readonly<Record<HandedMap, number>> {
+    const entries = handedMaps.map((name) => [name, this.#programs.mapFd(name)]);
+    return Object.fromEntries(entries) as Record<HandedMap, number>;
   }
 
   /** The map of connections whose first bytes the program saw. */

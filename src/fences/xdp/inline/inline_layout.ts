@@ -93,8 +93,18 @@ function flagsOf({ judging, bounce, passes }: InlineSettings): number {
   return [...flags, judgingFlags[judging], bounce ? bounceFlag : 0].reduce((all, flag) => all | flag, 0);
 }
 
+/** False for what another version wrote. */
+export function isInlineLayout(value: NativeBuffer): boolean {
+  const view = new DataView(value.buffer, value.byteOffset);
+  return view.getUint32(0, true) === inlineMagic && view.getUint32(4, true) === inlineLayout;
+}
+
 export function readSince(value: NativeBuffer): bigint {
   return new DataView(value.buffer, value.byteOffset).getBigUint64(24, true);
+}
+
+export function readPort(value: NativeBuffer): number {
+  return new DataView(value.buffer, value.byteOffset).getUint32(36, true);
 }
 
 /** A connection whose first bytes were not enough. */

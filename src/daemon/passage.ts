@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections of a socket that another process made, passed on to a unix socket: no HTTP server here can be given a
+// descriptor (Bun.serve ignores it and takes a port of its own).
+import { Relay } from "../gate/relay.ts";
+import { type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+
+export interface Passage {
+  readonly descriptor: number;
+  /** Connections that are open end with the server behind. */
+  close(): void;
+}
+
+export async function passOn(runtime: Runtime, descriptor: number, unixPath: string): Promise<Passage> {
+  const accept = (socket: TcpSocket): SocketEvents => {
+    let isOver = false;
+    socket.pause();
+    const relay = new Relay(socket, { relayEnded() {} });
+    runtime.connect({ path: unixPath }, relay.serverEvents).then(
+      (server) => {
+        if (isOver) return server.close();
+        relay.start(socket, server, [], false);
+        socket.resume();
+      },
+      () => socket.reset(),
+    );
+    return {
+      ...silentEvents,
+      close() {
+        isOver = true;
+      },
+    };
+  };
+  const listener = await runtime.listen({ host: "", port: 0, fd: descriptor, accept });
+  return { descriptor, close: () => listener.close() };
+}

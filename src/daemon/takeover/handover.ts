@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon's parts as whoever hands over sees them: what stops when, and what goes on when the other one fails.
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import process from "node:process";
+import { formatStatus } from "../../config/endpoints.ts";
+import type { Config } from "../../config/options.ts";
+import type { Enforcement } from "../../core/bans/enforcement.ts";
+import { messageOf } from "../../failure.ts";
+import type { XdpFence } from "../../fences/xdp/xdp_fence.ts";
+import { openLibc } from "../../kernel/libc.ts";
+import type { Log } from "../../log.ts";
+import type { Runtime } from "../../runtime/types.ts";
+import type { MapWatch } from "../../sources/map_watch.ts";
+import type { DaemonBans } from "../bans.ts";
+import type { DaemonGate } from "../daemon_gate.ts";
+import type { DaemonGates } from "../gates.ts";
+import { takeoverPath } from "../instance.ts";
+import type { ServiceManager } from "../service_manager.ts";
+import type { Moment } from "../state/journal.ts";
+import type { OpenedState } from "../state/state.ts";
+import type { StatusServer } from "../status_server.ts";
+import type { Ticker } from "../ticker.ts";
+import { type HandedGate, Predecessor } from "./predecessor.ts";
+
+export interface HandoverParts {
+  readonly runtime: Runtime;
+  readonly version: string;
+  readonly config: () => Config;
+  readonly gates: DaemonGates;
+  readonly xdp: XdpFence | undefined;
+  readonly watch: MapWatch | undefined;
+  readonly enforcement: Enforcement;
+  readonly bans: DaemonBans;
+  readonly state: OpenedState | undefined;
+  readonly server: StatusServer;
+  readonly manager: ServiceManager;
+  readonly ticker: Ticker;
+  readonly moment: () => Moment;
+  readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly log: Log;
+}
+
+/** A new process waits this long to be noticed. */
+const lookMs = 50;
+
+export interface Handover extends Disposable {
+  /** Another process serves in this one's place. */
+  readonly isDone: boolean;
+  readonly replaced: Promise<string>;
+  /** From now on a process may take over: this one serves. */
+  begin(): void;
+}
+
+/** While this process may still write to the run directory. Without one nobody can take over, which is said. */
+export async function openHandover(parts: HandoverParts): Promise<Handover> {
+  const { runtime, config, gates, xdp, enforcement, state, server, manager, ticker, moment, log } = parts;
+  const path = takeoverPath(process.pid);
+  const libc = openLibc(runtime.native);
+  let isDone = false;
+  const hindrance = runtime.adoptsListeners ? undefined : `it runs under ${runtime.name}, which hands over no listener`;
+  const { status } = config();
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    const predecessor = await Predecessor.open({
+      ...{ native: runtime.native, libc, path, version: parts.version, config, hindrance, fence: xdp },
+      ...{ enforcement, moment, log, serviceManager: manager.address },
+      table: { bans: enforcement.bans, offenders: parts.bans.offenders },
+      relays: () => gates.relays.map(handed),
+      gates: () => gates.all.map(handed),
+      inTurn: parts.inTurn,
+      status: () => ({ address: formatStatus(status), fd: server.descriptor }),
+      owning: {
+        suspend() {
+          ticker.isOwner = false;
+          parts.watch?.pause();
+        },
+        resume() {
+          parts.watch?.resume();
+          ticker.isOwner = true;
+        },
+      },
+      serving: {
+        async suspend() {
+          gates.fetchDecisions();
+          await state?.close();
+        },
+        resume: () => state?.reopen(),
+      },
+      handedOver(pid) {
+        isDone = true;
+        ticker.stop();
+        xdp?.handOver();
+        void server.close();
+        void manager.succeededBy(pid);
+      },
+      drained: (nowMs) => parts.bans.log.flush(nowMs),
+    });
+    return {
+      begin() {
+        predecessor.begin();
+        ticker.add({ name: "take-over", everyMs: lookMs, run: () => predecessor.look() });
+      },
+      get isDone() {
+        return isDone;
+      },
+      replaced: predecessor.replaced,
+      [Symbol.dispose]: () => predecessor[Symbol.dispose](),
+    };
+  } catch (error) {
+    log("warn", `Nobody can take over from this gate: ${messageOf(error)}`);
+    return { isDone, replaced: new Promise(() => {}), begin() {}, [Symbol.dispose]() {} };
+  }
+}
+
+function handed({ gate }: DaemonGate): HandedGate {
+  return {
+    get listen() {
+      return gate.config.listen;
+    },
+    get descriptor() {
+      return gate.descriptor;
+    },
+    pause: (again: (fd: number) => number) => gate.pause(again),
+    leave: (close: (fd: number) => void) => gate.leave(close),
+    resume: () => gate.resume(),
+    tick: (nowMs: number) => gate.tick(nowMs),
+    sessions: gate.sessions,
+  };
+}

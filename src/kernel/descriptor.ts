@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Descriptors of sockets as the C library sees them: made twice, closed, asked what they are. For listeners that
+// another process made, which neither runtime can describe.
+import { check } from "./errno.ts";
+import type { Libc } from "./libc.ts";
+import { nativeBytes } from "./native_bytes.ts";
+
+/** fcntl.h */
+const getFlags = 1;
+const setFlags = 2;
+const duplicateCloexec = 1030;
+const closeOnExec = 1n;
+
+/** bits/socket.h, asm-generic/socket.h */
+const families = { 1: "unix", 2: "ipv4", 10: "ipv6" } as const;
+const solSocket = 1;
+const soType = 3;
+const soAcceptConn = 30;
+const typeStream = 1;
+
+/** Where a socket is bound. */
+export type BoundAddress =
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
+
+/** @throws KernelError */
+export function duplicate({ calls, result }: Libc, fd: number): number {
+  return check(`Duplicate descriptor ${fd}`, result(calls.fcntl(fd, duplicateCloexec, 3n)));
+}
+
+/** For a descriptor that came by the environment: programs that this one starts do not get it. @throws KernelError */
+export function keepToItself({ calls, result }: Libc, fd: number): void {
+  const flags = check(`Read the flags of descriptor ${fd}`, result(calls.fcntl(fd, getFlags, 0n)));
+  check(`Set the flags of descriptor ${fd}`, result(calls.fcntl(fd, setFlags, BigInt(flags) | closeOnExec)));
+}
+
+/** @returns undefined for what is no socket that listens for streams. */
+export function listeningAddress(libc: Libc, fd: number): BoundAddress | undefined {
+  if (intOption(libc, fd, soAcceptConn) !== 1 || intOption(libc, fd, soType) !== typeStream) return undefined;
+  const address = nativeBytes(128);
+  const length = nativeBytes(4);
+  new DataView(length.buffer).setUint32(0, address.length, true);
+  check(`Read the address of descriptor ${fd}`, libc.result(libc.calls.getsockname(fd, address, length)));
+  return boundAddress(address, new DataView(length.buffer).getUint32(0, true));
+}
+
+function intOption({ calls, result }: Libc, fd: number, name: number): number | undefined {
+  const value = nativeBytes(4);
+  const length = nativeBytes(4);
+  new DataView(length.buffer).setUint32(0, 4, true);
+  if (result(calls.getsockopt(fd, solSocket, name, value, length)) < 0) return undefined;
+  return new DataView(value.buffer).getInt32(0, true);
+}
+
+/** struct sockaddr_in, sockaddr_in6 or sockaddr_un. */
+function boundAddress(bytes: Uint8Array<ArrayBuffer>, length: number): BoundAddress | undefined {
+  const view = new DataView(bytes.buffer);
+  switch (families[view.getUint16(0, true) as keyof typeof families]) {
+    case "unix": {
+      const end = bytes.indexOf(0, 2);
+      return {
+        kind: "unix",
+        path: new TextDecoder().decode(bytes.subarray(2, end < 0 ? length : Math.min(end, length))),
+      };
+    }
+    case "ipv4":
+      return { kind: "tcp", host: bytes.subarray(4, 8).join("."), port: view.getUint16(2, false) };
+    case "ipv6": {
+      const groups = Array.from({ length: 8 }, (_, index) => view.getUint16(8 + index * 2, false).toString(16));
+      return { kind: "tcp", host: groups.join(":"), port: view.getUint16(2, false) };
+    }
+    case undefined:
+      return undefined;
+  }
+}
