@@ -128,14 +128,20 @@ describe.skipIf(missing !== undefined)("the package", () => {
     await listens();
   });
 
-  test("an upgrade runs the new version, with the bans and the configuration of the old one", async () => {
+  test("an upgrade runs the new version, with the bans, the configuration and the connections of the old one", async () => {
     const before = await machine.sh("systemctl show -p MainPID ttgate");
+    const to = ["--host", network.gateIpv4, "--from", network.clientIpv4(1), "--port", "5000"];
+    await using friend = await startClient(network.client, ...to, "--rate", "20", "--reconnect", "100000");
+    await friend.until("an exchange", ({ packets }) => packets > 0, 20_000);
     await machine.sh("apt-get install -y /root/share/newer.deb");
     expect(await machine.sh("dpkg-query --show ttgate | cut -f 2")).toBe("99\n");
     await listens();
     expect(await machine.sh("systemctl show -p MainPID ttgate")).not.toBe(before);
     await hasTheBan();
     expect((await visit(2)).outcome).toBe("no answer");
+    const { packets } = await friend.until("a report", () => true);
+    await friend.until("more", (report) => report.packets > packets + 20);
+    expect((await friend.stop()).failures).toBe(0);
     await friendIsServed();
   });
 
