@@ -82,6 +82,8 @@ export class RunningGate implements AsyncDisposable {
     const gate = new RunningGate(child, directory, namespace);
     try {
       await child.said(/Listening on|Judging connections|waiting for/, 20_000);
+      const isAsked = !args.some((arg) => arg === "-s" || arg.startsWith("--status"));
+      if (isAsked) await waitFor("the status endpoint", () => existsSync(directory.file("status")));
     } catch (error) {
       await gate[Symbol.asyncDispose]();
       throw error;
