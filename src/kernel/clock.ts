@@ -26,8 +26,11 @@ export function bootClock(source: UptimeSource = uptimeSource()): () => number {
   return () => {
     const monotonicMs = performance.now();
     if (monotonicMs - syncedMs >= source.resyncMs) {
-      offsetMs = Math.max(offsetMs, source.readMs() - monotonicMs);
-      syncedMs = monotonicMs;
+      const readMs = source.readMs();
+      // Behind the reading: whatever it took, the first native call a tenth of a second, makes the offset smaller.
+      syncedMs = performance.now();
+      offsetMs = Math.max(offsetMs, readMs - syncedMs);
+      return syncedMs + offsetMs;
     }
     return monotonicMs + offsetMs;
   };

@@ -50,3 +50,15 @@ test("a source of whole seconds comes closer with each reading", async () => {
   expect(behindMs).toBeGreaterThanOrEqual(0);
   expect(behindMs).toBeLessThan(100);
 });
+
+test("a reading that takes long does not put it ahead", () => {
+  const clock = bootClock({
+    resyncMs: 1000,
+    readMs() {
+      const read = performance.now();
+      while (performance.now() < read + 30);
+      return read;
+    },
+  });
+  for (let reading = 0; reading < 3; reading++) expect(clock()).toBeLessThanOrEqual(performance.now());
+});
