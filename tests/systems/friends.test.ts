@@ -97,8 +97,14 @@ async function visitAll(friend: Friend, site: Site, mode: Mode): Promise<string[
 
   const { text, protocol } = friend.stranger ?? { text: "GET / HTTP/1.1\r\nHost: gate\r\n\r\n", protocol: "http" };
   const from = network.clientIpv4(2);
-  await probeFrom(network.client, { host, port, from, send: [new TextEncoder().encode(text)], waitMs: 2000 });
-  expect(await waitFor(`a ban of ${from}`, () => gate.ban(from), 20_000)).toMatchObject({ protocol });
+  const send = [new TextEncoder().encode(text)];
+  const { outcome } = await probeFrom(network.client, { host, port, from, send, waitMs: 2000 });
+  const ban = await waitFor(`a ban of ${from}`, () => gate.ban(from), 20_000).catch(async (cause: unknown) => {
+    const { kernel, connections } = await gate.status();
+    const seen = JSON.stringify({ outcome, judged: kernel.judged, connections });
+    throw new Error(`${friend.profile}, ${mode}: ${cause}: ${seen}\n${gate.child.stderr}`, { cause });
+  });
+  expect(ban).toMatchObject({ protocol });
   expect(status.kernel.attach).toBe("native");
   return served;
 }
