@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
-import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
+import { BlockMap, RunningGate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -169,15 +169,6 @@ describeWith(
   const text = readFileSync(join(import.meta.dirname, "../../docs/addresses.md"), "utf8");
   const blocks = (language: string) =>
     [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms"))].map(([, block = ""]) => block);
-
-  test("its commands are understood", async () => {
-    const commands = [...text.matchAll(/^ {4}ttgate run (.*)$/gm)].map(([, args = ""]) => args.split(" "));
-    expect(commands.length).toBeGreaterThan(6);
-    for (const args of commands) {
-      const checked = await run(ttgate(["config", "check", "-c", "/dev/null", ...args]));
-      expect([args, checked.code, checked.stderr]).toEqual([args, 0, ""]);
-    }
-  });
 
   test("its configurations are what HAProxy and nginx take", async () => {
     using directory = new TempDir();
