@@ -4,7 +4,7 @@
 
 import { loadProfile } from "../../src/config/profile.ts";
 import type { Profile } from "../../src/core/profile/profile.ts";
-import { createRandom } from "../fuzz/mutate.ts";
+import { createRandom } from "../harness/random.ts";
 import { loadFirstMessages } from "../vectors/conformance.ts";
 import { loadNearMisses } from "../vectors/near_misses.ts";
 import { loadVectors } from "../vectors/vectors.ts";

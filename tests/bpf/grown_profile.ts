@@ -9,7 +9,7 @@ import { boundsOf, canMatch } from "../../src/core/signature/bounds.ts";
 import { byteClassNames } from "../../src/core/signature/class.ts";
 import { ruleSchema } from "../../src/core/signature/signature.ts";
 import { type Alternative, alternativesOf } from "../../src/core/signature/term.ts";
-import { pick, type Random } from "../fuzz/mutate.ts";
+import { pick, type Random } from "../harness/random.ts";
 
 /** Few values, so that rules meet. */
 const values = [0x00, 0x01, 0x0a, 0x20, 0x30, 0x41, 0x61, 0x7f, 0x80, 0xff];

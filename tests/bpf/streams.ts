@@ -2,7 +2,7 @@
 // Streams that come near to what rules look for: made to satisfy a rule, or to miss it by one; vectors that
 // are damaged, cut or spliced; friends; noise. One buffer, no allocation for each. Seeded.
 import type { Alternative, Term, Test } from "../../src/core/signature/term.ts";
-import { pick, type Random } from "../fuzz/mutate.ts";
+import { pick, type Random } from "../harness/random.ts";
 import { createFriends } from "../vectors/friends.ts";
 
 export interface Streams {

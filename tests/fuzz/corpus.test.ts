@@ -3,9 +3,10 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { localHeader, proxyHeader } from "../../src/core/proxy_protocol/written.ts";
+import { createRandom, pick } from "../harness/random.ts";
 import { bytesOf, loadVectors } from "../vectors/vectors.ts";
 import { checkBytes, checkProfile, checkProxyHeader, checkRecordings } from "./checks.ts";
-import { createRandom, grownRule, mutateBytes, mutateJson, pick } from "./mutate.ts";
+import { grownRule, mutateBytes, mutateJson } from "./mutate.ts";
 
 const vectors = loadVectors().map(({ bytes }) => bytes);
 

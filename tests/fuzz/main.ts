@@ -6,9 +6,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { profileLibrary } from "../../src/core/profile/library.ts";
+import { createRandom, pick } from "../harness/random.ts";
 import { loadVectors } from "../vectors/vectors.ts";
 import { checkBytes, checkProfile, checkRecordings } from "./checks.ts";
-import { createRandom, grownRule, mutateBytes, mutateJson, pick } from "./mutate.ts";
+import { grownRule, mutateBytes, mutateJson } from "./mutate.ts";
 
 const { values } = parseArgs({
   options: { seconds: { type: "string", default: "60" }, seed: { type: "string", default: "1" } },

@@ -1,24 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inputs for the fuzzer: mutations of bytes and of JSON, and a grammar of rules. Seeded.
-
-export type Random = (limit: number) => number;
-
-/** Numbers below `limit` (mulberry32): the same seed, the same run. */
-export function createRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let value = Math.imul(state ^ (state >>> 15), state | 1);
-    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
-    return ((value ^ (value >>> 14)) >>> 0) % limit;
-  };
-}
-
-export function pick<T>(random: Random, list: readonly T[]): T {
-  const item = list[random(list.length)];
-  if (item === undefined) throw new Error("Pick from a list: it is empty");
-  return item;
-}
+import { pick, type Random } from "../harness/random.ts";
 
 export function mutateBytes(random: Random, bytes: Uint8Array, other: Uint8Array): Uint8Array {
   const result = [...bytes];

@@ -2,9 +2,10 @@
 // Hand-made connections for the fuzzer: what a client says, and the segments in which it says so: cut, out of
 // order, overlapping, twice, between decoys that the kernel throws away, with what makes it see another stream,
 // in wrappings that hide the segment. Seeded and pure.
+
+import { pick, type Random } from "../harness/random.ts";
 import type { ConnectOptions, SegmentOptions } from "../harness/raw_tcp.ts";
 import { ack, fin, joined, psh, rst, syn, urg } from "../harness/tcp_frame.ts";
-import { pick, type Random } from "./mutate.ts";
 
 /** One frame, or the fragments of it. */
 export interface ScriptSegment extends SegmentOptions {

@@ -12,9 +12,9 @@ import { fragmentsOf } from "../harness/fragments.ts";
 import { InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip } from "../harness/netns.ts";
+import { createRandom, type Random } from "../harness/random.ts";
 import { RawConnection } from "../harness/raw_tcp.ts";
 import { sleep } from "../harness/wait.ts";
-import { createRandom, type Random } from "./mutate.ts";
 import { type Script, type ScriptSegment, scriptOf, type Words } from "./segment_script.ts";
 
 const seconds = Number(process.env["TTGATE_FUZZ_SECONDS"] ?? "0");

@@ -10,6 +10,7 @@ import { BlockMap, bpftool, RunningGate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
+import { createFractions } from "../harness/random.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
 
@@ -21,17 +22,6 @@ const soonMs = 4000;
 setDefaultTimeout((seconds + 120) * 1000);
 
 const http = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
-
-/** Mulberry32: the same steps for the same seed. */
-function randomOf(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 interface Scene {
   readonly network: Network;
@@ -123,7 +113,7 @@ describeWith(
           );
         }),
       );
-      const random = randomOf(seed);
+      const random = createFractions(seed);
       const names = Object.keys(steps);
       const scene: Scene = { network, map, isPlugged: false };
       const done: string[] = [];

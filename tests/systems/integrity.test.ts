@@ -9,6 +9,7 @@ import { RunningGate } from "../harness/gate.ts";
 import { friendly } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import { freePort } from "../harness/ports.ts";
+import { createRandom } from "../harness/random.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(240_000);
@@ -18,17 +19,6 @@ const seed = Number(process.env["TTGATE_INTEGRITY_SEED"] ?? randomInt(2 ** 31));
 const streams = 1000;
 const largestBytes = 400_000;
 const material = randomBytes(1024 * 1024);
-
-/** Mulberry32: the same script for the same seed. */
-function randomOf(state: number): (below: number) => number {
-  let at = state >>> 0;
-  return (below) => {
-    at = (at + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(at ^ (at >>> 15), at | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 /** One end of a connection: writes its own stream, hashes what comes. */
 class End {
@@ -97,7 +87,7 @@ describeWith("executable", "deno")("a thousand streams at a time", () => {
         if (all.length < opening) return;
         socket.off("data", opened);
         const number = all.readUInt32BE(friendly.length);
-        const end = new End(socket, randomOf(seed + 2 * number + 1));
+        const end = new End(socket, createRandom(seed + 2 * number + 1));
         end.hear(all);
         behind.set(number, end);
       };
@@ -114,7 +104,7 @@ describeWith("executable", "deno")("a thousand streams at a time", () => {
       const first = Buffer.concat([friendly, Buffer.alloc(4)]);
       first.writeUInt32BE(number, friendly.length);
       socket.write(first);
-      return new End(socket, randomOf(seed + 2 * number), first);
+      return new End(socket, createRandom(seed + 2 * number), first);
     });
     const results = await Promise.all(
       clients.map(async (end, number) => {

@@ -12,6 +12,7 @@ import { BlockMap, RunningGate, xdpPrograms } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
+import { createFractions } from "../harness/random.ts";
 import { startServer } from "../harness/standin.ts";
 import { listenForStreams, sendStream } from "../harness/stream.ts";
 import { handsOver } from "../harness/takeover.ts";
@@ -28,17 +29,6 @@ setDefaultTimeout((takeovers * 8 + 120) * 1000);
 const arrivals = join(import.meta.dirname, "../harness/arrivals_main.ts");
 const http = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
 
-/** Mulberry32: the same pauses for the same seed. */
-function randomOf(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 /** What a process has in its hands. */
 function descriptors(gate: RunningGate): number {
   return readdirSync(`/proc/${gate.child.pid}/fd`).length;
@@ -47,7 +37,7 @@ function descriptors(gate: RunningGate): number {
 describeWith("namespaces", "executable")(`${takeovers} take-overs (SOAK_SEED=${seed})`, () => {
   test.each(["proxy", "inline"] as const)("in mode %s", async (mode) => {
     await using stack = new AsyncDisposableStack();
-    const random = randomOf(seed);
+    const random = createFractions(seed);
     const network = stack.use(new Network({ clients: 120 }));
     const map = stack.use(new BlockMap());
     const state = stack.use(new TempDir());
