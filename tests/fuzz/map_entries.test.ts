@@ -20,7 +20,7 @@ import { firstSeed, fuzzSeconds, fuzzTimeoutMs } from "./fuzzer.ts";
 setDefaultTimeout(fuzzTimeoutMs);
 
 /** Banned by the gate itself before anybody else writes. */
-const ownBans = ["10.77.1.1", "198.51.100.0/24", "fd77:0:1::/64", "2001:db8::/48"] as const;
+const ownBans: readonly string[] = ["10.77.1.1", "198.51.100.0/24", "fd77:0:1::/64", "2001:db8::/48"];
 const entriesPerRound = 400;
 /** The gate goes through the map twice a second. */
 const walkMs = 1200;
@@ -56,7 +56,7 @@ function timeOf(random: Random, nowNs: bigint): bigint {
   ]);
 }
 
-function valueOf(random: Random, bytes: number, nowNs: bigint): Uint8Array<ArrayBuffer> {
+function entryValue(random: Random, bytes: number, nowNs: bigint): Uint8Array<ArrayBuffer> {
   const value = random(3) === 0 ? new Uint8Array(bytes) : anyBytes(random, bytes);
   if (random(3) > 0) writeTime(value, timeOf(random, nowNs));
   return value;
@@ -70,10 +70,12 @@ function writeTime(value: Uint8Array<ArrayBuffer>, ns: bigint): void {
 
 const bootNs = () => BigInt(Math.round(Number.parseFloat(readFileSync("/proc/uptime", "utf8")) * 1e9));
 
+/** @param key of 4 bytes, 16, or 20 with the bits before. */
 function isOwn(key: Uint8Array): boolean {
-  const [bits = 128] = key.length === 20 ? key : [];
-  const { text } = prefixFromBytes(key.subarray(-16), bits);
-  return ownBans.some((own) => own === text || own === `${text}/64` || own === `${text.replace(/\/.*/, "")}/${bits}`);
+  if (key.length === 4) return ownBans.includes(key.join("."));
+  const { text } = prefixFromBytes(key.subarray(-16), key.length === 20 ? key[0] : 128);
+  // In the exact map a network stands as its first address.
+  return ownBans.includes(text) || ownBans.includes(`${text}/64`);
 }
 
 class RawMap {
@@ -139,7 +141,7 @@ async function writeAnything({ libraries, map }: Scene, suffixes: readonly strin
   for (const suffix of suffixes) {
     new RawMap(libraries, `${map.path}${suffix}`).write(entriesPerRound, (keyBytes, valueBytes) => {
       const key = keyOf(random, keyBytes);
-      const value = valueOf(random, valueBytes, bootNs());
+      const value = entryValue(random, valueBytes, bootNs());
       // An end that is over lifts the ban, and a documented map has no room to say whose an entry is: docs/map.md.
       if (isOwn(key)) writeTime(value, bootNs() + 60_000_000_000n);
       return [key, value];
@@ -179,10 +181,11 @@ async function tryLayout({ suffixes, create }: Layout): Promise<void> {
     await requireOwn(gate, seed++, "operator");
     await requireShown(gate);
   } while (performance.now() < untilMs);
-  // After a crash they are in the maps alone.
+  // After a crash they are in the maps alone, which are gone through while the gate serves already.
   gate.child.signal("SIGKILL");
   await gate.child.exited;
   gate = stack.use(await start(scene));
+  for (const source of ownBans) await gate.banned(source);
   await requireOwn(gate, seed);
 }
 

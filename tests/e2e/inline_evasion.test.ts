@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ways around inline mode that were found, each tried again: the server reads nothing that was not judged.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
+import { describeWith } from "../harness/needs.ts";
+import type { SegmentOptions } from "../harness/raw_tcp.ts";
+import { joined } from "../harness/tcp_frame.ts";
+import { sleep } from "../harness/wait.ts";
+
+setDefaultTimeout(60_000);
+
+const text = (line: string) => new TextEncoder().encode(line);
+/** For the server, would it come. */
+const settleMs = 300;
+
+/** What the kernel throws away, and the program reads. */
+const ghosts: readonly (SegmentOptions & { readonly name: string })[] = [
+  { name: "a wrong checksum of the IP header", wrongIpChecksum: true },
+  { name: "another card's address", otherCard: true },
+  { name: "a VLAN that is not here", vlans: [5] },
+  { name: "a signature without a key (RFC 2385)", options: Uint8Array.of(19, 18, ...new Array(16).fill(1), 1, 1) },
+];
+
+describeWith("namespaces", "executable")("nobody gets past the judge", () => {
+  test("by a near miss that the kernel throws away, and with it the RST", async () => {
+    await using bed = await InlineBed.open({ gate: ["-p", "ssh"] });
+    for (const { name: _, ...ghost } of ghosts) {
+      const stranger = await bed.clients.connect(bed.nextIpv4());
+      stranger.send({ bytes: text("S") });
+      await bed.sink.got(stranger.name, text("S"));
+      const before = bed.counts();
+      stranger.send({ ...ghost, at: 1, bytes: text("SH-3.0-x\r\n") });
+      await bed.counted("malformed", before);
+      for (const bytes of [hostile, text("SH-2.0-x\r\n")]) stranger.send({ at: 1, bytes });
+      expect(await bed.sink.ended(stranger.name)).toBe("ECONNRESET");
+      expect(bed.sink.of(stranger.name).data).toBe(text("S").toHex());
+    }
+  });
+
+  test("by what is foreign and thrown away, from an address that is never banned", async () => {
+    await using bed = await InlineBed.open({ gate: ["-p", "ssh", "--allow", "10.77.2.0/24"] });
+    const stranger = await bed.clients.connect(bed.nextIpv4());
+    stranger.send({ bytes: text("S") });
+    await bed.sink.got(stranger.name, text("S"));
+    const before = bed.counts();
+    stranger.send({ at: 1, bytes: hostile, otherCard: true });
+    await bed.counted("spared", before);
+    stranger.send({ at: 1, bytes: hostile });
+    expect(await bed.sink.ended(stranger.name)).toBe("ECONNRESET");
+    expect(bed.sink.of(stranger.name).data).toBe(text("S").toHex());
+  });
+
+  // By the hash of TTGATE before it had a factor of each load.
+  test("by ends that hash as those of a connection that was judged", async () => {
+    await using bed = await InlineBed.open();
+    const pairs = [
+      ["fd77:0:106f::3", 57_379, "fd77:0:10de::2", 44_256],
+      ["fd77:0:1057::3", 50_457, "fd77:0:10d8::2", 52_590],
+      ["fd77:0:10ce::2", 55_485, "fd77:0:10d7::3", 56_475],
+    ] as const;
+    const long = joined(friendly, friendly, friendly, friendly);
+    for (const [friendSource, friendPort, source, sourcePort] of pairs) {
+      const stranger = await bed.clients.connect(source, { sourcePort, isn: 100_000 });
+      const friend = await bed.clients.connect(friendSource, { sourcePort: friendPort, isn: 1 });
+      friend.send({ bytes: long });
+      await bed.sink.got(friend.name, long);
+      // The program looks at the socket once more, and remembers.
+      friend.send({ at: long.length, bytes: text("x") });
+      await bed.sink.got(friend.name, joined(long, text("x")));
+      stranger.send({ bytes: hostile });
+      await sleep(settleMs);
+      expect(bed.sink.of(stranger.name).data).toBe("");
+      await bed.gate.banned(`${source.slice(0, -1)}/64`);
+    }
+  });
+});
