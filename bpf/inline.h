@@ -93,6 +93,14 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
 	store_at(frame, tcp_offset, tcp, sizeof(*tcp));
 }
 
+static __always_inline enum action refuse_segment(const struct frame *frame,
+						  struct scratch *scratch)
+{
+	make_reset(frame, scratch->place.tcp_offset, &scratch->segment);
+	count_inline(INLINE_RESET, scratch->place.bytes);
+	return ACTION_PASS;
+}
+
 /* A function of its own, so that what it keeps on the stack is not below the engine's as well. */
 static __noinline enum inline_outcome carry_out(const struct segment *segment,
 						const struct settings *gate,
@@ -250,6 +258,15 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		count_inline(INLINE_UNPROVEN, scratch->place.bytes);
 		return ACTION_PASS;
 	}
+	if (!(settings->flags & INLINE_DRY_RUN)) {
+		if (stream->by_cookie && !is_first_by_cookie(segment)) {
+			count_inline(INLINE_HELD, scratch->place.bytes);
+			return ACTION_DROP;
+		}
+		if (!stream->by_cookie && !stream->received &&
+		    began_elsewhere(segment, stream->next))
+			return refuse_segment(frame, scratch);
+	}
 	from = position > (__s64)stream->received ? position : stream->received;
 	skip = from - (__u32)position;
 	to = from + segment->payload_bytes - skip;
@@ -260,11 +277,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	kept = bpf_map_lookup_elem(&ttgate_undecided, key);
 	if (!kept && stream->received)
 		return ACTION_PASS;
-	if (kept && kept->passed_at == REFUSED && !(settings->flags & INLINE_DRY_RUN)) {
-		make_reset(frame, scratch->place.tcp_offset, segment);
-		count_inline(INLINE_RESET, scratch->place.bytes);
-		return ACTION_PASS;
-	}
+	if (kept && kept->passed_at == REFUSED && !(settings->flags & INLINE_DRY_RUN))
+		return refuse_segment(frame, scratch);
 	if (kept && (stream->received > kept->contiguous ||
 		     (kept->passed_at && stream->received >= kept->passed_at))) {
 		bpf_map_delete_elem(&ttgate_undecided, key);

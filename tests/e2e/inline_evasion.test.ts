@@ -3,6 +3,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
+import { ip } from "../harness/netns.ts";
 import type { SegmentOptions } from "../harness/raw_tcp.ts";
 import { joined } from "../harness/tcp_frame.ts";
 import { sleep } from "../harness/wait.ts";
@@ -12,6 +13,9 @@ setDefaultTimeout(60_000);
 const text = (line: string) => new TextEncoder().encode(line);
 /** For the server, would it come. */
 const settleMs = 300;
+
+/** 9000 bytes: the last of the four sizes that a cookie knows. */
+const largestSegment = Uint8Array.of(2, 4, 0x23, 0x28);
 
 /** What the kernel throws away, and the program reads. */
 const ghosts: readonly (SegmentOptions & { readonly name: string })[] = [
@@ -50,7 +54,25 @@ describeWith("namespaces", "executable")("nobody gets past the judge", () => {
     expect(bed.sink.of(stranger.name).data).toBe(text("S").toHex());
   });
 
-  // By the hash of TTGATE before it had a factor of each load.
+  // A cookie is right for four numbers in a row, and the program sees a batch before the kernel makes a socket.
+  test.each([
+    ["behind one that proves the same cookie", [{ bytes: text("GET") }, { at: 3, bytes: text(" / HTTP/1.1\r\n\r\n") }]],
+    ["ahead of its beginning", [{}, { at: 3, bytes: text("SSH-2.0-x\r\n") }, { bytes: text("GET") }]],
+  ] as const)("by a segment %s", async (_, segments: readonly SegmentOptions[]) => {
+    await using bed = await InlineBed.open({ gate: ["-p", "ssh"], sysctl: ["net.ipv4.tcp_syncookies=2"] });
+    const { gate, device } = bed.network;
+    ip("netns", "exec", gate, "sh", "-c", `echo 1 > /sys/class/net/${device}/threaded`);
+    for (const source of [bed.nextIpv4(), bed.nextIpv6()]) {
+      const stranger = await bed.clients.connect(source, { lastAck: false, options: largestSegment });
+      stranger.send(...segments);
+      await sleep(settleMs);
+      for (const segment of segments) stranger.send(segment);
+      expect(await bed.sink.ended(stranger.name)).toBe("ECONNRESET");
+      expect([text("GET").toHex(), ""]).toContain(bed.sink.of(stranger.name).data);
+    }
+  });
+
+  // By the hash of ttgate before it had a factor of each load.
   test("by ends that hash as those of a connection that was judged", async () => {
     await using bed = await InlineBed.open();
     const pairs = [
