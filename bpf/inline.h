@@ -256,6 +256,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		return ACTION_PASS;
 	if (!is_acceptable(segment)) {
 		count_inline(INLINE_UNPROVEN, scratch->place.bytes);
+		if (has_old_ack(segment) && !(settings->flags & INLINE_DRY_RUN))
+			return ACTION_DROP;
 		return ACTION_PASS;
 	}
 	if (!(settings->flags & INLINE_DRY_RUN)) {

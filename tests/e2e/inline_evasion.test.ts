@@ -25,6 +25,11 @@ const ghosts: readonly (SegmentOptions & { readonly name: string })[] = [
   { name: "a signature without a key (RFC 2385)", options: Uint8Array.of(19, 18, ...new Array(16).fill(1), 1, 1) },
 ];
 
+/** As from a card: the program sees several packets before the kernel takes the first. */
+function inBatches({ network: { gate, device } }: InlineBed): void {
+  ip("netns", "exec", gate, "sh", "-c", `echo 1 > /sys/class/net/${device}/threaded`);
+}
+
 describeWith("namespaces", "executable")("nobody gets past the judge", () => {
   test("by a near miss that the kernel throws away, and with it the RST", async () => {
     await using bed = await InlineBed.open({ gate: ["-p", "ssh"] });
@@ -39,6 +44,20 @@ describeWith("namespaces", "executable")("nobody gets past the judge", () => {
       expect(await bed.sink.ended(stranger.name)).toBe("ECONNRESET");
       expect(bed.sink.of(stranger.name).data).toBe(text("S").toHex());
     }
+  });
+
+  test("by an acknowledgement from before the connection, whose data the kernel's fast path takes", async () => {
+    await using bed = await InlineBed.open({ gate: ["-p", "ssh"] });
+    inBatches(bed);
+    // The fast path is open for some of them.
+    const strangers = await Promise.all(Array.from({ length: 16 }, () => bed.clients.connect(bed.nextIpv4())));
+    for (const stranger of strangers) {
+      const old = (stranger.serverFirst - 1_000_000) >>> 0;
+      stranger.send({ bytes: text("SS") }, { at: 2, bytes: text("X-2.0-OpenSSH_9.6\r\n"), ack: old });
+    }
+    for (const { name } of strangers) await bed.sink.got(name, text("SS"));
+    await sleep(settleMs);
+    expect(strangers.map(({ name }) => bed.sink.of(name).data)).toEqual(strangers.map(() => text("SS").toHex()));
   });
 
   test("by what is foreign and thrown away, from an address that is never banned", async () => {
@@ -57,18 +76,17 @@ describeWith("namespaces", "executable")("nobody gets past the judge", () => {
   // A cookie is right for four numbers in a row, and the program sees a batch before the kernel makes a socket.
   test.each([
     ["behind one that proves the same cookie", [{ bytes: text("GET") }, { at: 3, bytes: text(" / HTTP/1.1\r\n\r\n") }]],
-    ["ahead of its beginning", [{}, { at: 3, bytes: text("SSH-2.0-x\r\n") }, { bytes: text("GET") }]],
+    ["ahead of its beginning", [{}, { at: 3, bytes: text("SSH-2.0-x\r\n") }, { bytes: text("SSX") }]],
   ] as const)("by a segment %s", async (_, segments: readonly SegmentOptions[]) => {
     await using bed = await InlineBed.open({ gate: ["-p", "ssh"], sysctl: ["net.ipv4.tcp_syncookies=2"] });
-    const { gate, device } = bed.network;
-    ip("netns", "exec", gate, "sh", "-c", `echo 1 > /sys/class/net/${device}/threaded`);
+    inBatches(bed);
     for (const source of [bed.nextIpv4(), bed.nextIpv6()]) {
       const stranger = await bed.clients.connect(source, { lastAck: false, options: largestSegment });
       stranger.send(...segments);
       await sleep(settleMs);
       for (const segment of segments) stranger.send(segment);
       expect(await bed.sink.ended(stranger.name)).toBe("ECONNRESET");
-      expect([text("GET").toHex(), ""]).toContain(bed.sink.of(stranger.name).data);
+      expect(["GET", "SSX", ""].map((said) => text(said).toHex())).toContain(bed.sink.of(stranger.name).data);
     }
   });
 
