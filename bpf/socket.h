@@ -128,7 +128,7 @@ static __always_inline void read_established(struct stream *stream, struct tcp_s
 	stream->received = tcp->bytes_received;
 	stream->window = (__s32)(edge - stream->next) > 0 ? edge - stream->next : 0;
 	stream->ack_first = tcp->snd_una - (__u32)tcp->bytes_acked;
-	/* Not snd_nxt: the kernel sends first and adds then, and the answer may be here by that time. */
+	/* Not snd_nxt: the kernel sends first and adds then, and the answer may be here before. */
 	stream->ack_last = tcp->write_seq;
 	stream->since = tcp->inet_conn.icsk_ack.lrcvtime;
 }
