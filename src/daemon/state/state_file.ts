@@ -150,8 +150,9 @@ export class StateFile implements BanFollower {
     const path = this.#path;
     const temporary = `${path}.new`;
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const { O_WRONLY, O_APPEND, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-    const fd = openSync(temporary, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+    // Deno refuses O_TRUNC with O_APPEND. Nobody else writes to it.
+    const fd = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
     try {
       chmodSync(temporary, 0o600);
       writeSync(fd, `${journalHead}\n`);
