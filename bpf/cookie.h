@@ -10,6 +10,7 @@
 
 #include "inline_maps.h"
 #include "judged.h"
+#include "segment.h"
 
 struct by_cookie {
 	__u32 first; /* sequence number of the stream's first byte, as the first segment has it */
@@ -35,7 +36,8 @@ struct {
  * The first segment makes the socket. What follows it in the batch may prove the cookie as well,
  * and is not the beginning that it seems to be. @returns whether it is that.
  */
-static __always_inline bool is_first_by_cookie(const struct segment *segment)
+static __always_inline bool is_first_by_cookie(const struct frame *frame,
+					       const struct segment *segment)
 {
 	const struct by_cookie *before = bpf_map_lookup_elem(&ttgate_cookies, &segment->ends);
 	struct by_cookie first = { .first = segment->seq };
@@ -48,7 +50,9 @@ static __always_inline bool is_first_by_cookie(const struct segment *segment)
 		if (behind < 2 * COOKIE_NUMBERS)
 			return false;
 	}
-	bpf_map_update_elem(&ttgate_cookies, &segment->ends, &first, BPF_ANY);
+	/* The kernel makes no socket of what is damaged. */
+	if (has_right_checksum(frame))
+		bpf_map_update_elem(&ttgate_cookies, &segment->ends, &first, BPF_ANY);
 	return true;
 }
 

@@ -261,7 +261,7 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		return ACTION_PASS;
 	}
 	if (!(settings->flags & INLINE_DRY_RUN)) {
-		if (stream->by_cookie && !is_first_by_cookie(segment)) {
+		if (stream->by_cookie && !is_first_by_cookie(frame, segment)) {
 			count_inline(INLINE_HELD, scratch->place.bytes);
 			return ACTION_DROP;
 		}
