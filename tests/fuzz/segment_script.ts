@@ -56,7 +56,8 @@ export function scriptOf(random: Random, words: Words, hasCookies: boolean): Scr
   const options = pick(random, synOptions);
   const hasTimestamps = options === linuxOptions;
   const hides = !isFriend && random(4) === 0;
-  const pieces = ordered(random, overlapping(random, cut(random, said)));
+  const least = isFriend && hasCookies ? cookieNumbers : 1;
+  const pieces = ordered(random, overlapping(random, cut(random, said, least), least));
   const spoken = pieces
     .map((piece) => wrapped(random, piece, family, hides))
     .map((segment, index) => (hasTimestamps ? { ...segment, timestamp: firstTimestamp + index } : segment));
@@ -83,21 +84,26 @@ export function scriptOf(random: Random, words: Words, hasCookies: boolean): Scr
   };
 }
 
-function cut(random: Random, bytes: Uint8Array): SegmentOptions[] {
+/** A cookie is right for four sequence numbers: a friend that begins with the second of them is reset. */
+const cookieNumbers = 4;
+
+/** @param least bytes of the first piece. */
+function cut(random: Random, bytes: Uint8Array, least: number): SegmentOptions[] {
   const count = random(3) === 0 ? 0 : random(6);
   const edges = [0, ...Array.from({ length: count }, () => random(Math.min(bytes.length, 24))), bytes.length];
-  const sorted = [...new Set(edges)].sort((a, b) => a - b);
+  const sorted = [...new Set(edges)].filter((edge) => edge === 0 || edge >= least).sort((a, b) => a - b);
   return sorted.slice(0, -1).map((at, index) => ({ at, bytes: bytes.slice(at, sorted[index + 1]) }));
 }
 
 /** Pieces that reach into the one before. */
-function overlapping(random: Random, pieces: readonly SegmentOptions[]): SegmentOptions[] {
+function overlapping(random: Random, pieces: readonly SegmentOptions[], least: number): SegmentOptions[] {
   const said = joined(...pieces.map(({ bytes }) => bytes ?? []));
   return pieces.map(({ at = 0, bytes = new Uint8Array() }) => {
     const earlier = random(4) === 0 ? Math.min(at, 1 + random(6)) : 0;
     const end = at + bytes.length;
     const later = random(4) === 0 ? Math.min(said.length - end, 1 + random(6)) : 0;
-    return { at: at - earlier, bytes: said.slice(at - earlier, end + later) };
+    const from = at - earlier < least ? 0 : at - earlier;
+    return { at: from, bytes: said.slice(from, end + later) };
   });
 }
 
