@@ -49,6 +49,8 @@ const gates = [
 
 /** Every address of these networks is the client namespace's. */
 function ownAttackers(network: Network): void {
+  // A local route is enough to send from an IPv4 address, and to be sent to; of IPv6 it wants one on a device.
+  ip("netns", "exec", network.client, "sysctl", "-qw", "net.ipv6.ip_nonlocal_bind=1");
   for (const cidr of attackers) {
     const isIpv6 = cidr.includes(":");
     const family = isIpv6 ? ["-6"] : [];
@@ -94,7 +96,9 @@ async function flood(site: Site, scenario: Scenario): Promise<LoadResult> {
   const result = await work(site, workSeconds);
   await loris;
   const leftMs = floodSeconds * 1000 - (performance.now() - startedMs);
-  const { opened } = JSON.parse((await attack.done(leftMs + 30_000)).stdout) as FloodResult;
+  const { stdout, stderr } = await attack.done(leftMs + 30_000);
+  if (stderr !== "") throw new Error(`Cannot use the flood: ${stderr}`);
+  const { opened } = JSON.parse(stdout) as FloodResult;
   if (opened < sources * ofOriginal) {
     throw new Error(`Cannot use the flood: ${opened} of ${sources} connections in ${floodSeconds} s`);
   }
