@@ -34,7 +34,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs fmt bench friends agreement kernels demo picture clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs lint-dependencies reproducible docs fmt bench friends agreement kernels demo picture clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -50,7 +50,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
-test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T)),for-package) $(if $(findstring service,$(T)),build/debian-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
+test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T)),for-package) $(if $(findstring service,$(T))$(findstring sandbox,$(T)),build/debian-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
 	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 
@@ -58,7 +58,7 @@ friends: ttgate $(modules) ## real servers with their real clients behind the ga
 	$(Q)$(host) test systems
 	$(Q)TTGATE_WRITE_FRIENDS=$(WRITE) $(bin)/bun scripts/test.ts --systems tests/systems/friends.test.ts
 
-lint: lint-format lint-layers lint-licences lint-c lint-types lint-docs ## format, types under both runtimes, layers, cycles, C style, licences, docs of options
+lint: lint-format lint-layers lint-licences lint-c lint-types lint-docs lint-dependencies ## format, types under both runtimes, layers, cycles, C style, licences, docs of options, dependencies
 
 lint-format: $(modules)
 	$(say) BIOME .
@@ -87,6 +87,11 @@ lint-types: $(generated) $(modules)
 lint-docs: $(modules) $(generated)
 	$(say) DOCS docs/configuration.md
 	$(Q)$(bin)/bun scripts/config_docs.ts --check
+
+# The registry is asked for known vulnerabilities; where it cannot be, a line says so.
+lint-dependencies: $(modules)
+	$(say) DEPS package-lock.json
+	$(Q)$(bin)/bun scripts/dependencies.ts
 
 docs: $(modules) $(generated) ## write what of docs/ is made from the code: configuration, commands, metrics, example
 	$(Q)$(bin)/bun scripts/config_docs.ts
