@@ -34,7 +34,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs lint-dependencies reproducible docs fmt bench friends agreement kernels demo picture clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs lint-dependencies docs fmt bench friends agreement kernels demo picture clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -50,7 +50,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
-test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T)),for-package) $(if $(findstring service,$(T))$(findstring sandbox,$(T)),build/debian-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
+test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T))$(findstring reproducible,$(T)),for-package) $(if $(findstring service,$(T))$(findstring sandbox,$(T)),build/debian-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
 	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 
