@@ -221,6 +221,16 @@ describe.skipIf(missing !== undefined)("the service", () => {
       await machine.sh("systemctl start ttgate.service");
     },
   );
+
+  test("is upgraded while nobody is connected", async () => {
+    using directory = new TempDir();
+    const pid = await shown("MainPID");
+    await machine.install(otherVersion(directory, "0.1.7+"), program);
+    await machine.sh("systemctl reload ttgate.service");
+    await waitFor("the end of the one before", async () => (await machine.run("kill", "-0", pid)).code !== 0);
+    expect(await machine.sh(`${program} status`)).toContain(`pid ${await shown("MainPID")}, 0.1.7+`);
+    expect(await shown("ActiveState")).toBe("active");
+  });
 });
 
 /** The same executable but for the version that it tells. */

@@ -58,6 +58,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
   const path = takeoverPath(process.pid);
   const libc = openLibc(runtime.native);
   let isDone = false;
+  let told: Promise<void> | undefined;
   const hindrance = runtime.adoptsListeners ? undefined : `it runs under ${runtime.name}, which hands over no listener`;
   const { status } = config();
   try {
@@ -92,7 +93,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         ticker.stop();
         xdp?.handOver();
         void server.close();
-        void manager.succeededBy(pid);
+        told = manager.succeededBy(pid);
       },
       drained: (nowMs) => parts.bans.log.flush(nowMs),
     });
@@ -104,7 +105,11 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       get isDone() {
         return isDone;
       },
-      replaced: predecessor.replaced,
+      // A main process that ends before the service manager knows of the next one ends the service.
+      replaced: predecessor.replaced.then(async (why) => {
+        await told;
+        return why;
+      }),
       [Symbol.dispose]: () => predecessor[Symbol.dispose](),
     };
   } catch (error) {
