@@ -72,14 +72,17 @@ build/%/ttgate: $(sources) $(generated) $(modules) build/%/libraries build/%/bun
 	$(Q)scripts/compile.sh build/$*/src/main.ts $@ --target=$(bun_target.$*) --compile-executable-path=build/$*/bun
 	$(Q)$(bin)/bun build/$*/src/main.ts licences >build/$*/NOTICE
 
-# What tests/systems/package.test.ts cannot fetch, because it has no network: the package, and a fresh Debian, which
-# tests/systems/service.test.ts boots too.
-for-package: deb build/debian-root
+# What tests/systems cannot fetch, because they have no network: the package, and a fresh Debian to install it in and to
+# run the service; Debian 13 for its newer systemd.
+for-package: deb build/debian-root build/trixie-root
 
-build/debian-root:
+build/debian-root: release := bookworm
+build/trixie-root: release := trixie
+build/debian-root build/trixie-root: scripts/debian_root.sh
 	$(Q)$(host) systems
 	$(say) DEBIAN '$@'
-	$(Q)scripts/debian_root.sh $@
+	$(Q)scripts/debian_root.sh $(release) $@
+	$(Q)touch $@
 
 rpm: build/$(ARCH)/ttgate documents ## a package for Fedora, RHEL, openSUSE in dist/
 	$(Q)$(host) rpm

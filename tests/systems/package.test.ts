@@ -44,7 +44,7 @@ describe.skipIf(missing !== undefined)("the package", () => {
     await repack(share, "newer.deb", "99");
     network = stack.use(new Network());
     server = stack.use(await startServer(network.gate, "--port", "6001"));
-    machine = stack.use(await Machine.boot(network.gate, share.path));
+    machine = stack.use(await Machine.boot(network.gate, { share: share.path }));
   });
   afterAll(() => stack.disposeAsync());
 
