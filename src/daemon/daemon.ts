@@ -205,7 +205,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   for (const { observer } of gates.open) await observer.begin();
   step("second observers begun");
   const handover = await openHandover({
-    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, server },
+    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, member, server },
     ...{ manager, ticker, moment, inTurn, log },
   });
   opened.use(handover);

@@ -14,6 +14,7 @@ import type { Runtime } from "../../runtime/types.ts";
 import type { MapWatch } from "../../sources/map_watch.ts";
 import type { DaemonBans } from "../bans.ts";
 import type { DaemonGate } from "../daemon_gate.ts";
+import type { DaemonFleet } from "../fleet.ts";
 import type { DaemonGates } from "../gates.ts";
 import { takeoverPath } from "../instance.ts";
 import type { ServiceManager } from "../service_manager.ts";
@@ -33,6 +34,7 @@ export interface HandoverParts {
   readonly enforcement: Enforcement;
   readonly bans: DaemonBans;
   readonly state: OpenedState | undefined;
+  readonly member: DaemonFleet | undefined;
   readonly server: StatusServer;
   readonly manager: ServiceManager;
   readonly ticker: Ticker;
@@ -54,7 +56,7 @@ export interface Handover extends Disposable {
 
 /** While this process may still write to the run directory. Without one nobody can take over, which is said. */
 export async function openHandover(parts: HandoverParts): Promise<Handover> {
-  const { runtime, config, gates, xdp, enforcement, state, server, manager, ticker, moment, log } = parts;
+  const { runtime, config, gates, xdp, enforcement, state, member, server, manager, ticker, moment, log } = parts;
   const path = takeoverPath(process.pid);
   const libc = openLibc(runtime.native);
   let isDone = false;
@@ -72,11 +74,13 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       inTurn: parts.inTurn,
       status: () => ({ address: formatStatus(status), fd: server.descriptor }),
       owning: {
-        suspend() {
+        async suspend() {
           ticker.isOwner = false;
           parts.watch?.pause();
+          await member?.suspend();
         },
         resume() {
+          member?.resume();
           parts.watch?.resume();
           ticker.isOwner = true;
         },
@@ -84,6 +88,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       serving: {
         async suspend() {
           gates.fetchDecisions();
+          member?.save();
           await state?.close();
         },
         resume: () => state?.reopen(),
@@ -92,6 +97,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         isDone = true;
         ticker.stop();
         xdp?.handOver();
+        member?.handOver();
         void server.close();
         told = manager.succeededBy(pid);
       },
