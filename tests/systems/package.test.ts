@@ -101,6 +101,12 @@ describe.skipIf(missing !== undefined)("the package", () => {
       ]),
     );
     await machine.sh("dpkg --verify ttgate");
+    // A page's links lead to files that are there, but for those to the sources.
+    const links = `grep -oE '\\]\\([^):#]+' "$page" | cut -c 3- | grep -vE '^(src/|https?$)'`;
+    const broken = `for link in $(${links}); do [ -e "$(dirname "$page")/$link" ] || echo "$page: $link"; done`;
+    const pages = "/usr/share/doc/ttgate";
+    expect(await machine.sh(`cd ${pages} && for page in *.md docs/*.md; do ${broken}; done`)).toBe("");
+    await machine.sh(`test -e ${pages}/docs/images/page.png -a -e ${pages}/contrib/fail2ban/action.d/ttgate.conf`);
     expect(await machine.sh("ttgate config check")).toBe("/etc/ttgate/ttgate.toml is valid\n");
     expect(await machine.sh("stat -c %a /var/lib/ttgate /run/ttgate")).toBe("700\n700\n");
     expect(await machine.sh("ttgate licences")).toContain("JavaScriptCore");
