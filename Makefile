@@ -50,7 +50,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
-test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T))$(findstring reproducible,$(T)),for-package) $(if $(findstring service,$(T))$(findstring sandbox,$(T)),build/debian-root) $(if $(findstring notify_reload,$(T)),build/trixie-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
+test-systems: ttgate $(modules) $(if $(T),$(if $(strip $(foreach name,package reproducible rpm image,$(findstring $(name),$(T)))),for-package) $(if $(findstring service,$(T))$(findstring sandbox,$(T)),build/debian-root) $(if $(findstring notify_reload,$(T)),build/trixie-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
 	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 

@@ -72,9 +72,9 @@ build/%/ttgate: $(sources) $(generated) $(modules) build/%/libraries build/%/bun
 	$(Q)scripts/compile.sh build/$*/src/main.ts $@ --target=$(bun_target.$*) --compile-executable-path=build/$*/bun
 	$(Q)$(bin)/bun build/$*/src/main.ts licences >build/$*/NOTICE
 
-# What tests/systems cannot fetch, because they have no network: the package, and a fresh Debian to install it in and to
+# What tests/systems cannot fetch, because they have no network: the packages, and a fresh Debian to install it in and to
 # run the service; Debian 13 for its newer systemd.
-for-package: deb build/debian-root build/trixie-root
+for-package: deb rpm image build/debian-root build/trixie-root
 
 build/debian-root: release := bookworm
 build/trixie-root: release := trixie

@@ -47,7 +47,13 @@ export class Machine implements AsyncDisposable {
     { release = "debian", share, privileges = needed }: MachineOptions = {},
   ): Promise<Machine> {
     const container = new Child([
-      ...["systemd-nspawn", "--quiet", `--directory=${rootOf(release)}`, "--volatile=overlay", `--machine=ttgate-${process.pid}`],
+      ...[
+        "systemd-nspawn",
+        "--quiet",
+        `--directory=${rootOf(release)}`,
+        "--volatile=overlay",
+        `--machine=ttgate-${process.pid}`,
+      ],
       ...["--register=no", "--keep-unit", `--network-namespace-path=/run/netns/${namespace}`],
       ...[`--capability=${privileges.capabilities}`, `--system-call-filter=${privileges.systemCalls}`],
       ...["--bind=/sys/fs/bpf", ...(share === undefined ? [] : [`--bind-ro=${share}:/root/share`]), "--boot"],
