@@ -118,7 +118,7 @@ kernels: ttgate $(modules) $(if $(filter arm64,$(ARCH)),build/arm64/ttgate) ## t
 	$(Q)SOURCES='$(SOURCES)' tests/kernel/$(if $(filter arm64,$(ARCH)),arm64.sh,old_kernels.sh)
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
-	$(Q)$(host) test
+	$(Q)$(host) demo
 	$(Q)$(bin)/bun tests/harness/demo.ts
 
 # Under a host name of its own: the picture is for everybody.
