@@ -14,7 +14,8 @@ place="$(mktemp -d)"
 trap 'rm -rf "$place"' EXIT
 chmod 755 "$place"
 here="$PWD" there="$place/somewhere/else"
-mkdir -p "$there/build/$architecture"
+mkdir -p "$there/build/$architecture" "$place/tmp"
+chmod 1777 "$place/tmp"
 git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -rt "$there" .git
 cp -r "build/$architecture/libraries" "$there/build/$architecture"
 find "$there" -exec touch -hcd 2020-02-29 {} +
@@ -37,7 +38,7 @@ if ((EUID == 0)); then
 fi
 umask="$(umask)"
 umask 077
-HOME="$place" LC_ALL=C.UTF-8 TZ=Pacific/Kiritimati "${as_another[@]}" bash -euo pipefail -c build >"$place/log" 2>&1 || {
+HOME="$place" TMPDIR="$place/tmp" LC_ALL=C.UTF-8 TZ=Pacific/Kiritimati "${as_another[@]}" bash -euo pipefail -c build >"$place/log" 2>&1 || {
 	cat "$place/log" >&2
 	exit 1
 }
