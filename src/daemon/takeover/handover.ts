@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon's parts as whoever hands over sees them: what stops when, and what goes on when the other one fails.
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import process from "node:process";
 import { formatStatus } from "../../config/endpoints.ts";
 import type { Config } from "../../config/options.ts";
@@ -45,6 +43,8 @@ export interface HandoverParts {
 
 /** A new process waits this long to be noticed. */
 const lookMs = 50;
+/** Somebody may remove its socket. */
+const renewMs = 1000;
 
 export interface Handover extends Disposable {
   /** Another process serves in this one's place. */
@@ -64,7 +64,6 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
   const hindrance = runtime.adoptsListeners ? undefined : `it runs under ${runtime.name}, which hands over no listener`;
   const { status } = config();
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const predecessor = await Predecessor.open({
       ...{ native: runtime.native, libc, path, version: parts.version, config, hindrance, fence: xdp },
       ...{ enforcement, moment, log, serviceManager: manager.address },
@@ -107,6 +106,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       begin() {
         predecessor.begin();
         ticker.add({ name: "take-over", everyMs: lookMs, run: () => predecessor.look() });
+        ticker.add({ name: "socket of take-overs", everyMs: renewMs, run: () => predecessor.renew() });
       },
       get isDone() {
         return isDone;
