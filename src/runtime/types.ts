@@ -54,6 +54,13 @@ export interface TcpSocket {
   withDescriptor<T>(use: (fd: number) => T): T | undefined;
 }
 
+/** Who waits for a connection. One of both is called, once, perhaps before `dial` returns. */
+export interface Dialler {
+  connected(socket: TcpSocket): void;
+  /** @param error an Error that has `code` (ECONNREFUSED, EMFILE, ...). */
+  failed(error: unknown): void;
+}
+
 export interface ListenOptions {
   /** An IP address; `::` takes IPv4 clients too. */
   readonly host: string;
@@ -134,7 +141,8 @@ export interface Runtime {
   readonly adoptsListeners: boolean;
   /** @throws Error with `code` (EADDRINUSE, EACCES, EADDRNOTAVAIL). */
   listen(options: ListenOptions): Promise<Listener>;
-  /** Rejects with an Error that has `code` (ECONNREFUSED, EMFILE, ...) when there is no connection. */
+  dial(to: ConnectTarget, events: SocketEvents, dialler: Dialler): void;
+  /** The same as a promise, which rejects with that error. */
   connect(to: ConnectTarget, events: SocketEvents): Promise<TcpSocket>;
   serve(address: HttpAddress, handler: HttpHandler): Promise<HttpServer>;
 }
