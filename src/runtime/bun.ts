@@ -5,6 +5,7 @@
 import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import { native } from "./bun_ffi.ts";
+import { peerOf } from "./bun_peer.ts";
 import { connected } from "./connected.ts";
 import {
   type ConnectTarget,
@@ -117,7 +118,9 @@ class BunSocket implements TcpSocket {
   }
 
   get remote() {
-    return { address: this.#raw?.remoteAddress ?? "", port: this.#raw?.remotePort ?? 0 };
+    const raw = this.#raw;
+    const peer = raw === undefined || raw.fd < 0 ? undefined : peerOf(raw.fd);
+    return { address: peer?.ipv4 ?? raw?.remoteAddress ?? "", port: peer?.port ?? raw?.remotePort ?? 0 };
   }
 
   get local() {

@@ -31,7 +31,7 @@ export const silentEvents: SocketEvents = { data() {}, drain() {}, end() {}, clo
  * when both sides have sent FIN.
  */
 export interface TcpSocket {
-  /** The peer, as the runtime prints it (`::ffff:192.0.2.1` on a dual-stack listener). */
+  /** The peer, as the runtime prints it: on a dual-stack listener perhaps `::ffff:192.0.2.1`. */
   readonly remote: Endpoint;
   readonly local: Endpoint;
   events: SocketEvents;
