@@ -3,9 +3,10 @@
 // source that holds most of them, before it has said anything rather than after, the oldest first. So a flood
 // from few sources pays for itself, and a slow friend stays. Every step takes the same time however many there are.
 
+/** Nearly every source has one connection, which is judged by its first packet: a set is made when it is needed. */
 interface Source<T> {
-  readonly silent: Set<T>;
-  readonly spoken: Set<T>;
+  silent: Set<T> | undefined;
+  spoken: Set<T> | undefined;
 }
 
 /** Sources that hold the same number of undecided connections, each kind in the order of coming to it. */
@@ -17,17 +18,18 @@ interface Level<T> {
 
 export class Undecided<T> {
   readonly #bySource = new Map<string, Source<T>>();
-  /** By how many connections a source has; from 1. */
-  readonly #levels: Level<T>[] = [];
+  /** By how many connections a source has, from 1, to the most that one has. */
+  readonly #levels: Level<T>[] = [newLevel()];
 
   add(sourceText: string, item: T): void {
     let source = this.#bySource.get(sourceText);
     if (source === undefined) {
-      source = { silent: new Set(), spoken: new Set() };
+      source = { silent: undefined, spoken: undefined };
       this.#bySource.set(sourceText, source);
     } else {
       this.#leave(source);
     }
+    source.silent ??= new Set();
     source.silent.add(item);
     this.#enter(source);
   }
@@ -35,21 +37,24 @@ export class Undecided<T> {
   /** It has sent something, and is undecided still. */
   spoke(sourceText: string, item: T): void {
     const source = this.#bySource.get(sourceText);
-    if (source === undefined || !source.silent.has(item)) return;
+    if (source?.silent?.has(item) !== true) return;
     this.#leave(source);
     source.silent.delete(item);
+    source.spoken ??= new Set();
     source.spoken.add(item);
     this.#enter(source);
   }
 
   remove(sourceText: string, item: T): void {
     const source = this.#bySource.get(sourceText);
-    if (source === undefined || !(source.silent.has(item) || source.spoken.has(item))) return;
+    const kind = source?.silent?.has(item) === true ? source.silent : source?.spoken;
+    if (source === undefined || kind?.has(item) !== true) return;
     this.#leave(source);
-    source.silent.delete(item);
-    source.spoken.delete(item);
-    if (source.silent.size + source.spoken.size > 0) this.#enter(source);
+    kind.delete(item);
+    if (countOf(source) > 0) this.#enter(source);
     else this.#bySource.delete(sourceText);
+    // It went down by one, so no more than one is empty now.
+    if (this.#levels.length > 1 && isEmpty(this.#levels.at(-1))) this.#levels.pop();
   }
 
   /** Who makes room. */
@@ -60,20 +65,33 @@ export class Undecided<T> {
   }
 
   #enter(source: Source<T>): void {
-    const count = source.silent.size + source.spoken.size;
-    while (this.#levels.length < count) this.#levels.push({ silent: new Set(), spoken: new Set() });
+    const count = countOf(source);
+    if (this.#levels.length < count) this.#levels.push(newLevel());
     const level = this.#levels[count - 1];
-    (source.silent.size > 0 ? level?.silent : level?.spoken)?.add(source);
+    (isSilent(source) ? level?.silent : level?.spoken)?.add(source);
   }
 
   #leave(source: Source<T>): void {
-    const level = this.#levels[source.silent.size + source.spoken.size - 1];
-    level?.silent.delete(source);
-    level?.spoken.delete(source);
-    for (let top = this.#levels.at(-1); top?.silent.size === 0 && top.spoken.size === 0; top = this.#levels.at(-1)) {
-      this.#levels.pop();
-    }
+    const level = this.#levels[countOf(source) - 1];
+    (isSilent(source) ? level?.silent : level?.spoken)?.delete(source);
   }
+}
+
+function newLevel<T>(): Level<T> {
+  return { silent: new Set(), spoken: new Set() };
+}
+
+function countOf<T>({ silent, spoken }: Source<T>): number {
+  return (silent?.size ?? 0) + (spoken?.size ?? 0);
+}
+
+/** At least one of its connections. */
+function isSilent<T>({ silent }: Source<T>): boolean {
+  return silent !== undefined && silent.size > 0;
+}
+
+function isEmpty<T>(level: Level<T> | undefined): boolean {
+  return level !== undefined && level.silent.size === 0 && level.spoken.size === 0;
 }
 
 function first<T>(set: Set<T> | undefined): T | undefined {

@@ -93,3 +93,14 @@ test("a friend that is slow stays while few sources fill the gate", () => {
   }
   expect(kept).toBe(true);
 });
+
+test("a source with very many takes no longer for each of them", () => {
+  const undecided = new Undecided<object>();
+  const all = Array.from({ length: 30_000 }, () => ({}));
+  const startedMs = performance.now();
+  for (const one of all) undecided.add("192.0.2.1", one);
+  for (const one of all) undecided.remove("192.0.2.1", one);
+  expect(undecided.victim()).toBeUndefined();
+  // Some 40 ms; were each step to walk over the numbers of connections, ten seconds.
+  expect(performance.now() - startedMs).toBeLessThan(2000);
+});
