@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connects with a time limit, all on one timer: thousands of connects a second would spend their time on timers.
-import type { ConnectTarget, Dialler, Runtime, SocketEvents, TcpSocket } from "../runtime/types.ts";
+import {
+  type ConnectTarget,
+  type Dialler,
+  type Runtime,
+  type SocketEvents,
+  silentEvents,
+  type TcpSocket,
+} from "../runtime/types.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** A server on the same site answers in milliseconds; 3 s covers one lost SYN (RFC 6298: 1 s, then 2 s). */
@@ -57,7 +64,11 @@ class Attempt implements Dialler {
   connected(socket: TcpSocket): void {
     this.#upstream.unanswered--;
     if (this.#attempts.delete(this)) this.dialler.connected(socket);
-    else socket.reset();
+    else {
+      // Who was to hear of it has another connection by now.
+      socket.events = silentEvents;
+      socket.reset();
+    }
   }
 
   failed(error: unknown): void {

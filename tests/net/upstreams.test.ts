@@ -188,3 +188,26 @@ test("a server that does not answer at all is given up, and the next one gets th
   for (const filler of fillers) filler.destroy();
   deaf.signal("SIGKILL");
 });
+
+test("a server that answers after it was given up leaves the client with the next one", async () => {
+  await using late = await Server.open();
+  await using next = await Server.open();
+  await using bed = await Bed.open({
+    upstreams: [
+      { host, port: late.port },
+      { host, port: next.port },
+    ],
+    dial: (real) => (to, events, dialler) => {
+      if ("port" in to && to.port === late.port) setTimeout(() => real(to, events, dialler), 3800);
+      else real(to, events, dialler);
+    },
+  });
+  const client = await bed.accepted();
+  client.send(friendly());
+  const peer = await next.peer();
+  const answered = await late.peer();
+  await until("the end of the late one", () => answered.wasReset || answered.closed);
+  peer.send("still there");
+  await client.got("still there".length);
+  expect([client.wasReset, bed.upstreams.status()[0]?.active]).toEqual([false, 0]);
+});
