@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connects with a time limit, all on one timer: thousands of connects a second would spend their time on timers.
+import { Chain, type Chained } from "../core/chain.ts";
 import {
   type ConnectTarget,
   type Dialler,
@@ -15,7 +16,7 @@ const connectTimeoutMs = 3500;
 
 export class Connects {
   readonly #dial: Runtime["dial"];
-  readonly #attempts = new Set<Attempt>();
+  readonly #attempts = new Chain<Attempt>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(dial: Runtime["dial"]) {
@@ -24,9 +25,9 @@ export class Connects {
 
   /** The upstream's `unanswered` is up until the kernel has an answer, perhaps long after the time limit. */
   dial(upstream: Upstream, target: ConnectTarget, events: SocketEvents, dialler: Dialler): void {
-    const attempt = new Attempt(this.#attempts, upstream, dialler);
+    const attempt = new Attempt(upstream, dialler);
     upstream.unanswered++;
-    this.#attempts.add(attempt);
+    this.#attempts.append(attempt);
     this.#watch(connectTimeoutMs);
     this.#dial(target, events, attempt);
   }
@@ -36,43 +37,53 @@ export class Connects {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       const nowMs = performance.now();
-      for (const attempt of this.#attempts) {
+      for (let attempt = this.#attempts.first; attempt !== undefined; attempt = this.#attempts.first) {
         if (attempt.endsMs > nowMs) {
           this.#watch(attempt.endsMs - nowMs);
           return;
         }
-        this.#attempts.delete(attempt);
-        attempt.dialler.failed(new Error(`no answer within ${connectTimeoutMs / 1000} s`));
+        attempt.end()?.failed(new Error(`no answer within ${connectTimeoutMs / 1000} s`));
       }
     }, afterMs);
   }
 }
 
 /** A connect that is under way. */
-class Attempt implements Dialler {
+class Attempt implements Dialler, Chained<Attempt> {
+  chain: Chain<Attempt> | undefined;
+  previous: Attempt | undefined;
+  next: Attempt | undefined;
   readonly endsMs = performance.now() + connectTimeoutMs;
-  readonly dialler: Dialler;
-  readonly #attempts: Set<Attempt>;
   readonly #upstream: Upstream;
+  #dialler: Dialler | undefined;
 
-  constructor(attempts: Set<Attempt>, upstream: Upstream, dialler: Dialler) {
-    this.#attempts = attempts;
+  constructor(upstream: Upstream, dialler: Dialler) {
     this.#upstream = upstream;
-    this.dialler = dialler;
+    this.#dialler = dialler;
   }
 
   connected(socket: TcpSocket): void {
     this.#upstream.unanswered--;
-    if (this.#attempts.delete(this)) this.dialler.connected(socket);
-    else {
-      // Who was to hear of it has another connection by now.
-      socket.events = silentEvents;
-      socket.reset();
+    const dialler = this.end();
+    if (dialler !== undefined) {
+      dialler.connected(socket);
+      return;
     }
+    // Who was to hear of it has another connection by now.
+    socket.events = silentEvents;
+    socket.reset();
   }
 
   failed(error: unknown): void {
     this.#upstream.unanswered--;
-    if (this.#attempts.delete(this)) this.dialler.failed(error);
+    this.end()?.failed(error);
+  }
+
+  /** Nobody waits for it any more. @returns who did. */
+  end(): Dialler | undefined {
+    const dialler = this.#dialler;
+    this.#dialler = undefined;
+    this.chain?.remove(this);
+    return dialler;
   }
 }

@@ -15,7 +15,7 @@ import { followConversation } from "./conversation.ts";
 import type { OpeningOwner } from "./opening.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
-import type { LiveSession, Sessions } from "./sessions.ts";
+import { type LiveSession, Place, type Sessions } from "./sessions.ts";
 import type { Tap } from "./tap.ts";
 import type { TrialWatch } from "./trial_watch.ts";
 import type { Upstream } from "./upstream.ts";
@@ -52,6 +52,7 @@ const heldLimitBytes = 256 * 1024;
 const none: Uint8Array[] = [];
 
 export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOwner {
+  readonly place = new Place(this);
   readonly client: Client;
   readonly #context: SessionContext;
   readonly #socket: TcpSocket;

@@ -3,10 +3,25 @@
 // deadline while they are undecided.
 import { contains, isIpv4, type Prefix } from "../core/address.ts";
 import { Expiry } from "../core/bans/expiry.ts";
+import { Chain } from "../core/chain.ts";
 import { type Client, sourceOf } from "../core/client.ts";
-import { Undecided } from "./undecided.ts";
+import { Undecided, type Waiting } from "./undecided.ts";
+
+/** What the tables hold of a session: nothing of the session stays in one that was outgrown (core/chain.ts). */
+export class Place implements Waiting<Place> {
+  chain: Chain<Place> | undefined;
+  previous: Place | undefined;
+  next: Place | undefined;
+  source: Waiting<Place>["source"];
+  session: LiveSession | undefined;
+
+  constructor(session: LiveSession) {
+    this.session = session;
+  }
+}
 
 export interface LiveSession {
+  readonly place: Place;
   readonly client: Client;
   /** It speaks what is expected. */
   readonly isFriend: boolean;
@@ -20,12 +35,12 @@ export interface LiveSession {
 
 export class Sessions {
   /** Nearly every source has one connection: a set for each would outweigh the session. */
-  readonly #bySource = new Map<string, LiveSession | Set<LiveSession>>();
-  readonly #undecided = new Undecided<LiveSession>();
+  readonly #bySource = new Map<string, Place | Set<Place>>();
+  readonly #undecided = new Undecided<Place>();
   /** Relayed since the last look, and since the one before. */
-  #fresh = new Set<LiveSession>();
-  #settling = new Set<LiveSession>();
-  readonly #deadlines = new Expiry<LiveSession>();
+  #fresh = new Chain<Place>();
+  #settling = new Chain<Place>();
+  readonly #deadlines = new Expiry<Place>();
   readonly #ipv6Bits: number;
   #size = 0;
 
@@ -52,67 +67,69 @@ export class Sessions {
 
   /** Whether a source has a connection that speaks what is expected. */
   hasFriend(sourceText: string): boolean {
-    for (const { isFriend } of listOf(this.#bySource.get(sourceText))) if (isFriend) return true;
+    for (const { isFriend } of sessionsOf(this.#bySource.get(sourceText))) if (isFriend) return true;
     return false;
   }
 
-  add(session: LiveSession, deadlineMs: number): void {
-    const { sourceText } = session.client;
+  add({ place, client: { sourceText } }: LiveSession, deadlineMs: number): void {
     const others = this.#bySource.get(sourceText);
-    if (others === undefined) this.#bySource.set(sourceText, session);
-    else if (others instanceof Set) others.add(session);
-    else this.#bySource.set(sourceText, new Set([others, session]));
+    if (others === undefined) this.#bySource.set(sourceText, place);
+    else if (others instanceof Set) others.add(place);
+    else this.#bySource.set(sourceText, new Set([others, place]));
     this.#size++;
-    this.#undecided.add(sourceText, session);
-    this.#deadlines.add(session, deadlineMs);
+    this.#undecided.add(sourceText, place);
+    this.#deadlines.add(place, deadlineMs);
   }
 
   /** The session is judged: its deadline is off. */
-  decided(session: LiveSession, deadlineMs: number): void {
-    this.#undecided.remove(session.client.sourceText, session);
-    this.#deadlines.remove(session, deadlineMs);
+  decided({ place }: LiveSession, deadlineMs: number): void {
+    this.#undecided.remove(place);
+    this.#deadlines.remove(place, deadlineMs);
   }
 
   /** It is relayed from now on. */
   relayed(session: LiveSession): void {
-    this.#fresh.add(session);
+    this.#fresh.append(session.place);
   }
 
-  remove(session: LiveSession): void {
-    this.#fresh.delete(session);
-    this.#settling.delete(session);
-    const { sourceText } = session.client;
-    const sessions = this.#bySource.get(sourceText);
-    if (sessions instanceof Set) {
-      if (!sessions.delete(session)) return;
-      if (sessions.size === 0) this.#bySource.delete(sourceText);
+  remove({ place, client: { sourceText } }: LiveSession): void {
+    this.#fresh.remove(place);
+    this.#settling.remove(place);
+    const places = this.#bySource.get(sourceText);
+    if (places instanceof Set) {
+      if (!places.delete(place)) return;
+      if (places.size === 0) this.#bySource.delete(sourceText);
     } else {
-      if (sessions !== session) return;
+      if (places !== place) return;
       this.#bySource.delete(sourceText);
     }
+    place.session = undefined;
     this.#size--;
   }
 
   /** It has sent something that decides nothing yet. */
   spoke(session: LiveSession): void {
-    this.#undecided.spoke(session.client.sourceText, session);
+    this.#undecided.spoke(session.place);
   }
 
   /** Which of the undecided makes room when the gate has its limit of connections. */
   toMakeRoom(): LiveSession | undefined {
-    return this.#undecided.victim();
+    return this.#undecided.victim()?.session;
   }
 
   /** What only a connection that lives is worth: most are over before. Twice a second. */
   settle(): void {
     const settled = this.#settling;
     this.#settling = this.#fresh;
-    this.#fresh = new Set();
-    for (const session of settled) session.settled();
+    this.#fresh = new Chain();
+    for (let place = settled.first; place !== undefined; place = settled.first) {
+      settled.remove(place);
+      place.session?.settled();
+    }
   }
 
   expire(nowMs: number): void {
-    for (const session of this.#deadlines.due(nowMs)) session.deadline();
+    for (const { session } of this.#deadlines.due(nowMs)) session?.deadline();
   }
 
   /** Resets every connection of the sources in a prefix, both legs. @returns how many. */
@@ -145,15 +162,15 @@ export class Sessions {
   /** Whom a prefix may concern; for a source or a part of one, as in nearly every ban, that is no search. */
   #around(prefix: Prefix): Iterable<LiveSession> {
     if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.#all();
-    return listOf(this.#bySource.get(sourceOf(prefix, this.#ipv6Bits).text));
+    return sessionsOf(this.#bySource.get(sourceOf(prefix, this.#ipv6Bits).text));
   }
 
   *#all(): Generator<LiveSession> {
-    for (const sessions of this.#bySource.values()) yield* listOf(sessions);
+    for (const places of this.#bySource.values()) yield* sessionsOf(places);
   }
 }
 
-function listOf(sessions: LiveSession | Set<LiveSession> | undefined): Iterable<LiveSession> {
-  if (sessions instanceof Set) return sessions;
-  return sessions === undefined ? [] : [sessions];
+function* sessionsOf(places: Place | Set<Place> | undefined): Generator<LiveSession> {
+  if (places === undefined) return;
+  for (const { session } of places instanceof Set ? places : [places]) if (session !== undefined) yield session;
 }

@@ -2,98 +2,90 @@
 // The connections that are not judged yet, and which of them makes room when the gate is full: one of the
 // source that holds most of them, before it has said anything rather than after, the oldest first. So a flood
 // from few sources pays for itself, and a slow friend stays. Every step takes the same time however many there are.
+import { Chain, type Chained } from "../core/chain.ts";
 
-/** Nearly every source has one connection, which is judged by its first packet: a set is made when it is needed. */
-interface Source<T> {
-  silent: Set<T> | undefined;
-  spoken: Set<T> | undefined;
+/** A connection; it is in a chain of its source while it is undecided. */
+export interface Waiting<T extends Waiting<T>> extends Chained<T> {
+  source: Source<T> | undefined;
+}
+
+/** Who has undecided connections. */
+class Source<T extends Waiting<T>> implements Chained<Source<T>> {
+  chain: Chain<Source<T>> | undefined;
+  previous: Source<T> | undefined;
+  next: Source<T> | undefined;
+  readonly text: string;
+  readonly silent = new Chain<T>();
+  readonly spoken = new Chain<T>();
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  get size(): number {
+    return this.silent.size + this.spoken.size;
+  }
 }
 
 /** Sources that hold the same number of undecided connections, each kind in the order of coming to it. */
-interface Level<T> {
+class Level<T extends Waiting<T>> {
   /** At least one of their connections is silent. */
-  readonly silent: Set<Source<T>>;
-  readonly spoken: Set<Source<T>>;
+  readonly silent = new Chain<Source<T>>();
+  readonly spoken = new Chain<Source<T>>();
 }
 
-export class Undecided<T> {
+export class Undecided<T extends Waiting<T>> {
   readonly #bySource = new Map<string, Source<T>>();
   /** By how many connections a source has, from 1, to the most that one has. */
-  readonly #levels: Level<T>[] = [newLevel()];
+  readonly #levels: Level<T>[] = [new Level()];
 
   add(sourceText: string, item: T): void {
     let source = this.#bySource.get(sourceText);
     if (source === undefined) {
-      source = { silent: undefined, spoken: undefined };
+      source = new Source(sourceText);
       this.#bySource.set(sourceText, source);
-    } else {
-      this.#leave(source);
     }
-    source.silent ??= new Set();
-    source.silent.add(item);
-    this.#enter(source);
+    item.source = source;
+    source.silent.append(item);
+    this.#place(source);
   }
 
   /** It has sent something, and is undecided still. */
-  spoke(sourceText: string, item: T): void {
-    const source = this.#bySource.get(sourceText);
-    if (source?.silent?.has(item) !== true) return;
-    this.#leave(source);
-    source.silent.delete(item);
-    source.spoken ??= new Set();
-    source.spoken.add(item);
-    this.#enter(source);
+  spoke(item: T): void {
+    const { source } = item;
+    if (source === undefined || item.chain !== source.silent) return;
+    source.silent.remove(item);
+    source.spoken.append(item);
+    this.#place(source);
   }
 
-  remove(sourceText: string, item: T): void {
-    const source = this.#bySource.get(sourceText);
-    const kind = source?.silent?.has(item) === true ? source.silent : source?.spoken;
-    if (source === undefined || kind?.has(item) !== true) return;
-    this.#leave(source);
-    kind.delete(item);
-    if (countOf(source) > 0) this.#enter(source);
-    else this.#bySource.delete(sourceText);
-    // It went down by one, so no more than one is empty now.
-    if (this.#levels.length > 1 && isEmpty(this.#levels.at(-1))) this.#levels.pop();
+  remove(item: T): void {
+    const { source } = item;
+    if (source === undefined) return;
+    source.silent.remove(item);
+    source.spoken.remove(item);
+    item.source = undefined;
+    this.#place(source);
+    if (source.size === 0) this.#bySource.delete(source.text);
+    // A source went down by one, so no more than one level is empty now.
+    const top = this.#levels.at(-1);
+    if (this.#levels.length > 1 && top?.silent.size === 0 && top.spoken.size === 0) this.#levels.pop();
   }
 
   /** Who makes room. */
   victim(): T | undefined {
-    const level = this.#levels.at(-1);
-    const source = first(level?.silent) ?? first(level?.spoken);
-    return first(source?.silent) ?? first(source?.spoken);
+    const top = this.#levels.at(-1);
+    const source = top?.silent.first ?? top?.spoken.first;
+    return source?.silent.first ?? source?.spoken.first;
   }
 
-  #enter(source: Source<T>): void {
-    const count = countOf(source);
-    if (this.#levels.length < count) this.#levels.push(newLevel());
-    const level = this.#levels[count - 1];
-    (isSilent(source) ? level?.silent : level?.spoken)?.add(source);
+  /** To the end of the level that is its own now. */
+  #place(source: Source<T>): void {
+    const { size } = source;
+    source.chain?.remove(source);
+    if (size === 0) return;
+    if (this.#levels.length < size) this.#levels.push(new Level());
+    const level = this.#levels[size - 1];
+    (source.silent.size > 0 ? level?.silent : level?.spoken)?.append(source);
   }
-
-  #leave(source: Source<T>): void {
-    const level = this.#levels[countOf(source) - 1];
-    (isSilent(source) ? level?.silent : level?.spoken)?.delete(source);
-  }
-}
-
-function newLevel<T>(): Level<T> {
-  return { silent: new Set(), spoken: new Set() };
-}
-
-function countOf<T>({ silent, spoken }: Source<T>): number {
-  return (silent?.size ?? 0) + (spoken?.size ?? 0);
-}
-
-/** At least one of its connections. */
-function isSilent<T>({ silent }: Source<T>): boolean {
-  return silent !== undefined && silent.size > 0;
-}
-
-function isEmpty<T>(level: Level<T> | undefined): boolean {
-  return level !== undefined && level.silent.size === 0 && level.spoken.size === 0;
-}
-
-function first<T>(set: Set<T> | undefined): T | undefined {
-  return set?.values().next().value;
 }
