@@ -10,7 +10,6 @@ export interface LoadResult {
   readonly bytesPerSecond: number;
   readonly p50Us: number;
   readonly p99Us: number;
-  readonly p999Us: number;
   /** Connections that ended though they should not have. */
   readonly failures: number;
   /** The first source address, as a number, that was not used. */

@@ -3,7 +3,6 @@
 // alternating rounds against the same server with the same load.
 import type { Child } from "../harness/child.ts";
 import { freePort } from "../harness/ports.ts";
-import { SocketCalls } from "../harness/socket_calls.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
 import { Load, type LoadMode, type LoadResult } from "./load.ts";
@@ -88,7 +87,6 @@ async function measureWork(
   samples.add({ metric, unit, better: "higher", targets }, subject.name, work.figure(result));
   if (work.mode === "pingpong") {
     samples.add({ metric: "ping-pong p99", unit: "µs", better: "lower" }, subject.name, result.p99Us);
-    samples.add({ metric: "ping-pong p99.9", unit: "µs", better: "lower" }, subject.name, result.p999Us);
   }
   if (subject.pid !== undefined) {
     const each = ((cpuAfter - cpuBefore) * 1e6) / (work.count(result) * work.seconds);
@@ -117,26 +115,6 @@ async function measureRates(
           `round ${round + 1}  ${work.metric.padEnd(30)} ${subject.name.padEnd(8)} ${work.figure(result).toFixed(1).padStart(10)} ${work.unit}  (generator ${busy} % busy)`,
         );
       }
-    }
-  }
-}
-
-/** Which work, and the call that is made once for each of what is counted. */
-const counted = [
-  { mode: "connect", metric: "socket calls of a connection", once: "connect", ratio: 1.35 },
-  { mode: "pingpong", metric: "socket calls of a message", once: "sendto", ratio: 1.02 },
-] as const;
-/** What connections cost once weighs little among so many messages. */
-const countedSeconds = 2;
-
-async function countCalls(load: Load, subjects: readonly Subject[], samples: Samples): Promise<void> {
-  for (const { mode, metric, once, ratio } of counted) {
-    for (const { name, pid, port } of subjects) {
-      if (pid === undefined) continue;
-      const work = () => load.measure(mode, { port, connections, seconds: countedSeconds });
-      const calls = await SocketCalls.during(pid, work);
-      const targets = [{ subject: "ttgate", reference: "haproxy", ratio }];
-      samples.add({ metric, unit: "calls", better: "lower", targets }, name, calls.all / calls.of(once));
     }
   }
 }
@@ -186,7 +164,6 @@ async function run(options: BenchOptions): Promise<Report> {
   const subjects: Subject[] = [];
   for (const name of names) subjects.push(stack.use(await startSubject(name, serverPort, directory)));
   const samples = new Samples();
-  await countCalls(load, subjects, samples);
   await measureRates(load, subjects, options, samples);
   for (let round = 0; round < Math.min(memoryRounds, options.rounds); round++) {
     for (const name of names) await measureMemory(load, name, server, serverPort, directory, samples);
@@ -206,7 +183,6 @@ function methodOf(subjects: readonly Subject[], options: BenchOptions): string[]
     "HAProxy: one thread, inspects the first bytes for the same protocols, stick table of 10 minutes, turns known sources away at accept",
     "hostile: connects, sends an HTTP request, waits for the end of the connection; no kernel block",
     `memory: resident; ${held} clients connect at once, as after a restart, exchange one packet each and stay`,
-    "socket calls: counted by strace, which slows both down; waiting for events included",
     "CPU: user and kernel time of the gate's process, which a busy machine disturbs less than a rate",
   ];
 }

@@ -14,7 +14,8 @@ setDefaultTimeout(30_000);
 
 const host = "127.0.0.1";
 const connections = 200;
-const atOnce = 50;
+/** So few that each is over long before it is taken for one that lives, and given keep-alive. */
+const atOnce = 10;
 const messages = 1000;
 
 /**
@@ -26,9 +27,9 @@ const perConnection = 24;
 /** A read and a send. */
 const perMessage = 2;
 /** Of what the gate does besides, and what it does once for a connection that lives. */
-const slack = 1.02;
+const slack = 1.03;
 
-describeWith("executable", { program: "strace" })("socket calls", () => {
+describeWith("root", "executable", { program: "strace" })("socket calls", () => {
   test(`at most ${perConnection} for a connection that sends a packet, gets one and is closed`, async () => {
     await using bed = await Bed.open();
     const calls = await bed.count(async () => {
@@ -37,7 +38,7 @@ describeWith("executable", { program: "strace" })("socket calls", () => {
       }
     });
     expect(calls.of("connect"), `${calls}`).toBe(connections);
-    expect(calls.steps / connections, `${calls}`).toBeLessThanOrEqual(perConnection * slack);
+    expect(calls.sum / connections, `${calls}`).toBeLessThanOrEqual(perConnection * slack);
   });
 
   test(`at most ${perMessage} for a message`, async () => {
@@ -48,7 +49,7 @@ describeWith("executable", { program: "strace" })("socket calls", () => {
       for (let done = 0; done < messages; done += 2) await client.ping();
     });
     expect(calls.of("sendto"), `${calls}`).toBe(messages);
-    expect(calls.steps / messages, `${calls}`).toBeLessThanOrEqual(perMessage * slack);
+    expect(calls.sum / messages, `${calls}`).toBeLessThanOrEqual(perMessage * slack);
   });
 });
 
