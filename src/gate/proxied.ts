@@ -20,7 +20,7 @@ export interface ProxiedOwner {
 
 export class Proxied implements SocketEvents, LiveSession {
   /** The proxy, which speaks for itself until its header is read. */
-  readonly place = new Place(this);
+  readonly place: Place = new Place(this);
   readonly client: Client;
   readonly isFriend = false;
   readonly #owner: ProxiedOwner;

@@ -52,7 +52,7 @@ const heldLimitBytes = 256 * 1024;
 const none: Uint8Array[] = [];
 
 export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOwner {
-  readonly place = new Place(this);
+  readonly place: Place = new Place(this);
   readonly client: Client;
   readonly #context: SessionContext;
   readonly #socket: TcpSocket;

@@ -6,7 +6,7 @@ import { Client } from "../../src/core/client.ts";
 import { type LiveSession, Place, Sessions } from "../../src/gate/sessions.ts";
 
 class Noted implements LiveSession {
-  readonly place = new Place(this);
+  readonly place: Place = new Place(this);
   readonly client: Client;
   readonly told: string[] = [];
   isFriend = false;
