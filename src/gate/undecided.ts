@@ -4,13 +4,13 @@
 // from few sources pays for itself, and a slow friend stays. Every step takes the same time however many there are.
 import { Chain, type Chained } from "../core/chain.ts";
 
-/** A connection; it is in a chain of its source while it is undecided. */
+/** A connection; in one of the chains of its source. */
 export interface Waiting<T extends Waiting<T>> extends Chained<T> {
   source: Source<T> | undefined;
 }
 
-/** Who has undecided connections. */
-class Source<T extends Waiting<T>> implements Chained<Source<T>> {
+/** Who has connections; in a chain of others while one of them is undecided. */
+export class Source<T extends Waiting<T>> implements Chained<Source<T>> {
   chain: Chain<Source<T>> | undefined;
   previous: Source<T> | undefined;
   next: Source<T> | undefined;
@@ -22,7 +22,7 @@ class Source<T extends Waiting<T>> implements Chained<Source<T>> {
     this.text = text;
   }
 
-  get size(): number {
+  get undecided(): number {
     return this.silent.size + this.spoken.size;
   }
 }
@@ -35,16 +35,10 @@ class Level<T extends Waiting<T>> {
 }
 
 export class Undecided<T extends Waiting<T>> {
-  readonly #bySource = new Map<string, Source<T>>();
   /** By how many connections a source has, from 1, to the most that one has. */
   readonly #levels: Level<T>[] = [new Level()];
 
-  add(sourceText: string, item: T): void {
-    let source = this.#bySource.get(sourceText);
-    if (source === undefined) {
-      source = new Source(sourceText);
-      this.#bySource.set(sourceText, source);
-    }
+  add(source: Source<T>, item: T): void {
     item.source = source;
     source.silent.append(item);
     this.#place(source);
@@ -59,17 +53,16 @@ export class Undecided<T extends Waiting<T>> {
     this.#place(source);
   }
 
-  remove(item: T): void {
+  /** @returns false when it is not among them. */
+  remove(item: T): boolean {
     const { source } = item;
-    if (source === undefined) return;
-    source.silent.remove(item);
-    source.spoken.remove(item);
-    item.source = undefined;
+    if (source === undefined || !(item.chain === source.silent || item.chain === source.spoken)) return false;
+    item.chain.remove(item);
     this.#place(source);
-    if (source.size === 0) this.#bySource.delete(source.text);
     // A source went down by one, so no more than one level is empty now.
     const top = this.#levels.at(-1);
     if (this.#levels.length > 1 && top?.silent.size === 0 && top.spoken.size === 0) this.#levels.pop();
+    return true;
   }
 
   /** Who makes room. */
@@ -81,11 +74,11 @@ export class Undecided<T extends Waiting<T>> {
 
   /** To the end of the level that is its own now. */
   #place(source: Source<T>): void {
-    const { size } = source;
+    const { undecided } = source;
     source.chain?.remove(source);
-    if (size === 0) return;
-    if (this.#levels.length < size) this.#levels.push(new Level());
-    const level = this.#levels[size - 1];
+    if (undecided === 0) return;
+    if (this.#levels.length < undecided) this.#levels.push(new Level());
+    const level = this.#levels[undecided - 1];
     (source.silent.size > 0 ? level?.silent : level?.spoken)?.append(source);
   }
 }

@@ -3,28 +3,36 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Chain } from "../../src/core/chain.ts";
-import { Undecided, type Waiting } from "../../src/gate/undecided.ts";
+import { Source, Undecided, type Waiting } from "../../src/gate/undecided.ts";
 
 class One implements Waiting<One> {
   chain: Chain<One> | undefined;
   previous: One | undefined;
   next: One | undefined;
   source: Waiting<One>["source"];
-  readonly address: string;
   readonly name: string;
   isSilent = true;
 
-  constructor(address: string, name = "") {
-    this.address = address;
+  constructor(name = "") {
     this.name = name;
   }
 }
 
+/** A source is one object, whoever asks for it. */
+function sources(): (address: string) => Source<One> {
+  const known = new Map<string, Source<One>>();
+  return (address) => {
+    const source = known.get(address) ?? new Source<One>(address);
+    known.set(address, source);
+    return source;
+  };
+}
+
 /** By looking at all. */
 function expected(all: readonly One[]): One | undefined {
-  const countOf = (address: string) => all.filter((one) => one.address === address).length;
-  const most = Math.max(...all.map(({ address }) => countOf(address)));
-  const candidates = all.filter(({ address }) => countOf(address) === most);
+  const countOf = (source: One["source"]) => all.filter((one) => one.source === source).length;
+  const most = Math.max(...all.map(({ source }) => countOf(source)));
+  const candidates = all.filter(({ source }) => countOf(source) === most);
   const silent = candidates.filter(({ isSilent }) => isSilent);
   return (silent.length > 0 ? silent : candidates)[0];
 }
@@ -36,12 +44,13 @@ test("the source that holds most, silent ones first", () => {
   fc.assert(
     fc.property(steps, (script) => {
       const undecided = new Undecided<One>();
+      const sourceOf = sources();
       let all: One[] = [];
-      for (const [what, source, index] of script) {
+      for (const [what, number, index] of script) {
         const one = all[index % Math.max(1, all.length)];
         if (what === "add") {
-          const added = new One(`192.0.2.${source}`);
-          undecided.add(added.address, added);
+          const added = new One();
+          undecided.add(sourceOf(`192.0.2.${number}`), added);
           all.push(added);
         } else if (one !== undefined && what === "speak") {
           undecided.spoke(one);
@@ -52,8 +61,8 @@ test("the source that holds most, silent ones first", () => {
         }
         const victim = undecided.victim();
         const wanted = expected(all);
-        const heldBy = (text: string | undefined) => all.filter((other) => other.address === text).length;
-        expect([victim?.isSilent, heldBy(victim?.address)]).toEqual([wanted?.isSilent, heldBy(wanted?.address)]);
+        const heldBy = (source: One["source"]) => all.filter((other) => other.source === source).length;
+        expect([victim?.isSilent, heldBy(victim?.source)]).toEqual([wanted?.isSilent, heldBy(wanted?.source)]);
       }
     }),
   );
@@ -61,13 +70,14 @@ test("the source that holds most, silent ones first", () => {
 
 test("of one source the oldest that was silent, and of equal sources the one that was there first", () => {
   const undecided = new Undecided<One>();
-  const [a1, b1, c1, c2] = [new One("a", "a1"), new One("b", "b1"), new One("c", "c1"), new One("c", "c2")];
+  const sourceOf = sources();
+  const [a1, b1, c1, c2] = [new One("a1"), new One("b1"), new One("c1"), new One("c2")];
   const victim = () => undecided.victim()?.name;
-  for (const one of [a1, b1, c1]) undecided.add(one.address, one);
+  for (const one of [a1, b1, c1]) undecided.add(sourceOf(one.name.charAt(0)), one);
   expect(victim()).toBe("a1");
   undecided.spoke(a1);
   expect(victim()).toBe("b1");
-  undecided.add("c", c2);
+  undecided.add(sourceOf("c"), c2);
   expect(victim()).toBe("c1");
   undecided.remove(c1);
   undecided.remove(c1);
@@ -78,8 +88,9 @@ test("of one source the oldest that was silent, and of equal sources the one tha
 
 test("a friend that is slow stays while few sources fill the gate", () => {
   const undecided = new Undecided<One>();
-  const friend = new One("friend");
-  undecided.add(friend.address, friend);
+  const sourceOf = sources();
+  const friend = new One();
+  undecided.add(sourceOf("friend"), friend);
   const held = new Set<One>();
   let kept = true;
   for (let number = 0; number < 200; number++) {
@@ -90,8 +101,8 @@ test("a friend that is slow stays while few sources fill the gate", () => {
       undecided.remove(victim);
       held.delete(victim);
     }
-    const newcomer = new One(`scanner${number % 3}`);
-    undecided.add(newcomer.address, newcomer);
+    const newcomer = new One();
+    undecided.add(sourceOf(`scanner${number % 3}`), newcomer);
     held.add(newcomer);
   }
   expect(kept).toBe(true);
@@ -99,9 +110,10 @@ test("a friend that is slow stays while few sources fill the gate", () => {
 
 test("a source with very many takes no longer for each of them", () => {
   const undecided = new Undecided<One>();
-  const all = Array.from({ length: 30_000 }, () => new One("192.0.2.1"));
+  const source = new Source<One>("192.0.2.1");
+  const all = Array.from({ length: 30_000 }, () => new One());
   const startedMs = performance.now();
-  for (const one of all) undecided.add(one.address, one);
+  for (const one of all) undecided.add(source, one);
   for (const one of all) undecided.remove(one);
   expect(undecided.victim()).toBeUndefined();
   // Some 40 ms; were each step to walk over the numbers of connections, ten seconds.
