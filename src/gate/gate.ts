@@ -117,7 +117,7 @@ export class Gate implements BanFollower {
     this.room = new Room(log);
     this.#resize();
     this.upstreams = new Upstreams({
-      ...{ servers: serversOf(config), policy: policyOf(config), connect: runtime.connect, log },
+      ...{ servers: serversOf(config), policy: policyOf(config), dial: runtime.dial, log },
       names: parts.names ?? new Names(log),
       failed: () => this.#observer?.upstreamChanged(false),
       changed: (status) => this.#upstreamChanged(status),
