@@ -8,6 +8,7 @@ import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { DaemonGates } from "./gates.ts";
 import { guardedInterfaces } from "./open_fence.ts";
+import type { OpenFiles } from "./open_files.ts";
 import type { Protection } from "./protection.ts";
 import type { Readiness } from "./readiness.ts";
 import type { OpenedState } from "./state/state.ts";
@@ -32,6 +33,7 @@ export interface PeriodicParts {
   readonly lists: Blocklists;
   readonly state: OpenedState | undefined;
   readonly server: StatusServer;
+  readonly openFiles: OpenFiles;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
 }
@@ -80,7 +82,8 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
   ticker.add({ name: "blocklists", everyMs: tickMs, run: (now) => parts.lists.tick(now) });
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
-  ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: () => parts.server.open() });
+  ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: (now) => parts.server.open(now) });
+  ticker.add({ name: "open files", everyMs: tickMs, asOwner: true, run: (now) => parts.openFiles.tick(now) });
   addKernelWork(ticker, parts);
 }
 

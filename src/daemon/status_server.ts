@@ -12,6 +12,9 @@ import type { AuditOptions, RequestEnv } from "../status/audit.ts";
 import { type StatusAccess, type StatusSource, statusApp } from "../status/routes.ts";
 import { type Passage, passOn } from "./passage.ts";
 
+/** After a flood of connections; the next one would take a moment as well. */
+const closedMs = 5000;
+
 /** Given by TTGATE_TOKEN, or made anew at each start. */
 export function statusToken(): string {
   const given = process.env["TTGATE_TOKEN"];
@@ -47,6 +50,7 @@ export class StatusServer {
   #server: HttpServer | undefined;
   #passage: Passage | undefined;
   #spare: number | undefined;
+  #closedUntilMs = 0;
 
   constructor(parts: StatusServerParts) {
     this.#parts = parts;
@@ -58,10 +62,10 @@ export class StatusServer {
     return this.#passage?.descriptor ?? this.#spare;
   }
 
-  /** Nothing where it is off, or open. @throws Failure when the address cannot be had. */
-  async open(): Promise<void> {
+  /** Nothing where it is off, open, or closed for a moment. @throws Failure when the address cannot be had. */
+  async open(nowMs = Number.POSITIVE_INFINITY): Promise<void> {
     const { runtime, address, token, allowedHosts, source, audit, innerPath } = this.#parts;
-    if (address.kind === "off" || this.#server !== undefined) return;
+    if (address.kind === "off" || this.#server !== undefined || nowMs < this.#closedUntilMs) return;
     const isUnix = address.kind === "unix";
     const access = isUnix ? onUnixSocket : accessOf(address.host, token, allowedHosts);
     const app = statusApp(source, { ...access, audit });
@@ -83,6 +87,19 @@ export class StatusServer {
       if (error instanceof Failure) throw error;
       throw cannotListen("--status", formatStatus(address), error);
     }
+  }
+
+  /**
+   * Ends all its connections, and takes new ones a few seconds later. A unix socket of its own stays: it is for the
+   * owner alone, and could not be made anew by another user (--user).
+   */
+  async dropConnections(nowMs: number): Promise<void> {
+    if (this.#passage !== undefined) return this.#passage.dropConnections();
+    if (this.#parts.address.kind === "unix") return;
+    this.#closedUntilMs = nowMs + closedMs;
+    const server = this.#server;
+    this.#server = undefined;
+    await server?.close();
   }
 
   /** Idempotent. */

@@ -14,6 +14,8 @@ export interface LiveSession {
   deadline(): void;
   /** It has been relayed for a while. */
   settled(): void;
+  /** Ends it when it is relayed and nobody has sent anything for so long. */
+  endIfIdle(idleMs: number): void;
   /** Resets the connection, both legs. */
   cut(): void;
 }
@@ -38,9 +40,19 @@ export class Sessions {
     return this.#size;
   }
 
+  /** Not judged yet. */
+  get undecided(): number {
+    return this.#undecided.size;
+  }
+
   ofSource(sourceText: string): number {
     const sessions = this.#bySource.get(sourceText);
     return sessions instanceof Set ? sessions.size : Number(sessions !== undefined);
+  }
+
+  /** Also while some come and go. */
+  *all(): Generator<LiveSession, void, void> {
+    for (const sessions of this.#bySource.values()) yield* listOf(sessions);
   }
 
   /** How many connections each source has. */
@@ -129,13 +141,13 @@ export class Sessions {
 
   /** The same of whoever meets a condition, by one look at all. */
   cutWhere(condition: (client: Client) => boolean): number {
-    const doomed = [...this.#all()].filter(({ client }) => condition(client));
+    const doomed = [...this.all()].filter(({ client }) => condition(client));
     for (const session of doomed) session.cut();
     return doomed.length;
   }
 
   cutAll(): void {
-    for (const session of [...this.#all()]) session.cut();
+    for (const session of [...this.all()]) session.cut();
   }
 
   #within(prefix: Prefix): LiveSession[] {
@@ -144,13 +156,10 @@ export class Sessions {
 
   /** Whom a prefix may concern; for a source or a part of one, as in nearly every ban, that is no search. */
   #around(prefix: Prefix): Iterable<LiveSession> {
-    if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.#all();
+    if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.all();
     return listOf(this.#bySource.get(sourceOf(prefix, this.#ipv6Bits).text));
   }
 
-  *#all(): Generator<LiveSession> {
-    for (const sessions of this.#bySource.values()) yield* listOf(sessions);
-  }
 }
 
 function listOf(sessions: LiveSession | Set<LiveSession> | undefined): Iterable<LiveSession> {

@@ -19,6 +19,11 @@ export class Undecided<T> {
   readonly #bySource = new Map<string, Source<T>>();
   /** By how many connections a source has; from 1. */
   readonly #levels: Level<T>[] = [];
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
 
   add(sourceText: string, item: T): void {
     let source = this.#bySource.get(sourceText);
@@ -29,6 +34,7 @@ export class Undecided<T> {
       this.#leave(source);
     }
     source.silent.add(item);
+    this.#size++;
     this.#enter(source);
   }
 
@@ -48,6 +54,7 @@ export class Undecided<T> {
     this.#leave(source);
     source.silent.delete(item);
     source.spoken.delete(item);
+    this.#size--;
     if (source.silent.size + source.spoken.size > 0) this.#enter(source);
     else this.#bySource.delete(sourceText);
   }

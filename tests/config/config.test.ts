@@ -165,6 +165,7 @@ const good: readonly Row[] = [
   { name: "keep", flags: ["--keep"], toml: "keep = true", value: true },
   row("user", "ttgate", "ttgate"),
   row("first-packet", "250ms", 250),
+  row("idle", "1h", 3_600_000),
   row("greeting-pause", "2s", 2000),
   row("drain", "2m", 120_000),
   row("state", "/var/lib/ttgate", "/var/lib/ttgate"),

@@ -43,7 +43,8 @@ export function partsOf(config: Config, maxBans = 1000) {
     },
   ];
   const lists = { views: () => [], notes: () => [] };
-  const readiness = new Readiness({ gates, ticker, unseen, lists, fleet: () => undefined, nowMs });
+  const openFiles = { shortages: 0, fault: () => undefined };
+  const readiness = new Readiness({ gates, ticker, unseen, openFiles, lists, fleet: () => undefined, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
     ...{ gates, bans, readiness, nowMs, fence: undefined },
@@ -52,7 +53,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    ...{ refusalOf, unseen, lists, fleet: () => undefined },
+    ...{ refusalOf, unseen, openFiles, lists, fleet: () => undefined },
     events: new EventStreams(events, nowMs),
     reload: async () => ({ applied: [], waiting: [] }),
   });
