@@ -232,7 +232,22 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   await lists.open(config.blocklist);
 
   addPeriodicWork(ticker, {
-    ...{ gates, bans, protection, readiness, status, server, watch, state, fence, unseen, openFiles, lists, nowMs, renewFence },
+    ...{
+      gates,
+      bans,
+      protection,
+      readiness,
+      status,
+      server,
+      watch,
+      state,
+      fence,
+      unseen,
+      openFiles,
+      lists,
+      nowMs,
+      renewFence,
+    },
     judges: judge() !== undefined,
     config: () => config,
   });

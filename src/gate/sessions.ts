@@ -159,7 +159,6 @@ export class Sessions {
     if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.all();
     return listOf(this.#bySource.get(sourceOf(prefix, this.#ipv6Bits).text));
   }
-
 }
 
 function listOf(sessions: LiveSession | Set<LiveSession> | undefined): Iterable<LiveSession> {
