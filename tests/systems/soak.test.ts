@@ -114,6 +114,10 @@ describeWith("namespaces", "executable")(`a soak of ${seconds} s (SOAK_SEED=${se
     const figures = [memory[0], memory[warmUpSeconds], memory.at(-1)].map((mebibytes) => mebibytes?.toFixed(0));
     console.log(`${connections.accepted} connections, ${JSON.stringify(said.came)}, ${JSON.stringify(done)}`);
     console.log(`MiB at the start, when warm, at the end: ${figures.join(", ")}; a minute ${JSON.stringify(slope)}`);
+    const halfMinutes = Array.from({ length: Math.ceil(memory.length / 30) }, (_, at) =>
+      Math.min(...memory.slice(at * 30, at * 30 + 30)).toFixed(0),
+    );
+    console.log(`least MiB of each half minute: ${halfMinutes.join(" ")}`);
     console.log(`before ${JSON.stringify(before)}\nafter  ${JSON.stringify(after)}`);
     expect({ failures, crowd: said.failures }).toEqual({ failures: 0, crowd: {} });
     const { wakeUps: wokeBefore, ...heldBefore } = before;

@@ -29,6 +29,9 @@ const sliceBans = 250;
 /** A change that waits for a disk is remembered by its source; more than these are found in the table. */
 const waitingLimit = 100_000;
 
+/** By so much the wall clock may differ from when the file was written: the ends in it are of that clock. */
+const stepMs = 2000;
+
 const syncFile = promisify(fsync);
 
 export class StateFile implements BanFollower {
@@ -42,6 +45,8 @@ export class StateFile implements BanFollower {
   #waiting = new Set<string>();
   /** Too much waits, or the file is not whole: it has to be written anew. */
   #isStale = true;
+  /** The wall clock at boot, as it was when the file was written. */
+  #bootMs = 0;
   #error: string | undefined;
   #busy: Promise<void> | undefined;
 
@@ -99,6 +104,7 @@ export class StateFile implements BanFollower {
   async #save(): Promise<void> {
     try {
       const { bans, offenders } = this.#options;
+      if (Math.abs(this.#wallAtBootMs() - this.#bootMs) > stepMs) this.#isStale = true;
       const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
       if (this.#isStale || isGrown) await this.#rewrite();
       else await this.#append();
@@ -141,6 +147,7 @@ export class StateFile implements BanFollower {
       writeSync(fd, `${journalHead}\n`);
       this.#waiting.clear();
       this.#isStale = false;
+      this.#bootMs = this.#wallAtBootMs();
       const lines = await writeTable(fd, { bans, offenders }, this.#options.moment);
       await syncFile(fd);
       renameSync(temporary, path);
@@ -154,6 +161,11 @@ export class StateFile implements BanFollower {
       throw error;
     }
     await this.#append();
+  }
+
+  #wallAtBootMs(): number {
+    const { nowMs, wallMs } = this.#options.moment();
+    return wallMs - nowMs;
   }
 
   #line(source: string): string {
