@@ -117,6 +117,7 @@ export class Sessions {
 
   /** What only a connection that lives is worth: most are over before. Twice a second. */
   settle(): void {
+    this.#undecided.grow();
     const settled = this.#settling;
     this.#settling = this.#fresh;
     this.#fresh = new Set();
