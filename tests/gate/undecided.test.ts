@@ -16,6 +16,10 @@ function isBlamed({ isSilent, age }: One): boolean {
   return isSilent && age >= 2;
 }
 
+function age(all: readonly One[]): void {
+  for (const one of all) one.age++;
+}
+
 /** By looking at all. */
 function expected(all: readonly One[]): One | undefined {
   const countOf = (source: string) => all.filter((one) => one.source === source).length;
@@ -42,7 +46,7 @@ test("the source that holds most, silent ones first", () => {
           all.push(added);
         } else if (what === "grow") {
           undecided.grow();
-          for (const each of all) each.age++;
+          age(all);
         } else if (one !== undefined && what === "speak") {
           undecided.spoke(one.source, one);
           one.isSilent = false;

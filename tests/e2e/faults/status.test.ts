@@ -2,13 +2,15 @@
 // A status endpoint that is flooded with connections, or asked for long answers that nobody reads: the gate serves its
 // clients meanwhile, and does not grow.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { Child } from "../../harness/child.ts";
 import { executable, RunningGate } from "../../harness/gate.ts";
 import { describeWith } from "../../harness/needs.ts";
 import { freePort } from "../../harness/ports.ts";
 import { serveTapeTrack, TapeTrackClient } from "../../harness/tapetrack.ts";
-import { waitFor } from "../../harness/wait.ts";
+import { TempDir } from "../../harness/temp_dir.ts";
+import { sleep, waitFor } from "../../harness/wait.ts";
 
 setDefaultTimeout(60_000);
 
@@ -20,9 +22,9 @@ class Flood implements Disposable {
   closed = 0;
   refused = 0;
 
-  constructor(port: number, count: number, request = "") {
+  constructor(to: number | string, count: number, request = "") {
     for (let index = 0; index < count; index++) {
-      const socket = connect({ host, port }, () => {
+      const socket = connect(typeof to === "string" ? { path: to } : { host, port: to }, () => {
         socket.pause();
         if (request !== "") socket.write(request);
       });
@@ -77,6 +79,34 @@ describeWith("executable")("a status endpoint", () => {
     expect(metrics).toMatch(/^ttgate_open_files_shortages_total [1-9]/m);
     expect(gate.stderr.match(/Open files ran out/g)).toHaveLength(1);
     expect(server.counters.strangers).toBe(0);
+  });
+
+  test("on a unix socket is not closed: gates stop accepting, and whoever comes waits in the queue", async () => {
+    await using server = await serveTapeTrack({});
+    using directory = new TempDir();
+    const port = await freePort();
+    const status = directory.file("status");
+    const flags = ["-l", `${host}:${port}`, "-s", `unix:${status}`, "-u", `${host}:${server.port}`, "-c", "/dev/null"];
+    await using gate = new Child(["bash", "-c", 'ulimit -n 300; exec "$@"', "bash", executable, ...flags]);
+    await gate.said(/Listening on/);
+    using flood = new Flood(status, 280);
+    await gate.said(/Open files ran out: 300 are allowed/);
+    const cpuMs = () => {
+      const stat = readFileSync(`/proc/${gate.pid}/stat`, "utf8");
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return (Number(fields[11]) + Number(fields[12])) * 10;
+    };
+    // Bun spins where connections wait that it has no descriptor for; those of the unix socket are all accepted.
+    const waiting = TapeTrackClient.connect({ host, port }).then(async (client) => {
+      await client.exchange("after the flood", 20_000);
+      client[Symbol.dispose]();
+    });
+    await sleep(1000);
+    const before = cpuMs();
+    await sleep(2000);
+    expect(cpuMs() - before).toBeLessThan(800);
+    flood[Symbol.dispose]();
+    await waiting;
   });
 
   test("asked for long answers that nobody reads holds no more than a few of them, and clients are served", async () => {
