@@ -166,7 +166,16 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     }),
   );
   const readiness = new Readiness({
-    ...{ gates: () => gates.open, ticker, unseen, openFiles, lists, fleet: () => member?.fleet, nowMs },
+    ...{
+      gates: () => gates.open,
+      ticker,
+      unseen,
+      openFiles,
+      lists,
+      fleet: () => member?.fleet,
+      unsaved: () => state?.error,
+      nowMs,
+    },
   });
   const status: DaemonStatus = new DaemonStatus({
     ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload },
@@ -196,7 +205,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("kernel judge begun");
   readiness.phase = "serving";
   const server = new StatusServer({
-    ...{ runtime, address: config.status, token, source: status, innerPath: innerStatusPath() },
+    ...{ runtime, address: config.status, token, source: status, innerPath: innerStatusPath(), log },
     allowedHosts: () => config["status-host"],
     audit: auditLog(log, bans.log.lines),
     descriptor: beginning.statusListener(config.status),
@@ -212,7 +221,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   for (const { observer } of gates.open) await observer.begin();
   step("second observers begun");
   const handover = await openHandover({
-    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, server },
+    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, member, server },
     ...{ manager, ticker, moment, inTurn, log },
   });
   opened.use(handover);
@@ -245,6 +254,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       unseen,
       openFiles,
       lists,
+      announcement,
       nowMs,
       renewFence,
     },

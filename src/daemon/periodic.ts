@@ -4,6 +4,7 @@ import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { MapWatch } from "../sources/map_watch.ts";
+import type { Announcement } from "./announcement.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { DaemonGates } from "./gates.ts";
@@ -34,6 +35,7 @@ export interface PeriodicParts {
   readonly state: OpenedState | undefined;
   readonly server: StatusServer;
   readonly openFiles: OpenFiles;
+  readonly announcement: Announcement;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
 }
@@ -50,7 +52,7 @@ const resolveMs = 5000;
 /** The finest step of the history. */
 const sampleMs = 1000;
 const renewMs = 1000;
-/** One that was still another process's when this one began. */
+/** One that was still another process's when this one began, and what somebody may remove. */
 const statusMs = 1000;
 /** What a loss of power may cost. */
 const saveMs = 250;
@@ -84,6 +86,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
   ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: (now) => parts.server.open(now) });
   ticker.add({ name: "open files", everyMs: tickMs, asOwner: true, run: (now) => parts.openFiles.tick(now) });
+  ticker.add({ name: "run directory", everyMs: statusMs, run: () => parts.announcement.look() });
   addKernelWork(ticker, parts);
 }
 

@@ -44,7 +44,16 @@ export function partsOf(config: Config, maxBans = 1000) {
   ];
   const lists = { views: () => [], notes: () => [] };
   const openFiles = { shortages: 0, fault: () => undefined };
-  const readiness = new Readiness({ gates, ticker, unseen, openFiles, lists, fleet: () => undefined, nowMs });
+  const readiness = new Readiness({
+    gates,
+    ticker,
+    unseen,
+    openFiles,
+    lists,
+    fleet: () => undefined,
+    unsaved: () => undefined,
+    nowMs,
+  });
   readiness.phase = "serving";
   const status = new DaemonStatus({
     ...{ gates, bans, readiness, nowMs, fence: undefined },
