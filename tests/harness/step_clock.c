@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Steps the wall clock of one process, and no other: preloaded (LD_PRELOAD), it adds the seconds that the file
- * STEP_CLOCK_FILE holds, an int64_t, to whatever is asked of CLOCK_REALTIME. Clocks since boot stay.
+ * Steps the wall clock of one process, and no other: preloaded (LD_PRELOAD), it adds the seconds
+ * that the file STEP_CLOCK_FILE holds, an int64_t, to whatever is asked of CLOCK_REALTIME. Clocks
+ * since boot stay.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
