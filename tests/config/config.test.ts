@@ -268,6 +268,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["user", '""', "expected a user's name"],
   ["user", "1000", "expected a user's name"],
   ["first-packet", '"soon"', "expected a duration"],
+  ["idle", '"soon"', "expected a duration"],
   ["greeting-pause", '"soon"', "expected a duration"],
   ["drain", '"soon"', "expected a duration"],
   ["state", '""', "expected a directory"],
