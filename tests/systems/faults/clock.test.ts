@@ -57,6 +57,8 @@ describeWith("namespaces", "executable", { program: "gcc" })("a wall clock that 
     await gate.banned(soon);
     const bannedMs = performance.now();
     await gate.command("ban", late, "--for", "30m");
+    // Both are in the state file, by the old clock.
+    await sleep(800);
     const silent = probeFrom(network.client, { ...at, from: network.clientIpv4(5), waitMs: 20_000 });
     const silentMs = performance.now();
     step(seconds);
