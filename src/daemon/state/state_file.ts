@@ -22,7 +22,7 @@ import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
 import { identityAt, identityOfOpen } from "../../host/file_identity.ts";
 import type { Log } from "../../log.ts";
-import { journalHead, type Moment } from "./journal.ts";
+import { journalHead, type Moment, stepMs, wallAtBootMs } from "./journal.ts";
 import { lineOfSource, writeAll, writeTable } from "./lines.ts";
 
 export interface StateFileOptions {
@@ -42,9 +42,6 @@ const sliceBans = 250;
 /** A change that waits for a disk is remembered by its source; more than these are found in the table. */
 const waitingLimit = 100_000;
 
-/** By so much the wall clock may differ from when the file was written: the ends in it are of that clock. */
-const stepMs = 2000;
-
 const syncFile = promisify(fsync);
 
 export class StateFile implements BanFollower {
@@ -58,7 +55,7 @@ export class StateFile implements BanFollower {
   #waiting = new Set<string>();
   /** Too much waits, or the file is not whole: it has to be written anew. */
   #isStale = true;
-  /** The wall clock at boot, as it was when the file was written. */
+  /** As it was when the file was written. */
   #bootMs = 0;
   #error: string | undefined;
   #busy: Promise<void> | undefined;
@@ -117,7 +114,7 @@ export class StateFile implements BanFollower {
   async #save(): Promise<void> {
     try {
       const { bans, offenders } = this.#options;
-      if (Math.abs(this.#wallAtBootMs() - this.#bootMs) > stepMs) this.#isStale = true;
+      if (Math.abs(wallAtBootMs(this.#options.moment()) - this.#bootMs) > stepMs) this.#isStale = true;
       const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
       const isGone = this.#fd !== undefined && identityAt(this.#path) !== identityOfOpen(this.#fd);
       if (isGone) this.#options.log("warn", `"${this.#path}" was removed, with the bans in it: it is written anew`);
@@ -164,7 +161,7 @@ export class StateFile implements BanFollower {
       writeSync(fd, `${journalHead}\n`);
       this.#waiting.clear();
       this.#isStale = false;
-      this.#bootMs = this.#wallAtBootMs();
+      this.#bootMs = wallAtBootMs(this.#options.moment());
       const lines = await writeTable(fd, { bans, offenders }, this.#options.moment);
       await syncFile(fd);
       renameSync(temporary, path);
@@ -178,11 +175,6 @@ export class StateFile implements BanFollower {
       throw error;
     }
     await this.#append();
-  }
-
-  #wallAtBootMs(): number {
-    const { nowMs, wallMs } = this.#options.moment();
-    return wallMs - nowMs;
   }
 
   #line(source: string): string {
