@@ -29,6 +29,6 @@ export function slopeOf(samples: readonly number[], blockSeconds: number): Slope
     0,
   );
   const error = Math.sqrt(rest / Math.max(1, blocks - 2) / spread);
-  // Student's t for 10 degrees of freedom, one-sided; with more it is a little less.
-  return { perMinute, atLeast: perMinute - 1.81 * error };
+  // Student's t for 8 degrees of freedom, one-sided; with more it is a little less.
+  return { perMinute, atLeast: perMinute - 1.86 * error };
 }

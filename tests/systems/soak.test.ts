@@ -19,10 +19,13 @@ import { sleep } from "../harness/wait.ts";
 
 const seconds = Number(process.env["SOAK_SECONDS"] ?? 60);
 const seed = Number(process.env["SOAK_SEED"] ?? Date.now() % 1_000_000);
-const rate = Number(process.env["SOAK_RATE"] ?? 150);
-/** The compiler and the heap take their time to find their size. */
-const warmUpSeconds = Math.min(120, Math.ceil(seconds / 3));
-/** So little may be chance: on average a connection leaves less than 30 bytes. */
+const rate = Number(process.env["SOAK_RATE"] ?? 200);
+/** What an operator does in a second. */
+const deedsPerSecond = 10;
+/** After 50,000 connections and 3000 deeds the heap has found its size; half of that is too early. */
+const warmUpSeconds = Math.ceil(seconds / 2);
+const blockSeconds = Math.max(5, Math.floor(seconds / 20));
+/** So little may be chance: a connection leaves less than 25 bytes. */
 const mostPerMinute = 0.25;
 
 setDefaultTimeout((seconds + 120) * 1000);
@@ -92,7 +95,7 @@ describeWith("namespaces", "executable")(`a soak of ${seconds} s (SOAK_SEED=${se
     const memory: number[] = [];
     for (const startMs = performance.now(); performance.now() - startMs < seconds * 1000; ) {
       const secondMs = startMs + memory.length * 1000;
-      for (let count = 0; count < 3; count++) {
+      for (let count = 0; count < deedsPerSecond; count++) {
         const [name, deed] = pick(random, Object.entries(deeds));
         done[name] = (done[name] ?? 0) + 1;
         await deed(gate, pick(random, others));
@@ -110,7 +113,7 @@ describeWith("namespaces", "executable")(`a soak of ${seconds} s (SOAK_SEED=${se
     await sleep(3000);
     const after = { ...(await holdings(gate, network, map)), wakeUps: await wakeUps(gate, 5) };
 
-    const slope = slopeOf(memory.slice(warmUpSeconds), 10);
+    const slope = slopeOf(memory.slice(warmUpSeconds), blockSeconds);
     const figures = [memory[0], memory[warmUpSeconds], memory.at(-1)].map((mebibytes) => mebibytes?.toFixed(0));
     console.log(`${connections.accepted} connections, ${JSON.stringify(said.came)}, ${JSON.stringify(done)}`);
     console.log(`MiB at the start, when warm, at the end: ${figures.join(", ")}; a minute ${JSON.stringify(slope)}`);
