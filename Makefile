@@ -34,7 +34,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs lint-dependencies docs fmt bench friends agreement kernels demo picture clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs lint-dependencies docs fmt bench soak friends agreement kernels demo picture clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -57,6 +57,11 @@ test-systems: ttgate $(modules) $(if $(T),$(if $(strip $(foreach name,package re
 friends: ttgate $(modules) ## real servers with their real clients behind the gate: WRITE=1 writes docs/signatures.md
 	$(Q)$(host) test systems
 	$(Q)TTGATE_WRITE_FRIENDS=$(WRITE) $(bin)/bun scripts/test.ts --systems tests/systems/friends.test.ts
+
+SECONDS ?= 600
+soak: ttgate $(modules) ## ten minutes of everything that may come: nothing grows, nothing is left; SECONDS=600, SOAK_SEED=1 repeats a run
+	$(Q)$(host) test
+	$(Q)SOAK_SECONDS=$(SECONDS) scripts/apart.sh $(bin)/bun test tests/systems/soak.test.ts
 
 lint: lint-format lint-layers lint-licences lint-c lint-types lint-docs lint-dependencies ## format, types under both runtimes, layers, cycles, C style, licences, docs of options, dependencies
 

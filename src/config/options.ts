@@ -462,6 +462,14 @@ export const options = {
     reloads: true,
     schema: duration.default(10_000),
   },
+  idle: {
+    of: "gate",
+    value: "DURATION",
+    help: "end a relayed connection when neither side has sent anything for so long (default: never)",
+    reloads: true,
+    example: "1h",
+    schema: duration.optional(),
+  },
   "greeting-pause": {
     of: "gate",
     value: "DURATION",

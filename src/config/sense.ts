@@ -20,6 +20,7 @@ export const proxyOnly = [
   "fall",
   "send-proxy",
   "first-packet",
+  "idle",
   "greeting-pause",
   "max-connections",
   "max-per-source",

@@ -42,6 +42,7 @@ export function writtenGate(gate: GateOptions): Written & { readonly name: strin
     ...(rate === undefined ? {} : { "max-rate": `${rate.connections}/${spellDuration(rate.periodMs)}` }),
     timeout: spellDuration(gate.timeout),
     "first-packet": spellDuration(gate["first-packet"]),
+    ...(gate.idle === undefined ? {} : { idle: spellDuration(gate.idle) }),
     "greeting-pause": spellDuration(gate["greeting-pause"]),
   };
 }

@@ -30,6 +30,7 @@ import { openFleet } from "./fleet.ts";
 import { DaemonGates } from "./gates.ts";
 import { innerStatusPath } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
+import { OpenFiles } from "./open_files.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Profiles } from "./profiles.ts";
 import { Protection } from "./protection.ts";
@@ -158,11 +159,18 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const lists = new Blocklists({ enforcement, hasRoom, ipv6Bits: config["ipv6-prefix"], log, nowMs });
   opened.defer(() => lists.close());
   enforcement.follow(lists);
+  const openFiles = opened.use(
+    new OpenFiles({
+      ...{ libc: openLibc(runtime.native), gates: () => gates.relays, log },
+      dropStatus: (now) => server.dropConnections(now),
+    }),
+  );
   const readiness = new Readiness({
     ...{
       gates: () => gates.open,
       ticker,
       unseen,
+      openFiles,
       lists,
       fleet: () => member?.fleet,
       unsaved: () => state?.error,
@@ -170,7 +178,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     },
   });
   const status: DaemonStatus = new DaemonStatus({
-    ...{ version, bans, readiness, fence, refusalOf, unseen, lists, nowMs, reload },
+    ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload },
     gates: () => gates.open,
     judgedCounts: () => judge()?.counts,
     talkers: watch?.talkers,
@@ -244,6 +252,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       state,
       fence,
       unseen,
+      openFiles,
       lists,
       announcement,
       nowMs,

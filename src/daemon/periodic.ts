@@ -9,6 +9,7 @@ import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { DaemonGates } from "./gates.ts";
 import { guardedInterfaces } from "./open_fence.ts";
+import type { OpenFiles } from "./open_files.ts";
 import type { Protection } from "./protection.ts";
 import type { Readiness } from "./readiness.ts";
 import type { OpenedState } from "./state/state.ts";
@@ -33,6 +34,7 @@ export interface PeriodicParts {
   readonly lists: Blocklists;
   readonly state: OpenedState | undefined;
   readonly server: StatusServer;
+  readonly openFiles: OpenFiles;
   readonly announcement: Announcement;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
@@ -82,8 +84,9 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
   ticker.add({ name: "blocklists", everyMs: tickMs, run: (now) => parts.lists.tick(now) });
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
+  ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: (now) => parts.server.open(now) });
+  ticker.add({ name: "open files", everyMs: tickMs, asOwner: true, run: (now) => parts.openFiles.tick(now) });
   ticker.add({ name: "run directory", everyMs: statusMs, run: () => parts.announcement.look() });
-  ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: () => parts.server.open() });
   addKernelWork(ticker, parts);
 }
 

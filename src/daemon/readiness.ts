@@ -7,6 +7,7 @@ import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
+import type { OpenFiles } from "./open_files.ts";
 import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
 
@@ -17,6 +18,7 @@ export interface ReadinessParts {
   readonly gates: () => readonly Pick<DaemonGate, "name" | "gate" | "kernelJudge">[];
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
+  readonly openFiles: Pick<OpenFiles, "fault">;
   readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
   readonly fleet: () => Fleet | undefined;
@@ -50,12 +52,12 @@ export class Readiness {
   }
 
   #answer(fence: FenceStatus | undefined): ReadinessAnswer {
-    const { gates, ticker, unseen, lists, nowMs } = this.#parts;
-    const unseenReason = unseen.reason(nowMs());
+    const { gates, ticker, unseen, openFiles, lists, nowMs } = this.#parts;
+    const ownReasons = [unseen.reason(nowMs()), openFiles.fault(nowMs())].filter((reason) => reason !== undefined);
     const reasons = [
       ...this.#phaseReasons(),
       ...(fence?.faults ?? []),
-      ...(unseenReason === undefined ? [] : [unseenReason]),
+      ...ownReasons,
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];

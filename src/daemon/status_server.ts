@@ -16,6 +16,9 @@ import type { AuditOptions, RequestEnv } from "../status/audit.ts";
 import { type StatusAccess, type StatusSource, statusApp } from "../status/routes.ts";
 import { type Passage, passOn } from "./passage.ts";
 
+/** After a flood of connections; the next one would take a moment as well. */
+const closedMs = 5000;
+
 /** Given by TTGATE_TOKEN, or made anew at each start. */
 export function statusToken(): string {
   const given = process.env["TTGATE_TOKEN"];
@@ -54,6 +57,7 @@ export class StatusServer {
   #socket: { readonly path: string; readonly identity: string | undefined } | undefined;
   #passage: Passage | undefined;
   #spare: number | undefined;
+  #closedUntilMs = 0;
 
   constructor(parts: StatusServerParts) {
     this.#parts = parts;
@@ -65,10 +69,10 @@ export class StatusServer {
     return this.#passage?.descriptor ?? this.#spare;
   }
 
-  /** Nothing where it is off, or open and there to be found. @throws Failure when the address cannot be had. */
-  async open(): Promise<void> {
+  /** Nothing where it is off, open and there to be found, or closed for a moment. @throws Failure when the address cannot be had. */
+  async open(nowMs = Number.POSITIVE_INFINITY): Promise<void> {
     const { runtime, address, token, allowedHosts, source, audit, innerPath, log } = this.#parts;
-    if (address.kind === "off") return;
+    if (address.kind === "off" || nowMs < this.#closedUntilMs) return;
     const gone = this.#gone();
     if (this.#server !== undefined && gone === undefined) return;
     if (gone !== undefined) {
@@ -109,6 +113,19 @@ export class StatusServer {
   #gone(): string | undefined {
     const socket = this.#socket;
     return socket === undefined || identityAt(socket.path) === socket.identity ? undefined : socket.path;
+  }
+
+  /**
+   * Ends all its connections, and takes new ones a few seconds later. A unix socket of its own stays: it is for the
+   * owner alone, and could not be made anew by another user (--user).
+   */
+  async dropConnections(nowMs: number): Promise<void> {
+    if (this.#passage !== undefined) return this.#passage.dropConnections();
+    if (this.#parts.address.kind === "unix") return;
+    this.#closedUntilMs = nowMs + closedMs;
+    const server = this.#server;
+    this.#server = undefined;
+    await server?.close();
   }
 
   /** Idempotent. */

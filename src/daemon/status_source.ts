@@ -42,6 +42,7 @@ import {
 } from "../status/snapshot.ts";
 import { busiest, type TalkersView } from "../status/talkers.ts";
 import type { DaemonBans } from "./bans.ts";
+import type { OpenFiles } from "./open_files.ts";
 import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
 import type { Unseen, UnseenConnections } from "./unseen.ts";
@@ -62,6 +63,7 @@ export interface StatusParts {
   /** Undefined where the kernel judges nothing. */
   readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
+  readonly openFiles: Pick<OpenFiles, "shortages">;
   readonly lists: Pick<Blocklists, "views">;
   /** Undefined without a fence. */
   readonly talkers: Talkers | undefined;
@@ -110,6 +112,7 @@ export class DaemonStatus implements StatusSource {
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
       connections: sumOf(gates.map(({ connections }) => connections)),
       gates,
+      openFilesShortages: this.#parts.openFiles.shortages,
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,

@@ -13,12 +13,14 @@ import { Repeats } from "../core/repeats.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { Names } from "../host/names.ts";
 import { handshakes } from "../kernel/handshake.ts";
+import { quietMs, tcpInfo } from "../kernel/tcp_info.ts";
 import type { Log } from "../log.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
 import type { Desk } from "../sources/desk.ts";
 import { type AcceptorContext, acceptor } from "./acceptor.ts";
 import { ConnectionRate } from "./connection_rate.ts";
+import { IdleSweep } from "./idle_sweep.ts";
 import { openListener } from "./listener.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
 import { Rejection } from "./rejection.ts";
@@ -49,6 +51,7 @@ export type GateConfig = Pick<
   | "max-per-source"
   | "max-rate"
   | "excess-strikes"
+  | "idle"
   | "ipv6-prefix"
   | "judge"
   | "strikes"
@@ -100,6 +103,7 @@ export class Gate implements BanFollower {
   /** Told of bans of a dry run or a trial: counts the connections that would be cut. */
   readonly wouldBans: BanFollower = { bansChanged: (changes) => this.#countWouldCut(changes) };
   readonly #rate: ConnectionRate;
+  readonly #idleSweep = new IdleSweep();
   #config: GateConfig;
   /** No interface has the listen address. */
   isWaiting = false;
@@ -141,6 +145,7 @@ export class Gate implements BanFollower {
           })
         : undefined;
     this.#observer = own;
+    const infoOf = tcpInfo(runtime.native);
     this.#context = {
       ...limitsOf(config),
       room: this.room,
@@ -158,6 +163,10 @@ export class Gate implements BanFollower {
       exceeded: (client: Client) => own?.exceeded(client),
       refused: (client: Client) => parts.refused?.(client),
       isProven: handshakes(runtime.native),
+      quietMs: (socket: TcpSocket) => {
+        const info = infoOf(socket);
+        return info && quietMs(info);
+      },
       headerMissing: (proxy, reason) => this.#withoutHeader.add(proxy, `${proxy}: ${reason}`, nowMs()),
       reject: (socket: TcpSocket, client: Client) => this.#rejection.end(socket, client),
     };
@@ -290,6 +299,7 @@ export class Gate implements BanFollower {
   tick(nowMs: number): void {
     this.sessions.expire(nowMs);
     this.sessions.settle();
+    this.#idleSweep.step(this.sessions, this.#config.idle);
     this.room.tick(nowMs);
     this.upstreams.shortage.tick(nowMs);
     this.#withoutHeader.flush(nowMs);

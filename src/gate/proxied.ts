@@ -92,6 +92,8 @@ export class Proxied implements SocketEvents, LiveSession {
   /** It is not relayed before it is a session. */
   settled(): void {}
 
+  endIfIdle(): void {}
+
   close(): void {
     if (this.#isOver) return;
     this.#owner.saidNothing();

@@ -37,6 +37,8 @@ export interface SessionContext {
   nowMs(): number;
   /** Whether the client has shown that its address is its own. */
   isProven(socket: TcpSocket): boolean;
+  /** How long nobody has sent anything; undefined when it is not known. */
+  quietMs(socket: TcpSocket): number | undefined;
   /** Ends the connection of a source that is or was to be banned. */
   reject(socket: TcpSocket, client: Client): void;
   /** Watches while nobody is turned away yet. */
@@ -131,6 +133,15 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
     const relay = this.#state === "relaying" ? this.#relay : undefined;
     this.#finish();
     this.#context.reject(this.#socket, this.client);
+    relay?.cut();
+  }
+
+  endIfIdle(idleMs: number): void {
+    const { counters, quietMs } = this.#context;
+    if (this.#state !== "relaying" || (quietMs(this.#socket) ?? 0) < idleMs) return;
+    counters.idleEnded++;
+    const relay = this.#relay;
+    this.#finish();
     relay?.cut();
   }
 

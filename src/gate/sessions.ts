@@ -16,6 +16,7 @@ export class Place implements Waiting<Place> {
   previous: Place | undefined;
   next: Place | undefined;
   source: SourceSessions | undefined;
+  isYoung = false;
   session: LiveSession | undefined;
   /** While it is relayed for no longer than a moment. */
   fresh: Fresh | undefined;
@@ -33,7 +34,7 @@ class SourceSessions extends Source<Place> {
   }
 
   *sessions(): Generator<LiveSession> {
-    for (const chain of [this.silent, this.spoken, this.decided]) {
+    for (const chain of [this.silent, this.excused, this.decided]) {
       for (let place = chain.first; place !== undefined; place = place.next) {
         if (place.session !== undefined) yield place.session;
       }
@@ -67,6 +68,8 @@ export interface LiveSession {
   deadline(): void;
   /** It has been relayed for a while. */
   settled(): void;
+  /** Ends it when it is relayed and nobody has sent anything for so long. */
+  endIfIdle(idleMs: number): void;
   /** Resets the connection, both legs. */
   cut(): void;
 }
@@ -92,8 +95,18 @@ export class Sessions {
     return this.#size;
   }
 
+  /** Not judged yet. */
+  get undecided(): number {
+    return this.#undecided.size;
+  }
+
   ofSource(sourceText: string): number {
     return this.#bySource.get(sourceText)?.size ?? 0;
+  }
+
+  /** Also while some come and go. */
+  *all(): Generator<LiveSession, void, void> {
+    for (const source of this.#bySource.values()) yield* source.sessions();
   }
 
   /** How many connections each source has. */
@@ -155,6 +168,7 @@ export class Sessions {
 
   /** What only a connection that lives is worth: most are over before. Twice a second. */
   settle(): void {
+    this.#undecided.grow();
     const settled = this.#settling;
     this.#settling = this.#fresh;
     this.#fresh = new Chain();
@@ -183,13 +197,13 @@ export class Sessions {
 
   /** The same of whoever meets a condition, by one look at all. */
   cutWhere(condition: (client: Client) => boolean): number {
-    const doomed = [...this.#all()].filter(({ client }) => condition(client));
+    const doomed = [...this.all()].filter(({ client }) => condition(client));
     for (const session of doomed) session.cut();
     return doomed.length;
   }
 
   cutAll(): void {
-    for (const session of [...this.#all()]) session.cut();
+    for (const session of [...this.all()]) session.cut();
   }
 
   #within(prefix: Prefix): LiveSession[] {
@@ -198,12 +212,8 @@ export class Sessions {
 
   /** Whom a prefix may concern; for a source or a part of one, as in nearly every ban, that is no search. */
   #around(prefix: Prefix): Iterable<LiveSession> {
-    if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.#all();
+    if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.all();
     return this.#ofSource(sourceOf(prefix, this.#ipv6Bits).text);
-  }
-
-  *#all(): Generator<LiveSession> {
-    for (const source of this.#bySource.values()) yield* source.sessions();
   }
 
   #ofSource(sourceText: string): Iterable<LiveSession> {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connections that are not judged yet, and which of them makes room when the gate is full: one of the
-// source that holds most of them, before it has said anything rather than after, the oldest first. So a flood
-// from few sources pays for itself, and a slow friend stays. Every step takes the same time however many there are.
+// source that holds most of them, one that has been silent for a while rather than one that spoke, the oldest first.
+// So a flood from few sources pays for itself, and a slow friend stays. One that has just come is not silent yet: on a
+// long way the first packet takes its time, and many who send a byte each would else push it out. Every step takes the
+// same time however many there are, but for `grow`, which looks at those that have just come.
 import { Chain, type Chained } from "../core/chain.ts";
 
 /** A connection; in one of the chains of its source. */
 export interface Waiting<T extends Waiting<T>> extends Chained<T> {
   source: Source<T> | undefined;
+  /** It has just come, and has sent nothing. */
+  isYoung: boolean;
 }
 
 /** Who has connections; in a chain of others while one of them is undecided. */
@@ -16,14 +20,15 @@ export class Source<T extends Waiting<T>> implements Chained<Source<T>> {
   next: Source<T> | undefined;
   readonly text: string;
   readonly silent = new Chain<T>();
-  readonly spoken = new Chain<T>();
+  /** Those that have sent something, or have just come. */
+  readonly excused = new Chain<T>();
 
   constructor(text: string) {
     this.text = text;
   }
 
   get undecided(): number {
-    return this.silent.size + this.spoken.size;
+    return this.silent.size + this.excused.size;
   }
 }
 
@@ -31,45 +36,73 @@ export class Source<T extends Waiting<T>> implements Chained<Source<T>> {
 class Level<T extends Waiting<T>> {
   /** At least one of their connections is silent. */
   readonly silent = new Chain<Source<T>>();
-  readonly spoken = new Chain<Source<T>>();
+  readonly excused = new Chain<Source<T>>();
 }
 
 export class Undecided<T extends Waiting<T>> {
   /** By how many connections a source has, from 1, to the most that one has. */
   readonly #levels: Level<T>[] = [new Level()];
+  #size = 0;
+  /** Here since the last `grow`, or the one before. */
+  #young: T[] = [];
+  #older: T[] = [];
+
+  get size(): number {
+    return this.#size;
+  }
 
   add(source: Source<T>, item: T): void {
     item.source = source;
-    source.silent.append(item);
+    item.isYoung = true;
+    source.excused.append(item);
+    this.#young.push(item);
+    this.#size++;
     this.#place(source);
   }
 
   /** It has sent something, and is undecided still. */
   spoke(item: T): void {
+    item.isYoung = false;
     const { source } = item;
     if (source === undefined || item.chain !== source.silent) return;
     source.silent.remove(item);
-    source.spoken.append(item);
+    source.excused.append(item);
     this.#place(source);
   }
 
   /** @returns false when it is not among them. */
   remove(item: T): boolean {
     const { source } = item;
-    if (source === undefined || !(item.chain === source.silent || item.chain === source.spoken)) return false;
+    if (source === undefined || !(item.chain === source.silent || item.chain === source.excused)) return false;
     item.chain.remove(item);
+    this.#size--;
     this.#place(source);
     // A source went down by one, so no more than one level is empty now.
     const top = this.#levels.at(-1);
-    if (this.#levels.length > 1 && top?.silent.size === 0 && top.spoken.size === 0) this.#levels.pop();
+    if (this.#levels.length > 1 && top?.silent.size === 0 && top.excused.size === 0) this.#levels.pop();
     return true;
+  }
+
+  /** Time goes by: at the second call from its coming one that has sent nothing is silent. */
+  grow(): void {
+    const grown = this.#older;
+    this.#older = this.#young;
+    this.#young = [];
+    for (const item of grown) {
+      const { source } = item;
+      if (source === undefined || !item.isYoung || item.chain !== source.excused) continue;
+      item.isYoung = false;
+      source.excused.remove(item);
+      source.silent.append(item);
+      this.#place(source);
+    }
   }
 
   /** Who makes room. */
   victim(): T | undefined {
     const top = this.#levels.at(-1);
-    const source = top?.silent.first ?? top?.spoken.first;
-    return source?.silent.first ?? source?.spoken.first;
+    const source = top?.silent.first ?? top?.excused.first;
+    return source?.silent.first ?? source?.excused.first;
   }
 
   /** To the end of the level that is its own now. */
@@ -79,6 +112,6 @@ export class Undecided<T extends Waiting<T>> {
     if (undecided === 0) return;
     if (this.#levels.length < undecided) this.#levels.push(new Level());
     const level = this.#levels[undecided - 1];
-    (source.silent.size > 0 ? level?.silent : level?.spoken)?.append(source);
+    (source.silent.size > 0 ? level?.silent : level?.excused)?.append(source);
   }
 }

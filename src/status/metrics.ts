@@ -72,6 +72,24 @@ const metrics: readonly Metric[] = [
     read: byGate(({ connections }) => connections.refusedNoRoom),
   },
   {
+    type: "counter",
+    name: "ttgate_connections_made_room_total",
+    help: "Undecided connections closed early, so that another one had a place; among undecided.",
+    read: byGate(({ connections }) => connections.madeRoom),
+  },
+  {
+    type: "counter",
+    name: "ttgate_connections_idle_ended_total",
+    help: "Relayed connections reset because nobody had sent anything for so long (--idle).",
+    read: byGate(({ connections }) => connections.idleEnded),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_connections_pending",
+    help: "Connections open now that are not judged yet.",
+    read: byGate(({ connections }) => connections.pending),
+  },
+  {
     type: "gauge",
     name: "ttgate_connections_limit",
     help: "Connections that the gate holds at a time: --max-connections, or what the open files allow.",
@@ -112,6 +130,12 @@ const metrics: readonly Metric[] = [
     name: "ttgate_connections_active",
     help: "Connections open now.",
     read: byGate(({ connections }) => connections.active),
+  },
+  {
+    type: "counter",
+    name: "ttgate_open_files_shortages_total",
+    help: "Times that no open files were left: the status endpoint lost its connections, or gates stopped accepting for a second.",
+    read: (snapshot) => snapshot.openFilesShortages,
   },
   {
     type: "gauge",

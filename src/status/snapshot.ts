@@ -43,6 +43,8 @@ export interface Snapshot {
   readonly connections: ConnectionsSnapshot;
   /** Each gate by itself; what stands above of listen, mode, profile and time-out is of the first one. */
   readonly gates: readonly GateSnapshot[];
+  /** How often this process had no open files left. */
+  readonly openFilesShortages: number;
   readonly bans: {
     readonly active: number;
     readonly total: number;

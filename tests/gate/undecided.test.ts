@@ -11,7 +11,10 @@ class One implements Waiting<One> {
   next: One | undefined;
   source: Waiting<One>["source"];
   readonly name: string;
+  isYoung = false;
   isSilent = true;
+  /** So many looks ago. */
+  age = 0;
 
   constructor(name = "") {
     this.name = name;
@@ -28,17 +31,25 @@ function sources(): (address: string) => Source<One> {
   };
 }
 
+function isBlamed({ isSilent, age }: One): boolean {
+  return isSilent && age >= 2;
+}
+
+function age(all: readonly One[]): void {
+  for (const one of all) one.age++;
+}
+
 /** By looking at all. */
 function expected(all: readonly One[]): One | undefined {
   const countOf = (source: One["source"]) => all.filter((one) => one.source === source).length;
   const most = Math.max(...all.map(({ source }) => countOf(source)));
   const candidates = all.filter(({ source }) => countOf(source) === most);
-  const silent = candidates.filter(({ isSilent }) => isSilent);
+  const silent = candidates.filter(isBlamed);
   return (silent.length > 0 ? silent : candidates)[0];
 }
 
 test("the source that holds most, silent ones first", () => {
-  const steps = fc.array(fc.tuple(fc.constantFrom("add", "speak", "remove"), fc.nat(3), fc.nat(50)), {
+  const steps = fc.array(fc.tuple(fc.constantFrom("add", "speak", "remove", "grow"), fc.nat(3), fc.nat(50)), {
     maxLength: 120,
   });
   fc.assert(
@@ -52,6 +63,9 @@ test("the source that holds most, silent ones first", () => {
           const added = new One();
           undecided.add(sourceOf(`192.0.2.${number}`), added);
           all.push(added);
+        } else if (what === "grow") {
+          undecided.grow();
+          age(all);
         } else if (one !== undefined && what === "speak") {
           undecided.spoke(one);
           one.isSilent = false;
@@ -62,7 +76,11 @@ test("the source that holds most, silent ones first", () => {
         const victim = undecided.victim();
         const wanted = expected(all);
         const heldBy = (source: One["source"]) => all.filter((other) => other.source === source).length;
-        expect([victim?.isSilent, heldBy(victim?.source)]).toEqual([wanted?.isSilent, heldBy(wanted?.source)]);
+        expect([victim && isBlamed(victim), heldBy(victim?.source), undecided.size]).toEqual([
+          wanted && isBlamed(wanted),
+          heldBy(wanted?.source),
+          all.length,
+        ]);
       }
     }),
   );
@@ -74,6 +92,7 @@ test("of one source the oldest that was silent, and of equal sources the one tha
   const [a1, b1, c1, c2] = [new One("a1"), new One("b1"), new One("c1"), new One("c2")];
   const victim = () => undecided.victim()?.name;
   for (const one of [a1, b1, c1]) undecided.add(sourceOf(one.name.charAt(0)), one);
+  for (const _ of [1, 2]) undecided.grow();
   expect(victim()).toBe("a1");
   undecided.spoke(a1);
   expect(victim()).toBe("b1");
@@ -84,6 +103,26 @@ test("of one source the oldest that was silent, and of equal sources the one tha
   expect(victim()).toBe("b1");
   for (const one of [b1, c2, a1]) undecided.remove(one);
   expect(victim()).toBeUndefined();
+});
+
+test("one that has just come is not pushed out by many who send a byte each", () => {
+  const undecided = new Undecided<One>();
+  const sourceOf = sources();
+  for (let number = 0; number < 100; number++) {
+    const scanner = new One(`scanner${number}`);
+    undecided.add(sourceOf(scanner.name), scanner);
+    undecided.spoke(scanner);
+  }
+  const friend = new One("friend");
+  undecided.add(sourceOf(friend.name), friend);
+  const victims = [1, 2].map(() => {
+    const { name } = undecided.victim() ?? new One();
+    undecided.grow();
+    return name;
+  });
+  expect([...victims, undecided.victim()?.name]).toEqual(["scanner0", "scanner0", "friend"]);
+  undecided.spoke(friend);
+  expect(undecided.victim()?.name).toBe("scanner0");
 });
 
 test("a friend that is slow stays while few sources fill the gate", () => {

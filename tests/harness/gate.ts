@@ -192,6 +192,13 @@ export function bpftool(args: readonly string[], namespace?: string): unknown {
   return result.stdout.trim() === "" ? undefined : JSON.parse(result.stdout);
 }
 
+/** Id of the link that holds the XDP program on an interface: bpftool shows those of the whole machine. */
+export function xdpLink(namespace: string, device: string): number | undefined {
+  const programs = xdpPrograms(namespace, device);
+  const links = (bpftool(["link", "show"], namespace) ?? []) as { id: number; type: string; prog_id: number }[];
+  return links.find(({ type, prog_id }) => type === "xdp" && programs.includes(prog_id))?.id;
+}
+
 /** Ids of the XDP programs on an interface. */
 export function xdpPrograms(namespace: string, device: string): number[] {
   const [report] = bpftool(["net", "show", "dev", device], namespace) as [{ xdp: { id: number }[] }];

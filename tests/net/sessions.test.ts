@@ -22,6 +22,8 @@ class Noted implements LiveSession {
     this.told.push("deadline");
   }
 
+  endIfIdle(): void {}
+
   settled(): void {
     this.told.push("settled");
   }

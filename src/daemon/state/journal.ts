@@ -16,6 +16,14 @@ export interface Moment {
   readonly wallMs: number;
 }
 
+/** The wall clock at boot, in Unix time: another one after a step of the wall clock. */
+export function wallAtBootMs({ nowMs, wallMs }: Moment): number {
+  return wallMs - nowMs;
+}
+
+/** A file is written anew when the wall clock differs by more from when it was written: the ends in it are of that clock. */
+export const stepMs = 2000;
+
 export interface SavedSource {
   readonly source: string;
   readonly claims: readonly Claim[];
@@ -24,7 +32,7 @@ export interface SavedSource {
 
 /** A source without claims is not banned any more. */
 export function journalLine({ source, claims, offender }: SavedSource, moment: Moment): string {
-  const bootMs = moment.wallMs - moment.nowMs;
+  const bootMs = wallAtBootMs(moment);
   const written = claims.map(({ origin, reason, sinceMs, untilMs, evidence, gate, isLocal }) => [
     origin,
     reason,
@@ -64,11 +72,11 @@ type WrittenEvidence = readonly [
  * The checksum stands for what was written by this version; nothing else is looked at but that.
  * @returns undefined for a line that is damaged.
  */
-export function parseJournalLine(line: string, { nowMs, wallMs }: Moment): SavedSource | undefined {
+export function parseJournalLine(line: string, moment: Moment): SavedSource | undefined {
   const text = line.slice(9);
   if (line[8] !== " " || line.slice(0, 8) !== checksum(text)) return undefined;
   const [source, claims, before] = JSON.parse(text) as readonly [string, readonly WrittenClaim[], WrittenOffender?];
-  const bootMs = wallMs - nowMs;
+  const bootMs = wallAtBootMs(moment);
   const offender = before && { bans: before[0], untilMs: before[1] - bootMs };
   return { source, claims: claims.map((claim) => claimOf(claim, bootMs)), offender };
 }

@@ -22,7 +22,7 @@ import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
 import { identityAt, identityOfOpen } from "../../host/file_identity.ts";
 import type { Log } from "../../log.ts";
-import { journalHead, type Moment } from "./journal.ts";
+import { journalHead, type Moment, stepMs, wallAtBootMs } from "./journal.ts";
 import { lineOfSource, writeAll, writeTable } from "./lines.ts";
 
 export interface StateFileOptions {
@@ -55,6 +55,8 @@ export class StateFile implements BanFollower {
   #waiting = new Set<string>();
   /** Too much waits, or the file is not whole: it has to be written anew. */
   #isStale = true;
+  /** As it was when the file was written. */
+  #bootMs = 0;
   #error: string | undefined;
   #busy: Promise<void> | undefined;
 
@@ -112,6 +114,7 @@ export class StateFile implements BanFollower {
   async #save(): Promise<void> {
     try {
       const { bans, offenders } = this.#options;
+      if (Math.abs(wallAtBootMs(this.#options.moment()) - this.#bootMs) > stepMs) this.#isStale = true;
       const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
       const isGone = this.#fd !== undefined && identityAt(this.#path) !== identityOfOpen(this.#fd);
       if (isGone) this.#options.log("warn", `"${this.#path}" was removed, with the bans in it: it is written anew`);
@@ -158,6 +161,7 @@ export class StateFile implements BanFollower {
       writeSync(fd, `${journalHead}\n`);
       this.#waiting.clear();
       this.#isStale = false;
+      this.#bootMs = wallAtBootMs(this.#options.moment());
       const lines = await writeTable(fd, { bans, offenders }, this.#options.moment);
       await syncFile(fd);
       renameSync(temporary, path);
