@@ -65,7 +65,9 @@ export interface Snapshot {
 }
 
 export interface KernelSnapshot {
-  /** native, generic, tc or none: the weakest of the interfaces. */
+  /** xdp, nftables, xdp+nftables; null without a block map. */
+  readonly fence: string | null;
+  /** native, generic, tc, nftables or none: the weakest of the interfaces. */
   readonly attach: string;
   readonly reason: string | null;
   readonly interfaces: readonly { readonly name: string; readonly attach: string; readonly reason: string | null }[];
@@ -189,6 +191,7 @@ export function kernelSnapshot(
 ): KernelSnapshot {
   if (status === undefined) {
     return {
+      fence: null,
       attach: "none",
       reason: "no block map was asked for (--block-map)",
       interfaces: [],
@@ -209,6 +212,7 @@ export function kernelSnapshot(
   }
   const { proof } = status;
   return {
+    fence: status.fence,
     attach: status.weakest?.attach ?? "none",
     reason: status.weakest === undefined ? "no interface was given" : (status.weakest.reason ?? null),
     ports: status.ports,

@@ -27,6 +27,8 @@ export interface GuardOptions {
   /** Names our filters where there are no links. */
   readonly filterHandle: number;
   readonly ladder?: readonly AttachStep[] | undefined;
+  /** What is tried where nothing of it works; undefined: nothing. */
+  readonly below?: string | undefined;
   readonly log: Log;
 }
 
@@ -223,7 +225,9 @@ export class InterfaceGuard {
   #report(): void {
     const { attach, reason } = this.status();
     const how = attach === "tc" ? "tc" : `${attach} XDP`;
-    const now = attach === "none" ? "blocked in user space only" : `guarded by ${how}`;
+    const { below } = this.#options;
+    const left = below === undefined ? "blocked in user space only" : `left to ${below}`;
+    const now = attach === "none" ? left : `guarded by ${how}`;
     const because = reason === undefined ? "" : `: ${reason}`;
     this.#options.log(attach === "native" ? "info" : "warn", `Interface "${this.name}": ${now}${because}`);
   }
