@@ -175,6 +175,8 @@ export interface Why {
   readonly kernel: {
     /** The live program's own answer; null where none can be asked. */
     readonly answer: "drop" | "pass" | null;
+    /** xdp, nftables, xdp+nftables; null without a block map. */
+    readonly fence: string | null;
     /** The prefix that blocks it for its dense neighbours in a full map. */
     readonly fold: string | null;
   };

@@ -2,7 +2,7 @@
 // The fence on a map of its own: real packets over veth, blocked and let through by the kernel alone.
 import assert from "node:assert/strict";
 import { prefixFromBytes } from "../../src/core/address.ts";
-import type { FenceEntry, FenceRecord } from "../../src/core/bans/fence.ts";
+import type { FenceRecord } from "../../src/core/bans/fence.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { otherPort, pins, prefix, Sandbox, shell } from "./sandbox.ts";
 

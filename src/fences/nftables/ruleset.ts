@@ -11,6 +11,8 @@ import { bpffsRoot, parseMapPlace } from "../../kernel/bpffs.ts";
 export type Command = Readonly<Record<string, unknown>>;
 
 export const family = "inet";
+/** What the name of every table begins with. */
+export const tablePrefix = "ttgate_";
 export const entryChain = "prerouting";
 export const dropChain = "banned";
 /** linux/netfilter_ipv4.h, NF_IP_PRI_RAW: conntrack is at -200. */
@@ -40,9 +42,9 @@ export interface Shape {
 export function tableOf(map: string): string {
   const { path } = parseMapPlace(map);
   const name = path.startsWith(`${bpffsRoot}/`) ? path.slice(bpffsRoot.length + 1) : path;
-  if (/^\w+$/.test(name) && name.length <= nameLimit) return `ttgate_${name}`;
+  if (/^\w+$/.test(name) && name.length <= nameLimit) return tablePrefix + name;
   const plain = name.replace(/\W+/g, "_").slice(0, nameLimit);
-  return `ttgate_${plain}_${reasonHash(name).toString(16)}`;
+  return `${tablePrefix}${plain}_${reasonHash(name).toString(16)}`;
 }
 
 /** The chain without rules by which a process says that the table is its own. */

@@ -44,6 +44,8 @@ export class InterfaceGuard {
   readonly #options: GuardOptions;
   #attachment: Attachment | undefined;
   #header: LinkHeader = "ethernet";
+  /** Its frames begin with headers that are not read here: whatever is attached would let everything pass. */
+  #isUnreadable = false;
   #reason: string | undefined;
   /** Another program was in the place of XDP when last tried. */
   #isOccupied = false;
@@ -87,6 +89,7 @@ export class InterfaceGuard {
       return;
     }
     const { type, header } = linkKind(libraries, this.name);
+    this.#isUnreadable = header === undefined;
     if (header === undefined) {
       this.#reason = `its frames begin with headers that are not read here (hardware type ${type})`;
       this.#report();
@@ -136,7 +139,7 @@ export class InterfaceGuard {
    */
   #climbUp(ifindex: number, nowMs: number): boolean {
     const before = this.#attachment;
-    const isDown = before === undefined ? ifindex !== 0 : before.mode === "tc" && this.#isOccupied;
+    const isDown = before === undefined ? ifindex !== 0 && !this.#isUnreadable : before.mode === "tc" && this.#isOccupied;
     if (!isDown || nowMs - this.#triedMs < climbMs) return false;
     this.#triedMs = nowMs;
     const { libraries, programs, pinPrefix, log } = this.#options;
