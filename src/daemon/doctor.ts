@@ -69,9 +69,16 @@ async function fenceFindings(
   }
   if (config.fence !== "xdp" && !judges) {
     const { probeNft } = await import("../fences/nftables/probe.ts");
-    findings.push(await probeNft(map, config.fence === "nftables"));
+    const nft = await probeNft(map, config.fence === "nftables");
+    return [...(config.fence === "auto" && nft.isUsable ? findings.map(replaceable) : findings), nft.finding];
   }
   return findings;
+}
+
+/** What nftables makes up for. */
+function replaceable(finding: Finding): Finding {
+  const isReplaced = ["libbpf", "kernel", "privilege", "bpffs", "container", "program"].includes(finding.name);
+  return isReplaced && finding.state === "bad" ? { ...finding, state: "warning" } : finding;
 }
 
 const noBlockMap: Finding = {

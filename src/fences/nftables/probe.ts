@@ -6,8 +6,13 @@ import { nft, nftMissing } from "./nft.ts";
 import { isLiving, lookAt } from "./open.ts";
 import { ownerOf, tableOf } from "./ruleset.ts";
 
+export interface NftFinding {
+  readonly finding: ProbeFinding;
+  readonly isUsable: boolean;
+}
+
 /** @param isNeeded nothing else is to block. */
-export async function probeNft(map: string, isNeeded: boolean): Promise<ProbeFinding> {
+export async function probeNft(map: string, isNeeded: boolean): Promise<NftFinding> {
   const name = "nftables";
   let version = "";
   try {
@@ -18,14 +23,15 @@ export async function probeNft(map: string, isNeeded: boolean): Promise<ProbeFin
     });
     const living = (await lookAt(tableOf(map))).owners.find(isLiving);
     const use = living === undefined ? "" : `, the gate with pid ${ownerOf(living)?.pid} blocks by it`;
-    return { name, state: "good", found: `${version.trim().split(" (")[0]}${use}`, remedy: null };
+    const found = `${version.trim().split(" (")[0]}${use}`;
+    return { finding: { name, state: "good", found, remedy: null }, isUsable: true };
   } catch (error) {
     const found = messageOf(error);
     if (!isNeeded && found === nftMissing) {
       const unneeded = "not installed, and of use only where an interface takes neither XDP nor tc";
-      return { name, state: "good", found: unneeded, remedy: null };
+      return { finding: { name, state: "good", found: unneeded, remedy: null }, isUsable: false };
     }
     const remedy = found.includes(nftMissing) ? "apt install nftables" : "run as root, or with CAP_NET_ADMIN";
-    return { name, state: isNeeded ? "bad" : "warning", found, remedy };
+    return { finding: { name, state: isNeeded ? "bad" : "warning", found, remedy }, isUsable: false };
   }
 }
