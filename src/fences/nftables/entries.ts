@@ -158,8 +158,12 @@ export class Entries {
     this.#unwritten = new Map([...prefixes, ...this.#unwritten]);
   }
 
-  /** Nothing of it is in the kernel for certain: all of it has to be written. */
-  rewrite(): void {
+  /**
+   * All of it has to be written.
+   * @param isGone whether a set is empty for certain; otherwise its elements are replaced.
+   */
+  rewrite(isGone: (set: string) => boolean): void {
+    for (const held of this.#held.values()) if (isGone(setOf(held.prefix))) held.mayStand = false;
     this.#unwritten = new Map([
       ...this.#unwritten,
       ...this.#held.values().map(({ prefix }) => [prefix.text, prefix] as const),

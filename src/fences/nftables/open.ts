@@ -45,7 +45,7 @@ export async function openNftFence(options: NftFenceOptions): Promise<NftFence> 
   const living = before.owners.find(isLiving);
   if (living !== undefined && !isInherited) {
     const remedy = "stop it first, or name another map";
-    throw new Failure(`nftables table "${name}": the gate with pid ${ownerOf(living)?.pid} is using it: ${remedy}`);
+    throw new Failure(`The nftables table "${name}": the gate with pid ${ownerOf(living)?.pid} is using it: ${remedy}`);
   }
   const owner = ownerChain(process.pid, startTicks(process.pid) ?? "");
   const single = [setOf({ ipv4: true, bits: 128 }), setOf({ ipv4: false, bits: ipv6PrefixBits })];

@@ -96,7 +96,7 @@ export class Table {
   /** All of it anew, whatever is there. */
   rewrite(): void {
     this.#successor = undefined;
-    this.#parts.entries.rewrite();
+    this.#parts.entries.rewrite(() => false);
     this.reshape();
   }
 
@@ -179,7 +179,7 @@ export class Table {
     const isAnew = this.#isAnewDue;
     const isShapeDue = isAnew || this.#isShapeDue || wanted.sets.length !== this.#writtenSets;
     this.#isShapeDue = false;
-    if (isAnew) entries.rewrite();
+    if (isAnew) entries.rewrite(() => true);
     const batch = entries.next(batchSize, nowMs());
     try {
       await apply(libc, [
@@ -255,7 +255,7 @@ export class Table {
       return true;
     }
     this.#isShapeDue = true;
-    if (gone.length > 0) this.#parts.entries.rewrite();
+    if (gone.length > 0) this.#parts.entries.rewrite((set) => gone.includes(set));
     const found = !isThere ? "it was gone" : gone.length > 0 ? `set ${gone.join(", ")} was gone` : "a chain was edited";
     if (this.#fingerprint === undefined) throw new Failure(`what was just written is not what is there: ${found}`);
     this.#damage = found;

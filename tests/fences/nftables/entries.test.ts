@@ -72,7 +72,7 @@ describe("what is to be written", () => {
     entries.put(entry("192.0.2.1"), 10);
     entries.put(entry("192.0.2.2"), undefined);
     expect(entries.settled(entries.next(1000, 11), 18)).toEqual([8]);
-    entries.rewrite();
+    entries.rewrite(() => true);
     expect(entries.settled(entries.next(1000, 20), 30)).toEqual([]);
   });
 
