@@ -36,6 +36,9 @@ function adviceOnProcess(config: Config): string[] {
     advice.push('never-ban "none" lets a ban hit this host, its gateway and its upstreams: use "auto"');
   }
   if (config["dry-run"]) advice.push("dry-run bans nobody: leave it out when the trial is over");
+  if (config.fence !== "auto" && !hasMap) {
+    advice.push("fence has no effect without block-map: leave it out, or name a map");
+  }
   if (config.keep && !hasMap) advice.push("keep has no effect without block-map: leave it out, or name a map");
   if (config.keep && hasMap && config.state === undefined) {
     advice.push("keep without state: a reboot forgets the bans, name a directory with state");
