@@ -16,7 +16,9 @@ export async function findTable(table: string): Promise<TableFound | undefined> 
   try {
     const { isHooked, owners } = await lookAt(table);
     const living = owners.find(isLiving);
-    return isHooked ? { name: `${family} ${table}`, pid: living === undefined ? undefined : ownerOf(living)?.pid } : undefined;
+    return isHooked
+      ? { name: `${family} ${table}`, pid: living === undefined ? undefined : ownerOf(living)?.pid }
+      : undefined;
   } catch {
     return undefined;
   }

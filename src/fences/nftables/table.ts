@@ -44,6 +44,7 @@ export class Table {
   /** Since it was last found as it should be. */
   #failures = 0;
   #retryAtMs = 0;
+  #isProven = false;
   #fault: string | undefined;
   /** What another tool did; said when it is put right. */
   #damage: string | undefined;
@@ -72,9 +73,9 @@ export class Table {
     return this.#fault;
   }
 
-  /** It was read back, and was as it was written. */
+  /** When it was last read back, it was as it was written. */
   get isProven(): boolean {
-    return this.fault === undefined && this.#fingerprint !== undefined && this.#damage === undefined;
+    return this.fault === undefined && this.#isProven;
   }
 
   get lookedMs(): number {
@@ -149,12 +150,13 @@ export class Table {
     await Promise.resolve();
     for (;;) {
       const nowMs = this.#parts.nowMs();
-      if (this.#isClosed || this.#successor !== undefined || nowMs < this.#retryAtMs) return;
-      const isWriteDue = this.#isShapeDue || !this.#parts.entries.isWritten;
+      if (this.#isClosed || nowMs < this.#retryAtMs) return;
+      const isMine = this.#successor === undefined;
+      const isWriteDue = isMine && (this.#isShapeDue || !this.#parts.entries.isWritten);
       if (!isWriteDue && nowMs - this.#lookedMs < lookMs) return;
       try {
         if (isWriteDue) await this.#write();
-        else await this.#look(nowMs - this.#listedMs >= Math.max(lookMs, this.#listingTookMs / listingShare));
+        else await this.#look(isMine && nowMs - this.#listedMs >= Math.max(lookMs, this.#listingTookMs / listingShare));
       } catch (error) {
         this.#failed(messageOf(error));
       }
@@ -204,6 +206,7 @@ export class Table {
     if (this.#damage === undefined || !entries.isWritten) return;
     log("warn", `The nftables table "${this.#name}" was changed by another tool (${this.#damage}): put right`);
     this.#damage = undefined;
+    this.#lookedMs = Number.NEGATIVE_INFINITY;
   }
 
   /** @param isWhole every element too. */
@@ -242,6 +245,11 @@ export class Table {
       this.#successor = other;
       return false;
     }
+    if (this.#successor !== undefined) {
+      // It has gone, and left no table or one that is nobody's.
+      this.rewrite();
+      return false;
+    }
     if (listing.packets < this.#read.packets) this.#before = this.dropped;
     this.#read = { packets: listing.packets, bytes: listing.bytes };
     // Nothing can be said of what is about to be written.
@@ -255,6 +263,7 @@ export class Table {
       return true;
     }
     this.#isShapeDue = true;
+    this.#isProven = false;
     if (gone.length > 0) this.#parts.entries.rewrite((set) => gone.includes(set));
     const found = !isThere ? "it was gone" : gone.length > 0 ? `set ${gone.join(", ")} was gone` : "a chain was edited";
     if (this.#fingerprint === undefined) throw new Failure(`what was just written is not what is there: ${found}`);
@@ -264,6 +273,7 @@ export class Table {
 
   #asItShould(): void {
     this.#failures = 0;
+    this.#isProven = true;
     if (this.#fault !== undefined)
       this.#parts.log("info", `The nftables table "${this.#name}" is as it should be again`);
     this.#fault = undefined;
@@ -276,6 +286,8 @@ export class Table {
       [strange, "elements were not ttgate's"],
     ] as const;
     const damage = told.flatMap(([count, text]) => (count > 0 ? [`${count} ${text}`] : []));
-    if (damage.length > 0) this.#damage = damage.join(", ");
+    if (damage.length === 0) return;
+    this.#damage = damage.join(", ");
+    this.#isProven = false;
   }
 }

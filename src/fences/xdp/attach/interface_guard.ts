@@ -139,7 +139,8 @@ export class InterfaceGuard {
    */
   #climbUp(ifindex: number, nowMs: number): boolean {
     const before = this.#attachment;
-    const isDown = before === undefined ? ifindex !== 0 && !this.#isUnreadable : before.mode === "tc" && this.#isOccupied;
+    const isDown =
+      before === undefined ? ifindex !== 0 && !this.#isUnreadable : before.mode === "tc" && this.#isOccupied;
     if (!isDown || nowMs - this.#triedMs < climbMs) return false;
     this.#triedMs = nowMs;
     const { libraries, programs, pinPrefix, log } = this.#options;
