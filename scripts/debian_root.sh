@@ -5,7 +5,7 @@
 set -euo pipefail
 directory="$1" log="$1.log"
 rm -rf "$directory.new"
-mmdebstrap --variant=minbase --include=systemd-sysv,dbus,iproute2,procps bookworm "$directory.new" \
+mmdebstrap --variant=minbase --include=systemd-sysv,dbus,iproute2,procps,nftables bookworm "$directory.new" \
 	http://deb.debian.org/debian >"$log" 2>&1 || {
 	cat "$log" >&2
 	exit 1
