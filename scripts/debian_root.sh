@@ -5,7 +5,7 @@
 set -euo pipefail
 release="$1" directory="$2" log="$2.log"
 rm -rf "$directory.new"
-mmdebstrap --variant=minbase --include=systemd-sysv,dbus,iproute2,procps "$release" "$directory.new" \
+mmdebstrap --variant=minbase --include=systemd-sysv,dbus,iproute2,procps,nftables "$release" "$directory.new" \
 	http://deb.debian.org/debian >"$log" 2>&1 || {
 	cat "$log" >&2
 	exit 1

@@ -128,7 +128,7 @@ function rawGates(raw: RawConfig): RawGate[] {
   });
 }
 
-function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "status" | "dry-run">): GateOptions {
+function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "fence" | "status" | "dry-run">): GateOptions {
   const { name, all } = raw;
   const parsed = configSchema.parse(all);
   const options = Object.fromEntries(gateOptionNames.map((option) => [option, parsed[option]]));

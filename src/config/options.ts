@@ -120,6 +120,12 @@ export const options = {
     example: "ttgate",
     schema: name("a path, a name under /sys/fs/bpf, or id:N").optional(),
   },
+  fence: {
+    of: "process",
+    value: "auto|xdp|nftables",
+    help: "with -B: what blocks in the kernel; auto: XDP or tc, and nftables where an interface takes neither (default auto)",
+    schema: z.enum(["auto", "xdp", "nftables"], `expected "auto", "xdp" or "nftables"`).default("auto"),
+  },
   listen: {
     of: "gate",
     short: "l",

@@ -38,9 +38,13 @@ export const proxyOnly = [
 export function contradictionIn(
   gate: GateOptions,
   own: Partial<Record<OptionName, unknown>>,
-  process: Pick<Config, "block-map" | "dry-run">,
+  process: Pick<Config, "block-map" | "fence" | "dry-run">,
 ): Contradiction | undefined {
   const hasMap = process["block-map"] !== undefined;
+  if (hasMap && process.fence === "nftables" && (gate.mode === "inline" || gate.prefilter)) {
+    const needs = " with --fence nftables: only the XDP program judges in the kernel, use --fence auto or xdp";
+    return gate.mode === "inline" ? ["mode", ` "inline"${needs}`] : ["prefilter", needs];
+  }
   const inMode = gate.mode === "inline" ? inInline(gate, own, hasMap) : inProxy(gate, own, hasMap);
   return inMode ?? inTrial(gate, process["dry-run"]);
 }

@@ -9,7 +9,6 @@ import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { conducts } from "../core/bans/strikes.ts";
 import { Failure } from "../failure.ts";
-import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { Names } from "../host/names.ts";
 import { bootClock, kernelClock } from "../kernel/clock.ts";
@@ -102,15 +101,15 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const judged = profilesOfAll.flatMap(
     ({ gate, profile }) => judgedPort(gate, profile, judgingOf(dryRun, gate.trial !== undefined)) ?? [],
   );
-  const xdp = await openFence(config, {
+  const fence = await openFence(config, {
     ...{ runtime, version, nowMs, onStep: step, log },
+    onEnforced: (milliseconds) => bans.latency.observe(milliseconds / 1000),
     judged: judged.length === 0 ? undefined : judged,
     protocols: [...protocols, ...conducts, listed],
     inherited: beginning.inherited(protection.entries(nowMs()).map(({ prefix }) => prefix)),
   });
-  const judge = () => xdp?.judge;
-  const fence = xdp === undefined ? undefined : joined([xdp]);
-  let keep = config.keep || xdp?.stoodBefore === true;
+  const judge = () => fence?.judge;
+  let keep = config.keep || fence?.stoodBefore === true;
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
@@ -221,12 +220,12 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   for (const { observer } of gates.open) await observer.begin();
   step("second observers begun");
   const handover = await openHandover({
-    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, member, server },
+    ...{ runtime, version, config: () => config, gates, fence, watch, enforcement, bans, state, member, server },
     ...{ manager, ticker, moment, inTurn, log },
   });
   opened.use(handover);
   const trialPaths = gates.open.flatMap(({ trial }) => trial?.paths ?? []);
-  const paths = [...(xdp?.pins ?? []), ...(state?.paths ?? []), ...(member?.paths ?? []), ...trialPaths];
+  const paths = [...(fence?.pins ?? []), ...(state?.paths ?? []), ...(member?.paths ?? []), ...trialPaths];
   await giveUpPrivileges(config, paths, { runtime, log });
   for (const gate of gates.open) await gate.beSilent();
   step("privileges given up");
@@ -274,7 +273,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   manager.ready(summary());
 
   async function renewFence(now: number): Promise<void> {
-    if (xdp?.renew(now, gates.judged) !== true) return;
+    if (fence?.renew(now, gates.judged) !== true) return;
     log("warn", "The block map was frozen by another tool: replaced, and filled from the table");
     // Until it is full again, what is not in it was not taken out by anybody.
     watch?.pause();
@@ -307,7 +306,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   }
 
   async function reloaded(): Promise<ReloadAnswer> {
-    const parts = { gates, profiles, surroundings, xdp };
+    const parts = { gates, profiles, surroundings, fence };
     const differences = compare(config, options.readConfig(), parts);
     const carryOut = await prepare(differences.config, parts);
     config = differences.config;

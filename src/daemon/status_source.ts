@@ -240,7 +240,11 @@ export class DaemonStatus implements StatusSource {
         ban: found.kind === "done" ? (found.value ?? null) : null,
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
         offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
-        kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
+        kernel: {
+          answer: fence?.ask(single) ?? null,
+          fence: this.fence?.fence ?? null,
+          fold: enforcement.foldOf(source)?.text ?? null,
+        },
         connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
         within: single.bits === 128 ? null : await this.#within(single),
       },

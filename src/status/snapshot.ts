@@ -67,7 +67,9 @@ export interface Snapshot {
 }
 
 export interface KernelSnapshot {
-  /** native, generic, tc or none: the weakest of the interfaces. */
+  /** xdp, nftables, xdp+nftables; null without a block map. */
+  readonly fence: string | null;
+  /** native, generic, tc, nftables or none: the weakest of the interfaces. */
   readonly attach: string;
   readonly reason: string | null;
   readonly interfaces: readonly { readonly name: string; readonly attach: string; readonly reason: string | null }[];
@@ -175,6 +177,8 @@ export interface Why {
   readonly kernel: {
     /** The live program's own answer; null where none can be asked. */
     readonly answer: "drop" | "pass" | null;
+    /** xdp, nftables, xdp+nftables; null without a block map. */
+    readonly fence: string | null;
     /** The prefix that blocks it for its dense neighbours in a full map. */
     readonly fold: string | null;
   };
@@ -191,6 +195,7 @@ export function kernelSnapshot(
 ): KernelSnapshot {
   if (status === undefined) {
     return {
+      fence: null,
       attach: "none",
       reason: "no block map was asked for (--block-map)",
       interfaces: [],
@@ -211,6 +216,7 @@ export function kernelSnapshot(
   }
   const { proof } = status;
   return {
+    fence: status.fence,
     attach: status.weakest?.attach ?? "none",
     reason: status.weakest === undefined ? "no interface was given" : (status.weakest.reason ?? null),
     ports: status.ports,

@@ -49,7 +49,7 @@ const whole: Omit<Snapshot, "gates"> = {
   openFilesShortages: 1,
   bans: { active: 1, total: 1, capacity: 1000, userSpaceOnly: 1, folds: 1, sparedFriends: 1, byProtocol: { http: 1 } },
   kernel: {
-    ...{ attach: "native", reason: null, ports: [5000], map: "/sys/fs/bpf/map", managedBy: null },
+    ...{ fence: "xdp", attach: "native", reason: null, ports: [5000], map: "/sys/fs/bpf/map", managedBy: null },
     interfaces: [{ name: "eth0", attach: "native", reason: null }],
     ...{ droppedPackets: 1, droppedBytes: 60, entries: 1, capacity: 1000, full: 1, failed: 1 },
     maps: [{ name: "/sys/fs/bpf/map", entries: 1, capacity: 1000 }],

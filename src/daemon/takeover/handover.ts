@@ -5,7 +5,7 @@ import { formatStatus } from "../../config/endpoints.ts";
 import type { Config } from "../../config/options.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import { messageOf } from "../../failure.ts";
-import type { XdpFence } from "../../fences/xdp/xdp_fence.ts";
+import type { Ladder } from "../../fences/ladder.ts";
 import { openLibc } from "../../kernel/libc.ts";
 import type { Log } from "../../log.ts";
 import type { Runtime } from "../../runtime/types.ts";
@@ -27,7 +27,7 @@ export interface HandoverParts {
   readonly version: string;
   readonly config: () => Config;
   readonly gates: DaemonGates;
-  readonly xdp: XdpFence | undefined;
+  readonly fence: Ladder | undefined;
   readonly watch: MapWatch | undefined;
   readonly enforcement: Enforcement;
   readonly bans: DaemonBans;
@@ -56,7 +56,7 @@ export interface Handover extends Disposable {
 
 /** While this process may still write to the run directory. Without one nobody can take over, which is said. */
 export async function openHandover(parts: HandoverParts): Promise<Handover> {
-  const { runtime, config, gates, xdp, enforcement, state, member, server, manager, ticker, moment, log } = parts;
+  const { runtime, config, gates, fence, enforcement, state, member, server, manager, ticker, moment, log } = parts;
   const path = takeoverPath(process.pid);
   const libc = openLibc(runtime.native);
   let isDone = false;
@@ -65,7 +65,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
   const { status } = config();
   try {
     const predecessor = await Predecessor.open({
-      ...{ native: runtime.native, libc, path, version: parts.version, config, hindrance, fence: xdp },
+      ...{ native: runtime.native, libc, path, version: parts.version, config, hindrance, fence },
       ...{ enforcement, moment, log, serviceManager: manager.address },
       table: { bans: enforcement.bans, offenders: parts.bans.offenders },
       relays: () => gates.relays.map(handed),
@@ -95,7 +95,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       handedOver(pid) {
         isDone = true;
         ticker.stop();
-        xdp?.handOver();
+        fence?.handOver();
         member?.handOver();
         void server.close();
         told = manager.succeededBy(pid);

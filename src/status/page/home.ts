@@ -132,9 +132,10 @@ function fences(snapshot: Snapshot): Markup {
   }</section>`;
 }
 
-function fence({ map, ports, interfaces, maps, proof, managedBy, unseen, reason }: KernelSnapshot): Markup {
+function fence({ fence, map, ports, interfaces, maps, proof, managedBy, unseen, reason }: KernelSnapshot): Markup {
   const guarded = ports === "all" ? "all ports" : `port ${ports.join(", ")}`;
   return html`<article><h3>${map ?? ""}</h3><dl>${term("Guards", guarded)}
+${term("By", fence ?? undefined)}
 ${term("Proof", proof === null ? "none" : proof.passed ? mark(true, "passed") : mark(false, `failed: ${proof.failure ?? ""}`))}
 ${term("Read by", managedBy ?? undefined)}
 ${maps.map(({ name, entries, capacity }) => term("Map", `${name.split("/").at(-1) ?? name}: ${number(entries)} of ${number(capacity)} entries`))}
