@@ -34,7 +34,9 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs lint-dependencies docs fmt bench soak friends agreement kernels demo picture clean install uninstall FORCE
+.PHONY: help deps bpf build generated docs fmt bench soak friends fuzz agreement kernels demo picture clean install \
+	uninstall test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs \
+	lint-dependencies FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -113,6 +115,13 @@ fmt: $(modules) ## format all sources
 bench: ttgate $(modules) ## measure side by side with HAProxy and a direct connection; FLEET=1: a fleet of gates
 	$(Q)$(host) test bench
 	$(Q)$(if $(FLEET),scripts/apart.sh $(bin)/bun tests/bench/fleet.ts,$(bin)/bun tests/bench/main.ts --docs)
+
+# V=1: each says how many inputs it tried. What fails is kept in tests/fuzz/corpus, and tried first from then on.
+SECONDS ?= 60
+fuzz: ttgate $(modules) ## hostile input for every reader of it, each for SECONDS=60, from SEED=1 on
+	$(Q)$(host) test
+	$(Q)TTGATE_FUZZ_SECONDS=$(SECONDS) TTGATE_FUZZ_SEED=$(or $(SEED),1) $(bin)/bun scripts/test.ts $(or $(T),tests/fuzz)
+	$(if $(T),,$(Q)$(bin)/bun tests/fuzz/main.ts --seconds $(SECONDS) --seed $(or $(SEED),1))
 
 STREAMS ?= 10000000
 agreement: ttgate $(modules) ## judge mutated first packets by both engines, as root: STREAMS=10000000, SEED=1

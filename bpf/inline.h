@@ -93,6 +93,14 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
 	store_at(frame, tcp_offset, tcp, sizeof(*tcp));
 }
 
+static __always_inline enum action refuse_segment(const struct frame *frame,
+						  struct scratch *scratch)
+{
+	make_reset(frame, scratch->place.tcp_offset, &scratch->segment);
+	count_inline(INLINE_RESET, scratch->place.bytes);
+	return ACTION_PASS;
+}
+
 /* A function of its own, so that what it keeps on the stack is not below the engine's as well. */
 static __noinline enum inline_outcome carry_out(const struct segment *segment,
 						const struct settings *gate,
@@ -111,17 +119,33 @@ static __noinline enum inline_outcome carry_out(const struct segment *segment,
 	return INLINE_BANNED;
 }
 
+/*
+ * @kept: of a connection that is refused, NULL without. The kernel may throw away the RST for what
+ * is around it, such as a wrong checksum of the IP header: whatever else it says is refused too.
+ */
+static __always_inline void refuse(struct undecided *kept, const struct stream_key *key,
+				   enum inline_outcome what)
+{
+	if (!kept)
+		return;
+	if (what == INLINE_BANNED || what == INLINE_WOULD_BAN)
+		bpf_map_delete_elem(&ttgate_undecided, key);
+	else
+		kept->passed_at = REFUSED;
+}
+
 /* Foreign and proven. */
 static __always_inline enum action
 settle_foreign(const struct frame *frame, struct scratch *scratch, const struct settings *gate,
-	       const struct inline_settings *settings, const struct signatures *table, __u32 owner,
-	       struct clock *clock)
+	       const struct inline_settings *settings, const struct signatures *table,
+	       struct undecided *kept, __u32 owner, struct clock *clock)
 {
 	struct segment *segment = &scratch->segment;
 	__u64 now_ns = read_clock(clock);
 	enum inline_outcome what =
 		carry_out(segment, gate, settings, reason_of(table, owner), now_ns);
 
+	refuse(kept, &scratch->key, what);
 	count_inline(what, scratch->place.bytes);
 	tell(segment, scratch, settings, owner, what, now_ns);
 	if (what != INLINE_WOULD_BAN)
@@ -133,10 +157,12 @@ settle_foreign(const struct frame *frame, struct scratch *scratch, const struct 
 static __always_inline enum action settle_malformed(const struct frame *frame,
 						    struct scratch *scratch,
 						    const struct inline_settings *settings,
-						    struct clock *clock)
+						    struct undecided *kept, struct clock *clock)
 {
 	struct segment *segment = &scratch->segment;
 
+	refuse(kept, &scratch->key,
+	       settings->flags & INLINE_DRY_RUN ? INLINE_WOULD_BAN : INLINE_MALFORMED);
 	count_inline(INLINE_MALFORMED, scratch->place.bytes);
 	tell(segment, scratch, settings, NOTHING, INLINE_MALFORMED, read_clock(clock));
 	if (!(settings->flags & INLINE_DRY_RUN))
@@ -144,18 +170,19 @@ static __always_inline enum action settle_malformed(const struct frame *frame,
 	return ACTION_PASS;
 }
 
-/* Whether the data on a SYN would get to a server: only TCP Fast Open hands it on. */
+/*
+ * Whether the data on a SYN may get to a server: only TCP Fast Open hands it on. A socket that is
+ * there now may be gone when the kernel takes the SYN: it was over, or a RST is in the same batch.
+ */
 static __always_inline bool takes_early_data(const struct frame *frame,
 					     const struct segment *segment)
 {
 	struct bpf_sock *socket = lookup_socket(frame, &segment->ends);
+	bool takes = true;
 	struct tcp_sock *tcp;
-	bool takes;
 
 	if (!socket)
 		return false;
-	/* One that is over makes room for its successor. */
-	takes = socket->state == BPF_TCP_TIME_WAIT;
 	if (socket->state == BPF_TCP_LISTEN) {
 		tcp = bpf_skc_to_tcp_sock(socket);
 		takes = tcp && tcp->inet_conn.icsk_accept_queue.fastopenq.max_qlen;
@@ -229,7 +256,18 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		return ACTION_PASS;
 	if (!is_acceptable(segment)) {
 		count_inline(INLINE_UNPROVEN, scratch->place.bytes);
+		if (has_old_ack(segment) && !(settings->flags & INLINE_DRY_RUN))
+			return ACTION_DROP;
 		return ACTION_PASS;
+	}
+	if (!(settings->flags & INLINE_DRY_RUN)) {
+		if (stream->by_cookie && !is_first_by_cookie(frame, segment)) {
+			count_inline(INLINE_HELD, scratch->place.bytes);
+			return ACTION_DROP;
+		}
+		if (!stream->by_cookie && !stream->received &&
+		    began_elsewhere(segment, stream->next))
+			return refuse_segment(frame, scratch);
 	}
 	from = position > (__s64)stream->received ? position : stream->received;
 	skip = from - (__u32)position;
@@ -241,6 +279,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	kept = bpf_map_lookup_elem(&ttgate_undecided, key);
 	if (!kept && stream->received)
 		return ACTION_PASS;
+	if (kept && kept->passed_at == REFUSED && !(settings->flags & INLINE_DRY_RUN))
+		return refuse_segment(frame, scratch);
 	if (kept && (stream->received > kept->contiguous ||
 		     (kept->passed_at && stream->received >= kept->passed_at))) {
 		bpf_map_delete_elem(&ttgate_undecided, key);
@@ -286,17 +326,11 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		return ACTION_PASS;
 	}
 	set_seen(key);
-	if (VERDICT_KIND(verdict) == VERDICT_FOREIGN) {
-		if (kept)
-			bpf_map_delete_elem(&ttgate_undecided, key);
-		return settle_foreign(frame, scratch, gate, settings, table, VERDICT_OWNER(verdict),
-				      clock);
-	}
-	if (VERDICT_KIND(verdict) == VERDICT_MALFORMED) {
-		if (kept)
-			bpf_map_delete_elem(&ttgate_undecided, key);
-		return settle_malformed(frame, scratch, settings, clock);
-	}
+	if (VERDICT_KIND(verdict) == VERDICT_FOREIGN)
+		return settle_foreign(frame, scratch, gate, settings, table, kept,
+				      VERDICT_OWNER(verdict), clock);
+	if (VERDICT_KIND(verdict) == VERDICT_MALFORMED)
+		return settle_malformed(frame, scratch, settings, kept, clock);
 	if (!kept) {
 		__builtin_memset(&scratch->fresh, 0, sizeof(scratch->fresh));
 		merge(&scratch->fresh, match, from, to);

@@ -11,7 +11,7 @@
 #include "socket.h"
 
 #define INLINE_MAGIC 0x696e6c6e /* "inln" */
-#define INLINE_LAYOUT 2
+#define INLINE_LAYOUT 3
 
 /*
  * Each guarded port has a place of its own, which is its place among settings.ports; behind them is
@@ -87,12 +87,14 @@ struct stream_key {
 	__u32 first;
 };
 
+#define REFUSED ~0U
+
 /* The first bytes of a connection that are not enough for a verdict, in whatever order they came.
  */
 struct undecided {
 	__u64 have[PREFIX_BYTES / 64];
 	__u32 contiguous; /* from the first byte on */
-	__u32 passed_at; /* with so many they passed; 0: not yet */
+	__u32 passed_at; /* with so many they passed; 0: not yet; REFUSED: they never will */
 	__u8 bytes[PREFIX_BYTES];
 };
 

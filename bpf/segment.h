@@ -190,6 +190,18 @@ static __always_inline bool is_acceptable(const struct segment *segment)
 	       ahead <= (__s32)stream->window;
 }
 
+/*
+ * It acknowledges what was before the connection, which proves nothing. RFC 5961 5.2 has it
+ * discarded, but the kernel's fast path (tcp_rcv_established) takes the data that is next in turn.
+ */
+static __always_inline bool has_old_ack(const struct segment *segment)
+{
+	const struct stream *stream = &segment->stream;
+
+	return segment->ack - stream->ack_first > stream->ack_last - stream->ack_first &&
+	       (__s32)(segment->ack - stream->ack_last) <= 0;
+}
+
 static __always_inline __u16 fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);

@@ -17,6 +17,8 @@ const reports = { everyday: "build/test", systems: "build/test-systems" } as con
 
 /** For one file; the longest of them needs 60 s alone, and another load makes it several times that. */
 const limitMs = { everyday: 240_000, systems: 600_000 } as const;
+/** `make fuzz`: how long one fuzzer goes on. */
+const fuzzMs = 1000 * Number(process.env["TTGATE_FUZZ_SECONDS"] ?? "0");
 
 async function main(argv: readonly string[]): Promise<number> {
   const wanted = argv.filter((word) => word !== "--systems");
@@ -28,7 +30,7 @@ async function main(argv: readonly string[]): Promise<number> {
   for (const path of new Set([directory, reports.everyday])) mkdirSync(path, { recursive: true });
   if (summary !== undefined) rmSync(summary, { force: true });
   const durations = new Durations("build/test/durations.json");
-  using runner = new Runner({ directory, limitMs: limitMs[lane] });
+  using runner = new Runner({ directory, limitMs: limitMs[lane] + 2 * fuzzMs });
   if (runner.whyNotApart !== undefined) process.stdout.write(`Not apart from this host: ${runner.whyNotApart}\n`);
   const runs = await runAll(runner, files, durations);
   durations.save();

@@ -45,9 +45,14 @@ export function readConfigFile(path: string): ConfigFile {
 /** A table [fleet] says the same as the keys that begin with "fleet-"; its "url" is the key "fleet". */
 function withFleet(values: Record<string, unknown>): Record<string, unknown> {
   const { fleet, ...others } = values;
-  if (typeof fleet !== "object" || fleet === null) return values;
+  if (!isTable(fleet)) return values;
   const keys = Object.entries(fleet).map(([key, value]) => [key === "url" ? "fleet" : `fleet-${key}`, value] as const);
   return { ...others, ...Object.fromEntries(keys) };
+}
+
+/** Of a TOML file: lists and dates are objects too. */
+export function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
 function readText(path: string): string {

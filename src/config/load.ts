@@ -3,7 +3,7 @@
 // the key, the value and what is expected.
 import { isLoopback, isWildcard } from "../core/address.ts";
 import { Failure } from "../failure.ts";
-import { type ConfigFile, findConfigFile } from "./config_file.ts";
+import { type ConfigFile, findConfigFile, isTable } from "./config_file.ts";
 import { formatServer, type HostPort, type ServerAddress } from "./endpoints.ts";
 import { conflictsOf, defaultGateName, gateOptionNames, gatePrefix, gateSchema } from "./gates.ts";
 import { mistakesIn } from "./mistakes.ts";
@@ -65,17 +65,16 @@ export function readRaw(flags: RawOptions, path: string | undefined): RawConfig 
 }
 
 function mistakesInTables(tables: unknown, file: ConfigFile): string[] {
-  if (!Array.isArray(tables) || tables.length === 0) {
+  if (!Array.isArray(tables) || tables.length === 0 || !tables.every(isTable)) {
     const line = file.lineOf("gate");
     const place = line === undefined ? "" : `line ${line}: `;
     return [`${place}Invalid gate ${JSON.stringify(tables)}: expected [[gate]] tables, one at least`];
   }
-  return tables.flatMap((table: unknown, index) => {
-    if (typeof table !== "object" || table === null) return ["Invalid gate: expected [[gate]] tables"];
-    const { name } = table as { readonly name?: unknown };
+  return tables.flatMap((table, index) => {
+    const { name } = table;
     const which = typeof name === "string" ? `gate "${name}": ` : `[[gate]] table ${index + 1}: `;
     const lineOf = (key: string) => file.lineOf(`gate.${index}.${key}`);
-    return mistakesIn(gateSchema, table as Record<string, unknown>, "", lineOf).map((mistake) => which + mistake);
+    return mistakesIn(gateSchema, table, "", lineOf).map((mistake) => which + mistake);
   });
 }
 
@@ -142,8 +141,10 @@ function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "fence" 
   if (gate.mode === "inline") return { ...gate, upstream: [] };
   const loop = gate.upstream.find((upstream) => reachesItself(gate.listen, process.status, upstream));
   if (loop === undefined) return gate;
+  // By default the server's port is one above the usual one.
+  const written = all.upstream === undefined ? "listen" : "upstream";
   throw new Failure(
-    `${raw.placeOf("upstream")}${gatePrefix(name)}Invalid --upstream "${formatServer(loop)}": the gate itself listens there, name the server's own address`,
+    `${raw.placeOf(written)}${gatePrefix(name)}Invalid --upstream "${formatServer(loop)}": the gate itself listens there, name the server's own address`,
     { exitCode: 2 },
   );
 }

@@ -16,21 +16,32 @@ export function mistakesIn(
 ): string[] {
   const result = schema.safeParse(raw);
   if (result.success) return [];
+  const place = (key: string) => {
+    const line = lineOf(key);
+    return line === undefined ? "" : `line ${line}: `;
+  };
   return result.error.issues.flatMap((issue) => {
-    const keys = issue.code === "unrecognized_keys" ? issue.keys : [String(issue.path[0])];
-    const line = lineOf(keys[0] ?? "");
-    const place = line === undefined ? "" : `line ${line}: `;
-    return mistakesOf(issue, raw, dashes).map((mistake) => place + mistake);
+    if (issue.code === "unrecognized_keys") return issue.keys.map((key) => place(key) + unknownKey(key));
+    const key = String(issue.path[0]);
+    return mistakesOf(issue, key, raw, dashes).map((mistake) => place(key) + mistake);
   });
 }
 
-function mistakesOf(issue: z.core.$ZodIssue, raw: Readonly<Record<string, unknown>>, dashes: string): string[] {
-  if (issue.code === "unrecognized_keys") {
-    const meant = issue.keys.flatMap((key) => closestWord(key, Object.keys(options)) ?? []);
-    const hint = meant.length === 0 ? "" : `did you mean ${meant.map((key) => `"${key}"`).join(", ")}? `;
-    return [`Unknown key ${issue.keys.map((key) => `"${key}"`).join(", ")}: ${hint}"ttgate config schema" lists them`];
-  }
-  const key = String(issue.path[0]);
+function unknownKey(key: string): string {
+  const shown = JSON.stringify(key);
+  // Of a [[gate]] table, which has not all of them.
+  if (Object.hasOwn(options, key)) return `Key ${shown} is for all gates: move it above the first [[gate]]`;
+  const meant = closestWord(key, Object.keys(options));
+  const hint = meant === undefined ? "" : `did you mean "${meant}"? `;
+  return `Unknown key ${shown}: ${hint}"ttgate config schema" lists them`;
+}
+
+function mistakesOf(
+  issue: z.core.$ZodIssue,
+  key: string,
+  raw: Readonly<Record<string, unknown>>,
+  dashes: string,
+): string[] {
   const value = raw[key];
   return closest(issue).map((inner) => {
     const index = issue.path[1] ?? inner.path[0];

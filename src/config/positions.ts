@@ -6,8 +6,11 @@ import { parseTOML } from "toml-eslint-parser";
 export function keyLines(text: string): ReadonlyMap<string, number> {
   const lines = new Map<string, number>();
   const enter = (path: readonly (string | number)[], line: number) => {
-    const key = path.join(".");
-    if (!lines.has(key)) lines.set(key, line);
+    // A table begins with the first of its keys, wherever they stand.
+    for (let count = 1; count <= path.length; count++) {
+      const key = path.slice(0, count).join(".");
+      if (!lines.has(key)) lines.set(key, line);
+    }
   };
   for (const node of parseTOML(text).body[0].body) {
     if (node.type === "TOMLKeyValue") {

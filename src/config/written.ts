@@ -39,6 +39,7 @@ export function writtenGate(gate: GateOptions): Written & { readonly name: strin
     ...(typeof gate.check === "number" ? { check: spellDuration(gate.check) } : {}),
     "accept-proxy": gate["accept-proxy"].map(({ text }) => text),
     "timeout-for": gate["timeout-for"].map(({ protocol, timeoutMs }) => `${protocol}=${spellDuration(timeoutMs)}`),
+    ...(gate.trial === undefined ? {} : { trial: spellDuration(gate.trial) }),
     ...(rate === undefined ? {} : { "max-rate": `${rate.connections}/${spellDuration(rate.periodMs)}` }),
     timeout: spellDuration(gate.timeout),
     "first-packet": spellDuration(gate["first-packet"]),

@@ -5,15 +5,16 @@
  *
  *   load server PORT [ADDRESS]
  *   load MODE PORT CONNECTIONS SECONDS FIRST_SOURCE [ADDRESS FIRST_CLIENT CLIENTS]
- *        MODE: pingpong, connect, download, upload, hostile, banned
- *   load flood PORT RATE SECONDS FIRST_SOURCE [ADDRESS FIRST_CLIENT CLIENTS]
- *        hostile connections, so many a second, whatever becomes of them
- *   load hold PORT CONNECTIONS
- *        opens them all at once, holds them until standard input ends
+ *        MODE: pingpong, connect, download, upload, hostile, banned; work: a packet every 20 ms,
+ * and now and then a new connection; loris: one byte and no more, again when it is over load flood
+ * PORT RATE SECONDS FIRST_SOURCE [ADDRESS FIRST_CLIENT CLIENTS] hostile connections, so many a
+ * second, whatever becomes of them load hold PORT CONNECTIONS opens them all at once, holds them
+ * until standard input ends
  *
  * A client's first packet is 256 bytes that look random; their last one tells the server what to
  * do. Each connection has a source address of its own out of 127.0.0.0/8, from number
- * FIRST_SOURCE on; or one of CLIENTS addresses that begin at FIRST_CLIENT.
+ * FIRST_SOURCE on; or one of CLIENTS addresses that begin at FIRST_CLIENT, of IPv6 each in a /64
+ * of its own.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,7 +39,7 @@ enum { PACKET = 256, MAX_EVENTS = 256, BULK = 64 * 1024, TURN = 8, MAX_CONNECTIO
 /* What the server does with a connection after the first packet. */
 enum work { ECHO = 0, DOWNLOAD = 1, UPLOAD = 2 };
 
-enum mode { PINGPONG, CONNECT, BULK_DOWN, BULK_UP, HOSTILE, BANNED, HOLD, FLOOD };
+enum mode { PINGPONG, CONNECT, BULK_DOWN, BULK_UP, HOSTILE, BANNED, HOLD, FLOOD, WORK, LORIS };
 
 struct connection {
 	int fd;
@@ -48,7 +49,8 @@ struct connection {
 	uint32_t source;
 	uint32_t received; /* of the current packet; on the server of the first one */
 	enum work work;
-	uint64_t started_ns;
+	uint64_t started_ns; /* in the mode work it may be yet to come */
+	bool resting;
 	uint64_t echo_length; /* bytes that wait to be echoed */
 	uint8_t *echo;
 };
@@ -221,6 +223,8 @@ static int serve(uint16_t port, struct in_addr host)
 static enum mode mode;
 static uint16_t gate_port;
 static struct in_addr gate_address;
+static struct in6_addr gate_address6, first_client6;
+static bool is_ipv6;
 /* 127.1.0.1 and on: 127.0.0.1 is the gate's own. */
 static uint32_t first_client = 0x7f010001, client_count = 0xffffffff;
 static uint32_t next_source;
@@ -250,27 +254,47 @@ static uint32_t latency_at(double share)
 	return 0;
 }
 
+/* Both ends of a connection from a source. @returns how long each is. */
+static socklen_t ends_of(uint32_t source, struct sockaddr_storage *from,
+			 struct sockaddr_storage *to)
+{
+	struct sockaddr_in *from4 = (void *)from, *to4 = (void *)to;
+	struct sockaddr_in6 *from6 = (void *)from, *to6 = (void *)to;
+	uint32_t number = source % client_count;
+
+	if (!is_ipv6) {
+		*from4 = (struct sockaddr_in){ .sin_family = AF_INET,
+					       .sin_addr = { htonl(first_client + number) } };
+		*to4 = (struct sockaddr_in){ .sin_family = AF_INET,
+					     .sin_port = htons(gate_port),
+					     .sin_addr = gate_address };
+		return sizeof(*from4);
+	}
+	*from6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_addr = first_client6 };
+	from6->sin6_addr.s6_addr32[1] = htonl(ntohl(first_client6.s6_addr32[1]) + number);
+	*to6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+				      .sin6_port = htons(gate_port),
+				      .sin6_addr = gate_address6 };
+	return sizeof(*from6);
+}
+
 static void open_connection(int poll, struct connection *connection)
 {
-	uint32_t source = first_client + connection->source % client_count;
-	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = { htonl(source) } };
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons(gate_port),
-				  .sin_addr = gate_address };
+	struct sockaddr_storage from, to;
+	socklen_t length = ends_of(connection->source, &from, &to);
 	int on = 1;
 
-	connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	connection->fd = socket(is_ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	if (connection->fd < 0)
 		die("open a socket");
-	connection->connected = connection->first_sent = false;
+	connection->connected = connection->first_sent = connection->resting = false;
 	connection->received = 0;
 	connection->started_ns = now_ns();
 	setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(connection->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	if (bind(connection->fd, (struct sockaddr *)&from, sizeof(from)) != 0)
+	if (bind(connection->fd, (struct sockaddr *)&from, length) != 0)
 		die("bind a source address");
-	if (connect(connection->fd, (struct sockaddr *)&to, sizeof(to)) != 0 &&
-	    errno != EINPROGRESS)
+	if (connect(connection->fd, (struct sockaddr *)&to, length) != 0 && errno != EINPROGRESS)
 		die("connect");
 	watch(poll, EPOLL_CTL_ADD, connection, true);
 }
@@ -278,7 +302,7 @@ static void open_connection(int poll, struct connection *connection)
 static void reopen(int poll, struct connection *connection)
 {
 	close(connection->fd);
-	if (mode == HOSTILE)
+	if (mode == HOSTILE || mode == LORIS)
 		connection->source = next_source++;
 	open_connection(poll, connection);
 }
@@ -286,7 +310,7 @@ static void reopen(int poll, struct connection *connection)
 /* The peer is gone. For a hostile connection that is the success. */
 static void ended(int poll, struct connection *connection)
 {
-	if (mode == HOSTILE || mode == BANNED) {
+	if (mode == HOSTILE || mode == BANNED || mode == LORIS) {
 		done_count++;
 		note_latency(connection);
 	} else {
@@ -303,7 +327,7 @@ static void ended(int poll, struct connection *connection)
 static bool client_send(int poll, struct connection *connection)
 {
 	const void *bytes = mode == HOSTILE ? (const void *)hostile_request : first_packet;
-	size_t length = mode == HOSTILE ? sizeof(hostile_request) - 1 : PACKET;
+	size_t length = mode == HOSTILE ? sizeof(hostile_request) - 1 : mode == LORIS ? 1 : PACKET;
 
 	connection->connected = true;
 	if (!connection->first_sent && mode != BANNED) {
@@ -325,6 +349,35 @@ static bool client_send(int poll, struct connection *connection)
 	return true;
 }
 
+/* Of a client that works: until its next packet. */
+#define REST_NS 20000000ULL
+/* So many packets to a connection. */
+#define PACKETS_EACH 8
+
+static void send_next(int poll, struct connection *connection)
+{
+	uint64_t due_ns = connection->started_ns;
+
+	connection->resting = false;
+	if (done_count % PACKETS_EACH == 0) {
+		reopen(poll, connection);
+		connection->started_ns = due_ns;
+		return;
+	}
+	if (send(connection->fd, first_packet, PACKET, MSG_NOSIGNAL) != PACKET)
+		ended(poll, connection);
+}
+
+/* As late as it is: what waits because others hold up this process is waiting too. */
+static void wake_rested(int poll, uint32_t count)
+{
+	uint64_t now = now_ns();
+
+	for (uint32_t i = 0; i < count; i++)
+		if (connections[i].resting && now >= connections[i].started_ns)
+			send_next(poll, &connections[i]);
+}
+
 static void answered(int poll, struct connection *connection)
 {
 	connection->received = 0;
@@ -338,6 +391,10 @@ static void answered(int poll, struct connection *connection)
 		break;
 	case CONNECT:
 		reopen(poll, connection);
+		break;
+	case WORK:
+		connection->started_ns = now_ns() + REST_NS;
+		connection->resting = true;
 		break;
 	default:
 		held_count++;
@@ -400,7 +457,14 @@ static double cpu_seconds(void)
 	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static void measure(int poll, double seconds)
+static void work_once(int poll, uint32_t count)
+{
+	poll_once(poll, mode == WORK ? 1 : 10);
+	if (mode == WORK)
+		wake_rested(poll, count);
+}
+
+static void measure(int poll, uint32_t count, double seconds)
 {
 	/* The first fifth warms up and does not count. */
 	uint64_t start = now_ns() + (uint64_t)(seconds * 0.2e9);
@@ -409,14 +473,14 @@ static void measure(int poll, double seconds)
 	double first_cpu;
 
 	while (now_ns() < start)
-		poll_once(poll, 10);
+		work_once(poll, count);
 	memset(latency_us, 0, sizeof(latency_us));
 	first_done = done_count;
 	first_bytes = byte_count;
 	first_cpu = cpu_seconds();
 	start = now_ns();
 	while ((now = now_ns()) < end)
-		poll_once(poll, 10);
+		work_once(poll, count);
 	seconds = (double)(now - start) / 1e9;
 	printf("{\"perSecond\":%.1f,\"bytesPerSecond\":%.0f,\"p50Us\":%u,\"p99Us\":%"
 	       "u,\"failures\":%llu,\"nextSource\":%u,\"cpuShare\":%.3f}\n",
@@ -481,10 +545,10 @@ static void flood(int poll, uint32_t rate, double seconds)
 
 static enum mode mode_of(const char *name)
 {
-	static const char *const names[] = { "pingpong", "connect", "download", "upload",
-					     "hostile",	 "banned",  "hold",	"flood" };
+	static const char *const names[] = { "pingpong", "connect", "download", "upload", "hostile",
+					     "banned",	 "hold",    "flood",	"work",	  "loris" };
 
-	for (enum mode i = PINGPONG; i <= FLOOD; i++)
+	for (enum mode i = PINGPONG; i <= LORIS; i++)
 		if (strcmp(name, names[i]) == 0)
 			return i;
 	fprintf(stderr, "Cannot run \"%s\": no such mode\n", name);
@@ -530,8 +594,17 @@ int main(int argc, char **argv)
 	first_packet[PACKET - 1] = mode == BULK_DOWN ? DOWNLOAD : mode == BULK_UP ? UPLOAD : ECHO;
 	next_source = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 0;
 	if (argc > 8) {
-		gate_address = address_of(argv[6]);
-		first_client = ntohl(address_of(argv[7]).s_addr);
+		is_ipv6 = strchr(argv[6], ':');
+		if (is_ipv6 && (inet_pton(AF_INET6, argv[6], &gate_address6) != 1 ||
+				inet_pton(AF_INET6, argv[7], &first_client6) != 1)) {
+			fprintf(stderr, "Cannot use \"%s\" and \"%s\": not IPv6 addresses\n",
+				argv[6], argv[7]);
+			return 2;
+		}
+		if (!is_ipv6) {
+			gate_address = address_of(argv[6]);
+			first_client = ntohl(address_of(argv[7]).s_addr);
+		}
 		client_count = (uint32_t)atoi(argv[8]);
 	}
 	poll = epoll_create1(0);
@@ -546,6 +619,6 @@ int main(int argc, char **argv)
 	if (mode == HOLD)
 		hold(poll, count);
 	else
-		measure(poll, argc > 4 ? atof(argv[4]) : 2);
+		measure(poll, count, argc > 4 ? atof(argv[4]) : 2);
 	return 0;
 }

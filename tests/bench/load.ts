@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
 
-export type LoadMode = "pingpong" | "connect" | "download" | "upload" | "hostile" | "banned";
+export type LoadMode = "pingpong" | "connect" | "download" | "upload" | "hostile" | "banned" | "work" | "loris";
 
 export interface LoadResult {
   readonly perSecond: number;
@@ -20,6 +20,7 @@ export interface LoadResult {
 
 /** Over a network instead of loopback. */
 export interface LoadRoute {
+  /** IPv4 or IPv6; of IPv6 each client is in a /64 of its own. */
   readonly server: string;
   /** The first of the addresses that connections come from, and how many there are. */
   readonly firstClient: string;

@@ -6,6 +6,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { bansBench } from "./bans.ts";
 import { writeDocument } from "./document.ts";
+import { floodsBench } from "./floods.ts";
 import { inlineCostBench } from "./inline_cost.ts";
 import { inlineFloodBench } from "./inline_flood.ts";
 import { inlineGateBench } from "./inline_gate.ts";
@@ -29,6 +30,7 @@ const benches: readonly Bench[] = [
   inlinePathBench,
   inlineFloodBench,
   inlineGateBench,
+  floodsBench,
   statusBench,
 ];
 

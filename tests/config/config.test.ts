@@ -543,7 +543,9 @@ describe("mistakes", () => {
     for (const part of [
       `Cannot use config "${path}": `,
       'Invalid timeout "soon": expected a duration',
-      'Unknown key "colour", "timout", "table": did you mean "timeout"? "ttgate config schema" lists them',
+      'line 2: Unknown key "colour": "ttgate config schema" lists them',
+      'line 3: Unknown key "timout": did you mean "timeout"? "ttgate config schema" lists them',
+      'line 6: Unknown key "table": ',
       'Invalid allow "here": expected',
       'Invalid allow "there": expected',
       "Invalid max-bans 0: expected",

@@ -74,7 +74,7 @@ describe("gates", () => {
     ['[[gate]]\nname = "a b"\n', 'gate "a b": line 2: Invalid name "a b": expected at most 32 letters'],
     ["gate = 7\n", "line 1: Invalid gate 7: expected [[gate]] tables"],
     ["gate = []\n", "line 1: Invalid gate []: expected [[gate]] tables"],
-    [inTable('scope = "host"'), 'gate "a": line 3: Unknown key "scope"'],
+    [inTable('scope = "host"'), 'gate "a": line 3: Key "scope" is for all gates: move it above the first [[gate]]'],
     [inTable("strikes = 2"), 'gate "a": line 3: Invalid strikes 2: expected a whole number from 3'],
     [`${inTable("")}${inTable('listen = "1"')}`, 'line 5: Two gates have the name "a"'],
     [two.replace("6000", "5000"), 'line 8: Gates "a" and "b" both listen on [::]:5000: give each a port'],

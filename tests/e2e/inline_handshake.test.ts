@@ -7,10 +7,14 @@ import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip } from "../harness/netns.ts";
 import { RawConnection, type SegmentOptions } from "../harness/raw_tcp.ts";
-import { joined, optionOf } from "../harness/tcp_frame.ts";
-import { sleep } from "../harness/wait.ts";
+import { ack, joined, optionOf, rst, syn } from "../harness/tcp_frame.ts";
+import { sleep, waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(30_000);
+
+/** include/uapi/linux/bpf.h, enum xdp_action. */
+const xdpDrop = 1;
+const xdpPass = 2;
 
 const halves = (bytes: Uint8Array): SegmentOptions[] => [
   { bytes: bytes.slice(0, 9) },
@@ -152,6 +156,30 @@ describeWith("namespaces", "executable")("data on the SYN", () => {
       await slow.open(new Uint8Array());
       slow.send({}, { bytes: friendly });
       await bed.sink.got(slow.name, friendly);
+    }
+  });
+
+  test("is held while its port has a connection, which a RST in the same batch would end before it", async () => {
+    // Without a cookie, as hosts can be told.
+    await using bed = await InlineBed.open({ sink: ["fastopen"], sysctl: ["net.ipv4.tcp_fastopen=0x203"] });
+    for (const source of [bed.nextIpv4(), bed.nextIpv6()]) {
+      const early = (synBytes: Uint8Array, sourcePort: number) => {
+        const connection = new RawConnection(bed.clients, bed.clients.ends(source, sourcePort), { isn: 9, synBytes });
+        return connection.frame({ seq: connection.isn, flags: syn, bytes: synBytes });
+      };
+      const open = await bed.clients.connect(source);
+      const half = await bed.clients.connect(source, { lastAck: false });
+      await waitFor("the connection at the server", () => bed.sink.of(open.name).opened === 1);
+      for (const { ends } of [open, half]) {
+        expect((await bed.tryFrame(early(hostile, ends.sourcePort))).verdict).toBe(xdpDrop);
+        expect((await bed.tryFrame(early(friendly, ends.sourcePort))).verdict).toBe(xdpPass);
+      }
+      bed.clients.sendFrames(open.frame({ flags: rst | ack }), early(hostile, open.ends.sourcePort));
+      await bed.sink.ended(open.name);
+      const next = await bed.clients.connect(source);
+      next.send({ bytes: friendly });
+      await bed.sink.got(next.name, friendly);
+      expect(bed.sink.of(open.name)).toMatchObject({ opened: 1, data: "" });
     }
   });
 });

@@ -13,6 +13,8 @@ export interface ScriptSegment extends SegmentOptions {
   readonly cuts?: readonly number[];
   /** The last fragment first. */
   readonly reversed?: boolean;
+  /** With the option of RFC 7323 that the connection agreed on; a value that is too old is thrown away. */
+  readonly timestamp?: number;
 }
 
 export interface Script {
@@ -32,6 +34,10 @@ export interface Words {
 
 /** MSS, SACK permitted, timestamps, window scale: as Linux sends them. */
 const linuxOptions = Uint8Array.of(2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 3, 232, 0, 0, 0, 0, 1, 3, 3, 7);
+/** What Linux' own clients begin with is the number of their SYN. */
+const firstTimestamp = 1001;
+/** RFC 3168 6.1: ECE and CWR. */
+const congestion = 0xc0;
 /** RFC 8684 3.1: MP_CAPABLE and MP_JOIN; RFC 7413: the question for a cookie. */
 const synOptions: readonly Uint8Array[] = [
   new Uint8Array(),
@@ -48,13 +54,18 @@ export function scriptOf(random: Random, words: Words, hasCookies: boolean): Scr
   const said = pick(random, isFriend ? words.friendly : words.hostile);
   const family = random(2) === 0 ? 4 : 6;
   const options = pick(random, synOptions);
+  const hasTimestamps = options === linuxOptions;
   const hides = !isFriend && random(4) === 0;
   const pieces = ordered(random, overlapping(random, cut(random, said)));
-  const spoken = pieces.map((piece) => wrapped(random, piece, family, hides));
+  const spoken = pieces
+    .map((piece) => wrapped(random, piece, family, hides))
+    .map((segment, index) => (hasTimestamps ? { ...segment, timestamp: firstTimestamp + index } : segment));
   const lastAck = random(3) > 0;
   const disturbed = spoken.flatMap((segment) => [
     ...(random(3) === 0 ? [decoy(random, words, said, !hasCookies)] : []),
     ...(!isFriend && random(8) === 0 ? [contradiction(random, words, segment)] : []),
+    ...(!isFriend && random(8) === 0 ? [ghost(random, words, segment, hasTimestamps)] : []),
+    ...(!hasCookies && random(12) === 0 ? [aliveness(random, segment)] : []),
     segment,
     ...(random(5) === 0 ? [segment] : []),
   ]);
@@ -65,7 +76,7 @@ export function scriptOf(random: Random, words: Words, hasCookies: boolean): Scr
       isn: pick(random, [0, 0xffff_fff0, 0x7fff_fff8, random(0x7fff_ffff)]),
       lastAck,
       options,
-      ...(random(12) === 0 ? { synBytes: said } : {}),
+      ...(random(12) === 0 ? { synBytes: random(2) === 0 ? said : pick(random, words.friendly) } : {}),
     },
     bursts: bursts(random, disturbed),
     isWhole: !hides,
@@ -135,17 +146,47 @@ function contradiction(random: Random, words: Words, { at = 0, bytes }: SegmentO
   return { at, bytes: other.slice(at, at + (bytes?.length ?? 1)) };
 }
 
+/**
+ * In the place of a segment what the program may take for one and the kernel throws away: for another card, with a
+ * wrong sum of its header, signed without a key (RFC 2385), or too old by its timestamp (PAWS).
+ */
+function ghost(random: Random, words: Words, { at = 0, bytes }: SegmentOptions, hasTimestamps: boolean): ScriptSegment {
+  const said = pick(random, random(3) > 0 ? words.friendly : words.hostile);
+  const other = { at, bytes: said.slice(at, at + Math.max(bytes?.length ?? 0, random(30))) };
+  switch (random(hasTimestamps ? 5 : 4)) {
+    case 0:
+      return { ...other, otherCard: true };
+    case 1:
+      return { ...other, wrongIpChecksum: true, vlans: [5] };
+    case 2:
+      return { ...other, vlans: [5 + random(100)] };
+    case 3:
+      return { ...other, options: Uint8Array.of(19, 18, ...new Array(16).fill(0x5a), 1, 1) };
+    default:
+      return { ...other, timestamp: 1 };
+  }
+}
+
+/** RFC 9293 3.8.4: the byte before, once more or another one, to hear whether the other side is there. */
+function aliveness(random: Random, { at = 0 }: SegmentOptions): ScriptSegment {
+  return { at: at - 1, bytes: at > 0 || random(2) === 0 ? new Uint8Array() : Uint8Array.of(random(256)), flags: ack };
+}
+
+function finFlags({ flags = ack }: SegmentOptions): Partial<SegmentOptions> {
+  return { flags: flags | fin };
+}
+
 function wrapped(random: Random, piece: SegmentOptions, family: 4 | 6, hides: boolean): ScriptSegment {
   const bytes = piece.bytes ?? new Uint8Array();
   const urgent = random(6) === 0;
   const seen: ScriptSegment = {
     ...piece,
-    flags: ack | (random(2) === 0 ? psh : 0) | (urgent ? urg : 0),
+    flags: ack | (random(2) === 0 ? psh : 0) | (urgent ? urg : 0) | (random(6) === 0 ? congestion : 0),
     ...(urgent ? { urgent: random(bytes.length + 3) } : {}),
     ...(random(6) === 0 ? { vlans: Array(1 + random(2)).fill(0), serviceTag: random(2) === 0 } : {}),
     ...(random(6) === 0 ? { padding: new Uint8Array(1 + random(12)).fill(0x53) } : {}),
     ...(family === 4 && random(6) === 0 ? { ipv4OptionBytes: 4 * (1 + random(10)) } : {}),
-    ...(family === 6 && random(6) === 0 ? { ipv6Extensions: 1 + random(6) } : {}),
+    ...(family === 6 && random(6) === 0 ? { ipv6Extensions: 1 + random(6), ipv6First: pick(random, [0, 43, 60]) } : {}),
   };
   return hides && random(2) === 0 ? { ...seen, ...hidden(random, family) } : seen;
 }
@@ -171,8 +212,11 @@ function bursts(random: Random, segments: readonly ScriptSegment[]): ScriptSegme
     if (random(3) === 0) all.push([]);
     all.at(-1)?.push(segment);
   }
-  const last = all.at(-1)?.at(-1);
-  if (last !== undefined && random(5) === 0) all.push([{ at: endOf(segments), flags: fin | ack }]);
+  const end = endOf(segments);
+  const isLast = ({ at = 0, bytes }: ScriptSegment) => at + (bytes?.length ?? 0) === end;
+  if (random(8) === 0)
+    return all.map((burst) => burst.map((one) => (isLast(one) ? { ...one, ...finFlags(one) } : one)));
+  if (random(5) === 0) all.push([{ at: end, flags: fin | ack }]);
   return all;
 }
 

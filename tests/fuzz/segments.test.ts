@@ -12,7 +12,7 @@ import { fragmentsOf } from "../harness/fragments.ts";
 import { InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip } from "../harness/netns.ts";
-import { createRandom, type Random } from "../harness/random.ts";
+import { createRandom, pick, type Random } from "../harness/random.ts";
 import { RawConnection } from "../harness/raw_tcp.ts";
 import { sleep } from "../harness/wait.ts";
 import { type Script, type ScriptSegment, scriptOf, type Words } from "./segment_script.ts";
@@ -56,8 +56,10 @@ interface Played {
   readonly connection: RawConnection;
 }
 
-function framesOf(connection: RawConnection, { cuts, reversed, ...segment }: ScriptSegment): Uint8Array[] {
-  const frame = connection.frame(segment);
+function framesOf(connection: RawConnection, script: ScriptSegment): Uint8Array[] {
+  const { cuts, reversed, timestamp, ...segment } = script;
+  const stamped = timestamp === undefined ? {} : { options: connection.timestamps(timestamp) };
+  const frame = connection.frame({ ...segment, ...stamped });
   if (cuts === undefined) return [frame];
   const fragments = fragmentsOf(frame, cuts);
   return reversed === true ? fragments.reverse() : fragments;
@@ -66,7 +68,10 @@ function framesOf(connection: RawConnection, { cuts, reversed, ...segment }: Scr
 async function play(bed: InlineBed, script: Script, source: string): Promise<Played> {
   const { clients } = bed;
   const connection = new RawConnection(clients, clients.ends(source), script.connect);
-  await connection.open();
+  connection.sendSyn();
+  // RFC 7413 4.1.3: once more without data, if the data is what nobody answers.
+  if (script.connect.synBytes !== undefined) connection.sendSyn(new Uint8Array());
+  await connection.answered();
   if (script.connect.lastAck !== false) connection.send({});
   for (const burst of script.bursts) {
     clients.sendFrames(...burst.flatMap((segment) => framesOf(connection, segment)));
@@ -88,9 +93,10 @@ function readings(bed: InlineBed): Map<string, Uint8Array> {
 async function round(random: Random, engine: Engine): Promise<{ readonly wrong: string[]; readonly read: number }> {
   const hasCookies = random(3) === 0;
   await using bed = await InlineBed.open({
-    sink: ["mptcp"],
+    sink: [pick(random, ["mptcp", "fastopen", "defer"] as const)],
     gate: ["-p", profile],
-    sysctl: hasCookies ? ["net.ipv4.tcp_syncookies=2"] : [],
+    // What a SYN carries is taken without a cookie, where the server asked for TCP Fast Open.
+    sysctl: ["net.ipv4.tcp_fastopen=0x203", ...(hasCookies ? ["net.ipv4.tcp_syncookies=2"] : [])],
   });
   if (random(2) === 0) inBatches(bed);
   const scripts = Array.from({ length: connectionsPerBed }, () => scriptOf(random, words, hasCookies));

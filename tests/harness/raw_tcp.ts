@@ -244,8 +244,12 @@ export class RawConnection {
   }
 
   frame({ at = 0, bytes = new Uint8Array(), flags, ...rest }: SegmentOptions): Uint8Array {
-    const { seq, ack: acknowledged, vlans, serviceTag, ipv4OptionBytes, ipv6Extensions, padding, ...fields } = rest;
-    const given = Object.entries({ vlans, serviceTag, ipv4OptionBytes, ipv6Extensions, padding });
+    const { seq, ack: acknowledged, vlans, serviceTag, ipv4OptionBytes, ipv6Extensions, padding, ...others } = rest;
+    const { ipv6First, otherCard, wrongIpChecksum, ...fields } = others;
+    const inIpv6 = { ipv6Extensions, ipv6First };
+    const given = Object.entries({
+      ...{ vlans, serviceTag, ipv4OptionBytes, padding, otherCard, wrongIpChecksum, ...inIpv6 },
+    });
     const wrapping = Object.fromEntries(given.filter(([, value]) => value !== undefined)) as Wrapping;
     const segment: TcpFields = {
       ...fields,

@@ -42,26 +42,33 @@ export interface Wrapping {
   readonly ipv4OptionBytes?: number;
   /** Headers of destination options, 8 bytes each. */
   readonly ipv6Extensions?: number;
+  /** What the first of them is instead: 0, hop-by-hop options; 43, a route that has been gone to its end. */
+  readonly ipv6First?: number;
   /** Behind the packet, as a card adds to short frames. */
   readonly padding?: Uint8Array;
+  /** To another card, or with a wrong checksum in the IPv4 header: the kernel throws it away. */
+  readonly otherCard?: boolean;
+  readonly wrongIpChecksum?: boolean;
 }
 
 const etherVlan = 0x8100;
 const etherServiceVlan = 0x88a8;
+const routing = 43;
 const destinationOptions = 60;
 const tcpProtocol = 6;
 
 export function tcpFrame(ends: Ends, fields: TcpFields, wrapping: Wrapping = {}): NativeBuffer {
   const segment = tcpSegment(ends, fields);
   const network = isIpv4(requirePrefix(ends.source))
-    ? ipv4Packet(ends, segment, wrapping.ipv4OptionBytes ?? 0)
-    : ipv6Packet(ends, segment, wrapping.ipv6Extensions ?? 0);
+    ? ipv4Packet(ends, segment, wrapping)
+    : ipv6Packet(ends, segment, wrapping);
   const tags = (wrapping.vlans ?? []).flatMap((id, index) => {
     const type = index === 0 && wrapping.serviceTag === true ? etherServiceVlan : etherVlan;
     return [type >> 8, type & 0xff, id >> 8, id & 0xff];
   });
   const etherType = network[0] === 0x60 ? [0x86, 0xdd] : [0x08, 0x00];
-  return joined(ends.destinationMac, ends.sourceMac, tags, etherType, network, wrapping.padding ?? []);
+  const card = wrapping.otherCard === true ? Uint8Array.of(2, 0, 0, 0, 0, 0x77) : ends.destinationMac;
+  return joined(card, ends.sourceMac, tags, etherType, network, wrapping.padding ?? []);
 }
 
 function tcpSegment(ends: Ends, fields: TcpFields): NativeBuffer {
@@ -87,7 +94,8 @@ function tcpSegment(ends: Ends, fields: TcpFields): NativeBuffer {
   return segment;
 }
 
-function ipv4Packet(ends: Ends, segment: Uint8Array, optionBytes: number): NativeBuffer {
+function ipv4Packet(ends: Ends, segment: Uint8Array, wrapping: Wrapping): NativeBuffer {
+  const { ipv4OptionBytes: optionBytes = 0, wrongIpChecksum = false } = wrapping;
   const header = new Uint8Array(20 + optionBytes).fill(1, 20);
   const view = new DataView(header.buffer);
   view.setUint8(0, 0x40 | (header.length / 4));
@@ -97,23 +105,24 @@ function ipv4Packet(ends: Ends, segment: Uint8Array, optionBytes: number): Nativ
   view.setUint8(9, tcpProtocol);
   header.set(addressBytes(ends.source), 12);
   header.set(addressBytes(ends.destination), 16);
-  view.setUint16(10, checksum(header));
+  view.setUint16(10, checksum(header) ^ (wrongIpChecksum ? 0x5555 : 0));
   return joined(header, segment);
 }
 
-function ipv6Packet(ends: Ends, segment: Uint8Array, extensions: number): NativeBuffer {
+function ipv6Packet(ends: Ends, segment: Uint8Array, wrapping: Wrapping): NativeBuffer {
+  const { ipv6Extensions: extensions = 0, ipv6First = destinationOptions } = wrapping;
   const header = new Uint8Array(40);
   const view = new DataView(header.buffer);
   view.setUint8(0, 0x60);
   view.setUint16(4, extensions * 8 + segment.length);
-  view.setUint8(6, extensions > 0 ? destinationOptions : tcpProtocol);
+  view.setUint8(6, extensions > 0 ? ipv6First : tcpProtocol);
   view.setUint8(7, 64);
   header.set(addressBytes(ends.source), 8);
   header.set(addressBytes(ends.destination), 24);
-  // PadN over the rest of the header.
+  // PadN over the rest of the header; of a route its type, one for experiments, and no segments that are left.
   const chain = Array.from({ length: extensions }, (_, index) => [
     index + 1 < extensions ? destinationOptions : tcpProtocol,
-    ...[0, 1, 4, 0, 0, 0, 0],
+    ...(index === 0 && ipv6First === routing ? [0, 253, 0, 0, 0, 0, 0] : [0, 1, 4, 0, 0, 0, 0]),
   ]);
   return joined(header, chain.flat(), segment);
 }

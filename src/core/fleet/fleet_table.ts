@@ -6,6 +6,7 @@
 import { isIpv4, type Prefix, parsePrefix } from "../address.ts";
 import { type Ban, type Claim, claimOf, claimsOf } from "../bans/claim.ts";
 import type { BanChange, BanFollower, BanRequest, Enforcement } from "../bans/enforcement.ts";
+import { longestDurationMs } from "../duration.ts";
 import { Lifts } from "./lifts.ts";
 import { isShared, OwnDoings } from "./own_doings.ts";
 import { Peer } from "./peer.ts";
@@ -246,8 +247,10 @@ export class FleetTable implements BanFollower {
     const ban = enforcement.bans.get(prefix);
     const before = ban === undefined || ban.untilMs <= nowMs ? undefined : claimOf(ban, origin, nowMs);
     const { madeMs } = record;
-    // It would win over every lift until then.
-    if (madeMs > this.#engineNow(nowMs)) {
+    const engineNowMs = this.#engineNow(nowMs);
+    const isEndless = record.untilMs === Number.POSITIVE_INFINITY;
+    // It would win over every lift until then; and no gate bans for longer, unless for ever.
+    if (madeMs > engineNowMs || (!isEndless && record.untilMs > engineNowMs + longestDurationMs)) {
       peer.refused.malformed++;
       return undefined;
     }

@@ -169,7 +169,8 @@ function problemsOf(issue: Issue, before: readonly PropertyKey[]): Problem[] {
     const nearest = issue.errors.reduce((best, branch) => (depthOf(branch) > depthOf(best) ? branch : best));
     return nearest.flatMap((inner) => problemsOf(inner, path));
   }
-  return [{ path: pathText(path), message: issue.message }];
+  const message = issue.message.replace(/^Invalid input: (.*), received undefined$/, "It is missing: $1");
+  return [{ path: pathText(path), message }];
 }
 
 function depthOf(issues: readonly Issue[]): number {

@@ -243,11 +243,14 @@ describe("a gate that is not to be believed", () => {
     expect(b.origins(source)).toEqual(["sniffer"]);
   });
 
-  test("a ban from the future is none: it would win over every lift", () => {
+  test("a ban from the future is none: it would win over every lift; nor is one that ends beyond all dates", () => {
     const { memory, b } = two();
-    memory.of("a").set(source, `${memory.nowMs + 9000} 0 0 http -`);
-    b.look("a", source);
-    expect(b.banned()).toEqual({});
+    for (const record of [`${memory.nowMs + 9000} 0 0 http -`, `${memory.nowMs} ${"9".repeat(16)} 0 http -`]) {
+      memory.of("a").set(source, record);
+      b.look("a", source);
+      expect(b.banned()).toEqual({});
+    }
+    expect(b.table.peer("a").refused.malformed).toBe(2);
   });
 
   test("so many a minute and so many at a time; the rest is left with the engine", () => {

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ways around inline mode that were found, each tried again: the server reads nothing that was not judged.
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
+import { describeWith } from "../harness/needs.ts";
+import { ip } from "../harness/netns.ts";
+import type { SegmentOptions } from "../harness/raw_tcp.ts";
+import { joined } from "../harness/tcp_frame.ts";
+import { sleep } from "../harness/wait.ts";
+
+setDefaultTimeout(60_000);
+
+const text = (line: string) => new TextEncoder().encode(line);
+/** For the server, would it come. */
+const settleMs = 300;
+
+/** 9000 bytes: the last of the four sizes that a cookie knows. */
+const largestSegment = Uint8Array.of(2, 4, 0x23, 0x28);
+
+/** What the kernel throws away, and the program reads. */
+const ghosts: readonly (SegmentOptions & { readonly name: string })[] = [
+  { name: "a wrong checksum of the IP header", wrongIpChecksum: true },
+  { name: "another card's address", otherCard: true },
+  { name: "a VLAN that is not here", vlans: [5] },
+  { name: "a signature without a key (RFC 2385)", options: Uint8Array.of(19, 18, ...new Array(16).fill(1), 1, 1) },
+];
+
+/** As from a card: the program sees several packets before the kernel takes the first. */
+function inBatches({ network: { gate, device } }: InlineBed): void {
+  ip("netns", "exec", gate, "sh", "-c", `echo 1 > /sys/class/net/${device}/threaded`);
+}
+
+describeWith("namespaces", "executable")("nobody gets past the judge", () => {
+  test("by a near miss that the kernel throws away, and with it the RST", async () => {
+    await using bed = await InlineBed.open({ gate: ["-p", "ssh"] });
+    for (const { name: _, ...ghost } of ghosts) {
+      const stranger = await bed.clients.connect(bed.nextIpv4());
+      stranger.send({ bytes: text("S") });
+      await bed.sink.got(stranger.name, text("S"));
+      const before = bed.counts();
+      stranger.send({ ...ghost, at: 1, bytes: text("SH-3.0-x\r\n") });
+      await bed.counted("malformed", before);
+      for (const bytes of [hostile, text("SH-2.0-x\r\n")]) stranger.send({ at: 1, bytes });
+      expect(await bed.sink.ended(stranger.name)).toBe("ECONNRESET");
+      expect(bed.sink.of(stranger.name).data).toBe(text("S").toHex());
+    }
+  });
+
+  test("by an acknowledgement from before the connection, whose data the kernel's fast path takes", async () => {
+    await using bed = await InlineBed.open({ gate: ["-p", "ssh"] });
+    inBatches(bed);
+    // The fast path is open for some of them.
+    const strangers = await Promise.all(Array.from({ length: 16 }, () => bed.clients.connect(bed.nextIpv4())));
+    for (const stranger of strangers) {
+      const old = (stranger.serverFirst - 1_000_000) >>> 0;
+      stranger.send({ bytes: text("SS") }, { at: 2, bytes: text("X-2.0-OpenSSH_9.6\r\n"), ack: old });
+    }
+    for (const { name } of strangers) await bed.sink.got(name, text("SS"));
+    await sleep(settleMs);
+    expect(strangers.map(({ name }) => bed.sink.of(name).data)).toEqual(strangers.map(() => text("SS").toHex()));
+  });
+
+  test("by what is foreign and thrown away, from an address that is never banned", async () => {
+    await using bed = await InlineBed.open({ gate: ["-p", "ssh", "--allow", "10.77.2.0/24"] });
+    const stranger = await bed.clients.connect(bed.nextIpv4());
+    stranger.send({ bytes: text("S") });
+    await bed.sink.got(stranger.name, text("S"));
+    const before = bed.counts();
+    stranger.send({ at: 1, bytes: hostile, otherCard: true });
+    await bed.counted("spared", before);
+    stranger.send({ at: 1, bytes: hostile });
+    expect(await bed.sink.ended(stranger.name)).toBe("ECONNRESET");
+    expect(bed.sink.of(stranger.name).data).toBe(text("S").toHex());
+  });
+
+  // A cookie is right for four numbers in a row, and the program sees a batch before the kernel makes a socket.
+  test.each([
+    ["behind one that proves the same cookie", [{ bytes: text("GET") }, { at: 3, bytes: text(" / HTTP/1.1\r\n\r\n") }]],
+    ["ahead of its beginning", [{}, { at: 3, bytes: text("SSH-2.0-x\r\n") }, { bytes: text("SSX") }]],
+  ] as const)("by a segment %s", async (_, segments: readonly SegmentOptions[]) => {
+    await using bed = await InlineBed.open({ gate: ["-p", "ssh"], sysctl: ["net.ipv4.tcp_syncookies=2"] });
+    inBatches(bed);
+    for (const source of [bed.nextIpv4(), bed.nextIpv6()]) {
+      const stranger = await bed.clients.connect(source, { lastAck: false, options: largestSegment });
+      stranger.send(...segments);
+      await sleep(settleMs);
+      for (const segment of segments) stranger.send(segment);
+      expect(await bed.sink.ended(stranger.name)).toBe("ECONNRESET");
+      expect(["GET", "SSX", ""].map((said) => text(said).toHex())).toContain(bed.sink.of(stranger.name).data);
+    }
+  });
+
+  // By the hash of ttgate before it had a factor of each load.
+  test("by ends that hash as those of a connection that was judged", async () => {
+    await using bed = await InlineBed.open();
+    const pairs = [
+      ["fd77:0:106f::3", 57_379, "fd77:0:10de::2", 44_256],
+      ["fd77:0:1057::3", 50_457, "fd77:0:10d8::2", 52_590],
+      ["fd77:0:10ce::2", 55_485, "fd77:0:10d7::3", 56_475],
+    ] as const;
+    const long = joined(friendly, friendly, friendly, friendly);
+    for (const [friendSource, friendPort, source, sourcePort] of pairs) {
+      const stranger = await bed.clients.connect(source, { sourcePort, isn: 100_000 });
+      const friend = await bed.clients.connect(friendSource, { sourcePort: friendPort, isn: 1 });
+      friend.send({ bytes: long });
+      await bed.sink.got(friend.name, long);
+      // The program looks at the socket once more, and remembers.
+      friend.send({ at: long.length, bytes: text("x") });
+      await bed.sink.got(friend.name, joined(long, text("x")));
+      stranger.send({ bytes: hostile });
+      await sleep(settleMs);
+      expect(bed.sink.of(stranger.name).data).toBe("");
+      await bed.gate.banned(`${source.slice(0, -1)}/64`);
+    }
+  });
+});
