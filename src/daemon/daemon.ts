@@ -26,6 +26,7 @@ import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
 import { Beginning } from "./beginning.ts";
 import { DaemonGate, type GateSurroundings, judgedPort, judgingOf } from "./daemon_gate.ts";
+import { openCrowdsec } from "./crowdsec.ts";
 import { openFleet } from "./fleet.ts";
 import { DaemonGates } from "./gates.ts";
 import { innerStatusPath } from "./instance.ts";
@@ -159,7 +160,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => lists.close());
   enforcement.follow(lists);
   const readiness = new Readiness({
-    ...{ gates: () => gates.open, ticker, unseen, lists, fleet: () => member?.fleet, nowMs },
+    ...{ gates: () => gates.open, ticker, unseen, lists, fleet: () => member?.fleet, crowdsec: () => crowdsec, nowMs },
   });
   const status: DaemonStatus = new DaemonStatus({
     ...{ version, bans, readiness, fence, refusalOf, unseen, lists, nowMs, reload },
@@ -170,6 +171,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
     fleet: () => member?.fleet,
+    crowdsec: () => crowdsec,
   });
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
@@ -180,6 +182,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const endingsPath = state?.endingsPath;
   const member = await openFleet({ config: () => config, bans, fence, endingsPath, version, moment, log });
   opened.defer(() => member?.close());
+  const crowdsec = await openCrowdsec({ config: () => config, bans, hasRoom, version, moment, log });
+  opened.defer(() => crowdsec?.close());
   if (fence !== undefined && gates.inline !== "none") requireGuarded(fence, log);
   await beginning.listen(gates, false);
   opened.defer(() => gates.retireAll());
@@ -205,7 +209,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   for (const { observer } of gates.open) await observer.begin();
   step("second observers begun");
   const handover = await openHandover({
-    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, server },
+    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, server, crowdsec },
     ...{ manager, ticker, moment, inTurn, log },
   });
   opened.use(handover);
@@ -230,6 +234,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     config: () => config,
   });
   member?.start(ticker);
+  crowdsec?.start();
   handover.begin();
   beginning.follow({ enforcement, offenders, moment }, ticker);
   const summary = () => readiness.summary(status.fence, enforcement.bans.size);
@@ -286,6 +291,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     enforcement.protect(protection.entries(nowMs()), nowMs());
     await carryOut();
     await member?.reconfigure();
+    crowdsec?.reconfigure();
     await lists.reconfigure(config.blocklist);
     announcement.renew(config);
     await state?.moveFor(config);

@@ -4,6 +4,7 @@
 import { gatePrefix } from "../config/gates.ts";
 import type { FenceStatus } from "../core/bans/fence.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
+import type { Crowdsec } from "../sources/crowdsec/crowdsec.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
@@ -20,6 +21,8 @@ export interface ReadinessParts {
   readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
   readonly fleet: () => Fleet | undefined;
+  /** Likewise. */
+  readonly crowdsec: () => Crowdsec | undefined;
   readonly nowMs: () => number;
 }
 
@@ -57,7 +60,8 @@ export class Readiness {
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];
-    const notes = [...lists.notes(), ...(this.#parts.fleet()?.troubles ?? [])];
+    const { fleet, crowdsec } = this.#parts;
+    const notes = [...lists.notes(), ...(fleet()?.troubles ?? []), ...(crowdsec()?.troubles ?? [])];
     return { ready: reasons.length === 0, reasons, ...(notes.length === 0 ? {} : { notes }) };
   }
 

@@ -43,7 +43,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     },
   ];
   const lists = { views: () => [], notes: () => [] };
-  const readiness = new Readiness({ gates, ticker, unseen, lists, fleet: () => undefined, nowMs });
+  const readiness = new Readiness({ gates, ticker, unseen, lists, fleet: () => undefined, crowdsec: () => undefined, nowMs });
   readiness.phase = "serving";
   const status = new DaemonStatus({
     ...{ gates, bans, readiness, nowMs, fence: undefined },
@@ -52,7 +52,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    ...{ refusalOf, unseen, lists, fleet: () => undefined },
+    ...{ refusalOf, unseen, lists, fleet: () => undefined, crowdsec: () => undefined },
     events: new EventStreams(events, nowMs),
     reload: async () => ({ applied: [], waiting: [] }),
   });

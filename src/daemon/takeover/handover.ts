@@ -11,6 +11,7 @@ import type { XdpFence } from "../../fences/xdp/xdp_fence.ts";
 import { openLibc } from "../../kernel/libc.ts";
 import type { Log } from "../../log.ts";
 import type { Runtime } from "../../runtime/types.ts";
+import type { Crowdsec } from "../../sources/crowdsec/crowdsec.ts";
 import type { MapWatch } from "../../sources/map_watch.ts";
 import type { DaemonBans } from "../bans.ts";
 import type { DaemonGate } from "../daemon_gate.ts";
@@ -34,6 +35,7 @@ export interface HandoverParts {
   readonly bans: DaemonBans;
   readonly state: OpenedState | undefined;
   readonly server: StatusServer;
+  readonly crowdsec: Crowdsec | undefined;
   readonly manager: ServiceManager;
   readonly ticker: Ticker;
   readonly moment: () => Moment;
@@ -74,8 +76,10 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         suspend() {
           ticker.isOwner = false;
           parts.watch?.pause();
+          parts.crowdsec?.pause();
         },
         resume() {
+          parts.crowdsec?.resume();
           parts.watch?.resume();
           ticker.isOwner = true;
         },
@@ -92,6 +96,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         ticker.stop();
         xdp?.handOver();
         void server.close();
+        void parts.crowdsec?.close();
         void manager.succeededBy(pid);
       },
       drained: (nowMs) => parts.bans.log.flush(nowMs),

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// What CrowdSec decided becomes claims of its own in the table, and ends with its decisions: as a remediation
+// component, in CrowdSec's words. Own pushes that come back are left out. What an operator lifts stays lifted until
+// CrowdSec decides anew. Repetitions make no difference. Pure.
+import { type Prefix, requirePrefix } from "../address.ts";
+import { type Ban, claimOf, claimsOf } from "../bans/claim.ts";
+import type { BanChange, BanFollower, BanRequest, Enforcement } from "../bans/enforcement.ts";
+import type { Decision, DecisionReading } from "./decision.ts";
+import { type Held, Holdings, mostHeld } from "./holdings.ts";
+
+export interface RemedyOptions {
+  readonly enforcement: Enforcement;
+  /** The origin of what this gate pushes itself; undefined: it pushes nothing. */
+  readonly ownOrigin: string | undefined;
+  /** Whether one more ban fits beside those that are asked for already. */
+  readonly hasRoom: (prefix: Prefix, asked: number) => boolean;
+}
+
+/** More that is new is asked for as a whole. */
+const mostChanges = 100_000;
+
+/** What one answer says, read whole before anything of it is carried out. */
+export class Answer {
+  readonly #ownOrigin: string | undefined;
+  /** Everything of a full answer, what is new of another. */
+  readonly holdings = new Holdings();
+  readonly came: Decision[] = [];
+  readonly went: Decision[] = [];
+  /** Ends of own pushes by source, milliseconds since boot. */
+  readonly own = new Map<string, number>();
+  readonly isFull: boolean;
+  malformed = 0;
+  wide = 0;
+  tooMany = 0;
+
+  constructor(isFull: boolean, ownOrigin: string | undefined) {
+    this.isFull = isFull;
+    this.#ownOrigin = ownOrigin;
+  }
+
+  /** @throws Error when it is more than is carried out one by one. */
+  add(list: string, reading: DecisionReading, nowMs: number): void {
+    if (this.came.length + this.went.length >= mostChanges) throw new Error("it has more changes than are followed");
+    if (reading.kind === "other") return;
+    if (reading.kind !== "ban") {
+      this[reading.kind]++;
+      return;
+    }
+    const { decision } = reading;
+    const isOwn = decision.origin === this.#ownOrigin;
+    if (list === "deleted") {
+      if (!this.isFull && !isOwn) this.went.push(decision);
+    } else if (list === "new" && decision.leftMs > 0) {
+      if (isOwn) this.#addOwn(decision, nowMs);
+      else if (!this.isFull) this.came.push(decision);
+      else if (!this.holdings.add(decision, nowMs)) this.tooMany++;
+    }
+  }
+
+  #addOwn({ prefix, leftMs }: Decision, nowMs: number): void {
+    if (this.own.size < mostHeld) this.own.set(prefix.text, Math.max(this.own.get(prefix.text) ?? 0, nowMs + leftMs));
+  }
+}
+
+/** What an answer changed. */
+export interface Changed {
+  readonly added: number;
+  readonly removed: number;
+}
+
+/** With the kernel's part less than a millisecond. */
+const atOnce = 100;
+/** Two ends that are closer are the same. */
+const sameEndMs = 2000;
+/** More than these at a time are told together. */
+const toldSingly = 20;
+/** Each takes about 100 bytes; the oldest is forgotten. */
+const liftsKept = 20_000;
+
+const origin = "crowdsec";
+
+export class Remedy implements BanFollower {
+  readonly counts = { taken: 0, lifted: 0 };
+  /** Decisions that are not carried out, as of the last full answer. */
+  refused = { malformed: 0, wide: 0, neverBan: 0, room: 0 };
+  readonly #options: RemedyOptions;
+  #holdings = new Holdings();
+  /** By source the newest decision that was lifted here. */
+  readonly #lifted = new Map<string, number>();
+
+  constructor(options: RemedyOptions) {
+    this.#options = options;
+  }
+
+  /** Sources that CrowdSec has banned. */
+  get size(): number {
+    return this.#holdings.size;
+  }
+
+  /** When CrowdSec's longest ban of a source ends; 0: it has none. */
+  endOf(source: string): number {
+    return longest(this.#holdings.of(source))?.untilMs ?? 0;
+  }
+
+  bansChanged(changes: readonly BanChange[]): void {
+    for (const change of changes) {
+      if ((change.kind !== "lift" && change.kind !== "release") || change.by === origin) continue;
+      const { ban, atMs } = change;
+      const source = ban.prefix.text;
+      const held = this.#holdings.of(source);
+      const isGone = change.kind === "lift" || claimOf(ban, origin, atMs) === undefined;
+      if (held.length > 0 && isGone) this.#remember(source, Math.max(...held.map(({ id }) => id)));
+    }
+  }
+
+  /** Carries an answer out, a slice between two turns of the caller. @returns what is to be asked about again. */
+  *apply(answer: Answer, nowMs: () => number): Generator<void, Changed & { readonly unsure: readonly Decision[] }, void> {
+    const before = { ...this.counts };
+    const unsure = answer.isFull ? [] : this.#gone(answer.went, nowMs());
+    let touched: Iterable<string>;
+    if (answer.isFull) {
+      this.#holdings = answer.holdings;
+      this.refused = { malformed: answer.malformed, wide: answer.wide, neverBan: 0, room: answer.tooMany };
+      for (const source of this.#lifted.keys()) if (this.#holdings.of(source).length === 0) this.#lifted.delete(source);
+      yield* this.#withdrawOthers(nowMs);
+      touched = this.#holdings.sources();
+    } else {
+      this.refused.malformed += answer.malformed;
+      this.refused.wide += answer.wide;
+      for (const decision of answer.came) if (!this.#holdings.add(decision, nowMs())) this.refused.room++;
+      const isUnsure = new Set(unsure);
+      const gone = answer.went.filter((decision) => !isUnsure.has(decision));
+      touched = new Set([...answer.came, ...gone].map(({ prefix }) => prefix.text));
+    }
+    yield* this.#settle(touched, answer.isFull, nowMs);
+    return { added: this.counts.taken - before.taken, removed: this.counts.lifted - before.lifted, unsure };
+  }
+
+  /** What CrowdSec has on one address or range now, in place of what was known. */
+  *replace({ prefix, value }: Decision, now: readonly Decision[], nowMs: () => number): Generator<void, void, void> {
+    const { ownOrigin } = this.#options;
+    this.#holdings.remove(prefix.text, value);
+    for (const decision of now) if (decision.origin !== ownOrigin) this.#holdings.add(decision, nowMs());
+    yield* this.#settle([prefix.text], false, nowMs);
+  }
+
+  /** @returns those that may have had a shorter one beside them, which the stream does not tell. */
+  #gone(went: readonly Decision[], nowMs: number): readonly Decision[] {
+    return went.filter(({ prefix, value, id }) => {
+      const held = this.#holdings.of(prefix.text).find((one) => one.value === value && one.id === id);
+      if (held === undefined) return false;
+      if (held.untilMs > nowMs + sameEndMs) return true;
+      this.#holdings.remove(prefix.text, value);
+      return false;
+    });
+  }
+
+  /** Claims of which CrowdSec knows nothing any more, also of an earlier run. */
+  *#withdrawOthers(nowMs: () => number): Generator<void, void, void> {
+    const { enforcement } = this.#options;
+    let looked = 0;
+    const gone: Prefix[] = [];
+    for (const ban of enforcement.bans.all()) {
+      if (++looked % 1000 === 0) yield;
+      if (hasClaim(ban, nowMs()) && this.#holdings.of(ban.prefix.text).length === 0) gone.push(ban.prefix);
+    }
+    yield* this.#withdraw(gone, nowMs);
+  }
+
+  *#withdraw(prefixes: readonly Prefix[], nowMs: () => number): Generator<void, void, void> {
+    const { enforcement } = this.#options;
+    if (prefixes.length <= toldSingly) {
+      for (const prefix of prefixes) this.#end(prefix, nowMs());
+      this.counts.lifted += prefixes.length;
+      return;
+    }
+    for (let start = 0; start < prefixes.length; start += atOnce) {
+      this.counts.lifted += enforcement.withdraw(prefixes.slice(start, start + atOnce), origin, nowMs());
+      yield;
+    }
+  }
+
+  #end(prefix: Prefix, nowMs: number): void {
+    this.#options.enforcement.liftClaims(prefix, nowMs, origin, (claim) => claim.origin === origin);
+  }
+
+  /** Brings the table in line with what is held on these sources. */
+  *#settle(sources: Iterable<string>, isFull: boolean, nowMs: () => number): Generator<void, void, void> {
+    const { enforcement } = this.#options;
+    const gone: Prefix[] = [];
+    let requests: BanRequest[] = [];
+    let taken = 0;
+    let looked = 0;
+    for (const source of sources) {
+      const ban = enforcement.bans.byText(source);
+      const claim = ban === undefined ? undefined : claimOf(ban, origin, nowMs());
+      const wanted = this.#wanted(source, nowMs());
+      if (wanted === undefined) {
+        if (claim !== undefined) gone.push(requirePrefix(source));
+      } else if (claim === undefined || Math.abs(claim.untilMs - wanted.untilMs) > sameEndMs) {
+        const request = this.#request(wanted, source, ban, requests.length);
+        // An origin that asks again never shortens what it asked for before.
+        if (request !== undefined && claim !== undefined && claim.untilMs > wanted.untilMs) {
+          this.#end(request.prefix, nowMs());
+        }
+        if (request !== undefined) requests.push(request);
+      }
+      if (++looked % 1000 !== 0 && requests.length < atOnce) continue;
+      taken += this.#take(requests, true, nowMs());
+      requests = [];
+      yield;
+    }
+    this.#take(requests, isFull || taken > 0 || requests.length > toldSingly, nowMs());
+    yield* this.#withdraw(gone, nowMs);
+  }
+
+  /** Of what is held on a source the ban that counts here. */
+  #wanted(source: string, nowMs: number): Held | undefined {
+    const lifted = this.#lifted.get(source) ?? -1;
+    return longest(this.#holdings.of(source).filter(({ id, untilMs }) => id > lifted && untilMs > nowMs));
+  }
+
+  #request({ untilMs, reason }: Held, source: string, ban: Ban | undefined, asked: number): BanRequest | undefined {
+    const { enforcement, hasRoom } = this.#options;
+    const prefix = ban?.prefix ?? requirePrefix(source);
+    if (enforcement.neverBan.conflict(prefix) !== undefined) this.refused.neverBan++;
+    else if (ban === undefined && !hasRoom(prefix, asked)) this.refused.room++;
+    else return { prefix, origin, reason, untilMs };
+    return undefined;
+  }
+
+  #take(requests: readonly BanRequest[], isQuiet: boolean, nowMs: number): number {
+    if (requests.length === 0) return 0;
+    const results = this.#options.enforcement.banMany(requests, nowMs, isQuiet);
+    const taken = results.filter((result) => result.kind === "banned" && result.isChanged).length;
+    this.counts.taken += taken;
+    return taken;
+  }
+
+  #remember(source: string, id: number): void {
+    this.#lifted.delete(source);
+    this.#lifted.set(source, id);
+    if (this.#lifted.size <= liftsKept) return;
+    const [oldest] = this.#lifted.keys();
+    if (oldest !== undefined) this.#lifted.delete(oldest);
+  }
+}
+
+function longest(held: readonly Held[]): Held | undefined {
+  let last: Held | undefined;
+  for (const one of held) if (last === undefined || one.untilMs > last.untilMs) last = one;
+  return last;
+}
+
+function hasClaim(ban: Ban, nowMs: number): boolean {
+  return claimsOf(ban, nowMs).some((claim) => claim.origin === origin);
+}
