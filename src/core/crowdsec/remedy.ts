@@ -85,6 +85,8 @@ export class Remedy implements BanFollower {
   refused = { malformed: 0, wide: 0, neverBan: 0, room: 0 };
   readonly #options: RemedyOptions;
   #holdings = new Holdings();
+  /** Decisions that LAPI said were deleted, since the last full answer. */
+  readonly #deleted = new Set<number>();
   /** By source the newest decision that was lifted here. */
   readonly #lifted = new Map<string, number>();
 
@@ -116,10 +118,11 @@ export class Remedy implements BanFollower {
   /** Carries an answer out, a slice between two turns of the caller. @returns what is to be asked about again. */
   *apply(answer: Answer, nowMs: () => number): Generator<void, Changed & { readonly unsure: readonly Decision[] }, void> {
     const before = { ...this.counts };
-    const unsure = answer.isFull ? [] : this.#gone(answer.went, nowMs());
+    let unsure: readonly Decision[] = [];
     let touched: Iterable<string>;
     if (answer.isFull) {
       this.#holdings = answer.holdings;
+      this.#deleted.clear();
       this.refused = { malformed: answer.malformed, wide: answer.wide, neverBan: 0, room: answer.tooMany };
       for (const source of this.#lifted.keys()) if (this.#holdings.of(source).length === 0) this.#lifted.delete(source);
       yield* this.#withdrawOthers(nowMs);
@@ -128,6 +131,7 @@ export class Remedy implements BanFollower {
       this.refused.malformed += answer.malformed;
       this.refused.wide += answer.wide;
       for (const decision of answer.came) if (!this.#holdings.add(decision, nowMs())) this.refused.room++;
+      unsure = this.#gone(answer, nowMs());
       const isUnsure = new Set(unsure);
       const gone = answer.went.filter((decision) => !isUnsure.has(decision));
       touched = new Set([...answer.came, ...gone].map(({ prefix }) => prefix.text));
@@ -144,12 +148,18 @@ export class Remedy implements BanFollower {
     yield* this.#settle([prefix.text], false, nowMs);
   }
 
-  /** @returns those that may have had a shorter one beside them, which the stream does not tell. */
-  #gone(went: readonly Decision[], nowMs: number): readonly Decision[] {
+  /**
+   * Takes out what is over. LAPI says that a decision is deleted more than once, and when another one is left on the
+   * same address it says so of the last one only, whatever it had said was the longest.
+   * @returns those that are to be asked about: another decision was known there.
+   */
+  #gone({ went, came }: Answer, nowMs: number): readonly Decision[] {
+    const isNew = new Set(came.map(({ id }) => id));
     return went.filter(({ prefix, value, id }) => {
-      const held = this.#holdings.of(prefix.text).find((one) => one.value === value && one.id === id);
-      if (held === undefined) return false;
-      if (held.untilMs > nowMs + sameEndMs) return true;
+      const held = this.#holdings.of(prefix.text).find((one) => one.value === value);
+      if (held === undefined || this.#deleted.has(id)) return false;
+      if (this.#deleted.size < mostChanges) this.#deleted.add(id);
+      if (held.untilMs > nowMs + sameEndMs) return !isNew.has(held.id);
       this.#holdings.remove(prefix.text, value);
       return false;
     });
