@@ -61,10 +61,12 @@ export class Protection {
     const { fleet, crowdsec } = this.#config;
     const engines = (fleet?.nodes ?? []).map(({ host }) => ({ host, why: `fleet's engine ${host}` }));
     const api = crowdsec?.server?.host;
-    return [...engines, ...(api === undefined ? [] : [{ host: api, why: `CrowdSec ${api}` }])].flatMap(({ host, why }) => {
-      const prefix = isLoopback(host) ? undefined : parsePrefix(host);
-      return prefix === undefined ? [] : [{ prefix, why }];
-    });
+    return [...engines, ...(api === undefined ? [] : [{ host: api, why: `CrowdSec ${api}` }])].flatMap(
+      ({ host, why }) => {
+        const prefix = isLoopback(host) ? undefined : parsePrefix(host);
+        return prefix === undefined ? [] : [{ prefix, why }];
+      },
+    );
   }
 
   #upstream(host: string): NeverBanEntry[] {

@@ -357,13 +357,13 @@ const metrics: readonly Metric[] = [
     type: "counter",
     name: "ttgate_crowdsec_pushed_total",
     help: "Own bans that CrowdSec was told of.",
-    read: byCrowdsec(({ push }) => push && push.pushed),
+    read: byCrowdsec(({ push }) => push?.pushed ?? null),
   },
   {
     type: "gauge",
     name: "ttgate_crowdsec_waiting",
     help: "Own bans and lifts that CrowdSec does not know yet.",
-    read: byCrowdsec(({ push }) => push && push.waiting),
+    read: byCrowdsec(({ push }) => push?.waiting ?? null),
   },
 ];
 

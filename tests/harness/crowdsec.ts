@@ -25,6 +25,7 @@ export class LocalApi implements AsyncDisposable {
   readonly #namespace: string;
   readonly #config: string;
   #child: Child | undefined;
+  #token: string | undefined;
 
   private constructor({ namespace, tls, port = usualPort }: LocalApiOptions) {
     const { path } = this.directory;
@@ -77,10 +78,21 @@ export class LocalApi implements AsyncDisposable {
 
   /** What it has decided on an address or range, also what is hidden behind something longer. */
   async decisions(value: string): Promise<readonly { readonly origin: string; readonly id: number }[]> {
-    const url = `${this.url}/v1/decisions?value=${value}`;
-    const argv = ["curl", "-sk", "-H", `X-Api-Key: ${await this.#key()}`, url];
-    const { stdout } = await run(argv, { namespace: this.#namespace });
-    return (JSON.parse(stdout) as { origin: string; id: number }[] | null) ?? [];
+    const found = await this.#ask(`/v1/decisions?value=${value}`, `X-Api-Key: ${await this.#key()}`);
+    return (found as { origin: string; id: number }[] | null) ?? [];
+  }
+
+  /** A ban of an address, as another component tells it: in a few milliseconds, where cscli takes a tenth of a second. */
+  async decide(value: string, duration: string): Promise<void> {
+    const scenario = "crowdsecurity/ssh-bf";
+    const at = new Date().toISOString();
+    const alert = {
+      ...{ scenario, scenario_hash: "", scenario_version: "", message: "", events_count: 1, start_at: at, stop_at: at },
+      ...{ capacity: 0, leakspeed: "0s", simulated: false, events: [], source: { scope: "Ip", value, ip: value } },
+      decisions: [{ duration, origin: "crowdsec", scenario, scope: "Ip", type: "ban", value }],
+    };
+    this.#token ??= await this.#login();
+    await this.#ask("/v1/alerts", `Authorization: Bearer ${this.#token}`, [alert]);
   }
 
   async start(): Promise<void> {
@@ -121,6 +133,20 @@ export class LocalApi implements AsyncDisposable {
     this.thaw();
     await this.kill();
     this.directory[Symbol.dispose]();
+  }
+
+  async #login(): Promise<string> {
+    const credentials = { machine_id: "scout", password: "of-scout", scenarios: [] };
+    return ((await this.#ask("/v1/watchers/login", "Accept: */*", credentials)) as { token: string }).token;
+  }
+
+  /** @throws Error with what it said when it refuses. */
+  async #ask(path: string, header: string, body?: unknown): Promise<unknown> {
+    const data = body === undefined ? [] : ["--data", JSON.stringify(body)];
+    const argv = ["curl", "-sk", "--fail-with-body", "-H", header, ...data, this.url + path];
+    const { code, stdout } = await run(argv, { namespace: this.#namespace });
+    if (code !== 0) throw new Error(`${this.url}${path}: ${stdout || `curl ends with ${code}`}`);
+    return JSON.parse(stdout);
   }
 
   async #register(): Promise<void> {

@@ -110,18 +110,19 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
 
   test("how long from a decision to the drop", async () => {
     const took: number[] = [];
-    for (let number = 20; number < 31; number++) {
+    for (let number = 20; number < 35; number++) {
       await sleep(Math.random() * everyMs);
       const source = network.clientIpv4(number);
-      await decide("-i", source, "-d", "1h");
-      // LAPI has had it for a moment by now, and cscli was still about to end.
       const start = performance.now();
+      await api.decide(source, "1h");
       await waitFor("the drop", async () => (await kernelSays(source)) === "drop");
       took.push(performance.now() - start);
     }
     took.sort((a, b) => a - b);
     const [middle = 0, last = 0] = [took[Math.floor(took.length / 2)], took.at(-1)];
-    console.log(`decision to drop, a poll every ${everyMs} ms: median ${middle.toFixed()} ms, most ${last.toFixed()} ms`);
+    console.log(
+      `decision to drop, a poll every ${everyMs} ms: median ${middle.toFixed()} ms, most ${last.toFixed()} ms`,
+    );
     expect(middle).toBeLessThanOrEqual(everyMs + 100);
   });
 
@@ -159,7 +160,10 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
     await api.cscli("decisions", "delete", "--id", String(shorter?.id));
     await hasNot(source);
 
-    for (const [first, second] of [["1h", "5m"], ["5m", "1h"]] as const) {
+    for (const [first, second] of [
+      ["1h", "5m"],
+      ["5m", "1h"],
+    ] as const) {
       await decide("-i", source, "-d", first);
       await decide("-i", source, "-d", second);
       await has(source, "crowdsec");
@@ -260,9 +264,7 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
     await waitFor("the socket", () => Bun.file(directory.file("ready")).exists());
     const args = ["-c", "/dev/null", "-l", "127.0.0.1:7000", "-u", "127.0.0.1:9", "--never-ban", "none"];
     const options = ["--crowdsec", `unix:${socket}`, "--crowdsec-key", key, "--crowdsec-every", `${everyMs}ms`];
-    const deno = stack.use(
-      await RunningGate.start([...args, ...options], { namespace: network.gate, form: "deno" }),
-    );
+    const deno = stack.use(await RunningGate.start([...args, ...options], { namespace: network.gate, form: "deno" }));
     await follows(deno);
     await command("ban", source, "--for", "1h");
     await waitFor("its ban there", async () => (await claimsOn(source, deno)).join() === "crowdsec");

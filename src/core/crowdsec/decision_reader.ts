@@ -8,7 +8,9 @@ const longestKey = 64;
 
 const quote = 0x22;
 const backslash = 0x5c;
-const openers = new Set([0x7b, 0x5b]);
+const brace = 0x7b;
+const letterN = 0x6e;
+const openers = new Set([brace, 0x5b]);
 const closers = new Set([0x7d, 0x5d]);
 const blanks = new Set([0x20, 0x0a, 0x0d, 0x09]);
 
@@ -37,31 +39,19 @@ export class DecisionReader {
     let start = 0;
     for (let index = 0; index < chunk.length; index++) {
       const code = chunk.charCodeAt(index);
-      if (this.#isInString) {
-        if (this.#isEscaped) this.#isEscaped = false;
-        else if (code === backslash) this.#isEscaped = true;
-        else if (code === quote) this.#isInString = false;
-        else if (this.#depth === 1) this.#addToKey(chunk.charAt(index));
-      } else if (code === quote) {
-        this.#isInString = true;
-        if (this.#depth === 1) this.#key = "";
-      } else if (openers.has(code)) {
-        if (++this.#depth === 1) this.#begin(chunk.charAt(index));
-        else if (this.#depth === 2) this.#lists.add(this.#key);
-        else if (this.#depth === itemDepth) start = index;
+      if (this.#isInString) this.#goOnInString(code);
+      else if (code === quote) this.#beginString();
+      else if (openers.has(code)) {
+        this.#open(code);
+        if (this.#depth === itemDepth) start = index;
       } else if (closers.has(code)) {
         if (--this.#depth !== itemDepth - 1) continue;
-        yield { list: this.#key, text: this.#held + chunk.slice(start, index + 1) };
+        this.#hold(chunk.slice(start, index + 1));
+        yield { list: this.#key, text: this.#held };
         this.#held = "";
-      } else if (!blanks.has(code)) {
-        if (this.#depth === 0) throw new Error(noStream);
-        // A list that is null.
-        if (this.#depth === 1 && code === 0x6e) this.#lists.add(this.#key);
-      }
+      } else if (!blanks.has(code)) this.#other(code);
     }
-    if (this.#depth < itemDepth) return;
-    this.#held += chunk.slice(start);
-    if (this.#held.length > longestItem) throw new Error(noStream);
+    if (this.#depth >= itemDepth) this.#hold(chunk.slice(start));
   }
 
   /** @throws Error when it was not whole. */
@@ -70,13 +60,35 @@ export class DecisionReader {
     if (this.#depth !== 0) throw new Error("its answer ends too soon");
   }
 
-  #begin(character: string): void {
-    if (this.#isBegun || character !== "{") throw new Error(noStream);
+  #hold(text: string): void {
+    if (this.#held.length + text.length > longestItem) throw new Error(noStream);
+    this.#held += text;
+  }
+
+  #beginString(): void {
+    this.#isInString = true;
+    if (this.#depth === 1) this.#key = "";
+  }
+
+  #goOnInString(code: number): void {
+    if (this.#isEscaped) this.#isEscaped = false;
+    else if (code === backslash) this.#isEscaped = true;
+    else if (code === quote) this.#isInString = false;
+    else if (this.#depth === 1 && this.#key.length < longestKey) this.#key += String.fromCharCode(code);
+  }
+
+  #open(code: number): void {
+    this.#depth++;
+    if (this.#depth === 2) this.#lists.add(this.#key);
+    if (this.#depth > 1) return;
+    if (this.#isBegun || code !== brace) throw new Error(noStream);
     this.#isBegun = true;
   }
 
-  #addToKey(character: string): void {
-    if (this.#key.length < longestKey) this.#key += character;
+  #other(code: number): void {
+    if (this.#depth === 0) throw new Error(noStream);
+    // A list that is null.
+    if (this.#depth === 1 && code === letterN) this.#lists.add(this.#key);
   }
 }
 

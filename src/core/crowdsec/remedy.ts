@@ -29,17 +29,20 @@ export class Answer {
   /** Ends of own pushes by source, milliseconds since boot. */
   readonly own = new Map<string, number>();
   readonly isFull: boolean;
+  /** When it began to come, milliseconds since boot: what is left of a decision is left from then. */
+  readonly atMs: number;
   malformed = 0;
   wide = 0;
   tooMany = 0;
 
-  constructor(isFull: boolean, ownOrigin: string | undefined) {
+  constructor(isFull: boolean, ownOrigin: string | undefined, atMs: number) {
     this.isFull = isFull;
+    this.atMs = atMs;
     this.#ownOrigin = ownOrigin;
   }
 
   /** @throws Error when it is more than is carried out one by one. */
-  add(list: string, reading: DecisionReading, nowMs: number): void {
+  add(list: string, reading: DecisionReading): void {
     if (this.came.length + this.went.length >= mostChanges) throw new Error("it has more changes than are followed");
     if (reading.kind === "other") return;
     if (reading.kind !== "ban") {
@@ -51,15 +54,20 @@ export class Answer {
     if (list === "deleted") {
       if (!this.isFull && !isOwn) this.went.push(decision);
     } else if (list === "new" && decision.leftMs > 0) {
-      if (isOwn) this.#addOwn(decision, nowMs);
+      if (isOwn) this.#addOwn(decision);
       else if (!this.isFull) this.came.push(decision);
-      else if (!this.holdings.add(decision, nowMs)) this.tooMany++;
+      else if (!this.holdings.add(decision, this.atMs)) this.tooMany++;
     }
   }
 
-  #addOwn({ prefix, leftMs }: Decision, nowMs: number): void {
-    if (this.own.size < mostHeld) this.own.set(prefix.text, Math.max(this.own.get(prefix.text) ?? 0, nowMs + leftMs));
+  #addOwn({ prefix, leftMs }: Decision): void {
+    const untilMs = Math.max(this.own.get(prefix.text) ?? 0, this.atMs + leftMs);
+    if (this.own.size < mostHeld) this.own.set(prefix.text, untilMs);
   }
+}
+
+interface Request extends BanRequest {
+  readonly isNew: boolean;
 }
 
 /** What an answer changed. */
@@ -116,7 +124,10 @@ export class Remedy implements BanFollower {
   }
 
   /** Carries an answer out, a slice between two turns of the caller. @returns what is to be asked about again. */
-  *apply(answer: Answer, nowMs: () => number): Generator<void, Changed & { readonly unsure: readonly Decision[] }, void> {
+  *apply(
+    answer: Answer,
+    nowMs: () => number,
+  ): Generator<void, Changed & { readonly unsure: readonly Decision[] }, void> {
     const before = { ...this.counts };
     let unsure: readonly Decision[] = [];
     let touched: Iterable<string>;
@@ -130,7 +141,7 @@ export class Remedy implements BanFollower {
     } else {
       this.refused.malformed += answer.malformed;
       this.refused.wide += answer.wide;
-      for (const decision of answer.came) if (!this.#holdings.add(decision, nowMs())) this.refused.room++;
+      for (const decision of answer.came) if (!this.#holdings.add(decision, answer.atMs)) this.refused.room++;
       unsure = this.#gone(answer, nowMs());
       const isUnsure = new Set(unsure);
       const gone = answer.went.filter((decision) => !isUnsure.has(decision));
@@ -196,32 +207,42 @@ export class Remedy implements BanFollower {
 
   /** Brings the table in line with what is held on these sources. */
   *#settle(sources: Iterable<string>, isFull: boolean, nowMs: () => number): Generator<void, void, void> {
-    const { enforcement } = this.#options;
     const gone: Prefix[] = [];
-    let requests: BanRequest[] = [];
-    let taken = 0;
+    let requests: Request[] = [];
+    let isMany = isFull;
     let looked = 0;
     for (const source of sources) {
-      const ban = enforcement.bans.byText(source);
-      const claim = ban === undefined ? undefined : claimOf(ban, origin, nowMs());
-      const wanted = this.#wanted(source, nowMs());
-      if (wanted === undefined) {
-        if (claim !== undefined) gone.push(requirePrefix(source));
-      } else if (claim === undefined || Math.abs(claim.untilMs - wanted.untilMs) > sameEndMs) {
-        const request = this.#request(wanted, source, ban, requests.length);
-        // An origin that asks again never shortens what it asked for before.
-        if (request !== undefined && claim !== undefined && claim.untilMs > wanted.untilMs) {
-          this.#end(request.prefix, nowMs());
-        }
-        if (request !== undefined) requests.push(request);
-      }
+      const change = this.#change(source, requests.length, nowMs());
+      if (change === "end") gone.push(requirePrefix(source));
+      else if (change !== undefined) requests.push(change);
       if (++looked % 1000 !== 0 && requests.length < atOnce) continue;
-      taken += this.#take(requests, true, nowMs());
+      isMany = true;
+      this.#take(requests, isMany, nowMs());
       requests = [];
       yield;
     }
-    this.#take(requests, isFull || taken > 0 || requests.length > toldSingly, nowMs());
+    this.#take(requests, isMany || requests.length > toldSingly, nowMs());
     yield* this.#withdraw(gone, nowMs);
+  }
+
+  /** What is to be asked for, or that the claim is to end; undefined: it is as it should be. */
+  #change(source: string, asked: number, nowMs: number): Request | "end" | undefined {
+    const { enforcement, hasRoom } = this.#options;
+    const ban = enforcement.bans.byText(source);
+    const claim = ban === undefined ? undefined : claimOf(ban, origin, nowMs);
+    const wanted = this.#wanted(source, nowMs);
+    if (wanted === undefined) return claim && "end";
+    const { untilMs, reason } = wanted;
+    if (claim !== undefined && Math.abs(claim.untilMs - untilMs) <= sameEndMs) return undefined;
+    const prefix = ban?.prefix ?? requirePrefix(source);
+    if (enforcement.neverBan.conflict(prefix) !== undefined) this.refused.neverBan++;
+    else if (ban === undefined && !hasRoom(prefix, asked)) this.refused.room++;
+    else {
+      // An origin that asks again never shortens what it asked for before.
+      if (claim !== undefined && claim.untilMs > untilMs) this.#end(prefix, nowMs);
+      return { prefix, origin, reason, untilMs, isNew: claim === undefined };
+    }
+    return undefined;
   }
 
   /** Of what is held on a source the ban that counts here. */
@@ -230,21 +251,11 @@ export class Remedy implements BanFollower {
     return longest(this.#holdings.of(source).filter(({ id, untilMs }) => id > lifted && untilMs > nowMs));
   }
 
-  #request({ untilMs, reason }: Held, source: string, ban: Ban | undefined, asked: number): BanRequest | undefined {
-    const { enforcement, hasRoom } = this.#options;
-    const prefix = ban?.prefix ?? requirePrefix(source);
-    if (enforcement.neverBan.conflict(prefix) !== undefined) this.refused.neverBan++;
-    else if (ban === undefined && !hasRoom(prefix, asked)) this.refused.room++;
-    else return { prefix, origin, reason, untilMs };
-    return undefined;
-  }
-
-  #take(requests: readonly BanRequest[], isQuiet: boolean, nowMs: number): number {
-    if (requests.length === 0) return 0;
-    const results = this.#options.enforcement.banMany(requests, nowMs, isQuiet);
-    const taken = results.filter((result) => result.kind === "banned" && result.isChanged).length;
-    this.counts.taken += taken;
-    return taken;
+  #take(requests: readonly Request[], isQuiet: boolean, nowMs: number): void {
+    if (requests.length === 0) return;
+    const asked = requests.map(({ isNew: _, ...request }) => request);
+    const results = this.#options.enforcement.banMany(asked, nowMs, isQuiet);
+    this.counts.taken += results.filter(({ kind }, index) => kind === "banned" && requests[index]?.isNew).length;
   }
 
   #remember(source: string, id: number): void {

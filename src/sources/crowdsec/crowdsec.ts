@@ -165,20 +165,22 @@ export class Crowdsec {
   /** @throws Error when it is no answer, or not whole. */
   async #read(isFull: boolean, signal: AbortSignal): Promise<Answer> {
     const { ipv6Bits, push } = this.#options;
-    const answer = new Answer(isFull, push?.origin);
+    let answer: Answer | undefined;
     const reader = new DecisionReader();
     let items = 0;
     let startMs = performance.now();
     for await (const chunk of this.#lapi.stream(isFull, signal)) {
+      // LAPI has worked all of it out before it sends the first byte.
+      answer ??= new Answer(isFull, push?.origin, this.#nowMs());
       for (const { list, text } of reader.read(chunk)) {
-        answer.add(list, parseDecision(text, ipv6Bits), this.#nowMs());
+        answer.add(list, parseDecision(text, ipv6Bits));
         if (++items % itemsAtOnce !== 0 || performance.now() - startMs < sliceMs) continue;
         await setImmediate();
         startMs = performance.now();
       }
     }
     reader.end();
-    return answer;
+    return answer ?? new Answer(isFull, push?.origin, this.#nowMs());
   }
 
   async #askAbout(decision: Decision, signal: AbortSignal): Promise<void> {

@@ -19,6 +19,8 @@ export interface LapiOptions {
   readonly ca: string | undefined;
   readonly machine: MachineCredentials | undefined;
   readonly version: string;
+  /** Of one answer. */
+  readonly mostBytes?: number;
 }
 
 /** LAPI said no, or something that is no answer. */
@@ -32,8 +34,8 @@ export class LapiError extends Error {
 }
 
 /** 60,000 decisions are 9 MB, and took a LAPI on SQLite 3.4 s. */
-const mostStreamBytes = 128 * 1024 * 1024;
-const mostBytes = 1024 * 1024;
+const usualMostBytes = 128 * 1024 * 1024;
+const mostShortBytes = 1024 * 1024;
 const answerMs = 10_000;
 const wholeMs = 60_000;
 /** Between two turns of everything else. */
@@ -67,7 +69,7 @@ export class Lapi {
   async *stream(isFull: boolean, signal: AbortSignal): AsyncGenerator<string, void, void> {
     const path = `/v1/decisions/stream?startup=${isFull}`;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(isFull ? wholeMs : answerMs)]);
-    yield* this.#ask({ method: "GET", path, headers: this.#keyed }, mostStreamBytes, limit);
+    yield* this.#ask({ method: "GET", path, headers: this.#keyed }, this.#options.mostBytes ?? usualMostBytes, limit);
   }
 
   /** All decisions on exactly one address or range, also those that the stream leaves out. */
@@ -128,7 +130,7 @@ export class Lapi {
   async #json(exchange: Exchange, signal: AbortSignal): Promise<unknown> {
     let text = "";
     const limit = AbortSignal.any([signal, AbortSignal.timeout(answerMs)]);
-    for await (const chunk of this.#ask(exchange, mostBytes, limit)) text += chunk;
+    for await (const chunk of this.#ask(exchange, mostShortBytes, limit)) text += chunk;
     return JSON.parse(text);
   }
 
@@ -141,7 +143,7 @@ export class Lapi {
     let bytes = 0;
     for await (const chunk of chunksOf(incoming, signal)) {
       bytes += chunk.length;
-      if (bytes > (isGood ? most : mostBytes)) throw new Error(`its answer is larger than ${most >> 20} MiB`);
+      if (bytes > (isGood ? most : mostShortBytes)) throw new Error(`its answer is larger than ${most >> 20} MiB`);
       for (let start = 0; start < chunk.length; start += chunkBytes) {
         const text = decoder.decode(chunk.subarray(start, start + chunkBytes), { stream: true });
         if (isGood) yield text;
@@ -154,7 +156,7 @@ export class Lapi {
   #send({ method, path, headers, body }: Exchange, signal: AbortSignal): Promise<IncomingMessage> {
     const { address, ca } = this.#options;
     const { server, socket, tls } = address;
-    const text = body === undefined ? undefined : JSON.stringify(body);
+    const bytes = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
     const where = server === undefined ? { socketPath: socket } : server;
     const options = {
       ...where,
@@ -162,9 +164,7 @@ export class Lapi {
       headers: {
         ...headers,
         ...(server === undefined ? { host: "localhost" } : {}),
-        ...(text === undefined
-          ? {}
-          : { "content-type": "application/json", "content-length": String(Buffer.byteLength(text)) }),
+        ...(bytes === undefined ? {} : { "content-type": "application/json", "content-length": String(bytes.length) }),
       },
       ...(ca === undefined ? {} : { ca }),
     };
@@ -183,7 +183,7 @@ export class Lapi {
       signal.addEventListener("abort", stop, { once: true });
       outgoing.on("error", reject);
       outgoing.on("close", () => signal.removeEventListener("abort", stop));
-      outgoing.end(text);
+      outgoing.end(bytes);
     });
   }
 }

@@ -74,7 +74,11 @@ export class Publisher {
     while (outbox.waiting > 0) {
       const open = new Map(outbox.take(atOnce));
       try {
-        await this.#push([...open].filter(([, doing]) => doing === "push"), open, signal);
+        await this.#push(
+          [...open].filter(([, doing]) => doing === "push"),
+          open,
+          signal,
+        );
         for (const [source, doing] of [...open]) {
           if (doing === "delete") await this.#delete(source, signal);
           open.delete(source);
@@ -119,7 +123,9 @@ export class Publisher {
   #trouble(error: unknown): string {
     const { machine } = this.#options;
     const isRefused = error instanceof LapiError && [401, 403].includes(error.status);
-    const remedy = isRefused ? `: "cscli machines add ${machine} --auto --force --file FILE" writes new credentials` : "";
+    const remedy = isRefused
+      ? `: "cscli machines add ${machine} --auto --force --file FILE" writes new credentials`
+      : "";
     return `CrowdSec is not told of bans, as the machine "${machine}": ${messageOf(error)}${remedy}`;
   }
 }
