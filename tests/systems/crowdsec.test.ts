@@ -5,9 +5,9 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import process from "node:process";
 import type { Why } from "../../src/status/snapshot.ts";
-import { Child } from "../harness/child.ts";
+import { Child, run } from "../harness/child.ts";
 import { LocalApi } from "../harness/crowdsec.ts";
-import { BlockMap, RunningGate } from "../harness/gate.ts";
+import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -323,6 +323,29 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
     expect(await claimsOn(own)).toEqual(["operator"]);
     await twoTurns();
     expect(await api.decisions(own)).toHaveLength(1);
+  });
+
+  test("by TLS, with who signed the certificate; with another nothing is taken", async () => {
+    const directory = stack.use(new TempDir());
+    const [certificate, key] = [directory.file("certificate"), directory.file("private")];
+    const names = ["-subj", "/CN=lapi", "-addext", "subjectAltName=IP:127.0.0.1"];
+    const made = ["-keyout", key, "-out", certificate, "-days", "2", "-noenc"];
+    expect((await run(["openssl", "req", "-x509", "-newkey", "rsa:2048", ...made, ...names])).code).toBe(0);
+    const tls = { certificate, key };
+    const secure = stack.use(await LocalApi.start({ namespace: network.gate, port: 8443, tls }));
+    await secure.decide("203.0.113.37", "1h");
+    const args = ["-c", "/dev/null", "-u", "127.0.0.1:9", "--crowdsec", secure.url, "--crowdsec-key", secure.keyFile];
+    const start = async (port: number, ...more: readonly string[]) =>
+      stack.use(await RunningGate.start([...args, "-l", `127.0.0.1:${port}`, ...more], { namespace: network.gate }));
+    const [good, bad] = [await start(7001, "--crowdsec-ca", certificate), await start(7002)];
+    await waitFor("its ban", async () => (await claimsOn("203.0.113.37", good)).join() === "crowdsec");
+    await bad.child.said(/warn CrowdSec at https:.*certificate.*; bans stay as they are/);
+    const doctor = await run([...ttgate(["doctor", ...args, "--crowdsec-ca", certificate])], {
+      namespace: network.gate,
+    });
+    expect(doctor.stdout).toMatch(/^ok +CrowdSec +https:\/\/127\.0\.0\.1:8443 answers, and knows the key/m);
+    const wrong = await run([...ttgate(["doctor", ...args])], { namespace: network.gate });
+    expect(wrong.stdout).toMatch(/CrowdSec +https:.*certificate/);
   });
 
   test("a process that takes over goes on asking in its place", async () => {
