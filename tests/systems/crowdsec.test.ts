@@ -16,7 +16,7 @@ import { sleep, waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
 
-const everyMs = 300;
+const everyMs = 250;
 const http = new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n");
 
 let stack: AsyncDisposableStack;
@@ -110,7 +110,7 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
 
   test("how long from a decision to the drop", async () => {
     const took: number[] = [];
-    for (let number = 20; number < 35; number++) {
+    for (let number = 20; number < 30; number++) {
       await sleep(Math.random() * everyMs);
       const source = network.clientIpv4(number);
       const start = performance.now();
@@ -208,7 +208,7 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
     // It comes back with the stream.
     await twoTurns();
     await command("reload");
-    await twoTurns();
+    await sleep(everyMs);
     expect(await claimsOn(source)).toEqual(["sniffer"]);
     expect(await api.decisions(source)).toHaveLength(1);
     await command("lift", source);
@@ -272,7 +272,7 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
     await waitFor("its end there", async () => (await deno.ban(source)) === undefined);
   });
 
-  test("frozen, killed, without the key, started again empty: bans stay until CrowdSec says otherwise", async () => {
+  test("killed, without the key, started again empty: bans stay until CrowdSec says otherwise", async () => {
     const [theirs, own] = ["203.0.113.7", "203.0.113.8"];
     await decide("-i", theirs, "-d", "1h");
     await has(theirs, "crowdsec");
@@ -285,18 +285,19 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
     const ready = (await (await gate.fetch("/readyz")).json()) as { notes: string[]; reasons: string[] };
     expect(ready.notes.join()).toContain("CrowdSec at");
     expect(ready.reasons.join()).not.toContain("CrowdSec");
-    // Lifted while it is away.
+    // Banned while it is away.
     await command("ban", "203.0.113.9", "--for", "1h");
 
     await api.forget(false);
-    await api.cscli("bouncers", "add", "somebody");
-    await api.start().catch(() => {});
+    await api.start();
     await troubled(/it does not know the key: "cscli bouncers add/);
     expect(await kernelSays(theirs)).toBe("drop");
     await api.kill();
 
     await api.forget(true);
     await api.start();
+    // It would be asked again by itself, after some seconds.
+    await command("reload");
     await follows();
     await hasNot(theirs);
     expect(await claimsOn(own)).toEqual(["operator"]);

@@ -32,7 +32,7 @@ const askedSingly = 50;
 /** Items between two looks at the clock, and between two turns of everything else. */
 const itemsAtOnce = 50;
 const sliceMs = 2;
-const retryMostMs = 30_000;
+const retryMostMs = 10_000;
 /** A stop waits no longer for what CrowdSec is to be told. */
 const closeMs = 1000;
 
