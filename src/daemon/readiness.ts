@@ -23,6 +23,8 @@ export interface ReadinessParts {
   readonly fleet: () => Fleet | undefined;
   /** Likewise. */
   readonly crowdsec: () => Crowdsec | undefined;
+  /** Why bans cannot be saved; they hold until a restart all the same. */
+  readonly unsaved: () => string | undefined;
   readonly nowMs: () => number;
 }
 
@@ -60,8 +62,13 @@ export class Readiness {
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];
-    const { fleet, crowdsec } = this.#parts;
-    const notes = [...lists.notes(), ...(fleet()?.troubles ?? []), ...(crowdsec()?.troubles ?? [])];
+    const unsaved = this.#parts.unsaved();
+    const notes = [
+      ...lists.notes(),
+      ...(this.#parts.fleet()?.troubles ?? []),
+      ...(this.#parts.crowdsec()?.troubles ?? []),
+      ...(unsaved === undefined ? [] : [`Bans cannot be saved, and would be forgotten by a restart: ${unsaved}`]),
+    ];
     return { ready: reasons.length === 0, reasons, ...(notes.length === 0 ? {} : { notes }) };
   }
 

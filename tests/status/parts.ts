@@ -50,6 +50,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     lists,
     fleet: () => undefined,
     crowdsec: () => undefined,
+    unsaved: () => undefined,
     nowMs,
   });
   readiness.phase = "serving";

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon's parts as whoever hands over sees them: what stops when, and what goes on when the other one fails.
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import process from "node:process";
 import { formatStatus } from "../../config/endpoints.ts";
 import type { Config } from "../../config/options.ts";
@@ -15,6 +13,7 @@ import type { Crowdsec } from "../../sources/crowdsec/crowdsec.ts";
 import type { MapWatch } from "../../sources/map_watch.ts";
 import type { DaemonBans } from "../bans.ts";
 import type { DaemonGate } from "../daemon_gate.ts";
+import type { DaemonFleet } from "../fleet.ts";
 import type { DaemonGates } from "../gates.ts";
 import { takeoverPath } from "../instance.ts";
 import type { ServiceManager } from "../service_manager.ts";
@@ -34,6 +33,7 @@ export interface HandoverParts {
   readonly enforcement: Enforcement;
   readonly bans: DaemonBans;
   readonly state: OpenedState | undefined;
+  readonly member: DaemonFleet | undefined;
   readonly server: StatusServer;
   readonly crowdsec: Crowdsec | undefined;
   readonly manager: ServiceManager;
@@ -45,6 +45,8 @@ export interface HandoverParts {
 
 /** A new process waits this long to be noticed. */
 const lookMs = 50;
+/** Somebody may remove its socket. */
+const renewMs = 1000;
 
 export interface Handover extends Disposable {
   /** Another process serves in this one's place. */
@@ -56,14 +58,14 @@ export interface Handover extends Disposable {
 
 /** While this process may still write to the run directory. Without one nobody can take over, which is said. */
 export async function openHandover(parts: HandoverParts): Promise<Handover> {
-  const { runtime, config, gates, xdp, enforcement, state, server, manager, ticker, moment, log } = parts;
+  const { runtime, config, gates, xdp, enforcement, state, member, crowdsec, server } = parts;
+  const { manager, ticker, moment, log } = parts;
   const path = takeoverPath(process.pid);
   const libc = openLibc(runtime.native);
   let isDone = false;
   const hindrance = runtime.adoptsListeners ? undefined : `it runs under ${runtime.name}, which hands over no listener`;
   const { status } = config();
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const predecessor = await Predecessor.open({
       ...{ native: runtime.native, libc, path, version: parts.version, config, hindrance, fence: xdp },
       ...{ enforcement, moment, log, serviceManager: manager.address },
@@ -73,13 +75,14 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       inTurn: parts.inTurn,
       status: () => ({ address: formatStatus(status), fd: server.descriptor }),
       owning: {
-        suspend() {
+        async suspend() {
           ticker.isOwner = false;
           parts.watch?.pause();
-          parts.crowdsec?.pause();
+          await Promise.all([member?.suspend(), crowdsec?.pause()]);
         },
         resume() {
-          parts.crowdsec?.resume();
+          member?.resume();
+          crowdsec?.resume();
           parts.watch?.resume();
           ticker.isOwner = true;
         },
@@ -87,6 +90,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       serving: {
         async suspend() {
           gates.fetchDecisions();
+          member?.save();
           await state?.close();
         },
         resume: () => state?.reopen(),
@@ -95,8 +99,9 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         isDone = true;
         ticker.stop();
         xdp?.handOver();
+        member?.handOver();
         void server.close();
-        void parts.crowdsec?.close();
+        void crowdsec?.close();
         void manager.succeededBy(pid);
       },
       drained: (nowMs) => parts.bans.log.flush(nowMs),
@@ -105,6 +110,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       begin() {
         predecessor.begin();
         ticker.add({ name: "take-over", everyMs: lookMs, run: () => predecessor.look() });
+        ticker.add({ name: "socket of take-overs", everyMs: renewMs, run: () => predecessor.renew() });
       },
       get isDone() {
         return isDone;

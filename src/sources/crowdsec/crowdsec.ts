@@ -71,9 +71,10 @@ export class Crowdsec {
   }
 
   /** Another process asks with the same key from now on: LAPI says everything once. */
-  pause(): void {
+  async pause(): Promise<void> {
     this.#isPaused = true;
     this.#turn.abort(new Error("paused"));
+    await this.#tellLast();
   }
 
   resume(): void {
@@ -88,8 +89,7 @@ export class Crowdsec {
   }
 
   async close(): Promise<void> {
-    const last = this.#isPaused ? undefined : this.#publisher?.flush(AbortSignal.timeout(closeMs));
-    await last?.catch(() => {});
+    if (!this.#isPaused) await this.#tellLast();
     this.#ending.abort(new Error("stopped"));
     await Promise.race([this.#running, sleep(closeMs)]);
   }
@@ -110,6 +110,11 @@ export class Crowdsec {
   }
 
   #wake: () => void = () => {};
+
+  /** What was lifted a moment ago is to be known before this process is gone. */
+  async #tellLast(): Promise<void> {
+    await this.#publisher?.flush(AbortSignal.timeout(closeMs)).catch(() => {});
+  }
 
   readonly #nowMs = () => this.#options.moment().nowMs;
 
