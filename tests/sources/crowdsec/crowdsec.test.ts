@@ -158,7 +158,8 @@ describe("a LAPI that answers badly", () => {
 
   test("decisions that are none are counted, the others carried out", async () => {
     const all = [decision, { ...decision, id: "x" }, 7, { ...decision, id: 2, value: "0.0.0.0/0", scope: "Range" }];
-    handle = answering(200, JSON.stringify({ deleted: null, new: all }));
+    handle = ({ url }, response) =>
+      response.end(JSON.stringify({ deleted: null, new: url?.endsWith("startup=true") ? all : null }));
     crowdsec.start();
     await following();
     expect(isBanned()).toBe(true);
