@@ -16,7 +16,7 @@ import { sleep, waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
 
-const everyMs = 250;
+const everyMs = 400;
 const http = new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n");
 
 let stack: AsyncDisposableStack;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The decisions that CrowdSec holds, by the source that they ban here. Two addresses of one IPv6 network are one
 // source; of several decisions on one address the one that lasts longest counts, as CrowdSec's stream tells it. Pure.
+import { ShardedMap } from "../sharded_map.ts";
 import type { Decision } from "./decision.ts";
 
 export interface Held {
@@ -11,13 +12,13 @@ export interface Held {
   readonly untilMs: number;
 }
 
-/** Each takes about 200 bytes. */
+/** Each takes about 400 bytes. */
 export const mostHeld = 500_000;
 /** Beyond so many names a ban's reason is not kept apart: in memory, in metrics. */
 const mostReasons = 200;
 
 export class Holdings {
-  readonly #bySource = new Map<string, readonly Held[]>();
+  readonly #bySource = new ShardedMap<readonly Held[]>();
   readonly #reasons = new Map<string, string>();
 
   /** Sources. */
@@ -29,7 +30,7 @@ export class Holdings {
     return this.#bySource.get(source) ?? [];
   }
 
-  sources(): MapIterator<string> {
+  sources(): Generator<string, void, void> {
     return this.#bySource.keys();
   }
 

@@ -136,7 +136,8 @@ export class Crowdsec {
       // Twice as long after each failure, and not all gates at the same moment.
       const pauseMs = failures === 0 ? everyMs : Math.min(Math.max(retryMostMs, everyMs), everyMs * 2 ** failures);
       const spreadMs = failures === 0 ? pauseMs : pauseMs * (0.5 + Math.random() / 2);
-      await this.#rest(spreadMs - (this.#nowMs() - begunMs), signal);
+      const isWanted = failures === 0 && !this.#isPaused && this.#fullMs === Number.NEGATIVE_INFINITY;
+      await this.#rest(isWanted ? 0 : spreadMs - (this.#nowMs() - begunMs), signal);
     }
   }
 
@@ -152,15 +153,12 @@ export class Crowdsec {
     this.#turn = new AbortController();
     const turn = AbortSignal.any([signal, this.#turn.signal]);
     const isFull = this.#nowMs() - this.#fullMs > fullEveryMs;
+    if (isFull) this.#fullMs = this.#nowMs();
     const answer = await this.#read(isFull, turn);
     const { added, removed, unsure } = await this.#carryOut(() => this.#options.remedy.apply(answer, this.#nowMs));
-    if (isFull) this.#fullMs = this.#nowMs();
     this.#follows(answer, { added, removed });
-    if (unsure.length > askedSingly) {
-      this.#fullMs = Number.NEGATIVE_INFINITY;
-      return await this.#poll(signal);
-    }
-    for (const decision of unsure) await this.#askAbout(decision, turn);
+    if (unsure.length > askedSingly) this.#fullMs = Number.NEGATIVE_INFINITY;
+    else for (const decision of unsure) await this.#askAbout(decision, turn);
     const { push, remedy } = this.#options;
     if (!isFull || push === undefined) return;
     const endOf = (source: string) => Math.max(remedy.endOf(source), answer.own.get(source) ?? 0);
@@ -218,6 +216,7 @@ export class Crowdsec {
     const good = `CrowdSec at ${address.text} answers, and its decisions are carried out`;
     for (const kind of ["poll", "key"]) this.#troubles.clear(kind, good);
     const isFirst = this.#state === "joining";
+    if (this.#state === "apart") this.#publisher?.retry();
     this.#state = "following";
     const { room, wide, malformed } = remedy.refused;
     this.#say("room", room, "for want of room in the table or the map");

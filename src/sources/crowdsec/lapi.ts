@@ -107,14 +107,21 @@ export class Lapi {
     signal: AbortSignal,
     read: (found: unknown) => unknown,
   ): Promise<void> {
-    if (this.#session === undefined || this.#session.untilWallMs - renewMs < Date.now()) await this.login(signal);
-    const headers = { ...this.#plain, authorization: `Bearer ${this.#session?.token}` };
-    try {
+    const isOld = this.#session !== undefined && this.#session.untilWallMs - renewMs > Date.now();
+    if (!isOld) await this.login(signal);
+    const attempt = async () => {
+      const headers = { ...this.#plain, authorization: `Bearer ${this.#session?.token}` };
       read(await this.#json({ ...exchange, headers }, signal));
+    };
+    try {
+      await attempt();
     } catch (error) {
-      // The next attempt begins with a new session.
-      if (error instanceof LapiError && [401, 403].includes(error.status)) this.#session = undefined;
-      throw error;
+      if (!(error instanceof LapiError && [401, 403].includes(error.status))) throw error;
+      this.#session = undefined;
+      if (!isOld) throw error;
+      // LAPI was set up anew.
+      await this.login(signal);
+      await attempt();
     }
   }
 

@@ -26,13 +26,14 @@ export interface PublisherOptions {
 /** LAPI writes each into its database: fifty took it 30 ms. */
 const atOnce = 50;
 const retryLeastMs = 1000;
-const retryMostMs = 30_000;
+const retryMostMs = 10_000;
 
 export class Publisher {
   readonly #options: PublisherOptions;
   #pushed = 0;
   #deleted = 0;
   #wake: () => void = () => {};
+  #retry = new AbortController();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -42,6 +43,11 @@ export class Publisher {
   view(): CrowdsecPushView {
     const { machine, origin, outbox } = this.#options;
     return { machine, origin, pushed: this.#pushed, deleted: this.#deleted, waiting: outbox.waiting };
+  }
+
+  /** CrowdSec is back. */
+  retry(): void {
+    this.#retry.abort();
   }
 
   /** Until the signal. */
@@ -59,7 +65,9 @@ export class Publisher {
       } catch (error) {
         if (signal.aborted) return;
         troubles.set("push", this.#trouble(error));
-        await sleep(retryMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
+        this.#retry = new AbortController();
+        const either = AbortSignal.any([signal, this.#retry.signal]);
+        await sleep(retryMs * (0.5 + Math.random()), undefined, { signal: either }).catch(() => {});
         retryMs = Math.min(retryMostMs, retryMs * 2);
       }
       if (outbox.lost > 0) {
