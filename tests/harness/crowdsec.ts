@@ -82,6 +82,13 @@ export class LocalApi implements AsyncDisposable {
     return (found as { origin: string; id: number }[] | null) ?? [];
   }
 
+  /** So many decisions, as a list that was imported, on addresses of 45.0.0.0/8. */
+  async fill(count: number): Promise<void> {
+    const rows = Array.from({ length: count }, (_, n) => `24h,ip,45.0.${n >> 8}.${n & 255},crowdsecurity/ssh-bf,ban`);
+    const list = this.directory.write("list.csv", ["duration,scope,value,reason,type", ...rows, ""].join("\n"));
+    await this.cscli("decisions", "import", "-i", list);
+  }
+
   /** A ban of an address, as another component tells it: in a few milliseconds, where cscli takes a tenth of a second. */
   async decide(value: string, duration: string): Promise<void> {
     const scenario = "crowdsecurity/ssh-bf";
@@ -111,6 +118,7 @@ export class LocalApi implements AsyncDisposable {
 
   /** Its database is lost. @param knows the key and the machines are there again. */
   async forget(knows: boolean): Promise<void> {
+    this.#token = undefined;
     for (const suffix of ["", "-shm", "-wal"]) rmSync(this.directory.file(`database${suffix}`), { force: true });
     if (knows) await this.#register();
     else await this.#addMachine("scout", this.directory.file("scout.yaml"));

@@ -10,6 +10,8 @@ export type Doing = "push" | "delete";
 const waitingLimit = 20_000;
 /** CrowdSec's end of a ban may be so much earlier than the own one before it is told again. */
 const sameEndMs = 60_000;
+/** A ban is told within so long, unless CrowdSec is away. */
+const onItsWayMs = 3000;
 /** What is told of a ban without an end. */
 export const longestMs = 10 * 365 * 86_400_000;
 
@@ -83,16 +85,25 @@ export class Outbox implements BanFollower {
     return ban === undefined || claim === undefined ? undefined : { ban, claim };
   }
 
-  /** Marks what CrowdSec does not have, a slice between two turns of the caller. @param endOf of its ban of a source. */
-  *compare(endOf: (source: string) => number, nowMs: () => number): Generator<void, void, void> {
+  /**
+   * Marks what CrowdSec does not have, a slice between two turns of the caller.
+   * @param endOf of its ban of a source.
+   * @param answeredMs when it said so, milliseconds since boot: what was made a moment before may be on its way.
+   * @returns false when some could not be compared for that.
+   */
+  *compare(endOf: (source: string) => number, answeredMs: number, nowMs: () => number): Generator<void, boolean, void> {
+    let isComplete = true;
     let looked = 0;
     for (const ban of this.#enforcement.bans.all()) {
       if (++looked % 1000 === 0) yield;
       const claim = toldClaim(ban, nowMs());
       if (claim === undefined || this.#waiting.has(ban.prefix.text)) continue;
       const wantedMs = Math.min(claim.untilMs, nowMs() + longestMs / 2);
-      if (endOf(ban.prefix.text) < wantedMs - sameEndMs) this.mark(ban.prefix.text, "push");
+      if (endOf(ban.prefix.text) >= wantedMs - sameEndMs) continue;
+      if (claim.sinceMs > answeredMs - onItsWayMs) isComplete = false;
+      else this.mark(ban.prefix.text, "push");
     }
+    return isComplete;
   }
 }
 

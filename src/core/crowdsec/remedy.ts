@@ -67,8 +67,11 @@ export class Answer {
 }
 
 interface Request extends BanRequest {
-  readonly isNew: boolean;
+  /** The end of the claim that is there. */
+  readonly before: number | undefined;
 }
+
+type Refused = Record<"malformed" | "wide" | "neverBan" | "room", number>;
 
 /** What an answer changed. */
 export interface Changed {
@@ -90,7 +93,7 @@ const origin = "crowdsec";
 export class Remedy implements BanFollower {
   readonly counts = { taken: 0, lifted: 0 };
   /** Decisions that are not carried out, as of the last full answer. */
-  refused = { malformed: 0, wide: 0, neverBan: 0, room: 0 };
+  refused: Refused = { malformed: 0, wide: 0, neverBan: 0, room: 0 };
   readonly #options: RemedyOptions;
   #holdings = new Holdings();
   /** Decisions that LAPI said were deleted, since the last full answer. */
@@ -131,23 +134,25 @@ export class Remedy implements BanFollower {
     const before = { ...this.counts };
     let unsure: readonly Decision[] = [];
     let touched: Iterable<string>;
+    let { refused } = this;
     if (answer.isFull) {
       this.#holdings = answer.holdings;
       this.#deleted.clear();
-      this.refused = { malformed: answer.malformed, wide: answer.wide, neverBan: 0, room: answer.tooMany };
+      refused = { malformed: answer.malformed, wide: answer.wide, neverBan: 0, room: answer.tooMany };
       for (const source of this.#lifted.keys()) if (this.#holdings.of(source).length === 0) this.#lifted.delete(source);
       yield* this.#withdrawOthers(nowMs);
       touched = this.#holdings.sources();
     } else {
-      this.refused.malformed += answer.malformed;
-      this.refused.wide += answer.wide;
-      for (const decision of answer.came) if (!this.#holdings.add(decision, answer.atMs)) this.refused.room++;
+      refused.malformed += answer.malformed;
+      refused.wide += answer.wide;
+      for (const decision of answer.came) if (!this.#holdings.add(decision, answer.atMs)) refused.room++;
       unsure = this.#gone(answer, nowMs());
       const isUnsure = new Set(unsure);
       const gone = answer.went.filter((decision) => !isUnsure.has(decision));
       touched = new Set([...answer.came, ...gone].map(({ prefix }) => prefix.text));
     }
-    yield* this.#settle(touched, answer.isFull, nowMs);
+    yield* this.#settle(touched, refused, nowMs);
+    this.refused = refused;
     return { added: this.counts.taken - before.taken, removed: this.counts.lifted - before.lifted, unsure };
   }
 
@@ -156,7 +161,7 @@ export class Remedy implements BanFollower {
     const { ownOrigin } = this.#options;
     this.#holdings.remove(prefix.text, value);
     for (const decision of now) if (decision.origin !== ownOrigin) this.#holdings.add(decision, nowMs());
-    yield* this.#settle([prefix.text], false, nowMs);
+    yield* this.#settle([prefix.text], this.refused, nowMs);
   }
 
   /**
@@ -206,27 +211,31 @@ export class Remedy implements BanFollower {
   }
 
   /** Brings the table in line with what is held on these sources. */
-  *#settle(sources: Iterable<string>, isFull: boolean, nowMs: () => number): Generator<void, void, void> {
-    const gone: Prefix[] = [];
-    let requests: Request[] = [];
-    let isMany = isFull;
+  *#settle(sources: Iterable<string>, refused: Refused, nowMs: () => number): Generator<void, void, void> {
+    const changed: string[] = [];
     let looked = 0;
     for (const source of sources) {
-      const change = this.#change(source, requests.length, nowMs());
-      if (change === "end") gone.push(requirePrefix(source));
-      else if (change !== undefined) requests.push(change);
-      if (++looked % 1000 !== 0 && requests.length < atOnce) continue;
-      isMany = true;
-      this.#take(requests, isMany, nowMs());
-      requests = [];
+      if (this.#change(source, changed.length, refused, nowMs()) !== undefined) changed.push(source);
+      if (++looked % 1000 === 0) yield;
+    }
+    const isQuiet = changed.length > toldSingly;
+    const gone: Prefix[] = [];
+    for (let start = 0; start < changed.length; start += atOnce) {
+      const requests: Request[] = [];
+      // Looked at again: somebody may have lifted it meanwhile.
+      for (const source of changed.slice(start, start + atOnce)) {
+        const change = this.#change(source, requests.length, undefined, nowMs());
+        if (change === "end") gone.push(requirePrefix(source));
+        else if (change !== undefined) requests.push(change);
+      }
+      this.#take(requests, isQuiet, nowMs());
       yield;
     }
-    this.#take(requests, isMany || requests.length > toldSingly, nowMs());
     yield* this.#withdraw(gone, nowMs);
   }
 
-  /** What is to be asked for, or that the claim is to end; undefined: it is as it should be. */
-  #change(source: string, asked: number, nowMs: number): Request | "end" | undefined {
+  /** What is to be asked for, or that the claim is to end; undefined: it is as it should be, or cannot be. */
+  #change(source: string, asked: number, refused: Refused | undefined, nowMs: number): Request | "end" | undefined {
     const { enforcement, hasRoom } = this.#options;
     const ban = enforcement.bans.byText(source);
     const claim = ban === undefined ? undefined : claimOf(ban, origin, nowMs);
@@ -235,13 +244,14 @@ export class Remedy implements BanFollower {
     const { untilMs, reason } = wanted;
     if (claim !== undefined && Math.abs(claim.untilMs - untilMs) <= sameEndMs) return undefined;
     const prefix = ban?.prefix ?? requirePrefix(source);
-    if (enforcement.neverBan.conflict(prefix) !== undefined) this.refused.neverBan++;
-    else if (ban === undefined && !hasRoom(prefix, asked)) this.refused.room++;
-    else {
-      // An origin that asks again never shortens what it asked for before.
-      if (claim !== undefined && claim.untilMs > untilMs) this.#end(prefix, nowMs);
-      return { prefix, origin, reason, untilMs, isNew: claim === undefined };
-    }
+    const why =
+      enforcement.neverBan.conflict(prefix) !== undefined
+        ? "neverBan"
+        : ban === undefined && !hasRoom(prefix, asked)
+          ? "room"
+          : undefined;
+    if (why === undefined) return { prefix, origin, reason, untilMs, before: claim?.untilMs };
+    if (refused !== undefined) refused[why]++;
     return undefined;
   }
 
@@ -253,9 +263,13 @@ export class Remedy implements BanFollower {
 
   #take(requests: readonly Request[], isQuiet: boolean, nowMs: number): void {
     if (requests.length === 0) return;
-    const asked = requests.map(({ isNew: _, ...request }) => request);
+    // An origin that asks again never shortens what it asked for before.
+    for (const { prefix, untilMs, before = 0 } of requests) if (before > untilMs) this.#end(prefix, nowMs);
+    const asked = requests.map(({ before: _, ...request }) => request);
     const results = this.#options.enforcement.banMany(asked, nowMs, isQuiet);
-    this.counts.taken += results.filter(({ kind }, index) => kind === "banned" && requests[index]?.isNew).length;
+    this.counts.taken += results.filter(
+      ({ kind }, index) => kind === "banned" && requests[index]?.before === undefined,
+    ).length;
   }
 
   #remember(source: string, id: number): void {

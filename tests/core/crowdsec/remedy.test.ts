@@ -255,6 +255,7 @@ describe("what CrowdSec is told", () => {
     run(
       outbox.compare(
         (source) => ends.get(source) ?? 0,
+        nowMs + 5000,
         () => nowMs,
       ),
     );

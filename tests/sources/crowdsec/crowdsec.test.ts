@@ -123,7 +123,7 @@ describe("a LAPI that answers badly", () => {
     handle = answering(200, '{"deleted":null,"new":null}');
     await waitFor("the end of the ban", () => !isBanned());
     expect(crowdsec.troubles).toEqual([]);
-    expect(log.at(-2)).toContain("answers, and its decisions are carried out");
+    expect(log.at(-1)).toContain("answers, and its decisions are carried out");
   });
 
   test("is asked less and less often", async () => {
@@ -154,6 +154,17 @@ describe("a LAPI that answers badly", () => {
     expect(crowdsec.troubles[0]).toContain("larger than 4 MiB");
     expect(isBanned()).toBe(false);
     expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
+  });
+
+  test("everything is asked for seldom where that takes long", async () => {
+    handle = (request, response) => {
+      setTimeout(() => response.end(whole), request.url?.endsWith("startup=true") === true ? 200 : 0);
+    };
+    crowdsec.start();
+    await waitFor("twenty questions", () => asked.length > 20);
+    expect(asked.filter((question) => question.endsWith("startup=true"))).toHaveLength(1);
+    crowdsec.reconfigure();
+    await waitFor("another", () => asked.filter((question) => question.endsWith("startup=true")).length === 2);
   });
 
   test("decisions that are none are counted, the others carried out", async () => {
