@@ -80,6 +80,7 @@ function reasonOf(origin: string, protocol: string): string {
     operator: "by command",
     map: `another tool wrote it into the map (${protocol})`,
     foreign: "another tool's entry in the map",
+    crowdsec: `CrowdSec decided so (${protocol})`,
   };
   if (origin.startsWith("gate:")) return `${spoken(protocol)}, seen by the gate ${origin.slice(5)} of the fleet`;
   return reasons[origin] ?? (origin.startsWith("list:") ? `on the list ${origin.slice(5)}` : `by ${origin}`);

@@ -124,6 +124,22 @@ export function fleetContradiction(
   return undefined;
 }
 
+/** What says nothing without --crowdsec. */
+const crowdsecOnly = ["crowdsec-key", "crowdsec-push", "crowdsec-ca"] as const;
+
+/** The same of options of CrowdSec. */
+export function crowdsecContradiction(
+  { crowdsec }: Pick<Config, "crowdsec">,
+  given: Partial<Record<OptionName, unknown>>,
+): readonly [option: OptionName, message: string] | undefined {
+  const idle = crowdsecOnly.find((name) => given[name] !== undefined);
+  if (crowdsec === undefined) {
+    return idle === undefined ? undefined : [idle, ": CrowdSec is not asked, name its local API with --crowdsec"];
+  }
+  if (crowdsec.tls || given["crowdsec-ca"] === undefined) return undefined;
+  return ["crowdsec-ca", `: --crowdsec "${crowdsec.text}" is without TLS, write https://`];
+}
+
 function isLocal(gate: GateOptions, how: string): Contradiction | undefined {
   if (gate["ban-scope"] === "all") return undefined;
   return ["ban-scope", ` "gate" with ${how}: the kernel's ban holds for all gates, use "all"`];

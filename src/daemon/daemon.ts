@@ -24,6 +24,7 @@ import { Announcement } from "./announcement.ts";
 import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
 import { Beginning } from "./beginning.ts";
+import { openCrowdsec } from "./crowdsec.ts";
 import { DaemonGate, type GateSurroundings, judgedPort, judgingOf } from "./daemon_gate.ts";
 import { openFleet } from "./fleet.ts";
 import { DaemonGates } from "./gates.ts";
@@ -172,6 +173,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       openFiles,
       lists,
       fleet: () => member?.fleet,
+      crowdsec: () => crowdsec,
       unsaved: () => state?.error,
       nowMs,
     },
@@ -185,6 +187,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
     fleet: () => member?.fleet,
+    crowdsec: () => crowdsec,
   });
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
@@ -195,6 +198,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const endingsPath = state?.endingsPath;
   const member = await openFleet({ config: () => config, bans, fence, endingsPath, version, moment, log });
   opened.defer(() => member?.close());
+  const crowdsec = await openCrowdsec({ config: () => config, bans, hasRoom, version, moment, log });
+  opened.defer(() => crowdsec?.close());
   if (fence !== undefined && gates.inline !== "none") requireGuarded(fence, log);
   await beginning.listen(gates, false);
   opened.defer(() => gates.retireAll());
@@ -221,7 +226,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("second observers begun");
   const handover = await openHandover({
     ...{ runtime, version, config: () => config, gates, fence, watch, enforcement, bans, state, member, server },
-    ...{ manager, ticker, moment, inTurn, log },
+    ...{ crowdsec, manager, ticker, moment, inTurn, log },
   });
   opened.use(handover);
   const trialPaths = gates.open.flatMap(({ trial }) => trial?.paths ?? []);
@@ -261,6 +266,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     config: () => config,
   });
   member?.start(ticker);
+  crowdsec?.start();
   handover.begin();
   beginning.follow({ enforcement, offenders, moment }, ticker);
   const summary = () => readiness.summary(status.fence, enforcement.bans.size);
@@ -317,6 +323,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     enforcement.protect(protection.entries(nowMs()), nowMs());
     await carryOut();
     await member?.reconfigure();
+    crowdsec?.reconfigure();
     await lists.reconfigure(config.blocklist);
     announcement.renew(config);
     await state?.moveFor(config);

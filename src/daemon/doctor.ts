@@ -12,6 +12,7 @@ import { connectError } from "../gate/connect_error.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { redirectsTo } from "../host/redirects.ts";
 import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";
+import { crowdsecFindings } from "./crowdsec_findings.ts";
 import type { Finding } from "./finding.ts";
 import { fleetFindings } from "./fleet_findings.ts";
 import type { Instance } from "./instance.ts";
@@ -20,7 +21,8 @@ import { guardedInterfaces } from "./open_fence.ts";
 /** @param instances gates that run here: what they hold is not in their own way. */
 export async function examine(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding[]> {
   const ofGates = await Promise.all(config.gates.map((gate) => gateFindings(gate, config, runtime, instances)));
-  return [...(await kernelFindings(config, runtime)), ...ofGates.flat(), ...(await fleetFindings(config))];
+  const ofOthers = [...(await fleetFindings(config)), ...(await crowdsecFindings(config))];
+  return [...(await kernelFindings(config, runtime)), ...ofGates.flat(), ...ofOthers];
 }
 
 async function gateFindings(

@@ -4,6 +4,7 @@
 import { gatePrefix } from "../config/gates.ts";
 import type { FenceStatus } from "../core/bans/fence.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
+import type { Crowdsec } from "../sources/crowdsec/crowdsec.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
@@ -22,6 +23,8 @@ export interface ReadinessParts {
   readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
   readonly fleet: () => Fleet | undefined;
+  /** Likewise. */
+  readonly crowdsec: () => Crowdsec | undefined;
   /** Why bans cannot be saved; they hold until a restart all the same. */
   readonly unsaved: () => string | undefined;
   readonly nowMs: () => number;
@@ -65,6 +68,7 @@ export class Readiness {
     const notes = [
       ...lists.notes(),
       ...(this.#parts.fleet()?.troubles ?? []),
+      ...(this.#parts.crowdsec()?.troubles ?? []),
       ...(unsaved === undefined ? [] : [`Bans cannot be saved, and would be forgotten by a restart: ${unsaved}`]),
     ];
     return { ready: reasons.length === 0, reasons, ...(notes.length === 0 ? {} : { notes }) };

@@ -16,6 +16,7 @@ import { History } from "../core/history.ts";
 import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
+import type { Crowdsec } from "../sources/crowdsec/crowdsec.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { FleetAnswer } from "../sources/fleet/view.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
@@ -69,6 +70,7 @@ export interface StatusParts {
   readonly talkers: Talkers | undefined;
   readonly events: EventStreams;
   readonly fleet: () => Fleet | undefined;
+  readonly crowdsec: () => Crowdsec | undefined;
   readonly nowMs: () => number;
   readonly reload: () => Promise<ReloadAnswer>;
 }
@@ -126,6 +128,7 @@ export class DaemonStatus implements StatusSource {
       blocklists: this.#parts.lists.views(),
       recording: gates.find(({ recording }) => recording !== null)?.recording ?? null,
       fleet: this.#parts.fleet()?.view() ?? null,
+      crowdsec: this.#parts.crowdsec()?.view() ?? null,
     };
   }
 

@@ -9,6 +9,7 @@ import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
+import type { CrowdsecView } from "../sources/crowdsec/view.ts";
 import type { FleetView } from "../sources/fleet/view.ts";
 import type {
   ConnectionsSnapshot,
@@ -64,6 +65,8 @@ export interface Snapshot {
   readonly recording: RecorderStatus | null;
   /** Null without --fleet. */
   readonly fleet: FleetView | null;
+  /** Null without --crowdsec. */
+  readonly crowdsec: CrowdsecView | null;
 }
 
 export interface KernelSnapshot {

@@ -75,7 +75,28 @@ function inFleet(name: OptionName, text: string, value: unknown): Row {
   };
 }
 
+/** Those that mean nothing without CrowdSec. */
+function withCrowdsec(name: OptionName, text: string): Row {
+  const { flags, toml, value } = row(name, text, text);
+  const url = "https://127.0.0.1:8080";
+  return { name, value, flags: [...flags, "--crowdsec", url], toml: `${toml}\ncrowdsec = "${url}"` };
+}
+
 const good: readonly Row[] = [
+  row("crowdsec", "https://lapi.example/prefix/", {
+    ...{ tls: true, server: { host: "lapi.example", port: 443 }, socket: undefined, path: "/prefix" },
+    text: "https://lapi.example/prefix",
+  }),
+  row("crowdsec", "http://[::1]:8080", {
+    ...{ tls: false, server: { host: "::1", port: 8080 }, socket: undefined, path: "", text: "http://[::1]:8080" },
+  }),
+  row("crowdsec", "unix:/run/crowdsec.sock", {
+    ...{ tls: false, server: undefined, socket: "/run/crowdsec.sock", path: "", text: "unix:/run/crowdsec.sock" },
+  }),
+  withCrowdsec("crowdsec-key", "/etc/ttgate/crowdsec.key"),
+  row("crowdsec-every", "500ms", 500),
+  withCrowdsec("crowdsec-push", "/etc/ttgate/crowdsec.yaml"),
+  withCrowdsec("crowdsec-ca", "/etc/ttgate/ca.pem"),
   row("fleet", "rediss://a:b@[::1]:7/2", {
     ...{ kind: "single", nodes: [{ host: "::1", port: 7 }], tls: true, user: "a", password: "b", database: 2 },
     text: "rediss://a@[::1]:7/2",
@@ -275,6 +296,15 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["drain", '"soon"', "expected a duration"],
   ["state", '""', "expected a directory"],
   ["forget", '"yes"', "expected true or false"],
+  ["crowdsec", '"127.0.0.1:8080"', "expected http://HOST:PORT"],
+  ["crowdsec", '"http://u:p@127.0.0.1"', "expected http://HOST:PORT"],
+  ["crowdsec", '"http://127.0.0.1/?a=b"', "expected http://HOST:PORT"],
+  ["crowdsec", '"http://"', "expected http://HOST:PORT"],
+  ["crowdsec-key", '""', "expected a file"],
+  ["crowdsec-every", '"50ms"', "expected a duration from 100ms to 1h"],
+  ["crowdsec-every", '"2h"', "expected a duration from 100ms to 1h"],
+  ["crowdsec-push", '""', "expected a file"],
+  ["crowdsec-ca", '""', "expected a file"],
   ["fleet", '"http://127.0.0.1"', "expected redis://"],
   ["fleet", '"redis://127.0.0.1:0"', "expected redis://"],
   ["fleet", '"redis://a,b"', "expected redis://"],
@@ -392,6 +422,29 @@ describe("the table [fleet]", () => {
   });
 });
 
+describe("the table [crowdsec]", () => {
+  test("says the same as the keys that begin with crowdsec-", () => {
+    const table = '[crowdsec]\nurl = "http://h:7"\nkey = "/k"\nevery = "5s"\npush = "/p"\n';
+    const keys = 'crowdsec = "http://h:7"\ncrowdsec-key = "/k"\ncrowdsec-every = "5s"\ncrowdsec-push = "/p"\n';
+    expect(plain(byFile(table))).toEqual(plain(byFile(keys)));
+  });
+
+  test("is told of with its line", () => {
+    const path = directory.write("ttgate.toml", 'timeout = "1m"\n[crowdsec]\nurl = "http://h"\nevery = 0\n');
+    expect(failureOf(() => loadConfig({}, path)).message).toContain("line 4: Invalid crowdsec-every 0");
+  });
+
+  test.each([
+    [["--crowdsec-key", "/k"], "Invalid --crowdsec-key: CrowdSec is not asked, name its local API with --crowdsec"],
+    [
+      ["--crowdsec", "http://h", "--crowdsec-ca", "/x"],
+      'Invalid --crowdsec-ca: --crowdsec "http://h" is without TLS, write https://',
+    ],
+  ])("%p contradict each other", (flags, message) => {
+    expect(failureOf(() => byFlags(...flags)).message).toBe(message);
+  });
+});
+
 describe("precedence", () => {
   test("defaults are what the help says", () => {
     expect(plain(byFlags())).toEqual({
@@ -423,6 +476,7 @@ describe("precedence", () => {
       "greeting-pause": 300,
       drain: 30_000,
       forget: false,
+      "crowdsec-every": 2000,
       "fleet-name": "ttgate",
       "fleet-trust": [],
       "fleet-rate": 20_000,

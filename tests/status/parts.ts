@@ -51,6 +51,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     openFiles,
     lists,
     fleet: () => undefined,
+    crowdsec: () => undefined,
     unsaved: () => undefined,
     nowMs,
   });
@@ -62,7 +63,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    ...{ refusalOf, unseen, openFiles, lists, fleet: () => undefined },
+    ...{ refusalOf, unseen, openFiles, lists, fleet: () => undefined, crowdsec: () => undefined },
     events: new EventStreams(events, nowMs),
     reload: async () => ({ applied: [], waiting: [] }),
   });

@@ -9,6 +9,7 @@ import type { Ladder } from "../../fences/ladder.ts";
 import { openLibc } from "../../kernel/libc.ts";
 import type { Log } from "../../log.ts";
 import type { Runtime } from "../../runtime/types.ts";
+import type { Crowdsec } from "../../sources/crowdsec/crowdsec.ts";
 import type { MapWatch } from "../../sources/map_watch.ts";
 import type { DaemonBans } from "../bans.ts";
 import type { DaemonGate } from "../daemon_gate.ts";
@@ -34,6 +35,7 @@ export interface HandoverParts {
   readonly state: OpenedState | undefined;
   readonly member: DaemonFleet | undefined;
   readonly server: StatusServer;
+  readonly crowdsec: Crowdsec | undefined;
   readonly manager: ServiceManager;
   readonly ticker: Ticker;
   readonly moment: () => Moment;
@@ -56,7 +58,8 @@ export interface Handover extends Disposable {
 
 /** While this process may still write to the run directory. Without one nobody can take over, which is said. */
 export async function openHandover(parts: HandoverParts): Promise<Handover> {
-  const { runtime, config, gates, fence, enforcement, state, member, server, manager, ticker, moment, log } = parts;
+  const { runtime, config, gates, fence, enforcement, state, member, crowdsec, server } = parts;
+  const { manager, ticker, moment, log } = parts;
   const path = takeoverPath(process.pid);
   const libc = openLibc(runtime.native);
   let isDone = false;
@@ -76,10 +79,11 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         async suspend() {
           ticker.isOwner = false;
           parts.watch?.pause();
-          await member?.suspend();
+          await Promise.all([member?.suspend(), crowdsec?.pause()]);
         },
         resume() {
           member?.resume();
+          crowdsec?.resume();
           parts.watch?.resume();
           ticker.isOwner = true;
         },
@@ -98,6 +102,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         fence?.handOver();
         member?.handOver();
         void server.close();
+        void crowdsec?.close();
         told = manager.succeededBy(pid);
       },
       drained: (nowMs) => parts.bans.log.flush(nowMs),
