@@ -108,11 +108,6 @@ export function withClaim(ban: Ban | undefined, prefix: Prefix, claim: Claim, no
   return banOf(prefix, [...claims.filter((other) => other !== before), claim]);
 }
 
-/** The ban without an origin's claim; undefined when nothing is left of it. */
-export function withoutClaim(ban: Ban, origin: Origin, nowMs: number): Ban | undefined {
-  return withoutClaims(ban, (claim) => claim.origin === origin, nowMs);
-}
-
 /** The ban without some of its claims; undefined when nothing is left of it. */
 export function withoutClaims(ban: Ban, isOver: (claim: Claim) => boolean, nowMs: number): Ban | undefined {
   const claims = claimsOf(ban, nowMs);
@@ -146,11 +141,4 @@ function ending({ untilMs }: Claim): number {
 /** A claim that led is a whole ban, with its map and its own others. */
 function claimAlone({ origin, reason, sinceMs, untilMs, evidence, gate, isLocal }: Claim): Claim {
   return { origin, reason, sinceMs, untilMs, evidence, gate, isLocal };
-}
-
-/** What an operator's lift leaves of a ban. */
-export function foreignPart(ban: Ban, nowMs: number): Ban | undefined {
-  const foreign = [ban, ...ban.others].find(({ origin }) => origin === "foreign");
-  if (foreign === ban && ban.others.length === 0) return ban;
-  return foreign === undefined ? undefined : withClaim(undefined, ban.prefix, foreign, nowMs);
 }

@@ -11,6 +11,8 @@ import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { Client } from "../../../src/core/client.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
 import { BanEvents } from "../../../src/daemon/ban_events.ts";
+import { drained } from "../../harness/drained.ts";
+import { lifted as lift } from "../../harness/lifted.ts";
 
 /** The port's other side in a few lines: three maps of the same room, and a kernel that can refuse. */
 class SmallFence implements Fence {
@@ -198,7 +200,7 @@ describe("a full kernel map", () => {
     enforcement.ban(requestOf("192.0.2.2", 30_000), 0);
     expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
     expect(fence.texts).toEqual(["192.0.2.1"]);
-    enforcement.lift([requirePrefix("192.0.2.1")], 100);
+    lift(enforcement, [requirePrefix("192.0.2.1")], 100);
     expect(fence.texts).toEqual([]);
     expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
     expect(fence.texts).toEqual(["192.0.2.2"]);
@@ -274,7 +276,7 @@ describe("the end of a ban", () => {
     const { fence, enforcement, bans } = setUp();
     const all = ["192.0.2.1", "192.0.2.2", "192.0.2.0/25", "198.51.100.1", "2001:db8::/64", "2001:db8::7"];
     for (const text of all) enforcement.ban(requestOf(text, 60_000), 0);
-    const lifted = enforcement.lift(prefixes.map(requirePrefix), 0).map(({ prefix }) => prefix.text);
+    const lifted = lift(enforcement, prefixes.map(requirePrefix), 0).map(({ text }) => text);
     expect(lifted.sort()).toEqual(wanted);
     const left = all.filter((text) => !wanted.includes(text)).sort();
     expect(fence.texts).toEqual(left);
@@ -420,7 +422,7 @@ describe("dense neighbours in a full map", () => {
 
   test.each(["192.0.2.7", "192.0.2.0/28"])("are left alone once %s was lifted", (lifted) => {
     const { fence, enforcement, bans } = folded();
-    enforcement.lift([requirePrefix(lifted)], 1000);
+    lift(enforcement, [requirePrefix(lifted)], 1000);
     expect(enforcement.folds).toBe(0);
     expect(fence.texts.some((text) => contains(requirePrefix(lifted), requirePrefix(text)))).toBe(false);
     expect(fence.entries.size).toBe(Math.min(150, bans.size));
@@ -433,7 +435,7 @@ describe("dense neighbours in a full map", () => {
     "leave nothing behind when all of %s is lifted",
     (lifted) => {
       const { fence, enforcement, bans } = folded();
-      enforcement.lift([requirePrefix(lifted)], 1000);
+      lift(enforcement, [requirePrefix(lifted)], 1000);
       expect([bans.size, fence.texts, enforcement.folds, enforcement.userSpaceOnly]).toEqual([0, [], 0, 0]);
     },
   );
@@ -453,7 +455,7 @@ describe("dense neighbours in a full map", () => {
       enforcement.ban(requestOf(`2001:db8:0:7${number.toString(16).padStart(2, "0")}::/64`, lastMs), 0);
     }
     expect(fence.texts).toEqual(["2001:db8:0:700::/56"]);
-    enforcement.lift([requirePrefix("2001:db8::/32")], 1);
+    lift(enforcement, [requirePrefix("2001:db8::/32")], 1);
     expect(fence.texts).toEqual([]);
   });
 });
@@ -514,7 +516,7 @@ describe("whatever happens", () => {
     fc.array(text, { maxLength: 3 }).map(
       (list): Step =>
         ({ enforcement }, { nowMs }) =>
-          void enforcement.lift(list.map(requirePrefix), nowMs),
+          void lift(enforcement, list.map(requirePrefix), nowMs),
     ),
     fc.constantFrom("192.0.2.1", "192.0.2.5", "2001:db8::7").map(
       (address): Step =>
@@ -663,12 +665,12 @@ describe("claims on one source", () => {
     enforcement.follow({ bansChanged: (more) => void changes.push(...more) });
     enforcement.ban(claim("fail2ban", 3 * minuteMs), 0);
     enforcement.ban(claim("sniffer", minuteMs), 0);
-    expect(enforcement.lift([source], 1, "crowdsec")).toEqual([]);
+    expect(lift(enforcement, [source], 1, "crowdsec")).toEqual([]);
     expect(bans.get(source)?.untilMs).toBe(3 * minuteMs);
-    expect(enforcement.lift([source], 1, "fail2ban")).toEqual([]);
+    expect(lift(enforcement, [source], 1, "fail2ban")).toEqual([]);
     expect(fence.entries.get(source.text)).toMatchObject({ expiresMs: minuteMs, origin: "sniffer" });
     enforcement.ban(claim("fail2ban", 3 * minuteMs), 2);
-    expect(enforcement.lift([source], 3)).toHaveLength(1);
+    expect(lift(enforcement, [source], 3)).toHaveLength(1);
     expect([fence.entries.size, bans.size]).toEqual([0, 0]);
     expect(changes.map(({ kind }) => kind)).toEqual(["ban", "ban", "release", "ban", "lift"]);
   });
@@ -686,7 +688,7 @@ describe("claims on one source", () => {
     const { enforcement, bans } = setUp();
     enforcement.adopt([{ ...recordOf(source.text, Number.POSITIVE_INFINITY), origin: "foreign" }], 0);
     enforcement.ban(claim("sniffer", minuteMs), 0);
-    expect(enforcement.lift([source], 1)).toEqual([]);
+    expect(lift(enforcement, [source], 1)).toEqual([]);
     const left = bans.get(source);
     expect(left && claimsOf(left, 1).map(({ origin }) => origin)).toEqual(["foreign"]);
   });
@@ -697,7 +699,7 @@ describe("claims on one source", () => {
     enforcement.follow({ bansChanged: (more) => void changes.push(...more) });
     enforcement.ban(claim("sniffer", minuteMs), 0);
     enforcement.ban({ ...claim("operator", minuteMs), prefix: requirePrefix("198.51.100.0/24") }, 0);
-    enforcement.protect([{ prefix: source, why: "gateway of eth0" }], 1);
+    drained(enforcement.protect([{ prefix: source, why: "gateway of eth0" }], () => 1));
     expect([[...bans.all()].map(({ prefix }) => prefix.text), fence.texts]).toEqual([
       ["198.51.100.0/24"],
       ["198.51.100.0/24"],
@@ -749,7 +751,7 @@ describe("a ban that holds at one gate alone", () => {
     enforcement.ban({ ...requestOf("192.0.2.1", 9000), origin: "list:x" }, 0);
     enforcement.ban(local("192.0.2.1", 5000, "a"), 0);
     expect(fence.texts).toEqual(["192.0.2.1"]);
-    enforcement.lift([requirePrefix("192.0.2.1")], 0, "list:x");
+    lift(enforcement, [requirePrefix("192.0.2.1")], 0, "list:x");
     expect(fence.texts).toEqual([]);
     expect([enforcement.refuses(one, 0, "a"), enforcement.refuses(one, 0, "b")]).toEqual([true, false]);
   });
@@ -776,7 +778,7 @@ describe("a ban that holds at one gate alone", () => {
   test("ends by an operator's lift", () => {
     const { enforcement } = setUp();
     enforcement.ban(local("192.0.2.1", 1000, "a"), 0);
-    expect(enforcement.lift([requirePrefix("192.0.2.1")], 0)).toHaveLength(1);
+    expect(lift(enforcement, [requirePrefix("192.0.2.1")], 0)).toHaveLength(1);
     expect(enforcement.bans.size).toBe(0);
   });
 });

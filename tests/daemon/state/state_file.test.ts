@@ -11,6 +11,7 @@ import { newBanCounters } from "../../../src/core/counters.ts";
 import { journalHead } from "../../../src/daemon/state/journal.ts";
 import { readState } from "../../../src/daemon/state/read_state.ts";
 import { StateFile } from "../../../src/daemon/state/state_file.ts";
+import { lifted } from "../../harness/lifted.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
 
 let directory: TempDir;
@@ -61,7 +62,7 @@ test("bans, more claims, lifts and ends are in the file a moment later", async (
   expect(await saved()).toEqual(["192.0.2.1", "192.0.2.2", "2001:db8::/64"]);
   const [both] = (await readState(path, moment())).sources.filter(({ source }) => source === "192.0.2.2");
   expect(both?.claims.map(({ origin }) => origin)).toEqual(["sniffer", "operator"]);
-  enforcement.lift([requirePrefix("192.0.2.1")], nowMs);
+  lifted(enforcement, [requirePrefix("192.0.2.1")], nowMs);
   nowMs += 6000;
   enforcement.sweep(nowMs);
   await file.close();
@@ -119,7 +120,7 @@ test("a file that has grown far beyond what it holds is written anew", async () 
   for (let round = 0; round < 5; round++) {
     for (let number = 0; number < 3000; number++) ban(`10.0.${number >> 8}.${number & 255}`);
     await file.save();
-    enforcement.lift([requirePrefix("10.0.0.0/16")], nowMs);
+    lifted(enforcement, [requirePrefix("10.0.0.0/16")], nowMs);
     await file.save();
   }
   await file.close();

@@ -13,6 +13,7 @@ import { type BanChange, Enforcement } from "../../../src/core/bans/enforcement.
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
 import { Blocklists } from "../../../src/sources/blocklist/blocklists.ts";
+import { lifted } from "../../harness/lifted.ts";
 import { listServer, type Mode } from "../../harness/list_server.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
 import { waitFor } from "../../harness/wait.ts";
@@ -269,7 +270,7 @@ describe("a list", () => {
     await bed.look();
     const [prefix, other] = [requirePrefix("198.18.0.1"), requirePrefix("198.18.0.2")];
     bed.enforcement.ban({ prefix: other, reason: "manual", origin: "operator", untilMs: bed.now + hour }, bed.now);
-    bed.enforcement.lift([prefix], bed.now);
+    lifted(bed.enforcement, [prefix], bed.now);
     bed.now += 1.2 * hour;
     await bed.look();
     expect(bed.banned()).not.toContain("198.18.0.1");
