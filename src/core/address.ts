@@ -50,10 +50,10 @@ class WordPrefix implements Prefix {
 }
 
 /** @param bits prefix length in the 128-bit form; 96 and more with an IPv4-mapped head is IPv4. */
-export function prefixFromWords([first, second, third, fourth]: Words, bits = 128): Prefix {
-  if (bits === 128) return new WordPrefix([first, second, third, fourth], bits);
-  const kept = (word: number, before: number) => (word & maskOf(bits - before)) >>> 0;
-  return new WordPrefix([kept(first, 0), kept(second, 32), kept(third, 64), kept(fourth, 96)], bits);
+export function prefixFromWords(words: Words, bits = 128): Prefix {
+  if (bits === 128) return new WordPrefix(words, bits);
+  const kept = (index: 0 | 1 | 2 | 3) => (words[index] & maskOf(bits - 32 * index)) >>> 0;
+  return new WordPrefix([kept(0), kept(1), kept(2), kept(3)], bits);
 }
 
 export function prefixFromBytes(address: Uint8Array, bits = 128): Prefix {
@@ -151,8 +151,8 @@ function maskOf(bits: number): number {
   return bits >= 32 ? -1 : -1 << (32 - bits);
 }
 
-function isMapped([first, second, third]: Words): boolean {
-  return first === 0 && second === 0 && third === mappedWord;
+function isMapped(words: Words): boolean {
+  return words[0] === 0 && words[1] === 0 && words[2] === mappedWord;
 }
 
 function byteAt(words: Words, index: number): number {

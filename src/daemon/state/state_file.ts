@@ -2,7 +2,18 @@
 // Keeps the bans in a file, so that they outlive a stop, a restart and a reboot. Changes are appended a few
 // times a second; when the file has grown far beyond what it holds, it is written anew beside itself, a slice
 // at a time, and takes the old one's place in one step. What cannot be written now is written later, and told.
-import { chmodSync, closeSync, constants, fsync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  close,
+  closeSync,
+  constants,
+  fsync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
 import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
@@ -30,6 +41,7 @@ const sliceBans = 250;
 const waitingLimit = 100_000;
 
 const syncFile = promisify(fsync);
+const closeFile = promisify(close);
 
 export class StateFile implements BanFollower {
   readonly #options: StateFileOptions;
@@ -136,23 +148,26 @@ export class StateFile implements BanFollower {
     const temporary = `${path}.new`;
     const { O_WRONLY, O_APPEND, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
     const fd = openSync(temporary, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    let lines: number;
     try {
       chmodSync(temporary, 0o600);
       writeSync(fd, `${journalHead}\n`);
       this.#waiting.clear();
       this.#isStale = false;
-      const lines = await writeTable(fd, { bans, offenders }, this.#options.moment);
+      lines = await writeTable(fd, { bans, offenders }, this.#options.moment);
       await syncFile(fd);
       renameSync(temporary, path);
       for (const from of this.#earlier.splice(0)) rmSync(from, { force: true });
-      if (this.#fd !== undefined) closeSync(this.#fd);
-      this.#fd = fd;
-      this.#lines = lines;
     } catch (error) {
       closeSync(fd);
       rmSync(temporary, { force: true });
       throw error;
     }
+    const earlier = this.#fd;
+    this.#fd = fd;
+    this.#lines = lines;
+    // The last to have it open: its hundreds of megabytes are given back now, which takes its time.
+    if (earlier !== undefined) await closeFile(earlier);
     await this.#append();
   }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "bun:test";
+import process from "node:process";
 import fc from "fast-check";
-import { contains, requirePrefix } from "../../../src/core/address.ts";
+import { addressHead, contains, requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
 import { type Ban, type Claim, claimsOf, type Evidence } from "../../../src/core/bans/claim.ts";
 import { Client } from "../../../src/core/client.ts";
@@ -155,7 +156,8 @@ class Compared {
       .toSorted((a, b) => b.prefix.bits - a.prefix.bits);
     expect(textOf(this.#bans.covering(prefix, this.#nowMs))).toBe(textOf(covering[0]));
     const inside = this.#list.filter((ban) => contains(prefix, ban.prefix));
-    expect([...this.#bans.within(prefix)].flat().map(({ text: found }) => found)).toEqual(inside.map(textOf));
+    const found = [...this.#bans.within(prefix)].flat();
+    expect(found.map((one) => one.text)).toEqual(inside.map((ban) => ban.prefix.text));
     if (this.#bans.isAlone(prefix)) expect(inside.length).toBeLessThan(2);
     expect(plain(this.#bans.get(prefix))).toEqual(plain(this.#list.find((ban) => ban.prefix.text === text)));
   }
@@ -216,11 +218,11 @@ test("the table does what looking through a list would do", () => {
         compared.check();
       }
     }),
-    { numRuns: 200 },
+    { numRuns: 120 },
   );
 });
 
-test("a hundred thousand changes among close neighbours leave what a Map would hold", () => {
+test("seventy-five thousand changes among close neighbours leave what a Map would hold", () => {
   const random = createFractions(1);
   const bans = new Bans(1_000_000, 64);
   const model = new Map<string, Ban>();
@@ -230,14 +232,15 @@ test("a hundred thousand changes among close neighbours leave what a Map would h
       : `10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`;
   // Grows over many chunks, shrinks to nearly nothing, and grows again.
   for (const [changes, removals] of [
-    [60_000, 0.2],
-    [60_000, 0.9],
-    [30_000, 0.3],
+    [30_000, 0.2],
+    [30_000, 0.9],
+    [15_000, 0.3],
   ] as const) {
     for (let change = 0; change < changes; change++) {
-      const text = requirePrefix(textAt(Math.floor(random() * 50_000))).text;
+      const text = requirePrefix(textAt(Math.floor(random() * 25_000))).text;
       if (random() < removals) {
-        expect(textOf(bans.remove(requirePrefix(text)))).toBe(textOf(model.get(text)));
+        const removed = textOf(bans.remove(requirePrefix(text)));
+        if (removed !== textOf(model.get(text))) throw new Error(`${removed} was removed for ${text}`);
         model.delete(text);
       } else {
         const ban = banOf(text, Math.floor(random() * 1_000_000), change, Math.floor(random() * 10_000));
@@ -247,7 +250,7 @@ test("a hundred thousand changes among close neighbours leave what a Map would h
     }
     expect(bans.size).toBe(model.size);
     const all = [...bans.all()];
-    expect(all.map(textOf)).toEqual([...model.keys()]);
+    expect(all.map(textOf).join()).toBe([...model.keys()].join());
     for (const ban of all) if (random() < 0.02) expect(plain(ban)).toEqual(plain(model.get(ban.prefix.text)));
     for (const [text, ban] of model) if (bans.byText(text)?.untilMs !== ban.untilMs) throw new Error(text);
   }
@@ -258,6 +261,25 @@ test("a hundred thousand changes among close neighbours leave what a Map would h
   expect(bans.size).toBe(0);
 });
 
+test("evidence beyond what is kept is cut, and that of no address is none", () => {
+  const bans = new Bans(10, 64);
+  const seen = { firstBytes: new Uint8Array(70).fill(7), clientAddress: "192.0.2.1", clientPort: 1, gatePort: 2 };
+  bans.add({ ...banOf("192.0.2.1", 1000), evidence: seen });
+  bans.add({ ...banOf("192.0.2.2", 1000), evidence: { ...seen, clientAddress: "somewhere" } });
+  expect(bans.byText("192.0.2.1")?.evidence).toEqual({ ...seen, firstBytes: new Uint8Array(64).fill(7) });
+  expect(bans.byText("192.0.2.2")?.evidence).toBeUndefined();
+});
+
+test("what was read stays as it was when its row is another's", () => {
+  const bans = new Bans(10, 64);
+  bans.add(banOf("192.0.2.1", 1000, 0, 22));
+  const [read] = bans.all();
+  const before = structuredClone(plain(read));
+  bans.remove(requirePrefix("192.0.2.1"));
+  for (let number = 0; number < 5; number++) bans.add(banOf(`192.0.2.${number}`, 2000, 0, 1 + number));
+  expect(plain(read)).toEqual(before);
+});
+
 test("who goes through all while they change meets each that stays once, and none that has gone", () => {
   const bans = new Bans(1_000_000, 64);
   const textAt = (number: number) => `10.0.${number >> 8}.${number & 255}`;
@@ -266,9 +288,8 @@ test("who goes through all while they change meets each that stays once, and non
   const before = [...all.take(300)].map(textOf);
   for (let number = 0; number < 1000; number += 2) bans.remove(requirePrefix(textAt(number)));
   for (let number = 1000; number < 1500; number++) bans.add(banOf(textAt(number), 1000));
-  const after = [...all]
-    .map(textOf)
-    .filter((text) => Number(text?.split(".")[2]) * 256 + Number(text?.split(".")[3]) < 1000);
+  const isOfBefore = (ban: Ban) => addressHead(ban.prefix) < addressHead(requirePrefix(textAt(1000)));
+  const after = [...all].filter(isOfBefore).map(textOf);
   expect(before).toEqual(Array.from({ length: 300 }, (_, number) => textAt(number)));
   expect(after).toEqual(Array.from({ length: 350 }, (_, number) => textAt(301 + 2 * number)));
 });
@@ -364,7 +385,7 @@ describe("a full table", () => {
 
   test("two hundred thousand sources come and go in step with their number", () => {
     const bans = new Bans(100_000, 64);
-    const startedMs = performance.now();
+    const started = process.cpuUsage();
     for (let number = 0; number < 200_000; number++) {
       const text = `10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`;
       bans.add(banOf(text, 1000 + ((number * 7919) % 600_000)));
@@ -372,7 +393,7 @@ describe("a full table", () => {
     expect(bans.size).toBe(100_000);
     for (let nowMs = 0; nowMs <= 602_000; nowMs += 500) bans.due(nowMs);
     expect(bans.size).toBe(0);
-    // About 400 ms; a scan for each eviction would take minutes.
-    expect(performance.now() - startedMs).toBeLessThan(5000);
+    // About 500 ms; a scan for each eviction would take minutes.
+    expect(process.cpuUsage(started).user / 1000).toBeLessThan(5000);
   });
 });

@@ -88,7 +88,8 @@ export class ClaimRows {
     const { since, until, evidence } = this.#slab.columns(row);
     const at = offsetOf(row);
     const { origin, reason, gate, isLocal } = this.kind(row);
-    const [sinceMs = 0, untilMs = 0] = [since[at], until[at]];
+    const sinceMs = since[at] ?? 0;
+    const untilMs = until[at] ?? 0;
     return { origin, reason, sinceMs, untilMs, evidence: this.#evidence.read(evidence[at] ?? none), gate, isLocal };
   }
 

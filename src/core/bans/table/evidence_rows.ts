@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Evidence of claims, 98 bytes each: the first bytes have their full room, so that no place is ever too small.
-import { prefixFromWords, requirePrefix } from "../../address.ts";
+import { parsePrefix, prefixFromWords } from "../../address.ts";
 import { type Evidence, evidenceBytes } from "../claim.ts";
 import { none, offsetOf, rowsInChunk, Slab } from "./slab.ts";
 
@@ -19,18 +19,18 @@ export class EvidenceRows {
   readonly #slab = new Slab(() => new EvidenceColumns());
   readonly #experts: string[] = [];
 
-  /** @returns the row; `none` of none. @throws Error when the client is no address. */
+  /** @returns the row; `none` of none, and where the client is no address. */
   write(evidence: Evidence | undefined): number {
-    if (evidence === undefined) return none;
-    const { firstBytes, clientAddress, clientPort, gatePort, bet } = evidence;
-    const { words } = requirePrefix(clientAddress);
+    const client = evidence && parsePrefix(evidence.clientAddress);
+    if (evidence === undefined || client === undefined) return none;
+    const { firstBytes, clientPort, gatePort, bet } = evidence;
     const row = this.#slab.take();
     const columns = this.#slab.columns(row);
     const at = offsetOf(row);
-    const kept = firstBytes.subarray(0, evidenceBytes);
+    const kept = firstBytes.length > evidenceBytes ? firstBytes.subarray(0, evidenceBytes) : firstBytes;
     columns.firstBytes.set(kept, evidenceBytes * at);
     columns.lengths[at] = kept.length;
-    columns.client.set(words, 4 * at);
+    columns.client.set(client.words, 4 * at);
     columns.ports[2 * at] = clientPort;
     columns.ports[2 * at + 1] = gatePort;
     columns.betByte[at] = bet?.byte ?? 0;
