@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { gatePrefix } from "../config/gates.ts";
 import { parsePrefix } from "../core/address.ts";
-import type { BanChange } from "../core/bans/enforcement.ts";
+import type { BanChange } from "../core/bans/change.ts";
 import type { Client } from "../core/client.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Trial, type TurnedAway } from "../core/trial/trial.ts";

@@ -2,8 +2,9 @@
 // Bans and lifts that a person asks for, one or a slice of a list. Says no to slips of the finger: what is
 // not an address, too wide a range, a range that holds IPv4 and IPv6.
 import { coversBoth, isIpv4, type Prefix, parsePrefix } from "../core/address.ts";
+import type { BanRequest } from "../core/bans/change.ts";
 import type { Asking, Ban, Origin } from "../core/bans/claim.ts";
-import type { BanRequest, Enforcement } from "../core/bans/enforcement.ts";
+import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { manual } from "../core/bans/reason.ts";
 import { sourceOf } from "../core/client.ts";

@@ -4,8 +4,9 @@
 // gate is joined to what is known: the newer ban of a gate counts, the latest lift of anybody counts, so that
 // order, loss and repetition make no difference once the last record has come. Pure.
 import { isIpv4, type Prefix, parsePrefix } from "../address.ts";
+import type { BanChange, BanFollower, BanRequest } from "../bans/change.ts";
 import { type Ban, type Claim, claimOf, claimsOf } from "../bans/claim.ts";
-import type { BanChange, BanFollower, BanRequest, Enforcement } from "../bans/enforcement.ts";
+import type { Enforcement } from "../bans/enforcement.ts";
 import { Lifts } from "./lifts.ts";
 import { isShared, OwnDoings } from "./own_doings.ts";
 import { Peer } from "./peer.ts";

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
-import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
+import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
