@@ -14,16 +14,17 @@ export function offsetOf(row: number): number {
   return row & inChunk;
 }
 
-interface Chunk<Columns> {
-  readonly columns: Columns;
-  /** Offsets of the free rows, the next one to be taken last. */
-  readonly free: Uint16Array;
-  freeCount: number;
+/** Of a chunk. */
+interface Free {
+  /** Offsets of the rows, the next one to be taken last. */
+  readonly offsets: Uint16Array;
+  count: number;
 }
 
 export class Slab<Columns> {
   readonly #make: () => Columns;
-  readonly #chunks: (Chunk<Columns> | undefined)[] = [];
+  readonly #columns: (Columns | undefined)[] = [];
+  readonly #free: (Free | undefined)[] = [];
   /** Chunks with free rows; the last one is filled. */
   readonly #open: number[] = [];
   readonly #unused: number[] = [];
@@ -35,38 +36,36 @@ export class Slab<Columns> {
 
   /** The columns that a row is in, at `offsetOf(row)`. */
   columns(row: number): Columns {
-    return this.#chunk(row >>> chunkBits).columns;
+    return this.#columns[row >>> chunkBits] as Columns;
   }
 
   /** @returns a row, with what was in it before. */
   take(): number {
     const number = this.#open.at(-1) ?? this.#grow();
-    const chunk = this.#chunk(number);
-    chunk.freeCount--;
-    if (chunk.freeCount === 0) this.#open.pop();
-    return (number << chunkBits) + (chunk.free[chunk.freeCount] ?? 0);
+    const free = this.#free[number] as Free;
+    free.count--;
+    if (free.count === 0) this.#open.pop();
+    return (number << chunkBits) + (free.offsets[free.count] ?? 0);
   }
 
   release(row: number): void {
     const number = row >>> chunkBits;
-    const chunk = this.#chunk(number);
-    chunk.free[chunk.freeCount++] = offsetOf(row);
-    if (chunk.freeCount === 1) this.#open.push(number);
-    if (chunk.freeCount < rowsInChunk || this.#open.length === 1) return;
+    const free = this.#free[number] as Free;
+    free.offsets[free.count++] = offsetOf(row);
+    if (free.count === 1) this.#open.push(number);
+    if (free.count < rowsInChunk || this.#open.length === 1) return;
     this.#open.splice(this.#open.indexOf(number), 1);
-    this.#chunks[number] = undefined;
+    this.#columns[number] = undefined;
+    this.#free[number] = undefined;
     this.#unused.push(number);
   }
 
-  #chunk(number: number): Chunk<Columns> {
-    return this.#chunks[number] as Chunk<Columns>;
-  }
-
   #grow(): number {
-    const number = this.#unused.pop() ?? this.#chunks.length;
-    const free = new Uint16Array(rowsInChunk);
-    for (let offset = 0; offset < rowsInChunk; offset++) free[offset] = inChunk - offset;
-    this.#chunks[number] = { columns: this.#make(), free, freeCount: rowsInChunk };
+    const number = this.#unused.pop() ?? this.#columns.length;
+    const offsets = new Uint16Array(rowsInChunk);
+    for (let offset = 0; offset < rowsInChunk; offset++) offsets[offset] = inChunk - offset;
+    this.#columns[number] = this.#make();
+    this.#free[number] = { offsets, count: rowsInChunk };
     this.#open.push(number);
     return number;
   }
