@@ -45,7 +45,9 @@ class WordPrefix implements Prefix {
   }
 
   get bytes(): Uint8Array<ArrayBuffer> {
-    return Uint8Array.from({ length: 16 }, (_, index) => byteAt(this.words, index));
+    const bytes = new Uint8Array(16);
+    for (let index = 0; index < 16; index++) bytes[index] = (this.words[index >> 2] ?? 0) >>> (24 - 8 * (index & 3));
+    return bytes;
   }
 }
 
@@ -153,10 +155,6 @@ function maskOf(bits: number): number {
 
 function isMapped(words: Words): boolean {
   return words[0] === 0 && words[1] === 0 && words[2] === mappedWord;
-}
-
-function byteAt(words: Words, index: number): number {
-  return ((words[index >> 2] ?? 0) >>> (24 - 8 * (index & 3))) & 255;
 }
 
 /** `address:port`, IPv6 in brackets (RFC 5952 section 6). */

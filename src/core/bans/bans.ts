@@ -4,7 +4,7 @@
 // `all` looks at more than a few rows.
 import { contains, type Prefix, parsePrefix, widened } from "../address.ts";
 import type { Client } from "../client.ts";
-import { type Ban, holdsAt } from "./claim.ts";
+import { type Ban, everywhere, type FencedBan, holdsAt } from "./claim.ts";
 import { Arrivals } from "./table/arrivals.ts";
 import { ClaimRows } from "./table/claim_rows.ts";
 import { Endings } from "./table/endings.ts";
@@ -178,6 +178,16 @@ export class Bans {
     return this.#arrivals.all((row) => this.#rows.read(row, this.#placeOf(row).map));
   }
 
+  /** The same, for who compares them with a fence. */
+  fenced(): IteratorObject<FencedBan, undefined, unknown> {
+    return this.#arrivals.all((row) => this.#fenced(row));
+  }
+
+  fencedOf(prefix: Prefix): FencedBan | undefined {
+    const row = this.#index.find(prefix);
+    return row === none ? undefined : this.#fenced(row);
+  }
+
   /** The same, for who needs no more of them. */
   prefixes(): IteratorObject<Prefix, undefined, unknown> {
     return this.#arrivals.all((row) => this.#rows.prefix(row));
@@ -207,6 +217,12 @@ export class Bans {
   #around(prefix: Prefix, bits: number): number {
     const range = widened(prefix, bits);
     return range === undefined ? none : this.#index.find(range);
+  }
+
+  #fenced(row: number): FencedBan {
+    const isLocal = this.#rows.kind(row).isLocal === true;
+    const untilMs = isLocal ? everywhere(this.#rows.read(row, undefined))?.untilMs : this.#rows.untilMs(row);
+    return { prefix: this.#rows.prefix(row), standsIn: this.#placeOf(row).map, untilMs };
   }
 
   #read(row: number): Ban | undefined {

@@ -68,6 +68,14 @@ export interface Ban extends Claim {
   standsIn: string | undefined;
 }
 
+/** A ban as far as a fence has to do with it: what a walk that compares the two needs, and no more. */
+export interface FencedBan {
+  readonly prefix: Prefix;
+  readonly standsIn: string | undefined;
+  /** When the claim ends that holds everywhere; undefined: none does. Milliseconds since boot. */
+  readonly untilMs: number | undefined;
+}
+
 /** In place of a map's name: no claim on it holds everywhere, so that no fence is to have it. */
 export const atOneGate = "gate";
 

@@ -7,7 +7,16 @@ import type { Client } from "../client.ts";
 import type { BanCounters } from "../counters.ts";
 import type { Bans } from "./bans.ts";
 import type { BanChange, BanFollower, BanRequest, BanResult, Lifted, SavedBan } from "./change.ts";
-import { atOneGate, type Ban, type Claim, everywhere, type Origin, withClaim, withoutClaims } from "./claim.ts";
+import {
+  atOneGate,
+  type Ban,
+  type Claim,
+  everywhere,
+  type FencedBan,
+  type Origin,
+  withClaim,
+  withoutClaims,
+} from "./claim.ts";
 import type { Fence, FenceOutcome, FenceRecord } from "./fence.ts";
 import { Fencing } from "./fencing.ts";
 import { NeverBan, type NeverBanEntry } from "./never_ban.ts";
@@ -240,22 +249,23 @@ export class Enforcement {
   }
 
   /** A ban whose entry is gone although it should stand there: another tool took it out. */
-  vanished(ban: Ban, nowMs: number): boolean {
+  vanished(ban: FencedBan, nowMs: number): boolean {
     return this.#fencing?.vanished(ban, nowMs) === true;
   }
 
   /** Their entries were taken out by another tool: so are the bans. */
-  letGo(bans: readonly Ban[], nowMs: number): void {
-    for (const ban of bans) {
-      this.bans.remove(ban.prefix);
-      this.#pending.push({ kind: "lift", atMs: nowMs, ban, by: "map" });
+  letGo(prefixes: readonly Prefix[], nowMs: number): void {
+    for (const prefix of prefixes) {
+      const ban = this.bans.remove(prefix);
+      if (ban !== undefined) this.#pending.push({ kind: "lift", atMs: nowMs, ban, by: "map" });
     }
     this.#tell();
   }
 
   /** Writes a ban into the fence once more. */
-  renew(ban: Ban, nowMs: number): void {
-    this.#fencing?.put(ban, nowMs);
+  renew(prefix: Prefix, nowMs: number): void {
+    const ban = this.bans.get(prefix);
+    if (ban !== undefined) this.#fencing?.put(ban, nowMs);
   }
 
   /** The fence is empty: writes every ban anew, a slice between two turns of the caller. */

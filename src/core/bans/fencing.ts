@@ -4,7 +4,7 @@
 import type { Prefix } from "../address.ts";
 import type { BanCounters } from "../counters.ts";
 import type { Bans } from "./bans.ts";
-import { atOneGate, type Ban, everywhere } from "./claim.ts";
+import { atOneGate, type Ban, everywhere, type FencedBan } from "./claim.ts";
 import { entryOf, type Fence, type FenceOutcome } from "./fence.ts";
 import { Folding } from "./folding.ts";
 import type { NeverBan } from "./never_ban.ts";
@@ -81,11 +81,10 @@ export class Fencing {
   }
 
   /** A ban whose entry is gone although it should stand there. */
-  vanished(ban: Ban, nowMs: number): boolean {
-    const untilMs = everywhere(ban)?.untilMs ?? 0;
+  vanished({ prefix, standsIn, untilMs = 0 }: FencedBan, nowMs: number): boolean {
     if (untilMs <= nowMs + clockToleranceMs) return false;
-    const stands = ban.standsIn !== undefined && ban.standsIn !== inFold;
-    return stands && this.#fence.record(ban.prefix) === undefined;
+    const stands = standsIn !== undefined && standsIn !== inFold;
+    return stands && this.#fence.record(prefix) === undefined;
   }
 
   /** True, and noted, when a fold blocks the source. */

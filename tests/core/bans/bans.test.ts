@@ -4,7 +4,7 @@ import process from "node:process";
 import fc from "fast-check";
 import { addressHead, contains, requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
-import { type Ban, type Claim, claimsOf, type Evidence } from "../../../src/core/bans/claim.ts";
+import { type Ban, type Claim, claimsOf, type Evidence, everywhere } from "../../../src/core/bans/claim.ts";
 import { Client } from "../../../src/core/client.ts";
 import { createFractions } from "../../harness/random.ts";
 
@@ -122,6 +122,9 @@ class Compared {
   check(): void {
     expect(this.#bans.size).toBe(this.#list.length);
     expect([...this.#bans.all()].map(plain)).toEqual(this.#list.map(plain));
+    const fenced = this.#list.map((ban) => [textOf(ban), ban.standsIn, everywhere(ban)?.untilMs]);
+    const outlines = [...this.#bans.fenced()].map(({ prefix: of, standsIn, untilMs }) => [of.text, standsIn, untilMs]);
+    expect(outlines).toEqual(fenced);
     const found = [...this.#bans.tickets()].map((ticket) => this.#bans.byTicket(ticket));
     expect(found.map(textOf)).toEqual(this.#list.map(textOf));
     for (const map of maps) this.#checkMap(map);

@@ -743,7 +743,7 @@ describe("a ban that holds at one gate alone", () => {
     expect(["a", "b", "c"].map((gate) => enforcement.refuses(one, 1000, gate))).toEqual([true, true, true]);
     expect(["a", "b", "c"].map((gate) => enforcement.refuses(one, 3000, gate))).toEqual([true, false, false]);
     // The entry is over in the kernel: nobody took it out.
-    const ban = enforcement.bans.find(one, 3000);
+    const ban = enforcement.bans.fencedOf(requirePrefix("192.0.2.1"));
     expect(ban && enforcement.vanished(ban, 3000)).toBe(false);
   });
 
