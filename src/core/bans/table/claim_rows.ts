@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bans in rows: one for each claim, the leading one first, the others linked to it. A row takes 62 bytes, where
+// Bans in rows: one for each claim, the leading one first, the others linked to it. A row takes 60 bytes, where
 // an object with its strings took 350. What is read is a copy: it stays as it is whatever becomes of the row.
 import { type Prefix, prefixFromWords } from "../../address.ts";
 import type { Ban, Claim } from "../claim.ts";
