@@ -207,7 +207,7 @@ export class FleetTable implements BanFollower {
     const { enforcement, trusts, gate: self } = this.#options;
     let looked = 0;
     for (const ban of enforcement.bans.all()) {
-      if (++looked % 1000 === 0) yield;
+      if (++looked % 250 === 0) yield;
       for (const { origin } of claimsOf(ban, nowMs())) {
         const gate = gateOf(origin);
         if (gate === undefined || gate === self || trusts(gate)) continue;

@@ -8,7 +8,8 @@ import { listed } from "./application.ts";
 import { Blocklist, type BlocklistParts } from "./blocklist.ts";
 import type { BlocklistView } from "./view.ts";
 
-const lookedAtAtOnce = 2000;
+/** All of them may have to be lifted. */
+const lookedAtAtOnce = 250;
 
 export class Blocklists implements BanFollower {
   readonly #parts: BlocklistParts;
