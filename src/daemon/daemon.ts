@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon: what exists once for each process. Makes the parts, joins them, and takes them down in reverse
 // order, also when a start fails half-way. What each part does is decided in its own file.
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { setTimeout } from "node:timers/promises";
 import type { Config } from "../config/options.ts";
 import { termsOf } from "../config/terms.ts";
 import type { Ban } from "../core/bans/claim.ts";
@@ -18,6 +18,7 @@ import type { Runtime } from "../runtime/types.ts";
 import { listed } from "../sources/blocklist/application.ts";
 import { Blocklists } from "../sources/blocklist/blocklists.ts";
 import { MapWatch } from "../sources/map_watch.ts";
+import { inTurns } from "../sources/turns.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import { Announcement } from "./announcement.ts";
@@ -285,7 +286,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     watch?.pause();
     gates.beginJudging();
     for (const { observer } of gates.open) await observer.begin();
-    for (const _ of enforcement.refill(nowMs)) await setImmediate();
+    await inTurns(enforcement.refill(nowMs));
     watch?.resume();
   }
 
@@ -320,7 +321,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     log.form = config.log;
     // First: a ban may be about to block more than it did.
     protection.reconfigure(config);
-    enforcement.protect(protection.entries(nowMs()), nowMs());
+    await inTurns(enforcement.protect(protection.entries(nowMs()), nowMs));
     await carryOut();
     await member?.reconfigure();
     crowdsec?.reconfigure();

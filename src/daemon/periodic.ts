@@ -4,6 +4,7 @@ import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { MapWatch } from "../sources/map_watch.ts";
+import { inTurns } from "../sources/turns.ts";
 import type { Announcement } from "./announcement.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
@@ -78,7 +79,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({
     name: "never-ban list",
     everyMs: hostMs,
-    run: (now) => enforcement.protect(protection.entries(now), now),
+    run: (now) => inTurns(enforcement.protect(protection.entries(now), nowMs)),
   });
   ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });

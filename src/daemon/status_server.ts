@@ -8,7 +8,7 @@ import { isLoopback } from "../core/address.ts";
 import { Failure } from "../failure.ts";
 import { cannotListen } from "../gate/listen_error.ts";
 import { hostAddresses } from "../host/addresses.ts";
-import { identityAt } from "../host/file_identity.ts";
+import { identityAt, wasRemoved } from "../host/file_identity.ts";
 import { forOwnerOnly, freeSocketPath } from "../host/unix_socket.ts";
 import type { Log } from "../log.ts";
 import type { HttpAddress, HttpServer, Runtime } from "../runtime/types.ts";
@@ -112,7 +112,7 @@ export class StatusServer {
   /** The path of the unix socket, when somebody has removed it. */
   #gone(): string | undefined {
     const socket = this.#socket;
-    return socket === undefined || identityAt(socket.path) === socket.identity ? undefined : socket.path;
+    return socket !== undefined && wasRemoved(socket.path, socket.identity) ? socket.path : undefined;
   }
 
   /**

@@ -2,7 +2,6 @@
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
 import { hostname } from "node:os";
 import process from "node:process";
-import { setImmediate } from "node:timers/promises";
 import { gatePrefix } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
 import { type Prefix, parsePrefix } from "../core/address.ts";
@@ -21,6 +20,7 @@ import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { FleetAnswer } from "../sources/fleet/view.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
+import { inTurns } from "../sources/turns.ts";
 import { type BanRows, limitDefault, rowsAtOnce } from "../status/ban_list.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import type { RecentEvent } from "../status/event_view.ts";
@@ -258,9 +258,7 @@ export class DaemonStatus implements StatusSource {
   async #within(range: Prefix): Promise<NonNullable<Why["within"]>> {
     const query = { search: "", order: "newest", in: range, offset: 0, limit: limitDefault } as const;
     const work = searchBans(this.#parts.bans.enforcement.bans, query, this.#parts.nowMs(), () => 0);
-    let step = work.next();
-    for (; step.done !== true; step = work.next()) await setImmediate();
-    const { matching: total, bans } = step.value;
+    const { matching: total, bans } = await inTurns(work);
     const others = bans.filter(({ prefix }) => prefix.text !== range.text);
     return { total: total - (bans.length - others.length), bans: others.map((ban) => this.#view(ban)) };
   }
@@ -278,7 +276,7 @@ export class DaemonStatus implements StatusSource {
     return this.#parts.events.open(lastEventId);
   }
 
-  lift(address: string, by: Asking): ChangeResult<Lifted> {
+  lift(address: string, by: Asking): Work<ChangeResult<Lifted>> {
     return this.#parts.bans.operator.lift(address, by);
   }
 

@@ -5,8 +5,8 @@
 import type { Options } from "../config/options.ts";
 import { checkEvery, serversOf } from "../config/servers.ts";
 import { formatEndpoint } from "../core/address.ts";
+import type { BanChange, BanFollower } from "../core/bans/change.ts";
 import type { Claim } from "../core/bans/claim.ts";
-import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
 import { Repeats } from "../core/repeats.ts";

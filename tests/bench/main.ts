@@ -12,6 +12,7 @@ import { inlineFloodBench } from "./inline_flood.ts";
 import { inlineGateBench } from "./inline_gate.ts";
 import { inlinePathBench } from "./inline_path.ts";
 import { matcherBench } from "./matcher.ts";
+import { memoryBench } from "./memory.ts";
 import { packetCostBench } from "./packet_cost.ts";
 import { packetPathBench } from "./packet_path.ts";
 import { proxyBench } from "./proxy.ts";
@@ -24,6 +25,7 @@ const benches: readonly Bench[] = [
   packetCostBench,
   packetPathBench,
   bansBench,
+  memoryBench,
   matcherBench,
   verdictBench,
   inlineCostBench,

@@ -53,6 +53,8 @@ export interface GateOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Another build. */
   readonly executable?: string;
+  /** How long it may take until it listens. */
+  readonly startMs?: number;
 }
 
 export class RunningGate implements AsyncDisposable {
@@ -73,7 +75,7 @@ export class RunningGate implements AsyncDisposable {
     const directory = new TempDir();
     const argv = ttgate(["-s", `unix:${directory.file("status")}`, ...args], options.form);
     if (options.executable !== undefined) argv[0] = options.executable;
-    const { namespace, env } = options;
+    const { namespace, env, startMs = 20_000 } = options;
     const child = new Child(argv, {
       cwd: directory.path,
       ...(namespace === undefined ? {} : { namespace }),
@@ -81,7 +83,7 @@ export class RunningGate implements AsyncDisposable {
     });
     const gate = new RunningGate(child, directory, namespace);
     try {
-      await child.said(/Listening on|Judging connections|waiting for/, 20_000);
+      await child.said(/Listening on|Judging connections|waiting for/, startMs);
       const isAsked = !args.some((arg) => arg === "-s" || arg.startsWith("--status"));
       if (isAsked) await waitFor("the status endpoint", () => existsSync(directory.file("status")));
     } catch (error) {

@@ -2,8 +2,10 @@
 // What CrowdSec is to be told of this gate: bans that it found out or was told itself, and that they were lifted.
 // Never what came from CrowdSec, from a fleet, from a list or from the map. Bounded: when too much waits, the table
 // is compared with what CrowdSec has instead. Pure.
+
+import type { BanChange, BanFollower } from "../bans/change.ts";
 import { type Ban, type Claim, claimsOf, type Origin } from "../bans/claim.ts";
-import type { BanChange, BanFollower, Enforcement } from "../bans/enforcement.ts";
+import type { Enforcement } from "../bans/enforcement.ts";
 
 export type Doing = "push" | "delete";
 

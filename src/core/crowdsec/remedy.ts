@@ -3,8 +3,9 @@
 // component, in CrowdSec's words. Own pushes that come back are left out. What an operator lifts stays lifted until
 // CrowdSec decides anew. Repetitions make no difference. Pure.
 import { type Prefix, requirePrefix } from "../address.ts";
+import type { BanChange, BanFollower, BanRequest } from "../bans/change.ts";
 import { type Ban, claimOf, claimsOf } from "../bans/claim.ts";
-import type { BanChange, BanFollower, BanRequest, Enforcement } from "../bans/enforcement.ts";
+import type { Enforcement } from "../bans/enforcement.ts";
 import type { Decision, DecisionReading } from "./decision.ts";
 import { type Held, Holdings, mostHeld } from "./holdings.ts";
 

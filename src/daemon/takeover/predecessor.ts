@@ -13,7 +13,7 @@ import { parsePrefix } from "../../core/address.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import { Failure, messageOf } from "../../failure.ts";
 import type { Ladder } from "../../fences/ladder.ts";
-import { identityAt } from "../../host/file_identity.ts";
+import { identityAt, wasRemoved } from "../../host/file_identity.ts";
 import { startTicks } from "../../host/start_ticks.ts";
 import { forOwnerOnly } from "../../host/unix_socket.ts";
 import { duplicate } from "../../kernel/descriptor.ts";
@@ -124,7 +124,7 @@ export class Predecessor implements Disposable {
   /** Now and then: somebody may have removed the socket. @throws Error when it cannot be put back. */
   async renew(): Promise<void> {
     const { path, log } = this.#parts;
-    if (identityAt(path) === this.#identity) return;
+    if (!wasRemoved(path, this.#identity)) return;
     const listener = await socketAt(this.#parts);
     this.#listener[Symbol.dispose]();
     this.#listener = listener;

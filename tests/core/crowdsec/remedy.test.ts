@@ -4,13 +4,16 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { type Prefix, requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
+import type { BanChange } from "../../../src/core/bans/change.ts";
 import { claimsOf, type Origin } from "../../../src/core/bans/claim.ts";
-import { type BanChange, Enforcement } from "../../../src/core/bans/enforcement.ts";
+import { Enforcement } from "../../../src/core/bans/enforcement.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
 import { type Decision, readDecision } from "../../../src/core/crowdsec/decision.ts";
 import { Outbox } from "../../../src/core/crowdsec/outbox.ts";
 import { Answer, Remedy } from "../../../src/core/crowdsec/remedy.ts";
+import { drained } from "../../harness/drained.ts";
+import { lifted } from "../../harness/lifted.ts";
 
 const own = "ttgate:web-1";
 let nowMs = 1_000_000;
@@ -161,13 +164,13 @@ describe("CrowdSec's decisions", () => {
 
   test("what is lifted here stays so until there is a newer decision, or the old one is gone", () => {
     says(true, { came: [[5, "203.0.113.7", "1h"]] });
-    enforcement.lift([requirePrefix("203.0.113.7")], nowMs);
+    lifted(enforcement, [requirePrefix("203.0.113.7")], nowMs);
     says(true, { came: [[5, "203.0.113.7", "1h"]] });
     says(false, { came: [[4, "203.0.113.7", "2h"]] });
     expect(table()).toEqual({});
     says(false, { came: [[6, "203.0.113.7", "3h"]] });
     expect(table()).toEqual({ "203.0.113.7": "crowdsec 10800" });
-    enforcement.lift([requirePrefix("203.0.113.7")], nowMs);
+    lifted(enforcement, [requirePrefix("203.0.113.7")], nowMs);
     says(true, {});
     // Numbers begin anew with a new database.
     says(true, { came: [[1, "203.0.113.7", "1h"]] });
@@ -210,13 +213,13 @@ describe("what CrowdSec is told", () => {
   test.each(["sniffer", "strikes", "kernel", "server", "operator", "fail2ban"] as const)("bans by %s", (origin) => {
     ban("203.0.113.7", origin);
     expect(outbox.take(9)).toEqual([["203.0.113.7", "push"]]);
-    enforcement.lift([requirePrefix("203.0.113.7")], nowMs);
+    lifted(enforcement, [requirePrefix("203.0.113.7")], nowMs);
     expect(outbox.take(9)).toEqual([["203.0.113.7", "delete"]]);
   });
 
   test.each(["crowdsec", "gate:b", "list:drop", "map", "foreign"] as const)("not those by %s", (origin) => {
     ban("203.0.113.7", origin);
-    enforcement.lift([requirePrefix("203.0.113.7")], nowMs);
+    lifted(enforcement, [requirePrefix("203.0.113.7")], nowMs);
     expect(outbox.waiting).toBe(0);
   });
 
@@ -238,7 +241,7 @@ describe("what CrowdSec is told", () => {
     nowMs += 2000;
     enforcement.sweep(nowMs);
     expect(outbox.waiting).toBe(0);
-    enforcement.protect([{ prefix: requirePrefix("203.0.113.8"), why: "--allow" }], nowMs);
+    drained(enforcement.protect([{ prefix: requirePrefix("203.0.113.8"), why: "--allow" }], () => nowMs));
     expect(outbox.take(9)).toEqual([["203.0.113.8", "delete"]]);
   });
 

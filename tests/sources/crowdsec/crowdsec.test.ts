@@ -13,6 +13,7 @@ import { newBanCounters } from "../../../src/core/counters.ts";
 import { Outbox } from "../../../src/core/crowdsec/outbox.ts";
 import { Remedy } from "../../../src/core/crowdsec/remedy.ts";
 import { Crowdsec } from "../../../src/sources/crowdsec/crowdsec.ts";
+import { lifted } from "../../harness/lifted.ts";
 import { freePort } from "../../harness/ports.ts";
 import { sleep, waitFor } from "../../harness/wait.ts";
 
@@ -203,7 +204,7 @@ describe("what CrowdSec is told", () => {
       enforcement.ban({ prefix, reason: "http", origin: "sniffer", untilMs: nowMs + 600_000 }, nowMs);
     }
     await waitFor("a trouble", () => crowdsec.troubles.length === 1);
-    enforcement.lift([requirePrefix(source)], performance.now());
+    lifted(enforcement, [requirePrefix(source)], performance.now());
     expect(crowdsec.view().push?.waiting).toBe(2);
     isAway = false;
     await waitFor("all told", () => crowdsec.view().push?.waiting === 0 && posted.length > 0);
