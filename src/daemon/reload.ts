@@ -12,6 +12,7 @@ import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
 import { requireFree } from "../gate/listener.ts";
 import { DaemonGate, type GateSurroundings } from "./daemon_gate.ts";
 import type { DaemonGates } from "./gates.ts";
+import { inTurns } from "./in_turns.ts";
 import { guardedPorts } from "./open_fence.ts";
 import { type GateProfile, judgesInKernel, type Profiles } from "./profiles.ts";
 
@@ -77,7 +78,7 @@ export async function prepare(config: Config, parts: ReloadParts): Promise<() =>
   const prepared: Prepared[] = [];
   for (const gate of config.gates) {
     await setImmediate();
-    const profile = parts.profiles.load(gate, config["dry-run"]);
+    const profile = await inTurns(parts.profiles.make(gate, config["dry-run"]));
     await setImmediate();
     prepared.push(await prepareGate(gate, profile, parts, undo));
   }

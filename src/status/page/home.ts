@@ -3,11 +3,11 @@
 import { html } from "hono/html";
 import type { BanQuery } from "../../core/bans/search.ts";
 import { formatDuration } from "../../core/duration.ts";
+import type { Work } from "../../core/work.ts";
 import { type BanRows, wholeList } from "../ban_list.ts";
 import type { RecentEvent } from "../event_view.ts";
 import { fencesOf, type GateView, gatesOf } from "../gates.ts";
 import type { PastQuery, PastView } from "../past.ts";
-import type { Work } from "../slices.ts";
 import type { KernelSnapshot, Snapshot } from "../snapshot.ts";
 import { bansSection } from "./bans.ts";
 import { chartsOf } from "./charts.ts";
