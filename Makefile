@@ -34,7 +34,7 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs fmt bench friends agreement kernels demo picture clean install uninstall FORCE
+.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs plots fmt bench friends agreement kernels demo picture clean install uninstall FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -87,6 +87,8 @@ lint-types: $(generated) $(modules)
 lint-docs: $(modules) $(generated)
 	$(say) DOCS docs/configuration.md
 	$(Q)$(bin)/bun scripts/config_docs.ts --check
+	$(say) DOCS docs/performance.md
+	$(Q)$(bin)/bun tests/bench/plots/main.ts --check
 
 docs: $(modules) $(generated) ## write what of docs/ is made from the code: configuration, commands, metrics, example
 	$(Q)$(bin)/bun scripts/config_docs.ts
@@ -100,9 +102,14 @@ fmt: $(modules) ## format all sources
 	$(Q)$(bin)/biome check --write .
 	$(Q)clang-format -i $(c_files)
 
-bench: ttgate $(modules) ## measure side by side with HAProxy and a direct connection; FLEET=1: a fleet of gates
+bench: ttgate $(modules) ## measure side by side with HAProxy, say what moved; QUICK=1, ONLY=NAME, BASELINE=1, or FLEET=1: a fleet of gates
 	$(Q)$(host) test bench
-	$(Q)$(if $(FLEET),scripts/apart.sh $(bin)/bun tests/bench/fleet.ts,$(bin)/bun tests/bench/main.ts --docs)
+	$(Q)scripts/apart.sh $(bin)/bun $(if $(FLEET),tests/bench/fleet.ts,tests/bench/main.ts $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(BASELINE),--baseline))
+	$(Q)$(if $(BASELINE),$(MAKE) plots)
+
+plots: $(modules) $(generated) ## docs/performance.md, its plots and tables, from docs/performance/baseline.json
+	$(say) PLOTS docs/performance
+	$(Q)$(bin)/bun tests/bench/plots/main.ts
 
 STREAMS ?= 10000000
 agreement: ttgate $(modules) ## judge mutated first packets by both engines, as root: STREAMS=10000000, SEED=1

@@ -12,7 +12,7 @@ import type { Bench, BenchOptions, Report, Row } from "./report.ts";
 const bans = 100_000;
 const listenPort = 5000;
 const requestsPerSecond = 1000;
-const pingMs = 4000;
+const pingMs = 2000;
 
 const paths = [
   "/",
