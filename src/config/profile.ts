@@ -38,7 +38,6 @@ export function* makeSniffer(nameOrFile: string): Work<Sniffer> {
 /** All that a profile depends on; undefined where that is more than its own file: a key in a file of its own. */
 export function profileContent(nameOrFile: string): string | undefined {
   if (profileLibrary.has(nameOrFile)) return nameOrFile;
-  requireFile(nameOrFile);
   const text = readText(nameOrFile);
   return text.includes("keyFile") ? undefined : text;
 }
@@ -113,6 +112,7 @@ function requireFile(nameOrFile: string): void {
 }
 
 function readText(path: string): string {
+  requireFile(path);
   try {
     return readFileSync(path, "utf8");
   } catch (error) {

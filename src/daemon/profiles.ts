@@ -13,6 +13,7 @@ import {
 import type { SignatureTable } from "../core/signature/table.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import type { Work } from "../core/work.ts";
+import { Failure } from "../failure.ts";
 
 export interface GateProfile {
   readonly sniffer: Sniffer;
@@ -29,10 +30,14 @@ export class Profiles {
   /** @throws Failure with what is wrong with it, or missing to enforce it. */
   *make(gate: GateOptions, isDryRun: boolean): Work<GateProfile> {
     const { profile } = gate;
+    const fingerprint = profileFingerprint(profile);
     const sniffer = yield* this.#sniffers.of(profile);
     requireProven(sniffer, gate, isDryRun);
     const table = judgesInKernel(gate, isDryRun) ? yield* this.#tables.of(profile) : undefined;
-    return { sniffer, table, fingerprint: profileFingerprint(profile) };
+    // Sniffer and table would be of two versions.
+    if (profileFingerprint(profile) !== fingerprint)
+      throw new Failure(`Profile "${profile}" has changed while it was read: reload again`, { exitCode: 2 });
+    return { sniffer, table, fingerprint };
   }
 }
 
