@@ -103,9 +103,9 @@ export function* parsingProfile(source: unknown, name: string, ciphers: Ciphers)
   const context = signatureContext(ciphers);
   const written = alternativesOf(parsed.data.expect, "expect", context);
   yield;
-  const expect = sound(written, "expect", context.problems);
+  const expect = yield* sound(written, "expect", context.problems);
   const known = yield* knownTo(parsed.data, context);
-  const near = nearTo(parsed.data, context);
+  const near = yield* nearTo(parsed.data, context);
   checkNear(parsed.data, expect, context.problems);
   if (context.problems.length > 0) return { kind: "invalid", problems: context.problems };
   const overlaps = yield* overlapsOf(expect, known);
@@ -192,8 +192,12 @@ function pathText(path: readonly PropertyKey[]): string {
 }
 
 /** Drops combinations that contradict themselves; a rule of which none is left can never match. */
-function sound(alternatives: readonly Alternative[], path: string, problems: Problem[]): Alternative[] {
-  const live = alternatives.filter((alternative) => canMatch(boundsOf(alternative)));
+function* sound(alternatives: readonly Alternative[], path: string, problems: Problem[]): Work<Alternative[]> {
+  const live: Alternative[] = [];
+  for (const alternative of alternatives) {
+    yield;
+    if (canMatch(boundsOf(alternative))) live.push(alternative);
+  }
   const used = new Set(live.flatMap((alternative) => alternative.map((term) => term.path)));
   const dead = new Set(
     alternatives.flatMap((alternative) => alternative.map((term) => term.path)).filter((at) => !used.has(at)),
@@ -257,14 +261,7 @@ function* named(
   path: string,
   context: SignatureContext,
 ): Work<NamedAlternatives> {
-  const alternatives: Alternative[] = [];
-  for (const [index, rule] of recogniser.rules.entries()) {
-    yield;
-    const at = `${path}.rules[${index}]`;
-    const written = alternativesOf(rule, at, context);
-    yield;
-    alternatives.push(...sound(written, at, context.problems));
-  }
+  const alternatives = yield* soundRules(recogniser.rules, path, context);
   return {
     name: recogniser.name,
     refutes,
@@ -275,11 +272,18 @@ function* named(
   };
 }
 
-function nearTo({ near }: ProfileSource, context: SignatureContext): Alternative[] {
-  return (near?.rules ?? []).flatMap((rule, index) => {
-    const at = `near.rules[${index}]`;
-    return sound(alternativesOf(rule, at, context), at, context.problems);
-  });
+function* soundRules(rules: readonly Rule[], path: string, context: SignatureContext): Work<Alternative[]> {
+  const alternatives: Alternative[] = [];
+  for (const [index, rule] of rules.entries()) {
+    yield;
+    const at = `${path}.rules[${index}]`;
+    alternatives.push(...(yield* sound(alternativesOf(rule, at, context), at, context.problems)));
+  }
+  return alternatives;
+}
+
+function* nearTo({ near }: ProfileSource, context: SignatureContext): Work<Alternative[]> {
+  return yield* soundRules(near?.rules ?? [], "near", context);
 }
 
 /** What nobody would ever ask for: that a near miss is known, and is not. */
