@@ -36,13 +36,13 @@ function row(metric: string, unit: string, limitAtMost?: number): Row & { readon
 }
 
 const rows = {
-  load: row("bans loaded, ttgate ban --from", "s", 3),
-  lift: row("bans lifted, ttgate lift --from", "s", 3),
+  load: row("loaded, ttgate ban --from", "s", 3),
+  lift: row("lifted, ttgate lift --from", "s", 3),
   memory: row("memory of the gate", "MiB"),
-  map: row("kernel memory of the map", "MiB"),
-  why: row("one address asked for, GET /why", "ms"),
-  search: row("a word looked for in all bans, GET /bans", "ms"),
-  drop: row("a packet of any of them dropped in the kernel", "ns"),
+  map: row("memory of the kernel's map", "MiB"),
+  why: row("one asked for, GET /why", "ms"),
+  search: row("all looked through, GET /bans", "ms"),
+  drop: row("a packet of any one dropped", "ns"),
 } as const;
 
 function add(name: keyof typeof rows, size: number, sample: number): void {

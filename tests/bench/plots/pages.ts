@@ -27,9 +27,11 @@ function plotsPage(shown: readonly Section[], figures: Figures, baseline: readon
   );
   return `# Performance
 
-Measured by \`make bench\`${machine}. Bars are medians, the line in a bar goes from
-the least sample to the greatest. Look at ratios: the machine is small and shared, and yours has other figures. How each
-figure is made, all tables and how to measure again: [method.md](performance/method.md).
+Measured by \`make bench\`${machine}.
+
+Bars are medians; the line in a bar goes from the least sample to the greatest. Look at ratios: the machine is small and
+shared, and yours has other figures. How each figure is made, all tables and how to measure again:
+[method.md](performance/method.md).
 
 ${parts.join("\n\n")}
 
@@ -68,7 +70,9 @@ make plots                 # makes the pages from baseline.json
 
 Everything in one table is measured in one run, in alternating rounds; medians count. "limit" is a target that ttgate
 sets itself. Each run writes \`build/bench/NAME.json\` and says what moved since the
-[baseline](baseline.json). ${rule}
+[baseline](baseline.json).
+
+${rule}
 
 ${parts.join("\n\n")}
 `;

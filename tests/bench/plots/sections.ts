@@ -193,7 +193,7 @@ export const sections: readonly Section[] = [
     benches: ["growth"],
     alt: "Lines of time and memory over the number of bans, from a thousand to a million",
     line: (f) =>
-      `A million bans load in ${formatFigure(f.median("growth", "bans loaded, ttgate ban --from", "1,000,000"))} s and take ${formatFigure(f.median("growth", "memory of the gate", "1,000,000"))} MiB of the gate's memory; one address is found among them in ${formatFigure(f.median("growth", "one address asked for, GET /why", "1,000,000"))} ms, and a packet of any of them is dropped in ${formatFigure(f.median("growth", "a packet of any of them dropped in the kernel", "1,000,000"))} ns, most of which it waits for memory.`,
+      `A million bans load in ${formatFigure(f.median("growth", "loaded, ttgate ban --from", "1,000,000"))} s and take ${formatFigure(f.median("growth", "memory of the gate", "1,000,000"))} MiB of the gate's memory; one address is found among them in ${formatFigure(f.median("growth", "one asked for, GET /why", "1,000,000"))} ms, and a packet of any of them is dropped in ${formatFigure(f.median("growth", "a packet of any one dropped", "1,000,000"))} ns, most of which it waits for memory.`,
     draw: (f) =>
       lines(
         f.rows("growth").flatMap(({ metric, unit }) =>

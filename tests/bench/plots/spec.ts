@@ -37,7 +37,7 @@ const style = {
     tickCount: 4,
     labelLimit: 400,
   },
-  title: { fontSize: 12, anchor: "start", limit: 600 },
+  title: { fontSize: 12, anchor: "start", frame: "group", limit: 600 },
   legend: { labelFontSize: 11, title: null },
   concat: { spacing: 24 },
   view: { stroke: null },
@@ -135,7 +135,9 @@ export function lines(points: readonly Point[], { columns, width, isLog, x }: Li
   return drawn({ concat: panels, columns });
 }
 
-const amount = { type: "quantitative", title: null, axis: { format: "~s" } } as const;
+/** 12k and 0.5, not 12000 and 500m. */
+const labelExpr = "abs(datum.value) < 1 ? format(datum.value, '~g') : format(datum.value, '~s')";
+const amount = { type: "quantitative", title: null, axis: { labelExpr } } as const;
 const independent = { scale: { x: "independent", y: "independent", color: "independent" } } as const;
 
 function decades(title: string) {
