@@ -124,18 +124,17 @@ export const sections: readonly Section[] = [
       bars(
         f,
         [
-          ...all(
-            "packet_path",
-            ["drop: frames as a card hands them to its driver", "drop: socket buffers of a local sender"],
-            ["ttgate", "XDP_DROP", "xdp-filter", "nft ingress", "nft input", "ipset"],
-          ),
+          ...["frames as a card hands them to its driver", "socket buffers of a local sender"].map((what) => ({
+            ...{ bench: "packet_path", metric: `drop: ${what}`, title: what },
+            subjects: ["ttgate", "XDP_DROP", "xdp-filter", "nft ingress", "nft input", "ipset"],
+          })),
           ...all(
             "packet_cost",
             ["drop: banned source", "pass: guarded port, nobody banned", "drop: any source of a million banned"],
             ["ttgate", "bare hash", "XDP_PASS"],
           ),
         ],
-        { columns: 1, width: 480 },
+        { columns: 1, width: 520 },
       ),
   },
   {
