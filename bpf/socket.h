@@ -53,7 +53,7 @@ struct tcp_sock {
 	__u32 rcv_wup;
 	__u32 rcv_wnd;
 	__u32 snd_una;
-	__u32 snd_nxt;
+	__u32 write_seq;
 	__u64 bytes_received;
 	__u64 bytes_acked;
 	struct tcp_options_received rx_opt;
@@ -128,7 +128,8 @@ static __always_inline void read_established(struct stream *stream, struct tcp_s
 	stream->received = tcp->bytes_received;
 	stream->window = (__s32)(edge - stream->next) > 0 ? edge - stream->next : 0;
 	stream->ack_first = tcp->snd_una - (__u32)tcp->bytes_acked;
-	stream->ack_last = tcp->snd_nxt;
+	/* Not snd_nxt: the kernel sends first and adds then, and the answer may be here before. */
+	stream->ack_last = tcp->write_seq;
 	stream->since = tcp->inet_conn.icsk_ack.lrcvtime;
 }
 

@@ -12,10 +12,10 @@ const own = `/run/ttgate/${process.pid}.json`;
 const other = `/run/ttgate/${process.pid}-other.json`;
 
 describeWith("apart")("a gate that is announced", () => {
-  let takeBack: () => void;
+  const takeBack = () => rmSync(own, { force: true });
 
   beforeEach(() => {
-    takeBack = announce(told);
+    expect(announce(told)).toBe(own);
   });
 
   afterEach(() => {
@@ -35,14 +35,13 @@ describeWith("apart")("a gate that is announced", () => {
     expect(found()).toMatchObject([{ ...told, pid: process.pid, netns: ownNetns() }]);
     expect(statSync(own).mode & 0o777).toBe(0o600);
     takeBack();
-    takeBack();
     expect([found(), existsSync(own)]).toEqual([[], false]);
   });
 
   test("is announced anew over what an earlier process of its number left", () => {
     takeBack();
     writeFileSync(own, "left behind", { mode: 0o644 });
-    takeBack = announce(told);
+    announce(told);
     expect(found()).toHaveLength(1);
     expect(statSync(own).mode & 0o777).toBe(0o600);
   });
@@ -64,7 +63,7 @@ describeWith("apart")("a gate that is announced", () => {
     try {
       expect(found()).toHaveLength(2);
       takeBack();
-      takeBack = announce({ ...told, replaces: 1 });
+      announce({ ...told, replaces: 1 });
       expect(found()).toMatchObject([{ pid: process.pid }]);
       // By its number alone it would hide whoever comes later.
       const replaces = process.pid;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // This daemon as others on the host find it: written when it is up, and again when a reload moves a gate.
+import { rmSync } from "node:fs";
 import { formatStatus } from "../config/endpoints.ts";
 import type { Config } from "../config/options.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { messageOf } from "../failure.ts";
+import { identityAt } from "../host/file_identity.ts";
 import type { Log } from "../log.ts";
 import { announce } from "./instance.ts";
 
@@ -17,9 +19,10 @@ export interface AnnouncementParts {
 
 export class Announcement {
   readonly #parts: AnnouncementParts;
-  #takeBack = () => {};
   /** As it was written last. */
-  #listens: string | undefined;
+  #instance: Parameters<typeof announce>[0] | undefined;
+  #path: string | undefined;
+  #identity: string | undefined;
 
   constructor(parts: AnnouncementParts) {
     this.#parts = parts;
@@ -29,21 +32,39 @@ export class Announcement {
     const { version, token, replaces, log } = this.#parts;
     const blockMap = config["block-map"];
     const listens = config.gates.map(({ listen: { host, port } }) => formatEndpoint({ address: host, port }));
-    if (listens.join() === this.#listens) return;
-    this.#listens = listens.join();
+    if (listens.join() === this.#instance?.listens?.join()) return;
+    this.#instance = {
+      ...{ version, token, listens, listen: listens[0] ?? "", status: formatStatus(config.status) },
+      ...(blockMap === undefined ? {} : { blockMap }),
+      ...(replaces === undefined ? {} : { replaces }),
+    };
     try {
-      this.#takeBack = announce({
-        ...{ version, token, listens, listen: listens[0] ?? "", status: formatStatus(config.status) },
-        ...(blockMap === undefined ? {} : { blockMap }),
-        ...(replaces === undefined ? {} : { replaces }),
-      });
+      this.#write(this.#instance);
     } catch (error) {
       log("warn", `Cannot write to the run directory: ${messageOf(error)}; "ttgate ban" and "lift" need TTGATE_TOKEN`);
     }
   }
 
+  /** Now and then: somebody may have removed it. @throws Error when it cannot be put back. */
+  look(): void {
+    const path = this.#path;
+    if (this.#instance === undefined || path === undefined || identityAt(path) === this.#identity) return;
+    this.#write(this.#instance);
+    this.#parts.log("warn", `"${path}" was removed and is written again: "ttgate status" finds this gate by it`);
+  }
+
+  #write(instance: Parameters<typeof announce>[0]): void {
+    this.#path = announce(instance);
+    this.#identity = identityAt(this.#path);
+  }
+
   /** Idempotent. */
   end(): void {
-    this.#takeBack();
+    try {
+      if (this.#path !== undefined) rmSync(this.#path, { force: true });
+    } catch {
+      // Of another user by now (--user): whoever looks next finds that the process is gone and removes it.
+    }
+    this.#path = undefined;
   }
 }

@@ -160,7 +160,15 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => lists.close());
   enforcement.follow(lists);
   const readiness = new Readiness({
-    ...{ gates: () => gates.open, ticker, unseen, lists, fleet: () => member?.fleet, nowMs },
+    ...{
+      gates: () => gates.open,
+      ticker,
+      unseen,
+      lists,
+      fleet: () => member?.fleet,
+      unsaved: () => state?.error,
+      nowMs,
+    },
   });
   const status: DaemonStatus = new DaemonStatus({
     ...{ version, bans, readiness, fence, refusalOf, unseen, lists, nowMs, reload },
@@ -190,7 +198,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("kernel judge begun");
   readiness.phase = "serving";
   const server = new StatusServer({
-    ...{ runtime, address: config.status, token, source: status, innerPath: innerStatusPath() },
+    ...{ runtime, address: config.status, token, source: status, innerPath: innerStatusPath(), log },
     allowedHosts: () => config["status-host"],
     audit: auditLog(log, bans.log.lines),
     descriptor: beginning.statusListener(config.status),
@@ -206,7 +214,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   for (const { observer } of gates.open) await observer.begin();
   step("second observers begun");
   const handover = await openHandover({
-    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, server },
+    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, member, server },
     ...{ manager, ticker, moment, inTurn, log },
   });
   opened.use(handover);
@@ -226,7 +234,22 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   await lists.open(config.blocklist);
 
   addPeriodicWork(ticker, {
-    ...{ gates, bans, protection, readiness, status, server, watch, state, fence, unseen, lists, nowMs, renewFence },
+    ...{
+      gates,
+      bans,
+      protection,
+      readiness,
+      status,
+      server,
+      watch,
+      state,
+      fence,
+      unseen,
+      lists,
+      announcement,
+      nowMs,
+      renewFence,
+    },
     judges: judge() !== undefined,
     config: () => config,
   });

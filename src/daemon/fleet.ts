@@ -31,6 +31,14 @@ export interface DaemonFleet {
   /** With --user that user goes on writing them. */
   readonly paths: readonly string[];
   start(ticker: Ticker): void;
+  /** Another process is about to be this gate of the fleet. */
+  suspend(): Promise<void>;
+  /** It did not come to that. */
+  resume(): void;
+  /** From now on the file of the lifts is the other one's. */
+  handOver(): void;
+  /** What was lifted until now is in the file when this returns. */
+  save(): void;
   /** Whom to trust is another now. */
   reconfigure(): Promise<void>;
   close(): Promise<void>;
@@ -66,6 +74,7 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
     bans: () => enforcement.bans.size,
     nowMs: () => moment().nowMs,
   });
+  let isHandedOver = false;
   const endings = await endingsFile(options.endingsPath, table.own, options);
   log("info", `Fleet "${name}": this gate is "${gate}", by ${address.text}`);
   return {
@@ -80,9 +89,18 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
       fleet.reconfigure();
       for (const _ of table.distrust(() => moment().nowMs)) await setImmediate();
     },
-    async close() {
+    async suspend() {
       await fleet.close();
       endings?.save();
+    },
+    resume: () => fleet.start(),
+    handOver() {
+      isHandedOver = true;
+    },
+    save: () => endings?.save(),
+    async close() {
+      await fleet.close();
+      if (!isHandedOver) endings?.save();
     },
   };
 }

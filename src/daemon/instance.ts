@@ -61,8 +61,8 @@ export function innerStatusPath(): string {
   return join(directory(), `${process.pid}.status`);
 }
 
-/** Makes this process known. @returns what takes it back; throws when the directory cannot be written. */
-export function announce(instance: Omit<Instance, "pid" | "startTicks" | "netns">): () => void {
+/** Makes this process known. @returns the file; throws when the directory cannot be written. */
+export function announce(instance: Omit<Instance, "pid" | "startTicks" | "netns">): string {
   mkdirSync(directory(), { recursive: true, mode: 0o755 });
   const path = join(directory(), `${process.pid}.json`);
   const whole: Instance = {
@@ -73,13 +73,7 @@ export function announce(instance: Omit<Instance, "pid" | "startTicks" | "netns"
   };
   rmSync(path, { force: true });
   writeFileSync(path, `${JSON.stringify(whole)}\n`, { mode: 0o600, flag: "wx" });
-  return () => {
-    try {
-      rmSync(path, { force: true });
-    } catch {
-      // Of another user by now (--user): whoever looks next finds that the process is gone and removes it.
-    }
-  };
+  return path;
 }
 
 /** Gates of this network namespace that are alive; files of dead ones are removed. */

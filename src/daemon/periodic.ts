@@ -4,6 +4,7 @@ import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { MapWatch } from "../sources/map_watch.ts";
+import type { Announcement } from "./announcement.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { DaemonGates } from "./gates.ts";
@@ -32,6 +33,7 @@ export interface PeriodicParts {
   readonly lists: Blocklists;
   readonly state: OpenedState | undefined;
   readonly server: StatusServer;
+  readonly announcement: Announcement;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
 }
@@ -48,7 +50,7 @@ const resolveMs = 5000;
 /** The finest step of the history. */
 const sampleMs = 1000;
 const renewMs = 1000;
-/** One that was still another process's when this one began. */
+/** One that was still another process's when this one began, and what somebody may remove. */
 const statusMs = 1000;
 /** What a loss of power may cost. */
 const saveMs = 250;
@@ -80,6 +82,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
   ticker.add({ name: "blocklists", everyMs: tickMs, run: (now) => parts.lists.tick(now) });
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
+  ticker.add({ name: "run directory", everyMs: statusMs, run: () => parts.announcement.look() });
   ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: () => parts.server.open() });
   addKernelWork(ticker, parts);
 }

@@ -20,6 +20,8 @@ export interface ReadinessParts {
   readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
   readonly fleet: () => Fleet | undefined;
+  /** Why bans cannot be saved; they hold until a restart all the same. */
+  readonly unsaved: () => string | undefined;
   readonly nowMs: () => number;
 }
 
@@ -57,7 +59,12 @@ export class Readiness {
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];
-    const notes = [...lists.notes(), ...(this.#parts.fleet()?.troubles ?? [])];
+    const unsaved = this.#parts.unsaved();
+    const notes = [
+      ...lists.notes(),
+      ...(this.#parts.fleet()?.troubles ?? []),
+      ...(unsaved === undefined ? [] : [`Bans cannot be saved, and would be forgotten by a restart: ${unsaved}`]),
+    ];
     return { ready: reasons.length === 0, reasons, ...(notes.length === 0 ? {} : { notes }) };
   }
 

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the status endpoint listens, and the token that changes take.
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import process from "node:process";
 import { formatStatus, type StatusAddress } from "../config/endpoints.ts";
 import { isLoopback } from "../core/address.ts";
 import { Failure } from "../failure.ts";
 import { cannotListen } from "../gate/listen_error.ts";
 import { hostAddresses } from "../host/addresses.ts";
+import { identityAt } from "../host/file_identity.ts";
 import { forOwnerOnly, freeSocketPath } from "../host/unix_socket.ts";
+import type { Log } from "../log.ts";
 import type { HttpAddress, HttpServer, Runtime } from "../runtime/types.ts";
 import type { AuditOptions, RequestEnv } from "../status/audit.ts";
 import { type StatusAccess, type StatusSource, statusApp } from "../status/routes.ts";
@@ -40,11 +44,14 @@ export interface StatusServerParts {
   readonly descriptor: number | undefined;
   /** Of a socket between that one and the HTTP server. */
   readonly innerPath: string;
+  readonly log: Log;
 }
 
 export class StatusServer {
   readonly #parts: StatusServerParts;
   #server: HttpServer | undefined;
+  /** Of the unix socket that it listens on. */
+  #socket: { readonly path: string; readonly identity: string | undefined } | undefined;
   #passage: Passage | undefined;
   #spare: number | undefined;
 
@@ -58,22 +65,34 @@ export class StatusServer {
     return this.#passage?.descriptor ?? this.#spare;
   }
 
-  /** Nothing where it is off, or open. @throws Failure when the address cannot be had. */
+  /** Nothing where it is off, or open and there to be found. @throws Failure when the address cannot be had. */
   async open(): Promise<void> {
-    const { runtime, address, token, allowedHosts, source, audit, innerPath } = this.#parts;
-    if (address.kind === "off" || this.#server !== undefined) return;
+    const { runtime, address, token, allowedHosts, source, audit, innerPath, log } = this.#parts;
+    if (address.kind === "off") return;
+    const gone = this.#gone();
+    if (this.#server !== undefined && gone === undefined) return;
+    if (gone !== undefined) {
+      // First: where another process has taken the path, what is open goes on.
+      await freeSocketPath(gone);
+      await this.#server?.close();
+      this.#server = undefined;
+    }
     const isUnix = address.kind === "unix";
     const access = isUnix ? onUnixSocket : accessOf(address.host, token, allowedHosts);
     const app = statusApp(source, { ...access, audit });
     const serve = (where: HttpAddress) =>
       runtime.serve(where, (request, peer) => app.fetch(request, { peer } satisfies RequestEnv));
     const serveUnix = async (unixPath: string) => {
+      mkdirSync(dirname(unixPath), { recursive: true, mode: 0o755 });
       await freeSocketPath(unixPath);
-      return forOwnerOnly(() => serve({ unixPath }));
+      const server = await forOwnerOnly(() => serve({ unixPath }));
+      this.#socket = { path: unixPath, identity: identityAt(unixPath) };
+      return server;
     };
     const fd = this.#spare;
     try {
-      if (fd !== undefined) {
+      if (this.#passage !== undefined) this.#server = await serveUnix(innerPath);
+      else if (fd !== undefined) {
         this.#server = await serveUnix(innerPath);
         this.#passage = await passOn(runtime, fd, innerPath);
         this.#spare = undefined;
@@ -83,6 +102,13 @@ export class StatusServer {
       if (error instanceof Failure) throw error;
       throw cannotListen("--status", formatStatus(address), error);
     }
+    if (gone !== undefined) log("warn", `"${gone}" was removed and is made again: the status endpoint is there`);
+  }
+
+  /** The path of the unix socket, when somebody has removed it. */
+  #gone(): string | undefined {
+    const socket = this.#socket;
+    return socket === undefined || identityAt(socket.path) === socket.identity ? undefined : socket.path;
   }
 
   /** Idempotent. */
@@ -91,6 +117,7 @@ export class StatusServer {
     this.#passage = undefined;
     const server = this.#server;
     this.#server = undefined;
+    this.#socket = undefined;
     await server?.close();
   }
 }

@@ -29,8 +29,6 @@ export const libcSymbols = {
   statfs: [["buf", "buf"], "i32"],
   // int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)
   mount: [["buf", "buf", "buf", "u64", "buf"], "i32"],
-  // unsigned int if_nametoindex(const char *name)
-  if_nametoindex: [["buf"], "u32"],
   // char *if_indextoname(unsigned int ifindex, char ifname[IF_NAMESIZE])
   if_indextoname: [["u32", "buf"], "ptr"],
   // int socket(int domain, int type, int protocol)

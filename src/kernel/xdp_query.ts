@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is attached where, as the kernel tells: the XDP program of an interface, the target of a link.
 import { check } from "./errno.ts";
+import { askInterface } from "./interface_request.ts";
 import type { Libraries } from "./libraries.ts";
-import { cString, nativeBytes } from "./native_bytes.ts";
+import { nativeBytes } from "./native_bytes.ts";
 
 export interface XdpState {
   readonly programId: number;
@@ -21,9 +22,9 @@ export function queryXdp({ bpf }: Libraries, ifindex: number): XdpState {
   return { programId, mode: mode === 0 ? "none" : mode === 2 ? "generic" : "native" };
 }
 
-/** 0 when there is no such interface in this network namespace. */
+/** 0 when there is no such interface in this network namespace. @throws KernelError when that cannot be told. */
 export function interfaceIndex({ libc }: Libraries, name: string): number {
-  return libc.calls.if_nametoindex(cString(name));
+  return askInterface(libc, name, "index")?.getInt32(0, true) ?? 0;
 }
 
 /** Undefined when there is no such interface in this network namespace. */

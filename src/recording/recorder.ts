@@ -6,6 +6,7 @@ import { closeSync, constants, fchmodSync, fstatSync, openSync, readSync, write 
 import { promisify } from "node:util";
 import { type Recording, recordingLine } from "../core/learn/recording.ts";
 import { messageOf } from "../failure.ts";
+import { identityAt, identityOfOpen } from "../host/file_identity.ts";
 import type { Log } from "../log.ts";
 
 export interface RecorderStatus {
@@ -102,20 +103,34 @@ export class Recorder {
     }
   }
 
+  /** The file that stands there now: somebody may have moved ours away or removed it. @throws Error */
+  #fileNow(fd: number): number {
+    const { file, log } = this.#options;
+    if (identityAt(file) === identityOfOpen(fd)) return fd;
+    const opened = this.#open();
+    closeSync(fd);
+    this.#fd = opened;
+    log("info", `"${file}" was moved or removed: recording goes on in a new one`);
+    return opened;
+  }
+
   /** A process that was killed may have left half a line: it must not spoil ours. */
   #add(text: string): void {
-    this.#waiting.push(text);
+    this.#waiting.unshift(text);
     this.#waitingCharacters += text.length;
   }
 
   async #writeAll(): Promise<void> {
     while (this.#waiting.length > 0 && this.#fd !== undefined) {
-      const lines = this.#waiting;
-      this.#waiting = [];
-      this.#waitingCharacters = 0;
-      const fits = this.#fitting(lines);
+      let lines: readonly string[] = [];
+      let fits: readonly string[] = [];
       try {
-        await this.#append(this.#fd, fits.join(""));
+        const fd = this.#fileNow(this.#fd);
+        lines = this.#waiting;
+        this.#waiting = [];
+        this.#waitingCharacters = 0;
+        fits = this.#fitting(lines);
+        await this.#append(fd, fits.join(""));
         this.#connections += fits.filter((line) => line !== "\n").length;
       } catch (error) {
         this.#dropped += lines.length;

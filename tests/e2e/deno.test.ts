@@ -2,12 +2,15 @@
 // The same gate from its sources under Deno: relay, ban, kernel block, expiry, clean stop.
 
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { run } from "../harness/child.ts";
 import { BlockMap, RunningGate, xdpPrograms } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+import { waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
 
@@ -47,5 +50,23 @@ describeWith("namespaces", "deno")("ttgate under Deno", () => {
     expect(await gate.child.stop()).toMatchObject({ code: 0 });
     expect(map.pins()).toEqual([]);
     expect(xdpPrograms(network.gate, network.device)).toEqual([]);
+  });
+
+  test("saves bans and records what strangers send, over a restart", async () => {
+    using network = new Network();
+    using directory = new TempDir();
+    const recording = directory.file("recording");
+    const options = ["--state", directory.file("state"), "--record", recording, "-u", "127.0.0.1:9"];
+    const from = network.clientIpv4(3);
+    {
+      await using gate = await RunningGate.start(options, { namespace: network.gate, form: "deno" });
+      const send = [new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n")];
+      await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, send, waitMs: 500 });
+      await gate.banned(from);
+      await waitFor("a recording", () => readFileSync(recording, "utf8") !== "");
+      expect(await (await gate.fetch("/readyz")).json()).not.toHaveProperty("notes");
+    }
+    await using gate = await RunningGate.start(options, { namespace: network.gate, form: "deno" });
+    expect(await gate.banned(from)).toMatchObject({ protocol: "http", by: "sniffer" });
   });
 });

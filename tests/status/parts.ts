@@ -43,7 +43,15 @@ export function partsOf(config: Config, maxBans = 1000) {
     },
   ];
   const lists = { views: () => [], notes: () => [] };
-  const readiness = new Readiness({ gates, ticker, unseen, lists, fleet: () => undefined, nowMs });
+  const readiness = new Readiness({
+    gates,
+    ticker,
+    unseen,
+    lists,
+    fleet: () => undefined,
+    unsaved: () => undefined,
+    nowMs,
+  });
   readiness.phase = "serving";
   const status = new DaemonStatus({
     ...{ gates, bans, readiness, nowMs, fence: undefined },

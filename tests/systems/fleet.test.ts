@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { Child, run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
@@ -12,6 +13,7 @@ import { Network } from "../harness/netns.ts";
 import { freePort, listening } from "../harness/ports.ts";
 import { RedisServer, redisCli, Wire } from "../harness/redis.ts";
 import { type StandInClient, startClient, startServer } from "../harness/standin.ts";
+import { handsOver, takeoverPath } from "../harness/takeover.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
 
@@ -538,6 +540,50 @@ describeWith(
     expect((await bansOf(victim))[source]).toBe("operator");
     // Not more than it may, and at last as much as it may.
     await victim.until("all that it may", ({ fleet: view }) => (view?.peers[0]?.held ?? 0) > 205, 15_000);
+  });
+
+  test("a process that takes over goes on as the same member; one that fails to leaves the other in the fleet", async () => {
+    const { url } = await engine();
+    const directory = stack.use(new TempDir());
+    const listen = ["-l", `127.0.0.1:${await freePort()}`, "-u", "127.0.0.1:9", "--state", directory.path];
+    const args = [...listen, "-t", "10m", "--fleet", url, "--fleet-gate", "a"];
+    const a = stack.use(await RunningGate.start(args));
+    await joined(a);
+    const b = await member("b", url);
+    await done(a, "ban", source);
+    await done(b, "ban", "198.51.100.8");
+    await has(b, source, "gate:a");
+    await has(a, "198.51.100.8", "gate:b");
+
+    await handsOver(a);
+    const script = join(import.meta.dirname, "../harness/successor_main.ts");
+    const failing = await run([process.execPath, script, takeoverPath(a), "end"]);
+    expect(failing.stdout).toContain("go");
+    await a.child.said(/Take-over by pid \d+ failed: .*; this gate goes on/);
+    await done(b, "ban", "198.51.100.9");
+    await has(a, "198.51.100.9", "gate:b");
+    await done(a, "ban", "198.51.100.10");
+    await has(b, "198.51.100.10", "gate:a");
+
+    await done(a, "lift", source);
+    const next = stack.use(await RunningGate.start([...args, "--takeover"]));
+    await a.child.exited;
+    await joined(next);
+    await hasNot(b, source);
+    await done(b, "ban", "198.51.100.11");
+    await has(next, "198.51.100.11", "gate:b");
+    expect(await bansOf(next)).toEqual({
+      "198.51.100.8": "gate:b",
+      "198.51.100.9": "gate:b",
+      "198.51.100.10": "operator",
+      "198.51.100.11": "gate:b",
+    });
+    await done(next, "lift", "198.51.100.10");
+    await hasNot(b, "198.51.100.10");
+    // Longer than two signs of life: the process before was no other gate of this name.
+    await sleep(5000);
+    expect((await next.status()).fleet?.troubles).toEqual([]);
+    expect(next.child.stderr).not.toContain("Another gate calls itself");
   });
 
   test("TLS with a CA of one's own, and a certificate of each gate", async () => {

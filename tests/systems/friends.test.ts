@@ -84,26 +84,32 @@ async function visitAll(friend: Friend, site: Site, mode: Mode): Promise<string[
     });
     served.push(name);
   }
+  /** With all that was counted, for whoever reads that it failed. */
+  const failed = async (cause: unknown, seen: object = {}): Promise<never> => {
+    const { kernel, connections } = await gate.status();
+    const counted = JSON.stringify({ ...seen, judged: kernel.judged, connections });
+    throw new Error(`${friend.profile}, ${mode}: ${cause}: ${counted}\n${gate.child.stderr}`, { cause });
+  };
   // What stays undecided in the kernel is judged when it was silent for 10 s.
-  const counted = await gate.until(
-    `${served.length} connections that were counted`,
-    ({ connections }) => connections.relayed + connections.undecided >= served.length,
-  );
+  const counted = await gate
+    .until(
+      `${served.length} connections that were counted`,
+      ({ connections }) => connections.relayed + connections.undecided >= served.length,
+    )
+    .catch(failed);
   if (mode === "inline" && counted.connections.undecided > 0) await sleep(12_500);
   expect([mode, await gate.bans()]).toEqual([mode, []]);
   const wanted = `${served.length} connections that were relayed`;
-  const status = await gate.until(wanted, ({ connections }) => connections.relayed >= served.length);
+  const status = await gate.until(wanted, ({ connections }) => connections.relayed >= served.length).catch(failed);
   expect([mode, status.connections.foreign]).toEqual([mode, 0]);
 
   const { text, protocol } = friend.stranger ?? { text: "GET / HTTP/1.1\r\nHost: gate\r\n\r\n", protocol: "http" };
   const from = network.clientIpv4(2);
   const send = [new TextEncoder().encode(text)];
   const { outcome } = await probeFrom(network.client, { host, port, from, send, waitMs: 2000 });
-  const ban = await waitFor(`a ban of ${from}`, () => gate.ban(from), 20_000).catch(async (cause: unknown) => {
-    const { kernel, connections } = await gate.status();
-    const seen = JSON.stringify({ outcome, judged: kernel.judged, connections });
-    throw new Error(`${friend.profile}, ${mode}: ${cause}: ${seen}\n${gate.child.stderr}`, { cause });
-  });
+  const ban = await waitFor(`a ban of ${from}`, () => gate.ban(from), 20_000).catch((cause) =>
+    failed(cause, { outcome }),
+  );
   expect(ban).toMatchObject({ protocol });
   expect(status.kernel.attach).toBe("native");
   return served;

@@ -93,9 +93,16 @@ export class OpenedState {
     if (!isTaken) await this.#file.save();
   }
 
-  /** A few times a second. */
+  /** A few times a second. @throws Error when the lock was removed and another process has it. */
   async save(): Promise<void> {
     await this.#file?.save();
+    const lock = `${this.#path}.lock`;
+    if (!this.#isClosed && this.error === undefined && !existsSync(lock)) takeLock(lock);
+  }
+
+  /** Why bans cannot be saved at the moment. */
+  get error(): string | undefined {
+    return this.#file?.error;
   }
 
   /** With --user that user goes on writing them. */

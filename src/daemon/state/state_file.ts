@@ -2,12 +2,25 @@
 // Keeps the bans in a file, so that they outlive a stop, a restart and a reboot. Changes are appended a few
 // times a second; when the file has grown far beyond what it holds, it is written anew beside itself, a slice
 // at a time, and takes the old one's place in one step. What cannot be written now is written later, and told.
-import { chmodSync, closeSync, constants, fsync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fsync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
 import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
+import { identityAt, identityOfOpen } from "../../host/file_identity.ts";
 import type { Log } from "../../log.ts";
 import { journalHead, type Moment } from "./journal.ts";
 import { lineOfSource, writeAll, writeTable } from "./lines.ts";
@@ -100,7 +113,9 @@ export class StateFile implements BanFollower {
     try {
       const { bans, offenders } = this.#options;
       const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
-      if (this.#isStale || isGrown) await this.#rewrite();
+      const isGone = this.#fd !== undefined && identityAt(this.#path) !== identityOfOpen(this.#fd);
+      if (isGone) this.#options.log("warn", `"${this.#path}" was removed, with the bans in it: it is written anew`);
+      if (this.#isStale || isGrown || isGone) await this.#rewrite();
       else await this.#append();
       if (this.#error !== undefined) this.#options.log("info", "Bans are saved again");
       this.#error = undefined;
@@ -109,7 +124,7 @@ export class StateFile implements BanFollower {
       this.#isStale = true;
       const reason = messageOf(error);
       if (this.#error !== reason) {
-        const told = `Cannot save bans to "${this.#path}": ${reason}; make room, it is tried again`;
+        const told = `Cannot save bans to "${this.#path}": ${reason}; it is tried again`;
         this.#options.log("error", told);
       }
       this.#error = reason;
@@ -134,8 +149,10 @@ export class StateFile implements BanFollower {
     const { bans, offenders } = this.#options;
     const path = this.#path;
     const temporary = `${path}.new`;
-    const { O_WRONLY, O_APPEND, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-    const fd = openSync(temporary, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+    // Deno refuses O_TRUNC with O_APPEND. Nobody else writes to it.
+    const fd = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
     try {
       chmodSync(temporary, 0o600);
       writeSync(fd, `${journalHead}\n`);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon's parts as whoever hands over sees them: what stops when, and what goes on when the other one fails.
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import process from "node:process";
 import { formatStatus } from "../../config/endpoints.ts";
 import type { Config } from "../../config/options.ts";
@@ -14,6 +12,7 @@ import type { Runtime } from "../../runtime/types.ts";
 import type { MapWatch } from "../../sources/map_watch.ts";
 import type { DaemonBans } from "../bans.ts";
 import type { DaemonGate } from "../daemon_gate.ts";
+import type { DaemonFleet } from "../fleet.ts";
 import type { DaemonGates } from "../gates.ts";
 import { takeoverPath } from "../instance.ts";
 import type { ServiceManager } from "../service_manager.ts";
@@ -33,6 +32,7 @@ export interface HandoverParts {
   readonly enforcement: Enforcement;
   readonly bans: DaemonBans;
   readonly state: OpenedState | undefined;
+  readonly member: DaemonFleet | undefined;
   readonly server: StatusServer;
   readonly manager: ServiceManager;
   readonly ticker: Ticker;
@@ -43,6 +43,8 @@ export interface HandoverParts {
 
 /** A new process waits this long to be noticed. */
 const lookMs = 50;
+/** Somebody may remove its socket. */
+const renewMs = 1000;
 
 export interface Handover extends Disposable {
   /** Another process serves in this one's place. */
@@ -54,14 +56,13 @@ export interface Handover extends Disposable {
 
 /** While this process may still write to the run directory. Without one nobody can take over, which is said. */
 export async function openHandover(parts: HandoverParts): Promise<Handover> {
-  const { runtime, config, gates, xdp, enforcement, state, server, manager, ticker, moment, log } = parts;
+  const { runtime, config, gates, xdp, enforcement, state, member, server, manager, ticker, moment, log } = parts;
   const path = takeoverPath(process.pid);
   const libc = openLibc(runtime.native);
   let isDone = false;
   const hindrance = runtime.adoptsListeners ? undefined : `it runs under ${runtime.name}, which hands over no listener`;
   const { status } = config();
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     const predecessor = await Predecessor.open({
       ...{ native: runtime.native, libc, path, version: parts.version, config, hindrance, fence: xdp },
       ...{ enforcement, moment, log, serviceManager: manager.address },
@@ -71,11 +72,13 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       inTurn: parts.inTurn,
       status: () => ({ address: formatStatus(status), fd: server.descriptor }),
       owning: {
-        suspend() {
+        async suspend() {
           ticker.isOwner = false;
           parts.watch?.pause();
+          await member?.suspend();
         },
         resume() {
+          member?.resume();
           parts.watch?.resume();
           ticker.isOwner = true;
         },
@@ -83,6 +86,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       serving: {
         async suspend() {
           gates.fetchDecisions();
+          member?.save();
           await state?.close();
         },
         resume: () => state?.reopen(),
@@ -91,6 +95,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         isDone = true;
         ticker.stop();
         xdp?.handOver();
+        member?.handOver();
         void server.close();
         void manager.succeededBy(pid);
       },
@@ -100,6 +105,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       begin() {
         predecessor.begin();
         ticker.add({ name: "take-over", everyMs: lookMs, run: () => predecessor.look() });
+        ticker.add({ name: "socket of take-overs", everyMs: renewMs, run: () => predecessor.renew() });
       },
       get isDone() {
         return isDone;

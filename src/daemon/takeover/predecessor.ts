@@ -3,7 +3,8 @@
 // been when that one does not come to serve. From "go" to "serving" kernel objects have one writer, the other one;
 // before and after a failure it is this one.
 
-import { readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import type { HostPort } from "../../config/endpoints.ts";
@@ -12,6 +13,7 @@ import { parsePrefix } from "../../core/address.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import { Failure, messageOf } from "../../failure.ts";
 import type { XdpFence } from "../../fences/xdp/xdp_fence.ts";
+import { identityAt } from "../../host/file_identity.ts";
 import { forOwnerOnly } from "../../host/unix_socket.ts";
 import { duplicate } from "../../kernel/descriptor.ts";
 import type { Libc } from "../../kernel/libc.ts";
@@ -89,7 +91,9 @@ export interface PredecessorParts {
 
 export class Predecessor implements Disposable {
   readonly #parts: PredecessorParts;
-  readonly #listener: PacketListener;
+  #listener: PacketListener;
+  /** Of the socket at the path. */
+  #identity: string | undefined;
   readonly #changed = new ChangedSources();
   readonly #replaced = Promise.withResolvers<string>();
   /** Undone in reverse order when the other one fails. */
@@ -97,14 +101,13 @@ export class Predecessor implements Disposable {
 
   /** Makes the socket, which nobody can connect to before `begin`. @throws Error when that cannot be done. */
   static async open(parts: PredecessorParts): Promise<Predecessor> {
-    rmSync(parts.path, { force: true });
-    const listener = await forOwnerOnly(async () => new PacketListener(parts.native, parts.libc, parts.path));
-    return new Predecessor(parts, listener);
+    return new Predecessor(parts, await socketAt(parts));
   }
 
   private constructor(parts: PredecessorParts, listener: PacketListener) {
     this.#parts = parts;
     this.#listener = listener;
+    this.#identity = identityAt(parts.path);
     parts.enforcement.follow(this.#changed);
   }
 
@@ -116,6 +119,18 @@ export class Predecessor implements Disposable {
   /** All is there that can be handed over. @throws KernelError */
   begin(): void {
     this.#listener.listen();
+  }
+
+  /** Now and then: somebody may have removed the socket. @throws Error when it cannot be put back. */
+  async renew(): Promise<void> {
+    const { path, log } = this.#parts;
+    if (identityAt(path) === this.#identity) return;
+    const listener = await socketAt(this.#parts);
+    this.#listener[Symbol.dispose]();
+    this.#listener = listener;
+    this.#identity = identityAt(path);
+    listener.listen();
+    log("warn", `"${path}" was removed and is made again: "ttgate --takeover" finds this gate by it`);
   }
 
   /** Several times a second; takes as long as a take-over does. */
@@ -327,6 +342,12 @@ export class Predecessor implements Disposable {
       // Of another user by now (--user): whoever looks for gates finds that the process is gone.
     }
   }
+}
+
+function socketAt({ native, libc, path }: PredecessorParts): Promise<PacketListener> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  rmSync(path, { force: true });
+  return forOwnerOnly(async () => new PacketListener(native, libc, path));
 }
 
 function isZombie(pid: number): boolean {

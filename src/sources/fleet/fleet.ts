@@ -62,7 +62,7 @@ export class Fleet {
   readonly #options: FleetOptions;
   readonly #troubles: Troubles;
   readonly #session = randomBytes(8).toString("hex");
-  readonly #ending = new AbortController();
+  #ending = new AbortController();
   #engine: Engine | undefined;
   #state: FleetView["state"] = "joining";
   #running: Promise<void> | undefined;
@@ -73,6 +73,7 @@ export class Fleet {
   #answeredMs: number | undefined;
   #fullMs = Number.NEGATIVE_INFINITY;
   #isCaughtUp = false;
+  #hasBeaten = false;
   #wake: () => void = () => {};
   readonly #follower: Follower;
 
@@ -84,9 +85,11 @@ export class Fleet {
     options.table.own.onChange = () => this.#wake();
   }
 
-  /** Goes on until `close`. */
+  /** Goes on until `close`, also after one. */
   start(): void {
-    this.#running ??= this.#run();
+    if (this.#running !== undefined) return;
+    this.#ending = new AbortController();
+    this.#running = this.#run();
   }
 
   async close(): Promise<void> {
@@ -96,6 +99,8 @@ export class Fleet {
     this.#ending.abort();
     this.#engine?.close();
     await Promise.race([this.#running, sleep(closeMs)]);
+    this.#running = undefined;
+    this.#state = "joining";
   }
 
   get troubles(): readonly string[] {
@@ -330,8 +335,10 @@ export class Fleet {
       return;
     }
     const [session, seen, records, now] = Array.isArray(reply) ? reply : [];
-    const isElsewhere = typeof session === "string" && session !== this.#session;
-    if (isElsewhere && Number(now) - Number(seen) < 2 * beatMs && this.#records !== undefined) {
+    // Before the first beat, it is the process in whose place this one came.
+    const isElsewhere = this.#hasBeaten && typeof session === "string" && session !== this.#session;
+    this.#hasBeaten = true;
+    if (isElsewhere && Number(now) - Number(seen) < 2 * beatMs) {
       this.#troubles.set(
         "name",
         `Another gate calls itself "${gate}" in this fleet: give each a --fleet-gate of its own`,
