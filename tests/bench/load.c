@@ -419,7 +419,8 @@ static void measure(int poll, double seconds)
 		poll_once(poll, 10);
 	seconds = (double)(now - start) / 1e9;
 	printf("{\"perSecond\":%.1f,\"bytesPerSecond\":%.0f,\"p50Us\":%u,\"p90Us\":%u,\"p99Us\":%u,"
-	       "\"p999Us\":%u,\"total\":%llu,\"failures\":%llu,\"nextSource\":%u,\"cpuShare\":%.3f}\n",
+	       "\"p999Us\":%u,\"total\":%llu,\"failures\":%llu,\"nextSource\":%u,\"cpuShare\":%.3f}"
+	       "\n",
 	       (double)(done_count - first_done) / seconds,
 	       (double)(byte_count - first_bytes) / seconds, latency_at(0.5), latency_at(0.9),
 	       latency_at(0.99), latency_at(0.999), (unsigned long long)done_count,
