@@ -104,8 +104,13 @@ fmt: $(modules) ## format all sources
 
 bench: ttgate $(modules) ## measure side by side with HAProxy, say what moved; QUICK=1, ONLY=NAME, BASELINE=1, or FLEET=1: a fleet of gates
 	$(Q)$(host) test bench
-	$(Q)scripts/apart.sh $(bin)/bun $(if $(FLEET),tests/bench/fleet.ts,tests/bench/main.ts $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(BASELINE),--baseline))
+ifdef FLEET
+	$(Q)scripts/apart.sh $(bin)/bun tests/bench/fleet.ts
+	$(Q)scripts/apart.sh $(bin)/bun tests/bench/fleet_walk.ts
+else
+	$(Q)scripts/apart.sh $(bin)/bun tests/bench/main.ts $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(BASELINE),--baseline)
 	$(Q)$(if $(BASELINE),$(MAKE) plots)
+endif
 
 plots: $(modules) $(generated) ## docs/performance.md, its plots and tables, from docs/performance/baseline.json
 	$(say) PLOTS docs/performance

@@ -17,7 +17,7 @@ const attackers = number("FLEET_WALK_ATTACKERS", 8);
 /** Gates that go and come back, one after the other, while attackers walk. */
 const restarts = number("FLEET_WALK_RESTARTS", 10);
 const port = 5000;
-const startedAtOnce = 4;
+const startedAtOnce = 2;
 /** What an attacker waits for an answer to its SYN. */
 const patienceSeconds = 0.5;
 const idleSeconds = 10;
