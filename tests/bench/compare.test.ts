@@ -27,12 +27,16 @@ describe("a figure", () => {
     expect(movesBetween(before, report({ ttgate: [150, 140, 160], haproxy: [100, 100, 100] }))).toMatchObject([
       { after: 1.5, isBetter: true },
     ]);
-    const [least, more] = [report({ ttgate: [5] }, "lower"), report({ ttgate: [6] }, "lower")];
+    const [least, more] = [report({ ttgate: [5, 5, 5] }, "lower"), report({ ttgate: [6, 6, 6] }, "lower")];
     expect(movesBetween(least, more)).toMatchObject([{ before: 5, after: 6, isBetter: false }]);
   });
 
-  test("that always is the same has moved by more than 5 % or not at all", () => {
-    expect(movesBetween(report({ ttgate: [100] }), report({ ttgate: [104] }))).toEqual([]);
+  test("that always is the same has moved by more than 5 %, or 25 % of one sample, or not at all", () => {
+    const same = (value: number) => report({ ttgate: [value, value, value] });
+    expect(movesBetween(same(100), same(104))).toEqual([]);
+    expect(movesBetween(same(100), same(106))).toMatchObject([{ after: 106 }]);
+    expect(movesBetween(report({ ttgate: [100] }), report({ ttgate: [124] }))).toEqual([]);
+    expect(movesBetween(report({ ttgate: [100] }), report({ ttgate: [126] }))).toMatchObject([{ after: 126 }]);
     expect(movesBetween(report({ ttgate: [0, 0] }), report({ ttgate: [1, 1] }))).toMatchObject([
       { before: 0, after: 1 },
     ]);

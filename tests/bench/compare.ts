@@ -5,8 +5,11 @@ import { formatFigure, median, type Report, type Row } from "./report.ts";
 
 /** Closer medians are the same, whatever the samples say. */
 const leastChange = 0.05;
+/** So few samples say nothing of how far apart they lie. */
+const fewSamples = 3;
+const leastChangeOfFew = 0.25;
 
-export const rule = `A figure has moved when the median of each run lies outside of all samples of the other, and the two differ by more than ${leastChange * 100} %. Compared are ratios to the reference of the table, round by round; the figures themselves where it has none.`;
+export const rule = `A figure has moved when the median of each run lies outside of all samples of the other, and the two differ by more than ${leastChange * 100} %, or ${leastChangeOfFew * 100} % where a run has fewer than ${fewSamples} samples. Compared are ratios to the reference of the table, round by round; the figures themselves where it has none.`;
 
 export interface Move {
   readonly bench: string;
@@ -59,7 +62,8 @@ function ratios(samples: readonly number[], reference: readonly number[]): numbe
 function isMoved(before: readonly number[], after: readonly number[]): boolean {
   if (before.length === 0 || after.length === 0) return false;
   const [was, is] = [median(before), median(after)];
-  return isOutside(is, before) && isOutside(was, after) && Math.abs(is - was) > leastChange * Math.abs(was);
+  const least = Math.min(before.length, after.length) < fewSamples ? leastChangeOfFew : leastChange;
+  return isOutside(is, before) && isOutside(was, after) && Math.abs(is - was) > least * Math.abs(was);
 }
 
 function isOutside(value: number, samples: readonly number[]): boolean {

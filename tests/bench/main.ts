@@ -17,7 +17,15 @@ import { packetCostBench } from "./packet_cost.ts";
 import { packetPathBench } from "./packet_path.ts";
 import { proxyBench } from "./proxy.ts";
 import { reloadBench } from "./reload.ts";
-import { type Bench, formatReport, targetResults, thisMachine, type Written, writeReport } from "./report.ts";
+import {
+  type Bench,
+  formatReport,
+  machineText,
+  targetResults,
+  thisMachine,
+  type Written,
+  writeReport,
+} from "./report.ts";
 import { socketCallsBench } from "./socket_calls.ts";
 import { statusBench } from "./status.ts";
 import { verdictBench } from "./verdict.ts";
@@ -58,9 +66,7 @@ if (!Number.isInteger(rounds) || rounds < 1) {
 }
 
 const machine = await thisMachine();
-console.log(
-  `${machine.cpu}, ${machine.cpuCount} CPUs, ${machine.memoryMiB} MiB; Linux ${machine.kernel}, ${machine.distribution}; ${machine.date} UTC`,
-);
+console.log(`${machineText(machine)}; ${machine.date} UTC`);
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
 const isWanted = ({ name }: Bench) =>

@@ -2,7 +2,7 @@
 // docs/performance.md and what belongs to it, made from the baseline: the page of plots, the plots, and the page of
 // method and tables.
 import { rule } from "../compare.ts";
-import { formatReport, type Machine, targetResults, type Written } from "../report.ts";
+import { formatReport, machineText, targetResults, type Written } from "../report.ts";
 import { Figures } from "./figures.ts";
 import { type Section, sections } from "./sections.ts";
 
@@ -23,11 +23,11 @@ function plotsPage(shown: readonly Section[], figures: Figures, baseline: readon
   const machine = first === undefined ? "" : ` on ${machineText(first.machine)}`;
   const parts = shown.map(
     (section) =>
-      `## ${section.title}\n\n${section.line(figures)}\n\n![${section.alt}](performance/${section.file}.svg)`,
+      `## ${section.title}\n\n${wrapped(section.line(figures))}\n\n![${section.alt}](performance/${section.file}.svg)`,
   );
   return `# Performance
 
-Measured by \`make bench\`${machine}.
+${wrapped(`Measured by \`make bench\`${machine}.`)}
 
 Bars are medians; the line in a bar goes from the least sample to the greatest. Look at ratios: the machine is small and
 shared, and yours has other figures. How each figure is made, all tables and how to measure again:
@@ -72,12 +72,13 @@ Everything in one table is measured in one run, in alternating rounds; medians c
 sets itself. Each run writes \`build/bench/NAME.json\` and says what moved since the
 [baseline](baseline.json).
 
-${rule}
+${wrapped(rule)}
 
 ${parts.join("\n\n")}
 `;
 }
 
-function machineText({ cpu, cpuCount, memoryMiB, kernel, distribution }: Machine): string {
-  return `${cpu}, ${cpuCount} CPUs, ${memoryMiB} MiB, Linux ${kernel}, ${distribution}`;
+/** As the other pages are written. */
+function wrapped(text: string): string {
+  return text.replace(/(.{1,119})(?: |$)/g, "$1\n").trimEnd();
 }

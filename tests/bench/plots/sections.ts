@@ -226,6 +226,7 @@ export const sections: readonly Section[] = [
             ...{ bench: "status", metric, subjects: ["asked", "alone"] },
             title: metric
               .replace("longest wait of a relayed packet, 100000 bans, ", "longest wait, ")
+              .replace("relayed packet of 64 busy connections, p99, ", "p99 beside ")
               .replace(" again and again", ""),
           })),
         ],

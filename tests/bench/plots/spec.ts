@@ -10,6 +10,8 @@ const colours: Readonly<Record<string, string>> = {
   ttgate: "#0969da",
   "ttgate by tc": "#6cb0ff",
   inline: "#0969da",
+  "new profile": "#0969da",
+  asked: "#0969da",
   kernel: "#0b3d91",
   haproxy: "#d4761c",
   "no gate": "#8c959f",
