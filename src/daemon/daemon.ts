@@ -8,6 +8,7 @@ import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { conducts } from "../core/bans/strikes.ts";
+import { finished } from "../core/work.ts";
 import { Failure } from "../failure.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { Names } from "../host/names.ts";
@@ -83,7 +84,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const nowMs = bootClock(kernelClock(openLibc(runtime.native)));
   const token = statusToken();
   const profiles = new Profiles();
-  const profilesOfAll = config.gates.map((gate) => ({ gate, profile: profiles.load(gate, dryRun) }));
+  const profilesOfAll = config.gates.map((gate) => ({ gate, profile: finished(profiles.make(gate, dryRun)) }));
 
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);

@@ -12,17 +12,32 @@ import { connectError } from "../gate/connect_error.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { redirectsTo } from "../host/redirects.ts";
 import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";
+import type { BlocklistView } from "../sources/blocklist/view.ts";
 import { crowdsecFindings } from "./crowdsec_findings.ts";
 import type { Finding } from "./finding.ts";
 import { fleetFindings } from "./fleet_findings.ts";
 import type { Instance } from "./instance.ts";
+import { listFindings } from "./list_findings.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 
-/** @param instances gates that run here: what they hold is not in their own way. */
-export async function examine(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding[]> {
+/**
+ * @param instances gates that run here: what they hold is not in their own way.
+ * @param lists what the gate that runs tells of its lists.
+ */
+export async function examine(
+  config: Config,
+  runtime: Runtime,
+  instances: readonly Instance[],
+  lists: readonly BlocklistView[],
+): Promise<Finding[]> {
   const ofGates = await Promise.all(config.gates.map((gate) => gateFindings(gate, config, runtime, instances)));
-  const ofOthers = [...(await fleetFindings(config)), ...(await crowdsecFindings(config))];
-  return [...(await kernelFindings(config, runtime)), ...ofGates.flat(), ...ofOthers];
+  return [
+    ...(await kernelFindings(config, runtime)),
+    ...ofGates.flat(),
+    ...(await listFindings(config, lists)),
+    ...(await fleetFindings(config)),
+    ...(await crowdsecFindings(config)),
+  ];
 }
 
 async function gateFindings(

@@ -10,6 +10,7 @@ import { Failure } from "../failure.ts";
 import type { Ladder } from "../fences/ladder.ts";
 import { maxPorts } from "../fences/xdp/maps/layout.ts";
 import { requireFree } from "../gate/listener.ts";
+import { inTurns } from "../sources/turns.ts";
 import { DaemonGate, type GateSurroundings } from "./daemon_gate.ts";
 import type { DaemonGates } from "./gates.ts";
 import { guardedPorts } from "./open_fence.ts";
@@ -77,7 +78,7 @@ export async function prepare(config: Config, parts: ReloadParts): Promise<() =>
   const prepared: Prepared[] = [];
   for (const gate of config.gates) {
     await setImmediate();
-    const profile = parts.profiles.load(gate, config["dry-run"]);
+    const profile = await inTurns(parts.profiles.make(gate, config["dry-run"]));
     await setImmediate();
     prepared.push(await prepareGate(gate, profile, parts, undo));
   }

@@ -12,6 +12,7 @@ import { type BanQuery, searchBans } from "../core/bans/search.ts";
 import type { Talkers } from "../core/bans/talkers.ts";
 import { Client } from "../core/client.ts";
 import { History } from "../core/history.ts";
+import type { Work } from "../core/work.ts";
 import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
@@ -28,7 +29,6 @@ import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf
 import { renderMetrics } from "../status/metrics.ts";
 import type { PastQuery, PastView } from "../status/past.ts";
 import type { ReadinessAnswer, ReloadAnswer, StatusSource } from "../status/routes.ts";
-import type { Work } from "../status/slices.ts";
 import {
   type BanDetails,
   type BanInFence,
@@ -249,18 +249,23 @@ export class DaemonStatus implements StatusSource {
           fold: enforcement.foldOf(source)?.text ?? null,
         },
         connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
-        within: single.bits === 128 ? null : await this.#within(single),
+        within: single.bits === 128 ? null : await inTurns(this.#within(single)),
       },
     };
   }
 
   /** Of a range the bans inside it; its own is told by itself. */
-  async #within(range: Prefix): Promise<NonNullable<Why["within"]>> {
+  *#within(range: Prefix): Work<NonNullable<Why["within"]>> {
     const query = { search: "", order: "newest", in: range, offset: 0, limit: limitDefault } as const;
-    const work = searchBans(this.#parts.bans.enforcement.bans, query, this.#parts.nowMs(), () => 0);
-    const { matching: total, bans } = await inTurns(work);
+    const table = this.#parts.bans.enforcement.bans;
+    const { matching, bans } = yield* searchBans(table, query, this.#parts.nowMs(), () => 0);
     const others = bans.filter(({ prefix }) => prefix.text !== range.text);
-    return { total: total - (bans.length - others.length), bans: others.map((ban) => this.#view(ban)) };
+    const views: BanView[] = [];
+    for (const piece of this.#rows(others)) {
+      views.push(...piece);
+      yield;
+    }
+    return { total: matching - (bans.length - others.length), bans: views };
   }
 
   ban(address: string, options: BanOptions): ChangeResult<BanView> {

@@ -7,6 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import { type Asking, asking } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
+import type { Work } from "../core/work.ts";
 import { Failure } from "../failure.ts";
 import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import type { FleetAnswer } from "../sources/fleet/view.ts";
@@ -17,7 +18,7 @@ import type { OpenedStream } from "./event_stream.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
 import { addPages, type PageSource } from "./page/routes.ts";
 import { pastQuery } from "./past.ts";
-import { Slices, type Work } from "./slices.ts";
+import { Slices } from "./slices.ts";
 import type { BanDetails, BanView } from "./snapshot.ts";
 import type { TalkersView } from "./talkers.ts";
 

@@ -2,7 +2,7 @@
 import type { Prefix } from "../../src/core/address.ts";
 import type { Origin } from "../../src/core/bans/claim.ts";
 import type { Enforcement } from "../../src/core/bans/enforcement.ts";
-import { drained } from "./drained.ts";
+import { finished } from "../../src/core/work.ts";
 
 /** Lifts in one go. @returns the prefixes whose bans ended. */
 export function lifted(
@@ -11,5 +11,5 @@ export function lifted(
   nowMs: number,
   origin?: Origin,
 ): readonly Prefix[] {
-  return drained(enforcement.lift(prefixes, () => nowMs, origin)).ended;
+  return finished(enforcement.lift(prefixes, () => nowMs, origin)).ended;
 }

@@ -7,9 +7,11 @@ import { type Decision, parseDecision, readDecision } from "../../core/crowdsec/
 import { DecisionReader } from "../../core/crowdsec/decision_reader.ts";
 import type { Outbox } from "../../core/crowdsec/outbox.ts";
 import { Answer, type Remedy } from "../../core/crowdsec/remedy.ts";
+import type { Work } from "../../core/work.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
 import { Troubles } from "../troubles.ts";
+import { inTurns } from "../turns.ts";
 import type { AlertMoment } from "./alert.ts";
 import { Lapi, LapiError, type LapiOptions } from "./lapi.ts";
 import { Publisher } from "./publisher.ts";
@@ -217,15 +219,8 @@ export class Crowdsec {
   }
 
   /** With a turn for everything else after each slice. */
-  #carryOut<T>(work: () => Generator<void, T, void>): Promise<T> {
-    const next = this.#applying.then(async () => {
-      const slices = work();
-      for (;;) {
-        const step = slices.next();
-        if (step.done === true) return step.value;
-        await setImmediate();
-      }
-    });
+  #carryOut<T>(work: () => Work<T>): Promise<T> {
+    const next = this.#applying.then(() => inTurns(work()));
     this.#applying = next.catch(() => {});
     return next;
   }

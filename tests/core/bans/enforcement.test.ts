@@ -11,8 +11,8 @@ import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { Client } from "../../../src/core/client.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
+import { finished } from "../../../src/core/work.ts";
 import { BanEvents } from "../../../src/daemon/ban_events.ts";
-import { drained } from "../../harness/drained.ts";
 import { lifted as lift } from "../../harness/lifted.ts";
 
 /** The port's other side in a few lines: three maps of the same room, and a kernel that can refuse. */
@@ -700,7 +700,7 @@ describe("claims on one source", () => {
     enforcement.follow({ bansChanged: (more) => void changes.push(...more) });
     enforcement.ban(claim("sniffer", minuteMs), 0);
     enforcement.ban({ ...claim("operator", minuteMs), prefix: requirePrefix("198.51.100.0/24") }, 0);
-    drained(enforcement.protect([{ prefix: source, why: "gateway of eth0" }], () => 1));
+    finished(enforcement.protect([{ prefix: source, why: "gateway of eth0" }], () => 1));
     expect([[...bans.all()].map(({ prefix }) => prefix.text), fence.texts]).toEqual([
       ["198.51.100.0/24"],
       ["198.51.100.0/24"],

@@ -12,7 +12,7 @@ import { newBanCounters } from "../../../src/core/counters.ts";
 import { type Decision, readDecision } from "../../../src/core/crowdsec/decision.ts";
 import { Outbox } from "../../../src/core/crowdsec/outbox.ts";
 import { Answer, Remedy } from "../../../src/core/crowdsec/remedy.ts";
-import { drained } from "../../harness/drained.ts";
+import { finished } from "../../../src/core/work.ts";
 import { lifted } from "../../harness/lifted.ts";
 
 const own = "ttgate:web-1";
@@ -241,7 +241,7 @@ describe("what CrowdSec is told", () => {
     nowMs += 2000;
     enforcement.sweep(nowMs);
     expect(outbox.waiting).toBe(0);
-    drained(enforcement.protect([{ prefix: requirePrefix("203.0.113.8"), why: "--allow" }], () => nowMs));
+    finished(enforcement.protect([{ prefix: requirePrefix("203.0.113.8"), why: "--allow" }], () => nowMs));
     expect(outbox.take(9)).toEqual([["203.0.113.8", "delete"]]);
   });
 
