@@ -34,7 +34,9 @@ c_files = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 bpf_flags := -O2 -g -Wall -Wextra -Werror -target bpf -mcpu=v3 -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell gcc -print-multiarch) -Ibuild
 
-.PHONY: help deps bpf build generated test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs docs fmt bench friends fuzz agreement kernels demo picture clean install uninstall FORCE
+.PHONY: help deps bpf build generated docs plots fmt bench soak friends fuzz agreement kernels demo picture clean install \
+	uninstall test test-systems lint lint-format lint-layers lint-licences lint-c lint-types lint-docs \
+	lint-dependencies FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -50,7 +52,7 @@ test: ttgate $(modules) ## run every test, or those that T='FILE...' names; the 
 	$(Q)$(host) test
 	$(Q)$(bin)/bun scripts/test.ts $(T)
 
-test-systems: ttgate $(modules) $(if $(T),$(if $(findstring package,$(T)),for-package) $(if $(findstring service,$(T)),build/debian-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
+test-systems: ttgate $(modules) $(if $(T),$(if $(strip $(foreach name,package reproducible rpm image,$(findstring $(name),$(T)))),for-package) $(if $(findstring service,$(T))$(findstring sandbox,$(T)),build/debian-root) $(if $(findstring notify_reload,$(T)),build/trixie-root),for-package) ## run the tests that need real servers, scanners, systemd or emulation
 	$(Q)$(host) test systems
 	$(Q)$(bin)/bun scripts/test.ts --systems $(T)
 
@@ -58,7 +60,11 @@ friends: ttgate $(modules) ## real servers with their real clients behind the ga
 	$(Q)$(host) test systems
 	$(Q)TTGATE_WRITE_FRIENDS=$(WRITE) $(bin)/bun scripts/test.ts --systems tests/systems/friends.test.ts
 
-lint: lint-format lint-layers lint-licences lint-c lint-types lint-docs ## format, types under both runtimes, layers, cycles, C style, licences, docs of options
+soak: ttgate $(modules) ## ten minutes of everything that may come: nothing grows, nothing is left; SECONDS=600, SOAK_SEED=1 repeats a run
+	$(Q)$(host) test
+	$(Q)SOAK_SECONDS=$(or $(SECONDS),600) scripts/apart.sh $(bin)/bun test tests/systems/soak.test.ts
+
+lint: lint-format lint-layers lint-licences lint-c lint-types lint-docs lint-dependencies ## format, types under both runtimes, layers, cycles, C style, licences, docs of options, dependencies
 
 lint-format: $(modules)
 	$(say) BIOME .
@@ -87,6 +93,13 @@ lint-types: $(generated) $(modules)
 lint-docs: $(modules) $(generated)
 	$(say) DOCS docs/configuration.md
 	$(Q)$(bin)/bun scripts/config_docs.ts --check
+	$(say) DOCS docs/performance.md
+	$(Q)$(bin)/bun tests/bench/plots/main.ts --check
+
+# The registry is asked for known vulnerabilities; where it cannot be, a line says so.
+lint-dependencies: $(modules)
+	$(say) DEPS package-lock.json
+	$(Q)$(bin)/bun scripts/dependencies.ts
 
 docs: $(modules) $(generated) ## write what of docs/ is made from the code: configuration, commands, metrics, example
 	$(Q)$(bin)/bun scripts/config_docs.ts
@@ -100,16 +113,25 @@ fmt: $(modules) ## format all sources
 	$(Q)$(bin)/biome check --write .
 	$(Q)clang-format -i $(c_files)
 
-bench: ttgate $(modules) ## measure side by side with HAProxy and a direct connection; FLEET=1: a fleet of gates
+bench: ttgate $(modules) ## measure side by side with HAProxy, say what moved; QUICK=1, ONLY=NAME, BASELINE=1, or FLEET=1: a fleet of gates
 	$(Q)$(host) test bench
-	$(Q)$(if $(FLEET),scripts/apart.sh $(bin)/bun tests/bench/fleet.ts,$(bin)/bun tests/bench/main.ts --docs)
+ifdef FLEET
+	$(Q)scripts/apart.sh $(bin)/bun tests/bench/fleet.ts
+	$(Q)scripts/apart.sh $(bin)/bun tests/bench/fleet_walk.ts
+else
+	$(Q)scripts/apart.sh $(bin)/bun tests/bench/main.ts $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(BASELINE),--baseline)
+	$(Q)$(if $(BASELINE),$(MAKE) plots)
+endif
+
+plots: $(modules) $(generated) ## docs/performance.md, its plots and tables, from docs/performance/baseline.json
+	$(say) PLOTS docs/performance
+	$(Q)$(bin)/bun tests/bench/plots/main.ts
 
 # V=1: each says how many inputs it tried. What fails is kept in tests/fuzz/corpus, and tried first from then on.
-SECONDS ?= 60
 fuzz: ttgate $(modules) ## hostile input for every reader of it, each for SECONDS=60, from SEED=1 on
 	$(Q)$(host) test
-	$(Q)TTGATE_FUZZ_SECONDS=$(SECONDS) TTGATE_FUZZ_SEED=$(or $(SEED),1) $(bin)/bun scripts/test.ts $(or $(T),tests/fuzz)
-	$(if $(T),,$(Q)$(bin)/bun tests/fuzz/main.ts --seconds $(SECONDS) --seed $(or $(SEED),1))
+	$(Q)TTGATE_FUZZ_SECONDS=$(or $(SECONDS),60) TTGATE_FUZZ_SEED=$(or $(SEED),1) $(bin)/bun scripts/test.ts $(or $(T),tests/fuzz)
+	$(if $(T),,$(Q)$(bin)/bun tests/fuzz/main.ts --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1))
 
 STREAMS ?= 10000000
 agreement: ttgate $(modules) ## judge mutated first packets by both engines, as root: STREAMS=10000000, SEED=1
@@ -120,7 +142,7 @@ kernels: ttgate $(modules) $(if $(filter arm64,$(ARCH)),build/arm64/ttgate) ## t
 	$(Q)SOURCES='$(SOURCES)' tests/kernel/$(if $(filter arm64,$(ARCH)),arm64.sh,old_kernels.sh)
 
 demo: ttgate $(modules) ## attackers and a good client in throwaway namespaces, on one screen
-	$(Q)$(host) test
+	$(Q)$(host) demo
 	$(Q)$(bin)/bun tests/harness/demo.ts
 
 # Under a host name of its own: the picture is for everybody.

@@ -12,6 +12,7 @@
 /* Where generate sends its packets, and how many sources it takes in turn. */
 const volatile __u32 target_ifindex = 0;
 const volatile __u32 source_count = 1;
+const volatile __u32 random_sources = SOURCES;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -75,7 +76,7 @@ __u64 fence;
 static __always_inline void set_random_source(struct iphdr *ip)
 {
 	__sync_fetch_and_add(&fence, 1);
-	ip->saddr = bpf_htonl(FIRST_SOURCE | (bpf_get_prandom_u32() & (SOURCES - 1)));
+	ip->saddr = bpf_htonl(FIRST_SOURCE | (bpf_get_prandom_u32() % random_sources));
 }
 
 SEC("?xdp")

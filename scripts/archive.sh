@@ -10,8 +10,8 @@ architecture="$1" executable="$2" version="$3"
 place="build/$architecture/archive" name="ttgate-$version"
 rm -rf "$place"
 mkdir -p "$place/$name" dist
-cp "$executable" "build/$architecture/NOTICE" LICENSE README.md build/documents/* contrib/ttgate.s* "$place/$name"
-cp -r docs "$place/$name"
+cp "$executable" "build/$architecture/NOTICE" LICENSE build/documents/* "$place/$name"
+scripts/pages.sh "$place/$name"
 tar --create --sort=name --format=posix --pax-option=delete=atime,delete=ctime --mtime="@$SOURCE_DATE_EPOCH" \
 	--owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --directory="$place" "$name" |
 	zstd -q -T1 -9 -f -o "dist/ttgate_${version}_$architecture.tar.zst"

@@ -18,13 +18,17 @@ bun_target.arm64 := bun-linux-arm64
 process_arch.amd64 := x64
 process_arch.arm64 := arm64
 
-.SECONDARY: $(architectures:%=build/%/libraries) $(architectures:%=build/%/ttgate)
-.PHONY: rpm image for-package deb lint-deb dist documents $(architectures:%=archive-%) $(architectures:%=dist-%)
+.SECONDARY: $(architectures:%=build/%/libraries) $(architectures:%=build/%/bun) $(architectures:%=build/%/ttgate)
+.PHONY: reproducible rpm image for-package deb lint-deb dist documents $(architectures:%=archive-%) $(architectures:%=dist-%)
 
 deb: build/$(ARCH)/ttgate documents ## a package for Debian and Ubuntu in dist/, for ARCH=amd64 or arm64
 	$(Q)$(host) deb
 	$(say) DEB 'dist/ttgate_$(DIST_VERSION)_$(ARCH).deb'
 	$(Q)scripts/deb.sh $(ARCH) build/$(ARCH)/ttgate "$$(<build/$(ARCH)/glibc)" $(DIST_VERSION)
+
+reproducible: ttgate build/$(ARCH)/ttgate documents ## build all again, elsewhere, as another user, in another time zone: the same bytes?
+	$(Q)$(host) deb
+	$(Q)scripts/reproducible.sh $(ARCH)
 
 lint-deb: deb ## what lintian finds in the package
 	$(say) LINTIAN 'dist/ttgate_$(DIST_VERSION)_$(ARCH).deb'
@@ -53,25 +57,32 @@ build/%/libraries: scripts/libraries_of.sh
 	$(Q)scripts/libraries_of.sh $* $@
 	$(Q)touch $@
 
+build/%/bun: package-lock.json $(modules) scripts/runtime_of.sh
+	$(Q)mkdir -p $(@D)
+	$(Q)scripts/runtime_of.sh $(process_arch.$*) $@
+
 # The sources with another architecture's libraries in the place of this host's.
-build/%/ttgate: $(sources) $(generated) $(modules) build/%/libraries scripts/compile.sh scripts/harden.ts scripts/hostile_names.ts scripts/proc_guard.ts
+build/%/ttgate: $(sources) $(generated) $(modules) build/%/libraries build/%/bun scripts/compile.sh scripts/harden.ts scripts/hostile_names.ts scripts/proc_guard.ts
 	$(Q)rm -rf build/$*/src
 	$(Q)cp -r src build/$*/src
 	$(Q)$(bin)/bun scripts/embed.ts libraries $(process_arch.$*) build/$*/libraries >build/$*/src/generated/native_libraries.ts
 	$(Q)$(bin)/bun scripts/embed.ts licences $(process_arch.$*) build/$*/libraries >build/$*/src/generated/licences.ts
 	$(Q)sed -n 's/.*neededGlibc: string = "\(.*\)";/\1/p' build/$*/src/generated/native_libraries.ts >build/$*/glibc
 	$(say) COMPILE '$@ ($(bun_target.$*), glibc '"$$(<build/$*/glibc)"' for -B)'
-	$(Q)scripts/compile.sh build/$*/src/main.ts $@ --target=$(bun_target.$*)
+	$(Q)scripts/compile.sh build/$*/src/main.ts $@ --target=$(bun_target.$*) --compile-executable-path=build/$*/bun
 	$(Q)$(bin)/bun build/$*/src/main.ts licences >build/$*/NOTICE
 
-# What tests/systems/package.test.ts cannot fetch, because it has no network: the package, and a fresh Debian, which
-# tests/systems/service.test.ts boots too.
-for-package: deb build/debian-root
+# What tests/systems cannot fetch, because they have no network: the packages, and a fresh Debian to install it in and to
+# run the service; Debian 13 for its newer systemd.
+for-package: deb rpm image build/debian-root build/trixie-root
 
-build/debian-root:
+build/debian-root: release := bookworm
+build/trixie-root: release := trixie
+build/debian-root build/trixie-root: scripts/debian_root.sh
 	$(Q)$(host) systems
 	$(say) DEBIAN '$@'
-	$(Q)scripts/debian_root.sh $@
+	$(Q)scripts/debian_root.sh $(release) $@
+	$(Q)touch $@
 
 rpm: build/$(ARCH)/ttgate documents ## a package for Fedora, RHEL, openSUSE in dist/
 	$(Q)$(host) rpm

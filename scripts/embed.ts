@@ -14,6 +14,7 @@ import process from "node:process";
 import { compileRecognisers, writeRecognisers } from "../src/core/profile/compiled_profile.ts";
 import { libraryRecognisers } from "../src/core/profile/profile.ts";
 import type { Ciphers } from "../src/core/signature/cipher.ts";
+import { finished } from "../src/core/work.ts";
 import { componentsOf } from "./components.ts";
 import { neededGlibc } from "./elf.ts";
 import { findBelow, findLibrary, type Library, librariesFor } from "./libraries.ts";
@@ -52,7 +53,7 @@ function licencesModule(carried: readonly Library[], root = "/"): string {
 }
 
 export function recognisersModule(): string {
-  const written = writeRecognisers(compileRecognisers(libraryRecognisers(noCiphers)));
+  const written = writeRecognisers(finished(compileRecognisers(finished(libraryRecognisers(noCiphers)))));
   return moduleText(
     "The library of recognisers, compiled.",
     `import type { WrittenRecognisers } from "../core/profile/compiled_profile.ts";\n\n` +

@@ -71,6 +71,12 @@ if [[ ! -e $policy ]]; then
 	printf '#!/bin/sh\nexit 101\n' >"$policy"
 	chmod 755 "$policy"
 fi
+# Its package would register this host with the makers' servers, unless there is such a file already.
+central=/etc/crowdsec/online_api_credentials.yaml
+if [[ " ${wanted[*]} " == *" crowdsec "* && ! -e $central ]]; then
+	mkdir -p "${central%/*}"
+	echo "# Not registered." >"$central"
+fi
 quietly apt-get -q update
 packages=()
 for choice in "${wanted[@]}"; do packages+=("$(available "$choice")"); done

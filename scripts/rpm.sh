@@ -24,7 +24,7 @@ put 644 $documents/ttgate.fish /usr/share/fish/vendor_completions.d/ttgate.fish
 put 644 $documents/_ttgate /usr/share/zsh/site-functions/_ttgate
 put 644 contrib/debian/ttgate.tmpfiles /usr/lib/tmpfiles.d/ttgate.conf
 put 644 "build/$architecture/NOTICE" /usr/share/licenses/ttgate/NOTICE
-put 644 README.md /usr/share/doc/ttgate/README.md
+scripts/pages.sh "$root/usr/share/doc/ttgate"
 for unit in contrib/ttgate.service contrib/ttgate{,-status}.socket; do
 	put 644 "$unit" "/usr/lib/systemd/system/${unit#contrib/}"
 	sed -i 's|/usr/local/sbin|/usr/sbin|' "$root/usr/lib/systemd/system/${unit#contrib/}"

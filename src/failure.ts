@@ -15,6 +15,14 @@ export class Failure extends Error {
   }
 }
 
+/** What was asked for rightly cannot be had on this host, whatever is asked in its place of the same kind. */
+export class Unsupported extends Failure {
+  constructor(message: string, options: { readonly exitCode?: FailureCode; readonly cause?: unknown } = {}) {
+    super(message, options);
+    this.name = "Unsupported";
+  }
+}
+
 /** The text of whatever was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

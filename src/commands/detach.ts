@@ -3,14 +3,16 @@
 import { readdirSync } from "node:fs";
 import { type Command, helpFlag, helpText, jsonFlag } from "../cli/command.ts";
 import type { Env } from "../cli/env.ts";
-import { codeOf, Failure, messageOf } from "../failure.ts";
+import { codeOf, Failure, messageOf, Unsupported } from "../failure.ts";
 import type { Detached, Heartbeat } from "../fences/xdp/detach.ts";
 import { currentRuntime } from "../runtime/select.ts";
+import type { Native } from "../runtime/types.ts";
 
 const head = `Usage: ttgate detach [MAP...] [options]
 
-Removes what ttgate left in the kernel after a crash or --keep: its program, links, pins and maps. Without MAP,
-everything of ttgate under /sys/fs/bpf that no gate uses: one whose last sign of life is older than a
+Removes what ttgate left in the kernel after a crash or --keep: its program, links, pins and maps, and its
+nftables table. Without MAP, everything of ttgate under /sys/fs/bpf, and in this network namespace's nftables, that no
+gate uses: one whose last sign of life is older than a
 minute. A map that ttgate did not create stays, and so does any other program.`;
 
 const flags = {
@@ -33,17 +35,11 @@ export const detach: Command = {
     const given = [...positionals, ...((flags["block-map"] ?? []) as readonly string[])];
     const force = flags["force"] === true;
     const { native } = await currentRuntime();
-    const { detachFence, livingGate } = await import("../fences/xdp/detach.ts");
-    const maps = given.length > 0 ? given : mapsLeftBehind(env);
-    const results: (Detached & { readonly map: string })[] = [];
-    for (const map of maps) {
-      const gate = force ? undefined : await livingGate(native, map);
-      if (gate !== undefined && given.length > 0) throw inUse(map, gate);
-      const left = gate === undefined ? undefined : [{ path: map, why: `stays: ${signOfLife(gate)}` }];
-      results.push({
-        map,
-        ...(left === undefined ? await detachFence(native, map) : { removed: [], endedEntries: 0, left }),
-      });
+    const ofPins = given.length > 0 ? given : mapsLeftBehind(env);
+    const results: Result[] = [];
+    for (const map of ofPins) results.push(await detachMap(native, map, { force, isNamed: given.length > 0 }));
+    for (const table of given.length > 0 ? [] : await tablesApart(ofPins)) {
+      results.push({ map: table, ...(await detachTable(table, { force, isNamed: false })), endedEntries: 0 });
     }
     env.stdout.line(flags["json"] === true ? JSON.stringify(results) : rendered(results));
     const missing = results.filter(
@@ -57,6 +53,66 @@ export const detach: Command = {
     return given.length > 0 && isBad ? 1 : 0;
   },
 };
+
+type Result = Detached & { readonly map: string };
+
+interface DetachOptions {
+  readonly force: boolean;
+  /** It was asked for by its name: what uses it is a failure then. */
+  readonly isNamed: boolean;
+}
+
+/** What stands for a map in either kind of fence. */
+async function detachMap(native: Native, map: string, options: DetachOptions): Promise<Result> {
+  const { tableOf } = await import("../fences/nftables/ruleset.ts");
+  const pins = await detachPins(native, map, options);
+  const table = await detachTable(tableOf(map), options);
+  return {
+    map,
+    removed: [...pins.removed, ...table.removed],
+    endedEntries: pins.endedEntries,
+    left: [...pins.left, ...table.left],
+  };
+}
+
+async function detachPins(native: Native, map: string, { force, isNamed }: DetachOptions): Promise<Detached> {
+  const { detachFence, livingGate } = await import("../fences/xdp/detach.ts");
+  try {
+    const gate = force ? undefined : await livingGate(native, map);
+    if (gate === undefined) return await detachFence(native, map);
+    if (isNamed) throw inUse(map, signOfLife(gate));
+    return { removed: [], endedEntries: 0, left: [{ path: map, why: `stays: ${signOfLife(gate)}` }] };
+  } catch (error) {
+    // Where there is no BPF, nothing of it was left.
+    if (error instanceof Unsupported) return { removed: [], endedEntries: 0, left: [] };
+    throw error;
+  }
+}
+
+async function detachTable(
+  table: string,
+  { force, isNamed }: DetachOptions,
+): Promise<Pick<Detached, "removed" | "left">> {
+  const { findTable, removeTable } = await import("../fences/nftables/detach.ts");
+  const found = await findTable(table);
+  if (found === undefined) return { removed: [], left: [] };
+  const { name, pid } = found;
+  if (pid !== undefined && !force) {
+    const why = `the gate with pid ${pid} is using it`;
+    if (isNamed) throw inUse(name, why);
+    return { removed: [], left: [{ path: name, why: `stays: ${why}` }] };
+  }
+  await removeTable(table);
+  return { removed: [{ kind: "table", path: name }], left: [] };
+}
+
+/** Tables of maps that have no pins. */
+async function tablesApart(maps: readonly string[]): Promise<readonly string[]> {
+  const { tablesLeftBehind } = await import("../fences/nftables/detach.ts");
+  const { tableOf } = await import("../fences/nftables/ruleset.ts");
+  const known = new Set(maps.map(tableOf));
+  return (await tablesLeftBehind()).filter((table) => !known.has(table));
+}
 
 function mapsLeftBehind({ bpffs }: Env): string[] {
   let names: string[];
@@ -74,9 +130,9 @@ function signOfLife({ pid, secondsAgo }: Heartbeat): string {
   return `the gate with pid ${pid} is using it, its last sign of life is ${Math.round(secondsAgo)} s old`;
 }
 
-function inUse(map: string, gate: Heartbeat): Failure {
+function inUse(what: string, why: string): Failure {
   const remedy = "stop that gate; after a crash wait a minute, or add --force";
-  return new Failure(`Cannot detach "${map}": ${signOfLife(gate)}; ${remedy}`, { exitCode: 3 });
+  return new Failure(`Cannot detach "${what}": ${why}; ${remedy}`, { exitCode: 3 });
 }
 
 function rendered(results: readonly Detached[]): string {

@@ -3,10 +3,13 @@
 import { green, red, yellow } from "../cli/colour.ts";
 import { type Command, helpText, jsonFlag } from "../cli/command.ts";
 import { configFlags } from "../cli/config_flags.ts";
-import type { Output } from "../cli/env.ts";
+import { findDaemon } from "../cli/daemon_client.ts";
+import type { Env, Output } from "../cli/env.ts";
 import { loadConfig } from "../config/load.ts";
 import type { Finding } from "../daemon/finding.ts";
 import { currentRuntime } from "../runtime/select.ts";
+import type { BlocklistView } from "../sources/blocklist/view.ts";
+import type { Snapshot } from "../status/snapshot.ts";
 
 const head = `Usage: ttgate doctor [options]
 
@@ -23,16 +26,29 @@ export const doctor: Command = {
   about: "is this host ready? If not, what to type",
   flags,
   help: helpText(head, flags, { 0: "this host is ready", 1: "something is missing" }),
-  async run({ flags: { config: file, json, help: _help, ...given } }, { stdout, runDirectory }) {
+  async run({ flags: { config: file, json, help: _help, ...given } }, env) {
+    const { stdout } = env;
     const config = loadConfig(given, typeof file === "string" ? file : undefined);
     const { examine } = await import("../daemon/doctor.ts");
     const { runningInstances } = await import("../daemon/instance.ts");
-    const findings = await examine(config, await currentRuntime(), runningInstances(runDirectory));
+    const instances = runningInstances(env.runDirectory);
+    const lists = config.blocklist.length > 0 && instances.length > 0 ? await runningLists(env) : [];
+    const findings = await examine(config, await currentRuntime(), instances, lists);
     const ready = findings.every(({ state }) => state !== "bad");
     stdout.line(json === true ? JSON.stringify({ ready, findings }) : rendered(findings, ready, stdout));
     return ready ? 0 : 1;
   },
 };
+
+/** Of the gate that runs; none where it cannot be asked. */
+async function runningLists(env: Env): Promise<readonly BlocklistView[]> {
+  try {
+    const { status, body } = await findDaemon(undefined, env).ask("GET", "/status");
+    return status === 200 ? (body as Snapshot).blocklists : [];
+  } catch {
+    return [];
+  }
+}
 
 function rendered(findings: readonly Finding[], ready: boolean, stdout: Output): string {
   const paint = { good: green, warning: yellow, bad: red };

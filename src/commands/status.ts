@@ -41,6 +41,7 @@ function rendered(snapshot: Snapshot): string {
     ["dropped", `${kernel.droppedPackets} packets, ${kernel.droppedBytes} bytes`],
     ...gates.flatMap(({ recording }) => recordingRow(recording)),
     ...fleetRow(snapshot.fleet),
+    ...crowdsecRow(snapshot.crowdsec),
     ["never banned", snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"],
   ];
   return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
@@ -130,6 +131,14 @@ function fleetRow(fleet: Snapshot["fleet"]): (readonly [string, string])[] {
   const held = peers.reduce((sum, peer) => sum + peer.held, 0);
   const trouble = troubles.map((text) => `; ${text}`).join("");
   return [["fleet", `${state} "${name}" as ${gate}, ${held} bans from ${peers.length} other gates${trouble}`]];
+}
+
+function crowdsecRow(crowdsec: Snapshot["crowdsec"]): (readonly [string, string])[] {
+  if (crowdsec === null) return [];
+  const { url, state, decisions, push, troubles } = crowdsec;
+  const told = push === null ? "" : `; ${push.pushed} bans pushed as ${push.machine}, ${push.waiting} waiting`;
+  const trouble = troubles.map((text) => `; ${text}`).join("");
+  return [["crowdsec", `${state} ${url}, ${decisions} sources banned there${told}${trouble}`]];
 }
 
 function recordingRow(recording: Snapshot["recording"]): (readonly [string, string])[] {

@@ -51,7 +51,7 @@ function rendered(
   if (offender !== null) lines.push(`banned:   ${offender.bans} times lately, the last one until ${offender.until}`);
   if (kernel.fold !== null)
     lines.push(`folded:   the map is full, so ${kernel.fold} blocks its neighbours too, most of which are banned`);
-  lines.push(`kernel:   ${kernelText(ban, kernel.answer)}`);
+  lines.push(`kernel:   ${kernelText(ban, kernel)}`);
   if (connections > 0) lines.push(`open now: ${connections} connections`);
   if (within !== null) lines.push(...withinText(within));
   return lines;
@@ -80,6 +80,7 @@ function reasonOf(origin: string, protocol: string): string {
     operator: "by command",
     map: `another tool wrote it into the map (${protocol})`,
     foreign: "another tool's entry in the map",
+    crowdsec: `CrowdSec decided so (${protocol})`,
   };
   if (origin.startsWith("gate:")) return `${spoken(protocol)}, seen by the gate ${origin.slice(5)} of the fleet`;
   return reasons[origin] ?? (origin.startsWith("list:") ? `on the list ${origin.slice(5)}` : `by ${origin}`);
@@ -111,8 +112,9 @@ function evidenceText({ since, evidence }: BanDetails): string[] {
   ];
 }
 
-function kernelText(ban: BanDetails | null, answer: "drop" | "pass" | null): string {
-  const says = answer === null ? "no program to ask" : `the live program says ${answer}`;
+function kernelText(ban: BanDetails | null, { answer, fence }: Why["kernel"]): string {
+  const silent = fence === "nftables" ? "nftables, which is not asked" : "no program to ask";
+  const says = answer === null ? silent : `the live program says ${answer}`;
   if (ban === null || ban.packets === null) return says;
   const seen = ban.lastSeen === null ? "" : `, last at ${ban.lastSeen}`;
   return `${says}, ${ban.packets} packets and ${ban.bytes} bytes dropped${seen}`;

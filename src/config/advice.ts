@@ -20,6 +20,11 @@ export function adviceOn(config: Config): string[] {
   return [...adviceOnProcess(config), ...config.gates.flatMap(adviceOnGate)];
 }
 
+function adviceWithoutMap({ fence, keep }: Config): string[] {
+  const idle = [...(fence === "auto" ? [] : ["fence"]), ...(keep ? ["keep"] : [])];
+  return idle.map((option) => `${option} has no effect without block-map: leave it out, or name a map`);
+}
+
 function adviceOnProcess(config: Config): string[] {
   const { status, allow, gates } = config;
   const hasMap = config["block-map"] !== undefined;
@@ -36,7 +41,7 @@ function adviceOnProcess(config: Config): string[] {
     advice.push('never-ban "none" lets a ban hit this host, its gateway and its upstreams: use "auto"');
   }
   if (config["dry-run"]) advice.push("dry-run bans nobody: leave it out when the trial is over");
-  if (config.keep && !hasMap) advice.push("keep has no effect without block-map: leave it out, or name a map");
+  if (!hasMap) advice.push(...adviceWithoutMap(config));
   if (config.keep && hasMap && config.state === undefined) {
     advice.push("keep without state: a reboot forgets the bans, name a directory with state");
   }

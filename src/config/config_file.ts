@@ -26,11 +26,12 @@ export function readConfigFile(path: string): ConfigFile {
   let lines: ReadonlyMap<string, number> | undefined;
   return {
     path,
-    values: withFleet(parsed(path, content)),
+    values: withoutTables(parsed(path, content)),
     lineOf(key) {
       lines ??= keyLines(content);
-      const inTable = lines.get(`fleet.${key === "fleet" ? "url" : key.replace(/^fleet-/, "")}`);
-      if (key.startsWith("fleet") && inTable !== undefined) return inTable;
+      const table = tableNames.find((name) => key === name || key.startsWith(`${name}-`));
+      const inTable = table && lines.get(`${table}.${key === table ? "url" : key.slice(table.length + 1)}`);
+      if (inTable !== undefined) return inTable;
       const parts = key.split(".");
       // What is not there is missing in its table.
       for (let count = parts.length; count > 0; count--) {
@@ -42,12 +43,16 @@ export function readConfigFile(path: string): ConfigFile {
   };
 }
 
-/** A table [fleet] says the same as the keys that begin with "fleet-"; its "url" is the key "fleet". */
-function withFleet(values: Record<string, unknown>): Record<string, unknown> {
-  const { fleet, ...others } = values;
-  if (!isTable(fleet)) return values;
-  const keys = Object.entries(fleet).map(([key, value]) => [key === "url" ? "fleet" : `fleet-${key}`, value] as const);
-  return { ...others, ...Object.fromEntries(keys) };
+/** Options that may stand in a table of their own: its "url" is the key of that name, the others begin with it. */
+export const tableNames = ["fleet", "crowdsec"] as const;
+
+/** A table [fleet] says the same as the keys that begin with "fleet-". */
+function withoutTables(values: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(values).flatMap(([name, value]) => {
+    if (!(tableNames as readonly string[]).includes(name) || !isTable(value)) return [[name, value] as const];
+    return Object.entries(value).map(([key, inside]) => [key === "url" ? name : `${name}-${key}`, inside] as const);
+  });
+  return Object.fromEntries(entries);
 }
 
 /** Of a TOML file: lists and dates are objects too. */

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { formatEndpoint, isWildcard } from "../core/address.ts";
 import { Failure } from "../failure.ts";
+import { tableNames } from "./config_file.ts";
 import { type Config, configSchema, type GateOption, type GateOptions, isGateOption, optionNames } from "./options.ts";
 
 /** Of a process that is described by flags, or by a file without [[gate]]. */
@@ -25,20 +26,18 @@ export const gateSchema = z.strictObject({
   ) as unknown as Record<GateOption, z.ZodType>),
 });
 
-const { fleet: fleetUrl, ...processShape } = configSchema.shape;
-
-/** Keys of the table [fleet]: those that begin with "fleet-", and `url` for the key "fleet". */
-const fleetTable = z.strictObject({
-  url: fleetUrl,
-  ...Object.fromEntries(
-    Object.entries(processShape).flatMap(([key, schema]) =>
-      key.startsWith("fleet-") ? [[key.slice("fleet-".length), withoutDefault(schema).optional()]] : [],
-    ),
-  ),
-});
+/** The table of the options that begin with a name: `url` stands for the key of that name itself. */
+function optionTable(name: (typeof tableNames)[number]) {
+  const url: z.ZodType = configSchema.shape[name];
+  const others = Object.entries(configSchema.shape).flatMap(([key, schema]) =>
+    key.startsWith(`${name}-`) ? [[key.slice(name.length + 1), withoutDefault(schema).optional()] as const] : [],
+  );
+  const table = z.strictObject({ url, ...Object.fromEntries(others) });
+  return z.union([url, table]).describe(url.description ?? "");
+}
 
 export const fileSchema = configSchema.extend({
-  fleet: z.union([fleetUrl, fleetTable]).describe(fleetUrl.description ?? ""),
+  ...Object.fromEntries(tableNames.map((name) => [name, optionTable(name)])),
   gate: z
     .array(gateSchema, "expected [[gate]] tables")
     .min(1, "expected at least 1 [[gate]] table")

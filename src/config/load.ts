@@ -8,7 +8,7 @@ import { formatServer, type HostPort, type ServerAddress } from "./endpoints.ts"
 import { conflictsOf, defaultGateName, gateOptionNames, gatePrefix, gateSchema } from "./gates.ts";
 import { mistakesIn } from "./mistakes.ts";
 import { type Config, configSchema, type GateOptions, isGateOption, type OptionName } from "./options.ts";
-import { contradictionIn, fleetContradiction } from "./sense.ts";
+import { contradictionIn, crowdsecContradiction, fleetContradiction } from "./sense.ts";
 
 /** Values as they were typed, by option name. */
 export type RawOptions = Partial<Record<OptionName, unknown>>;
@@ -83,7 +83,8 @@ export function configOf(raw: RawConfig): Config {
   const { top, flags, tables } = raw;
   const { timeout, ...process } = configSchema.parse({ ...top, ...flags });
   const gates = rawGates(raw).map((gate) => completeGate(gate, process));
-  const idle = fleetContradiction(process, { ...top, ...flags });
+  const given = { ...top, ...flags };
+  const idle = fleetContradiction(process, given) ?? crowdsecContradiction(process, given);
   if (idle !== undefined) {
     const [option, message] = idle;
     const place = flags[option] === undefined ? placeOf(raw, option) : "";
@@ -127,7 +128,7 @@ function rawGates(raw: RawConfig): RawGate[] {
   });
 }
 
-function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "status" | "dry-run">): GateOptions {
+function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "fence" | "status" | "dry-run">): GateOptions {
   const { name, all } = raw;
   const parsed = configSchema.parse(all);
   const options = Object.fromEntries(gateOptionNames.map((option) => [option, parsed[option]]));

@@ -7,6 +7,7 @@ import { fewestStrikes } from "../core/bans/strikes.ts";
 import { parseDuration } from "../core/duration.ts";
 import { fleetNamePattern } from "../core/fleet/record.ts";
 import { blocklistForm, parseBlocklist } from "./blocklist.ts";
+import { crowdsecAddressForms, parseCrowdsecAddress } from "./crowdsec_address.ts";
 import { parseHostName, parseListen, parseServer, parseStatus } from "./endpoints.ts";
 import { fleetAddressForms, parseFleetAddress } from "./fleet_address.ts";
 
@@ -76,6 +77,14 @@ function parseCheck(given: string): "off" | number | undefined {
 const fewestCheckMs = 500;
 const mostCheckMs = 3_600_000;
 
+/** How often CrowdSec is asked. */
+function parsePoll(given: string): number | undefined {
+  const everyMs = parseDuration(given);
+  return everyMs !== undefined && everyMs >= fewestPollMs && everyMs <= mostCheckMs ? everyMs : undefined;
+}
+
+const fewestPollMs = 100;
+
 const duration = text("a duration such as 30s, 10m or 1h30m, at most 3650d", parseDuration);
 
 const name = (what: string) => z.string(`expected ${what}`).min(1, `expected ${what}`);
@@ -119,6 +128,12 @@ export const options = {
     help: "block banned sources in the kernel: a map's path, its name under /sys/fs/bpf, or id:N",
     example: "ttgate",
     schema: name("a path, a name under /sys/fs/bpf, or id:N").optional(),
+  },
+  fence: {
+    of: "process",
+    value: "auto|xdp|nftables",
+    help: "with -B: what blocks in the kernel; auto: XDP or tc, and nftables where an interface takes neither (default auto)",
+    schema: z.enum(["auto", "xdp", "nftables"], `expected "auto", "xdp" or "nftables"`).default("auto"),
   },
   listen: {
     of: "gate",
@@ -448,6 +463,41 @@ export const options = {
     example: "/etc/ttgate/fleet.key",
     schema: name("a file").optional(),
   },
+  crowdsec: {
+    of: "process",
+    value: "URL",
+    help: "ban what CrowdSec decides, from its local API: http://, https:// or unix:/PATH; see docs/crowdsec.md",
+    example: "http://127.0.0.1:8080",
+    schema: text(crowdsecAddressForms, parseCrowdsecAddress).optional(),
+  },
+  "crowdsec-key": {
+    of: "process",
+    value: "FILE",
+    help: 'with --crowdsec: the key that "cscli bouncers add" printed (default: systemd\'s credential crowdsec-key, or TTGATE_CROWDSEC_KEY)',
+    example: "/etc/ttgate/crowdsec.key",
+    schema: name("a file").optional(),
+  },
+  "crowdsec-every": {
+    of: "process",
+    value: "DURATION",
+    help: "with --crowdsec: ask for new decisions this often (default 2s)",
+    reloads: true,
+    schema: text("a duration from 100ms to 1h", parsePoll).default(2000),
+  },
+  "crowdsec-push": {
+    of: "process",
+    value: "FILE",
+    help: 'with --crowdsec: tell CrowdSec of own bans, with the credentials that "cscli machines add --file FILE" wrote',
+    example: "/etc/ttgate/crowdsec.yaml",
+    schema: name("a file").optional(),
+  },
+  "crowdsec-ca": {
+    of: "process",
+    value: "FILE",
+    help: "with --crowdsec over TLS: certificates that sign the server's (default: those of the system)",
+    example: "/etc/ttgate/crowdsec-ca.pem",
+    schema: name("a file").optional(),
+  },
   user: {
     of: "process",
     value: "NAME",
@@ -461,6 +511,14 @@ export const options = {
     help: "time limit for the first packet; then the client is closed, not banned (default 10s)",
     reloads: true,
     schema: duration.default(10_000),
+  },
+  idle: {
+    of: "gate",
+    value: "DURATION",
+    help: "end a relayed connection when neither side has sent anything for so long (default: never)",
+    reloads: true,
+    example: "1h",
+    schema: duration.optional(),
   },
   "greeting-pause": {
     of: "gate",

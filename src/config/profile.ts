@@ -5,13 +5,14 @@ import { readFileSync } from "node:fs";
 import { basename, extname } from "node:path";
 import process from "node:process";
 import { parse as parseToml, TomlError } from "smol-toml";
-import { builtInProfile, compileProfile, readRecognisers } from "../core/profile/compiled_profile.ts";
+import { builtInProfile, makeCompiled, readRecognisers } from "../core/profile/compiled_profile.ts";
 import { profileLibrary } from "../core/profile/library.ts";
-import { type Profile, parseProfile } from "../core/profile/profile.ts";
+import { type Profile, parsingProfile } from "../core/profile/profile.ts";
 import { createSniffer } from "../core/profile/sniffer.ts";
 import type { Ciphers } from "../core/signature/cipher.ts";
-import { type SignatureTable, tableOf } from "../core/signature/table.ts";
+import { makeTable, type SignatureTable } from "../core/signature/table.ts";
 import type { Sniffer } from "../core/sniff.ts";
+import { finished, type Work } from "../core/work.ts";
 import { Failure } from "../failure.ts";
 import { writtenRecognisers } from "../generated/recognisers.ts";
 import type { GateOptions } from "./options.ts";
@@ -21,10 +22,15 @@ import type { GateOptions } from "./options.ts";
  * @throws Error with every problem of the profile, each with its path, and what to do.
  */
 export function loadSniffer(nameOrFile: string): Sniffer {
+  return finished(makeSniffer(nameOrFile));
+}
+
+/** The same in steps, for those who have connections to relay meanwhile. */
+export function* makeSniffer(nameOrFile: string): Work<Sniffer> {
   const builtIn = profileLibrary.get(nameOrFile);
   return createSniffer(
     builtIn === undefined
-      ? compileProfile(loadProfile(nameOrFile))
+      ? yield* makeCompiled(yield* readProfile(nameOrFile))
       : builtInProfile(builtIn, readRecognisers(writtenRecognisers), ciphers),
   );
 }
@@ -56,20 +62,28 @@ export function requireProven({ unproven }: Sniffer, gate: GateOptions, isDryRun
 
 /** The same with its rules at hand, for those who ask why; takes longer. */
 export function loadProfile(nameOrFile: string): Profile {
+  return finished(readProfile(nameOrFile));
+}
+
+function* readProfile(nameOrFile: string): Work<Profile> {
   const source = profileLibrary.get(nameOrFile) ?? readSource(nameOrFile);
-  const result = parseProfile(source, basename(nameOrFile, extname(nameOrFile)), ciphers);
+  const result = yield* parsingProfile(source, basename(nameOrFile, extname(nameOrFile)), ciphers);
   if (result.kind === "profile") return result.profile;
   const problems = result.problems.map(({ path, message }) => `${path}: ${message}`);
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   throw new Failure(`Read profile "${nameOrFile}": ${count}: ${problems.join("; ")}`, { exitCode: 2 });
 }
 
+export function loadSignatureTable(nameOrFile: string): SignatureTable {
+  return finished(makeSignatureTable(nameOrFile));
+}
+
 /**
- * The profile as the kernel judges by it.
+ * The profile as the kernel judges by it, made in steps.
  * @throws Failure when it has rules that only user space can decide, or more of them than fit.
  */
-export function loadSignatureTable(nameOrFile: string): SignatureTable {
-  const result = tableOf(loadProfile(nameOrFile));
+export function* makeSignatureTable(nameOrFile: string): Work<SignatureTable> {
+  const result = yield* makeTable(yield* readProfile(nameOrFile));
   if (result.kind === "table") return result.table;
   const problems = result.problems.map(({ path, message }) => `${path}: ${message}`).join("; ");
   throw new Failure(`Profile "${nameOrFile}" cannot be judged in the kernel: ${problems}`, { exitCode: 2 });
@@ -77,13 +91,7 @@ export function loadSignatureTable(nameOrFile: string): SignatureTable {
 
 function readSource(nameOrFile: string): unknown {
   const extension = extname(nameOrFile);
-  if (!nameOrFile.includes("/") && extension === "") {
-    const names = [...profileLibrary.keys()].join(", ");
-    throw new Failure(
-      `Read profile "${nameOrFile}": there is no such built-in profile; use one of ${names}, or the path of a .toml or .json file`,
-      { exitCode: 2 },
-    );
-  }
+  requireFile(nameOrFile);
   if (extension !== ".json" && extension !== ".toml") {
     throw new Failure(
       `Read profile "${nameOrFile}": the format is unknown; give the file a name that ends in .toml or .json`,
@@ -94,7 +102,17 @@ function readSource(nameOrFile: string): unknown {
   return extension === ".json" ? parseJsonText(nameOrFile, text) : parseTomlText(nameOrFile, text);
 }
 
+function requireFile(nameOrFile: string): void {
+  if (nameOrFile.includes("/") || extname(nameOrFile) !== "") return;
+  const names = [...profileLibrary.keys()].join(", ");
+  throw new Failure(
+    `Read profile "${nameOrFile}": there is no such built-in profile; use one of ${names}, or the path of a .toml or .json file`,
+    { exitCode: 2 },
+  );
+}
+
 function readText(path: string): string {
+  requireFile(path);
   try {
     return readFileSync(path, "utf8");
   } catch (error) {

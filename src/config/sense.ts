@@ -20,6 +20,7 @@ export const proxyOnly = [
   "fall",
   "send-proxy",
   "first-packet",
+  "idle",
   "greeting-pause",
   "max-connections",
   "max-per-source",
@@ -37,9 +38,13 @@ export const proxyOnly = [
 export function contradictionIn(
   gate: GateOptions,
   own: Partial<Record<OptionName, unknown>>,
-  process: Pick<Config, "block-map" | "dry-run">,
+  process: Pick<Config, "block-map" | "fence" | "dry-run">,
 ): Contradiction | undefined {
   const hasMap = process["block-map"] !== undefined;
+  if (hasMap && process.fence === "nftables" && (gate.mode === "inline" || gate.prefilter)) {
+    const needs = " with --fence nftables: only the XDP program judges in the kernel, use --fence auto or xdp";
+    return gate.mode === "inline" ? ["mode", ` "inline"${needs}`] : ["prefilter", needs];
+  }
   const inMode = gate.mode === "inline" ? inInline(gate, own, hasMap) : inProxy(gate, own, hasMap);
   return inMode ?? inTrial(gate, process["dry-run"]);
 }
@@ -117,6 +122,22 @@ export function fleetContradiction(
     return ["fleet-key", ": it needs its certificate, name it with --fleet-cert"];
   }
   return undefined;
+}
+
+/** What says nothing without --crowdsec. */
+const crowdsecOnly = ["crowdsec-key", "crowdsec-push", "crowdsec-ca"] as const;
+
+/** The same of options of CrowdSec. */
+export function crowdsecContradiction(
+  { crowdsec }: Pick<Config, "crowdsec">,
+  given: Partial<Record<OptionName, unknown>>,
+): readonly [option: OptionName, message: string] | undefined {
+  const idle = crowdsecOnly.find((name) => given[name] !== undefined);
+  if (crowdsec === undefined) {
+    return idle === undefined ? undefined : [idle, ": CrowdSec is not asked, name its local API with --crowdsec"];
+  }
+  if (crowdsec.tls || given["crowdsec-ca"] === undefined) return undefined;
+  return ["crowdsec-ca", `: --crowdsec "${crowdsec.text}" is without TLS, write https://`];
 }
 
 function isLocal(gate: GateOptions, how: string): Contradiction | undefined {

@@ -19,6 +19,8 @@ export function writtenConfig(config: Config): Written {
     timeout: spellDuration(process.timeout),
     allow: process.allow.map(({ text }) => text),
     ...(process.fleet === undefined ? {} : { fleet: process.fleet.text }),
+    ...(process.crowdsec === undefined ? {} : { crowdsec: process.crowdsec.text }),
+    "crowdsec-every": spellDuration(process["crowdsec-every"]),
     blocklist: process.blocklist.map(formatBlocklist),
     status: formatStatus(process.status),
     drain: spellDuration(process.drain),
@@ -43,6 +45,7 @@ export function writtenGate(gate: GateOptions): Written & { readonly name: strin
     ...(rate === undefined ? {} : { "max-rate": `${rate.connections}/${spellDuration(rate.periodMs)}` }),
     timeout: spellDuration(gate.timeout),
     "first-packet": spellDuration(gate["first-packet"]),
+    ...(gate.idle === undefined ? {} : { idle: spellDuration(gate.idle) }),
     "greeting-pause": spellDuration(gate["greeting-pause"]),
   };
 }

@@ -6,11 +6,16 @@ import ipaddr from "ipaddr.js";
 
 /** The bits before an IPv4 address in its IPv4-mapped IPv6 form. */
 const mappedBits = 96;
-const mappedHead = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+const mappedWord = 0xffff;
+
+/** An address of 128 bits in network byte order, the first word first. */
+export type Words = readonly [number, number, number, number];
 
 /** A range of addresses with a common head; a single address is a prefix of full length. */
 export interface Prefix {
-  /** 16 bytes of the caller's own, IPv4 as IPv4-mapped IPv6, everything beyond `bits` zero. */
+  /** IPv4 as IPv4-mapped IPv6, everything beyond `bits` zero. */
+  readonly words: Words;
+  /** The same as 16 bytes of the caller's own. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** 0-128; an IPv4 /24 is 120. */
   readonly bits: number;
@@ -20,30 +25,47 @@ export interface Prefix {
   readonly ipv4: boolean;
 }
 
-/** A million bans are held by their text alone: bytes are made from it when they are wanted. */
-class TextPrefix implements Prefix {
-  readonly text: string;
+/** Text and bytes are made when they are asked for: a walk through a million bans mostly does without. */
+class WordPrefix implements Prefix {
+  readonly words: Words;
   readonly bits: number;
   readonly ipv4: boolean;
+  #text: string | undefined;
 
-  constructor(text: string, bits: number, ipv4: boolean) {
-    this.text = text;
+  constructor(words: Words, bits: number, text?: string) {
+    this.words = words;
     this.bits = bits;
-    this.ipv4 = ipv4;
+    this.ipv4 = bits >= mappedBits && isMapped(words);
+    this.#text = text;
+  }
+
+  get text(): string {
+    this.#text ??= textOf(this);
+    return this.#text;
   }
 
   get bytes(): Uint8Array<ArrayBuffer> {
-    const slash = this.text.indexOf("/");
-    const bytes = addressBytes(slash < 0 ? this.text : this.text.slice(0, slash));
-    if (bytes === undefined) throw new Error(`Not canonical: "${this.text}"`);
+    const bytes = new Uint8Array(16);
+    for (let index = 0; index < 16; index++) bytes[index] = (this.words[index >> 2] ?? 0) >>> (24 - 8 * (index & 3));
     return bytes;
   }
 }
 
 /** @param bits prefix length in the 128-bit form; 96 and more with an IPv4-mapped head is IPv4. */
+export function prefixFromWords(words: Words, bits = 128): Prefix {
+  if (bits === 128) return new WordPrefix(words, bits);
+  const kept = (index: 0 | 1 | 2 | 3) => (words[index] & maskOf(bits - 32 * index)) >>> 0;
+  return new WordPrefix([kept(0), kept(1), kept(2), kept(3)], bits);
+}
+
 export function prefixFromBytes(address: Uint8Array, bits = 128): Prefix {
-  const text = textOf(address, bits);
-  return new TextPrefix(text, bits, !text.includes(":"));
+  const word = (at: number) =>
+    ((address[at] ?? 0) * 2 ** 24 +
+      ((address[at + 1] ?? 0) << 16) +
+      ((address[at + 2] ?? 0) << 8) +
+      (address[at + 3] ?? 0)) >>>
+    0;
+  return prefixFromWords([word(0), word(4), word(8), word(12)], bits);
 }
 
 /**
@@ -53,15 +75,16 @@ export function prefixFromBytes(address: Uint8Array, bits = 128): Prefix {
  */
 export function parsePrefix(text: string): Prefix | undefined {
   const slash = text.indexOf("/");
-  if (slash < 0 && ipv4Number(text) >= 0) return new TextPrefix(text, 128, true);
+  const ipv4 = slash < 0 ? ipv4Number(text) : -1;
+  if (ipv4 >= 0) return new WordPrefix([0, 0, mappedWord, ipv4], 128, text);
   const address = slash < 0 ? text : text.slice(0, slash);
-  const bytes = addressBytes(address);
-  if (bytes === undefined) return undefined;
-  if (slash < 0) return prefixFromBytes(bytes);
+  const words = addressWords(address);
+  if (words === undefined) return undefined;
+  if (slash < 0) return prefixFromWords(words);
   const lengthText = text.slice(slash + 1);
   if (!/^(0|[1-9][0-9]{0,2})$/.test(lengthText)) return undefined;
   const bits = Number(lengthText) + (address.includes(":") ? 0 : mappedBits);
-  return bits > 128 ? undefined : prefixFromBytes(bytes, bits);
+  return bits > 128 ? undefined : prefixFromWords(words, bits);
 }
 
 /** @throws Error when the text is no address or prefix: for text that was checked before. */
@@ -77,44 +100,38 @@ export function isIpv4(prefix: Prefix): boolean {
 
 /** An IPv6 prefix contains no IPv4: where IPv4 lies among the IPv6 addresses is a matter of storage. */
 export function contains(outer: Prefix, inner: Prefix): boolean {
-  const family = isIpv4(outer) === isIpv4(inner);
-  return family && inner.bits >= outer.bits && sameHead(outer.bytes, inner.bytes, outer.bits);
+  return outer.ipv4 === inner.ipv4 && inner.bits >= outer.bits && sameHead(outer.words, inner.words, outer.bits);
 }
 
-/** So many bits of an address a number holds exactly. */
-const headBits = 53;
-
-/**
- * The first bits of an address as a number in its order, IPv4 below zero and so before all IPv6. Made from the
- * text: bytes for each of a hundred thousand would wake the garbage collector.
- */
-export function addressHead({ text, ipv4 }: Prefix): number {
-  const slash = text.indexOf("/");
-  const address = slash < 0 ? text : text.slice(0, slash);
-  if (ipv4) return ipv4Number(address) - 2 ** 32;
-  const [front = "", back] = address.split("::").map((part) => (part === "" ? [] : part.split(":")));
-  const groups =
-    back === undefined ? [...front] : [...front, ...new Array(8 - front.length - back.length).fill("0"), ...back];
-  const [first = 0, second = 0, third = 0, fourth = 0] = groups.slice(0, 4).map((group) => Number.parseInt(group, 16));
-  return first * 2 ** 37 + second * 2 ** 21 + third * 2 ** 5 + (fourth >>> 11);
+/** Whether one of two prefixes contains the other. */
+export function overlap(one: Prefix, other: Prefix): boolean {
+  return one.ipv4 === other.ipv4 && sameHead(one.words, other.words, Math.min(one.bits, other.bits));
 }
 
-/** False when it is certain by their heads that one does not contain the other; true: ask `contains`. */
-export function headsAgree(a: Prefix, aHead: number, b: Prefix): boolean {
-  if (a.ipv4 !== b.ipv4) return false;
-  const bits = Math.min(a.bits, b.bits) - (a.ipv4 ? mappedBits : 0);
-  const dropped = 2 ** Math.max(0, (a.ipv4 ? 32 : headBits) - bits);
-  return Math.floor(aHead / dropped) === Math.floor(addressHead(b) / dropped);
+/** The first bits of an address as a number in its order, IPv4 below zero and so before all IPv6. */
+export function addressHead({ words: [first, second, , fourth], ipv4 }: Prefix): number {
+  // 53 bits: what a number holds exactly.
+  return ipv4 ? fourth - 2 ** 32 : first * 2 ** 21 + (second >>> 11);
+}
+
+/** By the order of their addresses, IPv4 first; of the same address the wider first. */
+export function compareAddresses(a: Prefix, b: Prefix): number {
+  if (a.ipv4 !== b.ipv4) return a.ipv4 ? -1 : 1;
+  for (let index = 0; index < 4; index++) {
+    const difference = (a.words[index] ?? 0) - (b.words[index] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return a.bits - b.bits;
 }
 
 /** An IPv6 prefix that the place of IPv4 lies in: for who looks at 128 bits alone it covers both. */
-export function coversBoth(prefix: Prefix): boolean {
-  return prefix.bits < mappedBits && sameHead(prefix.bytes, Uint8Array.from(mappedHead), prefix.bits);
+export function coversBoth({ words, bits }: Prefix): boolean {
+  return bits < mappedBits && sameHead(words, [0, 0, mappedWord, 0], bits);
 }
 
 /** The range of a length around a prefix; undefined where IPv4 has none so wide. */
 export function widened(prefix: Prefix, bits: number): Prefix | undefined {
-  return isIpv4(prefix) && bits < mappedBits ? undefined : prefixFromBytes(prefix.bytes, bits);
+  return prefix.ipv4 && bits < mappedBits ? undefined : prefixFromWords(prefix.words, bits);
 }
 
 /** An address as a runtime prints it, without its zone: `fe80::1` of `fe80::1%eth0` (RFC 4007 11). */
@@ -122,12 +139,22 @@ export function unzoned(address: string): string {
   return address.replace(/%.*$/, "");
 }
 
-/** Whether two addresses of 16 bytes agree in their first bits. */
-export function sameHead(a: Uint8Array, b: Uint8Array, bits: number): boolean {
-  const whole = bits >> 3;
-  for (let index = 0; index < whole; index++) if (a[index] !== b[index]) return false;
-  const rest = bits & 7;
-  return rest === 0 || (((a[whole] ?? 0) ^ (b[whole] ?? 0)) & (0xff00 >> rest) & 0xff) === 0;
+/** Whether two addresses agree in their first bits. */
+export function sameHead(a: Words, b: Words, bits: number): boolean {
+  for (let index = 0; index < 4 && index * 32 < bits; index++) {
+    if ((((a[index] ?? 0) ^ (b[index] ?? 0)) & maskOf(bits - index * 32)) !== 0) return false;
+  }
+  return true;
+}
+
+/** The first bits of a word; all of them beyond 32. */
+function maskOf(bits: number): number {
+  if (bits <= 0) return 0;
+  return bits >= 32 ? -1 : -1 << (32 - bits);
+}
+
+function isMapped(words: Words): boolean {
+  return words[0] === 0 && words[1] === 0 && words[2] === mappedWord;
 }
 
 /** `address:port`, IPv6 in brackets (RFC 5952 section 6). */
@@ -137,39 +164,49 @@ export function formatEndpoint(endpoint: { readonly address: string; readonly po
     : `${endpoint.address}:${endpoint.port}`;
 }
 
-function textOf(address: Uint8Array, bits: number): string {
-  const masked = Array.from({ length: 16 }, (_, index) => {
-    const keep = Math.min(8, Math.max(0, bits - index * 8));
-    return (address[index] ?? 0) & (0xff00 >> keep) & 0xff;
-  });
-  if (bits >= mappedBits && mappedHead.every((value, index) => masked[index] === value)) {
-    const dotted = masked.slice(12).join(".");
+function textOf({ words, bits, ipv4, bytes }: Prefix): string {
+  if (ipv4) {
+    const [, , , address] = words;
+    const dotted = `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
     return bits === 128 ? dotted : `${dotted}/${bits - mappedBits}`;
   }
-  const text = new ipaddr.IPv6(masked).toRFC5952String();
+  const text = new ipaddr.IPv6([...bytes]).toRFC5952String();
   return bits === 128 ? text : `${text}/${bits}`;
 }
 
-function addressBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
-  const bytes = new Uint8Array(16);
+/** @returns undefined when the text is no address. */
+function addressWords(text: string): Words | undefined {
   const ipv4 = ipv4Number(text);
-  if (ipv4 >= 0) {
-    bytes[10] = bytes[11] = 0xff;
-    for (let index = 12; index < 16; index++) bytes[index] = ipv4 / 2 ** (8 * (15 - index));
-    return bytes;
-  }
+  if (ipv4 >= 0) return [0, 0, mappedWord, ipv4];
   if (!isIPv6(text)) return undefined;
-  bytes.set(ipaddr.IPv6.parse(hexTail(unzoned(text))).toByteArray());
+  const words = ipv6Words(unzoned(text));
   const zone = zoneOf(text);
-  return zone === undefined || (isLinkLocal(bytes) && zoneName.test(zone)) ? bytes : undefined;
+  return zone === undefined || (isLinkLocal(words) && zoneName.test(zone)) ? words : undefined;
+}
+
+/** @param text an IPv6 address without a zone, such as isIPv6 takes. */
+function ipv6Words(text: string): Words {
+  const [front = "", back] = text.split("::");
+  const [head, tail] = [groupsOf(front), groupsOf(back ?? "")];
+  const group = (index: number) => (index < head.length ? head[index] : tail[index - 8 + tail.length]) ?? 0;
+  const word = (index: number) => ((group(index) << 16) | group(index + 1)) >>> 0;
+  return [word(0), word(2), word(4), word(6)];
+}
+
+function groupsOf(text: string): number[] {
+  if (text === "") return [];
+  return text.split(":").flatMap((group) => {
+    const ipv4 = ipv4Number(group);
+    return ipv4 < 0 ? Number.parseInt(group, 16) : [ipv4 >>> 16, ipv4 & 0xffff];
+  });
 }
 
 /** What Linux takes for an interface's name (dev_valid_name), or its number. */
 const zoneName = /^[^\s/:\p{Cc}]{1,15}$/u;
 
 /** fe80::/10 (RFC 4291 2.5.6): the only addresses that mean nothing without an interface. */
-function isLinkLocal(bytes: Uint8Array): boolean {
-  return bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
+function isLinkLocal([first]: Words): boolean {
+  return first >>> 22 === 0xfe80 >>> 6;
 }
 
 /** The interface that a link-local address needs to be bound or connected; undefined: it has none. */
@@ -180,16 +217,8 @@ export function zoneOf(address: string): string | undefined {
 
 /** A link-local address must name its interface, and no other may. */
 export function isZonedRightly(address: string): boolean {
-  const bytes = addressBytes(unzoned(address));
-  return bytes !== undefined && isLinkLocal(bytes) === (zoneOf(address) !== undefined);
-}
-
-/** `::c000:201` of `::192.0.2.1`, which ipaddr.js takes for IPv4-mapped. */
-function hexTail(text: string): string {
-  const start = text.lastIndexOf(":") + 1;
-  const ipv4 = ipv4Number(text.slice(start));
-  if (ipv4 < 0) return text;
-  return `${text.slice(0, start)}${Math.floor(ipv4 / 65536).toString(16)}:${(ipv4 % 65536).toString(16)}`;
+  const words = addressWords(unzoned(address));
+  return words !== undefined && isLinkLocal(words) === (zoneOf(address) !== undefined);
 }
 
 const dot = 46;

@@ -13,6 +13,10 @@ export interface ConnectionCounters {
   refusedRate: number;
   /** Of those that were refused for want of room, because all places of the gate were taken. */
   refusedNoRoom: number;
+  /** Of the undecided, closed so that another one had a place. */
+  madeRoom: number;
+  /** Relayed, and reset since nobody had sent anything for so long (--idle). */
+  idleEnded: number;
   foreign: number;
   undecided: number;
   upstreamFailed: number;
@@ -46,6 +50,8 @@ export function newConnectionCounters(): ConnectionCounters {
     refusedFull: 0,
     refusedRate: 0,
     refusedNoRoom: 0,
+    madeRoom: 0,
+    idleEnded: 0,
     foreign: 0,
     undecided: 0,
     upstreamFailed: 0,

@@ -5,7 +5,7 @@ import { formatStatus } from "../config/endpoints.ts";
 import type { Config } from "../config/options.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { messageOf } from "../failure.ts";
-import { identityAt } from "../host/file_identity.ts";
+import { identityAt, wasRemoved } from "../host/file_identity.ts";
 import type { Log } from "../log.ts";
 import { announce } from "./instance.ts";
 
@@ -48,7 +48,7 @@ export class Announcement {
   /** Now and then: somebody may have removed it. @throws Error when it cannot be put back. */
   look(): void {
     const path = this.#path;
-    if (this.#instance === undefined || path === undefined || identityAt(path) === this.#identity) return;
+    if (this.#instance === undefined || path === undefined || !wasRemoved(path, this.#identity)) return;
     this.#write(this.#instance);
     this.#parts.log("warn", `"${path}" was removed and is written again: "ttgate status" finds this gate by it`);
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The events about bans, made from the changes of the table. A dry run's bans are no bans: those that a
 // client's conduct asked for are told as `would-ban`, all else is not told.
+
+import type { BanChange, BanFollower } from "../core/bans/change.ts";
 import type { Claim } from "../core/bans/claim.ts";
-import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Events, SourceEvent } from "../core/bans/events.ts";
 import type { Spared } from "../sources/client_bans.ts";
 

@@ -2,8 +2,8 @@
 // The log lines about bans, made from the changes of the table whoever asked for them: what was done, to
 // whom, why and for how long, and whether a fence holds it.
 import { defaultGateName } from "../config/gates.ts";
+import type { BanChange, BanFollower } from "../core/bans/change.ts";
 import type { Ban, Claim, Evidence, Origin } from "../core/bans/claim.ts";
-import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { FenceOutcome } from "../core/bans/fence.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import type { Offenders } from "../core/bans/offenders.ts";

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon: what exists once for each process. Makes the parts, joins them, and takes them down in reverse
 // order, also when a start fails half-way. What each part does is decided in its own file.
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { setTimeout } from "node:timers/promises";
 import type { Config } from "../config/options.ts";
 import { termsOf } from "../config/terms.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { conducts } from "../core/bans/strikes.ts";
+import { finished } from "../core/work.ts";
 import { Failure } from "../failure.ts";
-import { joined } from "../fences/fence_group.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { Names } from "../host/names.ts";
 import { bootClock, kernelClock } from "../kernel/clock.ts";
@@ -19,17 +19,20 @@ import type { Runtime } from "../runtime/types.ts";
 import { listed } from "../sources/blocklist/application.ts";
 import { Blocklists } from "../sources/blocklist/blocklists.ts";
 import { MapWatch } from "../sources/map_watch.ts";
+import { inTurns } from "../sources/turns.ts";
 import { EventStreams } from "../status/event_stream.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import { Announcement } from "./announcement.ts";
 import { auditLog } from "./audit_log.ts";
 import { DaemonBans } from "./bans.ts";
 import { Beginning } from "./beginning.ts";
+import { openCrowdsec } from "./crowdsec.ts";
 import { DaemonGate, type GateSurroundings, judgedPort, judgingOf } from "./daemon_gate.ts";
 import { openFleet } from "./fleet.ts";
 import { DaemonGates } from "./gates.ts";
 import { innerStatusPath } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
+import { OpenFiles } from "./open_files.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
 import { Profiles } from "./profiles.ts";
 import { Protection } from "./protection.ts";
@@ -81,7 +84,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const nowMs = bootClock(kernelClock(openLibc(runtime.native)));
   const token = statusToken();
   const profiles = new Profiles();
-  const profilesOfAll = config.gates.map((gate) => ({ gate, profile: profiles.load(gate, dryRun) }));
+  const profilesOfAll = config.gates.map((gate) => ({ gate, profile: finished(profiles.make(gate, dryRun)) }));
 
   // From the clock, so that the numbers go on increasing when the gate is started anew.
   const events = new Events(eventsKept, Date.now() * 1000);
@@ -101,15 +104,15 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const judged = profilesOfAll.flatMap(
     ({ gate, profile }) => judgedPort(gate, profile, judgingOf(dryRun, gate.trial !== undefined)) ?? [],
   );
-  const xdp = await openFence(config, {
+  const fence = await openFence(config, {
     ...{ runtime, version, nowMs, onStep: step, log },
+    onEnforced: (milliseconds) => bans.latency.observe(milliseconds / 1000),
     judged: judged.length === 0 ? undefined : judged,
     protocols: [...protocols, ...conducts, listed],
     inherited: beginning.inherited(protection.entries(nowMs()).map(({ prefix }) => prefix)),
   });
-  const judge = () => xdp?.judge;
-  const fence = xdp === undefined ? undefined : joined([xdp]);
-  let keep = config.keep || xdp?.stoodBefore === true;
+  const judge = () => fence?.judge;
+  let keep = config.keep || fence?.stoodBefore === true;
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
@@ -158,19 +161,27 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const lists = new Blocklists({ enforcement, hasRoom, ipv6Bits: config["ipv6-prefix"], log, nowMs });
   opened.defer(() => lists.close());
   enforcement.follow(lists);
+  const openFiles = opened.use(
+    new OpenFiles({
+      ...{ libc: openLibc(runtime.native), gates: () => gates.relays, log },
+      dropStatus: (now) => server.dropConnections(now),
+    }),
+  );
   const readiness = new Readiness({
     ...{
       gates: () => gates.open,
       ticker,
       unseen,
+      openFiles,
       lists,
       fleet: () => member?.fleet,
+      crowdsec: () => crowdsec,
       unsaved: () => state?.error,
       nowMs,
     },
   });
   const status: DaemonStatus = new DaemonStatus({
-    ...{ version, bans, readiness, fence, refusalOf, unseen, lists, nowMs, reload },
+    ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload },
     gates: () => gates.open,
     judgedCounts: () => judge()?.counts,
     talkers: watch?.talkers,
@@ -178,6 +189,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     runtime: `${runtime.name} ${runtime.version}`,
     events: eventStreams,
     fleet: () => member?.fleet,
+    crowdsec: () => crowdsec,
   });
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
@@ -188,6 +200,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const endingsPath = state?.endingsPath;
   const member = await openFleet({ config: () => config, bans, fence, endingsPath, version, moment, log });
   opened.defer(() => member?.close());
+  const crowdsec = await openCrowdsec({ config: () => config, bans, hasRoom, version, moment, log });
+  opened.defer(() => crowdsec?.close());
   if (fence !== undefined && gates.inline !== "none") requireGuarded(fence, log);
   await beginning.listen(gates, false);
   opened.defer(() => gates.retireAll());
@@ -213,12 +227,12 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   for (const { observer } of gates.open) await observer.begin();
   step("second observers begun");
   const handover = await openHandover({
-    ...{ runtime, version, config: () => config, gates, xdp, watch, enforcement, bans, state, member, server },
-    ...{ manager, ticker, moment, inTurn, log },
+    ...{ runtime, version, config: () => config, gates, fence, watch, enforcement, bans, state, member, server },
+    ...{ crowdsec, manager, ticker, moment, inTurn, log },
   });
   opened.use(handover);
   const trialPaths = gates.open.flatMap(({ trial }) => trial?.paths ?? []);
-  const paths = [...(xdp?.pins ?? []), ...(state?.paths ?? []), ...(member?.paths ?? []), ...trialPaths];
+  const paths = [...(fence?.pins ?? []), ...(state?.paths ?? []), ...(member?.paths ?? []), ...trialPaths];
   await giveUpPrivileges(config, paths, { runtime, log });
   for (const gate of gates.open) await gate.beSilent();
   step("privileges given up");
@@ -244,6 +258,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       state,
       fence,
       unseen,
+      openFiles,
       lists,
       announcement,
       nowMs,
@@ -253,6 +268,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     config: () => config,
   });
   member?.start(ticker);
+  crowdsec?.start();
   handover.begin();
   beginning.follow({ enforcement, offenders, moment }, ticker);
   const summary = () => readiness.summary(status.fence, enforcement.bans.size);
@@ -265,13 +281,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   manager.ready(summary());
 
   async function renewFence(now: number): Promise<void> {
-    if (xdp?.renew(now, gates.judged) !== true) return;
+    if (fence?.renew(now, gates.judged) !== true) return;
     log("warn", "The block map was frozen by another tool: replaced, and filled from the table");
     // Until it is full again, what is not in it was not taken out by anybody.
     watch?.pause();
     gates.beginJudging();
     for (const { observer } of gates.open) await observer.begin();
-    for (const _ of enforcement.refill(nowMs)) await setImmediate();
+    await inTurns(enforcement.refill(nowMs));
     watch?.resume();
   }
 
@@ -298,7 +314,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   }
 
   async function reloaded(): Promise<ReloadAnswer> {
-    const parts = { gates, profiles, surroundings, xdp };
+    const parts = { gates, profiles, surroundings, fence };
     const differences = compare(config, options.readConfig(), parts);
     const carryOut = await prepare(differences.config, parts);
     config = differences.config;
@@ -306,9 +322,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     log.form = config.log;
     // First: a ban may be about to block more than it did.
     protection.reconfigure(config);
-    enforcement.protect(protection.entries(nowMs()), nowMs());
+    await inTurns(enforcement.protect(protection.entries(nowMs()), nowMs));
     await carryOut();
     await member?.reconfigure();
+    crowdsec?.reconfigure();
     await lists.reconfigure(config.blocklist);
     announcement.renew(config);
     await state?.moveFor(config);

@@ -11,16 +11,33 @@ import { codeOf, messageOf } from "../failure.ts";
 import { connectError } from "../gate/connect_error.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { redirectsTo } from "../host/redirects.ts";
-import { type Runtime, silentEvents } from "../runtime/types.ts";
+import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";
+import type { BlocklistView } from "../sources/blocklist/view.ts";
+import { crowdsecFindings } from "./crowdsec_findings.ts";
 import type { Finding } from "./finding.ts";
 import { fleetFindings } from "./fleet_findings.ts";
 import type { Instance } from "./instance.ts";
+import { listFindings } from "./list_findings.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 
-/** @param instances gates that run here: what they hold is not in their own way. */
-export async function examine(config: Config, runtime: Runtime, instances: readonly Instance[]): Promise<Finding[]> {
+/**
+ * @param instances gates that run here: what they hold is not in their own way.
+ * @param lists what the gate that runs tells of its lists.
+ */
+export async function examine(
+  config: Config,
+  runtime: Runtime,
+  instances: readonly Instance[],
+  lists: readonly BlocklistView[],
+): Promise<Finding[]> {
   const ofGates = await Promise.all(config.gates.map((gate) => gateFindings(gate, config, runtime, instances)));
-  return [...(await kernelFindings(config, runtime)), ...ofGates.flat(), ...(await fleetFindings(config))];
+  return [
+    ...(await kernelFindings(config, runtime)),
+    ...ofGates.flat(),
+    ...(await listFindings(config, lists)),
+    ...(await fleetFindings(config)),
+    ...(await crowdsecFindings(config)),
+  ];
 }
 
 async function gateFindings(
@@ -43,21 +60,42 @@ async function gateFindings(
 
 /** Without --block-map the kernel is looked at all the same; what is missing there is no obstacle then. */
 async function kernelFindings(config: Config, { native }: Runtime): Promise<Finding[]> {
-  const { probeKernel } = await import("../fences/xdp/proof/probe.ts");
   const interfaces = guardedInterfaces(config);
   const map = config["block-map"];
-  const findings = await probeKernel({
-    native,
-    map: map ?? "ttgate",
-    interfaces,
-    judges: config.gates.some(isJudgedInKernel),
-  });
+  const findings = await fenceFindings(config, map ?? "ttgate", interfaces, native);
   if (interfaces.length === 0) findings.push(noInterface);
   if (map !== undefined) return findings;
   const mild = findings.map((finding) =>
     finding.state === "bad" ? { ...finding, state: "warning" as const } : finding,
   );
   return [noBlockMap, ...mild];
+}
+
+/** Of the fences that the configuration lets block. */
+async function fenceFindings(
+  config: Config,
+  map: string,
+  interfaces: readonly string[],
+  native: Native,
+): Promise<Finding[]> {
+  const judges = config.gates.some(isJudgedInKernel);
+  const findings: Finding[] = [];
+  if (config.fence !== "nftables") {
+    const { probeKernel } = await import("../fences/xdp/proof/probe.ts");
+    findings.push(...(await probeKernel({ native, map, interfaces, judges })));
+  }
+  if (config.fence !== "xdp" && !judges) {
+    const { probeNft } = await import("../fences/nftables/probe.ts");
+    const nft = await probeNft(map, config.fence === "nftables");
+    return [...(config.fence === "auto" && nft.isUsable ? findings.map(replaceable) : findings), nft.finding];
+  }
+  return findings;
+}
+
+/** What nftables makes up for. */
+function replaceable(finding: Finding): Finding {
+  const isReplaced = ["libbpf", "kernel", "privilege", "bpffs", "container", "program"].includes(finding.name);
+  return isReplaced && finding.state === "bad" ? { ...finding, state: "warning" } : finding;
 }
 
 const noBlockMap: Finding = {

@@ -3,7 +3,7 @@
 // connections pass, and one that the server goes on to keep connections with although the profile would have
 // ended them.
 import { requirePrefix } from "../core/address.ts";
-import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
+import type { BanChange, BanFollower } from "../core/bans/change.ts";
 import { peersOf } from "../host/connections.ts";
 
 /** Connected at so many looks: a server that does not understand its client hangs up sooner. */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { z } from "zod";
 import { runDirectory } from "../host/run_directory.ts";
+import { startTicks } from "../host/start_ticks.ts";
 
 const schema = z.object({
   pid: z.number(),
@@ -30,17 +31,6 @@ export type Instance = z.infer<typeof schema>;
 
 function directory(): string {
   return runDirectory(process.env, process.getuid?.());
-}
-
-/** When a process was started, in clock ticks since boot; undefined when there is none of this pid. */
-export function startTicks(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // A process may call itself anything, also ") ".
-    return stat.slice(stat.lastIndexOf(") ") + 2).split(" ")[19];
-  } catch {
-    return undefined;
-  }
 }
 
 export function ownNetns(): string {

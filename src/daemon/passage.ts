@@ -6,15 +6,18 @@ import { type Runtime, type SocketEvents, silentEvents, type TcpSocket } from ".
 
 export interface Passage {
   readonly descriptor: number;
+  dropConnections(): void;
   /** Connections that are open end with the server behind. */
   close(): void;
 }
 
 export async function passOn(runtime: Runtime, descriptor: number, unixPath: string): Promise<Passage> {
+  const open = new Set<TcpSocket>();
   const accept = (socket: TcpSocket): SocketEvents => {
     let isOver = false;
     socket.pause();
-    const relay = new Relay(socket, { relayEnded() {} });
+    open.add(socket);
+    const relay = new Relay(socket, { relayEnded: () => void open.delete(socket) });
     runtime.connect({ path: unixPath }, relay.serverEvents).then(
       (server) => {
         if (isOver) return server.close();
@@ -27,9 +30,13 @@ export async function passOn(runtime: Runtime, descriptor: number, unixPath: str
       ...silentEvents,
       close() {
         isOver = true;
+        open.delete(socket);
       },
     };
   };
   const listener = await runtime.listen({ host: "", port: 0, fd: descriptor, accept });
-  return { descriptor, close: () => listener.close() };
+  const dropConnections = () => {
+    for (const socket of open) socket.reset();
+  };
+  return { descriptor, dropConnections, close: () => listener.close() };
 }

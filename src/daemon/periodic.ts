@@ -4,11 +4,13 @@ import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { MapWatch } from "../sources/map_watch.ts";
+import { inTurns } from "../sources/turns.ts";
 import type { Announcement } from "./announcement.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { DaemonGates } from "./gates.ts";
 import { guardedInterfaces } from "./open_fence.ts";
+import type { OpenFiles } from "./open_files.ts";
 import type { Protection } from "./protection.ts";
 import type { Readiness } from "./readiness.ts";
 import type { OpenedState } from "./state/state.ts";
@@ -33,6 +35,7 @@ export interface PeriodicParts {
   readonly lists: Blocklists;
   readonly state: OpenedState | undefined;
   readonly server: StatusServer;
+  readonly openFiles: OpenFiles;
   readonly announcement: Announcement;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
@@ -76,14 +79,15 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({
     name: "never-ban list",
     everyMs: hostMs,
-    run: (now) => enforcement.protect(protection.entries(now), now),
+    run: (now) => inTurns(enforcement.protect(protection.entries(now), nowMs)),
   });
   ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });
   ticker.add({ name: "blocklists", everyMs: tickMs, run: (now) => parts.lists.tick(now) });
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
+  ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: (now) => parts.server.open(now) });
+  ticker.add({ name: "open files", everyMs: tickMs, asOwner: true, run: (now) => parts.openFiles.tick(now) });
   ticker.add({ name: "run directory", everyMs: statusMs, run: () => parts.announcement.look() });
-  ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: () => parts.server.open() });
   addKernelWork(ticker, parts);
 }
 

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The profiles of gates, as user space and as the kernel judges by them. Making one takes longer than all the rest
-// of a reload, and connections wait meanwhile: what has not changed is not made again.
+// of a reload: it is done in steps, and what has not changed is not made again.
 import { isJudgedInKernel } from "../config/gates.ts";
 import type { GateOptions } from "../config/options.ts";
 import {
-  loadSignatureTable,
-  loadSniffer,
+  makeSignatureTable,
+  makeSniffer,
   profileContent,
   profileFingerprint,
   requireProven,
 } from "../config/profile.ts";
 import type { SignatureTable } from "../core/signature/table.ts";
 import type { Sniffer } from "../core/sniff.ts";
+import type { Work } from "../core/work.ts";
+import { Failure } from "../failure.ts";
 
 export interface GateProfile {
   readonly sniffer: Sniffer;
@@ -22,16 +24,20 @@ export interface GateProfile {
 }
 
 export class Profiles {
-  readonly #sniffers = new Made(loadSniffer);
-  readonly #tables = new Made(loadSignatureTable);
+  readonly #sniffers = new Made(makeSniffer);
+  readonly #tables = new Made(makeSignatureTable);
 
   /** @throws Failure with what is wrong with it, or missing to enforce it. */
-  load(gate: GateOptions, isDryRun: boolean): GateProfile {
+  *make(gate: GateOptions, isDryRun: boolean): Work<GateProfile> {
     const { profile } = gate;
-    const sniffer = this.#sniffers.of(profile);
+    const fingerprint = profileFingerprint(profile);
+    const sniffer = yield* this.#sniffers.of(profile);
     requireProven(sniffer, gate, isDryRun);
-    const table = judgesInKernel(gate, isDryRun) ? this.#tables.of(profile) : undefined;
-    return { sniffer, table, fingerprint: profileFingerprint(profile) };
+    const table = judgesInKernel(gate, isDryRun) ? yield* this.#tables.of(profile) : undefined;
+    // Sniffer and table would be of two versions.
+    if (profileFingerprint(profile) !== fingerprint)
+      throw new Failure(`Profile "${profile}" has changed while it was read: reload again`, { exitCode: 2 });
+    return { sniffer, table, fingerprint };
   }
 }
 
@@ -42,18 +48,19 @@ export function judgesInKernel(gate: Pick<GateOptions, "mode" | "prefilter">, is
 
 /** What was made of profiles, by name or file. */
 class Made<T> {
-  readonly #make: (profile: string) => T;
+  readonly #make: (profile: string) => Work<T>;
   readonly #made = new Map<string, { readonly content: string | undefined; readonly value: T }>();
 
-  constructor(make: (profile: string) => T) {
+  constructor(make: (profile: string) => Work<T>) {
     this.#make = make;
   }
 
-  of(profile: string): T {
+  *of(profile: string): Work<T> {
     const made = this.#made.get(profile);
-    if (made?.content !== undefined && made.content === profileContent(profile)) return made.value;
-    const value = this.#make(profile);
-    this.#made.set(profile, { content: profileContent(profile), value });
+    const content = profileContent(profile);
+    if (made?.content !== undefined && made.content === content) return made.value;
+    const value = yield* this.#make(profile);
+    this.#made.set(profile, { content, value });
     return value;
   }
 }

@@ -9,6 +9,7 @@ import type { Names } from "../host/names.ts";
 
 type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow"> & {
   readonly fleet?: Config["fleet"];
+  readonly crowdsec?: Config["crowdsec"];
   readonly gates: readonly Pick<GateOptions, "upstream" | "accept-proxy">[];
 };
 
@@ -55,12 +56,17 @@ export class Protection {
     return this.#administrators;
   }
 
-  /** With --scope host a ban of the fleet's engine would be the last that is heard of it. */
+  /** With --scope host a ban of the fleet's engine, or of CrowdSec, would be the last that is heard of it. */
   #engines(): readonly NeverBanEntry[] {
-    return (this.#config.fleet?.nodes ?? []).flatMap(({ host }) => {
-      const prefix = isLoopback(host) ? undefined : parsePrefix(host);
-      return prefix === undefined ? [] : [{ prefix, why: `fleet's engine ${host}` }];
-    });
+    const { fleet, crowdsec } = this.#config;
+    const engines = (fleet?.nodes ?? []).map(({ host }) => ({ host, why: `fleet's engine ${host}` }));
+    const api = crowdsec?.server?.host;
+    return [...engines, ...(api === undefined ? [] : [{ host: api, why: `CrowdSec ${api}` }])].flatMap(
+      ({ host, why }) => {
+        const prefix = isLoopback(host) ? undefined : parsePrefix(host);
+        return prefix === undefined ? [] : [{ prefix, why }];
+      },
+    );
   }
 
   #upstream(host: string): NeverBanEntry[] {

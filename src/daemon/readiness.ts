@@ -4,9 +4,11 @@
 import { gatePrefix } from "../config/gates.ts";
 import type { FenceStatus } from "../core/bans/fence.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
+import type { Crowdsec } from "../sources/crowdsec/crowdsec.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
+import type { OpenFiles } from "./open_files.ts";
 import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
 
@@ -17,9 +19,12 @@ export interface ReadinessParts {
   readonly gates: () => readonly Pick<DaemonGate, "name" | "gate" | "kernelJudge">[];
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
+  readonly openFiles: Pick<OpenFiles, "fault">;
   readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
   readonly fleet: () => Fleet | undefined;
+  /** Likewise. */
+  readonly crowdsec: () => Crowdsec | undefined;
   /** Why bans cannot be saved; they hold until a restart all the same. */
   readonly unsaved: () => string | undefined;
   readonly nowMs: () => number;
@@ -50,12 +55,12 @@ export class Readiness {
   }
 
   #answer(fence: FenceStatus | undefined): ReadinessAnswer {
-    const { gates, ticker, unseen, lists, nowMs } = this.#parts;
-    const unseenReason = unseen.reason(nowMs());
+    const { gates, ticker, unseen, openFiles, lists, nowMs } = this.#parts;
+    const ownReasons = [unseen.reason(nowMs()), openFiles.fault(nowMs())].filter((reason) => reason !== undefined);
     const reasons = [
       ...this.#phaseReasons(),
       ...(fence?.faults ?? []),
-      ...(unseenReason === undefined ? [] : [unseenReason]),
+      ...ownReasons,
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];
@@ -63,6 +68,7 @@ export class Readiness {
     const notes = [
       ...lists.notes(),
       ...(this.#parts.fleet()?.troubles ?? []),
+      ...(this.#parts.crowdsec()?.troubles ?? []),
       ...(unsaved === undefined ? [] : [`Bans cannot be saved, and would be forgotten by a restart: ${unsaved}`]),
     ];
     return { ready: reasons.length === 0, reasons, ...(notes.length === 0 ? {} : { notes }) };

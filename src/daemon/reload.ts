@@ -7,9 +7,10 @@ import { conflictsOf, gatePrefix } from "../config/gates.ts";
 import type { Config, GateOptions } from "../config/options.ts";
 import { formatEndpoint } from "../core/address.ts";
 import { Failure } from "../failure.ts";
+import type { Ladder } from "../fences/ladder.ts";
 import { maxPorts } from "../fences/xdp/maps/layout.ts";
-import type { XdpFence } from "../fences/xdp/xdp_fence.ts";
 import { requireFree } from "../gate/listener.ts";
+import { inTurns } from "../sources/turns.ts";
 import { DaemonGate, type GateSurroundings } from "./daemon_gate.ts";
 import type { DaemonGates } from "./gates.ts";
 import { guardedPorts } from "./open_fence.ts";
@@ -19,7 +20,7 @@ export interface ReloadParts {
   readonly gates: DaemonGates;
   readonly profiles: Profiles;
   readonly surroundings: GateSurroundings;
-  readonly xdp: XdpFence | undefined;
+  readonly fence: Ladder | undefined;
 }
 
 /** One gate of the new configuration, ready to be taken over. */
@@ -34,10 +35,10 @@ interface Prepared {
 }
 
 /** @returns what is to be done; nothing is changed yet. @throws Failure */
-export function compare(before: Config, after: Config, { xdp }: Pick<ReloadParts, "xdp">): Differences {
+export function compare(before: Config, after: Config, { fence }: Pick<ReloadParts, "fence">): Differences {
   const dryRun = before["dry-run"];
   // The program that judges is another one than that which blocks only.
-  const canOpen = (gate: GateOptions) => !judgesInKernel(gate, dryRun) || xdp?.judge !== undefined;
+  const canOpen = (gate: GateOptions) => !judgesInKernel(gate, dryRun) || fence?.judge !== undefined;
   const differences = differencesOf(before, after, canOpen);
   const { gates } = differences.config;
   if (gates.length === 0) {
@@ -77,7 +78,7 @@ export async function prepare(config: Config, parts: ReloadParts): Promise<() =>
   const prepared: Prepared[] = [];
   for (const gate of config.gates) {
     await setImmediate();
-    const profile = parts.profiles.load(gate, config["dry-run"]);
+    const profile = await inTurns(parts.profiles.make(gate, config["dry-run"]));
     await setImmediate();
     prepared.push(await prepareGate(gate, profile, parts, undo));
   }
@@ -135,8 +136,8 @@ function addressOf({ listen: { host, port } }: GateOptions): string {
 }
 
 /** The ports in the kernel: those that go make room; new ones are judged before they are guarded. */
-function guard(config: Config, prepared: readonly Prepared[], { gates, xdp, surroundings }: ReloadParts): void {
-  if (xdp === undefined) return;
+function guard(config: Config, prepared: readonly Prepared[], { gates, fence, surroundings }: ReloadParts): void {
+  if (fence === undefined) return;
   const judge = surroundings.judge();
   const isStaying = ({ gate, config: next, isNew }: Prepared) => !isNew && gate.config.listen.port === next.listen.port;
   const staying = prepared.filter(isStaying);
@@ -145,11 +146,11 @@ function guard(config: Config, prepared: readonly Prepared[], { gates, xdp, surr
   for (const gate of gates.open) {
     if (staying.every((one) => one.gate !== gate)) judge?.close(gate.config.listen.port);
   }
-  xdp.guard(guardedPorts({ gates: staying.map((one) => one.config) }), config.scope);
+  fence.guard(guardedPorts({ gates: staying.map((one) => one.config) }), config.scope);
   for (const { gate, config: next, profile } of coming) {
     const judged = gate.judgedAs(next, profile);
     if (judged !== undefined) judge?.open(judged, counts.get(gate));
   }
   gates.beginJudging();
-  xdp.guard(guardedPorts(config), config.scope);
+  fence.guard(guardedPorts(config), config.scope);
 }

@@ -25,7 +25,7 @@ export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
   if (kernel.managedBy !== null)
     log("info", `Kernel: map ${kernel.map} is read by ${kernel.managedBy}; ttgate manages its entries`);
   else if (kernel.map !== null)
-    log("info", `Kernel: map ${kernel.map}, XDP on ${interfaces.join(", ") || "no interface"}`);
+    log("info", `Kernel: ${holderText(kernel)} on ${interfaces.join(", ") || "no interface"}`);
   for (const { name, "accept-proxy": proxies } of config.gates) {
     if (proxies.length === 0) continue;
     const from = `${gatePrefix(name)}Clients come through ${proxies.map(({ text }) => text).join(", ")} (PROXY protocol)`;
@@ -40,6 +40,12 @@ export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
     "info",
     `Never banned: ${snapshot.neverBan.map(({ prefix, why }) => `${prefix} (${why})`).join(", ") || "nobody"}`,
   );
+}
+
+/** What blocks. */
+function holderText({ fence, map }: Snapshot["kernel"]): string {
+  if (fence === "nftables") return `${map}, a table`;
+  return `map ${map}, ${fence === "xdp" ? "XDP" : "XDP and nftables"}`;
 }
 
 function gateText({ name, mode, listen, profile, upstreams }: GateSnapshot): string {

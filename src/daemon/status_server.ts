@@ -8,13 +8,16 @@ import { isLoopback } from "../core/address.ts";
 import { Failure } from "../failure.ts";
 import { cannotListen } from "../gate/listen_error.ts";
 import { hostAddresses } from "../host/addresses.ts";
-import { identityAt } from "../host/file_identity.ts";
+import { identityAt, wasRemoved } from "../host/file_identity.ts";
 import { forOwnerOnly, freeSocketPath } from "../host/unix_socket.ts";
 import type { Log } from "../log.ts";
 import type { HttpAddress, HttpServer, Runtime } from "../runtime/types.ts";
 import type { AuditOptions, RequestEnv } from "../status/audit.ts";
 import { type StatusAccess, type StatusSource, statusApp } from "../status/routes.ts";
 import { type Passage, passOn } from "./passage.ts";
+
+/** After a flood of connections; the next one would take a moment as well. */
+const closedMs = 5000;
 
 /** Given by TTGATE_TOKEN, or made anew at each start. */
 export function statusToken(): string {
@@ -54,6 +57,7 @@ export class StatusServer {
   #socket: { readonly path: string; readonly identity: string | undefined } | undefined;
   #passage: Passage | undefined;
   #spare: number | undefined;
+  #closedUntilMs = 0;
 
   constructor(parts: StatusServerParts) {
     this.#parts = parts;
@@ -65,10 +69,10 @@ export class StatusServer {
     return this.#passage?.descriptor ?? this.#spare;
   }
 
-  /** Nothing where it is off, or open and there to be found. @throws Failure when the address cannot be had. */
-  async open(): Promise<void> {
+  /** Nothing where it is off, open and there to be found, or closed for a moment. @throws Failure when the address cannot be had. */
+  async open(nowMs = Number.POSITIVE_INFINITY): Promise<void> {
     const { runtime, address, token, allowedHosts, source, audit, innerPath, log } = this.#parts;
-    if (address.kind === "off") return;
+    if (address.kind === "off" || nowMs < this.#closedUntilMs) return;
     const gone = this.#gone();
     if (this.#server !== undefined && gone === undefined) return;
     if (gone !== undefined) {
@@ -108,7 +112,20 @@ export class StatusServer {
   /** The path of the unix socket, when somebody has removed it. */
   #gone(): string | undefined {
     const socket = this.#socket;
-    return socket === undefined || identityAt(socket.path) === socket.identity ? undefined : socket.path;
+    return socket !== undefined && wasRemoved(socket.path, socket.identity) ? socket.path : undefined;
+  }
+
+  /**
+   * Ends all its connections, and takes new ones a few seconds later. A unix socket of its own stays: it is for the
+   * owner alone, and could not be made anew by another user (--user).
+   */
+  async dropConnections(nowMs: number): Promise<void> {
+    if (this.#passage !== undefined) return this.#passage.dropConnections();
+    if (this.#parts.address.kind === "unix") return;
+    this.#closedUntilMs = nowMs + closedMs;
+    const server = this.#server;
+    this.#server = undefined;
+    await server?.close();
   }
 
   /** Idempotent. */

@@ -2,7 +2,6 @@
 // The daemon as the status endpoint sees it: snapshots of what the parts hold, and the doors for changes.
 import { hostname } from "node:os";
 import process from "node:process";
-import { setImmediate } from "node:timers/promises";
 import { gatePrefix } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
 import { type Prefix, parsePrefix } from "../core/address.ts";
@@ -13,13 +12,16 @@ import { type BanQuery, searchBans } from "../core/bans/search.ts";
 import type { Talkers } from "../core/bans/talkers.ts";
 import { Client } from "../core/client.ts";
 import { History } from "../core/history.ts";
+import type { Work } from "../core/work.ts";
 import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
 import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
+import type { Crowdsec } from "../sources/crowdsec/crowdsec.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { FleetAnswer } from "../sources/fleet/view.ts";
 import { banList, type ListOptions, liftList } from "../sources/list.ts";
 import { notAnAddress } from "../sources/operator.ts";
+import { inTurns } from "../sources/turns.ts";
 import { type BanRows, limitDefault, rowsAtOnce } from "../status/ban_list.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import type { RecentEvent } from "../status/event_view.ts";
@@ -27,7 +29,6 @@ import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf
 import { renderMetrics } from "../status/metrics.ts";
 import type { PastQuery, PastView } from "../status/past.ts";
 import type { ReadinessAnswer, ReloadAnswer, StatusSource } from "../status/routes.ts";
-import type { Work } from "../status/slices.ts";
 import {
   type BanDetails,
   type BanInFence,
@@ -42,6 +43,7 @@ import {
 } from "../status/snapshot.ts";
 import { busiest, type TalkersView } from "../status/talkers.ts";
 import type { DaemonBans } from "./bans.ts";
+import type { OpenFiles } from "./open_files.ts";
 import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
 import type { Unseen, UnseenConnections } from "./unseen.ts";
@@ -62,11 +64,13 @@ export interface StatusParts {
   /** Undefined where the kernel judges nothing. */
   readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
+  readonly openFiles: Pick<OpenFiles, "shortages">;
   readonly lists: Pick<Blocklists, "views">;
   /** Undefined without a fence. */
   readonly talkers: Talkers | undefined;
   readonly events: EventStreams;
   readonly fleet: () => Fleet | undefined;
+  readonly crowdsec: () => Crowdsec | undefined;
   readonly nowMs: () => number;
   readonly reload: () => Promise<ReloadAnswer>;
 }
@@ -110,6 +114,7 @@ export class DaemonStatus implements StatusSource {
       neverBan: enforcement.neverBan.entries().map(({ prefix, why }) => ({ prefix: prefix.text, why })),
       connections: sumOf(gates.map(({ connections }) => connections)),
       gates,
+      openFilesShortages: this.#parts.openFiles.shortages,
       bans: {
         active: enforcement.bans.size,
         total: counters.bansTotal,
@@ -123,6 +128,7 @@ export class DaemonStatus implements StatusSource {
       blocklists: this.#parts.lists.views(),
       recording: gates.find(({ recording }) => recording !== null)?.recording ?? null,
       fleet: this.#parts.fleet()?.view() ?? null,
+      crowdsec: this.#parts.crowdsec()?.view() ?? null,
     };
   }
 
@@ -237,22 +243,29 @@ export class DaemonStatus implements StatusSource {
         ban: found.kind === "done" ? (found.value ?? null) : null,
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
         offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
-        kernel: { answer: fence?.ask(single) ?? null, fold: enforcement.foldOf(source)?.text ?? null },
+        kernel: {
+          answer: fence?.ask(single) ?? null,
+          fence: this.fence?.fence ?? null,
+          fold: enforcement.foldOf(source)?.text ?? null,
+        },
         connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
-        within: single.bits === 128 ? null : await this.#within(single),
+        within: single.bits === 128 ? null : await inTurns(this.#within(single)),
       },
     };
   }
 
   /** Of a range the bans inside it; its own is told by itself. */
-  async #within(range: Prefix): Promise<NonNullable<Why["within"]>> {
+  *#within(range: Prefix): Work<NonNullable<Why["within"]>> {
     const query = { search: "", order: "newest", in: range, offset: 0, limit: limitDefault } as const;
-    const work = searchBans(this.#parts.bans.enforcement.bans, query, this.#parts.nowMs(), () => 0);
-    let step = work.next();
-    for (; step.done !== true; step = work.next()) await setImmediate();
-    const { matching: total, bans } = step.value;
+    const table = this.#parts.bans.enforcement.bans;
+    const { matching, bans } = yield* searchBans(table, query, this.#parts.nowMs(), () => 0);
     const others = bans.filter(({ prefix }) => prefix.text !== range.text);
-    return { total: total - (bans.length - others.length), bans: others.map((ban) => this.#view(ban)) };
+    const views: BanView[] = [];
+    for (const piece of this.#rows(others)) {
+      views.push(...piece);
+      yield;
+    }
+    return { total: matching - (bans.length - others.length), bans: views };
   }
 
   ban(address: string, options: BanOptions): ChangeResult<BanView> {
@@ -268,7 +281,7 @@ export class DaemonStatus implements StatusSource {
     return this.#parts.events.open(lastEventId);
   }
 
-  lift(address: string, by: Asking): ChangeResult<Lifted> {
+  lift(address: string, by: Asking): Work<ChangeResult<Lifted>> {
     return this.#parts.bans.operator.lift(address, by);
   }
 

@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { gatePrefix } from "../config/gates.ts";
 import { parsePrefix } from "../core/address.ts";
-import type { BanChange } from "../core/bans/enforcement.ts";
+import type { BanChange } from "../core/bans/change.ts";
 import type { Client } from "../core/client.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Trial, type TurnedAway } from "../core/trial/trial.ts";
@@ -12,6 +12,7 @@ import { Failure, messageOf } from "../failure.ts";
 import type { TrialWatch } from "../gate/trial_watch.ts";
 import type { Log } from "../log.ts";
 import type { Desk } from "../sources/desk.ts";
+import { inTurns } from "../sources/turns.ts";
 import type { TrialSnapshot } from "../status/gate_snapshot.ts";
 import type { DaemonBans, DeskParts } from "./bans.ts";
 import type { InlineTrial } from "./inline_trial.ts";
@@ -223,7 +224,7 @@ export class DaemonTrial implements TrialWatch {
   /** What a table needs that nobody else looks after. */
   async #tend(nowMs: number): Promise<void> {
     const { enforcement, log } = this.#apart.bans;
-    enforcement.protect(this.#options.bans.enforcement.neverBan.entries(), nowMs);
+    await inTurns(enforcement.protect(this.#options.bans.enforcement.neverBan.entries(), this.#options.nowMs));
     await sweepBans(enforcement, this.#options.nowMs, () => this.isObserving);
     log.flush(nowMs);
   }

@@ -65,13 +65,14 @@ export class Ways implements Disposable {
   of(prefix: Prefix): Way {
     const fence = this.#parts.fence();
     if (fence === undefined) return { kind: "open", why: "there is no block map (-B)" };
-    const { places, managedBy, proof } = fence;
+    const { places, managedBy, proof, capabilities } = fence;
     if (managedBy !== undefined) return { kind: "managed", by: managedBy };
     const obstacle = this.#isGuardedAll(places) ? undefined : obstacleOf(places, this.interfaceOf(prefix));
     if (obstacle !== undefined) return { kind: "open", why: obstacle };
     if (proof?.passed === true) return { kind: "proven" };
-    const why = proof === undefined ? "the kernel program is not proven yet" : "the kernel program answered wrongly";
-    return { kind: "open", why };
+    if (proof === undefined) return { kind: "open", why: "the kernel program is not proven yet" };
+    const wrong = "the kernel program answered wrongly";
+    return { kind: "open", why: capabilities.asks ? wrong : (proof.failure ?? wrong) };
   }
 
   /** Who keeps a banned source out. */

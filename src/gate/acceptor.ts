@@ -102,6 +102,8 @@ export function acceptor(context: AcceptorContext): (socket: TcpSocket) => Socke
     if (sessions.size < room.limit) return true;
     sessions.toMakeRoom()?.deadline();
     // It may have said enough to be relayed: then nothing became free.
-    return sessions.size < room.limit;
+    const isFree = sessions.size < room.limit;
+    if (isFree) counters.madeRoom++;
+    return isFree;
   }
 }

@@ -5,20 +5,22 @@
 import type { Options } from "../config/options.ts";
 import { checkEvery, serversOf } from "../config/servers.ts";
 import { formatEndpoint } from "../core/address.ts";
+import type { BanChange, BanFollower } from "../core/bans/change.ts";
 import type { Claim } from "../core/bans/claim.ts";
-import type { BanChange, BanFollower } from "../core/bans/enforcement.ts";
 import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
 import { Repeats } from "../core/repeats.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { Names } from "../host/names.ts";
 import { handshakes } from "../kernel/handshake.ts";
+import { quietMs, tcpInfo } from "../kernel/tcp_info.ts";
 import type { Log } from "../log.ts";
 import type { Recorder } from "../recording/recorder.ts";
 import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
 import type { Desk } from "../sources/desk.ts";
 import { type AcceptorContext, acceptor } from "./acceptor.ts";
 import { ConnectionRate } from "./connection_rate.ts";
+import { IdleSweep } from "./idle_sweep.ts";
 import { openListener } from "./listener.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
 import { Rejection } from "./rejection.ts";
@@ -49,6 +51,7 @@ export type GateConfig = Pick<
   | "max-per-source"
   | "max-rate"
   | "excess-strikes"
+  | "idle"
   | "ipv6-prefix"
   | "judge"
   | "strikes"
@@ -100,6 +103,7 @@ export class Gate implements BanFollower {
   /** Told of bans of a dry run or a trial: counts the connections that would be cut. */
   readonly wouldBans: BanFollower = { bansChanged: (changes) => this.#countWouldCut(changes) };
   readonly #rate: ConnectionRate;
+  readonly #idleSweep = new IdleSweep();
   #config: GateConfig;
   /** No interface has the listen address. */
   isWaiting = false;
@@ -117,7 +121,7 @@ export class Gate implements BanFollower {
     this.room = new Room(log);
     this.#resize();
     this.upstreams = new Upstreams({
-      ...{ servers: serversOf(config), policy: policyOf(config), connect: runtime.connect, log },
+      ...{ servers: serversOf(config), policy: policyOf(config), dial: runtime.dial, log },
       names: parts.names ?? new Names(log),
       failed: () => this.#observer?.upstreamChanged(false),
       changed: (status) => this.#upstreamChanged(status),
@@ -141,6 +145,7 @@ export class Gate implements BanFollower {
           })
         : undefined;
     this.#observer = own;
+    const infoOf = tcpInfo(runtime.native);
     this.#context = {
       ...limitsOf(config),
       room: this.room,
@@ -158,6 +163,10 @@ export class Gate implements BanFollower {
       exceeded: (client: Client) => own?.exceeded(client),
       refused: (client: Client) => parts.refused?.(client),
       isProven: handshakes(runtime.native),
+      quietMs: (socket: TcpSocket) => {
+        const info = infoOf(socket);
+        return info && quietMs(info);
+      },
       headerMissing: (proxy, reason) => this.#withoutHeader.add(proxy, `${proxy}: ${reason}`, nowMs()),
       reject: (socket: TcpSocket, client: Client) => this.#rejection.end(socket, client),
     };
@@ -290,6 +299,7 @@ export class Gate implements BanFollower {
   tick(nowMs: number): void {
     this.sessions.expire(nowMs);
     this.sessions.settle();
+    this.#idleSweep.step(this.sessions, this.#config.idle);
     this.room.tick(nowMs);
     this.upstreams.shortage.tick(nowMs);
     this.#withoutHeader.flush(nowMs);

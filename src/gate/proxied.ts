@@ -5,7 +5,7 @@ import { Client } from "../core/client.ts";
 import { concatenated } from "../core/concatenated.ts";
 import { parseProxyHeader } from "../core/proxy_protocol/header.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
-import type { LiveSession, Sessions } from "./sessions.ts";
+import { type LiveSession, Place, type Sessions } from "./sessions.ts";
 
 /** Not functions of each connection, since there are thousands at a time. */
 export interface ProxiedOwner {
@@ -20,6 +20,7 @@ export interface ProxiedOwner {
 
 export class Proxied implements SocketEvents, LiveSession {
   /** The proxy, which speaks for itself until its header is read. */
+  readonly place: Place = new Place(this);
   readonly client: Client;
   readonly isFriend = false;
   readonly #owner: ProxiedOwner;
@@ -90,6 +91,8 @@ export class Proxied implements SocketEvents, LiveSession {
 
   /** It is not relayed before it is a session. */
   settled(): void {}
+
+  endIfIdle(): void {}
 
   close(): void {
     if (this.#isOver) return;

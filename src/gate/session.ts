@@ -12,12 +12,14 @@ import { type Verdict, verdict } from "../core/verdict.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
 import type { Desk, Offence } from "../sources/desk.ts";
 import { followConversation } from "./conversation.ts";
+import type { OpeningOwner } from "./opening.ts";
 import { Relay, type RelayOwner } from "./relay.ts";
 import type { SessionObserver } from "./session_observer.ts";
-import type { LiveSession, Sessions } from "./sessions.ts";
+import { type LiveSession, Place, type Sessions } from "./sessions.ts";
+import type { Tap } from "./tap.ts";
 import type { TrialWatch } from "./trial_watch.ts";
 import type { Upstream } from "./upstream.ts";
-import type { OpenedUpstream, Upstreams } from "./upstreams.ts";
+import type { Upstreams } from "./upstreams.ts";
 
 /** What a session needs of the gate. */
 export interface SessionContext {
@@ -35,6 +37,8 @@ export interface SessionContext {
   nowMs(): number;
   /** Whether the client has shown that its address is its own. */
   isProven(socket: TcpSocket): boolean;
+  /** How long nobody has sent anything; undefined when it is not known. */
+  quietMs(socket: TcpSocket): number | undefined;
   /** Ends the connection of a source that is or was to be banned. */
   reject(socket: TcpSocket, client: Client): void;
   /** Watches while nobody is turned away yet. */
@@ -46,16 +50,11 @@ export interface SessionContext {
 /** Bytes kept for a server that is still being connected to; then the client waits in its own kernel. */
 const heldLimitBytes = 256 * 1024;
 
-/** A server that speaks first is connected to before its client is judged. */
-interface Greeting {
-  readonly relay: Relay;
-  readonly opening: Promise<OpenedUpstream | undefined>;
-}
-
 /** What a session holds once it is judged. */
 const none: Uint8Array[] = [];
 
-export class Session implements SocketEvents, LiveSession, RelayOwner {
+export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOwner {
+  readonly place: Place = new Place(this);
   readonly client: Client;
   readonly #context: SessionContext;
   readonly #socket: TcpSocket;
@@ -70,10 +69,14 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   /** Somebody else may have sent the bytes in its name: they count against nobody. */
   #isForgeable = false;
   #state: "sniffing" | "connecting" | "relaying" | "over" = "sniffing";
+  /** From the moment that a server is connected to. */
   #relay: Relay | undefined;
+  /** It was connected to before the client is judged, since it speaks first. */
+  #isGreeted = false;
+  /** What was connected to; `server` until it is relayed to. */
   #upstream: Upstream | undefined;
-  /** The connection for a server that speaks first; until the client is judged. */
-  #greeting: Greeting | undefined;
+  #server: TcpSocket | undefined;
+  #tap: Tap | undefined;
   #greetingTimer: ReturnType<typeof setTimeout> | undefined;
 
   /**
@@ -102,7 +105,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   }
 
   drain(): void {
-    this.#greeting?.relay.clientDrained();
+    this.#relay?.clientDrained();
   }
 
   end(): void {
@@ -127,9 +130,18 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   cut(): void {
     if (this.#state === "over") return;
     if (this.#state === "sniffing") this.#context.sessions.decided(this, this.#deadlineMs);
-    const relay = this.#relay;
+    const relay = this.#state === "relaying" ? this.#relay : undefined;
     this.#finish();
     this.#context.reject(this.#socket, this.client);
+    relay?.cut();
+  }
+
+  endIfIdle(idleMs: number): void {
+    const { counters, quietMs } = this.#context;
+    if (this.#state !== "relaying" || (quietMs(this.#socket) ?? 0) < idleMs) return;
+    counters.idleEnded++;
+    const relay = this.#relay;
+    this.#finish();
     relay?.cut();
   }
 
@@ -156,7 +168,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
         if (!this.#wouldBeRefused) this.#countWould(decision);
         this.#state = "connecting";
         this.isFriend = decision.would === undefined && !this.#wouldBeRefused;
-        void this.#connect(decision.would === undefined);
+        this.#connect(decision.would === undefined);
         return;
       case "ban":
         counters.foreign++;
@@ -215,55 +227,60 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   /** The client waits for the server to speak. */
   #greet(): void {
     if (this.#state !== "sniffing" || this.#heldBytes > 0) return;
-    const relay = new Relay(this.#socket, this);
-    const opening = this.#context.upstreams.open(relay.serverEvents, this.#context.nowMs());
-    const greeting: Greeting = { relay, opening };
-    this.#greeting = greeting;
-    void opening.then((opened) => {
-      if (this.#greeting !== greeting) return;
-      if (opened !== undefined) {
-        const header = this.#header();
-        if (header !== undefined) opened.socket.write(header);
-        relay.greet(opened.socket);
-      } else if (this.#state === "sniffing") this.#settleWithoutUpstream();
-    });
+    this.#isGreeted = true;
+    this.#relay = new Relay(this.#socket, this);
+    this.#context.upstreams.open(this.#relay.serverEvents, this.#context.nowMs(), this);
   }
 
-  #settleWithoutUpstream(): void {
+  #connect(speaksExpected: boolean): void {
+    this.#tap = this.#context.observer?.relays(this.client, this.isFriend, speaksExpected);
+    if (this.#isGreeted) {
+      this.#startRelay();
+      return;
+    }
+    this.#relay = new Relay(this.#socket, this);
+    const { serverEvents } = this.#relay;
+    this.#context.upstreams.open(this.#tap?.serverEvents(serverEvents) ?? serverEvents, this.#context.nowMs(), this);
+  }
+
+  opened(server: TcpSocket, upstream: Upstream): void {
+    this.#server = server;
+    this.#upstream = upstream;
+    if (this.#state === "over") {
+      this.#dismiss();
+      return;
+    }
+    if (this.#isGreeted) {
+      const header = this.#header();
+      if (header !== undefined) server.write(header);
+      this.#relay?.greet(server);
+    }
+    if (this.#state === "connecting") this.#startRelay();
+  }
+
+  unreachable(): void {
     if (this.#state === "over") return;
     this.#context.counters.upstreamFailed++;
     this.#finish();
     this.#socket.reset();
   }
 
-  async #connect(speaksExpected: boolean): Promise<void> {
-    const { counters, upstreams } = this.#context;
-    const greeting = this.#greeting;
-    const relay = greeting?.relay ?? new Relay(this.#socket, this);
-    const tap = this.#context.observer?.relays(this.client, this.isFriend, speaksExpected);
-    const events = greeting === undefined ? tap?.serverEvents(relay.serverEvents) : undefined;
-    const opened = await (greeting?.opening ?? upstreams.open(events ?? relay.serverEvents, this.#context.nowMs()));
-    if (opened === undefined) {
-      this.#settleWithoutUpstream();
-      return;
-    }
-    if (this.#state === "over") {
-      // A greeting that is over was dismissed with the session.
-      if (greeting === undefined) this.#dismiss(opened);
-      return;
-    }
-    this.#greeting = undefined;
-    this.#upstream = opened.upstream;
-    counters.relayed++;
+  /** The client is judged, and the server is there unless it is connected to still. */
+  #startRelay(): void {
+    const server = this.#server;
+    const tap = this.#tap;
+    if (server === undefined) return;
+    this.#server = undefined;
+    this.#tap = undefined;
+    this.#context.counters.relayed++;
     this.#state = "relaying";
-    this.#relay = relay;
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
-    if (greeting === undefined) tap?.start(opened.socket, this.#held, this.#clientEnded);
-    else tap?.startGreeted(opened.socket, this.#held, this.#clientEnded);
-    const held = greeting === undefined ? this.#introduced() : this.#held;
-    relay.start(this.#socket, opened.socket, held, this.#clientEnded);
+    if (this.#isGreeted) tap?.startGreeted(server, this.#held, this.#clientEnded);
+    else tap?.start(server, this.#held, this.#clientEnded);
+    const held = this.#isGreeted ? this.#held : this.#introduced();
+    this.#relay?.start(this.#socket, server, held, this.#clientEnded);
     tap?.join(this.#socket);
-    this.#followTrial(opened.socket);
+    this.#followTrial(server);
     this.#context.sessions.relayed(this);
     this.#held = none;
   }
@@ -298,18 +315,17 @@ export class Session implements SocketEvents, LiveSession, RelayOwner {
   #finish(): void {
     this.#state = "over";
     clearTimeout(this.#greetingTimer);
-    void this.#greeting?.opening.then((opened) => this.#dismiss(opened));
-    this.#greeting = undefined;
+    // Afterwards: how the client's connection ends is its owner's to say, and not the relay's.
+    if (this.#server !== undefined) queueMicrotask(() => this.#dismiss());
     this.#held = none;
     this.#context.sessions.decided(this, this.#deadlineMs);
     this.#context.sessions.remove(this);
   }
 
-  /** The client is gone or was turned away after the server was asked to greet it. */
-  #dismiss(opened: OpenedUpstream | undefined): void {
-    if (opened === undefined) return;
-    this.#context.upstreams.release(opened.upstream);
-    opened.socket.reset();
+  /** The client is gone or was turned away after the server was connected to. */
+  #dismiss(): void {
+    if (this.#upstream !== undefined) this.#context.upstreams.release(this.#upstream);
+    this.#server?.reset();
   }
 
   #firstBytes(limit: number): Uint8Array {

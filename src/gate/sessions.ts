@@ -3,10 +3,64 @@
 // deadline while they are undecided.
 import { contains, isIpv4, type Prefix } from "../core/address.ts";
 import { Expiry } from "../core/bans/expiry.ts";
+import { Chain, type Chained } from "../core/chain.ts";
 import { type Client, sourceOf } from "../core/client.ts";
-import { Undecided } from "./undecided.ts";
+import { Source, Undecided, type Waiting } from "./undecided.ts";
+
+/**
+ * Where a session is. Deadlines are kept in sets, whose outgrown tables stay for a while (core/chain.ts): then this
+ * stays, and nothing of the session.
+ */
+export class Place implements Waiting<Place> {
+  chain: Chain<Place> | undefined;
+  previous: Place | undefined;
+  next: Place | undefined;
+  source: SourceSessions | undefined;
+  isYoung = false;
+  session: LiveSession | undefined;
+  /** While it is relayed for no longer than a moment. */
+  fresh: Fresh | undefined;
+
+  constructor(session: LiveSession) {
+    this.session = session;
+  }
+}
+
+class SourceSessions extends Source<Place> {
+  readonly decided = new Chain<Place>();
+
+  get size(): number {
+    return this.undecided + this.decided.size;
+  }
+
+  *sessions(): Generator<LiveSession> {
+    for (const chain of [this.silent, this.excused, this.decided]) {
+      for (let place = chain.first; place !== undefined; place = place.next) {
+        if (place.session !== undefined) yield place.session;
+      }
+    }
+  }
+}
+
+class Fresh implements Chained<Fresh> {
+  chain: Chain<Fresh> | undefined;
+  previous: Fresh | undefined;
+  next: Fresh | undefined;
+  readonly session: LiveSession;
+
+  constructor(session: LiveSession) {
+    this.session = session;
+  }
+}
+
+/**
+ * Sources without a connection that are kept, since most come again: a map that each connection joins and leaves
+ * would be outgrown again and again.
+ */
+const idleLimit = 1024;
 
 export interface LiveSession {
+  readonly place: Place;
   readonly client: Client;
   /** It speaks what is expected. */
   readonly isFriend: boolean;
@@ -14,18 +68,21 @@ export interface LiveSession {
   deadline(): void;
   /** It has been relayed for a while. */
   settled(): void;
+  /** Ends it when it is relayed and nobody has sent anything for so long. */
+  endIfIdle(idleMs: number): void;
   /** Resets the connection, both legs. */
   cut(): void;
 }
 
 export class Sessions {
-  /** Nearly every source has one connection: a set for each would outweigh the session. */
-  readonly #bySource = new Map<string, LiveSession | Set<LiveSession>>();
-  readonly #undecided = new Undecided<LiveSession>();
+  readonly #bySource = new Map<string, SourceSessions>();
+  /** Those that have no connection now, the longest first. */
+  readonly #idle = new Chain<Source<Place>>();
+  readonly #undecided = new Undecided<Place>();
   /** Relayed since the last look, and since the one before. */
-  #fresh = new Set<LiveSession>();
-  #settling = new Set<LiveSession>();
-  readonly #deadlines = new Expiry<LiveSession>();
+  #fresh = new Chain<Fresh>();
+  #settling = new Chain<Fresh>();
+  readonly #deadlines = new Expiry<Place>();
   readonly #ipv6Bits: number;
   #size = 0;
 
@@ -38,81 +95,92 @@ export class Sessions {
     return this.#size;
   }
 
+  /** Not judged yet. */
+  get undecided(): number {
+    return this.#undecided.size;
+  }
+
   ofSource(sourceText: string): number {
-    const sessions = this.#bySource.get(sourceText);
-    return sessions instanceof Set ? sessions.size : Number(sessions !== undefined);
+    return this.#bySource.get(sourceText)?.size ?? 0;
+  }
+
+  /** Also while some come and go. */
+  *all(): Generator<LiveSession, void, void> {
+    for (const source of this.#bySource.values()) yield* source.sessions();
   }
 
   /** How many connections each source has. */
   *counts(): Generator<readonly [sourceText: string, connections: number], void, void> {
-    for (const [sourceText, sessions] of this.#bySource) {
-      yield [sourceText, sessions instanceof Set ? sessions.size : 1];
-    }
+    for (const [sourceText, { size }] of this.#bySource) if (size > 0) yield [sourceText, size];
   }
 
   /** Whether a source has a connection that speaks what is expected. */
   hasFriend(sourceText: string): boolean {
-    for (const { isFriend } of listOf(this.#bySource.get(sourceText))) if (isFriend) return true;
+    for (const { isFriend } of this.#ofSource(sourceText)) if (isFriend) return true;
     return false;
   }
 
-  add(session: LiveSession, deadlineMs: number): void {
-    const { sourceText } = session.client;
-    const others = this.#bySource.get(sourceText);
-    if (others === undefined) this.#bySource.set(sourceText, session);
-    else if (others instanceof Set) others.add(session);
-    else this.#bySource.set(sourceText, new Set([others, session]));
+  add({ place, client: { sourceText } }: LiveSession, deadlineMs: number): void {
+    let source = this.#bySource.get(sourceText);
+    if (source === undefined) {
+      source = new SourceSessions(sourceText);
+      this.#bySource.set(sourceText, source);
+    }
+    this.#idle.remove(source);
     this.#size++;
-    this.#undecided.add(sourceText, session);
-    this.#deadlines.add(session, deadlineMs);
+    this.#undecided.add(source, place);
+    this.#deadlines.add(place, deadlineMs);
   }
 
   /** The session is judged: its deadline is off. */
-  decided(session: LiveSession, deadlineMs: number): void {
-    this.#undecided.remove(session.client.sourceText, session);
-    this.#deadlines.remove(session, deadlineMs);
+  decided({ place }: LiveSession, deadlineMs: number): void {
+    if (this.#undecided.remove(place)) place.source?.decided.append(place);
+    this.#deadlines.remove(place, deadlineMs);
   }
 
   /** It is relayed from now on. */
   relayed(session: LiveSession): void {
-    this.#fresh.add(session);
+    const fresh = new Fresh(session);
+    session.place.fresh = fresh;
+    this.#fresh.append(fresh);
   }
 
-  remove(session: LiveSession): void {
-    this.#fresh.delete(session);
-    this.#settling.delete(session);
-    const { sourceText } = session.client;
-    const sessions = this.#bySource.get(sourceText);
-    if (sessions instanceof Set) {
-      if (!sessions.delete(session)) return;
-      if (sessions.size === 0) this.#bySource.delete(sourceText);
-    } else {
-      if (sessions !== session) return;
-      this.#bySource.delete(sourceText);
-    }
+  remove({ place }: LiveSession): void {
+    const { source, fresh } = place;
+    if (source === undefined) return;
+    fresh?.chain?.remove(fresh);
+    this.#undecided.remove(place);
+    source.decided.remove(place);
+    place.source = place.session = place.fresh = undefined;
     this.#size--;
+    if (source.size === 0) this.#rest(source);
   }
 
   /** It has sent something that decides nothing yet. */
   spoke(session: LiveSession): void {
-    this.#undecided.spoke(session.client.sourceText, session);
+    this.#undecided.spoke(session.place);
   }
 
   /** Which of the undecided makes room when the gate has its limit of connections. */
   toMakeRoom(): LiveSession | undefined {
-    return this.#undecided.victim();
+    return this.#undecided.victim()?.session;
   }
 
   /** What only a connection that lives is worth: most are over before. Twice a second. */
   settle(): void {
+    this.#undecided.grow();
     const settled = this.#settling;
     this.#settling = this.#fresh;
-    this.#fresh = new Set();
-    for (const session of settled) session.settled();
+    this.#fresh = new Chain();
+    for (let fresh = settled.first; fresh !== undefined; fresh = settled.first) {
+      settled.remove(fresh);
+      fresh.session.place.fresh = undefined;
+      fresh.session.settled();
+    }
   }
 
   expire(nowMs: number): void {
-    for (const session of this.#deadlines.due(nowMs)) session.deadline();
+    for (const { session } of this.#deadlines.due(nowMs)) session?.deadline();
   }
 
   /** Resets every connection of the sources in a prefix, both legs. @returns how many. */
@@ -129,13 +197,13 @@ export class Sessions {
 
   /** The same of whoever meets a condition, by one look at all. */
   cutWhere(condition: (client: Client) => boolean): number {
-    const doomed = [...this.#all()].filter(({ client }) => condition(client));
+    const doomed = [...this.all()].filter(({ client }) => condition(client));
     for (const session of doomed) session.cut();
     return doomed.length;
   }
 
   cutAll(): void {
-    for (const session of [...this.#all()]) session.cut();
+    for (const session of [...this.all()]) session.cut();
   }
 
   #within(prefix: Prefix): LiveSession[] {
@@ -144,16 +212,20 @@ export class Sessions {
 
   /** Whom a prefix may concern; for a source or a part of one, as in nearly every ban, that is no search. */
   #around(prefix: Prefix): Iterable<LiveSession> {
-    if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.#all();
-    return listOf(this.#bySource.get(sourceOf(prefix, this.#ipv6Bits).text));
+    if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.all();
+    return this.#ofSource(sourceOf(prefix, this.#ipv6Bits).text);
   }
 
-  *#all(): Generator<LiveSession> {
-    for (const sessions of this.#bySource.values()) yield* listOf(sessions);
+  #ofSource(sourceText: string): Iterable<LiveSession> {
+    return this.#bySource.get(sourceText)?.sessions() ?? [];
   }
-}
 
-function listOf(sessions: LiveSession | Set<LiveSession> | undefined): Iterable<LiveSession> {
-  if (sessions instanceof Set) return sessions;
-  return sessions === undefined ? [] : [sessions];
+  /** A source has no connection any more. */
+  #rest(source: SourceSessions): void {
+    this.#idle.append(source);
+    const longest = this.#idle.first;
+    if (this.#idle.size <= idleLimit || longest === undefined) return;
+    this.#idle.remove(longest);
+    this.#bySource.delete(longest.text);
+  }
 }

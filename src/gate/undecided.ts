@@ -1,81 +1,117 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connections that are not judged yet, and which of them makes room when the gate is full: one of the
-// source that holds most of them, before it has said anything rather than after, the oldest first. So a flood
-// from few sources pays for itself, and a slow friend stays. Every step takes the same time however many there are.
+// source that holds most of them, one that has been silent for a while rather than one that spoke, the oldest first.
+// So a flood from few sources pays for itself, and a slow friend stays. One that has just come is not silent yet: on a
+// long way the first packet takes its time, and many who send a byte each would else push it out. Every step takes the
+// same time however many there are, but for `grow`, which looks at those that have just come.
+import { Chain, type Chained } from "../core/chain.ts";
 
-interface Source<T> {
-  readonly silent: Set<T>;
-  readonly spoken: Set<T>;
+/** A connection; in one of the chains of its source. */
+export interface Waiting<T extends Waiting<T>> extends Chained<T> {
+  source: Source<T> | undefined;
+  /** It has just come, and has sent nothing. */
+  isYoung: boolean;
+}
+
+/** Who has connections; in a chain of others while one of them is undecided. */
+export class Source<T extends Waiting<T>> implements Chained<Source<T>> {
+  chain: Chain<Source<T>> | undefined;
+  previous: Source<T> | undefined;
+  next: Source<T> | undefined;
+  readonly text: string;
+  readonly silent = new Chain<T>();
+  /** Those that have sent something, or have just come. */
+  readonly excused = new Chain<T>();
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  get undecided(): number {
+    return this.silent.size + this.excused.size;
+  }
 }
 
 /** Sources that hold the same number of undecided connections, each kind in the order of coming to it. */
-interface Level<T> {
+class Level<T extends Waiting<T>> {
   /** At least one of their connections is silent. */
-  readonly silent: Set<Source<T>>;
-  readonly spoken: Set<Source<T>>;
+  readonly silent = new Chain<Source<T>>();
+  readonly excused = new Chain<Source<T>>();
 }
 
-export class Undecided<T> {
-  readonly #bySource = new Map<string, Source<T>>();
-  /** By how many connections a source has; from 1. */
-  readonly #levels: Level<T>[] = [];
+export class Undecided<T extends Waiting<T>> {
+  /** By how many connections a source has, from 1, to the most that one has. */
+  readonly #levels: Level<T>[] = [new Level()];
+  #size = 0;
+  /** Here since the last `grow`, or the one before. */
+  #young: T[] = [];
+  #older: T[] = [];
 
-  add(sourceText: string, item: T): void {
-    let source = this.#bySource.get(sourceText);
-    if (source === undefined) {
-      source = { silent: new Set(), spoken: new Set() };
-      this.#bySource.set(sourceText, source);
-    } else {
-      this.#leave(source);
-    }
-    source.silent.add(item);
-    this.#enter(source);
+  get size(): number {
+    return this.#size;
+  }
+
+  add(source: Source<T>, item: T): void {
+    item.source = source;
+    item.isYoung = true;
+    source.excused.append(item);
+    this.#young.push(item);
+    this.#size++;
+    this.#place(source);
   }
 
   /** It has sent something, and is undecided still. */
-  spoke(sourceText: string, item: T): void {
-    const source = this.#bySource.get(sourceText);
-    if (source === undefined || !source.silent.has(item)) return;
-    this.#leave(source);
-    source.silent.delete(item);
-    source.spoken.add(item);
-    this.#enter(source);
+  spoke(item: T): void {
+    item.isYoung = false;
+    const { source } = item;
+    if (source === undefined || item.chain !== source.silent) return;
+    source.silent.remove(item);
+    source.excused.append(item);
+    this.#place(source);
   }
 
-  remove(sourceText: string, item: T): void {
-    const source = this.#bySource.get(sourceText);
-    if (source === undefined || !(source.silent.has(item) || source.spoken.has(item))) return;
-    this.#leave(source);
-    source.silent.delete(item);
-    source.spoken.delete(item);
-    if (source.silent.size + source.spoken.size > 0) this.#enter(source);
-    else this.#bySource.delete(sourceText);
+  /** @returns false when it is not among them. */
+  remove(item: T): boolean {
+    const { source } = item;
+    if (source === undefined || !(item.chain === source.silent || item.chain === source.excused)) return false;
+    item.chain.remove(item);
+    this.#size--;
+    this.#place(source);
+    // A source went down by one, so no more than one level is empty now.
+    const top = this.#levels.at(-1);
+    if (this.#levels.length > 1 && top?.silent.size === 0 && top.excused.size === 0) this.#levels.pop();
+    return true;
+  }
+
+  /** Time goes by: at the second call from its coming one that has sent nothing is silent. */
+  grow(): void {
+    const grown = this.#older;
+    this.#older = this.#young;
+    this.#young = [];
+    for (const item of grown) {
+      const { source } = item;
+      if (source === undefined || !item.isYoung || item.chain !== source.excused) continue;
+      item.isYoung = false;
+      source.excused.remove(item);
+      source.silent.append(item);
+      this.#place(source);
+    }
   }
 
   /** Who makes room. */
   victim(): T | undefined {
-    const level = this.#levels.at(-1);
-    const source = first(level?.silent) ?? first(level?.spoken);
-    return first(source?.silent) ?? first(source?.spoken);
+    const top = this.#levels.at(-1);
+    const source = top?.silent.first ?? top?.excused.first;
+    return source?.silent.first ?? source?.excused.first;
   }
 
-  #enter(source: Source<T>): void {
-    const count = source.silent.size + source.spoken.size;
-    while (this.#levels.length < count) this.#levels.push({ silent: new Set(), spoken: new Set() });
-    const level = this.#levels[count - 1];
-    (source.silent.size > 0 ? level?.silent : level?.spoken)?.add(source);
+  /** To the end of the level that is its own now. */
+  #place(source: Source<T>): void {
+    const { undecided } = source;
+    source.chain?.remove(source);
+    if (undecided === 0) return;
+    if (this.#levels.length < undecided) this.#levels.push(new Level());
+    const level = this.#levels[undecided - 1];
+    (source.silent.size > 0 ? level?.silent : level?.excused)?.append(source);
   }
-
-  #leave(source: Source<T>): void {
-    const level = this.#levels[source.silent.size + source.spoken.size - 1];
-    level?.silent.delete(source);
-    level?.spoken.delete(source);
-    for (let top = this.#levels.at(-1); top?.silent.size === 0 && top.spoken.size === 0; top = this.#levels.at(-1)) {
-      this.#levels.pop();
-    }
-  }
-}
-
-function first<T>(set: Set<T> | undefined): T | undefined {
-  return set?.values().next().value;
 }

@@ -2,6 +2,7 @@
 // One of the servers behind a gate: where it is, and what was seen of it.
 import { isIP } from "node:net";
 import { formatServer, type ServerAddress } from "../config/endpoints.ts";
+import type { ConnectTarget } from "../runtime/types.ts";
 
 /** What is seen of an upstream changes its state after so many times in a row. */
 export interface Thresholds {
@@ -55,6 +56,17 @@ export class Upstream {
   get name(): string | undefined {
     const { server } = this;
     return "host" in server && isIP(server.host) === 0 ? server.host : undefined;
+  }
+
+  /** Where to connect to; undefined for a name that was not resolved yet. */
+  get target(): ConnectTarget | undefined {
+    if ("path" in this.server) return this.server;
+    return this.dialled === undefined ? undefined : this.at(this.dialled);
+  }
+
+  /** At one of its addresses. */
+  at(host: string): ConnectTarget {
+    return "path" in this.server ? this.server : { host, port: this.server.port };
   }
 
   /**

@@ -6,9 +6,10 @@ import { localHeader, type ProxyVersion } from "../core/proxy_protocol/written.t
 import { codeOf } from "../failure.ts";
 import type { Names } from "../host/names.ts";
 import type { Log } from "../log.ts";
-import { type ConnectTarget, type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import { type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 import { connectError } from "./connect_error.ts";
 import { Connects } from "./connects.ts";
+import { type Dialling, Opening, type OpeningOwner } from "./opening.ts";
 import { isShortage, Shortage } from "./shortage.ts";
 import { type Thresholds, Upstream, type UpstreamStatus } from "./upstream.ts";
 
@@ -22,7 +23,7 @@ export interface UpstreamPolicy extends Thresholds {
 export interface UpstreamsOptions {
   readonly servers: readonly ServerAddress[];
   readonly policy: UpstreamPolicy;
-  readonly connect: Runtime["connect"];
+  readonly dial: Runtime["dial"];
   readonly names: Names;
   readonly log: Log;
   /** An upstream did not take a connection, whatever that says of its state. */
@@ -39,26 +40,36 @@ const unansweredLimit = 256;
 /** For a server that does not end a connection that was only made to look at it. */
 const lookEndsMs = 1000;
 
-/** A connection to one of the servers. */
-export interface OpenedUpstream {
-  readonly socket: TcpSocket;
-  /** To be released when the connection is over. */
-  readonly upstream: Upstream;
-}
-
 export class Upstreams {
   readonly shortage: Shortage;
   #upstreams: readonly Upstream[];
   #policy: UpstreamPolicy;
   readonly #options: UpstreamsOptions;
-  readonly #connects: Connects;
+  readonly #forClients: Dialling;
+  readonly #forLooks: Dialling;
   /** With round robin: whose turn it is. */
   #turn = 0;
 
   constructor(options: UpstreamsOptions) {
     this.#options = options;
     this.#policy = options.policy;
-    this.#connects = new Connects(options.connect);
+    const connects = new Connects(options.dial);
+    this.#forLooks = {
+      skips: () => false,
+      dial: (upstream, target, events, dialler) => connects.dial(upstream, target, events, dialler),
+      resolve: (upstream) => this.#resolve(upstream),
+      succeeded: (upstream) => this.#saw(upstream, undefined),
+      failed: (upstream, failures, nowMs) => this.#failed(upstream, failures, nowMs),
+    };
+    this.#forClients = {
+      ...this.#forLooks,
+      skips: (upstream) => upstream.reachable === false && upstream.unanswered >= unansweredLimit,
+      succeeded: (upstream) => {
+        this.#saw(upstream, undefined);
+        upstream.active++;
+        upstream.total++;
+      },
+    };
     this.#upstreams = options.servers.map((server) => new Upstream(server));
     this.shortage = new Shortage(options.log);
   }
@@ -73,17 +84,9 @@ export class Upstreams {
     });
   }
 
-  /** @returns the connection and whom to `release` when it is over; undefined when no upstream answers. */
-  async open(events: SocketEvents, nowMs: number): Promise<OpenedUpstream | undefined> {
-    for (const upstream of this.#inOrder()) {
-      if (upstream.reachable === false && upstream.unanswered >= unansweredLimit) continue;
-      const socket = await this.#try(upstream, events, nowMs);
-      if (socket === undefined) continue;
-      upstream.active++;
-      upstream.total++;
-      return { socket, upstream };
-    }
-    return undefined;
+  /** Connects to one of them for a client. */
+  open(events: SocketEvents, nowMs: number, owner: OpeningOwner): void {
+    new Opening(this.#forClients, this.#inOrder(), events, nowMs, owner).next();
   }
 
   /** A connection to this upstream is over. */
@@ -137,9 +140,11 @@ export class Upstreams {
 
   async #look(upstream: Upstream, nowMs: number): Promise<void> {
     upstream.isLookedAt = true;
-    const socket = await this.#try(upstream, silentEvents, nowMs).finally(() => {
-      upstream.isLookedAt = false;
+    const socket = await new Promise<TcpSocket | undefined>((resolve) => {
+      const owner = { opened: resolve, unreachable: () => resolve(undefined) };
+      new Opening(this.#forLooks, [upstream], silentEvents, nowMs, owner).next();
     });
+    upstream.isLookedAt = false;
     if (socket === undefined) return;
     const { sendProxy } = this.#policy;
     if (sendProxy === "off") return socket.close();
@@ -158,35 +163,10 @@ export class Upstreams {
     return rotated.sort((a, b) => Number(a.reachable === false) - Number(b.reachable === false));
   }
 
-  async #try(upstream: Upstream, events: SocketEvents, nowMs: number): Promise<TcpSocket | undefined> {
-    upstream.lastTriedMs = nowMs;
-    const { server, name, dialled } = upstream;
-    const failures: unknown[] = [];
-    const attempt = async (target: ConnectTarget) => {
-      try {
-        return await this.#connect(upstream, target, events);
-      } catch (error) {
-        failures.push(error);
-        return undefined;
-      }
-    };
-    const known = "path" in server ? server : dialled === undefined ? undefined : { host: dialled, port: server.port };
-    let socket = known && (await attempt(known));
-    if (socket === undefined && name !== undefined && "host" in server) {
-      // The address refuses: the name may lead elsewhere by now.
-      const found = await this.#options.names.ask(name);
-      if (found.length === 0) failures.push(new Error(`its name does not resolve: ${this.#unresolved(name)}`));
-      for (const host of found) {
-        if (host === dialled) continue;
-        socket = await attempt({ host, port: server.port });
-        if (socket === undefined) continue;
-        upstream.dialled = host;
-        break;
-      }
-    }
-    if (socket === undefined) this.#failed(upstream, failures, nowMs);
-    else this.#saw(upstream, undefined);
-    return socket;
+  async #resolve({ name = "" }: Upstream): Promise<readonly string[]> {
+    const found = await this.#options.names.ask(name);
+    if (found.length === 0) throw new Error(`its name does not resolve: ${this.#unresolved(name)}`);
+    return found;
   }
 
   #failed(upstream: Upstream, failures: readonly unknown[], nowMs: number): void {
@@ -197,13 +177,6 @@ export class Upstreams {
       upstream.error = code;
       this.shortage.add(upstream.text, code, nowMs);
     } else this.#saw(upstream, connectError(failure, upstream.server));
-  }
-
-  #connect(upstream: Upstream, target: ConnectTarget, events: SocketEvents): Promise<TcpSocket> {
-    upstream.unanswered++;
-    return this.#connects.open(target, events, () => {
-      upstream.unanswered--;
-    });
   }
 
   #saw(upstream: Upstream, error: string | undefined): void {

@@ -2,7 +2,7 @@
 // The bpf file system: where a name given with -B lies, mounting it when it is not, pins that are made,
 // opened and removed. A pin is a name for a map, a program or a link; which one is asked of the kernel.
 
-import { Failure } from "../failure.ts";
+import { Failure, Unsupported } from "../failure.ts";
 import { check, errnoName } from "./errno.ts";
 import { access, fileSystemType, readLink, unlink } from "./files.ts";
 import type { Libraries } from "./libraries.ts";
@@ -80,7 +80,7 @@ function mountBpffs(libc: Libraries["libc"]): void {
     result === enoent
       ? "this kernel has no bpf file system: it needs CONFIG_BPF_SYSCALL"
       : `run once as root: mount -t bpf bpf ${bpffsRoot}`;
-  throw new Failure(
+  throw new Unsupported(
     `The bpf file system is not mounted at "${bpffsRoot}" and cannot be (${errnoName(-result)}): ${remedy}`,
   );
 }

@@ -3,16 +3,11 @@
 // temporary files, nothing to install. They find one another by SONAME among what is loaded already.
 // Nothing is opened before the first call, so that help and unit tests need no native library.
 
-import { Failure } from "../failure.ts";
+import { Unsupported } from "../failure.ts";
 import type { Native } from "../runtime/types.ts";
-import { check } from "./errno.ts";
 import { type LibbpfCalls, libbpfSymbols } from "./libbpf.ts";
 import { type Libc, openLibc } from "./libc.ts";
-import { cString } from "./native_bytes.ts";
-
-/** linux/memfd.h. NOEXEC_SEAL: kernels from 6.3 warn without it; mapping the code is still allowed. */
-const memfdCloexec = 1;
-const memfdNoexecSeal = 8;
+import { memoryFile } from "./memory_file.ts";
 
 /** One harmless function each: a runtime cannot open a library without naming a symbol. */
 const witnesses: Readonly<Record<string, string>> = { "libz.so.1": "zlibVersion", "libelf.so.1": "elf_errno" };
@@ -29,7 +24,7 @@ let opened: Promise<Libraries> | undefined;
 export function openLibraries(native: Native): Promise<Libraries> {
   opened ??= open(native).catch(async (cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Failure(`Cannot load libbpf: ${reason}: ${await remedyOf(reason)}`, { exitCode: 3, cause });
+    throw new Unsupported(`Cannot load libbpf: ${reason}: ${await remedyOf(reason)}`, { exitCode: 3, cause });
   });
   return opened;
 }
@@ -45,7 +40,8 @@ async function open(native: Native): Promise<Libraries> {
   const libc = openLibc(native);
   let bpf: LibbpfCalls | undefined;
   for (const { name, base64 } of nativeLibraries) {
-    const path = `/proc/self/fd/${memfd(libc, name, Uint8Array.fromBase64(base64))}`;
+    // The descriptor stays open: a later one of the same number would be mistaken for this library.
+    const path = `/proc/self/fd/${memoryFile(libc, name, Uint8Array.fromBase64(base64))}`;
     const witness = witnesses[name];
     if (witness === undefined) bpf = native.open(path, libbpfSymbols).calls;
     else native.open(path, { [witness]: [[], "ptr"] });
@@ -54,16 +50,4 @@ async function open(native: Native): Promise<Libraries> {
   // libbpf would print to stderr on its own; results and the verifier log tell the same.
   bpf.libbpf_set_print(0n);
   return { native, libc, bpf };
-}
-
-/** The descriptor stays open: a later one of the same number would be mistaken for this library. */
-function memfd(libc: Libc, name: string, bytes: Uint8Array<ArrayBuffer>): number {
-  const label = cString(name);
-  let fd = libc.result(libc.calls.memfd_create(label, memfdCloexec | memfdNoexecSeal));
-  if (fd < 0) fd = check(`Create memory file "${name}"`, libc.result(libc.calls.memfd_create(label, memfdCloexec)));
-  for (let written = 0; written < bytes.length; ) {
-    const rest = bytes.subarray(written);
-    written += check(`Fill memory file "${name}"`, libc.result(libc.calls.write(fd, rest, BigInt(rest.length))));
-  }
-  return fd;
 }

@@ -8,8 +8,7 @@ import { Failure } from "../failure.ts";
 import type { Native } from "../runtime/types.ts";
 import { check } from "./errno.ts";
 import { listDirectory, readText } from "./files.ts";
-import type { Libc } from "./libc.ts";
-import { openLibraries } from "./libraries.ts";
+import { type Libc, openLibc } from "./libc.ts";
 import { cString, nativeBytes } from "./native_bytes.ts";
 
 /** linux/capability.h */
@@ -35,6 +34,7 @@ const setKeepCapabilities = 8;
 const dropFromBoundingSet = 24;
 const setNoNewPrivileges = 38;
 const ambient = 47;
+const ambientRaise = 2n;
 const ambientClearAll = 4n;
 
 /** Version 3: two sets of 32 bits. */
@@ -46,6 +46,8 @@ export interface PrivilegeOptions {
   readonly user?: string;
   /** Pins and files that the user is to own, so that a later start as that user can open them. */
   readonly paths?: readonly string[];
+  /** Of those in use, what programs that are run have too, whoever the user is. */
+  readonly children?: readonly CapabilityName[];
 }
 
 export interface Privileges {
@@ -57,19 +59,24 @@ export interface Privileges {
 }
 
 /** @throws Failure for a user who does not exist or may not be become, KernelError otherwise. */
-export async function dropPrivileges({ native, user, paths = [] }: PrivilegeOptions): Promise<Privileges> {
-  const { libc } = await openLibraries(native);
-  const keep = capabilitiesInUse.reduce((set, name) => set | (1n << BigInt(capabilityNumbers[name])), 0n);
+export function dropPrivileges({ native, user, paths = [], children = [] }: PrivilegeOptions): Privileges {
+  const libc = openLibc(native);
+  const keep = setOf(capabilitiesInUse);
   shrinkBoundingSet(libc, keep);
   if (user !== undefined) becomeUser(libc, native, user, paths);
   const permitted = readCapabilities(libc).permitted & keep;
-  writeCapabilities(libc, permitted);
+  writeCapabilities(libc, permitted, permitted & setOf(children));
+  for (const name of children) libc.calls.prctl(ambient, ambientRaise, BigInt(capabilityNumbers[name]), 0n, 0n);
   libc.calls.prctl(setNoNewPrivileges, 1n, 0n, 0n, 0n);
   return {
     userId: threadUser(libc),
     capabilities: capabilityList(permitted),
     otherThreads: otherThreadSets(libc).some((set) => (set & ~permitted) !== 0n),
   };
+}
+
+function setOf(names: readonly CapabilityName[]): bigint {
+  return names.reduce((set, name) => set | (1n << BigInt(capabilityNumbers[name])), 0n);
 }
 
 function becomeUser(libc: Libc, native: Native, user: string, paths: readonly string[]): void {
@@ -119,12 +126,16 @@ export function readCapabilities(libc: Libc): { readonly effective: bigint; read
   return { effective: whole(0), permitted: whole(4) };
 }
 
-function writeCapabilities(libc: Libc, set: bigint): void {
+function writeCapabilities(libc: Libc, set: bigint, inheritable: bigint): void {
   const { header, data } = capabilityBuffers();
   const view = new DataView(data.buffer);
-  for (const offset of [0, 4]) {
-    view.setUint32(offset, Number(set & 0xffffffffn), true);
-    view.setUint32(offset + 12, Number(set >> 32n), true);
+  for (const [offset, value] of [
+    [0, set],
+    [4, set],
+    [8, inheritable],
+  ] as const) {
+    view.setUint32(offset, Number(value & 0xffffffffn), true);
+    view.setUint32(offset + 12, Number(value >> 32n), true);
   }
   check("Give up capabilities", libc.result(libc.calls.capset(header, data)));
 }

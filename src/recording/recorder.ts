@@ -6,7 +6,7 @@ import { closeSync, constants, fchmodSync, fstatSync, openSync, readSync, write 
 import { promisify } from "node:util";
 import { type Recording, recordingLine } from "../core/learn/recording.ts";
 import { messageOf } from "../failure.ts";
-import { identityAt, identityOfOpen } from "../host/file_identity.ts";
+import { identityOfOpen, wasRemoved } from "../host/file_identity.ts";
 import type { Log } from "../log.ts";
 
 export interface RecorderStatus {
@@ -106,7 +106,7 @@ export class Recorder {
   /** The file that stands there now: somebody may have moved ours away or removed it. @throws Error */
   #fileNow(fd: number): number {
     const { file, log } = this.#options;
-    if (identityAt(file) === identityOfOpen(fd)) return fd;
+    if (!wasRemoved(file, identityOfOpen(fd))) return fd;
     const opened = this.#open();
     closeSync(fd);
     this.#fd = opened;

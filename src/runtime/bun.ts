@@ -5,8 +5,11 @@
 import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import { native } from "./bun_ffi.ts";
+import { peerOf } from "./bun_peer.ts";
+import { connected } from "./connected.ts";
 import {
   type ConnectTarget,
+  type Dialler,
   type Endpoint,
   type HttpAddress,
   type HttpHandler,
@@ -33,7 +36,7 @@ interface RawSocket {
   pause(): void;
   resume(): void;
   terminate(): void;
-  end(): void;
+  close(): void;
 }
 
 interface RawHandlers {
@@ -101,13 +104,23 @@ class BunSocket implements TcpSocket {
   #finishing = false;
   /** Bun tells of a FIN that follows our own by `close` alone: then `end` is made up for. */
   #peerEnded = false;
+  /** Until the connection stands. */
+  dialler: Dialler | undefined;
+
+  takeDialler(): Dialler | undefined {
+    const { dialler } = this;
+    this.dialler = undefined;
+    return dialler;
+  }
 
   attach(raw: RawSocket): void {
     this.#raw = raw;
   }
 
   get remote() {
-    return { address: this.#raw?.remoteAddress ?? "", port: this.#raw?.remotePort ?? 0 };
+    const raw = this.#raw;
+    const peer = raw === undefined || raw.fd < 0 ? undefined : peerOf(raw.fd);
+    return { address: peer?.ipv4 ?? raw?.remoteAddress ?? "", port: peer?.port ?? raw?.remotePort ?? 0 };
   }
 
   get local() {
@@ -156,7 +169,7 @@ class BunSocket implements TcpSocket {
 
   /** Everything is sent: FIN, and with the peer's FIN already here the connection is over. */
   #finish(): void {
-    if (this.#peerEnded) this.#raw?.end();
+    if (this.#peerEnded) this.#raw?.close();
     else this.#raw?.shutdown();
   }
 
@@ -179,7 +192,7 @@ class BunSocket implements TcpSocket {
 
   close(): void {
     this.#peerEnded = true;
-    this.#raw?.end();
+    this.#raw?.close();
   }
 
   withDescriptor<T>(use: (fd: number) => T): T | undefined {
@@ -203,11 +216,18 @@ const handlers: Omit<RawHandlers, "open"> = {
   end: (socket) => socket.data.ended(),
   close: (socket, error) => socket.data.closed(error),
   error: (socket, error) => socket.data.closed(error),
-  // The promise of Bun.connect is rejected as well.
   connectError: () => {},
 };
 
-const connectHandlers: RawHandlers = { ...handlers, open: (socket) => socket.data.attach(socket) };
+const dialHandlers: RawHandlers = {
+  ...handlers,
+  open(raw) {
+    const socket = raw.data;
+    socket.attach(raw);
+    socket.takeDialler()?.connected(socket);
+  },
+  connectError: (raw, error) => raw.data.takeDialler()?.failed(shortage(error) ?? error),
+};
 
 async function listen(options: ListenOptions): Promise<Listener> {
   const open = (raw: RawSocket) => {
@@ -226,16 +246,18 @@ async function listen(options: ListenOptions): Promise<Listener> {
   };
 }
 
-async function connect(to: ConnectTarget, events: SocketEvents): Promise<TcpSocket> {
+/** The promise of Bun.connect says nothing that the handlers do not say before. */
+function dial(to: ConnectTarget, events: SocketEvents, dialler: Dialler): void {
   const socket = new BunSocket();
   socket.events = events;
-  const where = "path" in to ? { unix: to.path } : { hostname: to.host, port: to.port };
+  socket.dialler = dialler;
+  const common = { allowHalfOpen: true, data: socket, socket: dialHandlers };
   try {
-    await Bun.connect({ ...where, allowHalfOpen: true, data: socket, socket: connectHandlers });
+    if ("path" in to) void Bun.connect({ unix: to.path, ...common });
+    else void Bun.connect({ hostname: to.host, port: to.port, ...common });
   } catch (error) {
-    throw shortage(error) ?? error;
+    socket.takeDialler()?.failed(error);
   }
-  return socket;
 }
 
 /** Bun says ECONNREFUSED also where there was no descriptor for a socket: then there is none for a file either. */
@@ -273,6 +295,7 @@ export const runtime: Runtime = {
   native,
   adoptsListeners: true,
   listen,
-  connect,
+  dial,
+  connect: connected(dial),
   serve,
 };

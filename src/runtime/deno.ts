@@ -3,9 +3,11 @@
 // stops for good when accept() runs out of descriptors, so the gate keeps well below the limit.
 import { createServer, connect as netConnect, type Socket } from "node:net";
 import process from "node:process";
+import { connected } from "./connected.ts";
 import { native } from "./deno_ffi.ts";
 import {
   type ConnectTarget,
+  type Dialler,
   type HttpAddress,
   type HttpHandler,
   type HttpServer,
@@ -122,15 +124,15 @@ function listen(options: ListenOptions): Promise<Listener> {
   });
 }
 
-function connect(to: ConnectTarget, events: SocketEvents): Promise<TcpSocket> {
-  return new Promise((resolve, reject) => {
-    const raw = netConnect({ ...to, allowHalfOpen: true });
-    raw.once("error", reject);
-    raw.once("connect", () => {
-      const socket = new DenoSocket(raw);
-      socket.events = events;
-      resolve(socket);
-    });
+function dial(to: ConnectTarget, events: SocketEvents, dialler: Dialler): void {
+  const raw = netConnect({ ...to, allowHalfOpen: true });
+  const failed = (error: Error) => dialler.failed(error);
+  raw.once("error", failed);
+  raw.once("connect", () => {
+    raw.off("error", failed);
+    const socket = new DenoSocket(raw);
+    socket.events = events;
+    dialler.connected(socket);
   });
 }
 
@@ -163,6 +165,7 @@ export const runtime: Runtime = {
   native,
   adoptsListeners: false,
   listen,
-  connect,
+  dial,
+  connect: connected(dial),
   serve,
 };

@@ -31,7 +31,7 @@ export const silentEvents: SocketEvents = { data() {}, drain() {}, end() {}, clo
  * when both sides have sent FIN.
  */
 export interface TcpSocket {
-  /** The peer, as the runtime prints it (`::ffff:192.0.2.1` on a dual-stack listener). */
+  /** The peer, as the runtime prints it: on a dual-stack listener perhaps `::ffff:192.0.2.1`. */
   readonly remote: Endpoint;
   readonly local: Endpoint;
   events: SocketEvents;
@@ -52,6 +52,13 @@ export interface TcpSocket {
    * during the call only. @returns undefined, without the call, when there is none (any more).
    */
   withDescriptor<T>(use: (fd: number) => T): T | undefined;
+}
+
+/** Who waits for a connection. One of both is called, once, perhaps before `dial` returns. */
+export interface Dialler {
+  connected(socket: TcpSocket): void;
+  /** @param error an Error that has `code` (ECONNREFUSED, EMFILE, ...). */
+  failed(error: unknown): void;
 }
 
 export interface ListenOptions {
@@ -134,7 +141,8 @@ export interface Runtime {
   readonly adoptsListeners: boolean;
   /** @throws Error with `code` (EADDRINUSE, EACCES, EADDRNOTAVAIL). */
   listen(options: ListenOptions): Promise<Listener>;
-  /** Rejects with an Error that has `code` (ECONNREFUSED, EMFILE, ...) when there is no connection. */
+  dial(to: ConnectTarget, events: SocketEvents, dialler: Dialler): void;
+  /** The same as a promise, which rejects with that error. */
   connect(to: ConnectTarget, events: SocketEvents): Promise<TcpSocket>;
   serve(address: HttpAddress, handler: HttpHandler): Promise<HttpServer>;
 }

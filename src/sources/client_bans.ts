@@ -81,7 +81,7 @@ export class ClientBans implements Desk {
     const termMs = termOf(this.#options.terms(), offence.reason, offenders.of(source, now), now);
     const request = { prefix: target.prefix, ...offence, untilMs: now + termMs, gate, isLocal: isLocal() };
     const result = enforcement.ban(request, now);
-    if (result.kind === "banned" && result.fence?.kind === "enforced") {
+    if (result.kind === "banned" && result.fence?.kind === "enforced" && result.fence.isPending !== true) {
       latency.observe((performance.now() - decidedMs) / 1000);
     }
     return result.kind;

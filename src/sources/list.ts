@@ -7,9 +7,10 @@ import type { Origin } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
 import type { ChangeLine, LineFailure, ListResult } from "./answer.ts";
 import type { Operator } from "./operator.ts";
+import { inTurns } from "./turns.ts";
 
-/** With the kernel's part about 2 ms. */
-const sliceLines = 1000;
+/** With the kernel's part about a millisecond. */
+const sliceLines = 500;
 const failuresTold = 20;
 
 export interface ListOptions {
@@ -27,20 +28,20 @@ export function banList(operator: Operator, text: string, { forMs, force, name }
 }
 
 export function liftList(operator: Operator, text: string): Promise<ListResult> {
-  return inSlices(text, undefined, (slice, failures) => operator.liftSlice(slice, failures));
+  return inSlices(text, undefined, (slice, failures) => inTurns(operator.liftSlice(slice, failures)));
 }
 
 async function inSlices(
   text: string,
   forMs: number | undefined,
-  carryOut: (slice: readonly ChangeLine[], failures: LineFailure[]) => number,
+  carryOut: (slice: readonly ChangeLine[], failures: LineFailure[]) => number | Promise<number>,
 ): Promise<ListResult> {
   const failures: LineFailure[] = [];
   const lines = text.split("\n");
   let done = 0;
   for (let start = 0; start < lines.length; start += sliceLines) {
     const slice = parseLines(lines.slice(start, start + sliceLines), start + 1, forMs, failures);
-    done += carryOut(slice, failures);
+    done += await carryOut(slice, failures);
     await setImmediate();
   }
   const failed = failures.sort((a, b) => a.line - b.line);

@@ -2,7 +2,8 @@
 // Other tools as a source of bans: what they write into the fence's map becomes a claim, what they take out
 // of it is lifted. Entries from before the start are taken up the same way.
 import { setImmediate } from "node:timers/promises";
-import { type Ban, everywhere } from "../core/bans/claim.ts";
+import type { Prefix } from "../core/address.ts";
+import type { FencedBan } from "../core/bans/claim.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { Fence, FenceRecord } from "../core/bans/fence.ts";
 import { Talkers } from "../core/bans/talkers.ts";
@@ -23,7 +24,7 @@ export class MapWatch {
   readonly #log: Log;
   readonly #nowMs: () => number;
   #walk: Generator<readonly FenceRecord[], void, void> | undefined;
-  #check: Iterator<Ban> | undefined;
+  #check: Iterator<FencedBan> | undefined;
   #isPaused = false;
   /** Entries of addresses that are never banned, told of already. */
   readonly #told = new Set<string>();
@@ -88,15 +89,15 @@ export class MapWatch {
 
   /** @returns true at the end of the table. */
   #letGo(): boolean {
-    this.#check ??= this.#enforcement.bans.all();
-    const gone: Ban[] = [];
+    this.#check ??= this.#enforcement.bans.fenced();
+    const gone: Prefix[] = [];
     let isOver = false;
     for (let count = 0; count < checkedAtOnce && !isOver; count++) {
       const { done, value: ban } = this.#check.next();
       isOver = done === true;
       if (done === true || !this.#enforcement.vanished(ban, this.#nowMs())) continue;
-      if (this.#fence.status().evicts) this.#enforcement.renew(ban, this.#nowMs());
-      else gone.push(ban);
+      if (this.#fence.status().evicts) this.#enforcement.renew(ban.prefix, this.#nowMs());
+      else gone.push(ban.prefix);
     }
     if (isOver) this.#check = undefined;
     this.#enforcement.letGo(gone, this.#nowMs());
@@ -123,9 +124,8 @@ export class MapWatch {
   /** True for what the table does not have like this. */
   #isNews({ prefix, expiresMs }: FenceRecord): boolean {
     if (this.#enforcement.foldOf(prefix)?.text === prefix.text || expiresMs <= this.#nowMs()) return false;
-    const ban = this.#enforcement.bans.get(prefix);
-    const known = ban && everywhere(ban);
+    const untilMs = this.#enforcement.bans.fencedOf(prefix)?.untilMs;
     // Both may be without an end.
-    return known === undefined || !(known.untilMs === expiresMs || Math.abs(known.untilMs - expiresMs) < sameEndMs);
+    return untilMs === undefined || !(untilMs === expiresMs || Math.abs(untilMs - expiresMs) < sameEndMs);
   }
 }

@@ -2,8 +2,9 @@
 // Bans and lifts that a person asks for, one or a slice of a list. Says no to slips of the finger: what is
 // not an address, too wide a range, a range that holds IPv4 and IPv6.
 import { coversBoth, isIpv4, type Prefix, parsePrefix } from "../core/address.ts";
-import { type Asking, type Ban, claimOf, type Origin } from "../core/bans/claim.ts";
-import type { BanRequest, Enforcement } from "../core/bans/enforcement.ts";
+import type { BanRequest } from "../core/bans/change.ts";
+import type { Asking, Ban, Origin } from "../core/bans/claim.ts";
+import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { manual } from "../core/bans/reason.ts";
 import { sourceOf } from "../core/client.ts";
@@ -68,46 +69,37 @@ export class Operator {
     return banned;
   }
 
-  /** @param by whose claims alone; an operator ends all. */
-  lift(text: string, by: Asking): ChangeResult<Lifted> {
+  /** A range a slice between two turns of the caller. @param by whose claims alone; an operator ends all. */
+  *lift(text: string, by: Asking): Generator<void, ChangeResult<Lifted>, void> {
     const { enforcement, nowMs } = this.#options;
     const prefix = this.prefixOf(text);
     if (prefix === undefined) return notAnAddress(text);
-    if (by !== "operator") return this.#withdraw(text, prefix, by);
-    const lifted = enforcement.lift([prefix], nowMs()).map((ban) => ban.prefix.text);
-    if (lifted.length > 0) return { kind: "done", value: { lifted, staying: [] } };
+    const isAll = by === "operator";
+    const { ended, staying } = yield* enforcement.lift([prefix], nowMs, isAll ? undefined : by);
+    if (ended.length > 0 || (!isAll && staying.length > 0)) {
+      const texts = (prefixes: readonly Prefix[]) => prefixes.map((one) => one.text);
+      return { kind: "done", value: { lifted: texts(ended), staying: isAll ? [] : texts(staying) } };
+    }
+    if (!isAll) return { kind: "absent", message: `Not banned: "${text}" by ${by}` };
     const left = enforcement.bans.get(prefix);
     return left?.origin === "foreign" ? foreignEntry(text) : this.#notLifted(text, prefix);
   }
 
-  /** A slice of a list of lifts. @returns how many bans ended. */
-  liftSlice(lines: readonly ChangeLine[], failures: LineFailure[]): number {
+  /** A slice of a list of lifts; a range in it takes several turns. @returns how many bans ended. */
+  *liftSlice(lines: readonly ChangeLine[], failures: LineFailure[]): Generator<void, number, void> {
     const prefixes = lines.flatMap(({ text, number }) => {
       const prefix = this.prefixOf(text);
       if (prefix === undefined) failures.push({ line: number, message: notAnAddress(text).message });
       return prefix ?? [];
     });
-    return this.#options.enforcement.lift(prefixes, this.#options.nowMs()).length;
+    const { ended } = yield* this.#options.enforcement.lift(prefixes, this.#options.nowMs);
+    return ended.length;
   }
 
   /** ADDR is the source it belongs to, as the sniffer bans it; CIDR is taken as it stands. */
   prefixOf(text: string): Prefix | undefined {
     const prefix = parsePrefix(text);
     return prefix === undefined || text.includes("/") ? prefix : sourceOf(prefix, this.#options.ipv6Bits);
-  }
-
-  /** Ends the claims of one origin; where others have some, the source stays banned. */
-  #withdraw(text: string, prefix: Prefix, by: Origin): ChangeResult<Lifted> {
-    const { enforcement, nowMs } = this.#options;
-    const { bans } = enforcement;
-    const own = bans.get(prefix);
-    // A look through the whole table is for ranges alone.
-    const within = bans.isSource(prefix) ? (own === undefined ? [] : [own]) : [...bans.within(prefix)];
-    const claimed = within.filter((ban) => claimOf(ban, by, nowMs()) !== undefined).map((ban) => ban.prefix.text);
-    if (claimed.length === 0) return { kind: "absent", message: `Not banned: "${text}" by ${by}` };
-    const lifted = enforcement.lift([prefix], nowMs(), by).map((ban) => ban.prefix.text);
-    const isLifted = new Set(lifted);
-    return { kind: "done", value: { lifted, staying: claimed.filter((source) => !isLifted.has(source)) } };
   }
 
   #request(prefix: Prefix, forMs: number | undefined, origin: Origin): BanRequest {

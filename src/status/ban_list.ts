@@ -2,7 +2,7 @@
 // `GET /bans`: what may be asked for, and the answer as JSON, put together in pieces.
 import { parsePrefix } from "../core/address.ts";
 import { type BanOrder, type BanQuery, banOrders } from "../core/bans/search.ts";
-import type { Work } from "./slices.ts";
+import type { Work } from "../core/work.ts";
 import type { BanView } from "./snapshot.ts";
 
 interface BanCounts {

@@ -37,6 +37,10 @@ export interface ConnectionsSnapshot {
   readonly refusedRate: number;
   /** Of these, because all places of the gate were taken, not those of the source. */
   readonly refusedNoRoom: number;
+  /** Of the undecided, closed so that another one had a place. */
+  readonly madeRoom: number;
+  /** With --idle: reset since nobody had sent anything for so long. */
+  readonly idleEnded: number;
   readonly foreign: number;
   readonly undecided: number;
   readonly upstreamFailed: number;
@@ -50,6 +54,8 @@ export interface ConnectionsSnapshot {
   readonly notSilenced: number;
   readonly cut: number;
   readonly active: number;
+  /** Of these, not judged yet. */
+  readonly pending: number;
   readonly limit: number;
 }
 
@@ -160,6 +166,7 @@ export function gateSnapshot({ config, gate, kernelJudge, trial, recorder }: Gat
       ...gate.counters,
       shortOfResources: gate.upstreams.shortage.count,
       active: gate.sessions.size,
+      pending: gate.sessions.undecided,
       limit: gate.room.limit,
     },
     judged: kernelJudge === undefined ? null : judgedSnapshot(kernelJudge.counts),

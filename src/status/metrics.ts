@@ -4,6 +4,7 @@
 import type { LatencyHistogram } from "../core/counters.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
+import type { CrowdsecView } from "../sources/crowdsec/view.ts";
 import type { GateSnapshot, UpstreamSnapshot } from "./gate_snapshot.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -72,6 +73,24 @@ const metrics: readonly Metric[] = [
     read: byGate(({ connections }) => connections.refusedNoRoom),
   },
   {
+    type: "counter",
+    name: "ttgate_connections_made_room_total",
+    help: "Undecided connections closed early, so that another one had a place; among undecided.",
+    read: byGate(({ connections }) => connections.madeRoom),
+  },
+  {
+    type: "counter",
+    name: "ttgate_connections_idle_ended_total",
+    help: "Relayed connections reset because nobody had sent anything for so long (--idle).",
+    read: byGate(({ connections }) => connections.idleEnded),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_connections_pending",
+    help: "Connections open now that are not judged yet.",
+    read: byGate(({ connections }) => connections.pending),
+  },
+  {
     type: "gauge",
     name: "ttgate_connections_limit",
     help: "Connections that the gate holds at a time: --max-connections, or what the open files allow.",
@@ -112,6 +131,12 @@ const metrics: readonly Metric[] = [
     name: "ttgate_connections_active",
     help: "Connections open now.",
     read: byGate(({ connections }) => connections.active),
+  },
+  {
+    type: "counter",
+    name: "ttgate_open_files_shortages_total",
+    help: "Times that no open files were left: the status endpoint lost its connections, or gates stopped accepting for a second.",
+    read: (snapshot) => snapshot.openFilesShortages,
   },
   {
     type: "gauge",
@@ -319,6 +344,51 @@ const metrics: readonly Metric[] = [
             Object.entries(refused).map(([why, count]): Sample => [{ gate, why: snakeCase(why) }, count]),
           ),
   },
+  {
+    type: "gauge",
+    name: "ttgate_crowdsec_following",
+    help: "1 when CrowdSec answers and its decisions are carried out.",
+    read: byCrowdsec(({ state }) => Number(state === "following")),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_crowdsec_decisions",
+    help: "Sources that CrowdSec has banned.",
+    read: byCrowdsec(({ decisions }) => decisions),
+  },
+  {
+    type: "counter",
+    name: "ttgate_crowdsec_taken_total",
+    help: "Bans taken from CrowdSec.",
+    read: byCrowdsec(({ taken }) => taken),
+  },
+  {
+    type: "counter",
+    name: "ttgate_crowdsec_lifted_total",
+    help: "Bans ended because CrowdSec had no decision for them any more.",
+    read: byCrowdsec(({ lifted }) => lifted),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_crowdsec_refused",
+    help: "Decisions of CrowdSec that are not carried out, by why.",
+    read: ({ crowdsec }) =>
+      crowdsec === null
+        ? null
+        : Object.entries(crowdsec.refused).map(([why, count]): Sample => [{ why: snakeCase(why) }, count]),
+  },
+  {
+    type: "counter",
+    name: "ttgate_crowdsec_pushed_total",
+    help: "Own bans that CrowdSec was told of.",
+    read: byCrowdsec(({ push }) => push?.pushed ?? null),
+  },
+  {
+    type: "gauge",
+    name: "ttgate_crowdsec_waiting",
+    help: "Own bans and lifts that CrowdSec does not know yet.",
+    read: byCrowdsec(({ push }) => push?.waiting ?? null),
+  },
 ];
 
 export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, ready: boolean): string {
@@ -340,6 +410,11 @@ function byUpstream(read: (upstream: UpstreamSnapshot) => number): Metric["read"
     gates.flatMap(({ name, upstreams }) =>
       upstreams.map((upstream): Sample => [{ gate: name, upstream: upstream.address }, read(upstream)]),
     );
+}
+
+/** Only where CrowdSec is asked. */
+function byCrowdsec(read: (crowdsec: CrowdsecView) => number | null): Metric["read"] {
+  return ({ crowdsec }) => crowdsec && read(crowdsec);
 }
 
 /** Only where there are lists. */

@@ -7,6 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import { type Asking, asking } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
+import type { Work } from "../core/work.ts";
 import { Failure } from "../failure.ts";
 import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import type { FleetAnswer } from "../sources/fleet/view.ts";
@@ -17,7 +18,7 @@ import type { OpenedStream } from "./event_stream.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
 import { addPages, type PageSource } from "./page/routes.ts";
 import { pastQuery } from "./past.ts";
-import { Slices, type Work } from "./slices.ts";
+import { Slices } from "./slices.ts";
 import type { BanDetails, BanView } from "./snapshot.ts";
 import type { TalkersView } from "./talkers.ts";
 
@@ -42,7 +43,7 @@ export interface StatusSource extends PageSource {
   fleet(): Promise<FleetAnswer | undefined>;
   follow(lastEventId: string | undefined): OpenedStream;
   /** @param by whose claims alone; an operator ends all. */
-  lift(address: string, by: Asking): ChangeResult<Lifted>;
+  lift(address: string, by: Asking): Work<ChangeResult<Lifted>>;
   banList(text: string, options: ListOptions): Promise<ListResult>;
   liftList(text: string): Promise<ListResult>;
   /** @throws Failure when the configuration is not valid; nothing changes then. */
@@ -203,10 +204,10 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     }
   });
   app.post("/lifts/list", async (context) => context.json(await source.liftList(await context.req.text())));
-  app.delete("/bans/:address{.+}", (context) => {
+  app.delete("/bans/:address{.+}", async (context) => {
     const by = z.enum(asking).safeParse(context.req.query("by") ?? "operator");
     if (!by.success) return context.json({ error: `Invalid by "${context.req.query("by")}": ${badAsking}` }, 400);
-    const result = source.lift(context.req.param("address"), by.data);
+    const result = await slices.run(source.lift(context.req.param("address"), by.data));
     if (result.kind === "done") {
       const { lifted, staying } = result.value;
       return context.json({ lifted, ...(staying.length === 0 ? {} : { staying }) });

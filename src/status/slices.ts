@@ -2,9 +2,7 @@
 // Long answers are put together piece by piece, one piece of all of them in each turn of the event loop, so
 // that the relay waits for one piece and no longer, however many ask.
 import { setImmediate } from "node:timers/promises";
-
-/** A piece of work between two yields. */
-export type Work<T> = Generator<void, T, void>;
+import type { Work } from "../core/work.ts";
 
 interface Job {
   /** True when it is over. */

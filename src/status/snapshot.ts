@@ -9,6 +9,7 @@ import type { BetEvidence } from "../core/ciphertext/bets.ts";
 import { printable } from "../log.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
+import type { CrowdsecView } from "../sources/crowdsec/view.ts";
 import type { FleetView } from "../sources/fleet/view.ts";
 import type {
   ConnectionsSnapshot,
@@ -43,6 +44,8 @@ export interface Snapshot {
   readonly connections: ConnectionsSnapshot;
   /** Each gate by itself; what stands above of listen, mode, profile and time-out is of the first one. */
   readonly gates: readonly GateSnapshot[];
+  /** How often this process had no open files left. */
+  readonly openFilesShortages: number;
   readonly bans: {
     readonly active: number;
     readonly total: number;
@@ -62,10 +65,14 @@ export interface Snapshot {
   readonly recording: RecorderStatus | null;
   /** Null without --fleet. */
   readonly fleet: FleetView | null;
+  /** Null without --crowdsec. */
+  readonly crowdsec: CrowdsecView | null;
 }
 
 export interface KernelSnapshot {
-  /** native, generic, tc or none: the weakest of the interfaces. */
+  /** xdp, nftables, xdp+nftables; null without a block map. */
+  readonly fence: string | null;
+  /** native, generic, tc, nftables or none: the weakest of the interfaces. */
   readonly attach: string;
   readonly reason: string | null;
   readonly interfaces: readonly { readonly name: string; readonly attach: string; readonly reason: string | null }[];
@@ -173,6 +180,8 @@ export interface Why {
   readonly kernel: {
     /** The live program's own answer; null where none can be asked. */
     readonly answer: "drop" | "pass" | null;
+    /** xdp, nftables, xdp+nftables; null without a block map. */
+    readonly fence: string | null;
     /** The prefix that blocks it for its dense neighbours in a full map. */
     readonly fold: string | null;
   };
@@ -189,6 +198,7 @@ export function kernelSnapshot(
 ): KernelSnapshot {
   if (status === undefined) {
     return {
+      fence: null,
       attach: "none",
       reason: "no block map was asked for (--block-map)",
       interfaces: [],
@@ -209,6 +219,7 @@ export function kernelSnapshot(
   }
   const { proof } = status;
   return {
+    fence: status.fence,
     attach: status.weakest?.attach ?? "none",
     reason: status.weakest === undefined ? "no interface was given" : (status.weakest.reason ?? null),
     ports: status.ports,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `GET /talkers`: the sources with the most connections now, and the banned ones of which the kernel dropped the most.
-import type { Work } from "./slices.ts";
+import type { Work } from "../core/work.ts";
 
 export interface TalkersView {
   readonly connections: readonly { readonly source: string; readonly connections: number }[];

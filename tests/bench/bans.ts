@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The time-out table and its kernel map at size: a million bans loaded and lifted, the time from verdict
-// to map entry under a flood of new sources, and what the relay feels when many bans end together.
+// The time-out table and its kernel map at work: the time from verdict to map entry under a flood of new sources, and
+// what the relay feels when many bans end together. What grows with their number: growth.ts.
 import process from "node:process";
 import { Child } from "../harness/child.ts";
-import { BlockMap, bpftool, RunningGate } from "../harness/gate.ts";
+import { BlockMap, RunningGate } from "../harness/gate.ts";
 import { Network } from "../harness/netns.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { Load } from "./load.ts";
 import type { Bench, BenchOptions, Report, Row } from "./report.ts";
 
-const million = 1_000_000;
 const together = 100_000;
 const listenPort = 5000;
 
@@ -28,10 +27,6 @@ function add(row: Row, sample: number): void {
 }
 
 const rows = {
-  load: limited("a million bans loaded, ttgate ban --from", "s", 3),
-  lift: limited("a million bans lifted, ttgate lift --from", "s", 3),
-  table: figure("memory of the gate with a million bans", "MiB"),
-  map: figure("kernel memory of the map with a million bans", "MiB"),
   latency: limited("verdict to map entry, p99 at most", "ms", 1),
   rate: { ...figure("new bans meanwhile", "1/s"), better: "higher" as const },
   calm: figure("longest wait of a relayed packet, nothing else going on", "ms"),
@@ -40,29 +35,6 @@ const rows = {
 
 /** In the namespace's loopback, every source of it banned like any other. */
 const loopbackGate = ["-l", `127.0.0.1:${listenPort}`, "-i", "lo", "--never-ban", "none"];
-
-async function atSize(network: Network, directory: TempDir): Promise<void> {
-  using map = new BlockMap();
-  await using gate = await RunningGate.start(["-B", map.name, ...loopbackGate], { namespace: network.gate });
-  const lines = Array.from(
-    { length: million },
-    (_, at) => `${11 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}.${(at * 7) & 255}`,
-  );
-  const list = directory.write("million", `${lines.join("\n")}\n`);
-  add(rows.load, await seconds(gate, "ban", "--from", list));
-  add(rows.table, (await gate.residentBytes()) / 2 ** 20);
-  const shown = bpftool(["map", "show", "pinned", map.path]) as { bytes_memlock: number };
-  add(rows.map, shown.bytes_memlock / 2 ** 20);
-  add(rows.lift, await seconds(gate, "lift", "--from", list));
-}
-
-async function seconds(gate: RunningGate, ...command: readonly string[]): Promise<number> {
-  const started = performance.now();
-  const { code, stdout, stderr } = await gate.command(...command);
-  if (code !== 0 || !stdout.includes(`${million}`))
-    throw new Error(`Cannot use "${command.join(" ")}": ${stdout}${stderr}`);
-  return (performance.now() - started) / 1000;
-}
 
 async function underFlood(network: Network, load: Load): Promise<void> {
   using map = new BlockMap();
@@ -117,7 +89,6 @@ async function run({ rounds, say }: BenchOptions): Promise<Report> {
   using directory = new TempDir();
   const load = await Load.compile(directory.path);
   for (let round = 0; round < Math.min(rounds, 3); round++) {
-    await atSize(network, directory);
     await underFlood(network, load);
     await ending(network, load, directory);
     say(

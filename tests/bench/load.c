@@ -482,10 +482,12 @@ static void measure(int poll, uint32_t count, double seconds)
 	while ((now = now_ns()) < end)
 		work_once(poll, count);
 	seconds = (double)(now - start) / 1e9;
-	printf("{\"perSecond\":%.1f,\"bytesPerSecond\":%.0f,\"p50Us\":%u,\"p99Us\":%"
-	       "u,\"failures\":%llu,\"nextSource\":%u,\"cpuShare\":%.3f}\n",
+	printf("{\"perSecond\":%.1f,\"bytesPerSecond\":%.0f,\"p50Us\":%u,\"p90Us\":%u,\"p99Us\":%u,"
+	       "\"p999Us\":%u,\"total\":%llu,\"failures\":%llu,\"nextSource\":%u,\"cpuShare\":%.3f}"
+	       "\n",
 	       (double)(done_count - first_done) / seconds,
-	       (double)(byte_count - first_bytes) / seconds, latency_at(0.5), latency_at(0.99),
+	       (double)(byte_count - first_bytes) / seconds, latency_at(0.5), latency_at(0.9),
+	       latency_at(0.99), latency_at(0.999), (unsigned long long)done_count,
 	       (unsigned long long)failure_count, next_source,
 	       (cpu_seconds() - first_cpu) / seconds);
 }

@@ -9,7 +9,11 @@ export interface LoadResult {
   readonly perSecond: number;
   readonly bytesPerSecond: number;
   readonly p50Us: number;
+  readonly p90Us: number;
   readonly p99Us: number;
+  readonly p999Us: number;
+  /** Packets or connections that were answered, those of the warm-up too. */
+  readonly total: number;
   /** Connections that ended though they should not have. */
   readonly failures: number;
   /** The first source address, as a number, that was not used. */

@@ -6,7 +6,8 @@ import { freePort } from "../harness/ports.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
 import { Load, type LoadMode, type LoadResult } from "./load.ts";
-import type { Bench, BenchOptions, Report, Row } from "./report.ts";
+import type { Bench, BenchOptions, Report } from "./report.ts";
+import { Samples } from "./samples.ts";
 import {
   availableSubjects,
   cpuSeconds,
@@ -54,21 +55,6 @@ const works: readonly Work[] = [
   { mode: "banned", metric: "hostile, known source", unit: "refused/s", seconds: 1.5, ...ofOne, gatesOnly: true },
 ];
 
-/** Samples by row and subject, filled as they are measured. */
-class Samples {
-  readonly #rows = new Map<string, Omit<Row, "samples"> & { samples: Record<string, number[]> }>();
-
-  add(row: Omit<Row, "samples">, subject: string, sample: number): void {
-    const known = this.#rows.get(row.metric) ?? { ...row, samples: {} };
-    this.#rows.set(row.metric, known);
-    known.samples[subject] = [...(known.samples[subject] ?? []), sample];
-  }
-
-  rows(): Row[] {
-    return [...this.#rows.values()];
-  }
-}
-
 async function measureWork(
   load: Load,
   work: Work,
@@ -85,14 +71,17 @@ async function measureWork(
   const { metric, unit } = work;
   const targets = work.target === undefined ? [] : [{ subject: "ttgate", reference: "haproxy", ratio: work.target }];
   samples.add({ metric, unit, better: "higher", targets }, subject.name, work.figure(result));
-  if (work.mode === "pingpong") {
-    samples.add({ metric: "ping-pong p99", unit: "µs", better: "lower" }, subject.name, result.p99Us);
-  }
+  if (work.mode === "pingpong") addQuantiles(samples, subject.name, result);
   if (subject.pid !== undefined) {
     const each = ((cpuAfter - cpuBefore) * 1e6) / (work.count(result) * work.seconds);
     samples.add({ metric: `${metric}: CPU`, unit: `µs ${work.each}`, better: "lower" }, subject.name, each);
   }
   return result;
+}
+
+function addQuantiles(samples: Samples, subject: string, { p50Us, p90Us, p99Us, p999Us }: LoadResult): void {
+  for (const [quantile, us] of Object.entries({ p50: p50Us, p90: p90Us, p99: p99Us, "p99.9": p999Us }))
+    samples.add({ metric: `ping-pong ${quantile}`, unit: "µs", better: "lower" }, subject, us);
 }
 
 async function measureRates(

@@ -2,7 +2,7 @@
 // What a benchmark hands back, and how it is shown: medians of samples per subject, ratios to one
 // reference subject, targets that were reached or missed; as a table, and as JSON under build/bench/.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { arch, cpus, release, totalmem } from "node:os";
+import { arch, cpus, loadavg, release, totalmem } from "node:os";
 
 /** One quantity, measured for every subject in alternating rounds. */
 export interface Row {
@@ -126,6 +126,8 @@ export interface Machine {
   readonly cpuCount: number;
   readonly memoryMiB: number;
   readonly distribution: string;
+  /** What else it had to do: the load of the minute before. */
+  readonly load: number;
 }
 
 export async function thisMachine(): Promise<Machine> {
@@ -137,20 +139,25 @@ export async function thisMachine(): Promise<Machine> {
     cpuCount: cpus().length,
     memoryMiB: Math.round(totalmem() / 1024 / 1024),
     distribution: /^PRETTY_NAME="?([^"\n]*)/m.exec(osRelease)?.[1] ?? "unknown",
+    load: loadavg()[0] ?? Number.NaN,
   };
 }
 
+export function machineText({ cpu, cpuCount, memoryMiB, kernel, distribution, load }: Machine): string {
+  return `${cpu}, ${cpuCount} CPUs, ${memoryMiB} MiB, load ${load.toFixed(1)}, Linux ${kernel}, ${distribution}`;
+}
+
+/** As it stands in `build/bench/NAME.json`, and in the baseline. */
+export interface Written extends Report {
+  readonly machine: Machine;
+  /** How long the measurement took. */
+  readonly seconds: number;
+}
+
 /** Writes `build/bench/NAME.json`. @returns the path. */
-export async function writeReport(report: Report, machine: Machine): Promise<string> {
-  const rows = report.rows.map((row) => ({
-    ...row,
-    medians: Object.fromEntries(Object.entries(row.samples).map(([subject, samples]) => [subject, median(samples)])),
-  }));
+export async function writeReport(report: Written): Promise<string> {
   const path = `build/bench/${report.name}.json`;
   await mkdir("build/bench", { recursive: true });
-  await writeFile(
-    path,
-    `${JSON.stringify({ machine, ...report, rows, targets: targetResults(report) }, undefined, 2)}\n`,
-  );
+  await writeFile(path, `${JSON.stringify(report, undefined, 2)}\n`);
   return path;
 }

@@ -12,7 +12,7 @@ import type { Bench, BenchOptions, Report, Row } from "./report.ts";
 const bans = 100_000;
 const listenPort = 5000;
 const requestsPerSecond = 1000;
-const pingMs = 4000;
+const pingMs = 3000;
 
 const paths = [
   "/",
@@ -128,7 +128,7 @@ async function run({ rounds, say }: BenchOptions): Promise<Report> {
       ...{ unit: "ms", better: "lower", samples: samplesOf() },
     };
     rows.push(row);
-    for (let round = 0; round < Math.min(rounds, 3); round++) {
+    for (let round = 0; round < Math.min(rounds, 2); round++) {
       const alone = await waits(network);
       const [asked, perSecond] = await meanwhile(gate, path, 20, () => waits(network));
       add(row, alone.longest, asked.longest);

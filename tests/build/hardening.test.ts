@@ -154,6 +154,32 @@ test("nothing is run when ./ttgate crashes", async () => {
   expect(afterHardened).toBe(false);
 });
 
+test("no variable switches off the look at certificates", async () => {
+  using place = new TempDir();
+  const [key, cert] = [place.file("key.pem"), place.file("cert.pem")];
+  const names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+  const made = await run(
+    ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"].concat(names, [
+      "-keyout",
+      key,
+      "-out",
+      cert,
+    ]),
+  );
+  if (made.code !== 0) throw new Error(made.stderr);
+  const tls = { key: readFileSync(key), cert: readFileSync(cert) };
+  using server = Bun.serve({ port: 0, hostname: "127.0.0.1", tls, fetch: () => new Response("203.0.113.9\n") });
+  const taken = async (env: Readonly<Record<string, string>>) => {
+    const list = ["--blocklist", `bad=https://localhost:${server.port}/list`];
+    const where = ["--listen", `127.0.0.1:${await freePort()}`, "--upstream", "127.0.0.1:1", "--status", "off"];
+    await using child = new Child([hardened, "--config", "/dev/null", ...where, ...list], { env });
+    await child.said(/List "bad"|Cannot take the list "bad"/);
+    return child.stderr;
+  };
+  expect(await taken({ NODE_TLS_REJECT_UNAUTHORIZED: "0" })).toContain("self signed certificate");
+  expect(await taken({ NODE_EXTRA_CA_CERTS: cert })).toContain('List "bad": 1 entries');
+});
+
 test("the name by which an executable is started changes nothing", async () => {
   for (const name of ["bun", "bunx", "node", "npx"]) {
     const { stdout } = await run(["bash", "-c", `exec -a ${name} "${hardened}" version`]);

@@ -75,7 +75,28 @@ function inFleet(name: OptionName, text: string, value: unknown): Row {
   };
 }
 
+/** Those that mean nothing without CrowdSec. */
+function withCrowdsec(name: OptionName, text: string): Row {
+  const { flags, toml, value } = row(name, text, text);
+  const url = "https://127.0.0.1:8080";
+  return { name, value, flags: [...flags, "--crowdsec", url], toml: `${toml}\ncrowdsec = "${url}"` };
+}
+
 const good: readonly Row[] = [
+  row("crowdsec", "https://lapi.example/prefix/", {
+    ...{ tls: true, server: { host: "lapi.example", port: 443 }, socket: undefined, path: "/prefix" },
+    text: "https://lapi.example/prefix",
+  }),
+  row("crowdsec", "http://[::1]:8080", {
+    ...{ tls: false, server: { host: "::1", port: 8080 }, socket: undefined, path: "", text: "http://[::1]:8080" },
+  }),
+  row("crowdsec", "unix:/run/crowdsec.sock", {
+    ...{ tls: false, server: undefined, socket: "/run/crowdsec.sock", path: "", text: "unix:/run/crowdsec.sock" },
+  }),
+  withCrowdsec("crowdsec-key", "/etc/ttgate/crowdsec.key"),
+  row("crowdsec-every", "500ms", 500),
+  withCrowdsec("crowdsec-push", "/etc/ttgate/crowdsec.yaml"),
+  withCrowdsec("crowdsec-ca", "/etc/ttgate/ca.pem"),
   row("fleet", "rediss://a:b@[::1]:7/2", {
     ...{ kind: "single", nodes: [{ host: "::1", port: 7 }], tls: true, user: "a", password: "b", database: 2 },
     text: "rediss://a@[::1]:7/2",
@@ -148,6 +169,7 @@ const good: readonly Row[] = [
   row("allow", "192.0.2.0/24", ["192.0.2.0/24"]),
   row("allow", "fe80::1%eth0", ["fe80::1"]),
   row("allow", "2001:db8::1", ["2001:db8::1"]),
+  row("fence", "nftables", "nftables"),
   row("never-ban", "none", "none"),
   row("scope", "host", "host"),
   row("reject", "reset", "reset"),
@@ -165,6 +187,7 @@ const good: readonly Row[] = [
   { name: "keep", flags: ["--keep"], toml: "keep = true", value: true },
   row("user", "ttgate", "ttgate"),
   row("first-packet", "250ms", 250),
+  row("idle", "1h", 3_600_000),
   row("greeting-pause", "2s", 2000),
   row("drain", "2m", 120_000),
   row("state", "/var/lib/ttgate", "/var/lib/ttgate"),
@@ -248,6 +271,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["allow", '"192.0.2.0/33"', "expected an address or CIDR"],
   ["allow", '"2001:db8::1%eth0"', "expected an address or CIDR"],
   ["allow", '"example.org"', "expected an address or CIDR"],
+  ["fence", '"nft"', 'expected "auto", "xdp" or "nftables"'],
   ["never-ban", '"some"', 'expected "auto" or "none"'],
   ["scope", '"Port"', 'expected "port" or "host"'],
   ["scope", '["port"]', 'expected "port" or "host"'],
@@ -267,10 +291,20 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["user", '""', "expected a user's name"],
   ["user", "1000", "expected a user's name"],
   ["first-packet", '"soon"', "expected a duration"],
+  ["idle", '"soon"', "expected a duration"],
   ["greeting-pause", '"soon"', "expected a duration"],
   ["drain", '"soon"', "expected a duration"],
   ["state", '""', "expected a directory"],
   ["forget", '"yes"', "expected true or false"],
+  ["crowdsec", '"127.0.0.1:8080"', "expected http://HOST:PORT"],
+  ["crowdsec", '"http://u:p@127.0.0.1"', "expected http://HOST:PORT"],
+  ["crowdsec", '"http://127.0.0.1/?a=b"', "expected http://HOST:PORT"],
+  ["crowdsec", '"http://"', "expected http://HOST:PORT"],
+  ["crowdsec-key", '""', "expected a file"],
+  ["crowdsec-every", '"50ms"', "expected a duration from 100ms to 1h"],
+  ["crowdsec-every", '"2h"', "expected a duration from 100ms to 1h"],
+  ["crowdsec-push", '""', "expected a file"],
+  ["crowdsec-ca", '""', "expected a file"],
   ["fleet", '"http://127.0.0.1"', "expected redis://"],
   ["fleet", '"redis://127.0.0.1:0"', "expected redis://"],
   ["fleet", '"redis://a,b"', "expected redis://"],
@@ -388,6 +422,29 @@ describe("the table [fleet]", () => {
   });
 });
 
+describe("the table [crowdsec]", () => {
+  test("says the same as the keys that begin with crowdsec-", () => {
+    const table = '[crowdsec]\nurl = "http://h:7"\nkey = "/k"\nevery = "5s"\npush = "/p"\n';
+    const keys = 'crowdsec = "http://h:7"\ncrowdsec-key = "/k"\ncrowdsec-every = "5s"\ncrowdsec-push = "/p"\n';
+    expect(plain(byFile(table))).toEqual(plain(byFile(keys)));
+  });
+
+  test("is told of with its line", () => {
+    const path = directory.write("ttgate.toml", 'timeout = "1m"\n[crowdsec]\nurl = "http://h"\nevery = 0\n');
+    expect(failureOf(() => loadConfig({}, path)).message).toContain("line 4: Invalid crowdsec-every 0");
+  });
+
+  test.each([
+    [["--crowdsec-key", "/k"], "Invalid --crowdsec-key: CrowdSec is not asked, name its local API with --crowdsec"],
+    [
+      ["--crowdsec", "http://h", "--crowdsec-ca", "/x"],
+      'Invalid --crowdsec-ca: --crowdsec "http://h" is without TLS, write https://',
+    ],
+  ])("%p contradict each other", (flags, message) => {
+    expect(failureOf(() => byFlags(...flags)).message).toBe(message);
+  });
+});
+
 describe("precedence", () => {
   test("defaults are what the help says", () => {
     expect(plain(byFlags())).toEqual({
@@ -406,6 +463,7 @@ describe("precedence", () => {
       interface: [],
       allow: [],
       blocklist: [],
+      fence: "auto",
       "never-ban": "auto",
       scope: "port",
       status: { kind: "tcp", host: "127.0.0.1", port: 9500 },
@@ -418,6 +476,7 @@ describe("precedence", () => {
       "greeting-pause": 300,
       drain: 30_000,
       forget: false,
+      "crowdsec-every": 2000,
       "fleet-name": "ttgate",
       "fleet-trust": [],
       "fleet-rate": 20_000,

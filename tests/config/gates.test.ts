@@ -140,6 +140,7 @@ describe("config check", () => {
     ["dry-run = true", "dry-run"],
     ['keep = true\nblock-map = "m"', "keep without state"],
     ["keep = true", "keep has no effect"],
+    ['fence = "nftables"', "fence has no effect"],
     ['first-packet = "10m"', "first-packet"],
     ['max-bans = 2000000\nblock-map = "m"', "max-bans"],
     ['scope = "host"\nblock-map = "m"', "scope"],

@@ -7,8 +7,8 @@ import {
   contains,
   coversBoth,
   formatEndpoint,
-  headsAgree,
   isIpv4,
+  overlap,
   parsePrefix,
   prefixFromBytes,
   sameHead,
@@ -243,7 +243,8 @@ describe("prefixes", () => {
         const [outer, inner] = [prefixFromBytes(a.bytes, a.bits), prefixFromBytes(b.bytes, b.bits)];
         const heads = bitsOf(outer.bytes).slice(0, a.bits) === bitsOf(inner.bytes).slice(0, a.bits);
         expect(contains(outer, inner)).toBe(b.bits >= a.bits && heads);
-        expect(sameHead(outer.bytes, inner.bytes, a.bits)).toBe(heads);
+        expect(sameHead(outer.words, inner.words, a.bits)).toBe(heads);
+        expect(overlap(outer, inner)).toBe(contains(outer, inner) || contains(inner, outer));
       }),
       { numRuns: 1000 },
     );
@@ -308,19 +309,5 @@ describe("the head of an address", () => {
       }),
       { numRuns: 2000 },
     );
-  });
-
-  test("never denies what contains what", () => {
-    fc.assert(
-      fc.property(prefixes, fc.nat(128), (inner, bits) => {
-        const outer = prefixFromBytes(inner.bytes, Math.min(bits, inner.bits));
-        if (!contains(outer, inner)) return;
-        expect(headsAgree(outer, addressHead(outer), inner)).toBe(true);
-        expect(headsAgree(inner, addressHead(inner), outer)).toBe(true);
-      }),
-      { numRuns: 2000 },
-    );
-    const outside = required("10.1.0.0/16");
-    expect(headsAgree(outside, addressHead(outside), required("10.2.0.1"))).toBe(false);
   });
 });

@@ -26,11 +26,11 @@ function broken(file: string): string[] {
 }
 
 test("no link of a page leads nowhere", () => {
-  expect(["README.md", ...globSync("docs/*.md")].flatMap(broken)).toEqual([]);
+  expect(["README.md", ...globSync("docs/**/*.md")].flatMap(broken)).toEqual([]);
 });
 
 test("docs/index.md names every page", () => {
   const index = readFileSync("docs/index.md", "utf8");
-  const pages = globSync("docs/*.md").map((file) => file.slice("docs/".length));
+  const pages = globSync("docs/**/*.md").map((file) => file.slice("docs/".length));
   expect(pages.filter((page) => page !== "index.md" && !index.includes(`(${page}`))).toEqual([]);
 });

@@ -15,7 +15,7 @@ const prefix = String.raw`(?:\$\{[^}]*gatePrefix\([^}]*\})?`;
 const text = String.raw`\s*(["'${"`"}])${prefix}((?:\\.|(?!\1|\$\{)[^\\])*)`;
 /** What stands before such a text. */
 const said = new RegExp(
-  String.raw`(?:new Failure\(|"(?:warn|error)",|\b(?:error|message|problem|fault|told)(?::| =)|(?:aults|roblems)(?:\.push\(| = \[))${text}`,
+  String.raw`(?:new (?:Failure|Unsupported)\(|"(?:warn|error)",|\b(?:error|message|problem|fault|told)(?::| =)|(?:aults|roblems)(?:\.push\(| = \[))${text}`,
   "g",
 );
 /** What is put together before it is said. Much else looks like that where people are answered and things are listed. */

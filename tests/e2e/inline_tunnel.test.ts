@@ -91,5 +91,8 @@ describeWith("namespaces", "executable")("behind a tunnel", () => {
       },
     ]);
     expect(kernel.attach).toBe("none");
+    // Nor later, when it is looked whether XDP has become free.
+    await sleep(1500);
+    expect((await bed.gate.status()).kernel.attach).toBe("none");
   });
 });

@@ -5,6 +5,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { profileLibrary } from "../../src/core/profile/library.ts";
 import type { ReloadAnswer } from "../../src/status/routes.ts";
 import { Child } from "../harness/child.ts";
 import { BlockMap, RunningGate } from "../harness/gate.ts";
@@ -80,7 +81,12 @@ async function timed<T>(act: () => Promise<T>): Promise<{ readonly span: Span; r
 describeWith("namespaces", "executable")("a reload", () => {
   test("under 500 connections a second refuses, resets and delays none, and loses no ban", async () => {
     await using stack = new AsyncDisposableStack();
-    const { network, gate, reload } = await scene(stack, head + first + second);
+    // The kernel judges the first gate too, so that its table is made anew with each profile.
+    const gateOf = (round: number) => `${first}prefilter = true\nprofile = "${profileOf(round)}"\n`;
+    const profiles = stack.use(new TempDir());
+    const profileOf = (round: number) =>
+      profiles.write(`http${round}.json`, JSON.stringify({ ...profileLibrary.get("http"), description: `${round}` }));
+    const { network, gate, reload } = await scene(stack, head + gateOf(0) + second);
     for (let number = 10; number < 40; number++) await gate.command("ban", `192.0.2.${number}`, "--for", "1h");
     const script = join(import.meta.dirname, "../harness/load_main.ts");
     const argv = [process.execPath, script, network.gateIpv4, "8000", "500", request.toHex()];
@@ -88,14 +94,18 @@ describeWith("namespaces", "executable")("a reload", () => {
     await load.said(/^ready\n/);
     await sleep(2000);
     const reloads: Span[] = [];
+    const idle: Span[] = [];
     for (let round = 0; round < 9; round++) {
-      // The other gate moves, comes and goes; this one has other limits.
+      // The other gate moves, comes and goes; this one has another profile and other limits.
       const other = ["", second, second.replace("8001", "8002")][round % 3] ?? "";
-      const changed = `${first}timeout = "${round + 1}m"\nmax-per-source = ${10_000 + round}\n`;
-      const { span, value } = await timed(() => reload(head + changed + other));
+      const changed = `${gateOf(round + 1)}timeout = "${round + 1}m"\nmax-per-source = ${10_000 + round}\n`;
+      const config = head + changed + other;
+      const { span, value } = await timed(() => reload(config));
       expect(value.applied.length).toBeGreaterThan(1);
       reloads.push(span);
-      await sleep(300);
+      await sleep(150);
+      idle.push((await timed(() => reload(config))).span);
+      await sleep(150);
     }
     await load.stop();
     const visits = visitsOf(load);
@@ -109,10 +119,12 @@ describeWith("namespaces", "executable")("a reload", () => {
       );
     // A busy host delays now and then; what a reload itself takes, it takes each time.
     const slowest = reloads.map(worstIn).sort((a, b) => a - b);
-    console.log(`The slowest at each reload: ${slowest.map((ms) => ms.toFixed(1)).join(" ")} ms`);
-    const inThird = slowest[reloads.length / 3 - 1] ?? 0;
-    expect(inThird).toBeGreaterThan(0);
-    expect(inThird).toBeLessThan(20);
+    const usual = idle.map(worstIn).sort((a, b) => a - b);
+    const text = (all: readonly number[]) => all.map((ms) => ms.toFixed(1)).join(" ");
+    console.log(`The slowest at each reload: ${text(slowest)} ms; where nothing has changed: ${text(usual)} ms`);
+    const third = reloads.length / 3 - 1;
+    expect(slowest[third]).toBeGreaterThan(0);
+    expect(slowest[third]).toBeLessThan(20 + (usual[third] ?? 0));
     await gate.until("all bans", ({ bans, kernel }) => bans.active === 30 && kernel.entries === 30);
   });
 

@@ -53,6 +53,8 @@ export interface GateOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Another build. */
   readonly executable?: string;
+  /** How long it may take until it listens. */
+  readonly startMs?: number;
 }
 
 export class RunningGate implements AsyncDisposable {
@@ -73,7 +75,7 @@ export class RunningGate implements AsyncDisposable {
     const directory = new TempDir();
     const argv = ttgate(["-s", `unix:${directory.file("status")}`, ...args], options.form);
     if (options.executable !== undefined) argv[0] = options.executable;
-    const { namespace, env } = options;
+    const { namespace, env, startMs = 20_000 } = options;
     const child = new Child(argv, {
       cwd: directory.path,
       ...(namespace === undefined ? {} : { namespace }),
@@ -81,7 +83,7 @@ export class RunningGate implements AsyncDisposable {
     });
     const gate = new RunningGate(child, directory, namespace);
     try {
-      await child.said(/Listening on|Judging connections|waiting for/, 20_000);
+      await child.said(/Listening on|Judging connections|waiting for/, startMs);
       const isAsked = !args.some((arg) => arg === "-s" || arg.startsWith("--status"));
       if (isAsked) await waitFor("the status endpoint", () => existsSync(directory.file("status")));
     } catch (error) {
@@ -190,6 +192,13 @@ export function bpftool(args: readonly string[], namespace?: string): unknown {
     throw new Error(`Cannot run "bpftool ${args.join(" ")}": ${result.stdout}${result.stderr}`);
   }
   return result.stdout.trim() === "" ? undefined : JSON.parse(result.stdout);
+}
+
+/** Id of the link that holds the XDP program on an interface: bpftool shows those of the whole machine. */
+export function xdpLink(namespace: string, device: string): number | undefined {
+  const programs = xdpPrograms(namespace, device);
+  const links = (bpftool(["link", "show"], namespace) ?? []) as { id: number; type: string; prog_id: number }[];
+  return links.find(({ type, prog_id }) => type === "xdp" && programs.includes(prog_id))?.id;
 }
 
 /** Ids of the XDP programs on an interface. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Debian with a systemd of its own, booted from build/debian-root in a network namespace. What is written there is
+// A Debian with a systemd of its own, booted from build/debian-root or build/trixie-root in a network namespace. What is written there is
 // gone with it; /sys/fs/bpf is the test's.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -7,13 +7,30 @@ import process from "node:process";
 import { Child, type Completed, run } from "./child.ts";
 import { waitFor } from "./wait.ts";
 
-const root = "build/debian-root";
 const bootMs = 60_000;
 
+const needed = { capabilities: "CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", systemCalls: "bpf perf_event_open" };
+
+/** What is booted: Debian 12 with systemd 252, Debian 13 with 257. */
+export type Release = "debian" | "trixie";
+
+export interface MachineOptions {
+  readonly release?: Release;
+  /** A directory of this host, there as /root/share and read-only. */
+  readonly share?: string;
+  /** What is not forbidden there by what it is booted with: by default what ttgate needs. */
+  readonly privileges?: typeof needed;
+}
+
+function rootOf(release: Release): string {
+  return `build/${release}-root`;
+}
+
 /** Why no machine can be booted here, or undefined when one can. */
-export function noMachine(): string | undefined {
+export function noMachine(release: Release = "debian"): string | undefined {
   if (process.getuid?.() !== 0) return "booting a Debian needs root";
   if (Bun.which("systemd-nspawn") === null) return `"systemd-nspawn" is not installed: run make test-systems`;
+  const root = rootOf(release);
   return existsSync(root) ? undefined : `"${root}" is not there: run make test-systems`;
 }
 
@@ -25,12 +42,20 @@ export class Machine implements AsyncDisposable {
     this.#container = container;
   }
 
-  /** @param share a directory of this host, there as /root/share and read-only. */
-  static async boot(namespace: string, share?: string): Promise<Machine> {
+  static async boot(
+    namespace: string,
+    { release = "debian", share, privileges = needed }: MachineOptions = {},
+  ): Promise<Machine> {
     const container = new Child([
-      ...["systemd-nspawn", "--quiet", `--directory=${root}`, "--volatile=overlay", `--machine=ttgate-${process.pid}`],
+      ...[
+        "systemd-nspawn",
+        "--quiet",
+        `--directory=${rootOf(release)}`,
+        "--volatile=overlay",
+        `--machine=ttgate-${process.pid}`,
+      ],
       ...["--register=no", "--keep-unit", `--network-namespace-path=/run/netns/${namespace}`],
-      ...["--capability=CAP_BPF,CAP_PERFMON,CAP_NET_ADMIN", "--system-call-filter=bpf perf_event_open"],
+      ...[`--capability=${privileges.capabilities}`, `--system-call-filter=${privileges.systemCalls}`],
       ...["--bind=/sys/fs/bpf", ...(share === undefined ? [] : [`--bind-ro=${share}:/root/share`]), "--boot"],
     ]);
     const machine = new Machine(container);

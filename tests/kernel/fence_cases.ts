@@ -4,17 +4,12 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { prefixFromBytes } from "../../src/core/address.ts";
-import type { FenceEntry, FenceRecord } from "../../src/core/bans/fence.ts";
-import { joined } from "../../src/fences/fence_group.ts";
+import type { FenceRecord } from "../../src/core/bans/fence.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { otherPort, pins, prefix, Sandbox, shell } from "./sandbox.ts";
 
 function all(records: Iterable<readonly FenceRecord[]>): FenceRecord[] {
   return [...records].flat();
-}
-
-function entryOf(text: string): FenceEntry {
-  return { prefix: prefix(text), expiresMs: 0, reason: "HTTP", origin: "list:drop" };
 }
 
 export const fenceCases: readonly KernelCase[] = [
@@ -244,43 +239,6 @@ export const fenceCases: readonly KernelCase[] = [
       // Of the CPU, and not the mean: the collector runs in some of them.
       const sliceMs = slices.sort((a, b) => a - b)[slices.length >> 2] ?? 0;
       assert.ok(sliceMs < 5, `${sliceMs} ms a slice`);
-    },
-  },
-  {
-    name: "two fences as one: each holds every ban, each place is guarded by one of them",
-    async run(native) {
-      await using sandbox = new Sandbox(native);
-      await sandbox.listen();
-      const first = await sandbox.open();
-      const second = await sandbox.open({ map: `${sandbox.map}_b`, interfaces: ["lo"] });
-      const both = joined([first, second]);
-      const [bad, range] = [sandbox.network.clientIpv4(1), "198.51.100.0/24"];
-      sandbox.ban(both, bad);
-      assert.deepEqual(
-        both.putMany([{ ...entryOf(range), expiresMs: sandbox.nowMs() + 60_000 }]).map(({ kind }) => kind),
-        ["enforced"],
-      );
-      for (const fence of [first, second]) assert.equal(all(fence.records()).length, 2);
-      assert.equal(await sandbox.connects(bad), false);
-      const { fence, places, weakest, faults, ports } = both.status();
-      assert.deepEqual(
-        [fence, places.map(({ name, attach }) => [name, attach]), weakest?.attach, faults, ports],
-        [
-          "xdp+xdp",
-          [
-            [sandbox.network.device, "native"],
-            ["lo", "generic"],
-          ],
-          "native",
-          [],
-          [5000],
-        ],
-      );
-      assert.deepEqual([both.ask(prefix(bad)), both.ask(prefix("203.0.113.1"))], ["drop", "pass"]);
-      assert.equal(both.dropMany([prefix(bad), prefix(range)]), 2);
-      for (const fence of [first, second]) assert.deepEqual(all(fence.records()), []);
-      both.close(false);
-      assert.deepEqual(pins(sandbox.map), []);
     },
   },
 ];

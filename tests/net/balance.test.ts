@@ -8,7 +8,7 @@ import { runtime } from "../../src/runtime/bun.ts";
 import { silentEvents } from "../../src/runtime/types.ts";
 import { freePort } from "../harness/ports.ts";
 import { TempDir } from "../harness/temp_dir.ts";
-import { Bed, friendly, host, type Peer, Server, until } from "./bed.ts";
+import { Bed, friendly, host, opened, type Peer, Server, until } from "./bed.ts";
 
 setDefaultTimeout(20_000);
 
@@ -148,7 +148,7 @@ function named(options: Pick<UpstreamsOptions, "servers"> & Partial<UpstreamsOpt
   const policy = { balance: "failover", sendProxy: "off", rise: 1, fall: 1 } as const;
   const upstreams = new Upstreams({
     policy,
-    connect: runtime.connect,
+    dial: runtime.dial,
     names,
     log,
     failed() {},
@@ -173,26 +173,26 @@ describe("a name", () => {
     await listen("127.0.0.3", there);
     let addresses: readonly string[] = ["127.0.0.2"];
     const { upstreams, lines } = named({ servers: [{ host: "app.example", port }] }, () => addresses);
-    const old = await upstreams.open(silentEvents, 0);
+    const old = await opened(upstreams, silentEvents);
     await until("the first", () => here.length === 1);
     await upstreams.resolve();
     expect(upstreams.status()[0]).toMatchObject({ resolved: "127.0.0.2", unresolved: undefined });
 
     addresses = ["127.0.0.3", "127.0.0.4"];
     await upstreams.resolve();
-    const next = await upstreams.open(silentEvents, 0);
+    const next = await opened(upstreams, silentEvents);
     await until("the second", () => there.length === 1);
     expect(lines).toEqual([
       `Upstream app.example:${port} is at 127.0.0.3 now, no more at 127.0.0.2; open connections go on`,
     ]);
     expect(upstreams.status()[0]).toMatchObject({ active: 2, resolved: "127.0.0.3" });
-    expect(old?.socket.write(Uint8Array.of(1))).toBe(true);
+    expect(old?.write(Uint8Array.of(1))).toBe(true);
 
     addresses = [];
     await upstreams.resolve();
     await upstreams.resolve();
     expect(upstreams.status()[0]).toMatchObject({ resolved: "127.0.0.3", unresolved: "ENOTFOUND", reachable: true });
-    const third = await upstreams.open(silentEvents, 0);
+    const third = await opened(upstreams, silentEvents);
     await until("the third", () => there.length === 2);
     expect(lines.slice(1)).toEqual([
       'Cannot resolve upstream "app.example": ENOTFOUND; check the name or give an address; it goes on with 127.0.0.3, 127.0.0.4',
@@ -200,7 +200,7 @@ describe("a name", () => {
     addresses = ["127.0.0.3"];
     await upstreams.resolve();
     expect(lines.slice(2)).toEqual(['Upstream "app.example" resolves again']);
-    for (const opened of [old, next, third]) opened?.socket.reset();
+    for (const socket of [old, next, third]) socket?.reset();
   });
 });
 
@@ -220,7 +220,7 @@ describe("a unix socket", () => {
 });
 
 describe("what is wanting here", () => {
-  const lack = (code: string) => () => Promise.reject(Object.assign(new Error(code), { code }));
+  const lack = (code: string) => Object.assign(new Error(code), { code });
 
   test.each(["EMFILE", "ENFILE", "EADDRNOTAVAIL"])(
     "%s takes no upstream down, and is counted and told",
@@ -231,7 +231,7 @@ describe("what is wanting here", () => {
       const bed = stack.use(
         await Bed.open({
           upstreams: [at(server)],
-          connect: (real) => (to, events) => (isShort ? lack(code)() : real(to, events)),
+          dial: (real) => (to, events, dialler) => (isShort ? dialler.failed(lack(code)) : real(to, events, dialler)),
         }),
       );
       await friend(bed);

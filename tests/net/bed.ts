@@ -20,7 +20,7 @@ import type { UpstreamStatus } from "../../src/gate/upstream.ts";
 import type { Upstreams } from "../../src/gate/upstreams.ts";
 import type { Recorder } from "../../src/recording/recorder.ts";
 import { runtime } from "../../src/runtime/bun.ts";
-import type { Runtime } from "../../src/runtime/types.ts";
+import type { Runtime, SocketEvents, TcpSocket } from "../../src/runtime/types.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
 import { lasting } from "../harness/terms.ts";
 import { patienceMs, sleep } from "../harness/wait.ts";
@@ -153,7 +153,7 @@ export interface BedOptions {
   readonly firstPacketMs?: number;
   readonly listenHost?: string;
   /** Stands before the real connect: for what happens while a connection is being made. */
-  readonly connect?: (real: Runtime["connect"]) => Runtime["connect"];
+  readonly dial?: (real: Runtime["dial"]) => Runtime["dial"];
   /** Heard when a ban begins, before anything is done. */
   readonly onBan?: () => void;
   /** Heard when a ban stands, before its connection is reset. */
@@ -166,6 +166,13 @@ export interface BedOptions {
   readonly terms?: Terms;
   readonly spareFriends?: number;
   readonly maxRate?: Rate;
+}
+
+/** @returns undefined when no upstream answers. */
+export function opened(upstreams: Upstreams, events: SocketEvents): Promise<TcpSocket | undefined> {
+  return new Promise((resolve) => {
+    upstreams.open(events, 0, { opened: resolve, unreachable: () => resolve(undefined) });
+  });
 }
 
 /** A gate as the daemon makes it, before a desk of its own without a kernel. */
@@ -218,7 +225,7 @@ export class Bed implements AsyncDisposable {
         ...options.config,
       },
       sniffer: { ...sniffer, undecidedLimit: observer?.undecided },
-      runtime: { ...runtime, connect: options.connect?.(runtime.connect) ?? runtime.connect },
+      runtime: { ...runtime, dial: options.dial?.(runtime.dial) ?? runtime.dial },
       desk: {
         refuses: (client) => desk.refuses(client),
         wouldRefuse: (client) => desk.wouldRefuse(client),

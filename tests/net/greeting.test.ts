@@ -75,9 +75,9 @@ test("a client that speaks while the server is being connected is joined to that
   await using bed = await Bed.open({
     upstreams: [{ host, port: server.port }],
     sniffer: smtp,
-    connect: (real) => async (to, events) => {
+    dial: (real) => async (to, events, dialler) => {
       await held;
-      return real(to, events);
+      real(to, events, dialler);
     },
   });
   const client = await bed.accepted();

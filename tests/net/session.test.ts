@@ -28,10 +28,10 @@ setDefaultTimeout(20_000);
 class Barrier {
   waiting = 0;
   readonly #open = Promise.withResolvers<void>();
-  readonly connect: NonNullable<Parameters<typeof Bed.open>[0]["connect"]> = (real) => async (to, events) => {
+  readonly dial: NonNullable<Parameters<typeof Bed.open>[0]["dial"]> = (real) => async (to, events, dialler) => {
     this.waiting++;
     await this.#open.promise;
-    return real(to, events);
+    real(to, events, dialler);
   };
 
   lift(): void {
@@ -348,7 +348,7 @@ describe("while the server is being connected to", () => {
   test.each(["reset", "close"] as const)("a client that leaves (%s) leaves nothing behind", async (how) => {
     await using server = await Server.open(({ socket }) => socket.on("end", () => socket.end()));
     const barrier = new Barrier();
-    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], connect: barrier.connect });
+    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], dial: barrier.dial });
     await sleep(20);
     const before = openSockets();
     const clients = await Promise.all(Array.from({ length: 20 }, () => bed.client()));
@@ -372,7 +372,7 @@ describe("while the server is being connected to", () => {
   test("its bytes and its FIN are kept, up to a limit, then it waits", async () => {
     await using server = await Server.open();
     const barrier = new Barrier();
-    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], connect: barrier.connect });
+    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], dial: barrier.dial });
     const client = await bed.client();
     const [first, chunk] = [friendly(), pattern(64 * 1024)];
     client.send(first);
@@ -394,7 +394,7 @@ describe("while the server is being connected to", () => {
   test("a ban of its source ends it, and the server hears no word", async () => {
     await using server = await Server.open();
     const barrier = new Barrier();
-    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], connect: barrier.connect });
+    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], dial: barrier.dial });
     const friend = await bed.accepted("127.3.0.1");
     friend.send(friendly());
     await until("the connect", () => barrier.waiting === 1);

@@ -3,9 +3,10 @@
 import { describe, expect, test } from "bun:test";
 import { requirePrefix } from "../../src/core/address.ts";
 import { Client } from "../../src/core/client.ts";
-import { type LiveSession, Sessions } from "../../src/gate/sessions.ts";
+import { type LiveSession, Place, Sessions } from "../../src/gate/sessions.ts";
 
 class Noted implements LiveSession {
+  readonly place: Place = new Place(this);
   readonly client: Client;
   readonly told: string[] = [];
   isFriend = false;
@@ -20,6 +21,8 @@ class Noted implements LiveSession {
   deadline(): void {
     this.told.push("deadline");
   }
+
+  endIfIdle(): void {}
 
   settled(): void {
     this.told.push("settled");

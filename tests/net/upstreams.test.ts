@@ -9,7 +9,18 @@ import { Names } from "../../src/host/names.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import { Child } from "../harness/child.ts";
 import { freePort } from "../harness/ports.ts";
-import { Bed, friendly, host, isUnanswered, kernelState, openSockets, type Peer, Server, until } from "./bed.ts";
+import {
+  Bed,
+  friendly,
+  host,
+  isUnanswered,
+  kernelState,
+  opened,
+  openSockets,
+  type Peer,
+  Server,
+  until,
+} from "./bed.ts";
 
 setDefaultTimeout(20_000);
 
@@ -42,7 +53,7 @@ afterEach(async () => {
 function alone(servers: readonly ServerAddress[], changed: (status: UpstreamStatus) => void = () => {}): Upstreams {
   const log = () => {};
   const policy = { balance: "failover", sendProxy: "off", rise: 1, fall: 1 } as const;
-  return new Upstreams({ servers, policy, connect: runtime.connect, names: new Names(log), log, failed() {}, changed });
+  return new Upstreams({ servers, policy, dial: runtime.dial, names: new Names(log), log, failed() {}, changed });
 }
 
 async function friend(): Promise<void> {
@@ -163,17 +174,40 @@ test("a server that does not answer at all is given up, and the next one gets th
   });
   // Clients in numbers do not fill the process with connects that nobody answers.
   const upstreams = alone([{ host, port }]);
-  const many = Promise.all(Array.from({ length: 300 }, () => upstreams.open(silent, 0)));
+  const many = Promise.all(Array.from({ length: 300 }, () => opened(upstreams, silent)));
   const client = await slow.accepted();
   client.send(friendly());
   const behind = await server.peer();
   await behind.got(friendly().length);
   expect(slow.upstreams.status()[0]).toMatchObject({ reachable: false, error: "no answer within 3.5 s" });
 
-  expect((await many).every((opened) => opened === undefined)).toBe(true);
+  expect((await many).every((socket) => socket === undefined)).toBe(true);
   const startedMs = performance.now();
-  const unanswered = await upstreams.open(silent, 0);
+  const unanswered = await opened(upstreams, silent);
   expect([unanswered, performance.now() - startedMs < 1000]).toEqual([undefined, true]);
   for (const filler of fillers) filler.destroy();
   deaf.signal("SIGKILL");
+});
+
+test("a server that answers after it was given up leaves the client with the next one", async () => {
+  await using late = await Server.open();
+  await using next = await Server.open();
+  await using bed = await Bed.open({
+    upstreams: [
+      { host, port: late.port },
+      { host, port: next.port },
+    ],
+    dial: (real) => (to, events, dialler) => {
+      if ("port" in to && to.port === late.port) setTimeout(() => real(to, events, dialler), 3800);
+      else real(to, events, dialler);
+    },
+  });
+  const client = await bed.accepted();
+  client.send(friendly());
+  const peer = await next.peer();
+  const answered = await late.peer();
+  await until("the end of the late one", () => answered.wasReset || answered.closed);
+  peer.send("still there");
+  await client.got("still there".length);
+  expect([client.wasReset, bed.upstreams.status()[0]?.active]).toEqual([false, 0]);
 });

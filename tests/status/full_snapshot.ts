@@ -39,14 +39,17 @@ const whole: Omit<Snapshot, "gates"> = {
       refusedFull: 1,
       refusedRate: 1,
       refusedNoRoom: 1,
+      madeRoom: 1,
+      idleEnded: 1,
       foreign: 1,
       undecided: 1,
     },
-    ...{ upstreamFailed: 1, spared: 1, silenced: 1, notSilenced: 1, cut: 1, active: 1, limit: 1000 },
+    ...{ upstreamFailed: 1, spared: 1, silenced: 1, notSilenced: 1, cut: 1, active: 1, pending: 1, limit: 1000 },
   },
+  openFilesShortages: 1,
   bans: { active: 1, total: 1, capacity: 1000, userSpaceOnly: 1, folds: 1, sparedFriends: 1, byProtocol: { http: 1 } },
   kernel: {
-    ...{ attach: "native", reason: null, ports: [5000], map: "/sys/fs/bpf/map", managedBy: null },
+    ...{ fence: "xdp", attach: "native", reason: null, ports: [5000], map: "/sys/fs/bpf/map", managedBy: null },
     interfaces: [{ name: "eth0", attach: "native", reason: null }],
     ...{ droppedPackets: 1, droppedBytes: 60, entries: 1, capacity: 1000, full: 1, failed: 1 },
     maps: [{ name: "/sys/fs/bpf/map", entries: 1, capacity: 1000 }],
@@ -76,6 +79,11 @@ const whole: Omit<Snapshot, "gates"> = {
         refused: { rate: 1, most: 0, room: 0, wide: 0, malformed: 0, neverBan: 0 },
       },
     ],
+  },
+  crowdsec: {
+    ...{ url: "http://127.0.0.1:8080", state: "following", troubles: [], everySeconds: 2, decisions: 9 },
+    ...{ taken: 8, lifted: 1, refused: { malformed: 0, wide: 1, neverBan: 1, room: 0 }, answeredSecondsAgo: 0.5 },
+    push: { machine: "web-1", origin: "ttgate:web-1", pushed: 3, deleted: 1, waiting: 1 },
   },
   blocklists: [
     {

@@ -43,12 +43,15 @@ export function partsOf(config: Config, maxBans = 1000) {
     },
   ];
   const lists = { views: () => [], notes: () => [] };
+  const openFiles = { shortages: 0, fault: () => undefined };
   const readiness = new Readiness({
     gates,
     ticker,
     unseen,
+    openFiles,
     lists,
     fleet: () => undefined,
+    crowdsec: () => undefined,
     unsaved: () => undefined,
     nowMs,
   });
@@ -60,7 +63,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    ...{ refusalOf, unseen, lists, fleet: () => undefined },
+    ...{ refusalOf, unseen, openFiles, lists, fleet: () => undefined, crowdsec: () => undefined },
     events: new EventStreams(events, nowMs),
     reload: async () => ({ applied: [], waiting: [] }),
   });

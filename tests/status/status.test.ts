@@ -526,7 +526,7 @@ describe("changing", () => {
     const reply = await post("/bans", body);
     expect(reply.status).toBe(400);
     expect(reply.body.error).toMatch(/^Invalid (body|address|duration)/);
-    expect(parts.enforcement.bans.get(requirePrefix("192.0.2.1"))).toBe(before as Ban);
+    expect(parts.enforcement.bans.get(requirePrefix("192.0.2.1"))).toEqual(before as Ban);
     expect(sources()).toEqual(["192.0.2.1"]);
   });
 

@@ -6,7 +6,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import process from "node:process";
 import { run } from "../harness/child.ts";
-import { BlockMap, bpftool, RunningGate } from "../harness/gate.ts";
+import { BlockMap, bpftool, RunningGate, xdpLink } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -63,10 +63,9 @@ const steps: Readonly<Record<string, Step>> = {
     bpftool(["map", "update", "pinned", `${map.path}_settings`, "key", "0", "0", "0", "0", "value", ...zeros]);
   },
   "the link is detached": async ({ network }) => {
-    const links = (bpftool(["link", "show"], network.gate) ?? []) as { id: number; type: string; ifindex?: number }[];
-    for (const { id } of links.filter(({ type }) => type === "xdp")) {
-      await run(["bpftool", "link", "detach", "id", String(id)], { namespace: network.gate });
-    }
+    const link = xdpLink(network.gate, network.device);
+    if (link === undefined) return;
+    await run(["bpftool", "link", "detach", "id", String(link)], { namespace: network.gate });
   },
   "the map is frozen": async ({ map }) => {
     if (existsSync(map.path)) await run(["bpftool", "map", "freeze", "pinned", map.path]);

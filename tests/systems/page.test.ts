@@ -2,9 +2,8 @@
 // The page in a real browser: nothing that axe finds fault with, in both themes, on a telephone and on a desk; rows
 // that change in place; and what can be done with the token.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { Browser, chromium, type Page, type View } from "../harness/browser.ts";
+import { overflow, violations } from "../harness/axe.ts";
+import { Browser, chromium, type View } from "../harness/browser.ts";
 import { RunningGate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { freePort } from "../harness/ports.ts";
@@ -13,8 +12,6 @@ import { waitFor } from "../harness/wait.ts";
 setDefaultTimeout(120_000);
 
 const token = "a-token-of-the-test";
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
 const views: readonly View[] = [
   { width: 360, height: 740, theme: "light" },
   { width: 360, height: 740, theme: "dark" },
@@ -23,18 +20,6 @@ const views: readonly View[] = [
 ];
 const desk: View = { width: 1280, height: 900, theme: "light" };
 const longest = "2001:db8:ffff:ffff::/64";
-
-interface Violation {
-  readonly id: string;
-  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
-}
-
-/** All rules, best practices too. */
-async function violations(page: Page): Promise<string[]> {
-  await page.value(`${axe}; 0`);
-  const found = await page.value<readonly Violation[]>("axe.run(document).then(({ violations }) => violations)");
-  return found.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html}: ${failureSummary}`));
-}
 
 describeWith("executable", { program: chromium })("the page", () => {
   const stack = new AsyncDisposableStack();
@@ -73,10 +58,7 @@ describeWith("executable", { program: chromium })("the page", () => {
     for (const path of ["/", "/?sort=source&offset=50", "/?q=nothing", `/source/${encodeURIComponent(longest)}`]) {
       await page.open(`${origin}${path}`);
       expect([path, await violations(page)]).toEqual([path, []]);
-      const [scroll, seen] = await page.value<[number, number]>(
-        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]",
-      );
-      expect([path, scroll]).toEqual([path, seen]);
+      expect([path, await overflow(page)]).toEqual([path, 0]);
     }
     expect(page.complaints).toEqual([]);
     expect(page.requests.filter((url) => !url.startsWith(origin) && !url.startsWith("data:"))).toEqual([]);

@@ -221,6 +221,41 @@ describe.skipIf(missing !== undefined)("the service", () => {
       await machine.sh("systemctl start ttgate.service");
     },
   );
+
+  test("is upgraded while nobody is connected", async () => {
+    using directory = new TempDir();
+    const pid = await shown("MainPID");
+    await machine.install(otherVersion(directory, "0.1.7+"), program);
+    await machine.sh("systemctl reload ttgate.service");
+    await waitFor("the end of the one before", async () => (await machine.run("kill", "-0", pid)).code !== 0);
+    expect(await machine.sh(`${program} status`)).toContain(`pid ${await shown("MainPID")}, 0.1.7+`);
+    expect(await shown("ActiveState")).toBe("active");
+  });
+
+  test("blocks by nftables within its sandbox, and puts its table right there", async () => {
+    const table = "inet ttgate_ttgate";
+    const from = network.clientIpv4(6);
+    const knock = async () =>
+      (await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 400 })).outcome;
+    await machine.sh("systemctl stop ttgate.service");
+    configure(`fence = "nftables"`);
+    await machine.sh("systemctl start ttgate.service");
+    await machine.sh(`${program} ban ${from} --for 1h`);
+    await waitFor("no way in", async () => (await knock()) === "no answer");
+    await machine.sh("nft flush ruleset");
+    await waitFor("the table put right", async () => /it was gone\): put right/.test(await journal()));
+    expect([await knock(), await machine.sh(`nft list table ${table}`)]).toEqual([
+      "no answer",
+      expect.stringContaining(from),
+    ]);
+    expect(JSON.parse(await fetched("http://127.0.0.1:9500/readyz")).reasons).toEqual([]);
+    // It runs with --keep.
+    await machine.sh("systemctl stop ttgate.service");
+    expect(await knock()).toBe("no answer");
+    expect(await machine.sh(`${program} detach ttgate`)).toContain(`Removed table ${table}`);
+    configure();
+    await machine.sh("systemctl start ttgate.service");
+  });
 });
 
 /** The same executable but for the version that it tells. */

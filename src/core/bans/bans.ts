@@ -1,25 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in
-// step by the gate. Every operation is O(1); ended bans are found without scanning.
-import { contains, isIpv4, type Prefix, widened } from "../address.ts";
+// The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in step by
+// the enforcement. A ban is held in rows of numbers (table/) and read as a copy. No operation but `within` and
+// `all` looks at more than a few rows.
+import { contains, type Prefix, parsePrefix, widened } from "../address.ts";
 import type { Client } from "../client.ts";
-import { type Ban, holdsAt } from "./claim.ts";
-import { Expiry } from "./expiry.ts";
+import { type Ban, everywhere, type FencedBan, holdsAt } from "./claim.ts";
+import { Arrivals } from "./table/arrivals.ts";
+import { ClaimRows } from "./table/claim_rows.ts";
+import { Endings } from "./table/endings.ts";
+import { PrefixIndex } from "./table/prefix_index.ts";
+import { none, offsetOf } from "./table/slab.ts";
 
-/** The bans that stand in one map. */
-interface Standing {
-  readonly expiry: Expiry<Ban>;
-  count: number;
+/** Between two turns of who asks for what is within a prefix. */
+const lookedAtAtOnce = 2000;
+const foundAtOnce = 250;
+
+/** Bans that stand in one map: when it is full, the soonest to end of its own makes room. */
+interface Place {
+  readonly map: string | undefined;
+  readonly endings: Endings;
 }
 
 export class Bans {
   readonly capacity: number;
-  readonly #byText = new Map<string, Ban>();
-  /** By the map that the bans stand in: when one is full, the soonest to end of its own makes room. */
-  readonly #standing = new Map<string | undefined, Standing>();
   readonly #ipv6Bits: number;
+  readonly #rows = new ClaimRows();
+  readonly #index = new PrefixIndex(this.#rows);
+  readonly #arrivals = new Arrivals();
+  /** By the number that a row has of its own. */
+  readonly #places: Place[] = [];
   /** How many bans of each prefix length are not of single sources; empty nearly always. */
   readonly #ranges = new Map<number, number>();
+  #size = 0;
 
   /**
    * @param capacity most bans held; the one that ends soonest makes room.
@@ -31,157 +43,229 @@ export class Bans {
   }
 
   get size(): number {
-    return this.#byText.size;
+    return this.#size;
   }
 
   /** The ban that covers a client and is still running. @param gate one that holds there; undefined: anywhere. */
   find(client: Client, nowMs: number, gate?: string): Ban | undefined {
-    const holds = (ban: Ban) => ban.untilMs > nowMs && (gate === undefined || holdsAt(ban, gate, nowMs));
-    const exact = this.#byText.get(client.sourceText);
-    if (exact !== undefined && holds(exact)) return exact;
-    for (const bits of this.#ranges.keys()) {
-      const range = this.#around(client.single(), bits);
-      if (range !== undefined && holds(range)) return range;
-    }
-    return undefined;
+    return this.#read(this.#find(client, nowMs, gate));
+  }
+
+  /** Whether there is one, and where it stands: what is asked for each connection. */
+  standingOf(client: Client, nowMs: number, gate?: string): { readonly map: string | undefined } | undefined {
+    const row = this.#find(client, nowMs, gate);
+    return row === none ? undefined : this.#placeOf(row);
   }
 
   /** What a single client is banned by: an IPv4 address, an IPv6 network of the ban prefix. */
   isSource(prefix: Prefix): boolean {
-    return prefix.bits === (isIpv4(prefix) ? 128 : this.#ipv6Bits);
+    return prefix.bits === (prefix.ipv4 ? 128 : this.#ipv6Bits);
   }
 
-  /** The ban of exactly this prefix, by its canonical text. */
+  /** The ban of exactly this prefix, by its text. */
   byText(text: string): Ban | undefined {
-    return this.#byText.get(text);
+    const prefix = parsePrefix(text);
+    return prefix === undefined ? undefined : this.get(prefix);
   }
 
   /** The ban of exactly this prefix. */
   get(prefix: Prefix): Ban | undefined {
-    return this.#byText.get(prefix.text);
+    return this.#read(this.#index.find(prefix));
+  }
+
+  /** By what `tickets` gave; undefined when it has ended since. */
+  byTicket(ticket: number): Ban | undefined {
+    return this.#read(this.#arrivals.row(ticket));
+  }
+
+  /** The same of its prefix alone. */
+  prefixOf(ticket: number): Prefix | undefined {
+    const row = this.#arrivals.row(ticket);
+    return row === none ? undefined : this.#rows.prefix(row);
   }
 
   /** The ban of a prefix or of the closest range around it, if it is running. */
   covering(prefix: Prefix, nowMs: number): Ban | undefined {
-    const exact = this.get(prefix);
-    if (exact !== undefined && exact.untilMs > nowMs) return exact;
+    const isRunning = (row: number) => row !== none && this.#rows.untilMs(row) > nowMs;
+    const exact = this.#index.find(prefix);
+    if (isRunning(exact)) return this.#read(exact);
     const lengths = [...this.#ranges.keys(), this.#ipv6Bits].filter((bits) => bits < prefix.bits).sort((a, b) => b - a);
-    for (const bits of lengths) {
-      const range = this.#around(prefix, bits);
-      if (range !== undefined && range.untilMs > nowMs) return range;
-    }
-    return undefined;
+    return this.#read(lengths.map((bits) => this.#around(prefix, bits)).find(isRunning) ?? none);
   }
 
   /** Adds or replaces. @returns the ban that had to make room in a full table. */
   add(ban: Ban): Ban | undefined {
-    const { prefix } = ban;
-    const earlier = this.#byText.get(prefix.text);
-    if (earlier !== undefined) this.#strike(earlier);
-    else this.#countRange(prefix, 1);
-    const evicted = earlier === undefined && this.size >= this.capacity ? this.#evict() : undefined;
-    this.#byText.set(prefix.text, ban);
-    this.#enlist(ban);
+    const earlier = this.#index.find(ban.prefix);
+    if (earlier !== none) {
+      this.#placeOf(earlier).endings.remove(earlier);
+      this.#rows.replace(earlier, ban);
+      this.#put(earlier, ban.standsIn);
+      return undefined;
+    }
+    const evicted = this.#size >= this.capacity ? this.#evict() : undefined;
+    const row = this.#rows.add(ban);
+    this.#index.add(row);
+    this.#rows.columns(row).ticket[offsetOf(row)] = this.#arrivals.add(row);
+    this.#put(row, ban.standsIn);
+    this.#countRange(ban.prefix, 1);
+    this.#size++;
     return evicted;
   }
 
   /** @returns the ban that was there. */
   remove(prefix: Prefix): Ban | undefined {
-    const ban = this.#byText.get(prefix.text);
-    if (ban === undefined) return undefined;
-    this.#byText.delete(prefix.text);
-    this.#strike(ban);
-    this.#countRange(prefix, -1);
-    return ban;
+    return this.#remove(this.#index.find(prefix));
   }
 
   /** A ban that is in the table came to stand in another map. */
   stand(ban: Ban, map: string | undefined): void {
-    if (ban.standsIn === map) return;
-    this.#strike(ban);
     ban.standsIn = map;
-    this.#enlist(ban);
+    const row = this.#index.find(ban.prefix);
+    if (row === none || this.#placeOf(row).map === map) return;
+    this.#placeOf(row).endings.remove(row);
+    this.#put(row, map);
   }
 
   /** How many bans stand in a map; undefined: in none. */
   standing(map: string | undefined): number {
-    return this.#standing.get(map)?.count ?? 0;
+    return this.#places.find((place) => place.map === map)?.endings.size ?? 0;
   }
 
   /** Takes out bans that are over, at most `limit`. */
   due(nowMs: number, limit = Number.POSITIVE_INFINITY): Ban[] {
     const ended: Ban[] = [];
-    for (const { expiry } of this.#standing.values()) ended.push(...expiry.due(nowMs, limit - ended.length));
-    for (const { prefix } of ended) this.remove(prefix);
+    for (const { endings } of this.#places) {
+      for (let row = endings.first(); row !== none && ended.length < limit; row = endings.first()) {
+        if (this.#rows.untilMs(row) > nowMs) break;
+        ended.push(this.#remove(row) as Ban);
+      }
+    }
     return ended;
   }
 
-  /** The ban that ends first, of all. */
+  /** The ban that ends first, of all; undefined when none ends. */
   soonest(): Ban | undefined {
-    let first: Ban | undefined;
-    for (const { expiry } of this.#standing.values()) {
-      const ban = expiry.soonest();
-      if (ban !== undefined && (first === undefined || ban.untilMs < first.untilMs)) first = ban;
-    }
-    return first;
+    return this.#read(this.#soonest());
   }
 
   /** The ban that ends first of those that stand in a map: who makes room when it is full. */
   soonestIn(map: string): Ban | undefined {
-    return this.#standing.get(map)?.expiry.soonest();
+    const place = this.#places.find((other) => other.map === map);
+    return this.#read(place === undefined ? none : this.#firstOf(place));
   }
 
-  /** Every ban inside a prefix, itself included. */
-  *within(prefix: Prefix): Generator<Ban> {
-    for (const ban of this.#byText.values()) if (contains(prefix, ban.prefix)) yield ban;
-  }
-
-  /** Takes out every ban inside a prefix, itself included; a source mostly has nothing else inside. */
-  removeWithin(prefix: Prefix): readonly Ban[] {
-    if (this.isSource(prefix) && !this.#hasRangesWithin(prefix.bits)) {
-      const ban = this.remove(prefix);
-      return ban === undefined ? [] : [ban];
+  /** What is banned inside a prefix, itself included: a slice between two turns of the caller. */
+  *within(prefix: Prefix): Generator<readonly Prefix[], void, void> {
+    let found: Prefix[] = [];
+    let looked = 0;
+    for (const banned of this.prefixes()) {
+      if (contains(prefix, banned)) found.push(banned);
+      if (++looked < lookedAtAtOnce && found.length < foundAtOnce) continue;
+      yield found;
+      found = [];
+      looked = 0;
     }
-    const found = [...this.within(prefix)];
-    for (const ban of found) this.remove(ban.prefix);
-    return found;
+    yield found;
   }
 
-  /** In the order in which they came into the table; one that is prolonged keeps its place. */
-  all(): MapIterator<Ban> {
-    return this.#byText.values();
+  /** False when a ban of something inside of the prefix may be there, too. */
+  isAlone(prefix: Prefix): boolean {
+    return this.isSource(prefix) && ![...this.#ranges.keys()].some((bits) => bits > prefix.bits);
   }
 
-  #hasRangesWithin(bits: number): boolean {
-    for (const rangeBits of this.#ranges.keys()) if (rangeBits > bits) return true;
-    return false;
+  /** In the order in which they came into the table; one that is prolonged keeps its place. Goes on over many turns. */
+  all(): IteratorObject<Ban, undefined, unknown> {
+    return this.#arrivals.all((row) => this.#rows.read(row, this.#placeOf(row).map));
   }
 
-  #around(prefix: Prefix, bits: number): Ban | undefined {
+  /** The same, for who compares them with a fence. */
+  fenced(): IteratorObject<FencedBan, undefined, unknown> {
+    return this.#arrivals.all((row) => this.#fenced(row));
+  }
+
+  fencedOf(prefix: Prefix): FencedBan | undefined {
+    const row = this.#index.find(prefix);
+    return row === none ? undefined : this.#fenced(row);
+  }
+
+  /** The same, for who needs no more of them. */
+  prefixes(): IteratorObject<Prefix, undefined, unknown> {
+    return this.#arrivals.all((row) => this.#rows.prefix(row));
+  }
+
+  /** The same as numbers, for who comes back to them. */
+  tickets(): IteratorObject<number, undefined, unknown> {
+    return this.#arrivals.all((row) => this.#rows.columns(row).ticket[offsetOf(row)] ?? 0);
+  }
+
+  #find(client: Client, nowMs: number, gate: string | undefined): number {
+    const holds = (row: number) => row !== none && this.#rows.untilMs(row) > nowMs && this.#holdsAt(row, gate, nowMs);
+    const source = this.#index.find(client.source());
+    if (holds(source)) return source;
+    for (const bits of this.#ranges.keys()) {
+      const range = this.#around(client.single(), bits);
+      if (holds(range)) return range;
+    }
+    return none;
+  }
+
+  #holdsAt(row: number, gate: string | undefined, nowMs: number): boolean {
+    if (gate === undefined || this.#rows.kind(row).isLocal !== true) return true;
+    return holdsAt(this.#rows.read(row, undefined), gate, nowMs);
+  }
+
+  #around(prefix: Prefix, bits: number): number {
     const range = widened(prefix, bits);
-    return range === undefined ? undefined : this.#byText.get(range.text);
+    return range === undefined ? none : this.#index.find(range);
+  }
+
+  #fenced(row: number): FencedBan {
+    const isLocal = this.#rows.kind(row).isLocal === true;
+    const untilMs = isLocal ? everywhere(this.#rows.read(row, undefined))?.untilMs : this.#rows.untilMs(row);
+    return { prefix: this.#rows.prefix(row), standsIn: this.#placeOf(row).map, untilMs };
+  }
+
+  #read(row: number): Ban | undefined {
+    return row === none ? undefined : this.#rows.read(row, this.#placeOf(row).map);
+  }
+
+  #remove(row: number): Ban | undefined {
+    const ban = this.#read(row);
+    if (ban === undefined) return undefined;
+    this.#placeOf(row).endings.remove(row);
+    this.#arrivals.remove(this.#rows.columns(row).ticket[offsetOf(row)] ?? 0);
+    this.#index.remove(row);
+    this.#rows.release(row);
+    this.#countRange(ban.prefix, -1);
+    this.#size--;
+    return ban;
   }
 
   #evict(): Ban | undefined {
-    const victim = this.soonest() ?? this.#byText.values().next().value;
-    return victim === undefined ? undefined : this.remove(victim.prefix);
+    const soonest = this.#soonest();
+    return this.#remove(soonest === none ? this.#arrivals.first() : soonest);
   }
 
-  #enlist(ban: Ban): void {
-    let standing = this.#standing.get(ban.standsIn);
-    if (standing === undefined) {
-      standing = { expiry: new Expiry(), count: 0 };
-      this.#standing.set(ban.standsIn, standing);
-    }
-    standing.expiry.add(ban, ban.untilMs);
-    standing.count++;
+  #soonest(): number {
+    const firsts = this.#places.map((place) => this.#firstOf(place)).filter((row) => row !== none);
+    return firsts.sort((a, b) => this.#rows.untilMs(a) - this.#rows.untilMs(b))[0] ?? none;
   }
 
-  #strike(ban: Ban): void {
-    const standing = this.#standing.get(ban.standsIn);
-    if (standing === undefined) return;
-    standing.expiry.remove(ban, ban.untilMs);
-    standing.count--;
+  /** One that ends. */
+  #firstOf({ endings }: Place): number {
+    const first = endings.first();
+    return first !== none && Number.isFinite(this.#rows.untilMs(first)) ? first : none;
+  }
+
+  #placeOf(row: number): Place {
+    return this.#places[this.#rows.columns(row).place[offsetOf(row)] ?? 0] as Place;
+  }
+
+  #put(row: number, map: string | undefined): void {
+    let number = this.#places.findIndex((place) => place.map === map);
+    if (number < 0) number = this.#places.push({ map, endings: new Endings(this.#rows) }) - 1;
+    this.#rows.columns(row).place[offsetOf(row)] = number;
+    this.#placeOf(row).endings.add(row);
   }
 
   #countRange(prefix: Prefix, change: number): void {

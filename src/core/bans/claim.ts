@@ -68,6 +68,14 @@ export interface Ban extends Claim {
   standsIn: string | undefined;
 }
 
+/** A ban as far as a fence has to do with it: what a walk that compares the two needs, and no more. */
+export interface FencedBan {
+  readonly prefix: Prefix;
+  readonly standsIn: string | undefined;
+  /** When the claim ends that holds everywhere; undefined: none does. Milliseconds since boot. */
+  readonly untilMs: number | undefined;
+}
+
 /** In place of a map's name: no claim on it holds everywhere, so that no fence is to have it. */
 export const atOneGate = "gate";
 
@@ -108,11 +116,6 @@ export function withClaim(ban: Ban | undefined, prefix: Prefix, claim: Claim, no
   return banOf(prefix, [...claims.filter((other) => other !== before), claim]);
 }
 
-/** The ban without an origin's claim; undefined when nothing is left of it. */
-export function withoutClaim(ban: Ban, origin: Origin, nowMs: number): Ban | undefined {
-  return withoutClaims(ban, (claim) => claim.origin === origin, nowMs);
-}
-
 /** The ban without some of its claims; undefined when nothing is left of it. */
 export function withoutClaims(ban: Ban, isOver: (claim: Claim) => boolean, nowMs: number): Ban | undefined {
   const claims = claimsOf(ban, nowMs);
@@ -146,11 +149,4 @@ function ending({ untilMs }: Claim): number {
 /** A claim that led is a whole ban, with its map and its own others. */
 function claimAlone({ origin, reason, sinceMs, untilMs, evidence, gate, isLocal }: Claim): Claim {
   return { origin, reason, sinceMs, untilMs, evidence, gate, isLocal };
-}
-
-/** What an operator's lift leaves of a ban. */
-export function foreignPart(ban: Ban, nowMs: number): Ban | undefined {
-  const foreign = [ban, ...ban.others].find(({ origin }) => origin === "foreign");
-  if (foreign === ban && ban.others.length === 0) return ban;
-  return foreign === undefined ? undefined : withClaim(undefined, ban.prefix, foreign, nowMs);
 }

@@ -33,7 +33,8 @@ export interface FenceRecord extends Omit<FenceEntry, "origin"> {
 
 /** `full`: the table has to make room first. `failed`: the fence said no; the text says why. */
 export type FenceOutcome =
-  | { readonly kind: "enforced" }
+  /** `isPending`: it is on its way, and the fence tells by itself how long that took. */
+  | { readonly kind: "enforced"; readonly isPending?: true }
   | { readonly kind: "full" }
   | { readonly kind: "failed"; readonly message: string };
 
@@ -114,5 +115,5 @@ export interface Fence {
   /** About once a second: sign of life, places that came and went, entries that are over. */
   tick(nowMs: number): void;
   /** Idempotent. With `keep` it goes on blocking without this process. */
-  close(keep: boolean): void;
+  close(keep: boolean): void | Promise<void>;
 }

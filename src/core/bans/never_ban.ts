@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses that no path can ban: the host's own, gateways, upstreams, what the operator allows. Each
 // keeps why it is there, for the log and `ttgate status`.
-import { isIpv4, type Prefix, sameHead } from "../address.ts";
+import { overlap, type Prefix } from "../address.ts";
 import type { Client } from "../client.ts";
 
 export interface NeverBanEntry {
@@ -11,7 +11,7 @@ export interface NeverBanEntry {
 }
 
 export class NeverBan {
-  readonly #entries = new Map<string, { readonly entry: NeverBanEntry; readonly bytes: Uint8Array }>();
+  readonly #entries = new Map<string, NeverBanEntry>();
 
   constructor(entries: readonly NeverBanEntry[] = []) {
     for (const entry of entries) this.add(entry);
@@ -19,31 +19,25 @@ export class NeverBan {
 
   /** The first reason given for a prefix stays. */
   add(entry: NeverBanEntry): void {
-    const { text, bytes } = entry.prefix;
-    if (!this.#entries.has(text)) this.#entries.set(text, { entry, bytes });
+    const { text } = entry.prefix;
+    if (!this.#entries.has(text)) this.#entries.set(text, entry);
   }
 
-  /** The whole list anew. @returns false when it is the same as before. */
-  replace(entries: readonly NeverBanEntry[]): boolean {
-    const before = [...this.#entries.keys()];
+  /** The whole list anew. @returns what was not in it before. */
+  replace(entries: readonly NeverBanEntry[]): readonly NeverBanEntry[] {
+    const before = new Set(this.#entries.keys());
     this.#entries.clear();
     for (const entry of entries) this.add(entry);
-    return before.length !== this.#entries.size || before.some((text) => !this.#entries.has(text));
+    return this.entries().filter(({ prefix }) => !before.has(prefix.text));
   }
 
   entries(): readonly NeverBanEntry[] {
-    return [...this.#entries.values()].map(({ entry }) => entry);
+    return [...this.#entries.values()];
   }
 
   /** What stands against a ban of this prefix: an entry that it would cover, or that covers it. */
   conflict(prefix: Prefix): NeverBanEntry | undefined {
-    if (this.#entries.size === 0) return undefined;
-    const { bits, bytes } = prefix;
-    const ipv4 = isIpv4(prefix);
-    for (const { entry, bytes: protectedBytes } of this.#entries.values()) {
-      if (isIpv4(entry.prefix) !== ipv4) continue;
-      if (sameHead(protectedBytes, bytes, Math.min(bits, entry.prefix.bits))) return entry;
-    }
+    for (const entry of this.#entries.values()) if (overlap(entry.prefix, prefix)) return entry;
     return undefined;
   }
 

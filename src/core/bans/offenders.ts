@@ -2,8 +2,9 @@
 // Who was banned before, how often, and until when: what --escalate counts by. A source is forgotten when it
 // has been free for as long as the memory lasts, when an operator lifts its ban, and when there is no room for
 // all: then the one whose ban is longest over goes first. Pure.
+
+import type { BanChange, BanFollower } from "./change.ts";
 import type { Origin } from "./claim.ts";
-import type { BanChange, BanFollower } from "./enforcement.ts";
 
 export interface Offender {
   /** Bans by what its own connections showed; those that began while another ran are the same one. */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A page of the time-out table: those that are looked for, in the order that is asked for. A table of a hundred
 // thousand takes its time, so it is a generator: a bounded piece of work between two yields.
-import { addressHead, contains, headsAgree, type Prefix, parsePrefix } from "../address.ts";
+import { addressHead, compareAddresses, contains, overlap, type Prefix, parsePrefix } from "../address.ts";
 import type { Bans } from "./bans.ts";
-import { type Ban, claimsOf } from "./claim.ts";
+import { type Ban, type Claim, claimsOf } from "./claim.ts";
 
 /** `newest`, `oldest`: by when they came into the table. `left`: who is free soonest. `packets`: most dropped. */
 export const banOrders = ["newest", "oldest", "left", "packets", "source", "protocol"] as const;
@@ -41,96 +41,101 @@ export function* searchBans(
   nowMs: number,
   packetsOf: (ban: Ban) => number,
 ): Generator<void, BanPage, void> {
-  const found: Ban[] = [];
   const isWanted = wantedBy(query, nowMs);
+  // Of a million bans numbers alone are held.
+  const found: number[] = [];
   let looked = 0;
-  for (const ban of bans.all()) {
-    if (isWanted(ban)) found.push(ban);
+  for (const ticket of bans.tickets()) {
+    const prefix = bans.prefixOf(ticket);
+    if (prefix !== undefined && isWanted(prefix, () => bans.byTicket(ticket))) found.push(ticket);
     if (++looked % searchedAtOnce === 0) yield;
   }
-  const page = yield* pageOf(found, query, packetsOf);
-  return { total: bans.size, matching: found.length, bans: page };
+  const page = yield* pageOf(bans, found, query, packetsOf);
+  return { total: bans.size, matching: found.length, bans: page.flatMap((ticket) => bans.byTicket(ticket) ?? []) };
 }
 
 function* pageOf(
-  found: readonly Ban[],
+  bans: Bans,
+  found: readonly number[],
   { order, offset, limit }: BanQuery,
   packetsOf: (ban: Ban) => number,
-): Generator<void, readonly Ban[], void> {
+): Generator<void, readonly number[], void> {
   if (order === "oldest") return found.slice(offset, offset + limit);
   if (order === "newest") {
     const end = Math.max(0, found.length - offset);
     return found.slice(Math.max(0, end - limit), end).reverse();
   }
-  const keys = yield* keysOf(found, order, packetsOf);
-  const ranked = yield* rankedInPieces(keys, (a, b) => compareSources(found[a], found[b], order), searchedAtOnce);
+  const keys = yield* keysOf(bans, found, order, packetsOf);
+  const compare = (a: number, b: number) => {
+    if (order !== "source") return 0;
+    const [left, right] = [a, b].map((index) => bans.prefixOf(found[index] ?? -1));
+    return left === undefined || right === undefined ? 0 : compareAddresses(left, right);
+  };
+  const ranked = yield* rankedInPieces(keys, compare, searchedAtOnce);
   return [...ranked.subarray(offset, offset + limit)].flatMap((index) => found[index] ?? []);
 }
 
-function wantedBy(query: BanQuery, nowMs: number): (ban: Ban) => boolean {
+/** Whether a ban is looked for: by its prefix, and by the whole of it only where that does not tell. */
+type IsWanted = (prefix: Prefix, ban: () => Ban | undefined) => boolean;
+
+function wantedBy(query: BanQuery, nowMs: number): IsWanted {
   const { by, protocol, in: range } = query;
   const matches = matcher(query.search.trim(), nowMs);
-  const head = range === undefined ? 0 : addressHead(range);
-  return (ban) => {
-    if (range !== undefined && !(headsAgree(range, head, ban.prefix) && contains(range, ban.prefix))) return false;
-    if (by === undefined && protocol === undefined) return matches(ban);
-    const isClaimed = claimsOf(ban, nowMs).some(
+  return (prefix, ban) => {
+    if (range !== undefined && !contains(range, prefix)) return false;
+    if (by === undefined && protocol === undefined) return matches(prefix, ban);
+    const isClaimed = claimsNow(ban(), nowMs).some(
       ({ origin, reason }) =>
         (by === undefined || origin === by || origin.startsWith(`${by}:`)) &&
         (protocol === undefined || reason === protocol),
     );
-    return isClaimed && matches(ban);
+    return isClaimed && matches(prefix, ban);
   };
 }
 
-function matcher(search: string, nowMs: number): (ban: Ban) => boolean {
+function matcher(search: string, nowMs: number): IsWanted {
   if (search === "") return () => true;
-  const prefix = parsePrefix(search);
-  if (prefix !== undefined) {
-    const head = addressHead(prefix);
-    return (ban) =>
-      headsAgree(prefix, head, ban.prefix) && (contains(prefix, ban.prefix) || contains(ban.prefix, prefix));
-  }
+  const wanted = parsePrefix(search);
+  if (wanted !== undefined) return (prefix) => overlap(wanted, prefix);
   const text = search.toLowerCase();
-  return (ban) =>
-    ban.prefix.text.includes(text) ||
-    claimsOf(ban, nowMs).some(
+  return (prefix, ban) =>
+    prefix.text.includes(text) ||
+    claimsNow(ban(), nowMs).some(
       ({ reason, origin }) => reason.toLowerCase().includes(text) || origin.toLowerCase().includes(text),
     );
 }
 
+function claimsNow(ban: Ban | undefined, nowMs: number): readonly Claim[] {
+  return ban === undefined ? [] : claimsOf(ban, nowMs);
+}
+
 /** What each is ordered by, as a number: objects for each would keep the garbage collector busy. */
 function* keysOf(
-  found: readonly Ban[],
+  bans: Bans,
+  found: readonly number[],
   order: Exclude<BanOrder, "newest" | "oldest">,
   packetsOf: (ban: Ban) => number,
 ): Generator<void, Float64Array, void> {
   const keys = new Float64Array(found.length);
   const names = new Map<string, number>();
-  for (const [index, ban] of found.entries()) {
-    const { prefix, untilMs, reason } = ban;
-    if (order === "left") keys[index] = untilMs;
+  for (const [index, ticket] of found.entries()) {
+    if (index % searchedAtOnce === searchedAtOnce - 1) yield;
+    const ban = bans.byTicket(ticket);
+    if (ban === undefined) continue;
+    if (order === "left") keys[index] = ban.untilMs;
     else if (order === "packets") keys[index] = -packetsOf(ban);
-    else if (order === "source") keys[index] = addressHead(prefix);
+    else if (order === "source") keys[index] = addressHead(ban.prefix);
     else {
-      const name = names.get(reason) ?? names.size;
-      names.set(reason, name);
+      const name = names.get(ban.reason) ?? names.size;
+      names.set(ban.reason, name);
       keys[index] = name;
     }
-    if (index % searchedAtOnce === searchedAtOnce - 1) yield;
   }
   if (order !== "protocol") return keys;
   const sorted = [...names.keys()].sort();
   const ranks = [...names.keys()].map((name) => sorted.indexOf(name));
   for (let index = 0; index < keys.length; index++) keys[index] = ranks[keys[index] ?? 0] ?? 0;
   return keys;
-}
-
-/** Between two of the same head. */
-function compareSources(a: Ban | undefined, b: Ban | undefined, order: BanOrder): number {
-  if (order !== "source" || a === undefined || b === undefined) return 0;
-  const [left, right] = [a.prefix.bytes.toHex(), b.prefix.bytes.toHex()];
-  return left < right ? -1 : Number(left > right) || a.prefix.bits - b.prefix.bits;
 }
 
 /**

@@ -4,8 +4,9 @@
 // gate is joined to what is known: the newer ban of a gate counts, the latest lift of anybody counts, so that
 // order, loss and repetition make no difference once the last record has come. Pure.
 import { isIpv4, type Prefix, parsePrefix } from "../address.ts";
+import type { BanChange, BanFollower, BanRequest } from "../bans/change.ts";
 import { type Ban, type Claim, claimOf, claimsOf } from "../bans/claim.ts";
-import type { BanChange, BanFollower, BanRequest, Enforcement } from "../bans/enforcement.ts";
+import type { Enforcement } from "../bans/enforcement.ts";
 import { longestDurationMs } from "../duration.ts";
 import { Lifts } from "./lifts.ts";
 import { isShared, OwnDoings } from "./own_doings.ts";
@@ -207,7 +208,7 @@ export class FleetTable implements BanFollower {
     const { enforcement, trusts, gate: self } = this.#options;
     let looked = 0;
     for (const ban of enforcement.bans.all()) {
-      if (++looked % 1000 === 0) yield;
+      if (++looked % 250 === 0) yield;
       for (const { origin } of claimsOf(ban, nowMs())) {
         const gate = gateOf(origin);
         if (gate === undefined || gate === self || trusts(gate)) continue;

@@ -2,8 +2,9 @@
 // What this gate did that the fleet is to know: sources whose announcement is due, and endings that are
 // remembered so that nobody who was away brings a ban back. Never more than fits: when too many sources wait, all
 // of the table is compared with the engine's instead. Pure.
+
+import type { BanChange } from "../bans/change.ts";
 import type { Origin } from "../bans/claim.ts";
-import type { BanChange } from "../bans/enforcement.ts";
 
 export interface Ending {
   /** Milliseconds since boot: the own ban was taken back then. */

@@ -4,8 +4,9 @@
 
 import { evidenceBits } from "../signature/bounds.ts";
 import type { Ciphers } from "../signature/cipher.ts";
-import { type Program, programOf } from "../signature/program.ts";
+import { makeProgram, type Program, programOf } from "../signature/program.ts";
 import { alternativesOf } from "../signature/term.ts";
+import { finished, type Work } from "../work.ts";
 import { isKin, isOverruled, isRefuter, type Profile, type ProfileSource, signatureContext } from "./profile.ts";
 
 export interface CompiledRecognisers {
@@ -36,25 +37,35 @@ export interface CompiledProfile {
   readonly unproven?: Profile["unproven"];
 }
 
-export function compileRecognisers(known: Profile["known"]): CompiledRecognisers {
+export function* compileRecognisers(known: Profile["known"]): Work<CompiledRecognisers> {
   const everyone = known.flatMap(({ alternatives }) => alternatives);
+  const evidence: number[] = [];
+  for (const alternative of everyone) {
+    yield;
+    evidence.push(Math.floor(evidenceBits(alternative)));
+  }
   return {
     names: known.map(({ name }) => name),
-    evidence: Int32Array.from(everyone, (alternative) => Math.floor(evidenceBits(alternative))),
+    evidence: Int32Array.from(evidence),
     owners: Int32Array.from(known.flatMap(({ alternatives }, owner) => alternatives.map(() => owner))),
-    program: programOf(everyone),
+    program: yield* makeProgram(everyone),
   };
 }
 
-export function compileProfile({ expect, known, near, ...profile }: Profile): CompiledProfile {
+export function compileProfile(profile: Profile): CompiledProfile {
+  return finished(makeCompiled(profile));
+}
+
+/** The same a rule at a time. */
+export function* makeCompiled({ expect, known, near, ...profile }: Profile): Work<CompiledProfile> {
   return {
     name: profile.name,
-    expected: programOf(expect),
-    known: compileRecognisers(known),
+    expected: yield* makeProgram(expect),
+    known: yield* compileRecognisers(known),
     refutes: known.map((recogniser) => recogniser.refutes),
     kin: known.map((recogniser) => recogniser.isKin),
     overruled: known.map((recogniser) => recogniser.isOverruled),
-    near: programOf(near),
+    near: yield* makeProgram(near),
     hasNear: profile.hasNear,
     fallback: profile.fallback,
     undecidedLimit: profile.undecidedLimit,

@@ -10,6 +10,7 @@ import type { Ciphers } from "../signature/cipher.ts";
 import { recognisers as library } from "../signature/recogniser.ts";
 import { prefixLimitBytes, type Recogniser, type Rule, recogniserSchema, ruleSchema } from "../signature/signature.ts";
 import { type Alternative, alternativesOf, type Problem, type SignatureContext } from "../signature/term.ts";
+import { finished, type Work } from "../work.ts";
 
 export const profileSchema = z.strictObject({
   /** For editors: docs/profile.schema.json. */
@@ -90,16 +91,24 @@ export type ProfileResult =
  * @param name for a source that does not name itself.
  */
 export function parseProfile(source: unknown, name: string, ciphers: Ciphers): ProfileResult {
+  return finished(parsingProfile(source, name, ciphers));
+}
+
+/** The same a recogniser at a time. */
+export function* parsingProfile(source: unknown, name: string, ciphers: Ciphers): Work<ProfileResult> {
   const parsed = profileSchema.safeParse(source);
   if (!parsed.success)
     return { kind: "invalid", problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, [])) };
+  yield;
   const context = signatureContext(ciphers);
-  const expect = sound(alternativesOf(parsed.data.expect, "expect", context), "expect", context.problems);
-  const known = knownTo(parsed.data, context);
-  const near = nearTo(parsed.data, context);
+  const written = alternativesOf(parsed.data.expect, "expect", context);
+  yield;
+  const expect = yield* sound(written, "expect", context.problems);
+  const known = yield* knownTo(parsed.data, context);
+  const near = yield* nearTo(parsed.data, context);
   checkNear(parsed.data, expect, context.problems);
   if (context.problems.length > 0) return { kind: "invalid", problems: context.problems };
-  const overlaps = overlapsOf(expect, known);
+  const overlaps = yield* overlapsOf(expect, known);
   if (overlaps.length > 0)
     return { kind: "invalid", problems: overlaps, overlaps: overlaps.map(({ recogniser }) => recogniser) };
   const { strikes: undecidedLimit, default: fallback = "foreign", speaksFirst, unproven } = parsed.data;
@@ -113,10 +122,11 @@ export function parseProfile(source: unknown, name: string, ciphers: Ciphers): P
 let libraryParts: readonly NamedAlternatives[] | undefined;
 
 /** Every recogniser of the library, taken apart: what is compiled when ttgate is built. */
-export function libraryRecognisers(ciphers: Ciphers): readonly NamedAlternatives[] {
+export function* libraryRecognisers(ciphers: Ciphers): Work<readonly NamedAlternatives[]> {
   if (libraryParts !== undefined) return libraryParts;
   const context = signatureContext(ciphers);
-  const known = library.map((recogniser) => named(recogniser, true, recogniser.name, context));
+  const known: NamedAlternatives[] = [];
+  for (const recogniser of library) known.push(yield* named(recogniser, true, recogniser.name, context));
   if (context.problems.length === 0) {
     libraryParts = known;
     return known;
@@ -183,8 +193,12 @@ function pathText(path: readonly PropertyKey[]): string {
 }
 
 /** Drops combinations that contradict themselves; a rule of which none is left can never match. */
-function sound(alternatives: readonly Alternative[], path: string, problems: Problem[]): Alternative[] {
-  const live = alternatives.filter((alternative) => canMatch(boundsOf(alternative)));
+function* sound(alternatives: readonly Alternative[], path: string, problems: Problem[]): Work<Alternative[]> {
+  const live: Alternative[] = [];
+  for (const alternative of alternatives) {
+    yield;
+    if (canMatch(boundsOf(alternative))) live.push(alternative);
+  }
   const used = new Set(live.flatMap((alternative) => alternative.map((term) => term.path)));
   const dead = new Set(
     alternatives.flatMap((alternative) => alternative.map((term) => term.path)).filter((at) => !used.has(at)),
@@ -201,7 +215,7 @@ function sound(alternatives: readonly Alternative[], path: string, problems: Pro
   return live;
 }
 
-function knownTo(source: ProfileSource, context: SignatureContext): NamedAlternatives[] {
+function* knownTo(source: ProfileSource, context: SignatureContext): Work<NamedAlternatives[]> {
   const { problems } = context;
   const own = source.recognisers ?? [];
   const names = new Set(library.map((recogniser) => recogniser.name));
@@ -226,9 +240,12 @@ function knownTo(source: ProfileSource, context: SignatureContext): NamedAlterna
       problems.push({ path: `${field}[${index}]`, message });
     }
   }
+  const known: NamedAlternatives[] = [];
+  for (const [index, recogniser] of own.entries())
+    known.push(yield* named(recogniser, true, `recognisers[${index}]`, context));
   return [
-    ...own.map((recogniser, index) => named(recogniser, true, `recognisers[${index}]`, context)),
-    ...libraryRecognisers(context.ciphers).map((part) => ({
+    ...known,
+    ...(yield* libraryRecognisers(context.ciphers)).map((part) => ({
       ...part,
       refutes: isRefuter(source, part.name),
       isKin: isKin(source, part.name),
@@ -239,11 +256,13 @@ function knownTo(source: ProfileSource, context: SignatureContext): NamedAlterna
 
 const ownPath = "recognisers[";
 
-function named(recogniser: Recogniser, refutes: boolean, path: string, context: SignatureContext): NamedAlternatives {
-  const alternatives = recogniser.rules.flatMap((rule, index) => {
-    const at = `${path}.rules[${index}]`;
-    return sound(alternativesOf(rule, at, context), at, context.problems);
-  });
+function* named(
+  recogniser: Recogniser,
+  refutes: boolean,
+  path: string,
+  context: SignatureContext,
+): Work<NamedAlternatives> {
+  const alternatives = yield* soundRules(recogniser.rules, path, context);
   return {
     name: recogniser.name,
     refutes,
@@ -254,11 +273,18 @@ function named(recogniser: Recogniser, refutes: boolean, path: string, context: 
   };
 }
 
-function nearTo({ near }: ProfileSource, context: SignatureContext): Alternative[] {
-  return (near?.rules ?? []).flatMap((rule, index) => {
-    const at = `near.rules[${index}]`;
-    return sound(alternativesOf(rule, at, context), at, context.problems);
-  });
+function* soundRules(rules: readonly Rule[], path: string, context: SignatureContext): Work<Alternative[]> {
+  const alternatives: Alternative[] = [];
+  for (const [index, rule] of rules.entries()) {
+    yield;
+    const at = `${path}.rules[${index}]`;
+    alternatives.push(...(yield* sound(alternativesOf(rule, at, context), at, context.problems)));
+  }
+  return alternatives;
+}
+
+function* nearTo({ near }: ProfileSource, context: SignatureContext): Work<Alternative[]> {
+  return yield* soundRules(near?.rules ?? [], "near", context);
 }
 
 /** What nobody would ever ask for: that a near miss is known, and is not. */
@@ -284,18 +310,21 @@ function checkNear(source: ProfileSource, expect: readonly Alternative[], proble
  * What is expected must not be refuted. An `expect` without a word on the bytes themselves (a length, a
  * look of randomness) says only what is left when nothing is known, so it overlaps with everything.
  */
-function overlapsOf(
+function* overlapsOf(
   expect: readonly Alternative[],
   known: readonly NamedAlternatives[],
-): (Problem & { readonly recogniser: string })[] {
+): Work<(Problem & { readonly recogniser: string })[]> {
   const expected = expect.map(boundsOf).filter((bounds) => bounds.places.size > 0);
-  return known.flatMap(({ name, refutes, alternatives }) => {
-    if (!refutes) return [];
+  const overlaps: (Problem & { readonly recogniser: string })[] = [];
+  for (const { name, refutes, alternatives } of known) {
+    yield;
+    if (!refutes) continue;
     const clash = alternatives.find((alternative) =>
       expected.some((bounds) => canBothMatch(bounds, boundsOf(alternative))),
     );
-    if (clash === undefined) return [];
+    if (clash === undefined) continue;
     const message = `The recogniser "${name}" overlaps with expect, so friends would be refused; drop it from foreign, or make expect narrower`;
-    return [{ recogniser: name, path: clash[0]?.path ?? name, message }];
-  });
+    overlaps.push({ recogniser: name, path: clash[0]?.path ?? name, message });
+  }
+  return overlaps;
 }

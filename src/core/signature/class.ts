@@ -97,6 +97,17 @@ export function intersectionOf(left: ByteSet, right: ByteSet): ByteSet {
   return set;
 }
 
+const keys = new WeakMap<ByteSet, string>();
+
+/** The same for sets of the same bytes. */
+export function keyOf(set: ByteSet): string {
+  const known = keys.get(set);
+  if (known !== undefined) return known;
+  const key = set.join("");
+  keys.set(set, key);
+  return key;
+}
+
 export function sizeOf(set: ByteSet): number {
   let size = 0;
   for (let byte = 0; byte < 256; byte++) size += set[byte] ?? 0;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Alternatives as one flat table of fixed-size steps, which signature_matcher.ts runs without making
 // objects. Byte values, masks and byte sets are in one array beside it.
+
+import { finished, type Work } from "../work.ts";
 import { type Bounds, boundsOf } from "./bounds.ts";
-import { type ByteSet, sizeOf } from "./class.ts";
+import { type ByteSet, keyOf, sizeOf } from "./class.ts";
 import type { Probe } from "./probe.ts";
 import type { Alternative, Term } from "./term.ts";
 
@@ -53,12 +55,17 @@ export interface Program {
 }
 
 export function programOf(alternatives: readonly Alternative[]): Program {
+  return finished(makeProgram(alternatives));
+}
+
+/** The same an alternative at a time. */
+export function* makeProgram(alternatives: readonly Alternative[]): Work<Program> {
   const data: number[] = [];
   const probes: Probe[] = [];
   const setOffsets = new Map<string, number>();
   const append = (bytes: Uint8Array) => data.push(...bytes) - bytes.length;
   const appendSet = (set: ByteSet) => {
-    const key = set.join("");
+    const key = keyOf(set);
     const known = setOffsets.get(key);
     if (known !== undefined) return known;
     const offset = append(set);
@@ -68,29 +75,31 @@ export function programOf(alternatives: readonly Alternative[]): Program {
 
   const steps: number[] = [];
   const starts: number[] = [];
-  const bounds = alternatives.map(boundsOf);
-  for (const [index, alternative] of alternatives.entries()) {
-    const pivot = pivotOf(bounds[index]?.places ?? new Map());
-    const fewest = bounds[index]?.minLength ?? 0;
+  for (const alternative of alternatives) {
+    yield;
+    const { places, minLength: fewest } = boundsOf(alternative);
+    const pivot = pivotOf(places);
     starts.push(steps.length, pivot?.at ?? noPivot, pivot === undefined ? 0 : appendSet(pivot.set), fewest);
     for (const term of alternative) steps.push(...stepOf(term, append, appendSet, probes));
   }
   starts.push(steps.length);
-
+  const bounds = alternatives.map(boundsOf);
+  const byFirstByte = yield* makeFirstByteLists(bounds);
   return {
     steps: Int32Array.from(steps),
     starts: Int32Array.from(starts),
     data: Uint8Array.from(data),
     probes,
-    byFirstByte: firstByteLists(bounds).map((list) => Int32Array.from(list)),
+    byFirstByte: byFirstByte.map((list) => Int32Array.from(list)),
     horizonBytes: bounds.reduce((most, bound) => Math.max(most, bound.horizonBytes), 0),
   };
 }
 
 /** By first byte, the alternatives that it leaves possible, in order. */
-export function firstByteLists(bounds: readonly Bounds[]): number[][] {
+export function* makeFirstByteLists(bounds: readonly Bounds[]): Work<number[][]> {
   const lists = Array.from({ length: 256 }, (): number[] => []);
   for (const [index, { places }] of bounds.entries()) {
+    yield;
     const set = places.get(0);
     for (const [byte, list] of lists.entries()) if (set === undefined || set[byte] === 1) list.push(index);
   }

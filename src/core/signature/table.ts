@@ -8,9 +8,11 @@ import { laneStarts } from "../ciphertext/bets.ts";
 import { expertNames, laneNames } from "../ciphertext/score_table.ts";
 import { isDecidedByBets, type Profile } from "../profile/profile.ts";
 import { fewestBytes, unknownProtocol } from "../profile/sniffer.ts";
+import { finished, type Work } from "../work.ts";
 import { type Bounds, boundsOf } from "./bounds.ts";
-import { type Pivot, pivotsOf } from "./pivots.ts";
-import { firstByteLists } from "./program.ts";
+import { keyOf } from "./class.ts";
+import { findPivots, type Pivot } from "./pivots.ts";
+import { makeFirstByteLists } from "./program.ts";
 import type { Alternative, Problem, Term, Test } from "./term.ts";
 
 export const tableMagic = 0x73746774; // "tgts"
@@ -73,6 +75,11 @@ interface Entry {
 }
 
 export function tableOf(profile: Profile): TableResult {
+  return finished(makeTable(profile));
+}
+
+/** The same a rule at a time. */
+export function* makeTable(profile: Profile): Work<TableResult> {
   // A near miss that the kernel does not know would be banned by it.
   const known = profile.known.flatMap(({ refutes, isOwn, isKin, isOverruled, alternatives }, owner) =>
     alternatives.map((alternative) => ({
@@ -95,6 +102,7 @@ export function tableOf(profile: Profile): TableResult {
   const problems: Problem[] = [];
   const leftOut: Problem[] = [];
   for (const { isNeeded, ...entry } of [...known, ...expected, ...near]) {
+    yield;
     const obstacle = obstacleOf(entry.alternative);
     if (obstacle === undefined) entries.push(entry);
     else (isNeeded ? problems : leftOut).push(obstacle);
@@ -107,10 +115,11 @@ export function tableOf(profile: Profile): TableResult {
     ...(hasBets ? expertNames.filter((name) => !names.includes(name)) : []),
     unknownProtocol,
   ];
-  const parts = partsOf(entries, protocols);
+  const parts = yield* makeParts(entries, protocols);
   const obstacle = tooBig(parts);
   if (obstacle !== undefined) return { kind: "refused", problems: [obstacle] };
-  return { kind: "table", table: { bytes: encode(entries, protocols, isStrict, hasBets, parts), protocols, leftOut } };
+  const bytes = yield* encode(entries, protocols, isStrict, hasBets, parts);
+  return { kind: "table", table: { bytes, protocols, leftOut } };
 }
 
 /** What fits the encoding and not the program; found before it is written, where a count could wrap. */
@@ -170,18 +179,22 @@ interface Parts {
   readonly bytes: number;
 }
 
-function partsOf(entries: readonly Entry[], protocols: readonly string[]): Parts {
+function* makeParts(entries: readonly Entry[], protocols: readonly string[]): Work<Parts> {
   const sets = new Map<string, number>();
   const setIndex = (set: Uint8Array) => {
-    const key = set.join("");
+    const key = keyOf(set);
     const index = sets.get(key) ?? sets.size;
     sets.set(key, index);
     return index;
   };
-  const steps = entries.map(({ alternative }) => alternative.flatMap((term) => stepsOf(term, setIndex)));
+  const steps: Step[][] = [];
+  for (const { alternative } of entries) {
+    yield;
+    steps.push(alternative.flatMap((term) => stepsOf(term, setIndex)));
+  }
   const bounds = entries.map(({ alternative }) => boundsOf(alternative));
-  const lists = firstByteLists(bounds);
-  const pivots = pivotsOf(
+  const lists = yield* makeFirstByteLists(bounds);
+  const pivots = yield* findPivots(
     entries.map(({ alternative }) => alternative),
     setIndex,
   );
@@ -199,13 +212,13 @@ function partsOf(entries: readonly Entry[], protocols: readonly string[]): Parts
   return { bounds, steps, pivots, lists, sets, stepCount, places, bytes };
 }
 
-function encode(
+function* encode(
   entries: readonly Entry[],
   protocols: readonly string[],
   hasExpected: boolean,
   hasBets: boolean,
   parts: Parts,
-): Uint8Array {
+): Work<Uint8Array> {
   const { bounds, steps, pivots, lists, sets, places } = parts;
   const { stepsAt, setsAt, dispatchAt, listsAt, reasonsAt, lanesAt } = places;
   const view = new DataView(new ArrayBuffer(parts.bytes));
@@ -231,6 +244,7 @@ function encode(
 
   let firstStep = 0;
   for (const [index, { owner, flags }] of entries.entries()) {
+    yield;
     const at = alternativesAt + index * alternativeBytes;
     const count = steps[index]?.length ?? 0;
     view.setUint16(at, firstStep, true);
@@ -245,8 +259,14 @@ function encode(
     }
     firstStep += count;
   }
-  for (const [index, step] of steps.flat().entries()) putStep(view, stepsAt + index * stepBytes, step);
-  for (const [key, index] of sets) putSet(view, setsAt + index * setBytes, key);
+  for (const [index, step] of steps.flat().entries()) {
+    yield;
+    putStep(view, stepsAt + index * stepBytes, step);
+  }
+  for (const [key, index] of sets) {
+    yield;
+    putSet(view, setsAt + index * setBytes, key);
+  }
   let firstEntry = 0;
   for (const [byte, list] of lists.entries()) {
     view.setUint16(dispatchAt + byte * 4, firstEntry, true);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps in a file what this gate lifted, for a fleet whose engine was away: so that no lift is forgotten when the
-// gate is started anew before the engine is back. Written whole, and only when something changed.
+// gate is started anew before the engine is back. Written whole, and only when something changed or the wall clock stepped.
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { z } from "zod";
 import type { OwnDoings } from "../../core/fleet/own_doings.ts";
 import { messageOf } from "../../failure.ts";
 import { writeWhole } from "../../host/atomic_file.ts";
 import type { Log } from "../../log.ts";
-import type { Moment } from "./journal.ts";
+import { type Moment, stepMs, wallAtBootMs } from "./journal.ts";
 
 /** Source, taken back at, lifted at (null: not for all), kept until (null: for ever); Unix time. */
 const written = z.array(z.tuple([z.string(), z.number(), z.number().nullable(), z.number().nullable()]));
@@ -18,6 +18,8 @@ export class EndingsFile {
   readonly #moment: () => Moment;
   readonly #log: Log;
   #saved = 0;
+  /** As it was when the file was written. */
+  #bootMs = 0;
   #isFailing = false;
 
   constructor(path: string, own: OwnDoings, moment: () => Moment, log: Log) {
@@ -32,8 +34,7 @@ export class EndingsFile {
       // So that a user that ttgate changes to can be made its owner.
       if (!existsSync(this.path)) closeSync(openSync(this.path, "a", 0o600));
       const text = readFileSync(this.path, "utf8");
-      const { nowMs, wallMs } = this.#moment();
-      const bootMs = wallMs - nowMs;
+      const bootMs = wallAtBootMs(this.#moment());
       for (const [source, at, lifted, keep] of text === "" ? [] : written.parse(JSON.parse(text))) {
         this.#own.restore(source, {
           atMs: at - bootMs,
@@ -49,9 +50,9 @@ export class EndingsFile {
   /** Once a second. */
   save(): void {
     const version = this.#own.endingsVersion;
-    if (version === this.#saved) return;
-    const { nowMs, wallMs } = this.#moment();
-    const bootMs = wallMs - nowMs;
+    const bootMs = wallAtBootMs(this.#moment());
+    const isStepped = this.#saved > 0 && Math.abs(bootMs - this.#bootMs) > stepMs;
+    if (version === this.#saved && !isStepped) return;
     const rows = [...this.#own.endings()].map(([source, { atMs, liftedMs, keepUntilMs }]) => [
       source,
       Math.round(bootMs + atMs),
@@ -61,6 +62,7 @@ export class EndingsFile {
     try {
       writeWhole(this.path, `${JSON.stringify(rows)}\n`, true);
       this.#saved = version;
+      this.#bootMs = bootMs;
       this.#isFailing = false;
     } catch (error) {
       if (!this.#isFailing) this.#log("error", `${messageOf(error)}; lifts are not saved, it is tried again`);

@@ -54,7 +54,11 @@ function lineWith({ offenders }: Table, source: string, claims: readonly Claim[]
   return journalLine({ source, claims, offender: offenders.of(source, moment.nowMs) }, moment);
 }
 
-async function writeSliced<T>(fd: number, all: MapIterator<T>, lineOf: (one: T) => string): Promise<number> {
+async function writeSliced<T>(
+  fd: number,
+  all: IteratorObject<T, undefined, unknown>,
+  lineOf: (one: T) => string,
+): Promise<number> {
   let lines = 0;
   for (let slice = [...all.take(sliceBans)]; slice.length > 0; slice = [...all.take(sliceBans)]) {
     const written = slice.map(lineOf).filter((line) => line !== "");

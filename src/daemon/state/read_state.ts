@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the bans that an earlier run saved. What is damaged is counted and left out; everything else counts.
+// Reads the bans that an earlier run saved, a piece at a time: nothing of a million of them is held here. What is
+// damaged is counted and left out; everything else counts.
 import { createReadStream, existsSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import type { Claim } from "../../core/bans/claim.ts";
 import { journalHead, type Moment, parseJournalLine, type SavedSource } from "./journal.ts";
 
-export interface SavedState {
-  /** Sources whose bans still run, or that were banned before. */
-  readonly sources: readonly SavedSource[];
+export interface ReadState {
   /** Lines that could not be read. */
   readonly damaged: number;
   /** The file is of another version: nothing of it was read. */
@@ -14,39 +15,43 @@ export interface SavedState {
 
 /** Of every version. */
 const headOfAny = "ttgate-bans ";
-const chunkBytes = 1024 * 1024;
+const chunkBytes = 64 * 1024;
 
-/** @throws Error when a file that is there cannot be read. */
-export async function readState(path: string, moment: Moment): Promise<SavedState> {
-  if (!existsSync(path)) return { sources: [], damaged: 0, isForeign: false };
-  const bySource = new Map<string, SavedSource>();
+/**
+ * @param take what the lines of a piece say last of each source, claims that are over left out: in the place of what
+ * an earlier piece said of it.
+ * @throws Error when a file that is there cannot be read.
+ */
+export async function readState(
+  path: string,
+  moment: () => Moment,
+  take: (saved: readonly SavedSource[]) => void,
+): Promise<ReadState> {
+  if (!existsSync(path)) return { damaged: 0, isForeign: false };
   let damaged = 0;
   let isFirst = true;
   for await (const lines of linesOf(path)) {
+    const now = moment();
+    const piece = new Map<string, SavedSource>();
     for (const line of lines) {
       const isHead = isFirst && line.startsWith(headOfAny);
-      if (isHead && line !== journalHead) return { sources: [], damaged: 0, isForeign: true };
+      if (isHead && line !== journalHead) return { damaged: 0, isForeign: true };
       isFirst = false;
       if (isHead) continue;
-      const saved = parsed(line, moment);
+      const saved = parsed(line, now);
       if (saved === undefined) damaged++;
-      else if (saved.claims.length === 0 && saved.offender === undefined) bySource.delete(saved.source);
-      else bySource.set(saved.source, saved);
+      else piece.set(saved.source, running(saved, now.nowMs));
     }
+    take([...piece.values()]);
+    await setImmediate();
   }
-  return { sources: [...running(bySource.values(), moment.nowMs)], damaged, isForeign: false };
+  return { damaged, isForeign: false };
 }
 
-/** Those of which anything counts yet. */
-function* running(all: Iterable<SavedSource>, nowMs: number): Generator<SavedSource> {
-  for (const saved of all) {
-    // Nearly all, and there may be a million.
-    if (saved.claims.length > 0 && saved.claims.every(({ untilMs }) => untilMs > nowMs)) yield saved;
-    else {
-      const claims = saved.claims.filter(({ untilMs }) => untilMs > nowMs);
-      if (claims.length > 0 || saved.offender !== undefined) yield { ...saved, claims };
-    }
-  }
+function running(saved: SavedSource, nowMs: number): SavedSource {
+  const isRunning = ({ untilMs }: Claim) => untilMs > nowMs;
+  // Nearly all, and there may be a million.
+  return saved.claims.every(isRunning) ? saved : { ...saved, claims: saved.claims.filter(isRunning) };
 }
 
 /** Whole lines, a chunk of the file at a time; what stands behind the last newline comes last. */

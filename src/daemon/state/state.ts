@@ -4,17 +4,17 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { setImmediate } from "node:timers/promises";
 import { defaultGateName } from "../../config/gates.ts";
 import type { Config } from "../../config/options.ts";
 import { parsePrefix } from "../../core/address.ts";
+import type { Claim } from "../../core/bans/claim.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import { Failure, messageOf } from "../../failure.ts";
+import { startTicks } from "../../host/start_ticks.ts";
 import type { Log } from "../../log.ts";
-import { startTicks } from "../instance.ts";
 import type { Moment } from "./journal.ts";
-import { readState } from "./read_state.ts";
+import { type ReadState, readState } from "./read_state.ts";
 import { StateFile } from "./state_file.ts";
 
 /** By the file hierarchy standard; made by a package or by hand. */
@@ -29,9 +29,6 @@ export interface StateOptions {
   /** A process has it that lets go of it before `begin`. */
   readonly isLocked?: boolean;
 }
-
-/** With the kernel's part about two milliseconds. */
-const sliceBans = 1000;
 
 /**
  * Takes the directory. Bans are taken up and saved from `begin` on.
@@ -193,22 +190,21 @@ async function restore(path: string, isOnTrial: (gate: string) => boolean, optio
   if (taken > 0) log("info", `Took up ${taken} bans from "${path}", with the time that they have left`);
 }
 
-/** Bans that were saved become bans of the table, a slice at a time. */
+/** Bans that were saved become bans of the table, a piece of the file at a time. */
 export async function takeUp(
   path: string,
   { enforcement, offenders, moment }: Pick<StateOptions, "enforcement" | "offenders" | "moment">,
   isOnTrial: (gate: string) => boolean = () => false,
-): Promise<{ readonly taken: number; readonly damaged: number; readonly isForeign: boolean }> {
-  const { sources, damaged, isForeign } = await readState(path, moment());
-  for (let start = 0; start < sources.length; start += sliceBans) {
-    const slice = sources.slice(start, start + sliceBans).flatMap(({ source, claims: saved }) => {
+): Promise<ReadState & { readonly taken: number }> {
+  const before = enforcement.bans.size;
+  const read = await readState(path, moment, (saved) => {
+    const bans = saved.flatMap(({ source, claims }) => {
       const prefix = parsePrefix(source);
-      const claims = saved.filter(({ gate }) => gate === undefined || !isOnTrial(gate));
-      return prefix === undefined || claims.length === 0 ? [] : [{ prefix, claims }];
+      const isTaken = ({ gate }: Claim) => gate === undefined || !isOnTrial(gate);
+      return prefix === undefined ? [] : [{ prefix, claims: claims.filter(isTaken) }];
     });
-    enforcement.restore(slice, moment().nowMs);
-    await setImmediate();
-  }
-  for (const { source, offender } of sources) if (offender !== undefined) offenders.restore(source, offender);
-  return { taken: sources.filter(({ claims }) => claims.length > 0).length, damaged, isForeign };
+    enforcement.replace(bans, moment().nowMs);
+    for (const { source, offender } of saved) offenders.restore(source, offender);
+  });
+  return { ...read, taken: enforcement.bans.size - before };
 }

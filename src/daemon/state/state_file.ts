@@ -4,6 +4,7 @@
 // at a time, and takes the old one's place in one step. What cannot be written now is written later, and told.
 import {
   chmodSync,
+  close,
   closeSync,
   constants,
   fsync,
@@ -17,12 +18,12 @@ import {
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
-import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
+import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
-import { identityAt, identityOfOpen } from "../../host/file_identity.ts";
+import { identityOfOpen, wasRemoved } from "../../host/file_identity.ts";
 import type { Log } from "../../log.ts";
-import { journalHead, type Moment } from "./journal.ts";
+import { journalHead, type Moment, stepMs, wallAtBootMs } from "./journal.ts";
 import { lineOfSource, writeAll, writeTable } from "./lines.ts";
 
 export interface StateFileOptions {
@@ -43,6 +44,7 @@ const sliceBans = 250;
 const waitingLimit = 100_000;
 
 const syncFile = promisify(fsync);
+const closeFile = promisify(close);
 
 export class StateFile implements BanFollower {
   readonly #options: StateFileOptions;
@@ -55,6 +57,8 @@ export class StateFile implements BanFollower {
   #waiting = new Set<string>();
   /** Too much waits, or the file is not whole: it has to be written anew. */
   #isStale = true;
+  /** As it was when the file was written. */
+  #bootMs = 0;
   #error: string | undefined;
   #busy: Promise<void> | undefined;
 
@@ -112,8 +116,9 @@ export class StateFile implements BanFollower {
   async #save(): Promise<void> {
     try {
       const { bans, offenders } = this.#options;
+      if (Math.abs(wallAtBootMs(this.#options.moment()) - this.#bootMs) > stepMs) this.#isStale = true;
       const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
-      const isGone = this.#fd !== undefined && identityAt(this.#path) !== identityOfOpen(this.#fd);
+      const isGone = this.#fd !== undefined && wasRemoved(this.#path, identityOfOpen(this.#fd));
       if (isGone) this.#options.log("warn", `"${this.#path}" was removed, with the bans in it: it is written anew`);
       if (this.#isStale || isGrown || isGone) await this.#rewrite();
       else await this.#append();
@@ -153,23 +158,27 @@ export class StateFile implements BanFollower {
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
     // Deno refuses O_TRUNC with O_APPEND. Nobody else writes to it.
     const fd = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+    let lines: number;
     try {
       chmodSync(temporary, 0o600);
       writeSync(fd, `${journalHead}\n`);
       this.#waiting.clear();
       this.#isStale = false;
-      const lines = await writeTable(fd, { bans, offenders }, this.#options.moment);
+      this.#bootMs = wallAtBootMs(this.#options.moment());
+      lines = await writeTable(fd, { bans, offenders }, this.#options.moment);
       await syncFile(fd);
       renameSync(temporary, path);
       for (const from of this.#earlier.splice(0)) rmSync(from, { force: true });
-      if (this.#fd !== undefined) closeSync(this.#fd);
-      this.#fd = fd;
-      this.#lines = lines;
     } catch (error) {
       closeSync(fd);
       rmSync(temporary, { force: true });
       throw error;
     }
+    const earlier = this.#fd;
+    this.#fd = fd;
+    this.#lines = lines;
+    // The last to have it open: its hundreds of megabytes are given back now, which takes its time.
+    if (earlier !== undefined) await closeFile(earlier);
     await this.#append();
   }
 

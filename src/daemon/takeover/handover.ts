@@ -5,10 +5,11 @@ import { formatStatus } from "../../config/endpoints.ts";
 import type { Config } from "../../config/options.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import { messageOf } from "../../failure.ts";
-import type { XdpFence } from "../../fences/xdp/xdp_fence.ts";
+import type { Ladder } from "../../fences/ladder.ts";
 import { openLibc } from "../../kernel/libc.ts";
 import type { Log } from "../../log.ts";
 import type { Runtime } from "../../runtime/types.ts";
+import type { Crowdsec } from "../../sources/crowdsec/crowdsec.ts";
 import type { MapWatch } from "../../sources/map_watch.ts";
 import type { DaemonBans } from "../bans.ts";
 import type { DaemonGate } from "../daemon_gate.ts";
@@ -27,13 +28,14 @@ export interface HandoverParts {
   readonly version: string;
   readonly config: () => Config;
   readonly gates: DaemonGates;
-  readonly xdp: XdpFence | undefined;
+  readonly fence: Ladder | undefined;
   readonly watch: MapWatch | undefined;
   readonly enforcement: Enforcement;
   readonly bans: DaemonBans;
   readonly state: OpenedState | undefined;
   readonly member: DaemonFleet | undefined;
   readonly server: StatusServer;
+  readonly crowdsec: Crowdsec | undefined;
   readonly manager: ServiceManager;
   readonly ticker: Ticker;
   readonly moment: () => Moment;
@@ -56,15 +58,17 @@ export interface Handover extends Disposable {
 
 /** While this process may still write to the run directory. Without one nobody can take over, which is said. */
 export async function openHandover(parts: HandoverParts): Promise<Handover> {
-  const { runtime, config, gates, xdp, enforcement, state, member, server, manager, ticker, moment, log } = parts;
+  const { runtime, config, gates, fence, enforcement, state, member, crowdsec, server } = parts;
+  const { manager, ticker, moment, log } = parts;
   const path = takeoverPath(process.pid);
   const libc = openLibc(runtime.native);
   let isDone = false;
+  let told: Promise<void> | undefined;
   const hindrance = runtime.adoptsListeners ? undefined : `it runs under ${runtime.name}, which hands over no listener`;
   const { status } = config();
   try {
     const predecessor = await Predecessor.open({
-      ...{ native: runtime.native, libc, path, version: parts.version, config, hindrance, fence: xdp },
+      ...{ native: runtime.native, libc, path, version: parts.version, config, hindrance, fence },
       ...{ enforcement, moment, log, serviceManager: manager.address },
       table: { bans: enforcement.bans, offenders: parts.bans.offenders },
       relays: () => gates.relays.map(handed),
@@ -75,10 +79,11 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         async suspend() {
           ticker.isOwner = false;
           parts.watch?.pause();
-          await member?.suspend();
+          await Promise.all([member?.suspend(), crowdsec?.pause()]);
         },
         resume() {
           member?.resume();
+          crowdsec?.resume();
           parts.watch?.resume();
           ticker.isOwner = true;
         },
@@ -94,10 +99,11 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       handedOver(pid) {
         isDone = true;
         ticker.stop();
-        xdp?.handOver();
+        fence?.handOver();
         member?.handOver();
         void server.close();
-        void manager.succeededBy(pid);
+        void crowdsec?.close();
+        told = manager.succeededBy(pid);
       },
       drained: (nowMs) => parts.bans.log.flush(nowMs),
     });
@@ -110,7 +116,11 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       get isDone() {
         return isDone;
       },
-      replaced: predecessor.replaced,
+      // A main process that ends before the service manager knows of the next one ends the service.
+      replaced: predecessor.replaced.then(async (why) => {
+        await told;
+        return why;
+      }),
       [Symbol.dispose]: () => predecessor[Symbol.dispose](),
     };
   } catch (error) {

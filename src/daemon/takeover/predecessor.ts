@@ -12,15 +12,15 @@ import type { Config } from "../../config/options.ts";
 import { parsePrefix } from "../../core/address.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import { Failure, messageOf } from "../../failure.ts";
-import type { XdpFence } from "../../fences/xdp/xdp_fence.ts";
-import { identityAt } from "../../host/file_identity.ts";
+import type { Ladder } from "../../fences/ladder.ts";
+import { identityAt, wasRemoved } from "../../host/file_identity.ts";
+import { startTicks } from "../../host/start_ticks.ts";
 import { forOwnerOnly } from "../../host/unix_socket.ts";
 import { duplicate } from "../../kernel/descriptor.ts";
 import type { Libc } from "../../kernel/libc.ts";
 import { PacketListener, type Peer } from "../../kernel/packet_socket.ts";
 import type { Log } from "../../log.ts";
 import type { Native } from "../../runtime/types.ts";
-import { startTicks } from "../instance.ts";
 import { type Moment, parseJournalLine } from "../state/journal.ts";
 import { lineOfSource, type Table } from "../state/lines.ts";
 import { Channel, type Delivered, fitting, Silent, takeoverForm } from "./channel.ts";
@@ -69,7 +69,7 @@ export interface PredecessorParts {
   readonly gates: () => readonly HandedGate[];
   /** Nothing else replaces a gate meanwhile. */
   inTurn<T>(work: () => Promise<T>): Promise<T>;
-  readonly fence: XdpFence | undefined;
+  readonly fence: Ladder | undefined;
   readonly enforcement: Enforcement;
   readonly table: Table;
   /** Why this process cannot hand over at all. */
@@ -124,7 +124,7 @@ export class Predecessor implements Disposable {
   /** Now and then: somebody may have removed the socket. @throws Error when it cannot be put back. */
   async renew(): Promise<void> {
     const { path, log } = this.#parts;
-    if (identityAt(path) === this.#identity) return;
+    if (!wasRemoved(path, this.#identity)) return;
     const listener = await socketAt(this.#parts);
     this.#listener[Symbol.dispose]();
     this.#listener = listener;

@@ -3,7 +3,8 @@
 // the state file, in memory that has a descriptor, so that no disk is needed.
 import { readFileSync } from "node:fs";
 import { parsePrefix } from "../../core/address.ts";
-import type { BanChange, BanFollower, Enforcement } from "../../core/bans/enforcement.ts";
+import type { BanChange, BanFollower } from "../../core/bans/change.ts";
+import type { Enforcement } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import { check } from "../../kernel/errno.ts";
 import type { Libc } from "../../kernel/libc.ts";

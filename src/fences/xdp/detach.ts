@@ -18,12 +18,12 @@ import { settingsAt } from "./occupant.ts";
 import { describeProgram, gateTc, gateXdp, programById } from "./programs.ts";
 
 export interface Removed {
-  readonly kind: "link" | "map" | "filter";
+  readonly kind: "link" | "map" | "filter" | "table";
   readonly path: string;
 }
 
 export interface Detached {
-  /** Pins that were removed by their paths, and tc filters by their interface. */
+  /** Pins that were removed by their paths, tc filters by their interface, nftables tables by family and name. */
   readonly removed: readonly Removed[];
   /** Entries of the documented map that were over, and were taken out. */
   readonly endedEntries: number;

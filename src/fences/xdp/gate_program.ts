@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our programs, loaded over a given set of maps, with the best way to read packets that the kernel and
 // our capabilities allow; checks that the object's structs are as big as this side writes them.
-import { Failure } from "../../failure.ts";
+import { Failure, Unsupported } from "../../failure.ts";
 import { type BpfObject, loadObject, type ObjectPlan, requireSizes } from "../../kernel/bpf_object.ts";
 import { KernelError } from "../../kernel/errno.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
@@ -141,7 +141,7 @@ function explained({ libc }: Libraries, kind: ObjectKind, load: () => BpfObject)
     return load();
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    if (error.code === "EPERM") throw new Failure(refusalOf(libc, kind === "inline"), { cause: error });
+    if (error.code === "EPERM") throw new Unsupported(refusalOf(libc, kind === "inline"), { cause: error });
     if (kind === "gate") throw error;
     const missing = missingForJudging(libc);
     const why = missing.length === 0 ? "" : `, which takes ${missing.join(", ")}`;

@@ -24,6 +24,8 @@ export interface XdpFenceOptions {
   readonly reasons?: readonly string[];
   /** Ways to attach, tried in this order; all of them unless given. */
   readonly ladder?: readonly AttachStep[];
+  /** What is tried next where none of them works; undefined: nothing, user space blocks alone. */
+  readonly below?: string | undefined;
   /** The program judges first bytes itself. */
   readonly inline?: Pick<InlineOptions, "gates"> | undefined;
   /** Milliseconds since boot. */

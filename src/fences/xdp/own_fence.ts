@@ -56,6 +56,7 @@ export function openOwnFence(libraries: Libraries, options: OpenedOptions, parts
     pinPrefix: base + linkSuffix,
     filterHandle: settingsMap.info.id,
     ladder: options.ladder,
+    below: options.below,
     log: options.log,
   };
   const guardOf = (name: string) => new InterfaceGuard(name, guarding);

@@ -116,11 +116,8 @@ export class XdpFence implements Fence {
 
   #faults(): readonly string[] {
     const { filter } = this.#parts;
-    const worst = weakest(filter.places());
-    const isOpen = filter.managedBy() === undefined && (worst === undefined || worst.attach === "none");
-    const open = isOpen ? [`The kernel does not block: ${worst?.reason ?? "no interface was given"}`] : [];
     const refused = this.#dropRefusal === undefined ? [] : [`Entries cannot be taken out: ${this.#dropRefusal}`];
-    return [...open, ...filter.faults(), ...refused];
+    return [...filter.faults(), ...refused];
   }
 
   /** What the live program does with a packet from this address to the guarded port; undefined without one. */

@@ -3,8 +3,9 @@
 // any more, and ends its claims on what is not on it.
 import { setImmediate } from "node:timers/promises";
 import { type Prefix, requirePrefix } from "../../core/address.ts";
+import type { BanRequest } from "../../core/bans/change.ts";
 import { type Ban, type Claim, claimOf, type Origin } from "../../core/bans/claim.ts";
-import type { BanRequest, Enforcement } from "../../core/bans/enforcement.ts";
+import type { Enforcement } from "../../core/bans/enforcement.ts";
 import type { Entries } from "../../core/lists/entries.ts";
 
 /** What stands in the place of a protocol. */

@@ -2,7 +2,7 @@
 // One list: looks for a new version when it is time, takes it when it is one, and keeps what it took before when it
 // is not. Nothing that goes wrong with a list reaches anything else.
 import { type BlocklistOptions, shownSource } from "../../config/blocklist.ts";
-import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
+import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import { Entries } from "../../core/lists/entries.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";

@@ -2,13 +2,14 @@
 // All lists of the configuration: they come and go with it, each by itself.
 import { setImmediate } from "node:timers/promises";
 import type { BlocklistOptions } from "../../config/blocklist.ts";
+import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import type { Origin } from "../../core/bans/claim.ts";
-import type { BanChange, BanFollower } from "../../core/bans/enforcement.ts";
 import { listed } from "./application.ts";
 import { Blocklist, type BlocklistParts } from "./blocklist.ts";
 import type { BlocklistView } from "./view.ts";
 
-const lookedAtAtOnce = 2000;
+/** All of them may have to be lifted. */
+const lookedAtAtOnce = 250;
 
 export class Blocklists implements BanFollower {
   readonly #parts: BlocklistParts;

@@ -15,7 +15,7 @@ import { Follower } from "./follower.ts";
 import { members } from "./members.ts";
 import { hintsOf, page, readHints, texts, timeMs } from "./replies.ts";
 import { beatCommand, FleetKeys, writeCommand } from "./script.ts";
-import { Troubles } from "./troubles.ts";
+import { FleetTroubles } from "./troubles.ts";
 import type { FleetAnswer, FleetPeerView, FleetView } from "./view.ts";
 
 export interface FleetOptions {
@@ -60,7 +60,7 @@ export class Fleet {
   readonly keys: FleetKeys;
   readonly clock = new EngineClock();
   readonly #options: FleetOptions;
-  readonly #troubles: Troubles;
+  readonly #troubles: FleetTroubles;
   readonly #session = randomBytes(8).toString("hex");
   #ending = new AbortController();
   #engine: Engine | undefined;
@@ -80,7 +80,7 @@ export class Fleet {
   constructor(options: FleetOptions) {
     this.#options = options;
     this.keys = new FleetKeys(options.name);
-    this.#troubles = new Troubles(options.log);
+    this.#troubles = new FleetTroubles(options.log);
     this.#follower = new Follower({ ...options, keys: this.keys, gatesAtMost });
     options.table.own.onChange = () => this.#wake();
   }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is wrong with a fleet at the moment, told in the log when it begins and when it is over, and not again
-// in between.
+// What is wrong with a fleet at the moment, and what of its other gates was not taken.
 import { formatDuration } from "../../core/duration.ts";
-import type { Log } from "../../log.ts";
+import { Troubles } from "../troubles.ts";
 
 interface Refused {
   counts: string;
@@ -20,33 +19,13 @@ const words: Readonly<Record<string, string>> = {
   malformed: "not well formed",
 };
 
-export class Troubles {
-  readonly #log: Log;
-  readonly #current = new Map<string, string>();
+export class FleetTroubles extends Troubles {
   readonly #refused = new Map<string, Refused>();
   readonly #toldMs = new Map<string, number>();
 
-  constructor(log: Log) {
-    this.#log = log;
-  }
-
-  told(): readonly string[] {
+  override told(): readonly string[] {
     const floods = [...this.#refused].filter(([, { isDeferred }]) => isDeferred);
-    return [...this.#current.values(), ...floods.map(([who, { counts }]) => refusedText(who, counts))];
-  }
-
-  has(kind: string): boolean {
-    return this.#current.has(kind);
-  }
-
-  set(kind: string, text: string): void {
-    if (!this.#current.has(kind)) this.#log("warn", `${text}; bans stay as they are`);
-    this.#current.set(kind, text);
-  }
-
-  /** @param text said where it was wrong before. */
-  clear(kind: string, text?: string): void {
-    if (this.#current.delete(kind) && text !== undefined) this.#log("info", text);
+    return [...super.told(), ...floods.map(([who, { counts }]) => refusedText(who, counts))];
   }
 
   /** What of a gate was not taken, in all, by why. */
@@ -58,7 +37,7 @@ export class Troubles {
     const now = performance.now();
     if (before?.counts === counts || now - (this.#toldMs.get(who) ?? Number.NEGATIVE_INFINITY) < tellEveryMs) return;
     this.#toldMs.set(who, now);
-    this.#log("warn", `${refusedText(who, counts)}; told at most once in ${formatDuration(tellEveryMs)}`);
+    this.log("warn", `${refusedText(who, counts)}; told at most once in ${formatDuration(tellEveryMs)}`);
   }
 }
 

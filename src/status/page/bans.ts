@@ -16,7 +16,9 @@ const orderNames: Readonly<Record<BanOrder, string>> = {
   protocol: "by protocol",
 };
 
-export function bansSection(query: BanQuery, list: BanList): Markup {
+/** @param isOfGates there are several, so that it matters which one saw a source, and where that is kept out. */
+export function bansSection(query: BanQuery, list: BanList, isOfGates: boolean): Markup {
+  const shown = isOfGates ? [...columns, gateColumn] : columns;
   return html`<section id="bans" aria-labelledby="bans-title"><h2 id="bans-title">Bans</h2>
 <form role="search" method="get" action="/#bans" data-keep>
 <label>Source, CIDR, protocol or origin <input type="search" name="q" value="${query.search}" maxlength="100" autocomplete="off" spellcheck="false"></label>
@@ -26,7 +28,15 @@ export function bansSection(query: BanQuery, list: BanList): Markup {
 <button>Search</button>
 </form>
 <p id="bans-count">${countText(query, list)}</p>
-${list.bans.length === 0 ? "" : tableOf(`Banned sources, ${orderNames[query.order]}`, columns, list.bans.map(row))}
+${
+  list.bans.length === 0
+    ? ""
+    : tableOf(
+        `Banned sources, ${orderNames[query.order]}`,
+        shown,
+        list.bans.map((ban) => row(ban, isOfGates)),
+      )
+}
 ${pager(query, list)}
 </section>`;
 }
@@ -46,13 +56,30 @@ const columns: readonly Column[] = [
   { name: "Packets dropped", short: "Dropped", isNumber: true },
 ];
 
-function row({ source, protocol, claims, since, remainingSeconds, packets }: BanView): Row {
+const gateColumn: Column = { name: "Seen by gate", short: "Gate" };
+
+function row(ban: BanView, isOfGates: boolean): Row {
+  const { source, protocol, claims, since, remainingSeconds, packets } = ban;
   const by = claims.map(({ origin }) => origin).join(", ");
   const dropped = packets === null ? "–" : number(packets);
   return {
     id: `ban-${source}`,
-    cells: [sourceLink(source), protocol, by, moment(since), timeLeft(remainingSeconds), dropped],
+    cells: [
+      sourceLink(source),
+      protocol,
+      by,
+      moment(since),
+      timeLeft(remainingSeconds),
+      dropped,
+      ...(isOfGates ? [gateText(ban)] : []),
+    ],
   };
+}
+
+/** A gate that keeps its bans to itself is the only one that refuses the source. */
+function gateText({ gate, scope }: BanView): string {
+  if (gate === null) return "none";
+  return scope === "gate" ? `${gate}, refused there alone` : gate;
 }
 
 function pager(query: BanQuery, { matching }: BanList): Markup | string {

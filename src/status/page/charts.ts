@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The last hour and the last day as drawings that need no script: a line of steps for each series, and in words
-// what it comes to.
+// what it comes to. The values stand beside the lines, for the script to read out where the pointer is.
 import { html } from "hono/html";
 import type { CounterName, GaugeName } from "../../core/history.ts";
 import type { PastView } from "../past.ts";
@@ -70,19 +70,19 @@ function legend({ lines }: Chart): Markup {
   )}`;
 }
 
-function drawing({ title, kind, lines }: Chart, { series }: PastView, minutes: number): Markup {
+function drawing({ title, kind, lines }: Chart, { series, until, stepSeconds }: PastView, minutes: number): Markup {
   const drawn = lines.map(({ name, of }) => ({ name, values: joined(series[of], minutes, kind) }));
   const slots = drawn[0]?.values.length ?? 0;
   const most = Math.max(1, ...drawn.flatMap(({ values }) => values.map((value) => value ?? 0)));
   const span = minutes === 1 ? "hour" : "day";
   const told = drawn.map(({ name, values }) => inWords(name, values, kind)).join(", ");
   return html`<div class="drawing">
-<p class="most">${number(Math.round(most))}${kind === "gauge" ? "" : minutes === 1 ? " a minute" : ` in ${minutes} min`}</p>
-<svg role="img" aria-label="${title}, last ${span}: ${told}" viewBox="0 0 ${slots} 100" preserveAspectRatio="none">
+<p class="most">${number(Math.round(most))}${kind === "gauge" ? "" : minutes === 1 ? " a minute" : ` in ${minutes} min`} <span class="read" data-keep></span></p>
+<svg role="img" data-until="${until}" data-step="${stepSeconds * minutes}" aria-label="${title}, last ${span}: ${told}" viewBox="0 0 ${slots} 100" preserveAspectRatio="none">
 <path class="grid" d="M0 4H${slots}M0 52H${slots}M0 100H${slots}"/>${drawn.map(
-    ({ values }, index) =>
-      html`${drawn.length === 1 ? html`<path class="area" d="${area(values, most)}"/>` : ""}<path class="line l${index}" d="${steps(values, most)}"/>`,
-  )}</svg>
+    ({ name, values }, index) =>
+      html`${drawn.length === 1 ? html`<path class="area" d="${area(values, most)}"/>` : ""}<path class="line l${index}" data-name="${name}" data-values="${values.map((value) => (value === null ? "" : Math.round(value))).join()}" d="${steps(values, most)}"/>`,
+  )}<path class="cursor" data-keep /></svg>
 <p class="scale"><span>${span === "hour" ? "60 min ago" : "24 h ago"}</span><span>now</span></p>
 <p class="told">Last ${span}: ${told}</p>
 </div>`;

@@ -3,17 +3,18 @@
 import { html } from "hono/html";
 import type { BanQuery } from "../../core/bans/search.ts";
 import { formatDuration } from "../../core/duration.ts";
+import type { Work } from "../../core/work.ts";
 import { type BanRows, wholeList } from "../ban_list.ts";
 import type { RecentEvent } from "../event_view.ts";
 import { fencesOf, type GateView, gatesOf } from "../gates.ts";
 import type { PastQuery, PastView } from "../past.ts";
-import type { Work } from "../slices.ts";
 import type { KernelSnapshot, Snapshot } from "../snapshot.ts";
 import { bansSection } from "./bans.ts";
 import { chartsOf } from "./charts.ts";
 import { eventsSection } from "./events.ts";
+import { listsSection } from "./lists.ts";
 import { type Column, type Row, tableOf } from "./table.ts";
-import { bytes, type Markup, moment, number, term } from "./words.ts";
+import { bytes, type Markup, mark, moment, number, term } from "./words.ts";
 
 /** What the page asks of the daemon. */
 export interface HomeSource {
@@ -37,12 +38,13 @@ export function* homeOf(source: HomeSource, snapshot: Snapshot, query: BanQuery)
   yield;
   const charts = chartsOf({ hour, day });
   yield;
-  const bans = bansSection(query, list);
+  const bans = bansSection(query, list, gatesOf(snapshot).length > 1);
   yield;
   return html`${heading(snapshot)}
 ${figures(snapshot)}
 ${charts}
 <div class="columns">${gates(snapshot)}${fences(snapshot)}${protocols(snapshot)}</div>
+${listsSection(snapshot)}
 ${bans}
 ${eventsSection(source.recentEvents(eventsShown))}
 <footer><nav aria-label="Interfaces"><a href="/metrics">Metrics</a> <a href="/status">Status</a> <a href="/readyz">Readiness</a>
@@ -121,10 +123,6 @@ function proxyWords({ send, accept }: GateView["proxyProtocol"]): string | undef
   return told.length === 0 ? undefined : told.join("; ");
 }
 
-function mark(isGood: boolean, text: string): Markup {
-  return html`<span class="${isGood ? "good" : "bad"}">${isGood ? "✓" : "✗"} ${text}</span>`;
-}
-
 function fences(snapshot: Snapshot): Markup {
   const all = fencesOf(snapshot);
   return html`<section aria-labelledby="fences-title"><h2 id="fences-title">Fences</h2>${
@@ -132,9 +130,10 @@ function fences(snapshot: Snapshot): Markup {
   }</section>`;
 }
 
-function fence({ map, ports, interfaces, maps, proof, managedBy, unseen, reason }: KernelSnapshot): Markup {
+function fence({ fence, map, ports, interfaces, maps, proof, managedBy, unseen, reason }: KernelSnapshot): Markup {
   const guarded = ports === "all" ? "all ports" : `port ${ports.join(", ")}`;
   return html`<article><h3>${map ?? ""}</h3><dl>${term("Guards", guarded)}
+${term("By", fence ?? undefined)}
 ${term("Proof", proof === null ? "none" : proof.passed ? mark(true, "passed") : mark(false, `failed: ${proof.failure ?? ""}`))}
 ${term("Read by", managedBy ?? undefined)}
 ${maps.map(({ name, entries, capacity }) => term("Map", `${name.split("/").at(-1) ?? name}: ${number(entries)} of ${number(capacity)} entries`))}

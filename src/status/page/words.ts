@@ -34,6 +34,11 @@ export function sourceLink(source: string): Markup {
   return html`<a class="source" href="/source/${encodeURIComponent(source)}">${source}</a>`;
 }
 
+/** By sign and colour. */
+export function mark(isGood: boolean, text: string): Markup {
+  return html`<span class="${isGood ? "good" : "bad"}">${isGood ? "✓" : "✗"} ${text}</span>`;
+}
+
 /** A term and what is said of it; left out where there is nothing to say. */
 export function term(name: string, said: Markup | string | undefined): Markup | string {
   return said === undefined ? "" : html`<div><dt>${name}</dt><dd>${said}</dd></div>`;

@@ -3,14 +3,17 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { contains, isIpv4, type Prefix, requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
+import type { BanChange, BanRequest } from "../../../src/core/bans/change.ts";
 import { type Ban, claimsOf } from "../../../src/core/bans/claim.ts";
-import { type BanChange, type BanRequest, Enforcement, sweepLimit } from "../../../src/core/bans/enforcement.ts";
+import { Enforcement, sweepLimit } from "../../../src/core/bans/enforcement.ts";
 import { Events } from "../../../src/core/bans/events.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../../src/core/bans/fence.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { Client } from "../../../src/core/client.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
+import { finished } from "../../../src/core/work.ts";
 import { BanEvents } from "../../../src/daemon/ban_events.ts";
+import { lifted as lift } from "../../harness/lifted.ts";
 
 /** The port's other side in a few lines: three maps of the same room, and a kernel that can refuse. */
 class SmallFence implements Fence {
@@ -198,7 +201,7 @@ describe("a full kernel map", () => {
     enforcement.ban(requestOf("192.0.2.2", 30_000), 0);
     expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
     expect(fence.texts).toEqual(["192.0.2.1"]);
-    enforcement.lift([requirePrefix("192.0.2.1")], 100);
+    lift(enforcement, [requirePrefix("192.0.2.1")], 100);
     expect(fence.texts).toEqual([]);
     expect(enforcement.refuses(clientAt("192.0.2.2"), 100)).toBe(true);
     expect(fence.texts).toEqual(["192.0.2.2"]);
@@ -274,7 +277,7 @@ describe("the end of a ban", () => {
     const { fence, enforcement, bans } = setUp();
     const all = ["192.0.2.1", "192.0.2.2", "192.0.2.0/25", "198.51.100.1", "2001:db8::/64", "2001:db8::7"];
     for (const text of all) enforcement.ban(requestOf(text, 60_000), 0);
-    const lifted = enforcement.lift(prefixes.map(requirePrefix), 0).map(({ prefix }) => prefix.text);
+    const lifted = lift(enforcement, prefixes.map(requirePrefix), 0).map(({ text }) => text);
     expect(lifted.sort()).toEqual(wanted);
     const left = all.filter((text) => !wanted.includes(text)).sort();
     expect(fence.texts).toEqual(left);
@@ -420,7 +423,7 @@ describe("dense neighbours in a full map", () => {
 
   test.each(["192.0.2.7", "192.0.2.0/28"])("are left alone once %s was lifted", (lifted) => {
     const { fence, enforcement, bans } = folded();
-    enforcement.lift([requirePrefix(lifted)], 1000);
+    lift(enforcement, [requirePrefix(lifted)], 1000);
     expect(enforcement.folds).toBe(0);
     expect(fence.texts.some((text) => contains(requirePrefix(lifted), requirePrefix(text)))).toBe(false);
     expect(fence.entries.size).toBe(Math.min(150, bans.size));
@@ -433,7 +436,7 @@ describe("dense neighbours in a full map", () => {
     "leave nothing behind when all of %s is lifted",
     (lifted) => {
       const { fence, enforcement, bans } = folded();
-      enforcement.lift([requirePrefix(lifted)], 1000);
+      lift(enforcement, [requirePrefix(lifted)], 1000);
       expect([bans.size, fence.texts, enforcement.folds, enforcement.userSpaceOnly]).toEqual([0, [], 0, 0]);
     },
   );
@@ -453,7 +456,7 @@ describe("dense neighbours in a full map", () => {
       enforcement.ban(requestOf(`2001:db8:0:7${number.toString(16).padStart(2, "0")}::/64`, lastMs), 0);
     }
     expect(fence.texts).toEqual(["2001:db8:0:700::/56"]);
-    enforcement.lift([requirePrefix("2001:db8::/32")], 1);
+    lift(enforcement, [requirePrefix("2001:db8::/32")], 1);
     expect(fence.texts).toEqual([]);
   });
 });
@@ -514,7 +517,7 @@ describe("whatever happens", () => {
     fc.array(text, { maxLength: 3 }).map(
       (list): Step =>
         ({ enforcement }, { nowMs }) =>
-          void enforcement.lift(list.map(requirePrefix), nowMs),
+          void lift(enforcement, list.map(requirePrefix), nowMs),
     ),
     fc.constantFrom("192.0.2.1", "192.0.2.5", "2001:db8::7").map(
       (address): Step =>
@@ -663,12 +666,12 @@ describe("claims on one source", () => {
     enforcement.follow({ bansChanged: (more) => void changes.push(...more) });
     enforcement.ban(claim("fail2ban", 3 * minuteMs), 0);
     enforcement.ban(claim("sniffer", minuteMs), 0);
-    expect(enforcement.lift([source], 1, "crowdsec")).toEqual([]);
+    expect(lift(enforcement, [source], 1, "crowdsec")).toEqual([]);
     expect(bans.get(source)?.untilMs).toBe(3 * minuteMs);
-    expect(enforcement.lift([source], 1, "fail2ban")).toEqual([]);
+    expect(lift(enforcement, [source], 1, "fail2ban")).toEqual([]);
     expect(fence.entries.get(source.text)).toMatchObject({ expiresMs: minuteMs, origin: "sniffer" });
     enforcement.ban(claim("fail2ban", 3 * minuteMs), 2);
-    expect(enforcement.lift([source], 3)).toHaveLength(1);
+    expect(lift(enforcement, [source], 3)).toHaveLength(1);
     expect([fence.entries.size, bans.size]).toEqual([0, 0]);
     expect(changes.map(({ kind }) => kind)).toEqual(["ban", "ban", "release", "ban", "lift"]);
   });
@@ -686,7 +689,7 @@ describe("claims on one source", () => {
     const { enforcement, bans } = setUp();
     enforcement.adopt([{ ...recordOf(source.text, Number.POSITIVE_INFINITY), origin: "foreign" }], 0);
     enforcement.ban(claim("sniffer", minuteMs), 0);
-    expect(enforcement.lift([source], 1)).toEqual([]);
+    expect(lift(enforcement, [source], 1)).toEqual([]);
     const left = bans.get(source);
     expect(left && claimsOf(left, 1).map(({ origin }) => origin)).toEqual(["foreign"]);
   });
@@ -697,7 +700,7 @@ describe("claims on one source", () => {
     enforcement.follow({ bansChanged: (more) => void changes.push(...more) });
     enforcement.ban(claim("sniffer", minuteMs), 0);
     enforcement.ban({ ...claim("operator", minuteMs), prefix: requirePrefix("198.51.100.0/24") }, 0);
-    enforcement.protect([{ prefix: source, why: "gateway of eth0" }], 1);
+    finished(enforcement.protect([{ prefix: source, why: "gateway of eth0" }], () => 1));
     expect([[...bans.all()].map(({ prefix }) => prefix.text), fence.texts]).toEqual([
       ["198.51.100.0/24"],
       ["198.51.100.0/24"],
@@ -740,7 +743,7 @@ describe("a ban that holds at one gate alone", () => {
     expect(["a", "b", "c"].map((gate) => enforcement.refuses(one, 1000, gate))).toEqual([true, true, true]);
     expect(["a", "b", "c"].map((gate) => enforcement.refuses(one, 3000, gate))).toEqual([true, false, false]);
     // The entry is over in the kernel: nobody took it out.
-    const ban = enforcement.bans.find(one, 3000);
+    const ban = enforcement.bans.fencedOf(requirePrefix("192.0.2.1"));
     expect(ban && enforcement.vanished(ban, 3000)).toBe(false);
   });
 
@@ -749,7 +752,7 @@ describe("a ban that holds at one gate alone", () => {
     enforcement.ban({ ...requestOf("192.0.2.1", 9000), origin: "list:x" }, 0);
     enforcement.ban(local("192.0.2.1", 5000, "a"), 0);
     expect(fence.texts).toEqual(["192.0.2.1"]);
-    enforcement.lift([requirePrefix("192.0.2.1")], 0, "list:x");
+    lift(enforcement, [requirePrefix("192.0.2.1")], 0, "list:x");
     expect(fence.texts).toEqual([]);
     expect([enforcement.refuses(one, 0, "a"), enforcement.refuses(one, 0, "b")]).toEqual([true, false]);
   });
@@ -776,7 +779,7 @@ describe("a ban that holds at one gate alone", () => {
   test("ends by an operator's lift", () => {
     const { enforcement } = setUp();
     enforcement.ban(local("192.0.2.1", 1000, "a"), 0);
-    expect(enforcement.lift([requirePrefix("192.0.2.1")], 0)).toHaveLength(1);
+    expect(lift(enforcement, [requirePrefix("192.0.2.1")], 0)).toHaveLength(1);
     expect(enforcement.bans.size).toBe(0);
   });
 });

@@ -9,6 +9,7 @@ import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { Offenders } from "../../../src/core/bans/offenders.ts";
 import { type Terms, termOf } from "../../../src/core/bans/terms.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
+import { lifted } from "../../harness/lifted.ts";
 
 const minute = 60_000;
 const terms: Terms = {
@@ -63,7 +64,7 @@ test("a protocol's own time is what grows, and a ceiling below it does not short
 test("a lift forgives; what a person or a list asked for is no offence", () => {
   const { offenders, enforcement, offend } = scene();
   offend(0);
-  enforcement.lift([requirePrefix(source)], 1);
+  lifted(enforcement, [requirePrefix(source)], 1);
   expect(offenders.of(source, 2)).toBe(undefined);
   for (const origin of ["operator", "list:drop", "map"] as const) offend(3, "manual", origin, "192.0.2.7");
   expect(offenders.size).toBe(0);

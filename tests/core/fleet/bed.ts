@@ -9,6 +9,7 @@ import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
 import { FleetTable, type FleetTableOptions } from "../../../src/core/fleet/fleet_table.ts";
 import { type FleetRecord, formatRecord, parseRecord } from "../../../src/core/fleet/record.ts";
+import { lifted } from "../../harness/lifted.ts";
 
 /** What the engine holds: a record for each gate and source. */
 export class Memory {
@@ -60,7 +61,7 @@ export class Member {
   }
 
   lift(source: string, origin?: Origin): void {
-    this.enforcement.lift([requirePrefix(source)], this.nowMs, origin);
+    lifted(this.enforcement, [requirePrefix(source)], this.nowMs, origin);
   }
 
   /** As the script writes it. */

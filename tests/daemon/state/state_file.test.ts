@@ -3,14 +3,17 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { appendFileSync, existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
-import type { Origin } from "../../../src/core/bans/claim.ts";
+import { claimsOf, type Origin } from "../../../src/core/bans/claim.ts";
 import { Enforcement } from "../../../src/core/bans/enforcement.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { Offenders } from "../../../src/core/bans/offenders.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
+import type { SavedSource } from "../../../src/daemon/state/journal.ts";
 import { journalHead } from "../../../src/daemon/state/journal.ts";
 import { readState } from "../../../src/daemon/state/read_state.ts";
+import { takeUp } from "../../../src/daemon/state/state.ts";
 import { StateFile } from "../../../src/daemon/state/state_file.ts";
+import { lifted } from "../../harness/lifted.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
 
 let directory: TempDir;
@@ -46,8 +49,20 @@ function setUp() {
   return { bans, enforcement, offenders, file, ban };
 }
 
+/** What is in the file. */
+async function state() {
+  const bySource = new Map<string, SavedSource>();
+  const read = await readState(path, moment, (piece) => {
+    for (const one of piece) {
+      if (one.claims.length === 0 && one.offender === undefined) bySource.delete(one.source);
+      else bySource.set(one.source, one);
+    }
+  });
+  return { ...read, sources: [...bySource.values()] };
+}
+
 async function saved(): Promise<string[]> {
-  return (await readState(path, moment())).sources.map(({ source }) => source).sort();
+  return (await state()).sources.map(({ source }) => source).sort();
 }
 
 test("bans, more claims, lifts and ends are in the file a moment later", async () => {
@@ -59,9 +74,9 @@ test("bans, more claims, lifts and ends are in the file a moment later", async (
   ban("2001:db8::/64", 5000);
   await file.save();
   expect(await saved()).toEqual(["192.0.2.1", "192.0.2.2", "2001:db8::/64"]);
-  const [both] = (await readState(path, moment())).sources.filter(({ source }) => source === "192.0.2.2");
+  const [both] = (await state()).sources.filter(({ source }) => source === "192.0.2.2");
   expect(both?.claims.map(({ origin }) => origin)).toEqual(["sniffer", "operator"]);
-  enforcement.lift([requirePrefix("192.0.2.1")], nowMs);
+  lifted(enforcement, [requirePrefix("192.0.2.1")], nowMs);
   nowMs += 6000;
   enforcement.sweep(nowMs);
   await file.close();
@@ -78,21 +93,21 @@ test("a torn end and damage in the middle cost only their own lines", async () =
   const lines = readFileSync(path, "utf8").split("\n");
   lines[3] = `${lines[3]?.slice(0, -2)}xx`;
   writeFileSync(path, lines.join("\n"));
-  const state = await readState(path, moment());
-  expect([state.sources.length, state.damaged]).toEqual([7, 2]);
+  const torn = await state();
+  expect([torn.sources.length, torn.damaged]).toEqual([7, 2]);
   // The next run goes on with what is whole, in a file that is whole.
   const next = setUp();
   next.enforcement.restore(
-    state.sources.map(({ source, claims }) => ({ prefix: requirePrefix(source), claims })),
+    torn.sources.map(({ source, claims }) => ({ prefix: requirePrefix(source), claims })),
     nowMs,
   );
   await next.file.close();
-  expect([(await saved()).length, (await readState(path, moment())).damaged]).toEqual([7, 0]);
+  expect([(await saved()).length, (await state()).damaged]).toEqual([7, 0]);
 });
 
 test("a file of another version is not read, and is not lost before it is replaced", async () => {
   writeFileSync(path, "ttgate-bans 9\nsomething\n");
-  expect(await readState(path, moment())).toEqual({ sources: [], damaged: 0, isForeign: true });
+  expect(await state()).toEqual({ sources: [], damaged: 0, isForeign: true });
 });
 
 test("what cannot be written is told once, and written when it can be", async () => {
@@ -119,12 +134,39 @@ test("a file that has grown far beyond what it holds is written anew", async () 
   for (let round = 0; round < 5; round++) {
     for (let number = 0; number < 3000; number++) ban(`10.0.${number >> 8}.${number & 255}`);
     await file.save();
-    enforcement.lift([requirePrefix("10.0.0.0/16")], nowMs);
+    lifted(enforcement, [requirePrefix("10.0.0.0/16")], nowMs);
     await file.save();
   }
   await file.close();
   expect(readFileSync(path, "utf8").split("\n").length).toBeLessThan(16_000);
   expect([await saved(), existsSync(`${path}.new`)]).toEqual([[], false]);
+});
+
+test("what was said last of each source is taken up, in however many pieces it is", async () => {
+  const { bans, enforcement, offenders: known, file, ban } = setUp();
+  await file.save();
+  const sourceOf = (number: number) =>
+    number % 3 === 0 ? `2001:db8:${number}::/64` : `10.1.${number >> 8}.${number & 255}`;
+  const shown = (table: Bans) =>
+    [...table.all()]
+      .map((one) => [one.prefix.text, claimsOf(one, nowMs).map(({ origin, untilMs }) => [origin, Math.round(untilMs)])])
+      .sort();
+  for (let round = 1; round <= 3; round++) {
+    for (let number = 0; number < 900; number += round) ban(sourceOf(number), round * 60_000, "sniffer");
+    for (let number = 0; number < 900; number += 2 + round) ban(sourceOf(number), 90_000, "operator");
+    for (let number = 0; number < 900; number += 3 + round)
+      lifted(enforcement, [requirePrefix(sourceOf(number))], nowMs);
+    await file.save();
+    nowMs += 1000;
+  }
+  await file.close();
+  expect(statSync(path).size).toBeGreaterThan(2 * 64 * 1024);
+  const next = setUp();
+  const offenders = new Offenders(() => memoryMs);
+  const { taken, damaged } = await takeUp(path, { enforcement: next.enforcement, offenders, moment });
+  expect([taken, damaged]).toEqual([bans.size, 0]);
+  expect(shown(next.bans)).toEqual(shown(bans));
+  expect(offenders.size).toBe(known.size);
 });
 
 test("a million bans: saved in short slices, read within seconds", async () => {
@@ -144,7 +186,7 @@ test("a million bans: saved in short slices, read within seconds", async () => {
   clearInterval(timer);
   await file.close();
   const startedMs = performance.now();
-  expect((await readState(path, moment())).sources.length).toBe(count);
+  expect((await state()).sources.length).toBe(count);
   console.log(
     `a million bans: longest pause ${longestMs.toFixed(1)} ms, read in ${(performance.now() - startedMs).toFixed(0)} ms, ${(statSync(path).size / 1e6).toFixed(0)} MB`,
   );
@@ -169,7 +211,7 @@ test("who was banned before is remembered over a rewrite, for as long as it coun
   enforcement.sweep(nowMs);
   await file.save();
   const remembered = async () =>
-    (await readState(path, moment())).sources.map(({ source, claims, offender }) => [source, claims, offender?.bans]);
+    (await state()).sources.map(({ source, claims, offender }) => [source, claims, offender?.bans]);
   expect(await remembered()).toEqual([["192.0.2.1", [], 2]]);
   // A file of its own, as at the next start.
   const again = setUp();

@@ -27,6 +27,8 @@ export interface GuardOptions {
   /** Names our filters where there are no links. */
   readonly filterHandle: number;
   readonly ladder?: readonly AttachStep[] | undefined;
+  /** What is tried where nothing of it works; undefined: nothing. */
+  readonly below?: string | undefined;
   readonly log: Log;
 }
 
@@ -42,6 +44,8 @@ export class InterfaceGuard {
   readonly #options: GuardOptions;
   #attachment: Attachment | undefined;
   #header: LinkHeader = "ethernet";
+  /** Its frames begin with headers that are not read here: whatever is attached would let everything pass. */
+  #isUnreadable = false;
   #reason: string | undefined;
   /** Another program was in the place of XDP when last tried. */
   #isOccupied = false;
@@ -85,6 +89,7 @@ export class InterfaceGuard {
       return;
     }
     const { type, header } = linkKind(libraries, this.name);
+    this.#isUnreadable = header === undefined;
     if (header === undefined) {
       this.#reason = `its frames begin with headers that are not read here (hardware type ${type})`;
       this.#report();
@@ -134,7 +139,8 @@ export class InterfaceGuard {
    */
   #climbUp(ifindex: number, nowMs: number): boolean {
     const before = this.#attachment;
-    const isDown = before === undefined ? ifindex !== 0 : before.mode === "tc" && this.#isOccupied;
+    const isDown =
+      before === undefined ? ifindex !== 0 && !this.#isUnreadable : before.mode === "tc" && this.#isOccupied;
     if (!isDown || nowMs - this.#triedMs < climbMs) return false;
     this.#triedMs = nowMs;
     const { libraries, programs, pinPrefix, log } = this.#options;
@@ -223,7 +229,9 @@ export class InterfaceGuard {
   #report(): void {
     const { attach, reason } = this.status();
     const how = attach === "tc" ? "tc" : `${attach} XDP`;
-    const now = attach === "none" ? "blocked in user space only" : `guarded by ${how}`;
+    const { below } = this.#options;
+    const left = below === undefined ? "blocked in user space only" : `left to ${below}`;
+    const now = attach === "none" ? left : `guarded by ${how}`;
     const because = reason === undefined ? "" : `: ${reason}`;
     this.#options.log(attach === "native" ? "info" : "warn", `Interface "${this.name}": ${now}${because}`);
   }

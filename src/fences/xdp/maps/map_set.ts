@@ -4,7 +4,7 @@
 // in it is read or written.
 
 import { dirname } from "node:path";
-import { Failure } from "../../../failure.ts";
+import { Failure, Unsupported } from "../../../failure.ts";
 import { isFrozen, type MapInfo, mapTypes, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
 import { closeFd, type MapPlace, openPin } from "../../../kernel/bpffs.ts";
 import { errnoName } from "../../../kernel/errno.ts";
@@ -107,7 +107,7 @@ function openByPath(libraries: Libraries, path: string): number | undefined {
     if (access(libraries.libc, path) === -eacces) {
       const directory = dirname(path);
       const remedy = "run as root, or open the directory to this user";
-      throw new Failure(`Block map "${path}": ${directory} is closed to this user (EACCES): ${remedy}`);
+      throw new Unsupported(`Block map "${path}": ${directory} is closed to this user (EACCES): ${remedy}`);
     }
     const remedy =
       found === -1 || found === -13

@@ -73,6 +73,36 @@ function listen(form: HTMLFormElement): void {
   });
 }
 
+let read: Element | null = null;
+
+/** Where the pointer is on a chart: the time, and the values then, beside what is the most. */
+function readOut({ target, clientX }: PointerEvent): void {
+  const at = target instanceof Element ? target.closest(".drawing") : null;
+  if (read !== at && read !== null) show(read, "", "");
+  read = at;
+  const svg = at === null ? null : find<SVGSVGElement>("svg", at);
+  if (at === null || svg === null) return;
+  const { left, width } = svg.getBoundingClientRect();
+  const slots = svg.viewBox.baseVal.width;
+  const slot = Math.max(0, Math.min(slots - 1, Math.floor(((clientX - left) / width) * slots)));
+  const { until = "", step = "" } = svg.dataset;
+  const time = new Date(Date.parse(until) - (slots - slot) * Number(step) * 1000).toISOString().slice(11, 16);
+  const told = [...svg.querySelectorAll<SVGElement>("[data-values]")].map(({ dataset: { name, values = "" } }) => {
+    const value = values.split(",")[slot] ?? "";
+    return `${name} ${value === "" ? "not known" : Number(value).toLocaleString("en")}`;
+  });
+  show(at, `From ${time} UTC: ${told.join(", ")}`, `M${slot + 0.5} 0V100`);
+}
+
+function show(drawing: Element, text: string, line: string): void {
+  const output = find(".read", drawing);
+  if (output !== null) output.textContent = text;
+  find(".cursor", drawing)?.setAttribute("d", line);
+}
+
+document.addEventListener("pointermove", readOut);
+document.addEventListener("pointerdown", readOut);
+
 const form = find<HTMLFormElement>("#change");
 if (form !== null) listen(form);
 const live = find<HTMLInputElement>("#live");

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens the nftables fence: over the table that a process before left behind, or a new one.
+import process from "node:process";
+import { Failure, messageOf } from "../../failure.ts";
+import { startTicks } from "../../host/start_ticks.ts";
+import { openLibc } from "../../kernel/libc.ts";
+import type { Log } from "../../log.ts";
+import type { Native } from "../../runtime/types.ts";
+import { Entries } from "./entries.ts";
+import { type Listing, ListingReader } from "./listing.ts";
+import { nft, nftMissing } from "./nft.ts";
+import { type Guarding, NftFence } from "./nft_fence.ts";
+import { family, ownerChain, ownerOf, type Shape, setOf, tableOf } from "./ruleset.ts";
+import { Table } from "./table.ts";
+
+export interface NftFenceOptions {
+  readonly native: Native;
+  /** As -B says it: the table is named after it. */
+  readonly map: string;
+  readonly interfaces: readonly string[];
+  /** Guarded TCP ports. */
+  readonly ports: readonly number[];
+  readonly scope: "port" | "host";
+  /** What an IPv6 source is masked to. */
+  readonly ipv6PrefixBits: number;
+  /** The gate that has the table hands over. */
+  readonly isInherited: boolean;
+  /** Takes up what a table from before holds; otherwise the bans are known from elsewhere, and it is emptied. */
+  readonly adopts: boolean;
+  /** Told how long each ban took to get into the kernel. */
+  readonly onEnforced: (milliseconds: number) => void;
+  /** Milliseconds since boot. */
+  readonly nowMs: () => number;
+  readonly log: Log;
+}
+
+/** @throws Failure when nft is not there or refuses, or another gate has the table. */
+export async function openNftFence(options: NftFenceOptions): Promise<NftFence> {
+  const { native, map, interfaces, ports, scope, ipv6PrefixBits, isInherited, adopts, onEnforced, nowMs, log } =
+    options;
+  const name = tableOf(map);
+  const guarding: Guarding = { places: interfaces, ports: scope === "host" ? "all" : ports };
+  const entries = new Entries();
+  const before = await tableBefore(name, adopts ? entries : undefined, nowMs);
+  const living = before.owners.find(isLiving);
+  if (living !== undefined && !isInherited) {
+    const remedy = "stop it first, or name another map";
+    throw new Failure(`The nftables table "${name}": the gate with pid ${ownerOf(living)?.pid} is using it: ${remedy}`);
+  }
+  const owner = ownerChain(process.pid, startTicks(process.pid) ?? "");
+  const single = [setOf({ ipv4: true, bits: 128 }), setOf({ ipv4: false, bits: ipv6PrefixBits })];
+  const shape = (): Shape => ({
+    table: name,
+    ...guarding,
+    sets: [...new Set([...single, ...entries.sets])],
+    owner,
+  });
+  const table = new Table(
+    { libc: openLibc(native), entries, shape, onEnforced, nowMs, log },
+    { owners: before.owners.filter((chain) => chain !== owner), isEmptied: before.isThere && !adopts },
+  );
+  try {
+    await table.begin();
+  } catch (error) {
+    throw new Failure(explained(messageOf(error)), { exitCode: 3, cause: error });
+  }
+  if (entries.size > 0) log("info", `The nftables table "${name}" has ${entries.size} bans from before`);
+  log("info", `Bans are in the nftables table "${family} ${name}"`);
+  return new NftFence({ name, table, entries, guarding, ipv6PrefixBits, stoodBefore: before.isThere, nowMs, log });
+}
+
+/** @param entries take up what it holds. */
+async function tableBefore(name: string, entries: Entries | undefined, nowMs: () => number): Promise<Listing> {
+  const listing = await lookAt(name);
+  if (!listing.isThere || entries === undefined) return listing;
+  const reader = new ListingReader(name, (element) => void entries.adopt(element, nowMs()));
+  await nft(["--json", "list", "table", family, name], { onText: (text) => reader.push(text) });
+  return reader.end();
+}
+
+/** The table but for its elements. @throws Failure when nft is not there, or may not look. */
+export async function lookAt(name: string): Promise<Listing> {
+  const reader = new ListingReader(name);
+  try {
+    await nft(["--json", "--terse", "list", "ruleset", family], { onText: (text) => reader.push(text) });
+  } catch (error) {
+    throw new Failure(explained(messageOf(error)), { exitCode: 3, cause: error });
+  }
+  return reader.end();
+}
+
+/** In another PID namespace it cannot be seen: then the one that came last has the table, and the other one says so. */
+export function isLiving(chain: string): boolean {
+  const owner = ownerOf(chain);
+  return owner !== undefined && owner.ticks !== "" && startTicks(owner.pid) === owner.ticks;
+}
+
+function explained(message: string): string {
+  if (message === nftMissing) return `Cannot block by nftables: ${nftMissing}`;
+  const remedy = /not permitted/i.test(message)
+    ? "run as root, or add CAP_NET_ADMIN to AmbientCapabilities= in the unit"
+    : `look at "nft list ruleset ${family}"`;
+  return `Cannot block by nftables: ${message}: ${remedy}`;
+}

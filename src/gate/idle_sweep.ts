@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// --idle: ends relayed connections on which nobody has sent anything for so long. The kernel knows since when, so
+// the relay keeps no time; a few of the connections are looked at in each turn, however many there are.
+import type { LiveSession, Sessions } from "./sessions.ts";
+
+/** About a millisecond of system calls. */
+const atOnce = 1000;
+
+export class IdleSweep {
+  #rest: Iterator<LiveSession> | undefined;
+
+  /** @param idleMs undefined: no connection is ended for being idle. */
+  step(sessions: Sessions, idleMs: number | undefined): void {
+    if (idleMs === undefined) {
+      this.#rest = undefined;
+      return;
+    }
+    this.#rest ??= sessions.all();
+    for (let looked = 0; looked < atOnce; looked++) {
+      const { done, value } = this.#rest.next();
+      if (done === true) {
+        this.#rest = undefined;
+        return;
+      }
+      value.endIfIdle(idleMs);
+    }
+  }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+import { afterAll, describe, expect, test } from "bun:test";
+import { loadConfig } from "../../src/config/load.ts";
+import { crowdsecSecrets, machineIn } from "../../src/daemon/crowdsec.ts";
+import { TempDir } from "../harness/temp_dir.ts";
+
+const directory = new TempDir();
+afterAll(() => directory[Symbol.dispose]());
+
+const url = "http://127.0.0.1:8080";
+const none = directory.write("none.toml", "");
+
+function secrets(options: Readonly<Record<string, string>>, variables: Readonly<Record<string, string>> = {}) {
+  return crowdsecSecrets(loadConfig({ crowdsec: url, ...options }, none), variables);
+}
+
+describe("the key", () => {
+  const file = directory.write("given", "of-the-file\n");
+  directory.write("crowdsec-key", "of-the-credential\r\n");
+  const credentials = { CREDENTIALS_DIRECTORY: directory.path };
+  const variable = { TTGATE_CROWDSEC_KEY: "of-the-environment" };
+
+  test("comes from its file, from systemd's credential or from the environment, in this order", () => {
+    expect(secrets({ "crowdsec-key": file }, { ...credentials, ...variable }).key).toBe("of-the-file");
+    expect(secrets({}, { ...credentials, ...variable }).key).toBe("of-the-credential");
+    expect(secrets({}, { CREDENTIALS_DIRECTORY: "/nonexistent", ...variable }).key).toBe("of-the-environment");
+  });
+
+  test.each([
+    [{}, {}, 'There is no key for CrowdSec: "cscli bouncers add NAME -o raw" prints one'],
+    [{ "crowdsec-key": directory.write("empty", "\n") }, {}, "There is no key for CrowdSec"],
+    [{ "crowdsec-key": directory.write("two", "a\nb\n") }, {}, "Invalid key for CrowdSec"],
+    [{ "crowdsec-key": "/nonexistent" }, {}, 'Cannot read --crowdsec-key "/nonexistent"'],
+  ] as const)("%p is told", (options, variables, message) => {
+    expect(() => secrets(options, variables)).toThrow(message);
+  });
+});
+
+describe("the machine's credentials", () => {
+  test("as cscli writes them", () => {
+    const path = directory.write("web-1.yaml", `url: ${url}/\nlogin: web-1\npassword: p4bqQbIp:#y \n`);
+    expect(secrets({ "crowdsec-push": path }, { TTGATE_CROWDSEC_KEY: "k" }).machine).toEqual({
+      ...{ login: "web-1", password: "p4bqQbIp:#y" },
+    });
+    expect(machineIn("login: \"a\"\r\npassword: 'b c'\r\n")).toEqual({ login: "a", password: "b c" });
+  });
+
+  test.each(["", "login: a\n", "password: b\n", "login: a b\npassword: c\n", "login:\npassword:\n"])(
+    "%j are none",
+    (text) => {
+      expect(machineIn(text)).toBeUndefined();
+      const path = directory.write("bad.yaml", text);
+      expect(() => secrets({ "crowdsec-push": path }, { TTGATE_CROWDSEC_KEY: "k" })).toThrow(
+        `Invalid --crowdsec-push "${path}": it names no login and password; "cscli machines add`,
+      );
+    },
+  );
+});
