@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { requirePrefix } from "../../src/core/address.ts";
 import { Events } from "../../src/core/bans/events.ts";
 import { Client } from "../../src/core/client.ts";
+import { finished } from "../../src/core/work.ts";
 import { DaemonBans } from "../../src/daemon/bans.ts";
 import { runtime } from "../../src/runtime/bun.ts";
 import type { HttpServer } from "../../src/runtime/types.ts";
@@ -141,7 +142,7 @@ describe("what is told", () => {
   test("each kind of thing that happens", async () => {
     await using following = await Following.open();
     bans.operator.ban("192.0.2.1", { forMs: Number.POSITIVE_INFINITY, force: false, by: "operator" });
-    bans.operator.lift("192.0.2.1", "operator");
+    finished(bans.operator.lift("192.0.2.1", "operator"));
     desk.ban(new Client("198.51.100.7", 1, 64), { origin: "sniffer", reason: "tls", evidence });
     dryDesk.ban(new Client("2001:db8::1", 1, 64), { origin: "sniffer", reason: "ssh", evidence });
     const lines = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "2001:db8::/48"];
@@ -204,10 +205,10 @@ describe("a follower", () => {
     for (let number = 1; number <= 3; number++) ban(number);
     await using again = await Following.open({ "last-event-id": "7001" });
     expect((await again.first(2)).map(({ source }) => source)).toEqual(["192.0.2.2", "192.0.2.3"]);
-    bans.operator.lift("192.0.2.1", "operator");
+    finished(bans.operator.lift("192.0.2.1", "operator"));
     expect((await again.first(3)).map(({ type }) => type)).toEqual(["ban", "ban", "lift"]);
     await using fromNow = await Following.open();
-    bans.operator.lift("192.0.2.2", "operator");
+    finished(bans.operator.lift("192.0.2.2", "operator"));
     expect((await fromNow.first(1)).map(({ type }) => type)).toEqual(["lift"]);
   });
 
