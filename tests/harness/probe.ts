@@ -20,8 +20,11 @@ export interface ProbeOptions {
 }
 
 export interface ProbeResult {
-  /** `no answer`: not even the handshake. `open`: still there when the time was over. */
-  readonly outcome: "refused" | "no answer" | "reset" | "ended" | "open";
+  /**
+   * `no answer`: not even the handshake. `unreachable`: nobody was asked, or a router said no. `open`: still there when
+   * the time was over.
+   */
+  readonly outcome: "refused" | "no answer" | "unreachable" | "reset" | "ended" | "open";
   readonly received: string;
 }
 
@@ -49,8 +52,9 @@ export function probe(options: ProbeOptions): Promise<ProbeResult> {
     socket.on("data", (bytes) => {
       received += bytes.toString("latin1");
     });
-    socket.on("error", (error: NodeJS.ErrnoException) => {
-      finish(connected || error.code !== "ECONNREFUSED" ? "reset" : "refused");
+    socket.on("error", ({ code }: NodeJS.ErrnoException) => {
+      if (connected || code === "ECONNRESET") finish("reset");
+      else finish(code === "ECONNREFUSED" ? "refused" : "unreachable");
     });
     socket.on("end", () => finish("ended"));
     socket.on("connect", async () => {
