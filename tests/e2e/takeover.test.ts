@@ -142,7 +142,7 @@ describeWith("namespaces", "executable")("a new process takes over", () => {
     await using stack = new AsyncDisposableStack();
     const { network, map, gate, friend, knock, attempt } = await scene(stack, "--scope", "host");
     const banned = network.clientIpv4(4);
-    await gate.command("ban", banned);
+    expect(await gate.command("ban", banned)).toMatchObject({ code: 0 });
     const listener = stack.use(await listenForStreams(network.gate, network.gateIpv4, 7000));
     const stream = stack.use(await sendStream(network.client, banned, network.gateIpv4, 7000));
     const client = await friend("--rate", "50", "--reconnect", "1");
@@ -159,6 +159,7 @@ describeWith("namespaces", "executable")("a new process takes over", () => {
       expect(await (await gate.fetch("/readyz")).json()).toEqual({ ready: true, reasons: [] });
     }
     expect(gate.child.stderr).not.toContain("Cannot go on as before");
+    expect((await gate.status()).kernel).toMatchObject({ failed: 0 });
     expect((await client.stop()).failures).toBe(0);
     expect((await knock(banned)).outcome).toBe("no answer");
     // The executable, at any time: it may even have taken over.
