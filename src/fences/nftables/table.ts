@@ -6,6 +6,7 @@ import type { Libc } from "../../kernel/libc.ts";
 import type { Log } from "../../log.ts";
 import type { Differences, Entries } from "./entries.ts";
 import { type Listing, ListingReader } from "./listing.ts";
+import { look } from "./look.ts";
 import { apply, nft } from "./nft.ts";
 import { chainRemoval, elementCommands, family, removal, type Shape, structure } from "./ruleset.ts";
 
@@ -158,6 +159,7 @@ export class Table {
         if (isWriteDue) await this.#write();
         else await this.#look(isMine && nowMs - this.#listedMs >= Math.max(lookMs, this.#listingTookMs / listingShare));
       } catch (error) {
+        if (!(error instanceof Failure)) this.#damage ??= "it could not be listed";
         this.#failed(messageOf(error));
       }
     }
@@ -214,18 +216,15 @@ export class Table {
     const { entries, nowMs, shape } = this.#parts;
     const startMs = nowMs();
     this.#lookedMs = startMs;
-    const reader = new ListingReader(this.#name, (element) => entries.listed(element, nowMs()));
-    const onText = (text: string) => reader.push(text);
     if (!isWhole) {
-      // With --terse it does not ask the kernel for elements; "list table" of nft 1.0.6 does.
-      await nft(["--json", "--terse", "list", "ruleset", family], { onText });
-      this.#compare(reader.end(), shape());
+      this.#compare(await look(this.#name), shape());
       return;
     }
+    const reader = new ListingReader(this.#name, (element) => entries.listed(element, nowMs()));
     this.#listedMs = startMs;
     entries.beginListing(startMs);
     try {
-      await nft(["--json", "list", "table", family, this.#name], { onText });
+      await nft(["--json", "list", "table", family, this.#name], { onText: (text) => reader.push(text) });
     } catch {
       // Most likely it is gone: the next look tells.
       this.#lookedMs = Number.NEGATIVE_INFINITY;
@@ -265,7 +264,11 @@ export class Table {
     this.#isShapeDue = true;
     this.#isProven = false;
     if (gone.length > 0) this.#parts.entries.rewrite((set) => gone.includes(set));
-    const found = !isThere ? "it was gone" : gone.length > 0 ? `set ${gone.join(", ")} was gone` : "a chain was edited";
+    const found = !isThere
+      ? "it was gone"
+      : gone.length > 0
+        ? `set ${gone.join(", ")} was gone`
+        : "the table or a chain was edited";
     if (this.#fingerprint === undefined) throw new Failure(`what was just written is not what is there: ${found}`);
     this.#damage = found;
     return false;
