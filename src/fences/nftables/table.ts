@@ -17,6 +17,8 @@ const lookMs = 1000;
 /** Listing every element may take this share of one CPU. */
 const listingShare = 1 / 20;
 const retryMs = 2000;
+/** The longest listing of a full table takes some seconds. */
+const hangsMs = 15_000;
 
 export interface TableParts {
   readonly libc: Libc;
@@ -155,12 +157,15 @@ export class Table {
       const isMine = this.#successor === undefined;
       const isWriteDue = isMine && (this.#isShapeDue || !this.#parts.entries.isWritten);
       if (!isWriteDue && nowMs - this.#lookedMs < lookMs) return;
+      const patience = setTimeout(() => this.#say(`nft has not ended after ${hangsMs / 1000} s`), hangsMs);
       try {
         if (isWriteDue) await this.#write();
         else await this.#look(isMine && nowMs - this.#listedMs >= Math.max(lookMs, this.#listingTookMs / listingShare));
       } catch (error) {
         if (!(error instanceof Failure)) this.#damage ??= "it could not be listed";
         this.#failed(messageOf(error));
+      } finally {
+        clearTimeout(patience);
       }
     }
   }
@@ -171,10 +176,14 @@ export class Table {
     this.#isShapeDue = true;
     this.#isAnewDue ||= this.#failures >= 2;
     if (this.#failures < 3) return;
+    this.#say(message);
+    this.#retryAtMs = this.#parts.nowMs() + retryMs;
+  }
+
+  #say(message: string): void {
     const fault = `The nftables table "${this.#name}" cannot be written: ${message}`;
     if (fault !== this.#fault) this.#parts.log("error", `${fault}; user space goes on refusing`);
     this.#fault = fault;
-    this.#retryAtMs = this.#parts.nowMs() + retryMs;
   }
 
   async #write(): Promise<void> {
