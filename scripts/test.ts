@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs test files, each in a process of its own and apart from this host, as many at once as there are
-// processors; prints what failed and one closing line, which also goes into the report directory:
+// Runs test files, each in a process of its own and apart from this host, two more at once than there
+// are processors; prints what failed and one closing line, which also goes into the report directory:
 //   test.ts [--systems] [FILE|DIRECTORY...]
 // *.test.ts run under Bun, *_test.ts under Deno.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -14,6 +14,9 @@ import { Runner } from "./test_runner.ts";
 
 /** What is left of a run: the summary, a report and a log for each file, and how long each one took. */
 const reports = { everyday: "build/test", systems: "build/test-systems" } as const;
+
+/** So many files more than processors at once: most of their time is spent waiting. */
+const waiting = { everyday: 2, systems: 0 } as const;
 
 /** For one file; the longest of them needs 60 s alone, and another load makes it several times that. */
 const limitMs = { everyday: 240_000, systems: 600_000 } as const;
@@ -32,7 +35,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const durations = new Durations("build/test/durations.json");
   using runner = new Runner({ directory, limitMs: limitMs[lane] + 2 * fuzzMs });
   if (runner.whyNotApart !== undefined) process.stdout.write(`Not apart from this host: ${runner.whyNotApart}\n`);
-  const runs = await runAll(runner, files, durations);
+  const runs = await runAll(runner, files, durations, lane);
   durations.save();
   const totals = sum(runs, process.env["CI"] === "true");
   const closing = closingLine(totals);
@@ -42,7 +45,12 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 /** Those that measure time come last, one after the other. */
-async function runAll(runner: Runner, files: readonly string[], durations: Durations): Promise<Run[]> {
+async function runAll(
+  runner: Runner,
+  files: readonly string[],
+  durations: Durations,
+  lane: keyof typeof reports,
+): Promise<Run[]> {
   const runs: Run[] = [];
   const work = async (queue: string[]): Promise<void> => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
@@ -54,7 +62,8 @@ async function runAll(runner: Runner, files: readonly string[], durations: Durat
   };
   const alone = files.filter((file) => laneOf(file) === "alone");
   const together = durations.longestFirst(files.filter((file) => laneOf(file) !== "alone"));
-  const jobs = Math.max(1, Number(process.env["TTGATE_TEST_JOBS"] ?? availableParallelism()));
+  const asked = process.env["TTGATE_TEST_JOBS"];
+  const jobs = asked === undefined ? availableParallelism() + waiting[lane] : Math.max(1, Number(asked));
   await Promise.all(Array.from({ length: jobs }, () => work(together)));
   await work(alone);
   return runs;

@@ -163,18 +163,23 @@ export class DaemonStatus implements StatusSource {
 
   *bans(query: BanQuery): Work<BanRows> {
     const { bans: table } = this.#parts.bans.enforcement;
-    const { total, matching, bans } = yield* searchBans(
+    const { total, matching, page } = yield* searchBans(
       table,
       query,
       this.#parts.nowMs(),
       (ban) => this.#recordOf(ban)?.packets ?? 0,
     );
-    return { total, matching, rows: this.#rows(bans) };
+    return { total, matching, rows: this.#rows(page) };
   }
 
-  *#rows(bans: readonly Ban[]): Generator<readonly BanView[], void, void> {
-    for (let start = 0; start < bans.length; start += rowsAtOnce) {
-      yield bans.slice(start, start + rowsAtOnce).map((ban) => this.#view(ban));
+  /** @param tickets of bans; what has ended since is left out. */
+  *#rows(tickets: readonly number[]): Generator<readonly BanView[], void, void> {
+    const { bans } = this.#parts.bans.enforcement;
+    for (let start = 0; start < tickets.length; start += rowsAtOnce) {
+      yield tickets.slice(start, start + rowsAtOnce).flatMap((ticket) => {
+        const ban = bans.byTicket(ticket);
+        return ban === undefined ? [] : [this.#view(ban)];
+      });
     }
   }
 
@@ -258,14 +263,14 @@ export class DaemonStatus implements StatusSource {
   *#within(range: Prefix): Work<NonNullable<Why["within"]>> {
     const query = { search: "", order: "newest", in: range, offset: 0, limit: limitDefault } as const;
     const table = this.#parts.bans.enforcement.bans;
-    const { matching, bans } = yield* searchBans(table, query, this.#parts.nowMs(), () => 0);
-    const others = bans.filter(({ prefix }) => prefix.text !== range.text);
+    const { matching, page } = yield* searchBans(table, query, this.#parts.nowMs(), () => 0);
+    const others = page.filter((ticket) => table.prefixOf(ticket)?.text !== range.text);
     const views: BanView[] = [];
     for (const piece of this.#rows(others)) {
       views.push(...piece);
       yield;
     }
-    return { total: matching - (bans.length - others.length), bans: views };
+    return { total: matching - (page.length - others.length), bans: views };
   }
 
   ban(address: string, options: BanOptions): ChangeResult<BanView> {

@@ -16,7 +16,10 @@ export interface Trickle {
 const [host = "", port = "0", base = "10.78.0.0", wanted = "0"] = process.argv.slice(2);
 const [first = 10, second = 78] = base.split(".").map(Number);
 const packet = seal(new TextEncoder().encode("volume"), "bare");
-const sockets = new Set<Socket>();
+/** One more would be enough for a verdict. */
+const undecidedBytes = 31;
+/** With how many bytes were sent. */
+const sockets = new Map<Socket, number>();
 let opened = 0;
 let ended = 0;
 
@@ -28,7 +31,7 @@ function connect(number: number): Promise<void> {
   return new Promise((resolve) => {
     socket.once("connect", () => {
       opened++;
-      sockets.add(socket);
+      sockets.set(socket, 0);
       resolve();
     });
     socket.once("close", () => {
@@ -48,8 +51,12 @@ async function openAll(): Promise<void> {
 
 process.once("SIGTERM", () => process.exit(0));
 void openAll();
-for (let at = 0; ; at++) {
+for (;;) {
   await sleep(1000);
-  for (const socket of sockets) socket.write(packet.subarray(at % packet.length, (at % packet.length) + 1));
+  for (const [socket, at] of sockets) {
+    if (at === undecidedBytes) continue;
+    socket.write(packet.subarray(at, at + 1));
+    sockets.set(socket, at + 1);
+  }
   process.stdout.write(`${JSON.stringify({ opened, open: sockets.size, ended } satisfies Trickle)}\n`);
 }
