@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { Failure, messageOf } from "../failure.ts";
+import { refuseNamedPipe } from "./named_pipe.ts";
 import { keyLines } from "./positions.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
@@ -62,6 +63,7 @@ export function isTable(value: unknown): value is Record<string, unknown> {
 
 function readText(path: string): string {
   try {
+    refuseNamedPipe(path);
     return readFileSync(path, "utf8");
   } catch (error) {
     throw new Failure(`Cannot read config "${path}": ${messageOf(error)}`, { exitCode: 2, cause: error });

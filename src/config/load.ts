@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration: defaults, then the file, then flags. Reports every mistake at once, each with its place,
 // the key, the value and what is expected.
-import { isLoopback, isWildcard } from "../core/address.ts";
 import { Failure } from "../failure.ts";
 import { type ConfigFile, findConfigFile, isTable } from "./config_file.ts";
 import { formatServer, type HostPort, type ServerAddress } from "./endpoints.ts";
@@ -9,6 +8,7 @@ import { conflictsOf, defaultGateName, gateOptionNames, gatePrefix, gateSchema }
 import { mistakesIn } from "./mistakes.ts";
 import { type Config, configSchema, type GateOptions, isGateOption, type OptionName } from "./options.ts";
 import { contradictionIn, crowdsecContradiction, fleetContradiction } from "./sense.ts";
+import { reaches } from "./servers.ts";
 
 /** Values as they were typed, by option name. */
 export type RawOptions = Partial<Record<OptionName, unknown>>;
@@ -153,11 +153,5 @@ function completeGate(raw: RawGate, process: Pick<Config, "block-map" | "fence" 
 /** Such a gate would relay to itself until it is full. */
 function reachesItself(listen: HostPort, status: Config["status"], upstream: ServerAddress): boolean {
   if ("path" in upstream) return status.kind === "unix" && status.path === upstream.path;
-  return reachesPort(listen, upstream);
-}
-
-function reachesPort(listen: HostPort, upstream: HostPort): boolean {
-  if (listen.port !== upstream.port) return false;
-  if (isWildcard(upstream.host)) return true;
-  return isWildcard(listen.host) ? isLoopback(upstream.host) : listen.host === upstream.host;
+  return reaches(listen, upstream);
 }

@@ -13,8 +13,9 @@ import type { Ciphers } from "../core/signature/cipher.ts";
 import { makeTable, type SignatureTable } from "../core/signature/table.ts";
 import type { Sniffer } from "../core/sniff.ts";
 import { finished, type Work } from "../core/work.ts";
-import { Failure } from "../failure.ts";
+import { codeOf, Failure, messageOf } from "../failure.ts";
 import { writtenRecognisers } from "../generated/recognisers.ts";
+import { refuseNamedPipe } from "./named_pipe.ts";
 import type { GateOptions } from "./options.ts";
 
 /**
@@ -114,14 +115,15 @@ function requireFile(nameOrFile: string): void {
 function readText(path: string): string {
   requireFile(path);
   try {
+    refuseNamedPipe(path);
     return readFileSync(path, "utf8");
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    const code = codeOf(error) ?? "";
     const state = {
       ENOENT: "there is no such file; check the path",
       EACCES: "it may not be read; check its permissions",
     }[code];
-    throw new Failure(`Read profile "${path}": ${state ?? String(error)}`, { exitCode: 2, cause: error });
+    throw new Failure(`Read profile "${path}": ${state ?? messageOf(error)}`, { exitCode: 2, cause: error });
   }
 }
 
@@ -163,9 +165,10 @@ export const ciphers: Ciphers = {
   readKey(file) {
     let bytes: ReturnType<typeof readFileSync>;
     try {
+      refuseNamedPipe(file);
       bytes = readFileSync(file);
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+      const code = codeOf(error) ?? messageOf(error);
       throw new Error(`The key file "${file}" cannot be read (${code}); check its path and permissions`, {
         cause: error,
       });

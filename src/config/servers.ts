@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a gate's options say of its server: where it is, and how strangers to it are answered.
-import { isWildcard } from "../core/address.ts";
-import type { ServerAddress } from "./endpoints.ts";
+import { isLoopback, isWildcard } from "../core/address.ts";
+import type { HostPort, ServerAddress } from "./endpoints.ts";
 import type { Options } from "./options.ts";
 
 /** Where the server is to be found from here: in inline mode where the clients go. */
@@ -11,6 +11,13 @@ export function serversOf({
   upstream,
 }: Pick<Options, "mode" | "listen" | "upstream">): readonly ServerAddress[] {
   return mode === "inline" ? [{ host: isWildcard(host) ? "127.0.0.1" : host, port }] : upstream;
+}
+
+/** Whether a connection to the address comes to who listens there. @param isOwn whether an address is one of this host. */
+export function reaches(listen: HostPort, { host, port }: HostPort, isOwn = isLoopback): boolean {
+  if (listen.port !== port) return false;
+  if (isWildcard(host)) return true;
+  return isWildcard(listen.host) ? isOwn(host) : listen.host === host;
 }
 
 const checkMs = 2000;

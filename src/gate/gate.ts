@@ -23,6 +23,7 @@ import { ConnectionRate } from "./connection_rate.ts";
 import { IdleSweep } from "./idle_sweep.ts";
 import { openListener } from "./listener.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
+import { OwnPort } from "./own_port.ts";
 import { Rejection } from "./rejection.ts";
 import { Room } from "./room.ts";
 import type { SessionObserver } from "./session_observer.ts";
@@ -120,9 +121,11 @@ export class Gate implements BanFollower {
     this.sessions = new Sessions(config["ipv6-prefix"]);
     this.room = new Room(log);
     this.#resize();
+    const ownPort = new OwnPort(() => this.#config);
     this.upstreams = new Upstreams({
       ...{ servers: serversOf(config), policy: policyOf(config), dial: runtime.dial, log },
       names: parts.names ?? new Names(log),
+      isOwn: (target) => ownPort.isReachedBy(target),
       failed: () => this.#observer?.upstreamChanged(false),
       changed: (status) => this.#upstreamChanged(status),
     });

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers behind the gate: which of them gets a connection, and whether they are there. A connection that
 // one of them does not take is tried on the next, since nothing was sent yet.
-import type { ServerAddress } from "../config/endpoints.ts";
+import { formatServer, type ServerAddress } from "../config/endpoints.ts";
 import { localHeader, type ProxyVersion } from "../core/proxy_protocol/written.ts";
 import { codeOf } from "../failure.ts";
 import type { Names } from "../host/names.ts";
 import type { Log } from "../log.ts";
-import { type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import { type ConnectTarget, type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 import { connectError } from "./connect_error.ts";
 import { Connects } from "./connects.ts";
 import { type Dialling, Opening, type OpeningOwner } from "./opening.ts";
@@ -26,6 +26,8 @@ export interface UpstreamsOptions {
   readonly dial: Runtime["dial"];
   readonly names: Names;
   readonly log: Log;
+  /** It leads back to the gate itself. */
+  isOwn(target: ConnectTarget): boolean;
   /** An upstream did not take a connection, whatever that says of its state. */
   failed(): void;
   /** An upstream comes or goes. */
@@ -56,7 +58,10 @@ export class Upstreams {
     const connects = new Connects(options.dial);
     this.#forLooks = {
       skips: () => false,
-      dial: (upstream, target, events, dialler) => connects.dial(upstream, target, events, dialler),
+      dial(upstream, target, events, dialler) {
+        if (options.isOwn(target)) dialler.failed(new Error(leadsBack(target)));
+        else connects.dial(upstream, target, events, dialler);
+      },
       resolve: (upstream) => this.#resolve(upstream),
       succeeded: (upstream) => this.#saw(upstream, undefined),
       failed: (upstream, failures, nowMs) => this.#failed(upstream, failures, nowMs),
@@ -194,4 +199,8 @@ export class Upstreams {
   #unresolved(name: string): string | undefined {
     return this.#options.names.failureOf(name);
   }
+}
+
+function leadsBack(target: ConnectTarget): string {
+  return `the gate itself listens at ${formatServer(target)}: name the server's own address`;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration as people give it: flags on a command line, keys in a TOML file.
 import { afterAll, describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
@@ -11,6 +12,7 @@ import { parseHostPort, parseStatus } from "../../src/config/endpoints.ts";
 import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { configSchema, type OptionName, options } from "../../src/config/options.ts";
+import { loadSniffer } from "../../src/config/profile.ts";
 import { checkEvery } from "../../src/config/servers.ts";
 import { writtenConfig } from "../../src/config/written.ts";
 import { Failure } from "../../src/failure.ts";
@@ -584,6 +586,17 @@ describe("precedence", () => {
     expect(byFlags("-i", "a", "-i", "b", "-i", "a").interface).toEqual(["a", "b"]);
     expect(byFlags("-u", "a:1", "-u", "a:1").upstream).toEqual([{ host: "a", port: 1 }]);
     expect(plain(byFlags("-a", "::ffff:192.0.2.1", "-a", "192.0.2.1"))).toMatchObject({ allow: ["192.0.2.1"] });
+  });
+});
+
+describe("a named pipe, which would be waited for", () => {
+  test("is refused as configuration, profile and key", () => {
+    const pipe = directory.file("pipe.toml");
+    expect(spawnSync("mkfifo", [pipe]).status).toBe(0);
+    const profile = directory.write("keyed.toml", `[expect]\nkind = "aes256"\nmode = "ecb"\nkeyFile = "${pipe}"\n`);
+    const failures = [() => loadConfig({}, pipe), () => loadSniffer(pipe), () => loadSniffer(profile)].map(failureOf);
+    for (const { message } of failures) expect(message).toContain("it is a named pipe");
+    expect(failures[0]?.message).toStartWith(`Cannot read config "${pipe}": `);
   });
 });
 

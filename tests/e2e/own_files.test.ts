@@ -63,6 +63,10 @@ describeWith("apart", "executable")("what is removed while the gate runs is put 
       await gate.child.said(/Cannot save bans to .*; it is tried again/);
       const { notes } = (await (await gate.fetch("/readyz")).json()) as { notes: string[] };
       expect(notes.join()).toContain("Bans cannot be saved, and would be forgotten by a restart");
+      const toldOften = () => gate.child.stderr.match(/it is written anew/g)?.length;
+      const told = toldOften();
+      await sleep(1000);
+      expect(toldOften()).toBe(told);
       rmSync(state);
       await gate.child.said(/Bans are saved again/);
     }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Several upstreams: whose turn it is, who is up, where names lead; and what says nothing of an upstream.
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
+import { OwnPort } from "../../src/gate/own_port.ts";
 import { Upstreams, type UpstreamsOptions } from "../../src/gate/upstreams.ts";
+import { hostAddresses } from "../../src/host/addresses.ts";
 import { Names } from "../../src/host/names.ts";
 import { runtime } from "../../src/runtime/bun.ts";
-import { silentEvents } from "../../src/runtime/types.ts";
+import { type ConnectTarget, silentEvents } from "../../src/runtime/types.ts";
 import { freePort } from "../harness/ports.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { Bed, friendly, host, opened, type Peer, Server, until } from "./bed.ts";
@@ -151,6 +153,7 @@ function named(options: Pick<UpstreamsOptions, "servers"> & Partial<UpstreamsOpt
     dial: runtime.dial,
     names,
     log,
+    isOwn: () => false,
     failed() {},
     changed() {},
     ...options,
@@ -201,6 +204,51 @@ describe("a name", () => {
     await upstreams.resolve();
     expect(lines.slice(2)).toEqual(['Upstream "app.example" resolves again']);
     for (const socket of [old, next, third]) socket?.reset();
+  });
+});
+
+describe("a name that leads to the gate itself", () => {
+  test("is not connected to there, and another of its addresses is", async () => {
+    let arrived = 0;
+    const server = createServer((socket) => {
+      arrived++;
+      socket.on("error", () => {});
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.2", resolve));
+    stack.defer(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const own = new OwnPort(() => ({ listen: { host: "127.0.0.2", port }, mode: "proxy" }));
+    let addresses = ["127.0.0.2"];
+    const isOwn = (target: ConnectTarget) => own.isReachedBy(target);
+    const { upstreams } = named({ servers: [{ host: "app.example", port }], isOwn }, () => addresses);
+    await upstreams.probe(0, 0);
+    const error = `the gate itself listens at 127.0.0.2:${port}: name the server's own address`;
+    expect(upstreams.status()[0]).toMatchObject({ reachable: false, error });
+    expect(arrived).toBe(0);
+
+    const there = createServer((socket) => void socket.on("error", () => {}));
+    await new Promise<void>((resolve) => there.listen(port, "127.0.0.3", resolve));
+    stack.defer(() => void there.close());
+    addresses = ["127.0.0.2", "127.0.0.3"];
+    const socket = await opened(upstreams, silentEvents);
+    expect(upstreams.status()[0]).toMatchObject({ reachable: true, resolved: "127.0.0.3" });
+    socket?.reset();
+  });
+});
+
+describe("the gate's own port", () => {
+  const is = (host: string, listen = "::", mode: "proxy" | "inline" = "proxy", port = 5000) =>
+    new OwnPort(() => ({ listen: { host: listen, port: 5000 }, mode })).isReachedBy({ host, port });
+
+  test("is on every address of this host where it listens on all", () => {
+    for (const { prefix } of hostAddresses()) expect([prefix.text, is(prefix.text)]).toEqual([prefix.text, true]);
+    expect(["127.0.0.9", "0.0.0.0", "::", "0:0::1", "192.0.2.1"].map((host) => is(host))).toEqual([
+      ...[true, true, true, true],
+      false,
+    ]);
+    expect(["::1", "127.0.0.1"].map((host) => is(host, "0.0.0.0"))).toEqual([false, true]);
+    expect(["127.0.0.1", "127.0.0.2"].map((host) => is(host, "127.0.0.2"))).toEqual([false, true]);
+    expect([is("127.0.0.1", "::", "inline"), is("127.0.0.1", "::", "proxy", 5001)]).toEqual([false, false]);
   });
 });
 

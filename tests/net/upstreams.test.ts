@@ -53,7 +53,16 @@ afterEach(async () => {
 function alone(servers: readonly ServerAddress[], changed: (status: UpstreamStatus) => void = () => {}): Upstreams {
   const log = () => {};
   const policy = { balance: "failover", sendProxy: "off", rise: 1, fall: 1 } as const;
-  return new Upstreams({ servers, policy, dial: runtime.dial, names: new Names(log), log, failed() {}, changed });
+  return new Upstreams({
+    servers,
+    policy,
+    dial: runtime.dial,
+    names: new Names(log),
+    log,
+    isOwn: () => false,
+    failed() {},
+    changed,
+  });
 }
 
 async function friend(): Promise<void> {

@@ -215,6 +215,25 @@ describeWith(...nftNeeds)("an nft", () => {
     await bed.closed(stranger);
   });
 
+  test("that hangs turns /readyz red, and user space goes on", async () => {
+    await using bed = await NftBed.open();
+    using directory = new TempDir();
+    const hangs = directory.file("hangs");
+    const gate = await bed.start(alone, { env: wrapped(directory, `while [ -e ${hangs} ]; do sleep 0.2; done`) });
+    writeFileSync(hangs, "");
+    const stranger = bed.network.clientIpv4(3);
+    await gate.command("ban", stranger, "--for", "1h");
+    await waitFor(
+      "a red /readyz",
+      async () => /cannot be written: nft has not ended after 15 s/.test((await readiness(gate)).reasons),
+      25_000,
+    );
+    expect(await gate.ban(stranger)).toMatchObject({ refused: { by: "user space" } });
+    rmSync(hangs);
+    await waitFor("a green /readyz", async () => (await readiness(gate)).status === 200);
+    await bed.closed(stranger);
+  });
+
   test("that is slow holds nobody up, and there is one at a time", async () => {
     await using bed = await NftBed.open();
     await using stack = new AsyncDisposableStack();

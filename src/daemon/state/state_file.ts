@@ -119,7 +119,8 @@ export class StateFile implements BanFollower {
       if (Math.abs(wallAtBootMs(this.#options.moment()) - this.#bootMs) > stepMs) this.#isStale = true;
       const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
       const isGone = this.#fd !== undefined && wasRemoved(this.#path, identityOfOpen(this.#fd));
-      if (isGone) this.#options.log("warn", `"${this.#path}" was removed, with the bans in it: it is written anew`);
+      if (isGone && this.#error === undefined)
+        this.#options.log("warn", `"${this.#path}" was removed, with the bans in it: it is written anew`);
       if (this.#isStale || isGrown || isGone) await this.#rewrite();
       else await this.#append();
       if (this.#error !== undefined) this.#options.log("info", "Bans are saved again");

@@ -21,7 +21,7 @@ export interface Listing {
   readonly fingerprint: string;
   readonly sets: readonly string[];
   readonly rules: number;
-  /** The chain that sees every packet is where it has to be. */
+  /** The chain that sees every packet is where it has to be, and the table has no flags: one that is dormant is passed over. */
   readonly isHooked: boolean;
   /** Chains by which processes call the table theirs. */
   readonly owners: readonly string[];
@@ -167,10 +167,12 @@ function listingOf(objects: readonly Json[], table: string): Listing {
     fingerprint: [...plain, ...rules.map(stable)].join("\n"),
     sets,
     rules: rules.length,
-    isHooked: chains.some(
-      ({ name, hook, prio, policy }) =>
-        name === entryChain && hook === "prerouting" && prio === rawPriority && policy === "accept",
-    ),
+    isHooked:
+      !of("table").some((object) => "flags" in object) &&
+      chains.some(
+        ({ name, hook, prio, policy }) =>
+          name === entryChain && hook === "prerouting" && prio === rawPriority && policy === "accept",
+      ),
     owners: chains.map(({ name }) => String(name)).filter((name) => ownerOf(name) !== undefined),
     packets: sum("packets"),
     bytes: sum("bytes"),

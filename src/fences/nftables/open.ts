@@ -8,6 +8,7 @@ import type { Log } from "../../log.ts";
 import type { Native } from "../../runtime/types.ts";
 import { Entries } from "./entries.ts";
 import { type Listing, ListingReader } from "./listing.ts";
+import { look } from "./look.ts";
 import { nft, nftMissing } from "./nft.ts";
 import { type Guarding, NftFence } from "./nft_fence.ts";
 import { family, ownerChain, ownerOf, type Shape, setOf, tableOf } from "./ruleset.ts";
@@ -80,13 +81,11 @@ async function tableBefore(name: string, entries: Entries | undefined, nowMs: ()
 
 /** The table but for its elements. @throws Failure when nft is not there, or may not look. */
 export async function lookAt(name: string): Promise<Listing> {
-  const reader = new ListingReader(name);
   try {
-    await nft(["--json", "--terse", "list", "ruleset", family], { onText: (text) => reader.push(text) });
+    return await look(name);
   } catch (error) {
     throw new Failure(explained(messageOf(error)), { exitCode: 3, cause: error });
   }
-  return reader.end();
 }
 
 /** In another PID namespace it cannot be seen: then the one that came last has the table, and the other one says so. */

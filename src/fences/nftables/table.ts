@@ -6,6 +6,7 @@ import type { Libc } from "../../kernel/libc.ts";
 import type { Log } from "../../log.ts";
 import type { Differences, Entries } from "./entries.ts";
 import { type Listing, ListingReader } from "./listing.ts";
+import { look } from "./look.ts";
 import { apply, nft } from "./nft.ts";
 import { chainRemoval, elementCommands, family, removal, type Shape, structure } from "./ruleset.ts";
 
@@ -16,6 +17,8 @@ const lookMs = 1000;
 /** Listing every element may take this share of one CPU. */
 const listingShare = 1 / 20;
 const retryMs = 2000;
+/** The longest listing of a full table takes some seconds. */
+const hangsMs = 15_000;
 
 export interface TableParts {
   readonly libc: Libc;
@@ -154,11 +157,15 @@ export class Table {
       const isMine = this.#successor === undefined;
       const isWriteDue = isMine && (this.#isShapeDue || !this.#parts.entries.isWritten);
       if (!isWriteDue && nowMs - this.#lookedMs < lookMs) return;
+      const patience = setTimeout(() => this.#say(`nft has not ended after ${hangsMs / 1000} s`), hangsMs);
       try {
         if (isWriteDue) await this.#write();
         else await this.#look(isMine && nowMs - this.#listedMs >= Math.max(lookMs, this.#listingTookMs / listingShare));
       } catch (error) {
+        if (!(error instanceof Failure)) this.#damage ??= "it could not be listed";
         this.#failed(messageOf(error));
+      } finally {
+        clearTimeout(patience);
       }
     }
   }
@@ -169,10 +176,14 @@ export class Table {
     this.#isShapeDue = true;
     this.#isAnewDue ||= this.#failures >= 2;
     if (this.#failures < 3) return;
+    this.#say(message);
+    this.#retryAtMs = this.#parts.nowMs() + retryMs;
+  }
+
+  #say(message: string): void {
     const fault = `The nftables table "${this.#name}" cannot be written: ${message}`;
     if (fault !== this.#fault) this.#parts.log("error", `${fault}; user space goes on refusing`);
     this.#fault = fault;
-    this.#retryAtMs = this.#parts.nowMs() + retryMs;
   }
 
   async #write(): Promise<void> {
@@ -214,18 +225,15 @@ export class Table {
     const { entries, nowMs, shape } = this.#parts;
     const startMs = nowMs();
     this.#lookedMs = startMs;
-    const reader = new ListingReader(this.#name, (element) => entries.listed(element, nowMs()));
-    const onText = (text: string) => reader.push(text);
     if (!isWhole) {
-      // With --terse it does not ask the kernel for elements; "list table" of nft 1.0.6 does.
-      await nft(["--json", "--terse", "list", "ruleset", family], { onText });
-      this.#compare(reader.end(), shape());
+      this.#compare(await look(this.#name), shape());
       return;
     }
+    const reader = new ListingReader(this.#name, (element) => entries.listed(element, nowMs()));
     this.#listedMs = startMs;
     entries.beginListing(startMs);
     try {
-      await nft(["--json", "list", "table", family, this.#name], { onText });
+      await nft(["--json", "list", "table", family, this.#name], { onText: (text) => reader.push(text) });
     } catch {
       // Most likely it is gone: the next look tells.
       this.#lookedMs = Number.NEGATIVE_INFINITY;
@@ -265,7 +273,11 @@ export class Table {
     this.#isShapeDue = true;
     this.#isProven = false;
     if (gone.length > 0) this.#parts.entries.rewrite((set) => gone.includes(set));
-    const found = !isThere ? "it was gone" : gone.length > 0 ? `set ${gone.join(", ")} was gone` : "a chain was edited";
+    const found = !isThere
+      ? "it was gone"
+      : gone.length > 0
+        ? `set ${gone.join(", ")} was gone`
+        : "the table or a chain was edited";
     if (this.#fingerprint === undefined) throw new Failure(`what was just written is not what is there: ${found}`);
     this.#damage = found;
     return false;

@@ -14,10 +14,13 @@ export type Supply =
   /** `version`: what to come back with. */
   | { readonly kind: "text"; readonly version: string; readonly chunks: AsyncIterable<string> };
 
-/** What tells one version of a file from the next; undefined where it is not there. */
+/** What tells one version of a file from the next; undefined where it is not there, or cannot be looked at. */
 export function fileVersion(path: string): string | undefined {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found === undefined ? undefined : versionOf(found);
+  try {
+    return versionOf(statSync(path));
+  } catch {
+    return undefined;
+  }
 }
 
 function versionOf({ ino, mtimeMs, size }: Stats): string {

@@ -2,7 +2,7 @@
 // Lists from files and from a real web server, over the real table: what is on a list is banned by it, and nothing
 // that goes wrong with a list changes what it had banned.
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type BlocklistOptions, parseBlocklist } from "../../../src/config/blocklist.ts";
@@ -343,6 +343,24 @@ describe("a list", () => {
     await bed.look();
     expect(bed.view()?.error).toContain("ENOENT");
     expect(bed.banned().length).toBe(2);
+    await bed.lists.close();
+  });
+
+  test("in a file that cannot be looked at keeps no other list from its turn", async () => {
+    using files = new TempDir();
+    const bed = new Bed();
+    const first = files.write("first", "203.0.113.1\n");
+    await bed.open(`first=${first}`, `second=${files.write("second", "203.0.113.2\n")}`);
+    await bed.look();
+    rmSync(first);
+    symlinkSync(first, first);
+    files.write("second", "203.0.113.2\n203.0.113.3\n");
+    await bed.look();
+    await bed.look();
+    expect(bed.banned()).toEqual(["203.0.113.1", "203.0.113.2", "203.0.113.3"]);
+    bed.now += 1.2 * hour;
+    await bed.look();
+    expect(bed.view("first")?.error).toContain("ELOOP");
     await bed.lists.close();
   });
 

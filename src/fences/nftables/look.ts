@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads one table by nft, without its elements.
+import { Failure } from "../../failure.ts";
+import { type Listing, ListingReader } from "./listing.ts";
+import { nft } from "./nft.ts";
+import { family } from "./ruleset.ts";
+
+/** @throws Failure as `nft`, another Error when what it prints is not whole. */
+export async function look(table: string): Promise<Listing> {
+  try {
+    // With --terse it does not ask the kernel for elements; "list table" of nft 1.0.6 does.
+    return await read(table, ["ruleset", family]);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+  }
+  // nft 1.0.6 breaks off at any table that has flags, such as another tool's that is dormant.
+  try {
+    return await read(table, ["table", family, table]);
+  } catch (error) {
+    if (error instanceof Failure && /no such file/i.test(error.message)) return new ListingReader(table).end();
+    throw error;
+  }
+}
+
+async function read(table: string, what: readonly string[]): Promise<Listing> {
+  const reader = new ListingReader(table);
+  await nft(["--json", "--terse", "list", ...what], { onText: (text) => reader.push(text) });
+  return reader.end();
+}
