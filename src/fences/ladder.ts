@@ -4,7 +4,15 @@
 // managed and whose entries are read back.
 import { setImmediate } from "node:timers/promises";
 import type { Prefix } from "../core/address.ts";
-import type { Fence, FenceEntry, FenceOutcome, FencePlace, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
+import {
+  type Fence,
+  type FenceEntry,
+  type FenceOutcome,
+  type FencePlace,
+  type FenceRecord,
+  type FenceStatus,
+  nowhere,
+} from "../core/bans/fence.ts";
 import { messageOf } from "../failure.ts";
 import type { Log } from "../log.ts";
 import type { NftFence } from "./nftables/nft_fence.ts";
@@ -248,6 +256,6 @@ export class Ladder implements Fence {
 /** Nothing holds anywhere, or not at one of the places. */
 function openFault({ managedBy, faults }: FenceStatus, worst: FencePlace | undefined): readonly string[] {
   if (managedBy !== undefined || (worst !== undefined && worst.attach !== "none")) return [];
-  const reason = worst?.reason ?? "no interface was given";
+  const reason = worst?.reason ?? nowhere;
   return faults.includes(reason) ? [] : [`The kernel does not block: ${reason}`];
 }

@@ -2,7 +2,7 @@
 // What `GET /status` says, and the words for bans: names are a contract, tools read them.
 
 import { type Ban, type Claim, claimsOf, type Evidence, everywhere } from "../core/bans/claim.ts";
-import type { FenceRecord, FenceStatus, MapFill } from "../core/bans/fence.ts";
+import { type FenceRecord, type FenceStatus, type MapFill, nowhere } from "../core/bans/fence.ts";
 import type { Offender } from "../core/bans/offenders.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
 import type { BetEvidence } from "../core/ciphertext/bets.ts";
@@ -221,7 +221,7 @@ export function kernelSnapshot(
   return {
     fence: status.fence,
     attach: status.weakest?.attach ?? "none",
-    reason: status.weakest === undefined ? "no interface was given" : (status.weakest.reason ?? null),
+    reason: status.weakest === undefined ? nowhere : (status.weakest.reason ?? null),
     ports: status.ports,
     interfaces: status.places.map(({ name, attach, reason }) => ({ name, attach, reason: reason ?? null })),
     map: status.map ?? null,

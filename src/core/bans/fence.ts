@@ -48,6 +48,9 @@ export interface FencePlace {
   readonly reason: string | undefined;
 }
 
+/** Why a fence without a place blocks nothing. */
+export const nowhere = "no interface carries the listen address";
+
 export interface FenceCapabilities {
   /** Counts what it drops, for each entry. */
   readonly counts: boolean;
