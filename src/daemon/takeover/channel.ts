@@ -3,7 +3,7 @@
 // does not know the other's refuses, and the one that runs goes on.
 import { setTimeout } from "node:timers/promises";
 import { z } from "zod";
-import { Failure } from "../../failure.ts";
+import { codeOf, Failure } from "../../failure.ts";
 import { messageBytes, mostDescriptors, type PacketConnection } from "../../kernel/packet_socket.ts";
 
 export const takeoverForm = 1;
@@ -80,9 +80,13 @@ export class Channel implements Disposable {
     this.#connection = connection;
   }
 
-  /** @returns false when the other end has no room for it now. */
+  /** @returns false when the other end has no room for it now. @throws Failure when it is gone. */
   offer(said: TakeoverMessage, descriptors: readonly number[] = []): boolean {
-    return this.#connection.send(new TextEncoder().encode(JSON.stringify(said)), descriptors);
+    try {
+      return this.#connection.send(new TextEncoder().encode(JSON.stringify(said)), descriptors);
+    } catch (error) {
+      throw ["EPIPE", "ECONNRESET"].includes(codeOf(error) ?? "") ? ended() : error;
+    }
   }
 
   /** @throws Failure when the other end is gone or takes nothing. */
@@ -106,7 +110,7 @@ export class Channel implements Disposable {
   async expect<K extends Kind>(kind: K, withinMs: number): Promise<Delivered<K>> {
     for (const endMs = performance.now() + withinMs; ; await setTimeout(lookMs)) {
       const delivered = this.poll();
-      if (delivered === "closed") throw new Failure("it ended", { exitCode: 3 });
+      if (delivered === "closed") throw ended();
       if (delivered?.message.kind === kind) return delivered as unknown as Delivered<K>;
       if (delivered?.message.kind === "refusal") throw new Failure(delivered.message.reason, { exitCode: 3 });
       if (delivered !== undefined) throw new Failure(`it said "${delivered.message.kind}"`, { exitCode: 3 });
@@ -120,6 +124,11 @@ export class Channel implements Disposable {
   [Symbol.dispose](): void {
     this.#connection[Symbol.dispose]();
   }
+}
+
+/** Noticed by whoever speaks, or by whoever listens. */
+function ended(): Failure {
+  return new Failure("it ended", { exitCode: 3 });
 }
 
 function parsedJson(bytes: Uint8Array): unknown {
