@@ -10,6 +10,7 @@ import { Failure, messageOf } from "../failure.ts";
 import type { Log } from "../log.ts";
 import type { EngineSecrets } from "../sources/fleet/engine.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
+import { inTurns } from "../sources/turns.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { EndingsFile } from "./state/endings_file.ts";
 import type { Moment } from "./state/journal.ts";
@@ -85,9 +86,8 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
       fleet.start();
     },
     async reconfigure() {
-      const { setImmediate } = await import("node:timers/promises");
       fleet.reconfigure();
-      for (const _ of table.distrust(() => moment().nowMs)) await setImmediate();
+      await inTurns(table.distrust(() => moment().nowMs));
     },
     async suspend() {
       await fleet.close();

@@ -4,8 +4,8 @@
 //   arrivals_main.ts --host ADDR --port N --rate N [--from ADDR]...
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { untilStopped } from "./paced.ts";
 import { TapeTrackClient } from "./tapetrack.ts";
-import { sleep } from "./wait.ts";
 
 export interface Arrivals {
   readonly arrived: number;
@@ -48,18 +48,6 @@ async function arrive(): Promise<void> {
   }
 }
 
-let stopped = false;
-process.once("SIGTERM", () => {
-  stopped = true;
-});
-process.stdout.write(`{"ready":true}\n`);
-const under: Set<Promise<void>> = new Set();
-const gapMs = 1000 / Number(values.rate);
-for (let at = performance.now(); !stopped; at += gapMs) {
-  if (at > performance.now()) await sleep(at - performance.now());
-  const one = arrive().finally(() => under.delete(one));
-  under.add(one);
-}
-await Promise.all(under);
+await untilStopped(Number(values.rate), arrive);
 process.stdout.write(`${JSON.stringify({ arrived, served, failures, longestMs } satisfies Arrivals)}\n`);
 process.exit(0);

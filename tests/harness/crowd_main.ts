@@ -5,6 +5,7 @@
 import { createConnection, type Socket } from "node:net";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { untilStopped } from "./paced.ts";
 import { createRandom, pick } from "./random.ts";
 import { TapeTrackClient } from "./tapetrack.ts";
 import { seal } from "./tapetrack_wire.ts";
@@ -75,20 +76,10 @@ const kinds: Readonly<Record<string, () => Promise<void>>> = {
     }),
 };
 
-let stopped = false;
-process.once("SIGTERM", () => {
-  stopped = true;
-});
-process.stdout.write(`{"ready":true}\n`);
-const under: Set<Promise<void>> = new Set();
-const gapMs = 1000 / Number(values.rate);
-for (let at = performance.now(); !stopped; at += gapMs) {
-  if (at > performance.now()) await sleep(at - performance.now());
+await untilStopped(Number(values.rate), () => {
   const [name, act] = pick(random, Object.entries(kinds));
   came[name] = (came[name] ?? 0) + 1;
-  const one = act().finally(() => under.delete(one));
-  under.add(one);
-}
-await Promise.all(under);
+  return act();
+});
 process.stdout.write(`${JSON.stringify({ came, failures } satisfies Crowd)}\n`);
 process.exit(0);

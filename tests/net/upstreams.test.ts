@@ -1,26 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { connect } from "node:net";
 import type { ServerAddress } from "../../src/config/endpoints.ts";
 import type { UpstreamStatus } from "../../src/gate/upstream.ts";
 import { Upstreams } from "../../src/gate/upstreams.ts";
 import { Names } from "../../src/host/names.ts";
 import { runtime } from "../../src/runtime/bun.ts";
-import { Child } from "../harness/child.ts";
 import { freePort } from "../harness/ports.ts";
-import {
-  Bed,
-  friendly,
-  host,
-  isUnanswered,
-  kernelState,
-  opened,
-  openSockets,
-  type Peer,
-  Server,
-  until,
-} from "./bed.ts";
+import { Bed, friendly, host, opened, openSockets, type Peer, Server, until } from "./bed.ts";
+import { DeafServer } from "./deaf_server.ts";
 
 setDefaultTimeout(20_000);
 
@@ -163,17 +151,8 @@ test("a name that does not resolve is told, and is no reason to end", async () =
 });
 
 test("a server that does not answer at all is given up, and the next one gets the client", async () => {
-  // A process that stands still accepts nothing: the kernel takes two connections for it (nc's backlog is
-  // 1), and leaves the next SYN without an answer.
-  const port = await freePort();
-  await using deaf = new Child(["nc", "-lk", host, String(port)]);
-  using _awake = { [Symbol.dispose]: () => deaf.signal("SIGCONT") };
-  await until("nc to listen", () => kernelState(port, 0) === "0A");
-  deaf.signal("SIGSTOP");
-  await until("nc to stand still", () => / T /.test(readFileSync(`/proc/${deaf.pid}/stat`, "utf8")));
-  const fillers = Array.from({ length: 6 }, () => connect({ host, port }).on("error", () => {}));
-  await until("the backlog to be full", () => fillers.filter(({ readyState }) => readyState === "open").length === 2);
-  await until("a SYN without an answer", () => isUnanswered(port));
+  await using deaf = await DeafServer.open();
+  const { port } = deaf;
   await using server = await Server.open();
   await using slow = await Bed.open({
     upstreams: [
@@ -194,8 +173,6 @@ test("a server that does not answer at all is given up, and the next one gets th
   const startedMs = performance.now();
   const unanswered = await opened(upstreams, silent);
   expect([unanswered, performance.now() - startedMs < 1000]).toEqual([undefined, true]);
-  for (const filler of fillers) filler.destroy();
-  deaf.signal("SIGKILL");
 });
 
 test("a server that answers after it was given up leaves the client with the next one", async () => {

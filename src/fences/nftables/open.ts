@@ -4,8 +4,7 @@ import process from "node:process";
 import { Failure, messageOf } from "../../failure.ts";
 import { startTicks } from "../../host/start_ticks.ts";
 import { openLibc } from "../../kernel/libc.ts";
-import type { Log } from "../../log.ts";
-import type { Native } from "../../runtime/types.ts";
+import type { FenceOptions } from "../options.ts";
 import { Entries } from "./entries.ts";
 import { type Listing, ListingReader } from "./listing.ts";
 import { look } from "./look.ts";
@@ -14,25 +13,13 @@ import { type Guarding, NftFence } from "./nft_fence.ts";
 import { family, ownerChain, ownerOf, type Shape, setOf, tableOf } from "./ruleset.ts";
 import { Table } from "./table.ts";
 
-export interface NftFenceOptions {
-  readonly native: Native;
-  /** As -B says it: the table is named after it. */
-  readonly map: string;
-  readonly interfaces: readonly string[];
-  /** Guarded TCP ports. */
-  readonly ports: readonly number[];
-  readonly scope: "port" | "host";
-  /** What an IPv6 source is masked to. */
-  readonly ipv6PrefixBits: number;
+export interface NftFenceOptions extends FenceOptions {
   /** The gate that has the table hands over. */
   readonly isInherited: boolean;
   /** Takes up what a table from before holds; otherwise the bans are known from elsewhere, and it is emptied. */
   readonly adopts: boolean;
   /** Told how long each ban took to get into the kernel. */
   readonly onEnforced: (milliseconds: number) => void;
-  /** Milliseconds since boot. */
-  readonly nowMs: () => number;
-  readonly log: Log;
 }
 
 /** @throws Failure when nft is not there or refuses, or another gate has the table. */

@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the kernel fence is asked to do.
 
-import type { Log } from "../../log.ts";
-import type { Native } from "../../runtime/types.ts";
+import type { FenceOptions } from "../options.ts";
 import type { AttachStep } from "./attach/attachment.ts";
 import type { Guarded } from "./guarded.ts";
 import type { Inherited } from "./inherited.ts";
 import type { InlineOptions } from "./inline/inline_judge.ts";
 
-export interface XdpFenceOptions {
-  readonly native: Native;
-  /** An absolute path, a bare name under /sys/fs/bpf, or `id:N`. */
-  readonly map: string;
-  readonly interfaces: readonly string[];
-  /** Guarded TCP ports. */
-  readonly ports: readonly number[];
-  readonly scope: "port" | "host";
-  /** What an IPv6 source is masked to. */
-  readonly ipv6PrefixBits: number;
+export interface XdpFenceOptions extends FenceOptions {
   /** Of this ttgate, for the log. */
   readonly version: string;
   /** Names of protocols that entries from before may stand for; those put later are added. */
@@ -28,15 +18,12 @@ export interface XdpFenceOptions {
   readonly below?: string | undefined;
   /** The program judges first bytes itself. */
   readonly inline?: Pick<InlineOptions, "gates"> | undefined;
-  /** Milliseconds since boot. */
-  readonly nowMs: () => number;
   /** From the gate that hands its maps and links over; then it is no stranger that uses them. */
   readonly inherited?: Inherited | undefined;
   /** How long a gate before that may be alive is watched for a sign of life. */
   readonly patienceMs?: number;
   /** Called with the name of each step of opening when it is done. */
   readonly onStep?: (name: string) => void;
-  readonly log: Log;
 }
 
 /** The same with what is guarded now in place of what is guarded at the start. */

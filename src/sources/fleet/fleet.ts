@@ -10,6 +10,7 @@ import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { type FleetRecord, fleetNamePattern } from "../../core/fleet/record.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
+import { inTurns } from "../turns.ts";
 import type { Engine, EngineSecrets } from "./engine.ts";
 import { Follower } from "./follower.ts";
 import { members } from "./members.ts";
@@ -149,7 +150,7 @@ export class Fleet {
   async #run(): Promise<void> {
     const { signal } = this.#ending;
     const { table, nowMs } = this.#options;
-    for (const _ of table.recount(nowMs)) await setImmediate();
+    await inTurns(table.recount(nowMs));
     let retryMs = retryLeastMs;
     let lostMs: number | undefined;
     while (!signal.aborted) {

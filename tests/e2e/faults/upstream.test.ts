@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A server that is dead, slow, resets at any stage, ends first or speaks first: its clients learn it, nobody is banned
 // for it, and nothing of it stays.
+
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { connect } from "node:net";
-import { Child } from "../../harness/child.ts";
 import { behindClient, FaultBed } from "../../harness/fault_bed.ts";
 import { describeWith } from "../../harness/needs.ts";
-import { freePort } from "../../harness/ports.ts";
 import { sleep, waitFor } from "../../harness/wait.ts";
-import {
-  digestOf,
-  friendly,
-  host,
-  isUnanswered,
-  kernelState,
-  type Peer,
-  pattern,
-  pour,
-  Server,
-  until,
-} from "../../net/bed.ts";
+import { digestOf, friendly, type Peer, pattern, pour, Server, until } from "../../net/bed.ts";
+import { DeafServer } from "../../net/deaf_server.ts";
 
 setDefaultTimeout(40_000);
 
@@ -74,19 +61,10 @@ describeWith("executable")("a server that resets", () => {
 
 describeWith("executable", { program: "nc" })("a server that is slow", () => {
   test("to be connected: the next one gets the client after 3.5 s, and without one it is reset", async () => {
-    // A process that stands still accepts nothing: the kernel takes two connections for it, and leaves the next SYN
-    // without an answer.
-    const port = await freePort();
-    await using deaf = new Child(["nc", "-lk", host, String(port)]);
-    using _awake = { [Symbol.dispose]: () => deaf.signal("SIGCONT") };
-    await until("nc to listen", () => kernelState(port, 0) === "0A");
-    deaf.signal("SIGSTOP");
-    await until("nc to stand still", () => / T /.test(readFileSync(`/proc/${deaf.pid}/stat`, "utf8")));
-    const fillers = Array.from({ length: 6 }, () => connect({ host, port }).on("error", () => {}));
-    await until("a SYN without an answer", () => isUnanswered(port));
+    await using deaf = await DeafServer.open();
     await using server = await Server.open();
-    await using bed = await FaultBed.open([port, server.port], "--check", "off");
-    await using alone = await FaultBed.open([port]);
+    await using bed = await FaultBed.open([deaf.port, server.port], "--check", "off");
+    await using alone = await FaultBed.open([deaf.port]);
     const [client, lonely] = [await bed.client(), await alone.client()];
     for (const peer of [client, lonely]) peer.send(friendly());
     await (await behindClient(server)).got(friendly().length);
@@ -95,7 +73,6 @@ describeWith("executable", { program: "nc" })("a server that is slow", () => {
     expect((await bed.gate.status()).upstreams[0]).toMatchObject({ reachable: false, error: "no answer within 3.5 s" });
     expect((await alone.gate.status()).connections.upstreamFailed).toBe(1);
     expect((await alone.gate.status()).bans.total).toBe(0);
-    for (const filler of fillers) filler.destroy();
   });
 
   test("to read: the client waits, and every byte arrives", async () => {
