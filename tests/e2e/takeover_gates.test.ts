@@ -69,7 +69,7 @@ describeWith("namespaces", "executable", { program: "gcc" })("a take-over of sev
     for (const relay of relays) await relay.until("traffic", ({ packets }) => packets > 5);
 
     const next = await start(gates.sink + gates.server + gates.tape + gates.web, "--takeover", "--drain", "4s");
-    expect(gate.child.stderr).toContain(`Handed over to pid ${next.child.pid}: 2 connections go on for 4 s at most`);
+    await gate.child.said(new RegExp(`Handed over to pid ${next.child.pid}: 2 connections go on for 4 s at most`));
     // In the kernel: those who were open before too.
     silent.send({ bytes: hostile });
     split.send({ at: 3, bytes: hostile.slice(3) });

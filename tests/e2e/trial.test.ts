@@ -122,44 +122,53 @@ describeWith("namespaces", "executable")("a trial", () => {
     await fourth.banned(network.clientIpv4(3));
   });
 
-  test.each(["proxy", "inline"] as const)("%s: goes on in a process that takes over, and is its own then", async (mode) => {
-    await using stack = new AsyncDisposableStack();
-    const { network, options, start, visit, friend } = await scene(stack, mode);
-    const stranger = network.clientIpv4(3);
-    const asked = ["--trial", "12s"];
-    const first = await start(...asked);
-    await handsOver(first);
-    // With its connection the process before has something to wait for.
-    const client = await friend(1);
-    await visit(stranger);
-    // The process that takes over proves its listener by a connection of its own, which says nothing.
-    const isSeen = ({ gates }: Snapshot) => (gates[0]?.trial?.wouldTurnAway ?? 0) >= 1;
-    await first.until("who would be turned away", isSeen);
-    const { observedSeconds = 0 } = (await first.until("two seconds", isObserved(2))).gates[0]?.trial ?? {};
+  test.each(["proxy", "inline"] as const)(
+    "%s: goes on in a process that takes over, and is its own then",
+    async (mode) => {
+      await using stack = new AsyncDisposableStack();
+      const { network, options, start, visit, friend } = await scene(stack, mode);
+      const stranger = network.clientIpv4(3);
+      const asked = ["--trial", "12s"];
+      const first = await start(...asked);
+      await handsOver(first);
+      // With its connection the process before has something to wait for.
+      const client = await friend(1);
+      await visit(stranger);
+      // The process that takes over proves its listener by a connection of its own, which says nothing.
+      const isSeen = ({ gates }: Snapshot) => (gates[0]?.trial?.wouldTurnAway ?? 0) >= 1;
+      await first.until("who would be turned away", isSeen);
+      const { observedSeconds = 0 } = (await first.until("two seconds", isObserved(2))).gates[0]?.trial ?? {};
 
-    // One that fails when all is handed over but the last word.
-    const failing = ttgate([...options, ...asked, "--takeover", "-s", mode === "inline" ? "[::]:5000" : "127.0.0.1:5001"]);
-    expect((await run(failing, { namespace: network.gate })).stderr).toContain("Cannot listen on");
-    await first.child.said(/Take-over by pid \d+ failed: .*; this gate goes on/);
-    await first.until("the same trial", isObserved(observedSeconds));
-    expect(isSeen(await first.status())).toBe(true);
+      // One that fails when all is handed over but the last word.
+      const failing = ttgate([
+        ...options,
+        ...asked,
+        "--takeover",
+        "-s",
+        mode === "inline" ? "[::]:5000" : "127.0.0.1:5001",
+      ]);
+      expect((await run(failing, { namespace: network.gate })).stderr).toContain("Cannot listen on");
+      await first.child.said(/Take-over by pid \d+ failed: .*; this gate goes on/);
+      await first.until("the same trial", isObserved(observedSeconds));
+      expect(isSeen(await first.status())).toBe(true);
 
-    const { observedSeconds: handed = 0 } = (await first.status()).gates[0]?.trial ?? {};
-    const next = await start(...asked, "--takeover", "--drain", "60s");
-    expect(next.child.stderr).toMatch(/Trial: the trial of profile tapetrack goes on, \S+ of 12s are over/);
-    const status = await next.status();
-    expect([isSeen(status), isObserved(handed)(status), status.bans.active]).toEqual([true, true, 0]);
-    await next.child.said(/Trial: passed after 12s/, 30_000);
-    await visit(stranger);
-    await next.banned(stranger);
-    // The last that the process before does; it knows nothing of what was passed.
-    expect((await client.stop()).failures).toBe(0);
-    await first.child.done(10_000);
-    next.child.signal("SIGKILL");
-    await next.child.exited;
-    const third = await start(...asked);
-    await third.child.said(/profile tapetrack passed its trial of 12s before: enforcing/);
-  });
+      const { observedSeconds: handed = 0 } = (await first.status()).gates[0]?.trial ?? {};
+      const next = await start(...asked, "--takeover", "--drain", "60s");
+      expect(next.child.stderr).toMatch(/Trial: the trial of profile tapetrack goes on, \S+ of 12s are over/);
+      const status = await next.status();
+      expect([isSeen(status), isObserved(handed)(status), status.bans.active]).toEqual([true, true, 0]);
+      await next.child.said(/Trial: passed after 12s/, 30_000);
+      await visit(stranger);
+      await next.banned(stranger);
+      // The last that the process before does; it knows nothing of what was passed.
+      expect((await client.stop()).failures).toBe(0);
+      await first.child.done(10_000);
+      next.child.signal("SIGKILL");
+      await next.child.exited;
+      const third = await start(...asked);
+      await third.child.said(/profile tapetrack passed its trial of 12s before: enforcing/);
+    },
+  );
 
   test("a profile that changes has a trial of its own, and is not enforced in place of the one that passed", async () => {
     await using stack = new AsyncDisposableStack();

@@ -6,7 +6,9 @@ import { run } from "./child.ts";
 import type { TempDir } from "./temp_dir.ts";
 
 /** The wall clock of a process, as a file that its preloaded library reads. */
-export async function steppable(directory: TempDir): Promise<{ env: Record<string, string>; step(seconds: number): void }> {
+export async function steppable(
+  directory: TempDir,
+): Promise<{ env: Record<string, string>; step(seconds: number): void }> {
   const library = directory.file("step_clock.so");
   const source = join(import.meta.dirname, "step_clock.c");
   const built = await run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, source]);

@@ -21,8 +21,8 @@ export class EndingsFile {
   readonly #moment: () => Moment;
   readonly #log: Log;
   #saved = 0;
-  /** Of the file as it was written last. */
-  #basis: Basis = { wallAtBootMs: 0 };
+  /** Of the file as it was written last; undefined where there is nothing in it. */
+  #basis: Basis | undefined;
   #isFailing = false;
 
   constructor(path: string, own: OwnDoings, moment: () => Moment, log: Log) {
@@ -40,6 +40,7 @@ export class EndingsFile {
       const saved = text === "" ? { basis: undefined, lifts: [] } : written.parse(JSON.parse(text));
       const now = this.#moment();
       const bootMs = wallAtBootMs(saved.basis === undefined ? now : momentBy(saved.basis, now));
+      this.#basis = saved.basis;
       for (const [source, at, lifted, keep] of saved.lifts) {
         this.#own.restore(source, {
           atMs: at - bootMs,
@@ -57,7 +58,7 @@ export class EndingsFile {
     const version = this.#own.endingsVersion;
     const now = basisOf(this.#moment());
     const bootMs = now.wallAtBootMs;
-    const isStepped = this.#saved > 0 && Math.abs(bootMs - this.#basis.wallAtBootMs) > stepMs;
+    const isStepped = this.#basis !== undefined && Math.abs(bootMs - this.#basis.wallAtBootMs) > stepMs;
     if (version === this.#saved && !isStepped) return;
     const rows = [...this.#own.endings()].map(([source, { atMs, liftedMs, keepUntilMs }]) => [
       source,
