@@ -3,6 +3,7 @@
 // name. Does not decide who is banned, and owns no timer: the daemon calls `tick`.
 import type { Prefix } from "../../core/address.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../core/bans/fence.ts";
+import { writablePath } from "../../kernel/bpffs.ts";
 import { KernelError } from "../../kernel/errno.ts";
 import { weakest } from "./attach/attachment.ts";
 import type { PacketFilter } from "./attach/packet_filter.ts";
@@ -127,7 +128,7 @@ export class XdpFence implements Fence {
 
   /** Paths of everything that ttgate has pinned: a user who takes over is to own them. */
   get pins(): readonly string[] {
-    return this.#parts.filter.pins();
+    return this.#parts.filter.pins().map(writablePath);
   }
 
   /** Tries the live program out; `status` has the result. Done at the start and every minute anyway. */
