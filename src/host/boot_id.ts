@@ -9,14 +9,17 @@ const path = "/proc/sys/kernel/random/boot_id";
  * 32 hexadecimal digits; undefined where nobody tells. In a service /proc has nothing but processes: there it comes by
  * the environment, from the unit (`%b`).
  */
-export function bootId(variables: Readonly<Record<string, string | undefined>>): string | undefined {
-  const id = (read() ?? variables["TTGATE_BOOT_ID"] ?? "").trim().replaceAll("-", "");
+export function bootId(
+  variables: Readonly<Record<string, string | undefined>>,
+  read = () => readFileSync(path, "utf8"),
+): string | undefined {
+  const id = (tried(read) ?? variables["TTGATE_BOOT_ID"] ?? "").trim().replaceAll("-", "");
   return /^[0-9a-f]{32}$/.test(id) ? id : undefined;
 }
 
-function read(): string | undefined {
+function tried(read: () => string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    return read();
   } catch {
     return undefined;
   }
