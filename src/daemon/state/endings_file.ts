@@ -38,8 +38,7 @@ export class EndingsFile {
       if (!existsSync(this.path)) closeSync(openSync(this.path, "a", 0o600));
       const text = readFileSync(this.path, "utf8");
       const saved = text === "" ? { basis: undefined, lifts: [] } : written.parse(JSON.parse(text));
-      const now = this.#moment();
-      const bootMs = wallAtBootMs(saved.basis === undefined ? now : momentBy(saved.basis, now));
+      const bootMs = wallAtBootMs(momentBy(saved.basis, this.#moment()));
       this.#basis = saved.basis;
       for (const [source, at, lifted, keep] of saved.lifts) {
         this.#own.restore(source, {

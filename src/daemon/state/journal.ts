@@ -34,9 +34,10 @@ export function basisOf(moment: Moment): Basis {
   return { boot: moment.boot, wallAtBootMs: Math.round(wallAtBootMs(moment)) };
 }
 
-/** The moment by the clock that a file was written by, unless that was before a reboot. */
-export function momentBy({ boot, wallAtBootMs: atBootMs }: Basis, moment: Moment): Moment {
-  return boot === undefined || boot !== moment.boot ? moment : { ...moment, wallMs: moment.nowMs + atBootMs };
+/** The moment by the clock that a file was written by, unless it does not say so, or that was before a reboot. */
+export function momentBy(basis: Basis | undefined, moment: Moment): Moment {
+  if (basis?.boot === undefined || basis.boot !== moment.boot) return moment;
+  return { ...moment, wallMs: moment.nowMs + basis.wallAtBootMs };
 }
 
 /** The wall clock at boot, in Unix time: another one after a step of the wall clock. */

@@ -40,7 +40,7 @@ export async function readState(
   let isFirst = true;
   let basis: Basis | undefined;
   for await (const lines of linesOf(path)) {
-    let now = basis === undefined ? moment() : momentBy(basis, moment());
+    let now = momentBy(basis, moment());
     const piece = new Map<string, SavedSource>();
     for (const line of lines) {
       const isHead = isFirst && line.startsWith(headOfAny);
