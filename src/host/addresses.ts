@@ -21,12 +21,17 @@ export interface HostAddress {
 }
 
 export function hostAddresses(): HostAddress[] {
-  return Object.entries(networkInterfaces()).flatMap(([interfaceName, addresses]) =>
+  return Object.entries(networkInterfaces()).flatMap(([label, addresses]) =>
     (addresses ?? []).flatMap(({ address, internal }) => {
       const prefix = parsePrefix(address);
-      return prefix === undefined ? [] : [{ interfaceName, prefix, loopback: internal }];
+      return prefix === undefined ? [] : [{ interfaceName: deviceOf(label), prefix, loopback: internal }];
     }),
   );
+}
+
+/** An IPv4 address may have a label, which stands in the place of its interface's name: "eth0:1". */
+function deviceOf(label: string): string {
+  return label.split(":", 1)[0] ?? label;
 }
 
 /** All but loopback, also those without an address. /proc/self/net/dev: two lines of heads, then "NAME: ..." for each. */

@@ -6,8 +6,16 @@ import { type BlockMap, bpftool } from "./gate.ts";
 import type { Network } from "./netns.ts";
 import { TempDir } from "./temp_dir.ts";
 
-/** It is pinned beside the map, and goes with it. @throws Error with what a tool said. */
+/** @throws Error with what a tool said. */
 export async function attachForeign(network: Pick<Network, "gate" | "device">, map: BlockMap): Promise<void> {
+  const pin = await loadForeign(map);
+  const link = ["ip", "link", "set", "dev", network.device, "xdp", "pinned", pin];
+  const attached = await run(link, { namespace: network.gate });
+  if (attached.code !== 0) throw new Error(`Cannot attach "${pin}": ${attached.stderr}`);
+}
+
+/** @returns where it is pinned: beside the map, with which it goes. @throws Error with what a tool said. */
+export async function loadForeign(map: BlockMap): Promise<string> {
   using directory = new TempDir();
   const object = directory.file("foreign.o");
   const multiarch = (await run(["gcc", "-print-multiarch"])).stdout.trim();
@@ -17,7 +25,5 @@ export async function attachForeign(network: Pick<Network, "gate" | "device">, m
   if (compiled.code !== 0) throw new Error(`Cannot compile "${source}": ${compiled.stderr}`);
   const pin = `${map.path}_foreign`;
   bpftool(["prog", "load", object, pin]);
-  const link = ["ip", "link", "set", "dev", network.device, "xdp", "pinned", pin];
-  const attached = await run(link, { namespace: network.gate });
-  if (attached.code !== 0) throw new Error(`Cannot attach "${pin}": ${attached.stderr}`);
+  return pin;
 }

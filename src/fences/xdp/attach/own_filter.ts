@@ -4,7 +4,7 @@
 // otherwise.
 import type { Prefix } from "../../../core/address.ts";
 import type { FenceStatus } from "../../../core/bans/fence.ts";
-import { messageOf } from "../../../failure.ts";
+import { Failure, messageOf } from "../../../failure.ts";
 import type { BpfMap } from "../../../kernel/bpf_map.ts";
 import { unpin } from "../../../kernel/bpffs.ts";
 import { KernelError } from "../../../kernel/errno.ts";
@@ -163,7 +163,7 @@ export class OwnFilter implements PacketFilter {
       try {
         changed = guard.tick(nowMs) || changed;
       } catch (error) {
-        if (!(error instanceof KernelError)) throw error;
+        if (!(error instanceof Failure)) throw error;
         faults.push(`Interface "${guard.name}": ${error.message}`);
       }
     }
