@@ -106,6 +106,27 @@ describeWith("namespaces", "executable")("an interface", () => {
     expect(refused.stderr).toContain(`10.77.9.9 is never banned (own address of ${device})`);
   });
 
+  test("with thousands of addresses has them all protected where the kernel judges", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5000", "--host", "0.0.0.0"));
+    const options = ["-B", map.name, "--mode", "inline"];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const lines = Array.from({ length: 5000 }, (_, index) => {
+      return `address add 10.99.${index >> 8}.${index & 255}/32 dev ${network.device}\n`;
+    });
+    const added = await run(["ip", "-n", network.gate, "-batch", "-"], { input: lines.join("") });
+    expect(added.stderr).toBe("");
+    await waitFor("the last one to be protected", async () => {
+      const { stderr } = await gate.command("ban", "10.99.19.135");
+      return stderr.includes("is never banned");
+    });
+    const { uptimeSeconds } = await gate.status();
+    await gate.until("two turns of the judge", (status) => status.uptimeSeconds >= uptimeSeconds + 1);
+    expect(await reasons(gate)).toEqual([]);
+  });
+
   test("named with --interface is waited for, not ready, and says so", async () => {
     await using stack = new AsyncDisposableStack();
     const network = stack.use(new Network());

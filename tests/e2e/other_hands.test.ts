@@ -158,7 +158,7 @@ describeWith("namespaces", "executable")("another tool", () => {
       stack.use(await startServer(network.gate, "--port", "5000", "--host", "0.0.0.0"));
       const options = ["-B", map.name, "-i", network.device, "--mode", "inline"];
       const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
-      await clearArray(network.gate, network.device, name);
+      await clearArray(gate.child.pid, name);
       await gate.child.said(/What the kernel judges by was overwritten by another tool: put back/, soonMs);
       const from = network.clientIpv4(4);
       const send = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
