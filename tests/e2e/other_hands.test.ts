@@ -6,11 +6,11 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
 import { parsePrefix } from "../../src/core/address.ts";
 import { run } from "../harness/child.ts";
-import { loadForeign } from "../harness/foreign_xdp.ts";
+import { attachForeign, loadForeign } from "../harness/foreign_xdp.ts";
 import { BlockMap, bpftool, RunningGate, xdpPrograms } from "../harness/gate.ts";
 import { clearArray, updateLink } from "../harness/kernel_hands.ts";
 import { describeWith } from "../harness/needs.ts";
-import { Network } from "../harness/netns.ts";
+import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
@@ -35,6 +35,11 @@ function keyOf(address: string): string[] {
 }
 
 const endless = Array.from({ length: 40 }, () => "0");
+
+function makeDocumented(map: BlockMap): void {
+  const geometry = "type hash key 4 value 4 entries 64 name blocked";
+  bpftool(["map", "create", map.path, ...geometry.split(" ")]);
+}
 
 function linkPin(map: BlockMap): string {
   const pin = map.pins().find((path) => path.includes("_link_"));
@@ -167,6 +172,49 @@ describeWith("namespaces", "executable")("another tool", () => {
       expect((await silentFrom(network, from)).outcome).toBe("no answer");
     },
   );
+
+  test("whose program reads the documented map and is taken off turns /readyz red; the log does not praise it", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    makeDocumented(map);
+    await attachForeign(network, map, map.path);
+    const options = ["-B", map.name, "-i", network.device];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    expect([(await gate.status()).kernel.attach, (await readiness(gate)).reasons]).toEqual(["native", []]);
+    const stranger = network.clientIpv4(4);
+    await gate.command("ban", stranger);
+    expect((await gate.command("why", stranger)).stdout).toContain("reads the map");
+    ip("-n", network.gate, "link", "set", "dev", network.device, "xdp", "off");
+    await waitFor(
+      "a red /readyz",
+      async () =>
+        /The block map's reader on interface ".*not attached here any more/.test(
+          (await readiness(gate)).reasons.join(),
+        ),
+      soonMs,
+    );
+    expect((await gate.command("why", stranger)).stdout).toMatch(/user space.*not attached here any more/);
+  });
+
+  test("that makes the documented map anew is told in /readyz", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    makeDocumented(map);
+    const options = ["-B", map.name, "-i", network.device];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    expect((await readiness(gate)).reasons).toEqual([]);
+    rmSync(map.path);
+    makeDocumented(map);
+    await waitFor(
+      "a red /readyz",
+      async () => (await readiness(gate)).reasons.join().includes(`Pin "${map.path}" is not the map in use any more`),
+      soonMs,
+    );
+  });
 
   test("that closes the listening socket finds another one in its place", async () => {
     await using stack = new AsyncDisposableStack();
