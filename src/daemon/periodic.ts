@@ -98,7 +98,7 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
   const { gates, fence, judges, watch, unseen } = parts;
   if (fence !== undefined) {
     const asOwner = true;
-    ticker.add({ name: "interfaces", everyMs: hostMs, asOwner, run: () => fence.cover(interfacesNow(parts, fence)) });
+    ticker.add({ name: "interfaces", everyMs: hostMs, asOwner, run: () => fence.cover(interfacesNow(parts)) });
     ticker.add({ name: "fence", everyMs: tickMs, asOwner, run: (now) => fence.tick(now) });
     ticker.add({ name: "replacing frozen maps", everyMs: renewMs, asOwner, run: (now) => parts.renewFence(now) });
     ticker.add({ name: "unseen connections", everyMs: tickMs, run: (now) => unseen.say(now) });
@@ -118,9 +118,9 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
 }
 
 /** One whose carrier is lost keeps its guard: it would be missing when the carrier is back, and to attach resets cards. */
-function interfacesNow({ config, libc }: Pick<PeriodicParts, "config" | "libc">, fence: Fence): readonly string[] {
+function interfacesNow({ config, libc, status }: PeriodicParts): readonly string[] {
   const names = guardedInterfaces(config());
-  const before = fence.status().places.filter(({ name }) => !names.includes(name));
+  const before = (status.fence?.places ?? []).filter(({ name }) => !names.includes(name));
   return [...names, ...before.map(({ name }) => name).filter((name) => isAtRest(libc, name))];
 }
 
