@@ -84,7 +84,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const step = options.onStep ?? (() => {});
   let config = options.config;
   const dryRun = config["dry-run"];
-  const nowMs = bootClock(kernelClock(openLibc(runtime.native)));
+  const libc = openLibc(runtime.native);
+  const nowMs = bootClock(kernelClock(libc));
   const token = statusToken();
   const profiles = new Profiles();
   const profilesOfAll = config.gates.map((gate) => ({ gate, profile: finished(profiles.make(gate, dryRun)) }));
@@ -146,7 +147,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const state = dryRun ? undefined : openState({ config, enforcement, offenders, moment, log, isLocked });
   opened.defer(() => state?.close());
   const surroundings: GateSurroundings = {
-    ...{ runtime, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
+    ...{ runtime, libc, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
     trialPath: (gate) => state?.trialPath(gate),
     places: () => status.fence?.places ?? [],
     guardsLoopback: () => guardedInterfaces(config).includes("lo"),
@@ -167,7 +168,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   enforcement.follow(lists);
   const openFiles = opened.use(
     new OpenFiles({
-      ...{ libc: openLibc(runtime.native), gates: () => gates.relays, log },
+      ...{ libc, gates: () => gates.relays, log },
       dropStatus: (now) => server.dropConnections(now),
     }),
   );
@@ -262,6 +263,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       watch,
       state,
       fence,
+      libc,
       unseen,
       openFiles,
       lists,

@@ -109,7 +109,13 @@ export function openPin(libraries: Libraries, path: string): Pin | number | unde
   const there = access(libraries.libc, path);
   if (there === enoent) return undefined;
   const fd = there < 0 ? there : libraries.bpf.bpf_obj_get(cString(path));
-  return fd < 0 ? fd : { path, fd, kind: kindOf(libraries, fd), [Symbol.dispose]: () => closeFd(libraries, fd) };
+  if (fd < 0) return fd;
+  try {
+    return { path, fd, kind: kindOf(libraries, fd), [Symbol.dispose]: () => closeFd(libraries, fd) };
+  } catch (error) {
+    closeFd(libraries, fd);
+    throw error;
+  }
 }
 
 export function closeFd({ libc }: Libraries, fd: number): void {
