@@ -467,7 +467,8 @@ function quantiles(values: readonly number[]): string {
 function rightsOf(gate: string): readonly string[] {
   const doc = readFileSync(join(import.meta.dirname, "../../docs/fleet.md"), "utf8");
   const [, line = ""] = /^ +redis-cli (acl setuser web-1 .*)$/m.exec(doc) ?? [];
-  return line.replaceAll("'", "").replaceAll("web-1", gate).replace("PASSWORD", "secret").split(" ");
+  const words = line.replaceAll("web-1", gate).replace("PASSWORD", "secret").match(/'[^']*'|\S+/g) ?? [];
+  return words.map((word) => word.replaceAll("'", ""));
 }
 
 describeWith(

@@ -44,6 +44,8 @@ const readAtMost = 300_000;
 /** One ban comes at once; of many several come together, and following takes half of the time at most. */
 const breathLeastMs = 4;
 const breathMostMs = 20;
+/** What was heard needs no question: the log is looked at for what was not. */
+const logEveryMs = 1000;
 /** Names of gates that are looked at; anybody may add to them. */
 const gatesAtMost = 2000;
 /** Everything is read anew so often: what a failover lost comes back that way. */
@@ -74,6 +76,10 @@ export class Fleet {
   #answeredMs: number | undefined;
   #fullMs = Number.NEGATIVE_INFINITY;
   #isCaughtUp = false;
+  /** What other gates say comes by itself. */
+  #isHearing = false;
+  /** Rejects when what came could not be taken. */
+  #hearing = Promise.withResolvers<never>();
   #hasBeaten = false;
   #wake: () => void = () => {};
   readonly #follower: Follower;
@@ -181,6 +187,13 @@ export class Fleet {
     const { table, rate, nowMs } = this.#options;
     this.clock.restart();
     for (let sample = 0; sample < 4; sample++) await this.#askTime(engine);
+    this.#hearing = Promise.withResolvers();
+    // Told to who goes on with this session.
+    this.#hearing.promise.catch(() => {});
+    this.#follower.beginHearing(nowMs() + this.clock.offsetMs, this.#hearing.reject);
+    this.#isHearing = await engine.listen(this.keys.said("*"), (channel, message) =>
+      this.#follower.hear(channel, message),
+    );
     if (lostMs !== undefined) {
       for (const peer of table.peers.values()) peer.credit(rate(), nowMs() - lostMs, nowMs());
     }
@@ -258,7 +271,7 @@ export class Fleet {
     signal.addEventListener("abort", () => this.#wake(), { once: true });
     const work = [this.#follow(engine, signal), this.#announce(engine, signal), this.#live(engine, signal)];
     try {
-      await Promise.race(work);
+      await Promise.race([...work, engine.lost, this.#hearing.promise]);
     } finally {
       session.abort();
       engine.close();
@@ -269,16 +282,28 @@ export class Fleet {
   async #follow(engine: Engine, signal: AbortSignal): Promise<void> {
     const { nowMs } = this.#options;
     while (!signal.aborted) {
-      const what = ["COUNT", String(hintsAtOnce), "BLOCK", String(blockMs), "STREAMS", this.keys.log, this.#position];
-      const hints = readHints(await engine.wait(["XREAD", ...what], blockMs));
+      const hints = readHints(await this.#hints(engine));
       this.#answeredMs = nowMs();
-      const last = hints.at(-1);
-      if (last === undefined) continue;
       const begunMs = nowMs();
       await this.#follower.take(hints, (command) => this.#ask(engine, command));
-      this.#position = last.id;
-      await sleep(Math.min(breathMostMs, Math.max(breathLeastMs, nowMs() - begunMs)));
+      this.#position = hints.at(-1)?.id ?? this.#position;
+      const breathMs = this.#breathMs(hints.length, nowMs() - begunMs);
+      if (breathMs > 0) await sleep(breathMs, undefined, { signal }).catch(() => {});
     }
+  }
+
+  #hints(engine: Engine): Promise<unknown> {
+    const from = ["STREAMS", this.keys.log, this.#position];
+    const command = ["XREAD", "COUNT", String(hintsAtOnce)];
+    if (this.#isHearing) return this.#ask(engine, [...command, ...from]);
+    return engine.wait([...command, "BLOCK", String(blockMs), ...from], blockMs);
+  }
+
+  /** Until the log is looked at again. */
+  #breathMs(hints: number, tookMs: number): number {
+    if (this.#isHearing && hints < hintsAtOnce)
+      return this.#follower.isMissing(this.#options.nowMs()) ? breathMostMs : logEveryMs;
+    return hints === 0 ? 0 : Math.min(breathMostMs, Math.max(breathLeastMs, tookMs));
   }
 
   async #announce(engine: Engine, signal: AbortSignal): Promise<void> {
@@ -297,7 +322,7 @@ export class Fleet {
       const announcements = sources.flatMap((source) => table.announcement(source, nowMs()) ?? []);
       if (announcements.length === 0) continue;
       try {
-        const reply = await this.#write(engine, writeCommand(this.keys, gate, announcements));
+        const reply = await this.#write(engine, writeCommand(this.keys, gate, announcements, this.#isHearing));
         this.#records = Array.isArray(reply) ? Number(reply[1]) : undefined;
         this.#announced += announcements.length;
       } catch (error) {

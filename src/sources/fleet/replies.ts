@@ -40,6 +40,16 @@ export function readHints(reply: unknown): Hint[] {
   return Array.isArray(stream) ? hintsOf(stream[1]) : [];
 }
 
+/** What a gate says on its channel: the number of its hint, and the sources with their records. */
+export function saidOf(message: string): { readonly number: number; readonly entries: readonly [string, string][] } {
+  const [number = "", ...lines] = message.split("\n", sourcesInHint + 1);
+  const entries = lines.map((line): [string, string] => {
+    const end = line.indexOf(" ");
+    return end < 0 ? [line, ""] : [line.slice(0, end), line.slice(end + 1)];
+  });
+  return { number: Number(number), entries };
+}
+
 /** Of `HSCAN`. */
 export function page(reply: unknown): { readonly cursor: string; readonly entries: readonly [string, string][] } {
   const [cursor, flat] = Array.isArray(reply) ? reply : [];
