@@ -37,7 +37,7 @@ export interface FleetOptions {
 const blockMs = 1500;
 const beatMs = 2000;
 const announcedAtOnce = 100;
-const hintsAtOnce = 200;
+const hintsAtOnce = 500;
 const pageSize = 500;
 /** A gate that was written full by somebody is not read to its end. */
 const readAtMost = 300_000;
@@ -57,7 +57,7 @@ const fullRetryMs = 1000;
 /** A stop waits for the engine no longer. */
 const closeMs = 1000;
 const retryLeastMs = 200;
-const retryMostMs = 2000;
+const retryMostMs = 1000;
 
 export class Fleet {
   readonly keys: FleetKeys;
