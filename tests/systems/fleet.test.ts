@@ -335,6 +335,28 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     await hasNot(b, source);
   });
 
+  test("a lift that comes to the engine late ends no ban that was made after it", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await done(a, "ban", source, "--for", "1h");
+    await has(b, source, "gate:a");
+    // Written to its socket, and carried out when it thaws.
+    redis.freeze();
+    await done(a, "lift", source);
+    await troubled(a, /no answer within/);
+    await done(b, "lift", source);
+    await done(b, "ban", source, "--for", "1h");
+    await sleep(1500);
+    redis.thaw();
+    for (const gate of [a, b]) await joined(gate);
+    await has(a, source, "gate:b");
+    await done(a, "ban", "198.51.100.8");
+    await has(b, "198.51.100.8", "gate:a");
+    expect((await bansOf(b))[source]).toBe("operator");
+    const [there, here] = [await a.banned(source), await b.banned(source)];
+    expect(Math.abs(Date.parse(there.until ?? "") - Date.parse(here.until ?? ""))).toBeLessThanOrEqual(100);
+  });
+
   test("a gate that is started anew while it is away forgets no lift", async () => {
     const redis = await engine();
     const state = stack.use(new TempDir());
@@ -467,7 +489,11 @@ function quantiles(values: readonly number[]): string {
 function rightsOf(gate: string): readonly string[] {
   const doc = readFileSync(join(import.meta.dirname, "../../docs/fleet.md"), "utf8");
   const [, line = ""] = /^ +redis-cli (acl setuser web-1 .*)$/m.exec(doc) ?? [];
-  const words = line.replaceAll("web-1", gate).replace("PASSWORD", "secret").match(/'[^']*'|\S+/g) ?? [];
+  const words =
+    line
+      .replaceAll("web-1", gate)
+      .replace("PASSWORD", "secret")
+      .match(/'[^']*'|\S+/g) ?? [];
   return words.map((word) => word.replaceAll("'", ""));
 }
 

@@ -319,10 +319,12 @@ export class Fleet {
     const { table, gate, nowMs } = this.#options;
     while (table.own.waiting > 0) {
       const sources = table.own.take(announcedAtOnce);
-      const announcements = sources.flatMap((source) => table.announcement(source, nowMs()) ?? []);
+      const madeMs = nowMs();
+      const announcements = sources.flatMap((source) => table.announcement(source, madeMs) ?? []);
       if (announcements.length === 0) continue;
+      const writing = { announcements, engineMs: madeMs + this.clock.offsetMs, isSaid: this.#isHearing };
       try {
-        const reply = await this.#write(engine, writeCommand(this.keys, gate, announcements, this.#isHearing));
+        const reply = await this.#write(engine, writeCommand(this.keys, gate, writing));
         this.#records = Array.isArray(reply) ? Number(reply[1]) : undefined;
         this.#announced += announcements.length;
       } catch (error) {
