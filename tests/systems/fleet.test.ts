@@ -517,6 +517,7 @@ describeWith(
       ["hset", "ttgate:{ttgate}:a:records", "198.51.100.9", "1 0 0 http -"],
       ["hdel", "ttgate:{ttgate}:a:records", source],
       ["del", "ttgate:{ttgate}:log"],
+      ["publish", "ttgate:{ttgate}:a:said", "9\n198.51.100.9 1 0 0 http -"],
       ["flushall"],
     ]) {
       expect(broken(...command)).rejects.toThrow("NOPERM");
@@ -531,6 +532,19 @@ describeWith(
     expect(doctor.stdout).toMatch(/ok +fleet +redis:\/\/a@127/);
     const wrong = await unjoined("c", `redis://a:wrong@127.0.0.1:${redis.port}`);
     await troubled(wrong, /WRONGPASS/);
+  });
+
+  test("gates that may not use channels share their bans by the log alone", async () => {
+    const redis = await engine();
+    const rights = { new: rightsOf("new"), old: rightsOf("old").filter((word) => !/psubscribe|publish|^&/.test(word)) };
+    for (const words of Object.values(rights)) await redis.cli(...words);
+    const url = (gate: string) => `redis://${gate}:secret@127.0.0.1:${redis.port}`;
+    const [one, other] = [await member("new", url("new")), await member("old", url("old"))];
+    expect(await redis.cli("pubsub", "numpat")).toBe("1");
+    await done(one, "ban", source);
+    await has(other, source, "gate:new");
+    await done(other, "ban", "198.51.100.8");
+    await has(one, "198.51.100.8", "gate:old");
   });
 
   test("a flood of one gate is capped and told; what is wrong in it is left out", async () => {
