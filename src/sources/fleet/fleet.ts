@@ -36,7 +36,9 @@ export interface FleetOptions {
 
 const blockMs = 1500;
 const beatMs = 2000;
-const announcedAtOnce = 100;
+const announcedAtOnce = 200;
+/** A list is not held up by the way to the engine and back. */
+const writesAtOnce = 4;
 const hintsAtOnce = 500;
 const pageSize = 500;
 /** A gate that was written full by somebody is not read to its end. */
@@ -57,7 +59,7 @@ const fullRetryMs = 1000;
 /** A stop waits for the engine no longer. */
 const closeMs = 1000;
 const retryLeastMs = 200;
-const retryMostMs = 1000;
+const retryMostMs = 2000;
 
 export class Fleet {
   readonly keys: FleetKeys;
@@ -160,6 +162,7 @@ export class Fleet {
     let retryMs = retryLeastMs;
     let lostMs: number | undefined;
     while (!signal.aborted) {
+      const begunMs = nowMs();
       try {
         const { Engine } = await import("./engine.ts");
         const { address, secrets } = this.#options;
@@ -176,8 +179,9 @@ export class Fleet {
         this.#engine?.close();
         this.#engine = undefined;
       }
-      // Not all gates at the same moment.
-      await sleep(retryMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
+      // Not all gates at the same moment; who waited for an answer in vain has waited already.
+      const pauseMs = Math.max(retryLeastMs, retryMs - (nowMs() - begunMs));
+      await sleep(pauseMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
       retryMs = Math.min(retryMostMs, retryMs * 2);
     }
   }
@@ -246,7 +250,7 @@ export class Fleet {
     for (const _ of table.compare(published, nowMs)) {
       await setImmediate();
       // So that what waits never overflows while the table is gone through.
-      if (table.own.waiting > announcedAtOnce * 50) await this.#announceAll(engine);
+      if (table.own.waiting > announcedAtOnce * writesAtOnce) await this.#announceAll(engine);
     }
   }
 
@@ -316,22 +320,33 @@ export class Fleet {
   }
 
   async #announceAll(engine: Engine): Promise<void> {
+    const { own } = this.#options.table;
+    while (own.waiting > 0) {
+      const writes: Promise<boolean>[] = [];
+      while (own.waiting > 0 && writes.length < writesAtOnce)
+        writes.push(this.#announceSome(engine, own.take(announcedAtOnce)));
+      // Each marks again what it could not announce, before this goes on.
+      await Promise.allSettled(writes);
+      if (!(await Promise.all(writes)).every((hasRoom) => hasRoom)) return;
+    }
+  }
+
+  /** @returns false when the engine has no room. */
+  async #announceSome(engine: Engine, sources: readonly string[]): Promise<boolean> {
     const { table, gate, nowMs } = this.#options;
-    while (table.own.waiting > 0) {
-      const sources = table.own.take(announcedAtOnce);
-      const madeMs = nowMs();
-      const announcements = sources.flatMap((source) => table.announcement(source, madeMs) ?? []);
-      if (announcements.length === 0) continue;
-      const writing = { announcements, engineMs: madeMs + this.clock.offsetMs, isSaid: this.#isHearing };
-      try {
-        const reply = await this.#write(engine, writeCommand(this.keys, gate, writing));
-        this.#records = Array.isArray(reply) ? Number(reply[1]) : undefined;
-        this.#announced += announcements.length;
-      } catch (error) {
-        for (const source of sources) table.own.mark(source);
-        if (!this.#isFull(error)) throw error;
-        return;
-      }
+    const madeMs = nowMs();
+    const announcements = sources.flatMap((source) => table.announcement(source, madeMs) ?? []);
+    if (announcements.length === 0) return true;
+    const writing = { announcements, engineMs: madeMs + this.clock.offsetMs, isSaid: this.#isHearing };
+    try {
+      const reply = await this.#write(engine, writeCommand(this.keys, gate, writing));
+      this.#records = Array.isArray(reply) ? Number(reply[1]) : undefined;
+      this.#announced += announcements.length;
+      return true;
+    } catch (error) {
+      for (const source of sources) table.own.mark(source);
+      if (!this.#isFull(error)) throw error;
+      return false;
     }
   }
 

@@ -11,7 +11,7 @@ export interface Hint {
   readonly sources: readonly string[];
 }
 
-/** An honest gate announces a hundred at a time. */
+/** No honest gate announces more at a time. */
 const sourcesInHint = 200;
 
 export function texts(reply: unknown): string[] {
