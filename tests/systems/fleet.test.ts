@@ -335,6 +335,28 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     await hasNot(b, source);
   });
 
+  test("a lift that comes to the engine late ends no ban that was made after it", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await done(a, "ban", source, "--for", "1h");
+    await has(b, source, "gate:a");
+    // Written to its socket, and carried out when it thaws.
+    redis.freeze();
+    await done(a, "lift", source);
+    await troubled(a, /no answer within/);
+    await done(b, "lift", source);
+    await done(b, "ban", source, "--for", "1h");
+    await sleep(1500);
+    redis.thaw();
+    for (const gate of [a, b]) await joined(gate);
+    await has(a, source, "gate:b");
+    await done(a, "ban", "198.51.100.8");
+    await has(b, "198.51.100.8", "gate:a");
+    expect((await bansOf(b))[source]).toBe("operator");
+    const [there, here] = [await a.banned(source), await b.banned(source)];
+    expect(Math.abs(Date.parse(there.until ?? "") - Date.parse(here.until ?? ""))).toBeLessThanOrEqual(100);
+  });
+
   test("a gate that is started anew while it is away forgets no lift", async () => {
     const redis = await engine();
     const state = stack.use(new TempDir());
@@ -467,7 +489,12 @@ function quantiles(values: readonly number[]): string {
 function rightsOf(gate: string): readonly string[] {
   const doc = readFileSync(join(import.meta.dirname, "../../docs/fleet.md"), "utf8");
   const [, line = ""] = /^ +redis-cli (acl setuser web-1 .*)$/m.exec(doc) ?? [];
-  return line.replaceAll("'", "").replaceAll("web-1", gate).replace("PASSWORD", "secret").split(" ");
+  const words =
+    line
+      .replaceAll("web-1", gate)
+      .replace("PASSWORD", "secret")
+      .match(/'[^']*'|\S+/g) ?? [];
+  return words.map((word) => word.replaceAll("'", ""));
 }
 
 describeWith(
@@ -490,6 +517,7 @@ describeWith(
       ["hset", "ttgate:{ttgate}:a:records", "198.51.100.9", "1 0 0 http -"],
       ["hdel", "ttgate:{ttgate}:a:records", source],
       ["del", "ttgate:{ttgate}:log"],
+      ["publish", "ttgate:{ttgate}:a:said", "9\n198.51.100.9 1 0 0 http -"],
       ["flushall"],
     ]) {
       expect(broken(...command)).rejects.toThrow("NOPERM");
@@ -504,6 +532,19 @@ describeWith(
     expect(doctor.stdout).toMatch(/ok +fleet +redis:\/\/a@127/);
     const wrong = await unjoined("c", `redis://a:wrong@127.0.0.1:${redis.port}`);
     await troubled(wrong, /WRONGPASS/);
+  });
+
+  test("gates that may not use channels share their bans by the log alone", async () => {
+    const redis = await engine();
+    const rights = { new: rightsOf("new"), old: rightsOf("old").filter((word) => !/psubscribe|publish|^&/.test(word)) };
+    for (const words of Object.values(rights)) await redis.cli(...words);
+    const url = (gate: string) => `redis://${gate}:secret@127.0.0.1:${redis.port}`;
+    const [one, other] = [await member("new", url("new")), await member("old", url("old"))];
+    expect(await redis.cli("pubsub", "numpat")).toBe("1");
+    await done(one, "ban", source);
+    await has(other, source, "gate:new");
+    await done(other, "ban", "198.51.100.8");
+    await has(one, "198.51.100.8", "gate:old");
   });
 
   test("a flood of one gate is capped and told; what is wrong in it is left out", async () => {

@@ -35,6 +35,12 @@ interface Understood {
   readonly record: FleetRecord;
 }
 
+interface Wanted {
+  readonly request: BanRequest;
+  /** When the peer's claim that it takes the place of ends. */
+  readonly heldUntilMs: number | undefined;
+}
+
 /** The end of a ban as the engine has it differs by no more than the clocks are known. */
 const sameEndMs = 100;
 /** A clock is known to some milliseconds; beyond that a time in the future is not an honest one. */
@@ -85,7 +91,7 @@ export class FleetTable implements BanFollower {
    */
   apply(gate: string, entries: Iterable<Entry>, nowMs: number, isCatchingUp = false): void {
     const peer = this.peer(gate);
-    const requests: BanRequest[] = [];
+    const wanted: Wanted[] = [];
     const rate = isCatchingUp ? Number.POSITIVE_INFINITY : this.#options.rate();
     const most = this.#options.most() - peer.held(nowMs);
     const forOthers = this.#options.room();
@@ -94,16 +100,16 @@ export class FleetTable implements BanFollower {
       const found = this.#understood(peer, entry, rate, nowMs);
       if (found === undefined) continue;
       this.#lift(peer, found.prefix, found.record, rate, nowMs);
-      const request = this.#wanted(peer, found.prefix, found.record, nowMs);
-      if (request === undefined) continue;
+      const one = this.#wanted(peer, found.prefix, found.record, nowMs);
+      if (one === undefined) continue;
       if (room <= 0) peer.refused[most <= forOthers ? "most" : "room"]++;
       else if (!peer.spend(rate, nowMs)) this.#tooFast(peer);
       else {
         room--;
-        requests.push(request);
+        wanted.push(one);
       }
     }
-    this.#take(peer, requests, nowMs);
+    this.#take(peer, wanted, nowMs);
   }
 
   #understood(peer: Peer, [source, text]: Entry, rate: number, nowMs: number): Understood | undefined {
@@ -127,7 +133,7 @@ export class FleetTable implements BanFollower {
   adopt(entries: Iterable<Entry>, nowMs: number, published: Map<string, FleetRecord>): void {
     const { gate, enforcement } = this.#options;
     const peer = this.peer(gate);
-    const requests: BanRequest[] = [];
+    const wanted: Wanted[] = [];
     for (const [source, text] of entries) {
       const prefix = parsePrefix(source);
       const record = text === null ? undefined : parseRecord(text);
@@ -139,10 +145,10 @@ export class FleetTable implements BanFollower {
       // Taken back here, and the engine did not learn of it.
       const ending = this.own.ending(source);
       if (ending !== undefined && ending.atMs + this.#offsetMs >= record.madeMs) continue;
-      const request = this.#wanted(peer, prefix, record, nowMs);
-      if (request !== undefined && this.#options.room() > requests.length) requests.push(request);
+      const one = this.#wanted(peer, prefix, record, nowMs);
+      if (one !== undefined && this.#options.room() > wanted.length) wanted.push(one);
     }
-    this.#take(peer, requests, nowMs);
+    this.#take(peer, wanted, nowMs);
   }
 
   /** Announces what the engine does not have as it is here: a slice between two turns of the caller. */
@@ -242,7 +248,7 @@ export class FleetTable implements BanFollower {
   }
 
   /** What a record asks for that is not so yet. */
-  #wanted(peer: Peer, prefix: Prefix, record: FleetRecord, nowMs: number): BanRequest | undefined {
+  #wanted(peer: Peer, prefix: Prefix, record: FleetRecord, nowMs: number): Wanted | undefined {
     const { enforcement } = this.#options;
     const origin = `gate:${peer.name}` as const;
     const ban = enforcement.bans.get(prefix);
@@ -271,21 +277,21 @@ export class FleetTable implements BanFollower {
     }
     const { reason, evidence } = record;
     const sinceMs = madeMs - (this.#baseMs ?? 0);
-    return { prefix, origin, reason, evidence, untilMs, sinceMs };
+    const heldUntilMs = isShorter ? undefined : before?.untilMs;
+    return { request: { prefix, origin, reason, evidence, untilMs, sinceMs }, heldUntilMs };
   }
 
-  #take(peer: Peer, requests: readonly BanRequest[], nowMs: number): void {
-    if (requests.length === 0) return;
+  #take(peer: Peer, wanted: readonly Wanted[], nowMs: number): void {
+    if (wanted.length === 0) return;
     const { enforcement } = this.#options;
-    const before = requests.map(({ prefix, origin }) => {
-      const ban = enforcement.bans.get(prefix);
-      return ban === undefined ? undefined : claimOf(ban, origin, nowMs);
-    });
-    for (const [index, result] of enforcement.banMany(requests, nowMs).entries()) {
-      const request = requests[index];
-      if (result.kind !== "banned" || !result.isChanged || request === undefined) continue;
-      const earlier = before[index];
-      if (earlier !== undefined) peer.release(earlier.untilMs);
+    const results = enforcement.banMany(
+      wanted.map(({ request }) => request),
+      nowMs,
+    );
+    for (const [index, { request, heldUntilMs }] of wanted.entries()) {
+      const result = results[index];
+      if (result?.kind !== "banned" || !result.isChanged) continue;
+      if (heldUntilMs !== undefined) peer.release(heldUntilMs);
       peer.hold(request.untilMs);
       peer.taken++;
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The connections to the engine of a fleet, by the client library: one for commands, one that waits for what is
-// new. Nothing is queued without a limit and nothing waits without one. Whatever goes wrong ends both connections;
+// The connections to the engine of a fleet, by the client library: one for commands, one on which what is new comes:
+// by itself, or, where that is not allowed, as the answer to a command that waits for it. Nothing is queued without a limit and nothing waits without one. Whatever goes wrong ends both connections;
 // who uses them opens them anew, and finds a server that took over that way.
 import { createClient, createCluster, createSentinel } from "@redis/client";
 import type { FleetAddress } from "../../config/fleet_address.ts";
+import { messageOf } from "../../failure.ts";
 
 export interface EngineSecrets {
   readonly password: string | undefined;
@@ -18,29 +19,42 @@ export interface EngineOptions extends EngineSecrets {
   readonly key0: string;
 }
 
+/** Who is called for each message, with its channel. */
+export type Hear = (channel: string, message: string) => void;
+
 interface Connection {
   connect(): Promise<unknown>;
   send(args: string[]): Promise<unknown>;
+  /** Commands cannot be sent any more, unless it was refused. */
+  listen(pattern: string, hear: Hear): Promise<unknown>;
   destroy(): void;
 }
 
 const connectMs = 3000;
 /** A frozen server answers nothing; an honest one that has much to do answers within it. */
 const commandMs = 2500;
+/** Where this process itself had no turn for so long, the answer is there and only has to be read. */
+const readingMs = 50;
 const queueLimit = 256;
 
 export class Engine {
+  /** Rejects when the connection on which what is new comes is lost, where the library does not make it anew. */
+  readonly lost: Promise<never>;
   readonly #commands: Connection;
   readonly #waiting: Connection;
 
-  private constructor(commands: Connection, waiting: Connection) {
-    this.#commands = commands;
-    this.#waiting = waiting;
+  private constructor(options: EngineOptions) {
+    const { promise, reject } = Promise.withResolvers<never>();
+    // It concerns who waits for it alone.
+    promise.catch(() => {});
+    this.lost = promise;
+    this.#commands = connectionOf(options, () => {});
+    this.#waiting = connectionOf(options, reject);
   }
 
   /** @throws Error when it cannot be reached, or does not let this gate in. */
   static async open(options: EngineOptions): Promise<Engine> {
-    const engine = new Engine(connectionOf(options), connectionOf(options));
+    const engine = new Engine(options);
     try {
       const connected = Promise.all([engine.#commands.connect(), engine.#waiting.connect()]);
       await within(connectMs, connected, "Connecting");
@@ -61,6 +75,20 @@ export class Engine {
     return within(blockMs + commandMs, this.#waiting.send(args), args[0] ?? "");
   }
 
+  /**
+   * From now on what is published under a pattern comes by itself, and `wait` has no answer.
+   * @returns false where this gate may not; `wait` goes on then.
+   */
+  async listen(pattern: string, hear: Hear): Promise<boolean> {
+    try {
+      await within(commandMs, this.#waiting.listen(pattern, hear), "PSUBSCRIBE");
+      return true;
+    } catch (error) {
+      if (/\bNOPERM\b/.test(messageOf(error))) return false;
+      throw error;
+    }
+  }
+
   /** Idempotent. */
   close(): void {
     for (const connection of [this.#commands, this.#waiting]) {
@@ -73,7 +101,10 @@ export class Engine {
   }
 }
 
-function connectionOf({ address, key0, password, ca, cert, key }: EngineOptions): Connection {
+function connectionOf(
+  { address, key0, password, ca, cert, key }: EngineOptions,
+  onLost: (error: Error) => void,
+): Connection {
   const tls = address.tls ? { tls: true as const, ...given({ ca, cert, key }) } : {};
   const limits = { connectTimeout: connectMs, reconnectStrategy: false as const };
   const common = {
@@ -82,7 +113,7 @@ function connectionOf({ address, key0, password, ca, cert, key }: EngineOptions)
   };
   switch (address.kind) {
     case "single":
-      return singleConnection({ address, common, tls, limits });
+      return singleConnection({ address, common, tls, limits, onLost });
     case "sentinel": {
       const node = { ...common, socket: { ...limits, ...tls } };
       const client = createSentinel({
@@ -94,6 +125,7 @@ function connectionOf({ address, key0, password, ca, cert, key }: EngineOptions)
       return {
         connect: () => client.connect(),
         send: (args) => client.sendCommand(false, args),
+        listen: (pattern, hear) => client.pSubscribe(pattern, (message, channel) => hear(channel, message)),
         destroy: () => void client.destroy().catch(() => {}),
       };
     }
@@ -109,6 +141,7 @@ function connectionOf({ address, key0, password, ca, cert, key }: EngineOptions)
       return {
         connect: () => client.connect(),
         send: (args) => client.sendCommand(key0, false, args),
+        listen: (pattern, hear) => client.pSubscribe(pattern, (message, channel) => hear(channel, message)),
         destroy: () => client.destroy(),
       };
     }
@@ -122,17 +155,19 @@ interface SingleParts {
   readonly common: object;
   readonly tls: object;
   readonly limits: object;
+  readonly onLost: (error: Error) => void;
 }
 
-function singleConnection({ address, common, tls, limits }: SingleParts): Connection {
+function singleConnection({ address, common, tls, limits, onLost }: SingleParts): Connection {
   const [node] = address.nodes;
   const where = address.socket === undefined ? { ...node, ...tls } : { path: address.socket, tls: false as const };
   const client = createClient({ ...common, RESP: 2, database: address.database, socket: { ...where, ...limits } });
-  // Told by the command that fails with it.
-  client.on("error", () => {});
+  // Told by the command that fails with it too.
+  client.on("error", onLost);
   return {
     connect: () => client.connect(),
     send: (args) => client.sendCommand(args),
+    listen: (pattern, hear) => client.pSubscribe(pattern, (message, channel) => hear(channel, message)),
     destroy: () => client.destroy(),
   };
 }
@@ -147,7 +182,10 @@ function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], un
 async function within<T>(limitMs: number, work: Promise<T>, what: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: no answer within ${limitMs / 1000} s`)), limitMs);
+    const isLate = () => reject(new Error(`${what}: no answer within ${limitMs / 1000} s`));
+    timer = setTimeout(() => {
+      timer = setTimeout(isLate, readingMs);
+    }, limitMs);
   });
   try {
     // What comes after the limit concerns nobody.

@@ -36,14 +36,18 @@ export interface FleetOptions {
 
 const blockMs = 1500;
 const beatMs = 2000;
-const announcedAtOnce = 100;
-const hintsAtOnce = 200;
+const announcedAtOnce = 200;
+/** A list is not held up by the way to the engine and back. */
+const writesAtOnce = 4;
+const hintsAtOnce = 500;
 const pageSize = 500;
 /** A gate that was written full by somebody is not read to its end. */
 const readAtMost = 300_000;
 /** One ban comes at once; of many several come together, and following takes half of the time at most. */
 const breathLeastMs = 4;
 const breathMostMs = 20;
+/** What was heard needs no question: the log is looked at for what was not. */
+const logEveryMs = 1000;
 /** Names of gates that are looked at; anybody may add to them. */
 const gatesAtMost = 2000;
 /** Everything is read anew so often: what a failover lost comes back that way. */
@@ -74,6 +78,10 @@ export class Fleet {
   #answeredMs: number | undefined;
   #fullMs = Number.NEGATIVE_INFINITY;
   #isCaughtUp = false;
+  /** What other gates say comes by itself. */
+  #isHearing = false;
+  /** Rejects when what came could not be taken. */
+  #hearing = Promise.withResolvers<never>();
   #hasBeaten = false;
   #wake: () => void = () => {};
   readonly #follower: Follower;
@@ -154,6 +162,7 @@ export class Fleet {
     let retryMs = retryLeastMs;
     let lostMs: number | undefined;
     while (!signal.aborted) {
+      const begunMs = nowMs();
       try {
         const { Engine } = await import("./engine.ts");
         const { address, secrets } = this.#options;
@@ -170,8 +179,9 @@ export class Fleet {
         this.#engine?.close();
         this.#engine = undefined;
       }
-      // Not all gates at the same moment.
-      await sleep(retryMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
+      // Not all gates at the same moment; who waited for an answer in vain has waited already.
+      const pauseMs = Math.max(retryLeastMs, retryMs - (nowMs() - begunMs));
+      await sleep(pauseMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
       retryMs = Math.min(retryMostMs, retryMs * 2);
     }
   }
@@ -181,6 +191,13 @@ export class Fleet {
     const { table, rate, nowMs } = this.#options;
     this.clock.restart();
     for (let sample = 0; sample < 4; sample++) await this.#askTime(engine);
+    this.#hearing = Promise.withResolvers();
+    // Told to who goes on with this session.
+    this.#hearing.promise.catch(() => {});
+    this.#follower.beginHearing(nowMs() + this.clock.offsetMs, this.#hearing.reject);
+    this.#isHearing = await engine.listen(this.keys.said("*"), (channel, message) =>
+      this.#follower.hear(channel, message),
+    );
     if (lostMs !== undefined) {
       for (const peer of table.peers.values()) peer.credit(rate(), nowMs() - lostMs, nowMs());
     }
@@ -233,7 +250,7 @@ export class Fleet {
     for (const _ of table.compare(published, nowMs)) {
       await setImmediate();
       // So that what waits never overflows while the table is gone through.
-      if (table.own.waiting > announcedAtOnce * 50) await this.#announceAll(engine);
+      if (table.own.waiting > announcedAtOnce * writesAtOnce) await this.#announceAll(engine);
     }
   }
 
@@ -258,7 +275,7 @@ export class Fleet {
     signal.addEventListener("abort", () => this.#wake(), { once: true });
     const work = [this.#follow(engine, signal), this.#announce(engine, signal), this.#live(engine, signal)];
     try {
-      await Promise.race(work);
+      await Promise.race([...work, engine.lost, this.#hearing.promise]);
     } finally {
       session.abort();
       engine.close();
@@ -269,16 +286,28 @@ export class Fleet {
   async #follow(engine: Engine, signal: AbortSignal): Promise<void> {
     const { nowMs } = this.#options;
     while (!signal.aborted) {
-      const what = ["COUNT", String(hintsAtOnce), "BLOCK", String(blockMs), "STREAMS", this.keys.log, this.#position];
-      const hints = readHints(await engine.wait(["XREAD", ...what], blockMs));
+      const hints = readHints(await this.#hints(engine));
       this.#answeredMs = nowMs();
-      const last = hints.at(-1);
-      if (last === undefined) continue;
       const begunMs = nowMs();
       await this.#follower.take(hints, (command) => this.#ask(engine, command));
-      this.#position = last.id;
-      await sleep(Math.min(breathMostMs, Math.max(breathLeastMs, nowMs() - begunMs)));
+      this.#position = hints.at(-1)?.id ?? this.#position;
+      const breathMs = this.#breathMs(hints.length, nowMs() - begunMs);
+      if (breathMs > 0) await sleep(breathMs, undefined, { signal }).catch(() => {});
     }
+  }
+
+  #hints(engine: Engine): Promise<unknown> {
+    const from = ["STREAMS", this.keys.log, this.#position];
+    const command = ["XREAD", "COUNT", String(hintsAtOnce)];
+    if (this.#isHearing) return this.#ask(engine, [...command, ...from]);
+    return engine.wait([...command, "BLOCK", String(blockMs), ...from], blockMs);
+  }
+
+  /** Until the log is looked at again. */
+  #breathMs(hints: number, tookMs: number): number {
+    if (this.#isHearing && hints < hintsAtOnce)
+      return this.#follower.isMissing(this.#options.nowMs()) ? breathMostMs : logEveryMs;
+    return hints === 0 ? 0 : Math.min(breathMostMs, Math.max(breathLeastMs, tookMs));
   }
 
   async #announce(engine: Engine, signal: AbortSignal): Promise<void> {
@@ -291,20 +320,33 @@ export class Fleet {
   }
 
   async #announceAll(engine: Engine): Promise<void> {
+    const { own } = this.#options.table;
+    while (own.waiting > 0) {
+      const writes: Promise<boolean>[] = [];
+      while (own.waiting > 0 && writes.length < writesAtOnce)
+        writes.push(this.#announceSome(engine, own.take(announcedAtOnce)));
+      // Each marks again what it could not announce, before this goes on.
+      await Promise.allSettled(writes);
+      if (!(await Promise.all(writes)).every((hasRoom) => hasRoom)) return;
+    }
+  }
+
+  /** @returns false when the engine has no room. */
+  async #announceSome(engine: Engine, sources: readonly string[]): Promise<boolean> {
     const { table, gate, nowMs } = this.#options;
-    while (table.own.waiting > 0) {
-      const sources = table.own.take(announcedAtOnce);
-      const announcements = sources.flatMap((source) => table.announcement(source, nowMs()) ?? []);
-      if (announcements.length === 0) continue;
-      try {
-        const reply = await this.#write(engine, writeCommand(this.keys, gate, announcements));
-        this.#records = Array.isArray(reply) ? Number(reply[1]) : undefined;
-        this.#announced += announcements.length;
-      } catch (error) {
-        for (const source of sources) table.own.mark(source);
-        if (!this.#isFull(error)) throw error;
-        return;
-      }
+    const madeMs = nowMs();
+    const announcements = sources.flatMap((source) => table.announcement(source, madeMs) ?? []);
+    if (announcements.length === 0) return true;
+    const writing = { announcements, engineMs: madeMs + this.clock.offsetMs, isSaid: this.#isHearing };
+    try {
+      const reply = await this.#write(engine, writeCommand(this.keys, gate, writing));
+      this.#records = Array.isArray(reply) ? Number(reply[1]) : undefined;
+      this.#announced += announcements.length;
+      return true;
+    } catch (error) {
+      for (const source of sources) table.own.mark(source);
+      if (!this.#isFull(error)) throw error;
+      return false;
     }
   }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Follows the hints of other gates. A hint says where to look; what is there is what counts.
+// Follows other gates. What one says on its channel comes by itself and is taken as it is; the log of hints has all of
+// it once more. A hint that was not heard says where to look; what is there is what counts.
 import { setImmediate } from "node:timers/promises";
 import type { FleetTable } from "../../core/fleet/fleet_table.ts";
-import type { Hint } from "./replies.ts";
+import { fleetNamePattern } from "../../core/fleet/record.ts";
+import { type Hint, msOf, saidOf } from "./replies.ts";
 import type { FleetKeys } from "./script.ts";
 
 export interface FollowerOptions {
@@ -18,23 +20,78 @@ export interface FollowerOptions {
 /** Sources in a question, and questions at a time: taking up the answers is a matter of five milliseconds. */
 const askedAtOnce = 250;
 const questionsAtOnce = 8;
+/** Of what was heard and is not taken yet, in characters: some seconds of a list. What is beyond is asked for. */
+const heardAtMost = 4_000_000;
+/** A gate that says what it does is heard at once. */
+const silentMs = 5000;
+/** So long the log is followed closely for a gate that is not heard: an older one, or one that may not publish. */
+const missingMs = 60_000;
 
 type Ask = (command: string[]) => Promise<unknown>;
+
+interface Said {
+  readonly gate: string;
+  readonly message: string;
+}
+
+/** Hints of one gate that came by its channel, without a gap. */
+interface Heard {
+  from: number;
+  to: number;
+  atMs: number;
+}
 
 export class Follower {
   /** Gates that are to be read anew: a hint of theirs is missing. */
   readonly stale = new Set<string>();
   readonly #options: FollowerOptions;
+  readonly #heard = new Map<string, Heard>();
+  #said: Said[] = [];
+  #saidCharacters = 0;
+  #isTaking = false;
+  #onFailure: (error: unknown) => void = () => {};
+  /** Records since the event loop had a turn. */
+  #taken = 0;
+  #hearsSinceMs = 0;
+  #missingUntilMs = 0;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
   }
 
+  /**
+   * @param engineMs what is said before, by the engine's clock, may have been missed.
+   * @param onFailure called when what was heard could not be taken.
+   */
+  beginHearing(engineMs: number, onFailure: (error: unknown) => void): void {
+    this.#onFailure = onFailure;
+    this.#heard.clear();
+    this.#said = [];
+    this.#saidCharacters = 0;
+    this.#hearsSinceMs = engineMs;
+    this.#missingUntilMs = 0;
+  }
+
+  /** Whether a gate does something that is not heard. */
+  isMissing(nowMs: number): boolean {
+    return nowMs < this.#missingUntilMs;
+  }
+
+  hear(channel: string, message: string): void {
+    const gate = this.#options.keys.sayer(channel);
+    if (!fleetNamePattern.test(gate) || !this.#isOfInterest(gate)) return;
+    if (this.#saidCharacters + message.length > heardAtMost) return;
+    this.#said.push({ gate, message });
+    this.#saidCharacters += message.length;
+    if (!this.#isTaking) this.#takeSaid().catch(this.#onFailure);
+  }
+
   async take(hints: readonly Hint[], ask: Ask): Promise<void> {
     const byGate = new Map<string, Set<string>>();
     for (const hint of hints) {
-      if (!this.#isOfInterest(hint)) continue;
+      if (!this.#isOfInterest(hint.gate)) continue;
       this.#count(hint);
+      if (this.#isHeard(hint)) continue;
       const wanted = byGate.get(hint.gate) ?? new Set();
       for (const source of hint.sources) wanted.add(source);
       byGate.set(hint.gate, wanted);
@@ -46,7 +103,42 @@ export class Follower {
     }
   }
 
-  #isOfInterest({ gate }: Hint): boolean {
+  /** Many come together where one gate announces a list: a slice of them between two turns. */
+  async #takeSaid(): Promise<void> {
+    this.#isTaking = true;
+    try {
+      for (let next = this.#said.shift(); next !== undefined; next = this.#said.shift()) {
+        this.#saidCharacters -= next.message.length;
+        this.#takeOne(next);
+        if (this.#taken < askedAtOnce) continue;
+        this.#taken = 0;
+        await setImmediate();
+      }
+    } finally {
+      this.#isTaking = false;
+    }
+  }
+
+  #takeOne({ gate, message }: Said): void {
+    const { table, nowMs } = this.#options;
+    const { number, entries } = saidOf(message);
+    const heard = this.#heard.get(gate);
+    const from = heard?.to === number - 1 ? heard.from : number;
+    this.#heard.set(gate, { from, to: number, atMs: nowMs() });
+    this.#taken += entries.length;
+    if (!table.peer(gate).isDeferred) table.apply(gate, entries, nowMs());
+  }
+
+  #isHeard({ id, gate, number }: Hint): boolean {
+    const heard = this.#heard.get(gate);
+    if (heard !== undefined && heard.from <= number && number <= heard.to) return true;
+    const nowMs = this.#options.nowMs();
+    const isSilent = nowMs - (heard?.atMs ?? Number.NEGATIVE_INFINITY) > silentMs;
+    if (isSilent && !this.isMissing(nowMs) && msOf(id) > this.#hearsSinceMs) this.#missingUntilMs = nowMs + missingMs;
+    return false;
+  }
+
+  #isOfInterest(gate: string): boolean {
     const { gate: self, trusts, table, gatesAtMost } = this.#options;
     if (gate === "" || gate === self || !trusts(gate)) return false;
     return table.peers.has(gate) || table.peers.size < gatesAtMost;

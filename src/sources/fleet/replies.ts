@@ -11,7 +11,7 @@ export interface Hint {
   readonly sources: readonly string[];
 }
 
-/** An honest gate announces a hundred at a time. */
+/** No honest gate announces more at a time. */
 const sourcesInHint = 200;
 
 export function texts(reply: unknown): string[] {
@@ -38,6 +38,16 @@ export function hintsOf(entries: unknown): Hint[] {
 export function readHints(reply: unknown): Hint[] {
   const [stream] = Array.isArray(reply) ? reply : [];
   return Array.isArray(stream) ? hintsOf(stream[1]) : [];
+}
+
+/** What a gate says on its channel: the number of its hint, and the sources with their records. */
+export function saidOf(message: string): { readonly number: number; readonly entries: readonly [string, string][] } {
+  const [number = "", ...lines] = message.split("\n", sourcesInHint + 1);
+  const entries = lines.map((line): [string, string] => {
+    const end = line.indexOf(" ");
+    return end < 0 ? [line, ""] : [line.slice(0, end), line.slice(end + 1)];
+  });
+  return { number: Number(number), entries };
 }
 
 /** Of `HSCAN`. */

@@ -2,7 +2,7 @@
 // What the engine keeps of a fleet, and the scripts that write it. All keys of a fleet have one hash tag, so that
 // a cluster keeps them together. A gate writes its own three keys and the two that all share, and nobody else's:
 // an ACL can hold it to that. What is in the shared ones is no more than a hint; what counts is read from the
-// keys of the gate that it is about.
+// keys of the gate that it is about, or comes on that gate's own channel.
 import type { Announcement } from "../../core/fleet/record.ts";
 
 export class FleetKeys {
@@ -28,6 +28,17 @@ export class FleetKeys {
     return `${this.#head}:${gate}:ends`;
   }
 
+  /** Channel: what it writes into its records, when it does. */
+  said(gate: string): string {
+    return `${this.#head}:${gate}:said`;
+  }
+
+  /** Whose channel it is; empty: nobody's. */
+  sayer(channel: string): string {
+    const isOne = channel.startsWith(`${this.#head}:`) && channel.endsWith(":said");
+    return isOne ? channel.slice(this.#head.length + 1, -":said".length) : "";
+  }
+
   /** Hash: sign of life. */
   about(gate: string): string {
     return `${this.#head}:${gate}:about`;
@@ -43,20 +54,33 @@ const now = `local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local function whole(n) return string.format('%.0f', math.max(0, n)) end`;
 
-/** KEYS log gates records ends about; ARGV gate, then seven for each announcement. Gives now and the records. */
+/** A gate does not wait for an answer any longer, and announces it again. */
+const lateMs = 3000;
+
+/**
+ * KEYS log gates records ends about; ARGV gate, its channel or nothing, when it was written by this clock, then seven for
+ * each announcement. Gives now and the records. Ages and rests are those of that moment: what was on its way for longer
+ * moves no end and no lift, and what nobody waits for any more is not carried out.
+ */
 const writeScript = `${now}
+local late = math.max(0, now - ARGV[3])
+if late > ${lateMs} then return redis.error_reply('LATE by '..whole(late)..' ms') end
+local at = now - late
 local names = {}
-for i = 2, #ARGV, 7 do
+local said = {}
+for i = 4, #ARGV, 7 do
   local source, left, ago, lifted, keep = ARGV[i], tonumber(ARGV[i+1]), tonumber(ARGV[i+2]), tonumber(ARGV[i+3]), tonumber(ARGV[i+4])
-  local made = math.max(1, now - ago)
+  local made = math.max(1, at - ago)
   local untilMs = made
-  if left < 0 then untilMs = 0 elseif left > 0 then untilMs = now + left end
+  if left < 0 then untilMs = 0 elseif left > 0 then untilMs = at + left end
   local liftedMs = 0
-  if lifted >= 0 then liftedMs = now - lifted end
-  redis.call('HSET', KEYS[3], source, whole(made)..' '..whole(untilMs)..' '..whole(liftedMs)..' '..ARGV[i+5]..' '..ARGV[i+6])
+  if lifted >= 0 then liftedMs = at - lifted end
+  local record = whole(made)..' '..whole(untilMs)..' '..whole(liftedMs)..' '..ARGV[i+5]..' '..ARGV[i+6]
+  redis.call('HSET', KEYS[3], source, record)
   if left < 0 or keep < 0 then redis.call('ZREM', KEYS[4], source)
-  else redis.call('ZADD', KEYS[4], whole(now + math.max(left, keep)), source) end
+  else redis.call('ZADD', KEYS[4], whole(at + math.max(left, keep)), source) end
   names[#names + 1] = source
+  said[#said + 1] = source..' '..record
 end
 local over = redis.call('ZRANGE', KEYS[4], '-inf', whole(now), 'BYSCORE', 'LIMIT', 0, ${cleanedAtOnce})
 if #over > 0 then
@@ -65,6 +89,7 @@ if #over > 0 then
 end
 local number = redis.call('HINCRBY', KEYS[5], 'hints', 1)
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ${logLength}, '*', 'g', ARGV[1], 'n', number, 's', table.concat(names, ' '))
+if ARGV[2] ~= '' then redis.pcall('PUBLISH', ARGV[2], number..'\\n'..table.concat(said, '\\n')) end
 return {whole(now), redis.call('HLEN', KEYS[3])}`;
 
 /** KEYS gates about records; ARGV gate session position version bans. Gives the session before, when, records, now. */
@@ -74,9 +99,19 @@ redis.call('HSET', KEYS[2], 'session', ARGV[2], 'seen', whole(now), 'at', ARGV[3
 redis.call('ZADD', KEYS[1], whole(now), ARGV[1])
 return {before[1], before[2], redis.call('HLEN', KEYS[3]), whole(now)}`;
 
-export function writeCommand(keys: FleetKeys, gate: string, announcements: readonly Announcement[]): string[] {
+export interface Writing {
+  readonly announcements: readonly Announcement[];
+  /** When they were made, by the engine's clock. */
+  readonly engineMs: number;
+  /** Also on the gate's channel. */
+  readonly isSaid: boolean;
+}
+
+/** It fails with LATE when it comes to the engine so late that nobody waits for it. */
+export function writeCommand(keys: FleetKeys, gate: string, { announcements, engineMs, isSaid }: Writing): string[] {
   const all = [keys.log, keys.gates, keys.records(gate), keys.ends(gate), keys.about(gate)];
-  return ["EVAL", writeScript, String(all.length), ...all, gate, ...announcements.flatMap(argumentsOf)];
+  const head = [gate, isSaid ? keys.said(gate) : "", String(Math.round(engineMs))];
+  return ["EVAL", writeScript, String(all.length), ...all, ...head, ...announcements.flatMap(argumentsOf)];
 }
 
 export interface Beat {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { fieldsOf, hintsOf, page, readHints, timeMs } from "../../../src/sources/fleet/replies.ts";
+import { fieldsOf, hintsOf, page, readHints, saidOf, timeMs } from "../../../src/sources/fleet/replies.ts";
 
 test("hints, of whoever wrote them", () => {
   const entry = (id: string, ...fields: string[]) => [id, fields];
@@ -14,10 +14,26 @@ test("hints, of whoever wrote them", () => {
   expect(flood?.sources.length).toBe(200);
 });
 
+test("what a gate says, and what it does not", () => {
+  expect(saidOf("7\n192.0.2.1 1 2 0 http -\n192.0.2.2 1 2 0 tls -")).toEqual({
+    number: 7,
+    entries: [
+      ["192.0.2.1", "1 2 0 http -"],
+      ["192.0.2.2", "1 2 0 tls -"],
+    ],
+  });
+  expect(saidOf("x\n\nnonsense").entries).toEqual([
+    ["", ""],
+    ["nonsense", ""],
+  ]);
+  expect(saidOf(`1${"\nx".repeat(100_000)}`).entries.length).toBe(200);
+});
+
 test("no reply makes reading it fail", () => {
   fc.assert(
     fc.property(fc.anything(), (reply) => {
       for (const read of [hintsOf, readHints, page, fieldsOf, timeMs]) read(reply);
+      saidOf(`${JSON.stringify(reply)}`);
     }),
   );
 });

@@ -19,9 +19,12 @@ export class PrefixIndex {
   /** Rows and one more; 0 is an empty place. */
   readonly #tables: Uint32Array[] = new Array<Uint32Array>(2 ** tableBits).fill(noPlaces);
   readonly #used = new Uint32Array(2 ** tableBits);
+  /** What all IPv4 addresses have in common: ::ffff:0:0/96. */
+  readonly #ipv4: number;
 
   constructor(rows: ClaimRows) {
     this.#rows = rows;
+    this.#ipv4 = this.#hashWords([0, 0, 0xffff], 0, 0, 3);
   }
 
   /** @returns the row; `none` when there is none. */
@@ -91,15 +94,22 @@ export class PrefixIndex {
 
   /** @param from where the four words begin. */
   #hash(words: ArrayLike<number>, from: number, bits: number): number {
+    const isIpv4 = words[from] === 0 && words[from + 1] === 0 && words[from + 2] === 0xffff;
+    const rest = isIpv4 ? this.#hashWords(words, from, 3, 4) ^ this.#ipv4 : this.#hashWords(words, from, 0, 4);
+    return (rest ^ (this.#random[16 * 256 + bits] ?? 0)) >>> 0;
+  }
+
+  /** @param first the first of the four words that counts, @param end behind the last. */
+  #hashWords(words: ArrayLike<number>, from: number, first: number, end: number): number {
     const random = this.#random;
-    let hash = random[16 * 256 + bits] ?? 0;
-    for (let index = 0; index < 4; index++) {
+    let hash = 0;
+    for (let index = first; index < end; index++) {
       const word = words[from + index] ?? 0;
       const at = index * 4 * 256;
       hash ^= (random[at + (word >>> 24)] ?? 0) ^ (random[at + 256 + ((word >>> 16) & 255)] ?? 0);
       hash ^= (random[at + 512 + ((word >>> 8) & 255)] ?? 0) ^ (random[at + 768 + (word & 255)] ?? 0);
     }
-    return hash >>> 0;
+    return hash;
   }
 }
 
