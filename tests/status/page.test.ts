@@ -4,26 +4,26 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
-import type { Hono } from "hono";
 import { requirePrefix } from "../../src/core/address.ts";
 import { Client } from "../../src/core/client.ts";
-import { statusApp } from "../../src/status/routes.ts";
+import type { HttpHandler } from "../../src/runtime/types.ts";
+import { statusHandler } from "../../src/status/routes.ts";
 import { configWith } from "../harness/config.ts";
-import { partsOf } from "./parts.ts";
+import { askAt, partsOf } from "./parts.ts";
 
 /** What is served at most, with everything in it. */
 const pageBytes = 80_000;
 
 let parts: ReturnType<typeof partsOf>;
-let app: Hono;
+let handler: HttpHandler;
 
 beforeEach(() => {
   parts = partsOf(configWith({}), 200_000);
-  app = statusApp(parts.status, { token: "secret-token", closed: false });
+  handler = statusHandler(parts.status, { token: "secret-token", closed: false });
 });
 
 async function get(path: string) {
-  const reply = await app.request(path);
+  const reply = await askAt(handler, path);
   return { status: reply.status, headers: reply.headers, text: await reply.text() };
 }
 
@@ -227,7 +227,7 @@ describe("a source", () => {
   });
 
   test("asks for no token where none is needed", async () => {
-    app = statusApp(parts.status, { token: undefined, closed: false });
+    handler = statusHandler(parts.status, { token: undefined, closed: false });
     expect((await get("/source/192.0.2.1")).text).not.toContain('name="token"');
   });
 });

@@ -3,32 +3,32 @@
 // and that nothing that is sent to it loses a ban.
 import { beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Hono } from "hono";
 import { requirePrefix } from "../../src/core/address.ts";
 import type { Ban } from "../../src/core/bans/claim.ts";
 import { Client } from "../../src/core/client.ts";
-import { type StatusAccess, statusApp } from "../../src/status/routes.ts";
+import type { HttpHandler } from "../../src/runtime/types.ts";
+import { type StatusAccess, statusHandler } from "../../src/status/routes.ts";
 import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts";
 import { configWith } from "../harness/config.ts";
 import { freePort } from "../harness/ports.ts";
 import { serveTapeTrack } from "../harness/tapetrack.ts";
-import { partsOf } from "./parts.ts";
+import { askAt, partsOf } from "./parts.ts";
 import { parsePrometheus } from "./prometheus.ts";
 
 const onUnixSocket: StatusAccess = { token: undefined, closed: false };
 
 let parts: ReturnType<typeof partsOf>;
-let app: Hono;
+let handler: HttpHandler;
 
 function open(access: StatusAccess = onUnixSocket, config: object = {}): void {
   parts = partsOf(configWith(config));
-  app = statusApp(parts.status, access);
+  handler = statusHandler(parts.status, access);
 }
 
 beforeEach(() => open());
 
 async function ask(path: string, init: RequestInit = {}) {
-  const reply = await app.request(path, init);
+  const reply = await askAt(handler, path, init);
   const text = await reply.text();
   const json = text !== "" && reply.headers.get("content-type")?.startsWith("application/json") === true;
   return { status: reply.status, text, body: json ? JSON.parse(text) : undefined };
@@ -159,7 +159,7 @@ describe("reading", () => {
     parts.counters.bansByProtocol.set('odd "name"\\\n', 3);
     parts.latency.observe(0.0002);
     parts.latency.observe(9);
-    const reply = await app.request("/metrics");
+    const reply = await askAt(handler, "/metrics");
     expect(reply.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
     const families = parsePrometheus(await reply.text());
     expect(families.every(({ name }) => name.startsWith("ttgate_"))).toBe(true);
