@@ -232,6 +232,37 @@ describe("a source", () => {
   });
 });
 
+describe("many readers of the same page", () => {
+  const counted = (page: string) => /<p id="bans-count">(.*?)<\/p>/s.exec(page)?.[1];
+
+  test("share one that is made after they asked, and a reader who has changed something sees it", async () => {
+    let made = 0;
+    const { status } = parts;
+    const snapshot = status.snapshot.bind(status);
+    status.snapshot = () => {
+      made++;
+      return snapshot();
+    };
+    const pages = await Promise.all(Array.from({ length: 30 }, () => get("/")));
+    expect(new Set(pages.map(({ text }) => counted(text)))).toEqual(new Set(["Nobody is banned."]));
+    // For the first one, and for all others.
+    expect(made).toBe(2);
+    for (const address of ["192.0.2.1", "192.0.2.2", "192.0.2.3"]) {
+      parts.ban(address);
+      expect((await get("/")).text.includes(`/source/${address}"`)).toBe(true);
+    }
+  });
+
+  test("and who searches has a page of their own", async () => {
+    parts.ban("192.0.2.1");
+    const asked = ["/", "/", "/?q=198.51.100.1", "/"];
+    const counts = (await Promise.all(asked.map(get))).map(({ text }) => counted(text));
+    expect(counts[1]).toBe(counts[0]);
+    expect(counts[3]).toBe(counts[0]);
+    expect(counts[2]).not.toBe(counts[0]);
+  });
+});
+
 describe("long answers", () => {
   test("of a hundred thousand bans are made in pieces of a hundred rows", () => {
     for (let number = 0; number < 100_000; number++) {

@@ -153,6 +153,39 @@ describe("reading", () => {
     expect(without((await ask("/status")).body as Snapshot)).toEqual(without(JSON.parse(before) as Snapshot));
   });
 
+  test.each(["/healthz", "/readyz", "/status", "/metrics"])("%s says the same, by whichever way it is found", async (path) => {
+    const replies = await Promise.all(
+      [path, `${path}?any=1`].map(async (target) => {
+        const reply = await askAt(handler, target);
+        return { status: reply.status, headers: [...reply.headers], text: await reply.text() };
+      }),
+    );
+    expect(replies[0]).toEqual(replies[1]);
+    const head = await askAt(handler, path, { method: "HEAD" });
+    expect([head.status, [...head.headers], await head.text()]).toEqual([replies[0]?.status, replies[0]?.headers, ""]);
+  });
+
+  test("however often it was asked before, an answer tells what has happened until now", async () => {
+    for (let number = 1; number <= 5; number++) {
+      const others = Array.from({ length: 50 }, () => ask("/status"));
+      parts.ban(`192.0.2.${number}`);
+      expect((await ask("/status")).body.bans.active).toBe(number);
+      expect((await ask("/metrics")).text).toContain(`ttgate_bans_active ${number}\n`);
+      parts.readiness.phase = number % 2 === 0 ? "serving" : "stopping";
+      expect((await ask("/readyz")).body.reasons.includes("Stopping")).toBe(number % 2 === 1);
+      await Promise.all(others);
+    }
+  });
+
+  test("an answer that fails is told as one that failed", async () => {
+    parts.status.snapshot = () => {
+      throw new Error("broken");
+    };
+    for (const path of ["/status", "/status?any=1"]) {
+      expect(await ask(path)).toMatchObject({ status: 500, body: { error: "broken" } });
+    }
+  });
+
   test("/metrics is Prometheus' text format, whatever the names are", async () => {
     open(onUnixSocket, { profile: '/etc/a "b"\\\nc.toml', upstream: ["127.0.0.1:1", "[::1]:1", "127.0.0.1:1"] });
     sniffed("192.0.2.1", "GET /");
