@@ -13,9 +13,9 @@ import type { HttpServer } from "../../src/runtime/types.ts";
 import type { Desk } from "../../src/sources/desk.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
 import { type StatusSource, statusHandler } from "../../src/status/routes.ts";
-import { askAt } from "./parts.ts";
 import { lasting, noFriends } from "../harness/terms.ts";
 import { waitFor } from "../harness/wait.ts";
+import { askAt } from "./parts.ts";
 
 const followersLimit = 16;
 const evidence = {
