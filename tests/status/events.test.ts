@@ -116,6 +116,24 @@ function ban(number: number): void {
   bans.operator.ban(`192.0.2.${number}`, { forMs: undefined, force: false, by: "operator" });
 }
 
+test("however many follow, an event is put into words once", async () => {
+  await using stack = new AsyncDisposableStack();
+  const followers = await Promise.all(Array.from({ length: 5 }, () => Following.open()));
+  for (const follower of followers) stack.use(follower);
+  let made = 0;
+  events.publish({
+    ...{ type: "upstream", atMs: clock.nowMs, reachable: true, error: undefined },
+    get upstream() {
+      made++;
+      return "192.0.2.9:5001";
+    },
+  });
+  for (const follower of followers) {
+    expect(await follower.first(1)).toMatchObject([{ type: "upstream", upstream: "192.0.2.9:5001" }]);
+  }
+  expect(made).toBe(1);
+});
+
 describe("what is told", () => {
   test("a ban by the sniffer, with all that belongs to it, and its end", async () => {
     await using following = await Following.open();
