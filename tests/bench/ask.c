@@ -190,9 +190,8 @@ int main(int argc, char **argv)
 
 			if (asked < due)
 				asked = due;
-			rest.tv_nsec = next_ns <= since		  ? 0
-				       : next_ns - since < 1000000 ? (long)(next_ns - since)
-								  : 1000000;
+			if (next_ns < since + 1000000)
+				rest.tv_nsec = next_ns > since ? (long)(next_ns - since) : 0;
 		}
 		if (ppoll(sockets, CONNECTIONS, &rest, NULL) < 0 && errno != EINTR)
 			die("wait");
