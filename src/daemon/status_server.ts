@@ -12,8 +12,8 @@ import { identityAt, wasRemoved } from "../host/file_identity.ts";
 import { forOwnerOnly, freeSocketPath } from "../host/unix_socket.ts";
 import type { Log } from "../log.ts";
 import type { HttpAddress, HttpServer, Runtime } from "../runtime/types.ts";
-import type { AuditOptions, RequestEnv } from "../status/audit.ts";
-import { type StatusAccess, type StatusSource, statusApp } from "../status/routes.ts";
+import type { AuditOptions } from "../status/audit.ts";
+import { type StatusAccess, type StatusSource, statusHandler } from "../status/routes.ts";
 import { type Passage, passOn } from "./passage.ts";
 
 /** After a flood of connections; the next one would take a moment as well. */
@@ -83,9 +83,8 @@ export class StatusServer {
     }
     const isUnix = address.kind === "unix";
     const access = isUnix ? onUnixSocket : accessOf(address.host, token, allowedHosts);
-    const app = statusApp(source, { ...access, audit });
-    const serve = (where: HttpAddress) =>
-      runtime.serve(where, (request, peer) => app.fetch(request, { peer } satisfies RequestEnv));
+    const handler = statusHandler(source, { ...access, audit });
+    const serve = (where: HttpAddress) => runtime.serve(where, handler);
     const serveUnix = async (unixPath: string) => {
       mkdirSync(dirname(unixPath), { recursive: true, mode: 0o755 });
       await freeSocketPath(unixPath);

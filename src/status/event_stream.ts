@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `GET /events`: the ring of core/events as server-sent events (WHATWG HTML 9.2). Nothing is queued for a
 // follower: the runtime asks for more when the follower has read, and gets what the ring holds by then.
-import type { Events, Heard } from "../core/bans/events.ts";
+import type { Events, GateEvent, Heard } from "../core/bans/events.ts";
 import { eventView, type RecentEvent } from "./event_view.ts";
 
 export type OpenedStream =
@@ -29,6 +29,8 @@ export class EventStreams {
   readonly #events: Events;
   readonly #nowMs: () => number;
   readonly #followers = new Set<Follower>();
+  /** Of an event, for all followers: as long as it is in the ring. */
+  readonly #texts = new WeakMap<GateEvent, string>();
   #closed = false;
 
   /** @param nowMs milliseconds since boot, as in the events. */
@@ -145,7 +147,11 @@ export class EventStreams {
 
   #text({ events, lost }: Heard): string {
     const bootMs = Date.now() - this.#nowMs();
-    const told = events.map(({ id, event }) => `id: ${id}\ndata: ${JSON.stringify(eventView(event, bootMs))}\n\n`);
+    const told = events.map(({ id, event }) => {
+      const text = this.#texts.get(event) ?? `id: ${id}\ndata: ${JSON.stringify(eventView(event, bootMs))}\n\n`;
+      this.#texts.set(event, text);
+      return text;
+    });
     if (lost > 0) told.unshift(`event: lost\ndata: ${JSON.stringify({ count: lost })}\n\n`);
     return told.length === 0 ? ": nothing new\n\n" : told.join("");
   }

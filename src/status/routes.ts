@@ -9,12 +9,14 @@ import { type Asking, asking } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
 import type { Work } from "../core/work.ts";
 import { Failure } from "../failure.ts";
+import type { HttpHandler } from "../runtime/types.ts";
 import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import type { FleetAnswer } from "../sources/fleet/view.ts";
 import type { ListOptions } from "../sources/list.ts";
-import { type AuditOptions, auditTrail } from "./audit.ts";
+import { type AuditOptions, auditTrail, type RequestEnv } from "./audit.ts";
 import { banListJson, banQuery } from "./ban_list.ts";
 import type { OpenedStream } from "./event_stream.ts";
+import { type FrequentAnswers, type FrequentSource, frequentAnswers } from "./frequent.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
 import { addPages, type PageSource } from "./page/routes.ts";
 import { pastQuery } from "./past.ts";
@@ -33,9 +35,8 @@ export interface ReadinessAnswer {
 }
 
 /** What the endpoint asks of the gate. */
-export interface StatusSource extends PageSource {
+export interface StatusSource extends PageSource, FrequentSource {
   readiness(): Promise<ReadinessAnswer>;
-  metrics(ready: boolean): string;
   talkers(): Work<TalkersView>;
   find(address: string): ChangeResult<BanDetails | undefined>;
   ban(address: string, options: BanOptions): ChangeResult<BanView>;
@@ -99,7 +100,17 @@ const streamHeaders = {
 const busy = { error: "Too many long answers are under way: try again in a second" };
 const liftRefused = { invalid: 400, refused: 409, absent: 404 } as const;
 
-export function statusApp(source: StatusSource, access: StatusAccess): Hono {
+export function statusHandler(source: StatusSource, access: StatusAccess): HttpHandler {
+  const frequent = frequentAnswers(source);
+  const app = statusApp(source, access, frequent);
+  return (request, peer) => {
+    const answer = isOpenToRead(request, access) ? frequent.get(targetOf(request.url)) : undefined;
+    return answer?.().catch(failed) ?? app.fetch(request, { peer } satisfies RequestEnv);
+  };
+}
+
+/** For what is not frequent, and for whoever may perhaps not read. */
+function statusApp(source: StatusSource, access: StatusAccess, frequent: FrequentAnswers): Hono {
   const app = new Hono();
   const { audit, hosts } = access;
   if (audit !== undefined) app.use(auditTrail(audit));
@@ -117,16 +128,7 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   }
   const slices = new Slices();
   addPages(app, source, slices, access.token !== undefined);
-  app.get("/healthz", (context) => context.json({ alive: true }));
-  app.get("/readyz", async (context) => {
-    const readiness = await source.readiness();
-    return context.json(readiness, readiness.ready ? 200 : 503);
-  });
-  app.get("/status", (context) => context.json(source.snapshot()));
-  app.get("/metrics", async (context) => {
-    const { ready } = await source.readiness();
-    return context.body(source.metrics(ready), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
-  });
+  for (const [path, answer] of frequent) app.get(path, answer);
   app.get("/bans", async (context) => {
     const query = banQuery((name) => context.req.query(name));
     if (typeof query === "string") return context.json({ error: query }, 400);
@@ -218,9 +220,24 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   app.onError((error, context) =>
     error instanceof HTTPException
       ? context.json({ error: notAllowed(isReading(context.req.method)) }, error.status)
-      : context.json({ error: error.message }, 500),
+      : failed(error),
   );
   return app;
+}
+
+/** GET, by a name that is known, and no token is wanted. */
+function isOpenToRead(request: Request, { token, closed, hosts }: StatusAccess): boolean {
+  if (request.method !== "GET" || (closed && token !== undefined)) return false;
+  return hosts === undefined || strangeHost(request, hosts) === undefined;
+}
+
+/** Path and query: all that is behind `http://HOST`. */
+function targetOf(url: string): string {
+  return url.slice(url.indexOf("/", url.indexOf("//") + 2));
+}
+
+function failed(error: Error): Response {
+  return Response.json({ error: error.message }, { status: 500 });
 }
 
 const noFleet = "This gate is in no fleet: --fleet names its server";

@@ -6,8 +6,10 @@ import { Child } from "../harness/child.ts";
 import { BlockMap, RunningGate } from "../harness/gate.ts";
 import { Network } from "../harness/netns.ts";
 import { TempDir } from "../harness/temp_dir.ts";
+import { Asker } from "./asker.ts";
 import { Load } from "./load.ts";
 import type { Bench, BenchOptions, Report, Row } from "./report.ts";
+import { Samples } from "./samples.ts";
 
 const bans = 100_000;
 const listenPort = 5000;
@@ -24,6 +26,13 @@ const paths = [
   "/history?count=1440",
   "/talkers",
 ] as const;
+
+interface Tools {
+  readonly load: Load;
+  readonly asker: Asker;
+  readonly network: Network;
+  readonly directory: TempDir;
+}
 
 interface Waits {
   readonly longest: number;
@@ -54,95 +63,95 @@ async function waits(network: Network): Promise<Waits> {
   return JSON.parse((await child.said(/^(\{.*\})$/m, pingMs + 10_000))[1] ?? "") as Waits;
 }
 
-/** Asks over the unix socket, so many times a second, or as fast as the answers come where that is less. */
-function asker(gate: RunningGate, path: string, perSecond: number): Child {
+/** What else there is on the machine where the gate is asked: the same questions to a server that does nothing else. */
+async function constantServer(socket: string, body: string): Promise<Child> {
   const program = `
-    const http = require("node:http");
-    const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
-    let open = 0, done = 0, bad = 0;
-    const ask = () => {
-      open++;
-      http.get({ socketPath: ${JSON.stringify(gate.statusAddress.slice("unix:".length))}, path: ${JSON.stringify(path)}, agent }, (reply) => {
-        reply.resume();
-        reply.on("end", () => { open--; done++; if (reply.statusCode !== 200 && reply.statusCode !== 503) bad++; });
-      });
-    };
-    const startedMs = performance.now();
-    let asked = 0;
-    setInterval(() => {
-      const due = (performance.now() - startedMs) * ${perSecond} / 1000;
-      for (; asked < due; asked++) if (open < 4) ask();
-    }, 1);
-    process.on("SIGTERM", () => { console.log("answers", done, bad); process.exit(0); });`;
-  return new Child([process.execPath, "-e", program]);
+    const headers = { "content-type": "application/json" };
+    Bun.serve({ unix: ${JSON.stringify(socket)}, fetch: () => new Response(${JSON.stringify(body)}, { headers }) });
+    console.log("ready");`;
+  const server = new Child([process.execPath, "-e", program]);
+  await server.said(/ready/);
+  return server;
 }
 
-/** @returns what was measured, and answers a second. */
-async function meanwhile<T>(gate: RunningGate, path: string, perSecond: number, measured: () => Promise<T>) {
-  await using child = asker(gate, path, perSecond);
-  const startedMs = performance.now();
-  const found = await measured();
-  const seconds = (performance.now() - startedMs) / 1000;
-  child.signal("SIGTERM");
-  const [, done, bad] = await child.said(/answers (\d+) (\d+)/);
-  if (Number(done) === 0 || Number(bad) > 0) throw new Error(`Cannot use "${path}": ${done} answers, ${bad} bad`);
-  return [found, Math.round(Number(done) / seconds)] as const;
-}
+const busyPacket = "relayed packet of 64 busy connections";
 
-function samplesOf(): Record<"alone" | "asked", number[]> {
-  return { alone: [], asked: [] };
-}
-
-async function run({ rounds, say }: BenchOptions): Promise<Report> {
-  using network = new Network();
-  using directory = new TempDir();
-  using map = new BlockMap();
-  const load = await Load.compile(directory.path);
-  await using _server = await load.serve(5001, network.gate);
-  const flags = ["-B", map.name, "-l", `127.0.0.1:${listenPort}`, "-i", "lo", "--never-ban", "none"];
-  await using gate = await RunningGate.start(flags, { namespace: network.gate });
-  const steady: Row = {
-    metric: `relayed packet of 64 busy connections, p99, ${requestsPerSecond} GET /status a second`,
-    ...{ unit: "ms", better: "lower", samples: samplesOf() },
-    targets: [{ subject: "asked", reference: "alone", ratio: 1.1 }],
-  };
-  const rows: Row[] = [steady];
-  const add = (row: Row, alone: number, asked: number) => {
-    (row.samples["alone"] as number[]).push(alone);
-    (row.samples["asked"] as number[]).push(asked);
-  };
+async function measureSteady(gate: RunningGate, tools: Tools, { rounds, say }: BenchOptions): Promise<Row[]> {
+  const { load, asker, network, directory } = tools;
+  const samples = new Samples();
+  const control = directory.file("control");
+  await using _control = await constantServer(control, JSON.stringify(await gate.status()));
   const busy = { port: listenPort, connections: 64, seconds: 4, namespace: network.gate };
+  const metric = `${busyPacket}, p99, ${requestsPerSecond} GET /status a second`;
+  const targets = ["alone", "control"].map((reference) => ({ subject: "asked", reference, ratio: 1.1 }));
+  const sockets = { alone: undefined, control, asked: socketOf(gate) };
   for (let round = 0; round < rounds; round++) {
-    const alone = await load.measure("pingpong", busy);
-    const [asked, perSecond] = await meanwhile(gate, "/status", requestsPerSecond, () =>
-      load.measure("pingpong", busy),
-    );
-    add(steady, alone.p99Us / 1000, asked.p99Us / 1000);
-    say(`round ${round + 1}  status: p99 ${alone.p99Us} us alone, ${asked.p99Us} us with ${perSecond} answers/s`);
+    for (const [subject, socket] of Object.entries(sockets)) {
+      const beforeMs = await gate.cpuMs();
+      const measure = () => load.measure("pingpong", busy);
+      const question = { path: "/status", perSecond: requestsPerSecond };
+      const [result, asked] =
+        socket === undefined ? [await measure(), undefined] : await asker.meanwhile({ socket, ...question }, measure);
+      const cpuUs = ((await gate.cpuMs()) - beforeMs) * 1000;
+      samples.add({ metric, unit: "ms", better: "lower", targets }, subject, result.p99Us / 1000);
+      samples.add(
+        { metric: `${busyPacket}: CPU of the gate`, unit: "µs", better: "lower" },
+        subject,
+        cpuUs / result.total,
+      );
+      const told =
+        asked === undefined
+          ? ""
+          : ` with ${asked.perSecond} answers/s (asker ${Math.round(asked.cpuShare * 100)} % busy)`;
+      say(`round ${round + 1}  ${subject}: p99 ${result.p99Us} us, ${Math.round(result.perSecond)} packets/s${told}`);
+    }
   }
-  const lines = Array.from({ length: bans }, (_, at) => `${20 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}.7`);
-  await gate.command("ban", "--from", directory.write("bans", `${lines.join("\n")}\n`), "--for", "1d");
+  return samples.rows();
+}
+
+async function measureWaits(gate: RunningGate, tools: Tools, { rounds, say }: BenchOptions): Promise<Row[]> {
+  const { asker, network } = tools;
+  const samples = new Samples();
   for (const path of paths) {
-    const row: Row = {
-      metric: `longest wait of a relayed packet, ${bans} bans, GET ${path} again and again`,
-      ...{ unit: "ms", better: "lower", samples: samplesOf() },
-    };
-    rows.push(row);
+    const metric = `longest wait of a relayed packet, ${bans} bans, GET ${path} again and again`;
+    const row = { metric, unit: "ms", better: "lower" } as const;
     for (let round = 0; round < Math.min(rounds, 2); round++) {
       const alone = await waits(network);
-      const [asked, perSecond] = await meanwhile(gate, path, 20, () => waits(network));
-      add(row, alone.longest, asked.longest);
+      const question = { socket: socketOf(gate), path, perSecond: 20 };
+      const [asked, { perSecond }] = await asker.meanwhile(question, () => waits(network));
+      samples.add(row, "alone", alone.longest);
+      samples.add(row, "asked", asked.longest);
       say(
         `round ${round + 1}  ${path}: longest ${alone.longest} ms alone, ${asked.longest} ms with ${perSecond} answers/s`,
       );
     }
   }
+  return samples.rows();
+}
+
+function socketOf(gate: RunningGate): string {
+  return gate.statusAddress.slice("unix:".length);
+}
+
+async function run(options: BenchOptions): Promise<Report> {
+  using network = new Network();
+  using directory = new TempDir();
+  using map = new BlockMap();
+  const load = await Load.compile(directory.path);
+  const tools = { load, asker: await Asker.compile(directory.path), network, directory };
+  await using _server = await load.serve(5001, network.gate);
+  const flags = ["-B", map.name, "-l", `127.0.0.1:${listenPort}`, "-i", "lo", "--never-ban", "none"];
+  await using gate = await RunningGate.start(flags, { namespace: network.gate });
+  const steady = await measureSteady(gate, tools, options);
+  const lines = Array.from({ length: bans }, (_, at) => `${20 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}.7`);
+  await gate.command("ban", "--from", directory.write("bans", `${lines.join("\n")}\n`), "--for", "1d");
   return {
     name: "status",
     reference: "alone",
-    rows,
+    rows: [...steady, ...(await measureWaits(gate, tools, options))],
     method: [
-      "the gate in a namespace of its own, XDP (generic) on its loopback; status over its unix socket",
+      "the gate in a namespace of its own, XDP (generic) on its loopback; status over its unix socket, asked by a program in C over four connections that stay open",
+      "control: the same questions to a server in a process of its own (Bun.serve) that answers the same bytes each time, and nothing to the gate: what the asking itself costs on a machine of two CPUs",
       "p99: 64 connections, 256 random bytes to and fro as fast as they come; longest wait: one, in JavaScript",
       `long answers are asked for 20 times a second at most, by four at a time, with ${bans} bans in table and kernel map`,
     ],

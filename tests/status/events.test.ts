@@ -12,9 +12,10 @@ import { runtime } from "../../src/runtime/bun.ts";
 import type { HttpServer } from "../../src/runtime/types.ts";
 import type { Desk } from "../../src/sources/desk.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
-import { type StatusSource, statusApp } from "../../src/status/routes.ts";
+import { type StatusSource, statusHandler } from "../../src/status/routes.ts";
 import { lasting, noFriends } from "../harness/terms.ts";
 import { waitFor } from "../harness/wait.ts";
+import { askAt } from "./parts.ts";
 
 const followersLimit = 16;
 const evidence = {
@@ -59,8 +60,8 @@ beforeEach(async () => {
   dryDesk = dryRun.deskOf(gate);
   streams = new EventStreams(events, nowMs);
   const source = { follow: (id: string | undefined) => streams.open(id) } as StatusSource;
-  const app = statusApp(source, { token: "t", closed: false });
-  server = await runtime.serve({ host: "127.0.0.1", port: 0 }, (request) => app.fetch(request));
+  const handler = statusHandler(source, { token: "t", closed: false });
+  server = await runtime.serve({ host: "127.0.0.1", port: 0 }, handler);
   url = `http://127.0.0.1:${server.port}/events`;
 });
 
@@ -114,6 +115,24 @@ class Following implements AsyncDisposable {
 function ban(number: number): void {
   bans.operator.ban(`192.0.2.${number}`, { forMs: undefined, force: false, by: "operator" });
 }
+
+test("however many follow, an event is put into words once", async () => {
+  await using stack = new AsyncDisposableStack();
+  const followers = await Promise.all(Array.from({ length: 5 }, () => Following.open()));
+  for (const follower of followers) stack.use(follower);
+  let made = 0;
+  events.publish({
+    ...{ type: "upstream", atMs: clock.nowMs, reachable: true, error: undefined },
+    get upstream() {
+      made++;
+      return "192.0.2.9:5001";
+    },
+  });
+  for (const follower of followers) {
+    expect(await follower.first(1)).toMatchObject([{ type: "upstream", upstream: "192.0.2.9:5001" }]);
+  }
+  expect(made).toBe(1);
+});
 
 describe("what is told", () => {
   test("a ban by the sniffer, with all that belongs to it, and its end", async () => {
@@ -283,9 +302,9 @@ describe("a follower", () => {
 
 test("reading is open on loopback and closed elsewhere, as for bans", async () => {
   const source = { follow: (id: string | undefined) => streams.open(id) } as StatusSource;
-  const closed = statusApp(source, { token: "t", closed: true });
-  expect((await closed.request("/events")).status).toBe(401);
-  const reply = await closed.request("/events", { headers: { authorization: "Bearer t" } });
+  const closed = statusHandler(source, { token: "t", closed: true });
+  expect((await askAt(closed, "/events")).status).toBe(401);
+  const reply = await askAt(closed, "/events", { headers: { authorization: "Bearer t" } });
   expect(reply.status).toBe(200);
   await reply.body?.cancel();
   expect(streams.followers).toBe(0);

@@ -4,26 +4,26 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
-import type { Hono } from "hono";
 import { requirePrefix } from "../../src/core/address.ts";
 import { Client } from "../../src/core/client.ts";
-import { statusApp } from "../../src/status/routes.ts";
+import type { HttpHandler } from "../../src/runtime/types.ts";
+import { statusHandler } from "../../src/status/routes.ts";
 import { configWith } from "../harness/config.ts";
-import { partsOf } from "./parts.ts";
+import { askAt, partsOf } from "./parts.ts";
 
 /** What is served at most, with everything in it. */
 const pageBytes = 80_000;
 
 let parts: ReturnType<typeof partsOf>;
-let app: Hono;
+let handler: HttpHandler;
 
 beforeEach(() => {
   parts = partsOf(configWith({}), 200_000);
-  app = statusApp(parts.status, { token: "secret-token", closed: false });
+  handler = statusHandler(parts.status, { token: "secret-token", closed: false });
 });
 
 async function get(path: string) {
-  const reply = await app.request(path);
+  const reply = await askAt(handler, path);
   return { status: reply.status, headers: reply.headers, text: await reply.text() };
 }
 
@@ -227,8 +227,39 @@ describe("a source", () => {
   });
 
   test("asks for no token where none is needed", async () => {
-    app = statusApp(parts.status, { token: undefined, closed: false });
+    handler = statusHandler(parts.status, { token: undefined, closed: false });
     expect((await get("/source/192.0.2.1")).text).not.toContain('name="token"');
+  });
+});
+
+describe("many readers of the same page", () => {
+  const counted = (page: string) => /<p id="bans-count">(.*?)<\/p>/s.exec(page)?.[1];
+
+  test("share one that is made after they asked, and a reader who has changed something sees it", async () => {
+    let made = 0;
+    const { status } = parts;
+    const snapshot = status.snapshot.bind(status);
+    status.snapshot = () => {
+      made++;
+      return snapshot();
+    };
+    const pages = await Promise.all(Array.from({ length: 30 }, () => get("/")));
+    expect(new Set(pages.map(({ text }) => counted(text)))).toEqual(new Set(["Nobody is banned."]));
+    // For the first one, and for all others.
+    expect(made).toBe(2);
+    for (const address of ["192.0.2.1", "192.0.2.2", "192.0.2.3"]) {
+      parts.ban(address);
+      expect((await get("/")).text.includes(`/source/${address}"`)).toBe(true);
+    }
+  });
+
+  test("and who searches has a page of their own", async () => {
+    parts.ban("192.0.2.1");
+    const asked = ["/", "/", "/?q=198.51.100.1", "/"];
+    const counts = (await Promise.all(asked.map(get))).map(({ text }) => counted(text));
+    expect(counts[1]).toBe(counts[0]);
+    expect(counts[3]).toBe(counts[0]);
+    expect(counts[2]).not.toBe(counts[0]);
   });
 });
 

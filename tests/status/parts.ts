@@ -10,8 +10,14 @@ import { Ticker } from "../../src/daemon/ticker.ts";
 import { UnseenConnections } from "../../src/daemon/unseen.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import { runtime } from "../../src/runtime/bun.ts";
+import type { HttpHandler } from "../../src/runtime/types.ts";
 import { EventStreams } from "../../src/status/event_stream.ts";
 import { lasting, noFriends } from "../harness/terms.ts";
+
+/** Asks as a client of this host would. */
+export async function askAt(handler: HttpHandler, path: string, init: RequestInit = {}): Promise<Response> {
+  return handler(new Request(`http://localhost${path}`, init), undefined);
+}
 
 export function partsOf(config: Config, maxBans = 1000) {
   const clock = { nowMs: 1_000_000 };

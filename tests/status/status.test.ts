@@ -3,32 +3,32 @@
 // and that nothing that is sent to it loses a ban.
 import { beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Hono } from "hono";
 import { requirePrefix } from "../../src/core/address.ts";
 import type { Ban } from "../../src/core/bans/claim.ts";
 import { Client } from "../../src/core/client.ts";
-import { type StatusAccess, statusApp } from "../../src/status/routes.ts";
+import type { HttpHandler } from "../../src/runtime/types.ts";
+import { type StatusAccess, statusHandler } from "../../src/status/routes.ts";
 import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts";
 import { configWith } from "../harness/config.ts";
 import { freePort } from "../harness/ports.ts";
 import { serveTapeTrack } from "../harness/tapetrack.ts";
-import { partsOf } from "./parts.ts";
+import { askAt, partsOf } from "./parts.ts";
 import { parsePrometheus } from "./prometheus.ts";
 
 const onUnixSocket: StatusAccess = { token: undefined, closed: false };
 
 let parts: ReturnType<typeof partsOf>;
-let app: Hono;
+let handler: HttpHandler;
 
 function open(access: StatusAccess = onUnixSocket, config: object = {}): void {
   parts = partsOf(configWith(config));
-  app = statusApp(parts.status, access);
+  handler = statusHandler(parts.status, access);
 }
 
 beforeEach(() => open());
 
 async function ask(path: string, init: RequestInit = {}) {
-  const reply = await app.request(path, init);
+  const reply = await askAt(handler, path, init);
   const text = await reply.text();
   const json = text !== "" && reply.headers.get("content-type")?.startsWith("application/json") === true;
   return { status: reply.status, text, body: json ? JSON.parse(text) : undefined };
@@ -153,13 +153,47 @@ describe("reading", () => {
     expect(without((await ask("/status")).body as Snapshot)).toEqual(without(JSON.parse(before) as Snapshot));
   });
 
+  test.each(["/healthz", "/readyz", "/status", "/metrics"])(
+    "%s says the same, by whichever way it is found",
+    async (path) => {
+      const heard = async (target: string, init: RequestInit = {}) => {
+        const reply = await askAt(handler, target, init);
+        return { status: reply.status, headers: [...reply.headers], text: await reply.text() };
+      };
+      const found = await heard(path);
+      expect(await heard(`${path}?any=1`)).toEqual(found);
+      expect(await heard(path, { method: "HEAD" })).toEqual({ ...found, text: "" });
+    },
+  );
+
+  test("however often it was asked before, an answer tells what has happened until now", async () => {
+    for (let number = 1; number <= 5; number++) {
+      const others = Array.from({ length: 50 }, () => ask("/status"));
+      parts.ban(`192.0.2.${number}`);
+      expect((await ask("/status")).body.bans.active).toBe(number);
+      expect((await ask("/metrics")).text).toContain(`ttgate_bans_active ${number}\n`);
+      parts.readiness.phase = number % 2 === 0 ? "serving" : "stopping";
+      expect((await ask("/readyz")).body.reasons.includes("Stopping")).toBe(number % 2 === 1);
+      await Promise.all(others);
+    }
+  });
+
+  test("an answer that fails is told as one that failed", async () => {
+    parts.status.snapshot = () => {
+      throw new Error("broken");
+    };
+    for (const path of ["/status", "/status?any=1"]) {
+      expect(await ask(path)).toMatchObject({ status: 500, body: { error: "broken" } });
+    }
+  });
+
   test("/metrics is Prometheus' text format, whatever the names are", async () => {
     open(onUnixSocket, { profile: '/etc/a "b"\\\nc.toml', upstream: ["127.0.0.1:1", "[::1]:1", "127.0.0.1:1"] });
     sniffed("192.0.2.1", "GET /");
     parts.counters.bansByProtocol.set('odd "name"\\\n', 3);
     parts.latency.observe(0.0002);
     parts.latency.observe(9);
-    const reply = await app.request("/metrics");
+    const reply = await askAt(handler, "/metrics");
     expect(reply.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
     const families = parsePrometheus(await reply.text());
     expect(families.every(({ name }) => name.startsWith("ttgate_"))).toBe(true);
