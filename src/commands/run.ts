@@ -4,7 +4,7 @@ import process from "node:process";
 import { type Command, helpText } from "../cli/command.ts";
 import type { CommandLine } from "../cli/command_line.ts";
 import { configFlags } from "../cli/config_flags.ts";
-import { loadConfig } from "../config/load.ts";
+import { ConfigSource } from "../config/config_source.ts";
 import type { Daemon } from "../daemon/daemon.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { version } from "../generated/version.ts";
@@ -43,13 +43,13 @@ async function guard({ flags, positionals }: CommandLine): Promise<number> {
     throw new Failure(`ttgate run takes no operand, given: "${given}": see "ttgate --help"`, { exitCode: 2 });
   }
   const { config: file, help: _help, takeover, ...given } = flags;
-  const readConfig = () => loadConfig(given, typeof file === "string" ? file : undefined);
-  const config = readConfig();
+  const source = new ConfigSource(given, typeof file === "string" ? file : undefined);
+  const config = source.read();
   const log = openLog(config.log);
   const stop = stopSignal();
   const runtime = await currentRuntime();
   const { openDaemon } = await import("../daemon/daemon.ts");
-  const daemon = await openDaemon({ config, readConfig, runtime, version, log, takesOver: takeover === true });
+  const daemon = await openDaemon({ config, readConfig: () => source.read(), runtime, version, log, takesOver: takeover === true });
   if (hangupReloads) process.on("SIGHUP", () => void reload(daemon, log));
   const why = await Promise.race([stop, daemon.replaced]);
   log("info", `Stopping ${why}`);

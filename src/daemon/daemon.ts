@@ -145,6 +145,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     ...{ runtime, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
     trialPath: (gate) => state?.trialPath(gate),
     places: () => status.fence?.places ?? [],
+    gates: () => gates.open,
     guardsLoopback: () => guardedInterfaces(config).includes("lo"),
     relays: () => Math.max(1, config.gates.filter(({ mode }) => mode === "proxy").length),
   };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the configuration to this gate's place in a fleet, or to the reason why it has none. The code is loaded
 // only where there is one.
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { fleetNamePattern } from "../core/fleet/record.ts";
 import { Failure, messageOf } from "../failure.ts";
+import { readSmallText } from "../host/small_file.ts";
 import type { Log } from "../log.ts";
 import type { EngineSecrets } from "../sources/fleet/engine.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
@@ -132,7 +132,7 @@ export function secretsOf(config: Config): EngineSecrets {
     const path = config[option];
     if (path === undefined) return undefined;
     try {
-      return readFileSync(path, "utf8");
+      return readSmallText(path);
     } catch (cause) {
       throw new Failure(`Cannot read --${option} "${path}": ${messageOf(cause)}`, { exitCode: 2, cause });
     }
