@@ -8,6 +8,7 @@ import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { Fence, FenceRecord } from "../core/bans/fence.ts";
 import { Talkers } from "../core/bans/talkers.ts";
 import type { Log } from "../log.ts";
+import { SparedEntries } from "./spared_entries.ts";
 
 /** A look-up is a system call of half a microsecond. */
 const checkedAtOnce = 500;
@@ -21,18 +22,16 @@ export class MapWatch {
   readonly talkers = new Talkers();
   readonly #fence: Fence;
   readonly #enforcement: Enforcement;
-  readonly #log: Log;
   readonly #nowMs: () => number;
   #walk: Generator<readonly FenceRecord[], void, void> | undefined;
   #check: Iterator<FencedBan> | undefined;
   #isPaused = false;
-  /** Entries of addresses that are never banned, told of already. */
-  readonly #told = new Set<string>();
+  readonly #spared: SparedEntries;
 
   constructor(fence: Fence, enforcement: Enforcement, log: Log, nowMs: () => number) {
     this.#fence = fence;
     this.#enforcement = enforcement;
-    this.#log = log;
+    this.#spared = new SparedEntries(log);
     this.#nowMs = nowMs;
   }
 
@@ -75,11 +74,13 @@ export class MapWatch {
     if (this.#walk === undefined) {
       this.#walk = this.#fence.records();
       this.talkers.begin();
+      this.#spared.begin();
     }
     const slice = this.#walk.next();
     if (slice.done === true) {
       this.#walk = undefined;
       this.talkers.roundOver();
+      this.#spared.roundOver();
       return true;
     }
     this.talkers.see(slice.value);
@@ -112,11 +113,7 @@ export class MapWatch {
     for (const [index, result] of results.entries()) {
       const record = fresh[index];
       if (result.kind !== "spared" || record === undefined || record.origin === "foreign") continue;
-      if (this.#told.has(record.prefix.text)) continue;
-      this.#told.add(record.prefix.text);
-      const { prefix, why } = result.conflict;
-      const remedy = `take it out, it blocks ${prefix.text} (${why})`;
-      this.#log("warn", `The map holds ${record.prefix.text}, which is never banned: ${remedy}`);
+      this.#spared.see(record.prefix.text, result.conflict);
     }
     return results.filter((result) => result.kind === "banned" && result.isChanged).length;
   }

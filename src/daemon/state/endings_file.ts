@@ -3,6 +3,7 @@
 // gate is started anew before the engine is back. Written whole, and only when something changed or the wall clock stepped.
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { z } from "zod";
+import { parsePrefix } from "../../core/address.ts";
 import type { OwnDoings } from "../../core/fleet/own_doings.ts";
 import { messageOf } from "../../failure.ts";
 import { writeWhole } from "../../host/atomic_file.ts";
@@ -10,7 +11,12 @@ import type { Log } from "../../log.ts";
 import { type Moment, stepMs, wallAtBootMs } from "./journal.ts";
 
 /** Source, taken back at, lifted at (null: not for all), kept until (null: for ever); Unix time. */
-const written = z.array(z.tuple([z.string(), z.number(), z.number().nullable(), z.number().nullable()]));
+const row = z.tuple([
+  z.string().refine((source) => parsePrefix(source)?.text === source),
+  z.number(),
+  z.number().nullable(),
+  z.number().nullable(),
+]);
 
 export class EndingsFile {
   readonly path: string;
@@ -35,16 +41,28 @@ export class EndingsFile {
       if (!existsSync(this.path)) closeSync(openSync(this.path, "a", 0o600));
       const text = readFileSync(this.path, "utf8");
       const bootMs = wallAtBootMs(this.#moment());
-      for (const [source, at, lifted, keep] of text === "" ? [] : written.parse(JSON.parse(text))) {
+      let unreadable = 0;
+      for (const found of text === "" ? [] : z.array(z.unknown()).parse(JSON.parse(text))) {
+        const parsed = row.safeParse(found);
+        if (!parsed.success) {
+          unreadable++;
+          continue;
+        }
+        const [source, at, lifted, keep] = parsed.data;
         this.#own.restore(source, {
           atMs: at - bootMs,
           liftedMs: lifted === null ? undefined : lifted - bootMs,
           keepUntilMs: keep === null ? Number.POSITIVE_INFINITY : keep - bootMs,
         });
       }
+      if (unreadable > 0) this.#warn(`${unreadable} of them have another form, the others are kept`);
     } catch (error) {
-      this.#log("warn", `Cannot read the lifts in "${this.path}": ${messageOf(error)}; the fleet's engine knows them`);
+      this.#warn(messageOf(error));
     }
+  }
+
+  #warn(reason: string): void {
+    this.#log("warn", `Cannot read the lifts in "${this.path}": ${reason}; the fleet's engine knows them`);
   }
 
   /** Once a second. */
