@@ -63,7 +63,9 @@ function changingHands(before: Config, gates: readonly GateOptions[]): string[] 
     const isGone = gates.every(({ name }) => name !== has.name);
     // In the kernel a port is given away and taken in one go.
     if (!isGone && has.mode === "inline" && gate.mode === "inline") return [];
-    return [`gate "${gate.name}" would listen where gate "${has.name}" does: ${isGone ? "keep the name, or " : ""}restart`];
+    return [
+      `gate "${gate.name}" would listen where gate "${has.name}" does: ${isGone ? "keep the name, or " : ""}restart`,
+    ];
   });
 }
 

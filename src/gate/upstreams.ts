@@ -7,7 +7,14 @@ import { localHeader, type ProxyVersion } from "../core/proxy_protocol/written.t
 import { codeOf } from "../failure.ts";
 import type { Names } from "../host/names.ts";
 import type { Log } from "../log.ts";
-import { type ConnectTarget, type Endpoint, type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import {
+  type ConnectTarget,
+  type Endpoint,
+  type Runtime,
+  type SocketEvents,
+  silentEvents,
+  type TcpSocket,
+} from "../runtime/types.ts";
 import { connectError } from "./connect_error.ts";
 import { Connects } from "./connects.ts";
 import { type Dialling, Opening, type OpeningOwner } from "./opening.ts";
@@ -86,8 +93,7 @@ export class Upstreams {
     };
     this.#forClients = {
       ...this.#forLooks,
-      skips: (upstream) =>
-        upstream.isRing || (upstream.reachable === false && upstream.unanswered >= unansweredLimit),
+      skips: (upstream) => upstream.isRing || (upstream.reachable === false && upstream.unanswered >= unansweredLimit),
       succeeded: (upstream, socket) => {
         this.#saw(upstream, undefined);
         upstream.active++;

@@ -102,6 +102,11 @@ const liftRefused = { invalid: 400, refused: 409, absent: 404 } as const;
 export function statusApp(source: StatusSource, access: StatusAccess): Hono {
   const app = new Hono();
   const { audit, hosts } = access;
+  const slices = new Slices();
+  app.use(async (_context, next) => {
+    await slices.turn();
+    await next();
+  });
   if (audit !== undefined) app.use(auditTrail(audit));
   if (hosts !== undefined) {
     app.use(async (context, next) => {
@@ -115,7 +120,6 @@ export function statusApp(source: StatusSource, access: StatusAccess): Hono {
     const guard = bearerAuth({ token: access.token });
     app.use(async (context, next) => (isReading(context.req.method) && !access.closed ? next() : guard(context, next)));
   }
-  const slices = new Slices();
   addPages(app, source, slices, access.token !== undefined);
   app.get("/healthz", (context) => context.json({ alive: true }));
   app.get("/readyz", async (context) => {

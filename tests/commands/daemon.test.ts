@@ -347,26 +347,23 @@ describe("the daemon", () => {
 });
 
 describe("an answer that is none of a gate's", () => {
-  test.each([
-    ["status"],
-    ["top", "--once"],
-    ["why", "192.0.2.1"],
-    ["bans"],
-    ["reload"],
-    ["fleet"],
-    ["lift", "192.0.2.1"],
-  ])("is said to be none in one line: %s", async (...args) => {
-    for (const body of [{}, [], 7, null, { bans: 1, gates: {}, reasons: "x" }]) {
-      for (const what of ["/status", "/readyz", "/bans", "/why/192.0.2.1", "/talkers", "/history", "/fleet"]) {
-        daemon.answers[`GET ${what}`] = [200, body];
+  test.each(["status", "top --once", "why 192.0.2.1", "bans", "reload", "fleet", "lift 192.0.2.1"])(
+    "is said to be none in one line: %s",
+    async (typed) => {
+      for (const body of [{}, [], 7, null, { bans: 1, gates: {}, reasons: "x" }]) {
+        for (const what of ["/status", "/readyz", "/bans", "/why/192.0.2.1", "/talkers", "/history", "/fleet"]) {
+          daemon.answers[`GET ${what}`] = [200, body];
+        }
+        daemon.answers["POST /reload"] = [200, body];
+        const { code, stderr, stdout } = await daemon.ttgate(typed.split(" "));
+        expect([code, stderr.split("\n").length]).toEqual([code === 1 ? 1 : 3, 2]);
+        expect(stderr).toMatch(
+          /^ttgate: (Cannot read the answer of|The gate answered|This gate is in no fleet|Nothing at )/,
+        );
+        expect(stdout).toBe("");
       }
-      daemon.answers["POST /reload"] = [200, body];
-      const { code, stderr, stdout } = await daemon.ttgate(args);
-      expect([code, stderr.split("\n").length]).toEqual([code === 1 ? 1 : 3, 2]);
-      expect(stderr).toMatch(/^ttgate: (Cannot read the answer of|The gate answered|This gate is in no fleet|Nothing at )/);
-      expect(stdout).toBe("");
-    }
-  });
+    },
+  );
 
   test("without an end is not waited for", async () => {
     await using endless = createServer((_request, response) => {

@@ -42,7 +42,9 @@ upstream = "${second}"
 `;
     const config = directory.write("ttgate.toml", ring("127.0.0.1:5000"));
     await using gate = await RunningGate.start(["-c", config], { namespace: loopback.name });
-    await gate.child.said(/Gate "[ab]": Upstream \S+ is not reachable: connections to it come back to this gate, by gate/);
+    await gate.child.said(
+      /Gate "[ab]": Upstream \S+ is not reachable: connections to it come back to this gate, by gate/,
+    );
     const client = await probeFrom(loopback.name, { host: "127.0.0.1", port: 5000, send: [web], waitMs: 500 });
     expect(client.received.length).toBe(0);
     expect((await gate.status()).connections.accepted).toBeLessThan(mostRounds);
@@ -71,7 +73,9 @@ add rule ip t out ip daddr 127.0.0.2 tcp dport 8080 dnat to 127.0.0.1:5000
     expect((await run(["nft", "-f", "-"], { namespace: loopback.name, input: rules })).code).toBe(0);
     await gate.until("the ring", async () => {
       await knock();
-      return (await readiness(gate)).includes("connections to it come back to this gate: name the server's own address");
+      return (await readiness(gate)).includes(
+        "connections to it come back to this gate: name the server's own address",
+      );
     });
     expect((await gate.status()).connections.accepted).toBeLessThan(mostRounds);
     expect((await run(["nft", "delete", "table", "ip", "t"], { namespace: loopback.name })).code).toBe(0);

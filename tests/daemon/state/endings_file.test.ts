@@ -14,7 +14,12 @@ function restored(content: string): { readonly own: OwnDoings; readonly told: re
   const own = new OwnDoings();
   const told: string[] = [];
   const path = directory.write("lifts", content);
-  new EndingsFile(path, own, () => moment, (_level, message) => told.push(message)).restore();
+  new EndingsFile(
+    path,
+    own,
+    () => moment,
+    (_level, message) => told.push(message),
+  ).restore();
   return { own, told };
 }
 
@@ -26,7 +31,9 @@ test("one entry that is none costs no other", () => {
     ["192.0.2.1", { atMs: 10, liftedMs: 20, keepUntilMs: Number.POSITIVE_INFINITY }],
   ]);
   expect(told).toEqual([
-    expect.stringMatching(/^Cannot read the lifts in ".*": 6 of them have another form, the others are kept; the fleet's/),
+    expect.stringMatching(
+      /^Cannot read the lifts in ".*": 6 of them have another form, the others are kept; the fleet's/,
+    ),
   ]);
 });
 
