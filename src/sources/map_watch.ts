@@ -17,22 +17,34 @@ const stepMs = 5;
 /** The kernel's clock and ours agree to 10 ms; the documented map holds whole seconds. */
 const sameEndMs = 1000;
 
+export interface MapWatchParts {
+  readonly log: Log;
+  readonly nowMs: () => number;
+  /**
+   * Brings what the kernel's judge decided to the table: with evidence, which its entry in the map has not.
+   * @returns false when there is more of it.
+   */
+  settle(): boolean;
+}
+
 export class MapWatch {
   /** Whom the fence drops most of, as the walk through its map finds them. */
   readonly talkers = new Talkers();
   readonly #fence: Fence;
   readonly #enforcement: Enforcement;
   readonly #nowMs: () => number;
+  readonly #settle: () => boolean;
   #walk: Generator<readonly FenceRecord[], void, void> | undefined;
   #check: Iterator<FencedBan> | undefined;
   #isPaused = false;
   readonly #spared: SparedEntries;
 
-  constructor(fence: Fence, enforcement: Enforcement, log: Log, nowMs: () => number) {
+  constructor(fence: Fence, enforcement: Enforcement, { log, nowMs, settle }: MapWatchParts) {
     this.#fence = fence;
     this.#enforcement = enforcement;
     this.#spared = new SparedEntries(log);
     this.#nowMs = nowMs;
+    this.#settle = settle;
   }
 
   /** At start: everything, a slice at a time. @returns how many bans were taken up. */
@@ -107,7 +119,7 @@ export class MapWatch {
 
   /** @returns how many bans it changed. */
   #adopt(slice: readonly FenceRecord[]): number {
-    const fresh = slice.filter((record) => this.#isNews(record));
+    const fresh = this.#news(slice);
     if (fresh.length === 0) return 0;
     const results = this.#enforcement.adopt(fresh, this.#nowMs());
     for (const [index, result] of results.entries()) {
@@ -116,6 +128,13 @@ export class MapWatch {
       this.#spared.see(record.prefix.text, result.conflict);
     }
     return results.filter((result) => result.kind === "banned" && result.isChanged).length;
+  }
+
+  /** The kernel's judge writes the map first, and tells then: what waits to be heard of is not news. */
+  #news(slice: readonly FenceRecord[]): readonly FenceRecord[] {
+    const fresh = slice.filter((record) => this.#isNews(record));
+    if (fresh.length === 0 || !this.#settle()) return [];
+    return fresh.filter((record) => this.#isNews(record));
   }
 
   /** True for what the table does not have like this. */
