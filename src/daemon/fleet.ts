@@ -71,7 +71,7 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
   const table = new FleetTable({ enforcement, gate, ...limits });
   enforcement.follow(table);
   const fleet = new Fleet({
-    ...{ address, secrets: secretsOf(config()), name, gate, version, table, log, ...limits },
+    ...{ address, secrets: rereadSecrets(config), name, gate, version, table, log, ...limits },
     bans: () => enforcement.bans.size,
     nowMs: () => moment().nowMs,
   });
@@ -124,6 +124,19 @@ export function fleetGate(config: Pick<Config, "fleet-gate">): string {
   throw new Failure(`Invalid name of this host "${name}" for a gate of a fleet: name it with --fleet-gate`, {
     exitCode: 2,
   });
+}
+
+/** @throws Failure when a file cannot be read at first; later what was read last is good enough. */
+function rereadSecrets(config: () => Config): () => EngineSecrets {
+  let secrets = secretsOf(config());
+  return () => {
+    try {
+      secrets = secretsOf(config());
+    } catch {
+      // The user that ttgate has changed to may not read it, or it is just being written.
+    }
+    return secrets;
+  };
 }
 
 /** @throws Failure when a file cannot be read. */
