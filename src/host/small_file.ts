@@ -26,6 +26,16 @@ export function readSmallFile(path: string): Uint8Array {
   }
 }
 
+/** At most so many bytes of it, whatever it is. @throws Error */
+export function readBeginning(path: string, limit: number): Uint8Array {
+  const fd = openSync(path, "r");
+  try {
+    return readUpTo(fd, limit);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** The same of UTF-8, without a byte order mark. */
 export function readSmallText(path: string): string {
   return new TextDecoder().decode(readSmallFile(path));
