@@ -241,7 +241,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   await beginning.listen(gates, true);
   await beginning.openStatus(server, true);
   keep = config.keep;
-  sayStart(config, status.snapshot(), log);
+  const waiting = gates.open.filter(({ gate }) => gate.isWaiting).map(({ name }) => name);
+  sayStart(config, status.snapshot(), waiting, log);
   await watch?.adoptAll();
   bans.log.started();
   step("bans of the map taken up");
