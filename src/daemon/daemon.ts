@@ -155,7 +155,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     gates.replace([...gates.open, new DaemonGate(gate, profile, surroundings, descriptor)]);
   }
   step("gates made");
-  const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, { log, nowMs, settle: () => gates.fetchDecisions() });
+  const watch =
+    fence === undefined
+      ? undefined
+      : new MapWatch(fence, enforcement, { log, nowMs, settle: () => gates.fetchDecisions() });
 
   const ticker = new Ticker(log, nowMs);
   const hasRoom = roomForLists(enforcement.bans, fence, () => status.fence);
