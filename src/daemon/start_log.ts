@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the gate says when it is up, what it guards, how, and whom it never bans; and what a reload changed.
-import type { Difference, Differences } from "../config/difference.ts";
+import { changeText, type Difference, type Differences } from "../config/difference.ts";
 import { gatePrefix, isJudgedInKernel } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
 import { bounces } from "../config/servers.ts";
@@ -78,7 +78,7 @@ export function sayReload({ config, applied, waiting }: Differences, log: Log): 
 function appliedText({ option, gate, before, after }: Difference): string {
   if (option !== "gate") {
     const prefix = gate === undefined ? "" : gatePrefix(gate);
-    return `${prefix}Reloaded ${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`;
+    return `${prefix}Reloaded ${option}: ${changeText(before, after)}`;
   }
   const name = gate === undefined ? "the gate" : `gate "${gate}"`;
   return after === null ? `Closed ${name}, which listened on ${before}` : `Opened ${name}, which listens on ${after}`;

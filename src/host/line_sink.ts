@@ -24,7 +24,8 @@ export class LineSink {
   }
 
   write(line: string): void {
-    if (this.#waitingLength + line.length > waitingLimit) {
+    // One line more, so that none is too long by itself.
+    if (this.#waitingLength >= waitingLimit) {
       this.#lost++;
       return;
     }
@@ -51,9 +52,11 @@ export class LineSink {
         this.#lost += lines.length;
         continue;
       }
+      // Not while there is no room for the line that tells it.
+      if (this.#lost === 0 || this.#waitingLength >= waitingLimit) continue;
       const lost = this.#lost;
       this.#lost = 0;
-      if (lost > 0) this.#lostLines(lost);
+      this.#lostLines(lost);
     }
     this.#writing = undefined;
   }
