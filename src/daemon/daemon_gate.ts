@@ -9,10 +9,11 @@ import { requirePrefix } from "../core/address.ts";
 import type { Events } from "../core/bans/events.ts";
 import type { FencePlace } from "../core/bans/fence.ts";
 import type { Client } from "../core/client.ts";
+import { comesTo } from "../core/rings.ts";
 import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
 import type { Judging } from "../fences/xdp/inline/inline_layout.ts";
 import { Gate } from "../gate/gate.ts";
-import { arrivedAt, comesTo, type RingGate } from "../gate/rings.ts";
+import { arrivedAt, leadsToOf, type RingGate } from "../gate/rings.ts";
 import type { Names } from "../host/names.ts";
 import type { Log } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
@@ -101,7 +102,7 @@ export class DaemonGate implements RingGate {
       rings: {
         name: config.name,
         arrivedAt: (local) => arrivedAt(surroundings.gates(), local),
-        comesBackFrom: (gate) => comesTo(surroundings.gates(), gate, config.name),
+        comesBackFrom: (gate) => comesTo(leadsToOf(surroundings.gates()), gate, config.name),
       },
       refused: (client) => refused.refused(client),
       upstreamChanged: ({ address, reachable, error }) =>

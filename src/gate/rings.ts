@@ -18,15 +18,7 @@ export function arrivedAt(gates: readonly RingGate[], local: Endpoint): string |
   return gates.find((gate) => gate.hasClient(local))?.name;
 }
 
-/** Whether what arrives at one gate comes to another, or is there. */
-export function comesTo(gates: readonly RingGate[], from: string, to: string): boolean {
-  const seen = new Set<string>();
-  const waiting = [from];
-  for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
-    if (name === to) return true;
-    if (seen.has(name)) continue;
-    seen.add(name);
-    waiting.push(...(gates.find((gate) => gate.name === name)?.leadsTo() ?? []));
-  }
-  return false;
+/** Where connections to the upstreams of a gate arrive, by its name. */
+export function leadsToOf(gates: readonly RingGate[]): (name: string) => readonly string[] {
+  return (name) => gates.find((gate) => gate.name === name)?.leadsTo() ?? [];
 }
