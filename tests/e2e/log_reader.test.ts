@@ -18,14 +18,18 @@ async function outcome(form: Form, to: string): Promise<string> {
     for n in $(seq 300); do [[ $(curl -s 127.0.0.1:9500/healthz) ]] && break; sleep 0.1; done
     curl -s -o /dev/null -X POST -H "Authorization: Bearer t" "127.0.0.1:9500/reload?[1-60]"
     curl -s -m 10 127.0.0.1:9500/healthz
-    kill $gate; wait $gate; echo " $?"`;
+    kill $gate; wait $gate; echo " $?"
+    if [[ $reader ]]; then kill $reader; fi`;
   const argv = ["bash", "-c", script, "bash", ...ttgate(["-c", "/dev/null", "-u", "127.0.0.1:9"], form)];
   const { stdout } = await run(argv, { namespace: loopback.name, env: { TTGATE_TOKEN: "t" } });
   return stdout;
 }
 
 /** Reads nothing from a pipe that holds 4 KiB. */
-const stopped = `"$@" 2> >(exec python3 -c 'import fcntl, time; fcntl.fcntl(0, 1031, 4096); time.sleep(60)') &`;
+const stopped = `exec 9> >(exec python3 -c 'import fcntl, time; fcntl.fcntl(0, 1031, 4096); time.sleep(60)')
+    reader=$!
+    "$@" 2>&9 9>&- &
+    exec 9>&-`;
 
 for (const [form, need] of [
   ["executable", "executable"],
