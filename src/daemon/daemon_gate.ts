@@ -15,6 +15,8 @@ import type { Judging } from "../fences/xdp/inline/inline_layout.ts";
 import { Gate } from "../gate/gate.ts";
 import { arrivedAt, leadsToOf, type RingGate } from "../gate/rings.ts";
 import type { Names } from "../host/names.ts";
+import { listeningAddress } from "../kernel/descriptor.ts";
+import type { Libc } from "../kernel/libc.ts";
 import type { Log } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
 import type { Endpoint, Runtime } from "../runtime/types.ts";
@@ -33,6 +35,7 @@ import type { Ways } from "./ways.ts";
 export interface GateSurroundings {
   readonly config: () => Config;
   readonly runtime: Runtime;
+  readonly libc: Libc;
   /** Where the names of upstreams lead. */
   readonly names: Names;
   readonly bans: DaemonBans;
@@ -71,7 +74,7 @@ export class DaemonGate implements RingGate {
 
   /** @param descriptor a socket that listens where the gate is to, from elsewhere. */
   constructor(config: GateOptions, profile: GateProfile, surroundings: GateSurroundings, descriptor?: number) {
-    const { runtime, bans, events, ways, unseen, places, judge, guardsLoopback, relays, names, log, nowMs } =
+    const { runtime, libc, bans, events, ways, unseen, places, judge, guardsLoopback, relays, names, log, nowMs } =
       surroundings;
     this.#surroundings = surroundings;
     this.#config = config;
@@ -97,6 +100,7 @@ export class DaemonGate implements RingGate {
     this.gate = new Gate({
       ...{ name: config.name, config: this.#whole(), sniffer: profile.sniffer, recorder: this.recorder },
       ...{ runtime, desk, names, log: ownLog, nowMs, descriptor, gates: relays },
+      isListening: (fd) => listeningAddress(libc, fd) !== undefined,
       dryRun: this.#bansNobody,
       trial: this.isOnTrial ? this.trial : undefined,
       rings: {
