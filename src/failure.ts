@@ -23,9 +23,12 @@ export class Unsupported extends Failure {
   }
 }
 
+/** What a runtime says to those who wrote the program, behind what it says of the matter. */
+const forProgrammers = / For more information, pass `verbose: true` in the second argument to fetch\(\)$/;
+
 /** The text of whatever was thrown. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return (error instanceof Error ? error.message : String(error)).replace(forProgrammers, "");
 }
 
 /** `ENOENT` and its like, where an error has one. */

@@ -23,13 +23,17 @@ const priorities: Readonly<Record<LogLevel, number>> = { info: 6, warn: 4, error
 /** ECMA-48 8.3.117: yellow, red. */
 const colours: Readonly<Record<LogLevel, string>> = { info: "", warn: "\u001b[33m", error: "\u001b[31m" };
 
-/** @returns the log; its form may be changed while it is in use. */
-export function openLog(form: LogForm, target: LogTarget = targetOf(process.env)): Log & { form: LogForm } {
+/** @param write takes whole lines. @returns the log; its form may be changed while it is in use. */
+export function openLog(
+  form: LogForm,
+  target: LogTarget = targetOf(process.env),
+  write: (line: string) => void = (line) => process.stderr.write(line),
+): Log & { form: LogForm } {
   const log = (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> = {}) => {
     const line = oneLine(written(switchable.form, { time: new Date().toISOString(), level, message }, fields, target));
     const colour = target.isColoured ? colours[level] : "";
     const prefix = target.isJournal ? `<${priorities[level]}>` : colour;
-    process.stderr.write(`${prefix}${line}${colour === "" ? "" : "\u001b[0m"}\n`);
+    write(`${prefix}${line}${colour === "" ? "" : "\u001b[0m"}\n`);
   };
   const switchable = Object.assign(log, { form });
   return switchable;

@@ -25,6 +25,9 @@ export interface DaemonClient {
 /** A gate on the same host answers within milliseconds, under attack within tens of them. */
 const timeoutMs = 10_000;
 
+/** Ten times the longest that a gate gives: ten thousand bans with all that is known of them. */
+const answerLimit = 128 * 1024 * 1024;
+
 const defaultStatus: StatusAddress = { kind: "tcp", host: "127.0.0.1", port: 9500 };
 
 /**
@@ -137,7 +140,12 @@ function exchange(options: RequestOptions, body: unknown, address: string): Prom
     const outgoing = request(options, (incoming) => {
       const chunks: string[] = [];
       incoming.setEncoding("utf8");
-      incoming.on("data", (chunk: string) => chunks.push(chunk));
+      let length = 0;
+      incoming.on("data", (chunk: string) => {
+        chunks.push(chunk);
+        length += chunk.length;
+        if (length > answerLimit) outgoing.destroy(new Error("its answer has no end"));
+      });
       incoming.on("error", failed);
       incoming.on("end", () => {
         try {

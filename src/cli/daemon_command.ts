@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A command that asks the running daemon: the flags that all of these have, their help, their operands,
 // and the way to the daemon.
-import { Failure } from "../failure.ts";
+import { Failure, messageOf } from "../failure.ts";
 import { type Command, type Flags, helpFlag, helpText, jsonFlag } from "./command.ts";
 import type { CommandLine } from "./command_line.ts";
 import { type DaemonClient, findDaemon } from "./daemon_client.ts";
@@ -44,13 +44,24 @@ export function daemonCommand(definition: DaemonCommand): Command {
   return {
     ...{ name, usage, about, flags },
     help: helpText(`${head}\n\n${description}`, flags, exitCodes),
-    run(line, env) {
+    async run(line, env) {
       requireOperands(line, definition);
       const { status, json } = line.flags;
       const daemon = findDaemon(typeof status === "string" ? status : undefined, env);
-      return run({ ...line, daemon, json: json === true }, env);
+      try {
+        return await run({ ...line, daemon, json: json === true }, env);
+      } catch (error) {
+        throw error instanceof TypeError ? notUnderstood(daemon, error) : error;
+      }
     },
   };
+}
+
+/** What answers has not the fields that this version of ttgate knows. */
+function notUnderstood({ address }: DaemonClient, error: TypeError): Failure {
+  const remedy = "does another program answer there, or another version of ttgate?";
+  const message = `Cannot read the answer of "${address}": ${messageOf(error)}; ${remedy}`;
+  return new Failure(message, { exitCode: 3, cause: error });
 }
 
 /** @throws Failure when there are operands and none is wanted, or the other way round. */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate check`: what verdict would these first bytes get? Each file holds everything that a client sent
 // before it fell silent.
-import { readFileSync } from "node:fs";
 import { type Command, helpFlag, helpText } from "../cli/command.ts";
 import type { Env } from "../cli/env.ts";
 import { loadProfile } from "../config/profile.ts";
 import { createExplainer } from "../core/profile/explain.ts";
 import { defaultProfileName } from "../core/profile/library.ts";
 import { Failure, messageOf } from "../failure.ts";
+import { readBeginning } from "../host/small_file.ts";
 
 const flags = {
   profile: { short: "p", value: "NAME|FILE", help: `expected protocol (default ${defaultProfileName})` },
@@ -59,16 +59,26 @@ export const check: Command = {
   },
 };
 
+/** More than any verdict takes: of a recording of a whole conversation, or of what has no end, the rest is not read. */
+const firstBytesLimit = 1024 * 1024;
+
 async function readFirstBytes(file: string, { stdin }: Env): Promise<Uint8Array> {
   try {
-    return file === "-" ? await wholeOf(stdin()) : readFileSync(file);
+    return file === "-" ? await beginningOf(stdin()) : readBeginning(file, firstBytesLimit);
   } catch (cause) {
     const remedy = "check the path and its permissions";
     throw new Failure(`Read "${file}": ${messageOf(cause)}; ${remedy}`, { exitCode: 3, cause });
   }
 }
 
-async function wholeOf(input: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const chunks = await Array.fromAsync(input);
+async function beginningOf(input: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of input) {
+    const rest = chunk.subarray(0, firstBytesLimit - length);
+    chunks.push(rest);
+    length += rest.length;
+    if (length === firstBytesLimit) break;
+  }
   return new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
 }

@@ -3,6 +3,7 @@
 import type { Command, Flags } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
+import { changeText } from "../config/difference.ts";
 import { runningInstances } from "../daemon/instance.ts";
 import { runsAnother, startInPlaceOf } from "../daemon/takeover/upgrade.ts";
 import { Failure } from "../failure.ts";
@@ -56,7 +57,7 @@ function rendered({ applied, waiting }: ReloadAnswer): string[] {
 }
 
 function appliedText({ option, gate, before, after }: ReloadedOption): string {
-  if (option !== "gate") return `${of(gate)}${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`;
+  if (option !== "gate") return `${of(gate)}${option}: ${changeText(before, after)}`;
   return `${of(gate)}${after === null ? `closed, it listened on ${before}` : `opened, it listens on ${after}`}`;
 }
 

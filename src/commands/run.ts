@@ -4,10 +4,11 @@ import process from "node:process";
 import { type Command, helpText } from "../cli/command.ts";
 import type { CommandLine } from "../cli/command_line.ts";
 import { configFlags } from "../cli/config_flags.ts";
-import { loadConfig } from "../config/load.ts";
-import type { Daemon } from "../daemon/daemon.ts";
+import { ConfigSource } from "../config/config_source.ts";
+import type { Daemon, DaemonOptions } from "../daemon/daemon.ts";
 import { Failure, messageOf } from "../failure.ts";
 import { version } from "../generated/version.ts";
+import { LineSink } from "../host/line_sink.ts";
 import { type Log, openLog } from "../log.ts";
 import { currentRuntime } from "../runtime/select.ts";
 
@@ -36,6 +37,9 @@ export const run: Command = {
   run: guard,
 };
 
+/** Who does not take the last lines of the log does not hold up the end. */
+const lastLinesMs = 1000;
+
 /** Runs until SIGINT or SIGTERM. */
 async function guard({ flags, positionals }: CommandLine): Promise<number> {
   if (positionals.length > 0) {
@@ -43,13 +47,26 @@ async function guard({ flags, positionals }: CommandLine): Promise<number> {
     throw new Failure(`ttgate run takes no operand, given: "${given}": see "ttgate --help"`, { exitCode: 2 });
   }
   const { config: file, help: _help, takeover, ...given } = flags;
-  const readConfig = () => loadConfig(given, typeof file === "string" ? file : undefined);
-  const config = readConfig();
-  const log = openLog(config.log);
-  const stop = stopSignal();
+  const source = new ConfigSource(given, typeof file === "string" ? file : undefined);
+  const config = source.read();
   const runtime = await currentRuntime();
+  const sink = new LineSink(runtime.writeError, (count) =>
+    log("warn", `Lost lines of the log: ${count}, since its reader took none, or there was no room`, { lost: count }),
+  );
+  const log = openLog(config.log, undefined, (line) => sink.write(line));
+  try {
+    return await serve({ config, readConfig: () => source.read(), runtime, log, takesOver: takeover === true });
+  } finally {
+    await sink.flush(lastLinesMs);
+  }
+}
+
+/** @throws Failure when it cannot start. */
+async function serve(options: Omit<DaemonOptions, "version">): Promise<number> {
+  const { log } = options;
+  const stop = stopSignal();
   const { openDaemon } = await import("../daemon/daemon.ts");
-  const daemon = await openDaemon({ config, readConfig, runtime, version, log, takesOver: takeover === true });
+  const daemon = await openDaemon({ ...options, version });
   if (hangupReloads) process.on("SIGHUP", () => void reload(daemon, log));
   const why = await Promise.race([stop, daemon.replaced]);
   log("info", `Stopping ${why}`);

@@ -2,8 +2,10 @@
 // What a configuration says that is legal and unwise, a sentence each with what to do.
 import { formatEndpoint, isLoopback } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
+import { comesTo } from "../core/rings.ts";
 import { gatePrefix } from "./gates.ts";
 import type { Config, GateOptions } from "./options.ts";
+import { reaches } from "./servers.ts";
 
 /** Below it a scanner is back before it has ended its list; above it whoever has the address next pays for it. */
 const shortestBanMs = 30_000;
@@ -17,7 +19,19 @@ const widestAllowedIpv4Bits = 96 + 8;
 const widestAllowedIpv6Bits = 16;
 
 export function adviceOn(config: Config): string[] {
-  return [...adviceOnProcess(config), ...config.gates.flatMap(adviceOnGate)];
+  return [...adviceOnProcess(config), ...config.gates.flatMap(adviceOnGate), ...adviceOnRings(config)];
+}
+
+/** As far as addresses tell it; what a rule of the packet filter turns back is only seen when it happens. */
+function adviceOnRings({ gates }: Config): string[] {
+  const leadsTo = (name: string) => {
+    const upstreams = gates.find((gate) => gate.name === name)?.upstream ?? [];
+    const isReached = ({ listen }: GateOptions) => upstreams.some((to) => "host" in to && reaches(listen, to));
+    return gates.filter((gate) => gate.mode === "proxy" && isReached(gate)).map((gate) => gate.name);
+  };
+  return gates
+    .filter(({ name }) => leadsTo(name).some((next) => comesTo(leadsTo, next, name)))
+    .map(({ name }) => `${gatePrefix(name)}upstream leads back to this gate by others: name the server's own address`);
 }
 
 function adviceWithoutMap({ fence, keep }: Config): string[] {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The configuration file as it stands: its values by key, and where each of them is.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { Failure, messageOf } from "../failure.ts";
-import { refuseNamedPipe } from "./named_pipe.ts";
+import { readSmallText } from "../host/small_file.ts";
+
 import { keyLines } from "./positions.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
@@ -11,13 +12,20 @@ export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
 export interface ConfigFile {
   readonly path: string;
   readonly values: Readonly<Record<string, unknown>>;
+  /** Not even a comment is in it. */
+  readonly isEmpty: boolean;
   /** Of a key, `timeout` or `gate.0.timeout`; undefined where it cannot be told. */
   lineOf(key: string): number | undefined;
 }
 
+/** The file given with --config, or the default one if it is there. */
+export function configPath(given: string | undefined): string | undefined {
+  return given ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
+}
+
 /** @returns undefined without a file. @param path given with --config; else the default file is read if it is there. */
 export function findConfigFile(path: string | undefined): ConfigFile | undefined {
-  const found = path ?? (existsSync(defaultConfigFile) ? defaultConfigFile : undefined);
+  const found = configPath(path);
   return found === undefined ? undefined : readConfigFile(found);
 }
 
@@ -28,6 +36,7 @@ export function readConfigFile(path: string): ConfigFile {
   return {
     path,
     values: withoutTables(parsed(path, content)),
+    isEmpty: content.trim() === "",
     lineOf(key) {
       lines ??= keyLines(content);
       const table = tableNames.find((name) => key === name || key.startsWith(`${name}-`));
@@ -63,8 +72,7 @@ export function isTable(value: unknown): value is Record<string, unknown> {
 
 function readText(path: string): string {
   try {
-    refuseNamedPipe(path);
-    return readFileSync(path, "utf8");
+    return readSmallText(path);
   } catch (error) {
     throw new Failure(`Cannot read config "${path}": ${messageOf(error)}`, { exitCode: 2, cause: error });
   }

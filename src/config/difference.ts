@@ -112,6 +112,28 @@ function comparedOptions(
     .filter((difference) => JSON.stringify(difference.before) !== JSON.stringify(difference.after));
 }
 
+/** Both lists together. */
+const shownWhole = 40;
+const shownOfEach = 10;
+
+/** What became of a value, for people: of long lists what came and what went, and of that the first. */
+export function changeText(before: unknown, after: unknown): string {
+  if (!Array.isArray(before) || !Array.isArray(after) || before.length + after.length <= shownWhole) {
+    return `${JSON.stringify(before)} is now ${JSON.stringify(after)}`;
+  }
+  const [had, has] = [new Set<unknown>(before), new Set<unknown>(after)];
+  const came = after.filter((value) => !had.has(value));
+  const gone = before.filter((value) => !has.has(value));
+  return [someOf(came, "came"), someOf(gone, "went")].filter((text) => text !== "").join(", ");
+}
+
+function someOf(values: readonly unknown[], what: string): string {
+  if (values.length === 0) return "";
+  const shown = values.slice(0, shownOfEach).map((value) => JSON.stringify(value));
+  const more = values.length > shown.length ? [`${values.length - shown.length} more`] : [];
+  return `${values.length} ${what} (${[...shown, ...more].join(", ")})`;
+}
+
 export function isReloadable(option: OptionName): boolean {
   const definition: OptionDefinition<unknown> = options[option];
   return definition.reloads === true;

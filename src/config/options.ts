@@ -565,7 +565,7 @@ export const options = {
   "max-bans": {
     of: "process",
     value: "N",
-    help: "bans at a time; when full, the one that ends soonest makes room (default 1048576)",
+    help: "bans at a time; when full, the one that ends soonest makes room, an operator's last (default 1048576)",
     schema: whole(1, 16_777_216).default(1_048_576),
   },
   "ipv6-prefix": {

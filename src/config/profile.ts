@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a profile by name or from a file (.json or .toml). The only place where profiles touch a disk.
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { basename, extname } from "node:path";
 import process from "node:process";
 import { parse as parseToml, TomlError } from "smol-toml";
@@ -15,7 +14,7 @@ import type { Sniffer } from "../core/sniff.ts";
 import { finished, type Work } from "../core/work.ts";
 import { codeOf, Failure, messageOf } from "../failure.ts";
 import { writtenRecognisers } from "../generated/recognisers.ts";
-import { refuseNamedPipe } from "./named_pipe.ts";
+import { readSmallFile, readSmallText } from "../host/small_file.ts";
 import type { GateOptions } from "./options.ts";
 
 /**
@@ -115,8 +114,7 @@ function requireFile(nameOrFile: string): void {
 function readText(path: string): string {
   requireFile(path);
   try {
-    refuseNamedPipe(path);
-    return readFileSync(path, "utf8");
+    return readSmallText(path);
   } catch (error) {
     const code = codeOf(error) ?? "";
     const state = {
@@ -163,10 +161,9 @@ export const ciphers: Ciphers = {
     return { encrypt: (block) => encryption.update(block), decrypt: (block) => decryption.update(block) };
   },
   readKey(file) {
-    let bytes: ReturnType<typeof readFileSync>;
+    let bytes: Uint8Array;
     try {
-      refuseNamedPipe(file);
-      bytes = readFileSync(file);
+      bytes = readSmallFile(file);
     } catch (error) {
       const code = codeOf(error) ?? messageOf(error);
       throw new Error(`The key file "${file}" cannot be read (${code}); check its path and permissions`, {
@@ -174,7 +171,7 @@ export const ciphers: Ciphers = {
       });
     }
     if (bytes.length === keyBytes) return bytes;
-    const text = bytes.toString("latin1").trim();
+    const text = new TextDecoder("latin1").decode(bytes).trim();
     if (/^[0-9a-fA-F]{64}$/.test(text))
       return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
     throw new Error(

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the configuration to this gate as a component of CrowdSec, or to the reason why it is none. The code is loaded
 // only where it is.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import type { Config } from "../config/options.ts";
 import type { Prefix } from "../core/address.ts";
 import { Failure, messageOf } from "../failure.ts";
+import { readSmallText } from "../host/small_file.ts";
 import type { Log } from "../log.ts";
 import type { Crowdsec } from "../sources/crowdsec/crowdsec.ts";
 import type { MachineCredentials } from "../sources/crowdsec/lapi.ts";
@@ -92,7 +93,7 @@ export function machineIn(text: string): MachineCredentials | undefined {
 function read(option: "crowdsec-key" | "crowdsec-push" | "crowdsec-ca", path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   try {
-    return readFileSync(path, "utf8");
+    return readSmallText(path);
   } catch (cause) {
     throw new Failure(`Cannot read --${option} "${path}": ${messageOf(cause)}`, { exitCode: 2, cause });
   }

@@ -150,6 +150,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     ...{ runtime, libc, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
     trialPath: (gate) => state?.trialPath(gate),
     places: () => status.fence?.places ?? [],
+    gates: () => gates.open,
     guardsLoopback: () => guardedInterfaces(config).includes("lo"),
     relays: () => Math.max(1, config.gates.filter(({ mode }) => mode === "proxy").length),
   };
@@ -159,7 +160,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     gates.replace([...gates.open, new DaemonGate(gate, profile, surroundings, descriptor)]);
   }
   step("gates made");
-  const watch = fence === undefined ? undefined : new MapWatch(fence, enforcement, log, nowMs);
+  const watch =
+    fence === undefined
+      ? undefined
+      : new MapWatch(fence, enforcement, { log, nowMs, settle: () => gates.fetchDecisions() });
 
   const ticker = new Ticker(log, nowMs);
   const hasRoom = roomForLists(enforcement.bans, fence, () => status.fence);
@@ -246,7 +250,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   await beginning.listen(gates, true);
   await beginning.openStatus(server, true);
   keep = config.keep;
-  sayStart(config, status.snapshot(), log);
+  const waiting = gates.open.filter(({ gate }) => gate.isWaiting).map(({ name }) => name);
+  sayStart(config, status.snapshot(), waiting, log);
   await watch?.adoptAll();
   bans.log.started();
   step("bans of the map taken up");

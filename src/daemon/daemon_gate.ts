@@ -9,15 +9,17 @@ import { requirePrefix } from "../core/address.ts";
 import type { Events } from "../core/bans/events.ts";
 import type { FencePlace } from "../core/bans/fence.ts";
 import type { Client } from "../core/client.ts";
+import { comesTo } from "../core/rings.ts";
 import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
 import type { Judging } from "../fences/xdp/inline/inline_layout.ts";
 import { Gate } from "../gate/gate.ts";
+import { arrivedAt, leadsToOf, type RingGate } from "../gate/rings.ts";
 import type { Names } from "../host/names.ts";
 import { listeningAddress } from "../kernel/descriptor.ts";
 import type { Libc } from "../kernel/libc.ts";
 import type { Log } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
-import type { Runtime } from "../runtime/types.ts";
+import type { Endpoint, Runtime } from "../runtime/types.ts";
 import { KernelJudge } from "../sources/kernel_judge.ts";
 import { Stalled } from "../sources/stalled.ts";
 import type { DaemonBans, DeskParts } from "./bans.ts";
@@ -45,6 +47,8 @@ export interface GateSurroundings {
   readonly judge: () => InlineJudge | undefined;
   /** Loopback is guarded too. */
   readonly guardsLoopback: () => boolean;
+  /** All that have connections. */
+  readonly gates: () => readonly RingGate[];
   /** How many gates relay. */
   readonly relays: () => number;
   /** Where the trial of a gate outlives the process; undefined without a state directory. */
@@ -53,7 +57,7 @@ export interface GateSurroundings {
   readonly nowMs: () => number;
 }
 
-export class DaemonGate {
+export class DaemonGate implements RingGate {
   readonly gate: Gate;
   readonly recorder: Recorder | undefined;
   /** Undefined where the kernel judges nothing for this gate. */
@@ -99,6 +103,11 @@ export class DaemonGate {
       isListening: (fd) => listeningAddress(libc, fd) !== undefined,
       dryRun: this.#bansNobody,
       trial: this.isOnTrial ? this.trial : undefined,
+      rings: {
+        name: config.name,
+        arrivedAt: (local) => arrivedAt(surroundings.gates(), local),
+        comesBackFrom: (gate) => comesTo(leadsToOf(surroundings.gates()), gate, config.name),
+      },
       refused: (client) => refused.refused(client),
       upstreamChanged: ({ address, reachable, error }) =>
         events.publish({
@@ -136,6 +145,14 @@ export class DaemonGate {
 
   get name(): string {
     return this.#config.name;
+  }
+
+  hasClient(end: Endpoint): boolean {
+    return this.gate.sessions.has(end);
+  }
+
+  leadsTo(): readonly string[] {
+    return this.gate.upstreams.leadsTo();
   }
 
   get config(): GateOptions {

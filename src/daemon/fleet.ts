@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the configuration to this gate's place in a fleet, or to the reason why it has none. The code is loaded
 // only where there is one.
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
 import { fleetNamePattern } from "../core/fleet/record.ts";
 import { Failure, messageOf } from "../failure.ts";
+import { readSmallText } from "../host/small_file.ts";
 import type { Log } from "../log.ts";
 import type { EngineSecrets } from "../sources/fleet/engine.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
@@ -71,7 +71,7 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
   const table = new FleetTable({ enforcement, gate, ...limits });
   enforcement.follow(table);
   const fleet = new Fleet({
-    ...{ address, secrets: secretsOf(config()), name, gate, version, table, log, ...limits },
+    ...{ address, secrets: rereadSecrets(config), name, gate, version, table, log, ...limits },
     bans: () => enforcement.bans.size,
     nowMs: () => moment().nowMs,
   });
@@ -126,13 +126,26 @@ export function fleetGate(config: Pick<Config, "fleet-gate">): string {
   });
 }
 
+/** @throws Failure when a file cannot be read at first; later what was read last is good enough. */
+function rereadSecrets(config: () => Config): () => EngineSecrets {
+  let secrets = secretsOf(config());
+  return () => {
+    try {
+      secrets = secretsOf(config());
+    } catch {
+      // The user that ttgate has changed to may not read it, or it is just being written.
+    }
+    return secrets;
+  };
+}
+
 /** @throws Failure when a file cannot be read. */
 export function secretsOf(config: Config): EngineSecrets {
   const read = (option: "fleet-password" | "fleet-ca" | "fleet-cert" | "fleet-key") => {
     const path = config[option];
     if (path === undefined) return undefined;
     try {
-      return readFileSync(path, "utf8");
+      return readSmallText(path);
     } catch (cause) {
       throw new Failure(`Cannot read --${option} "${path}": ${messageOf(cause)}`, { exitCode: 2, cause });
     }

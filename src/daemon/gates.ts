@@ -61,12 +61,14 @@ export class DaemonGates {
     await Promise.all(this.relays.map(({ gate }) => gate.listen()));
   }
 
-  /** What the kernel decided: often, a ban is to be seen within 100 ms. */
-  fetchDecisions(): void {
-    for (const decision of this.#parts.judge()?.decisions(decisionsAtOnce) ?? []) {
+  /** What the kernel decided: often, a ban is to be seen within 100 ms. @returns false when there may be more. */
+  fetchDecisions(): boolean {
+    const decisions = this.#parts.judge()?.decisions(decisionsAtOnce) ?? [];
+    for (const decision of decisions) {
       const gate = this.#open.find(({ config }) => config.listen.port === decision.port);
       gate?.kernelJudge?.settle(decision);
     }
+    return decisions.length < decisionsAtOnce;
   }
 
   /** The kernel judges from now on. @throws KernelError */

@@ -110,10 +110,9 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
     };
     ticker.add({ name: "second observer", everyMs: tickMs, run: each(({ observer }, now) => observer.tick(now)) });
     ticker.add({ name: "undecided in the kernel", everyMs: tickMs, run: each((gate, now) => gate.tickStalled(now)) });
-    ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => gates.fetchDecisions() });
+    ticker.add({ name: "decisions of the kernel", everyMs: fetchMs, run: () => void gates.fetchDecisions() });
     ticker.add({ name: "kernel judge", everyMs: tickMs, run: () => gates.tickJudge() });
   }
-  // Behind the kernel's decisions: what the map says of them has no evidence.
   if (watch !== undefined) ticker.add({ name: "block map", everyMs: watchMs, run: () => watch.step() });
 }
 

@@ -48,21 +48,24 @@ export function compare(before: Config, after: Config, { fence }: Pick<ReloadPar
   }
   const conflicts = [
     ...conflictsOf(gates).map(({ text }) => text),
-    ...renamed(before, gates),
+    ...changingHands(before, gates),
     ...tooMany(differences.config),
   ];
   if (conflicts.length === 0) return differences;
   throw new Failure(`Not without a restart: ${conflicts.join("; ")}`);
 }
 
-/** A port cannot be had twice at a time. */
-function renamed(before: Config, gates: readonly GateOptions[]): string[] {
-  const gone = before.gates.filter(({ name }) => gates.every((gate) => gate.name !== name));
-  const added = gates.filter(({ name }) => before.gates.every((gate) => gate.name !== name));
-  return added.flatMap((gate) => {
-    const from = gone.find((other) => addressOf(other) === addressOf(gate));
-    if (from === undefined) return [];
-    return [`gate "${gate.name}" listens where gate "${from.name}" does: keep the name, or restart`];
+/** A port cannot be had twice at a time: not by a gate with another name, nor by two that relay and change places. */
+function changingHands(before: Config, gates: readonly GateOptions[]): string[] {
+  return gates.flatMap((gate) => {
+    const has = before.gates.find((other) => other.name !== gate.name && addressOf(other) === addressOf(gate));
+    if (has === undefined) return [];
+    const isGone = gates.every(({ name }) => name !== has.name);
+    // In the kernel a port is given away and taken in one go.
+    if (!isGone && has.mode === "inline" && gate.mode === "inline") return [];
+    return [
+      `gate "${gate.name}" would listen where gate "${has.name}" does: ${isGone ? "keep the name, or " : ""}restart`,
+    ];
   });
 }
 

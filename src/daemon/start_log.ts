@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the gate says when it is up, what it guards, how, and whom it never bans; and what a reload changed.
-import type { Difference, Differences } from "../config/difference.ts";
+import { changeText, type Difference, type Differences } from "../config/difference.ts";
 import { gatePrefix, isJudgedInKernel } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
 import { bounces } from "../config/servers.ts";
@@ -10,9 +10,12 @@ import type { GateSnapshot } from "../status/gate_snapshot.ts";
 import type { ReloadAnswer } from "../status/routes.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 
-export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
+/** @param waiting names of the gates that do not listen, for want of their address. */
+export function sayStart(config: Config, snapshot: Snapshot, waiting: readonly string[], log: Log): void {
   const { kernel } = snapshot;
-  for (const gate of snapshot.gates) log("info", gateText(gate), { gate: gate.name, listen: gate.listen });
+  for (const gate of snapshot.gates) {
+    log("info", gateText(gate, waiting.includes(gate.name)), { gate: gate.name, listen: gate.listen });
+  }
   if (config.gates.some((gate) => isJudgedInKernel(gate) && bounces(gate)) && kernel.judged !== null)
     sayBounces(kernel.interfaces, log);
   for (const { name, prefilter } of config.gates) {
@@ -32,9 +35,9 @@ export function sayStart(config: Config, snapshot: Snapshot, log: Log): void {
     log("info", `${from}: bans of theirs hold in user space, not in the kernel`);
   }
   if (config["dry-run"]) log("info", "Dry run: nobody is banned, everybody gets to the server");
-  for (const { name, record } of config.gates) {
-    if (record !== undefined)
-      log("info", `${gatePrefix(name)}Recording what clients send first to "${record}": it holds their data`);
+  for (const { name, recording } of snapshot.gates) {
+    if (recording?.ended === null)
+      log("info", `${gatePrefix(name)}Recording what clients send first to "${recording.file}": it holds their data`);
   }
   log(
     "info",
@@ -48,12 +51,12 @@ function holderText({ fence, map }: Snapshot["kernel"]): string {
   return `map ${map}, ${fence === "xdp" ? "XDP" : "XDP and nftables"}`;
 }
 
-function gateText({ name, mode, listen, profile, upstreams }: GateSnapshot): string {
+function gateText({ name, mode, listen, profile, upstreams }: GateSnapshot, isWaiting: boolean): string {
   const upstream = upstreams.map(({ address }) => address).join(", ");
   const what =
     mode === "inline"
       ? `Judging connections to ${listen} for ${profile} in the kernel`
-      : `Listening on ${listen} for ${profile}, upstream ${upstream}`;
+      : `${isWaiting ? "Not listening yet" : "Listening"} on ${listen} for ${profile}, upstream ${upstream}`;
   return gatePrefix(name) + what;
 }
 
@@ -75,7 +78,7 @@ export function sayReload({ config, applied, waiting }: Differences, log: Log): 
 function appliedText({ option, gate, before, after }: Difference): string {
   if (option !== "gate") {
     const prefix = gate === undefined ? "" : gatePrefix(gate);
-    return `${prefix}Reloaded ${option}: ${JSON.stringify(before)} is now ${JSON.stringify(after)}`;
+    return `${prefix}Reloaded ${option}: ${changeText(before, after)}`;
   }
   const name = gate === undefined ? "the gate" : `gate "${gate}"`;
   return after === null ? `Closed ${name}, which listened on ${before}` : `Opened ${name}, which listens on ${after}`;

@@ -30,7 +30,7 @@ import type { SessionObserver } from "./session_observer.ts";
 import { Sessions } from "./sessions.ts";
 import type { TrialWatch } from "./trial_watch.ts";
 import type { UpstreamStatus } from "./upstream.ts";
-import { type UpstreamPolicy, Upstreams } from "./upstreams.ts";
+import { type Rings, type UpstreamPolicy, Upstreams } from "./upstreams.ts";
 
 /** The options that belong to one gate. */
 export type GateConfig = Pick<
@@ -72,6 +72,8 @@ export interface GateParts {
   readonly trial?: TrialWatch | undefined;
   /** Where the names of upstreams lead, where somebody else wants to know too. */
   readonly names?: Names;
+  /** Undefined: no other gate is in the process. */
+  readonly rings?: Rings | undefined;
   /** In place of the gate's own, which records and counts strikes. */
   readonly observer?: SessionObserver;
   /** A socket that listens where this gate is to, from the service manager or the process before. */
@@ -127,6 +129,7 @@ export class Gate implements BanFollower {
     this.upstreams = new Upstreams({
       ...{ servers: serversOf(config), policy: policyOf(config), dial: runtime.dial, log },
       names: parts.names ?? new Names(log),
+      rings: parts.rings,
       isOwn: (target) => ownPort.isReachedBy(target),
       failed: () => this.#observer?.upstreamChanged(false),
       changed: (status) => this.#upstreamChanged(status),

@@ -31,7 +31,9 @@ export async function openListener(
     if (isUnsupported && host !== ipv4Wildcard && isWildcard(host)) {
       return openListener(runtime, { host: ipv4Wildcard, port }, accept);
     }
-    if (code === "EADDRNOTAVAIL") return { kind: "waiting" };
+    // Bun gives no code either where there is no interface of the zone's name.
+    const isGone = code === "EADDRNOTAVAIL" || (code === undefined && host.includes("%"));
+    if (isGone) return { kind: "waiting" };
     throw cannotListen("--listen", formatEndpoint({ address: host, port }), error);
   }
 }

@@ -19,7 +19,7 @@ export interface Dialling {
   dial(upstream: Upstream, target: ConnectTarget, events: SocketEvents, dialler: Dialler): void;
   /** Where the name of an upstream leads. @throws Error when that cannot be told. */
   resolve(upstream: Upstream): Promise<readonly string[]>;
-  succeeded(upstream: Upstream): void;
+  succeeded(upstream: Upstream, socket: TcpSocket): void;
   failed(upstream: Upstream, failures: readonly unknown[], nowMs: number): void;
 }
 
@@ -70,7 +70,7 @@ export class Opening implements Dialler {
   connected(socket: TcpSocket): void {
     const upstream = this.#upstreams[this.#index] as Upstream;
     if (this.#host !== undefined) upstream.dialled = this.#host;
-    this.#dialling.succeeded(upstream);
+    this.#dialling.succeeded(upstream, socket);
     this.#owner.opened(socket, upstream);
   }
 

@@ -4,7 +4,8 @@
 import { contains, isIpv4, type Prefix } from "../core/address.ts";
 import { Expiry } from "../core/bans/expiry.ts";
 import { Chain, type Chained } from "../core/chain.ts";
-import { type Client, sourceOf } from "../core/client.ts";
+import { Client, sourceOf } from "../core/client.ts";
+import type { Endpoint } from "../runtime/types.ts";
 import { Source, Undecided, type Waiting } from "./undecided.ts";
 
 /**
@@ -112,6 +113,16 @@ export class Sessions {
   /** How many connections each source has. */
   *counts(): Generator<readonly [sourceText: string, connections: number], void, void> {
     for (const [sourceText, { size }] of this.#bySource) if (size > 0) yield [sourceText, size];
+  }
+
+  /** Whether a connection comes from this address and port. */
+  has({ address, port }: Endpoint): boolean {
+    const client = new Client(address, port, this.#ipv6Bits);
+    const { text } = client.single();
+    for (const session of this.#ofSource(client.sourceText)) {
+      if (session.client.port === port && session.client.single().text === text) return true;
+    }
+    return false;
   }
 
   /** Whether a source has a connection that speaks what is expected. */

@@ -41,6 +41,12 @@ export class Upstream {
   isLookedAt = false;
   /** Where a name led when last asked; a name whose address refuses is asked again. */
   dialled: string | undefined;
+  /** The gate of this process at which connections to it arrive. */
+  leadsTo: string | undefined;
+  /** They come back to the gate that opens them: no client is to be relayed. */
+  isRing = false;
+  /** When it was last looked where a client's connection arrives. */
+  followedMs = Number.NEGATIVE_INFINITY;
   /** Connects without an answer yet, also those that nobody waits for any more. */
   unanswered = 0;
   /** What was seen last, so many times in a row, speaks against the state. */
@@ -67,6 +73,18 @@ export class Upstream {
   /** At one of its addresses. */
   at(host: string): ConnectTarget {
     return "path" in this.server ? this.server : { host, port: this.server.port };
+  }
+
+  /**
+   * It is not to be used, whatever was seen before.
+   * @returns true when the state is another one now.
+   */
+  refuse(error: string): boolean {
+    const wasRefused = this.reachable === false;
+    this.error = error;
+    this.reachable = false;
+    this.#against = 0;
+    return !wasRefused;
   }
 
   /**

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers behind the gate: which of them gets a connection, and whether they are there. A connection that
 // one of them does not take is tried on the next, since nothing was sent yet.
+import { setTimeout } from "node:timers/promises";
 import { formatServer, type ServerAddress } from "../config/endpoints.ts";
 import { localHeader, type ProxyVersion } from "../core/proxy_protocol/written.ts";
 import { codeOf } from "../failure.ts";
 import type { Names } from "../host/names.ts";
 import type { Log } from "../log.ts";
-import { type ConnectTarget, type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
+import {
+  type ConnectTarget,
+  type Endpoint,
+  type Runtime,
+  type SocketEvents,
+  silentEvents,
+  type TcpSocket,
+} from "../runtime/types.ts";
 import { connectError } from "./connect_error.ts";
 import { Connects } from "./connects.ts";
 import { type Dialling, Opening, type OpeningOwner } from "./opening.ts";
@@ -28,11 +36,28 @@ export interface UpstreamsOptions {
   readonly log: Log;
   /** It leads back to the gate itself. */
   isOwn(target: ConnectTarget): boolean;
+  /** Undefined where there are no other gates, and nobody to be told. */
+  readonly rings?: Rings | undefined;
   /** An upstream did not take a connection, whatever that says of its state. */
   failed(): void;
   /** An upstream comes or goes. */
   changed(status: UpstreamStatus): void;
 }
+
+/** Whether connections come back to the gate that opens them. */
+export interface Rings {
+  /** This gate's name. */
+  readonly name: string;
+  /** The gate of this process at which a connection from here has arrived. */
+  arrivedAt(local: Endpoint): string | undefined;
+  /** Whether what arrives at a gate comes to this one. */
+  comesBackFrom(gate: string): boolean;
+}
+
+/** A connection of this process to itself is accepted one turn later; under load a turn takes some milliseconds. */
+const arrivesMs = 50;
+/** How often it is looked where a client's connection arrives. */
+const followMs = 100;
 
 /**
  * A connect cannot be called back: each holds a descriptor until the kernel gives up, after two minutes. To
@@ -63,16 +88,17 @@ export class Upstreams {
         else connects.dial(upstream, target, events, dialler);
       },
       resolve: (upstream) => this.#resolve(upstream),
-      succeeded: (upstream) => this.#saw(upstream, undefined),
+      succeeded: () => {},
       failed: (upstream, failures, nowMs) => this.#failed(upstream, failures, nowMs),
     };
     this.#forClients = {
       ...this.#forLooks,
-      skips: (upstream) => upstream.reachable === false && upstream.unanswered >= unansweredLimit,
-      succeeded: (upstream) => {
+      skips: (upstream) => upstream.isRing || (upstream.reachable === false && upstream.unanswered >= unansweredLimit),
+      succeeded: (upstream, socket) => {
         this.#saw(upstream, undefined);
         upstream.active++;
         upstream.total++;
+        void this.#follow(upstream, socket);
       },
     };
     this.#upstreams = options.servers.map((server) => new Upstream(server));
@@ -135,6 +161,11 @@ export class Upstreams {
     return this.#upstreams.some((upstream) => upstream.reachable === true);
   }
 
+  /** The gates of this process at which connections to upstreams arrive. */
+  leadsTo(): readonly string[] {
+    return this.#upstreams.flatMap(({ leadsTo }) => leadsTo ?? []);
+  }
+
   status(): UpstreamStatus[] {
     return this.#upstreams.map((upstream) => this.#statusOf(upstream));
   }
@@ -149,13 +180,43 @@ export class Upstreams {
       const owner = { opened: resolve, unreachable: () => resolve(undefined) };
       new Opening(this.#forLooks, [upstream], silentEvents, nowMs, owner).next();
     });
+    if (socket !== undefined) await this.#looked(upstream, socket);
     upstream.isLookedAt = false;
-    if (socket === undefined) return;
+  }
+
+  async #looked(upstream: Upstream, socket: TcpSocket): Promise<void> {
+    if (!upstream.isRing) this.#saw(upstream, undefined);
+    const wasRing = upstream.isRing;
+    if (!(await this.#goesRound(upstream, socket)) && wasRing) this.#saw(upstream, undefined);
     const { sendProxy } = this.#policy;
     if (sendProxy === "off") return socket.close();
     socket.write(localHeader(sendProxy));
     socket.shutdown();
-    setTimeout(() => socket.close(), lookEndsMs);
+    void setTimeout(lookEndsMs).then(() => socket.close());
+  }
+
+  /** One client's connection now and then: a rule that turns connections back may come at any time. */
+  async #follow(upstream: Upstream, socket: TcpSocket): Promise<void> {
+    const nowMs = performance.now();
+    if (nowMs - upstream.followedMs < followMs) return;
+    upstream.followedMs = nowMs;
+    // All that are on the ring end with it.
+    if (await this.#goesRound(upstream, socket)) socket.reset();
+  }
+
+  /** Whether a connection that was opened just now came back. Nobody is relayed to such an upstream. */
+  async #goesRound(upstream: Upstream, socket: TcpSocket): Promise<boolean> {
+    const { rings } = this.#options;
+    if (rings === undefined || "path" in upstream.server) return false;
+    const { local } = socket;
+    await setTimeout(arrivesMs);
+    upstream.leadsTo = rings.arrivedAt(local);
+    upstream.isRing = upstream.leadsTo !== undefined && rings.comesBackFrom(upstream.leadsTo);
+    if (!upstream.isRing) return false;
+    const way = upstream.leadsTo === rings.name ? "" : `, by gate "${upstream.leadsTo}"`;
+    const error = `connections to it come back to this gate${way}: name the server's own address`;
+    if (upstream.refuse(error)) this.#options.changed(this.#statusOf(upstream));
+    return true;
   }
 
   /** Those that are not known to be down first. */

@@ -2,8 +2,9 @@
 // Bun's side of the runtime port. Sockets are Bun.listen/Bun.connect (a relay on node:net is a quarter
 // slower). Known traps and what is done about them: end() with a buffer truncates, so bytes are
 // written, drained and then shut down; write() may take a part, so the rest is kept here until drain.
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, write } from "node:fs";
 import process from "node:process";
+import { promisify } from "node:util";
 import { native } from "./bun_ffi.ts";
 import { peerOf } from "./bun_peer.ts";
 import { connected } from "./connected.ts";
@@ -21,6 +22,9 @@ import {
   silentEvents,
   type TcpSocket,
 } from "./types.ts";
+
+const stderr = 2;
+const writeSome = promisify(write);
 
 interface RawSocket {
   data: BunSocket;
@@ -298,4 +302,6 @@ export const runtime: Runtime = {
   dial,
   connect: connected(dial),
   serve,
+  // In a thread of its own; process.stderr keeps without a limit what nobody reads.
+  writeError: async (bytes) => (await writeSome(stderr, bytes)).bytesWritten,
 };

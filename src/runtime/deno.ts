@@ -25,6 +25,7 @@ interface DenoServeInfo {
 }
 
 interface DenoInterface {
+  readonly stderr: { write(bytes: Uint8Array): Promise<number> };
   serve(
     options: { hostname?: string; port?: number; path?: string; transport?: "unix"; onListen(): void },
     handler: (request: Request, info: DenoServeInfo) => Response | Promise<Response>,
@@ -168,4 +169,6 @@ export const runtime: Runtime = {
   dial,
   connect: connected(dial),
   serve,
+  // What node:fs writes to a descriptor it writes at once, whatever it is asked for.
+  writeError: (bytes) => Deno.stderr.write(bytes),
 };

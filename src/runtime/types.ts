@@ -145,4 +145,9 @@ export interface Runtime {
   /** The same as a promise, which rejects with that error. */
   connect(to: ConnectTarget, events: SocketEvents): Promise<TcpSocket>;
   serve(address: HttpAddress, handler: HttpHandler): Promise<HttpServer>;
+  /**
+   * Writes to stderr without holding up anything else, also where its reader has stopped. @returns how many bytes.
+   * @throws Error with `code` (EPIPE, ENOSPC, EAGAIN).
+   */
+  writeError(bytes: Uint8Array): Promise<number>;
 }

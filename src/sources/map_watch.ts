@@ -8,6 +8,7 @@ import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { Fence, FenceRecord } from "../core/bans/fence.ts";
 import { Talkers } from "../core/bans/talkers.ts";
 import type { Log } from "../log.ts";
+import { SparedEntries } from "./spared_entries.ts";
 
 /** A look-up is a system call of half a microsecond. */
 const checkedAtOnce = 500;
@@ -16,24 +17,34 @@ const stepMs = 5;
 /** The kernel's clock and ours agree to 10 ms; the documented map holds whole seconds. */
 const sameEndMs = 1000;
 
+export interface MapWatchParts {
+  readonly log: Log;
+  readonly nowMs: () => number;
+  /**
+   * Brings what the kernel's judge decided to the table: with evidence, which its entry in the map has not.
+   * @returns false when there is more of it.
+   */
+  settle(): boolean;
+}
+
 export class MapWatch {
   /** Whom the fence drops most of, as the walk through its map finds them. */
   readonly talkers = new Talkers();
   readonly #fence: Fence;
   readonly #enforcement: Enforcement;
-  readonly #log: Log;
   readonly #nowMs: () => number;
+  readonly #settle: () => boolean;
   #walk: Generator<readonly FenceRecord[], void, void> | undefined;
   #check: Iterator<FencedBan> | undefined;
   #isPaused = false;
-  /** Entries of addresses that are never banned, told of already. */
-  readonly #told = new Set<string>();
+  readonly #spared: SparedEntries;
 
-  constructor(fence: Fence, enforcement: Enforcement, log: Log, nowMs: () => number) {
+  constructor(fence: Fence, enforcement: Enforcement, { log, nowMs, settle }: MapWatchParts) {
     this.#fence = fence;
     this.#enforcement = enforcement;
-    this.#log = log;
+    this.#spared = new SparedEntries(log);
     this.#nowMs = nowMs;
+    this.#settle = settle;
   }
 
   /** At start: everything, a slice at a time. @returns how many bans were taken up. */
@@ -75,11 +86,13 @@ export class MapWatch {
     if (this.#walk === undefined) {
       this.#walk = this.#fence.records();
       this.talkers.begin();
+      this.#spared.begin();
     }
     const slice = this.#walk.next();
     if (slice.done === true) {
       this.#walk = undefined;
       this.talkers.roundOver();
+      this.#spared.roundOver();
       return true;
     }
     this.talkers.see(slice.value);
@@ -106,19 +119,22 @@ export class MapWatch {
 
   /** @returns how many bans it changed. */
   #adopt(slice: readonly FenceRecord[]): number {
-    const fresh = slice.filter((record) => this.#isNews(record));
+    const fresh = this.#news(slice);
     if (fresh.length === 0) return 0;
     const results = this.#enforcement.adopt(fresh, this.#nowMs());
     for (const [index, result] of results.entries()) {
       const record = fresh[index];
       if (result.kind !== "spared" || record === undefined || record.origin === "foreign") continue;
-      if (this.#told.has(record.prefix.text)) continue;
-      this.#told.add(record.prefix.text);
-      const { prefix, why } = result.conflict;
-      const remedy = `take it out, it blocks ${prefix.text} (${why})`;
-      this.#log("warn", `The map holds ${record.prefix.text}, which is never banned: ${remedy}`);
+      this.#spared.see(record.prefix.text, result.conflict);
     }
     return results.filter((result) => result.kind === "banned" && result.isChanged).length;
+  }
+
+  /** The kernel's judge writes the map first, and tells then: what waits to be heard of is not news. */
+  #news(slice: readonly FenceRecord[]): readonly FenceRecord[] {
+    const fresh = slice.filter((record) => this.#isNews(record));
+    if (fresh.length === 0 || !this.#settle()) return [];
+    return fresh.filter((record) => this.#isNews(record));
   }
 
   /** True for what the table does not have like this. */

@@ -113,6 +113,11 @@ export function statusHandler(source: StatusSource, access: StatusAccess): HttpH
 function statusApp(source: StatusSource, access: StatusAccess, frequent: FrequentAnswers): Hono {
   const app = new Hono();
   const { audit, hosts } = access;
+  const slices = new Slices();
+  app.use(async (_context, next) => {
+    await slices.turn();
+    await next();
+  });
   if (audit !== undefined) app.use(auditTrail(audit));
   if (hosts !== undefined) {
     app.use(async (context, next) => {
@@ -126,7 +131,6 @@ function statusApp(source: StatusSource, access: StatusAccess, frequent: Frequen
     const guard = bearerAuth({ token: access.token });
     app.use(async (context, next) => (isReading(context.req.method) && !access.closed ? next() : guard(context, next)));
   }
-  const slices = new Slices();
   addPages(app, source, slices, access.token !== undefined);
   for (const [path, answer] of frequent) app.get(path, answer);
   app.get("/bans", async (context) => {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Long answers are put together piece by piece, one piece of all of them in each turn of the event loop, so
 // that the relay waits for one piece and no longer, however many ask.
-import { setImmediate } from "node:timers/promises";
+import { setImmediate } from "node:timers";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Work } from "../core/work.ts";
 
 interface Job {
@@ -15,10 +16,25 @@ const jobsLimit = 64;
 export class Slices {
   readonly #jobs: Job[] = [];
   #isRunning = false;
+  readonly #waiting: (() => void)[] = [];
+  #isTurnTaken = false;
 
   /** False: too many are at work already. */
   get hasRoom(): boolean {
     return this.#jobs.length < jobsLimit;
+  }
+
+  /** Waits until nobody else has begun an answer in this turn of the event loop: they are read by the hundred at once. */
+  async turn(): Promise<void> {
+    if (this.#isTurnTaken) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#isTurnTaken = true;
+    setImmediate(() => this.#nextTurn());
+  }
+
+  #nextTurn(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#isTurnTaken = false;
+    else next();
   }
 
   /** Short work is done at once, where no other is under way. */
@@ -64,7 +80,7 @@ export class Slices {
     if (this.#isRunning) return;
     this.#isRunning = true;
     while (this.#jobs.length > 0) {
-      await setImmediate();
+      await nextTurn();
       const job = this.#jobs.shift();
       if (job !== undefined && !job.step()) this.#jobs.push(job);
     }

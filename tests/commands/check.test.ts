@@ -101,6 +101,11 @@ describe("check", () => {
     expect([code, stderr, JSON.parse(stdout)]).toEqual([1, "", expect.objectContaining(foreign)]);
   });
 
+  test("reads no more than the beginning of what has no end", async () => {
+    const { code, lines } = await check(["/dev/zero"]);
+    expect([code, lines[0]?.verdict]).toEqual([1, "foreign"]);
+  });
+
   test("reads a profile from TOML or JSON", async () => {
     expect((await check(["-p", "./mine.toml", "get"])).code).toBe(1);
     expect(await check(["--profile", "mine.json", "hi"])).toMatchObject({ code: 0, lines: [{ verdict: "accept" }] });

@@ -2,6 +2,8 @@
 // The commands that ask a running daemon, without a process: what they send, what they make of each
 // answer, and how they find the daemon. With a real one: commands.test.ts.
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { FakeDaemon } from "./fake_daemon.ts";
 import { ttgate } from "./fake_env.ts";
 
@@ -341,5 +343,43 @@ describe("the daemon", () => {
   test("that is not a gate: 400 to a question without a value is a runtime error", async () => {
     daemon.answers["GET /status"] = [400, {}];
     expect(await daemon.ttgate(["status"])).toMatchObject({ code: 3, stderr: "ttgate: The gate answered 400\n" });
+  });
+});
+
+describe("an answer that is none of a gate's", () => {
+  test.each(["status", "top --once", "why 192.0.2.1", "bans", "reload", "fleet", "lift 192.0.2.1"])(
+    "is said to be none in one line: %s",
+    async (typed) => {
+      for (const body of [{}, [], 7, null, { bans: 1, gates: {}, reasons: "x" }]) {
+        for (const what of ["/status", "/readyz", "/bans", "/why/192.0.2.1", "/talkers", "/history", "/fleet"]) {
+          daemon.answers[`GET ${what}`] = [200, body];
+        }
+        daemon.answers["POST /reload"] = [200, body];
+        const { code, stderr, stdout } = await daemon.ttgate(typed.split(" "));
+        expect([code, stderr.split("\n").length]).toEqual([code === 1 ? 1 : 3, 2]);
+        expect(stderr).toMatch(
+          /^ttgate: (Cannot read the answer of|The gate answered|This gate is in no fleet|Nothing at )/,
+        );
+        expect(stdout).toBe("");
+      }
+    },
+  );
+
+  test("without an end is not waited for", async () => {
+    await using endless = createServer((_request, response) => {
+      response.writeHead(200);
+      const pour = () => {
+        if (response.destroyed) return;
+        response.write("x".repeat(1024 * 1024), () => setImmediate(pour));
+      };
+      pour();
+    });
+    const listening = Promise.withResolvers<void>();
+    endless.listen(0, "127.0.0.1", () => listening.resolve());
+    await listening.promise;
+    const { port } = endless.address() as AddressInfo;
+    const { code, stderr } = await daemon.ttgate(["status", "--status", `127.0.0.1:${port}`]);
+    expect([code, stderr]).toEqual([3, expect.stringContaining("its answer has no end")]);
+    endless.closeAllConnections();
   });
 });

@@ -2,12 +2,14 @@
 // The configuration as people give it: flags on a command line, keys in a TOML file.
 import { afterAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
+import { symlinkSync } from "node:fs";
 import fc from "fast-check";
 import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
 import { parseCommandLine } from "../../src/cli/command_line.ts";
 import { configFlags } from "../../src/cli/config_flags.ts";
 import { run } from "../../src/commands/run.ts";
+import { ConfigSource } from "../../src/config/config_source.ts";
 import { parseHostPort, parseStatus } from "../../src/config/endpoints.ts";
 import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
@@ -597,6 +599,33 @@ describe("a named pipe, which would be waited for", () => {
     const failures = [() => loadConfig({}, pipe), () => loadSniffer(pipe), () => loadSniffer(profile)].map(failureOf);
     for (const { message } of failures) expect(message).toContain("it is a named pipe");
     expect(failures[0]?.message).toStartWith(`Cannot read config "${pipe}": `);
+  });
+});
+
+describe("what has no end, or is longer than anybody writes", () => {
+  test("is refused as configuration, profile and key, and the gate goes on", () => {
+    const endless = directory.file("endless.toml");
+    symlinkSync("/dev/zero", endless);
+    const long = directory.write("long.toml", "#".repeat(8 * 1024 * 1024 + 1));
+    const profile = directory.write("zero.toml", `[expect]\nkind = "aes256"\nmode = "ecb"\nkeyFile = "${endless}"\n`);
+    const readers = [endless, long].flatMap((path) => [() => loadConfig({}, path), () => loadSniffer(path)]);
+    for (const { message } of [...readers, () => loadSniffer(profile)].map(failureOf)) {
+      expect(message).toContain("it has more than 8 MiB, or no end");
+    }
+  });
+});
+
+describe("the configuration of a process that runs", () => {
+  test("does not become the defaults when its file is emptied; a comment says that they are meant", () => {
+    const path = directory.write("emptied.toml", 'timeout = "1h"\n');
+    const source = new ConfigSource({}, path);
+    expect(source.read().timeout).toBe(3_600_000);
+    directory.write("emptied.toml", "\n");
+    expect(failureOf(() => source.read()).message).toBe(
+      `Cannot use config "${path}": it is empty, and was not before; write what it is to hold, or a comment if the defaults are meant`,
+    );
+    directory.write("emptied.toml", "# as it comes\n");
+    expect(source.read().timeout).toBe(600_000);
   });
 });
 

@@ -154,6 +154,14 @@ describe("config check", () => {
     expect(stderr).toMatch(new RegExp(`^ttgate: Warning: ${words}`));
   });
 
+  test("of gates that are each other's upstream, of each of them", () => {
+    const gate = (name: string, listen: number, upstream: number) =>
+      `[[gate]]\nname = "${name}"\nlisten = "${listen}"\nupstream = "127.0.0.1:${upstream}"\n`;
+    const ring = adviceOn(load(gate("a", 5000, 5002) + gate("b", 5002, 5004) + gate("c", 5004, 5000)));
+    expect(ring).toEqual(["a", "b", "c"].map((name) => expect.stringContaining(`Gate "${name}": upstream leads back`)));
+    expect(adviceOn(load(gate("a", 5000, 5002) + gate("b", 5002, 5004)))).toEqual([]);
+  });
+
   test("has nothing to say of the defaults", () => {
     expect(adviceOn(load(""))).toEqual([]);
     expect(adviceOn(load('[[gate]]\nname = "a"\ntimeout = "1s"\n'))).toEqual([expect.stringMatching(/^Gate "a": /)]);

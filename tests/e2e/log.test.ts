@@ -82,6 +82,19 @@ describeWith("executable", "namespaces")("the audit trail", () => {
 });
 
 describeWith("executable", "namespaces")("the log", () => {
+  test("says of a gate whose address or interface is not there, and of a recording that ended, nothing else", async () => {
+    using loopback = new Loopback();
+    for (const listen of ["203.0.113.9:5000", "[fe80::1%nope]:5000"]) {
+      const argv = ttgate(["-l", listen, "-s", "off", "--record", "/dev/full", ...noConfig]);
+      await using gate = new Child(argv, { namespace: loopback.name });
+      await gate.said(/Never banned/);
+      expect(gate.stderr).toContain(`Cannot listen on ${listen}: no interface has this address; waiting for it`);
+      expect(gate.stderr).toContain(`Not listening yet on ${listen} for tapetrack`);
+      expect(gate.stderr).toMatch(/Recording to "\/dev\/full" ends/);
+      expect(gate.stderr).not.toMatch(/ Listening on|Recording what/);
+    }
+  });
+
   test("has a few lines for 10,000 strangers, and tells at the end how many there were", async () => {
     using loopback = new Loopback();
     const flags = ["-l", "5000", "--never-ban", "none", ...noConfig];

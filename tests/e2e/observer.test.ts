@@ -37,6 +37,16 @@ async function visit(bed: InlineBed, host: string, port: number, from: string, b
   return await probeFrom(bed.network.client, { host, port, from, send: [bytes], waitMs });
 }
 
+/** What was established before the observer was there, and in its first moments, is not followed. */
+async function observing({ network, gate }: InlineBed): Promise<void> {
+  const isObserved = async () => {
+    const { client, gateIpv4: host } = network;
+    await probeFrom(client, { host, port: 5000, from: network.clientIpv4(3), send: [friendly], waitMs: 700 });
+    return ((await gate.status()).kernel.unseen?.observed ?? 0) >= 1;
+  };
+  await waitFor("a friend to be observed", isObserved, 20_000);
+}
+
 async function redirect(bed: InlineBed): Promise<void> {
   const rules = ["ip", "ip6"].flatMap((family) => [
     `add table ${family} nat`,
@@ -86,6 +96,7 @@ describeWith("namespaces", "executable", { program: "nft" })("a redirect to the 
     await using bed = await InlineBed.open();
     const { network, gate } = bed;
     await redirect(bed);
+    await observing(bed);
     const from = network.clientIpv4(3);
     // It closes at once: looked at in that moment.
     await visit(bed, network.gateIpv4, 8080, from);
@@ -138,12 +149,7 @@ describeWith("namespaces", "executable", { program: "nft" })("the observer", () 
     bpftool(["map", "freeze", "pinned", map.path]);
     await gate.child.said(/The block map was frozen by another tool: replaced/, 20_000);
     await waitFor("readiness", async () => (await readiness(gate)).status === 200);
-    // What was established before the observer was there again is not followed.
-    const isObserved = async () => {
-      await visit(bed, network.gateIpv4, 5000, network.clientIpv4(3), friendly, 1500);
-      return ((await gate.status()).kernel.unseen?.observed ?? 0) >= 1;
-    };
-    await waitFor("a friend to be observed", isObserved, 20_000);
+    await observing(bed);
     expect((await gate.status()).kernel.unseen).toMatchObject({ connections: 0, unobserved: null });
     await visit(bed, network.gateIpv4, 8080, network.clientIpv4(4));
     expect((await unseen(gate, 1)).kernel.unseen?.last?.source).toBe(network.clientIpv4(4));

@@ -7,8 +7,9 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { profileLibrary } from "../../src/core/profile/library.ts";
 import type { ReloadAnswer } from "../../src/status/routes.ts";
-import { Child } from "../harness/child.ts";
-import { BlockMap, RunningGate } from "../harness/gate.ts";
+import { Loopback } from "../commands/bed.ts";
+import { Child, run } from "../harness/child.ts";
+import { BlockMap, executable, RunningGate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -77,6 +78,24 @@ async function timed<T>(act: () => Promise<T>): Promise<{ readonly span: Span; r
   const value = await act();
   return { span: { fromMs, untilMs: Date.now() }, value };
 }
+
+describeWith("namespaces", "executable")("a reload without a configuration", () => {
+  test("that was there at the start changes nothing: by default, or out of a pipe", async () => {
+    using loopback = new Loopback();
+    const script = [
+      "mkdir -p /etc/ttgate && printf 'profile = \"ssh\"\\n' >/etc/ttgate/ttgate.toml",
+      '"$1" -s 127.0.0.1:9500 & until "$1" status >/dev/null 2>&1; do sleep 0.1; done',
+      'rm /etc/ttgate/ttgate.toml; "$1" reload; echo "$?"; kill $!; wait',
+      '"$1" -s 127.0.0.1:9500 -c <(echo \'profile = "ssh"\') & until "$1" status >/dev/null 2>&1; do sleep 0.1; done',
+      '"$1" reload; echo "$?"; kill $!; wait',
+    ].join("\n");
+    const { stdout, stderr } = await run(["bash", "-c", script, "bash", executable], { namespace: loopback.name });
+    expect(stdout).toBe("1\n1\n");
+    expect(stderr).toContain('ttgate: Cannot read config "/etc/ttgate/ttgate.toml": ENOENT');
+    expect(stderr).toMatch(/ttgate: Cannot read config "\/dev\/fd\/\d+": it is a pipe with nothing in it; name a file/);
+    expect(stderr).not.toContain("Reloaded");
+  });
+});
 
 describeWith("namespaces", "executable")("a reload", () => {
   test("under 500 connections a second refuses, resets and delays none, and loses no ban", async () => {
@@ -207,6 +226,11 @@ describeWith("namespaces", "executable")("a reload", () => {
     ["syntax", `${first}x = \n`, /line 9, column /],
     ["a port twice", first + second.replace("8001", "8000"), /Gates "first" and "second" both listen on \[::\]:8000/],
     ["a profile", `${first}profile = "nonsense"\n`, /there is no such built-in profile/],
+    [
+      "a port that changes hands",
+      `${first.replace("8000", "8001")}${second.replace("8001", "8000")}`,
+      /Not without a restart: gate "second" would listen where gate "first" does: restart/,
+    ],
     [
       "a port that is taken",
       `${first}${second.replace("8001", "8080")}upstream = "127.0.0.1:1"\n`,

@@ -56,3 +56,24 @@ test("too many are refused, and there is room again afterwards", async () => {
   await Promise.all(all);
   expect(slices.hasRoom).toBe(true);
 });
+
+test("of a hundred who ask at once each has a turn of his own, and one alone does not wait", async () => {
+  const slices = new Slices();
+  let turn = 0;
+  let isOver = false;
+  const tick = () => {
+    turn++;
+    if (!isOver) setImmediate(tick);
+  };
+  setImmediate(tick);
+  const turns = await Promise.all(Array.from({ length: 100 }, () => slices.turn().then(() => turn)));
+  expect(new Set(turns).size).toBe(100);
+  expect(turns[0]).toBe(0);
+  expect(turns).toEqual(turns.toSorted((a, b) => a - b));
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  const before = turn;
+  await slices.turn();
+  expect(turn).toBe(before);
+  isOver = true;
+});

@@ -3,7 +3,7 @@
 // all come to the same when it is back.
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { Child, run } from "../harness/child.ts";
@@ -625,6 +625,26 @@ describeWith(
     await sleep(5000);
     expect((await next.status()).fleet?.troubles).toEqual([]);
     expect(next.child.stderr).not.toContain("Another gate calls itself");
+  });
+
+  test("another password in its file is taken with the next connection; without the file the last one", async () => {
+    const server = await engine("--requirepass", "one");
+    const directory = stack.use(new TempDir());
+    const password = directory.write("password", "one\n");
+    const gate = await member("a", server.url, "--fleet-password", password);
+    const replaced = async (before: string, after: string) => {
+      await server.cli("-a", before, "config", "set", "requirepass", after);
+      await server.cli("-a", after, "client", "kill", "type", "normal");
+    };
+    await replaced("one", "two");
+    await troubled(gate, /engine at .*(WRONGPASS|invalid)/i);
+    directory.write("password", "two\n");
+    await joined(gate);
+    rmSync(password);
+    await server.cli("-a", "two", "client", "kill", "type", "normal");
+    await done(gate, "ban", source);
+    const other = await member("b", server.url, "--fleet-password", directory.write("other", "two\n"));
+    await has(other, source, "gate:a");
   });
 
   test("TLS with a CA of one's own, and a certificate of each gate", async () => {

@@ -4,7 +4,7 @@
 // `all` looks at more than a few rows.
 import { contains, type Prefix, parsePrefix, widened } from "../address.ts";
 import type { Client } from "../client.ts";
-import { type Ban, everywhere, type FencedBan, holdsAt } from "./claim.ts";
+import { type Ban, everywhere, type FencedBan, holdsAt, isAskedForByOperator } from "./claim.ts";
 import { Arrivals } from "./table/arrivals.ts";
 import { ClaimRows } from "./table/claim_rows.ts";
 import { Endings } from "./table/endings.ts";
@@ -15,9 +15,13 @@ import { none, offsetOf } from "./table/slab.ts";
 const lookedAtAtOnce = 2000;
 const foundAtOnce = 250;
 
-/** Bans that stand in one map: when it is full, the soonest to end of its own makes room. */
+/**
+ * Bans that stand in one map: when it is full, the soonest to end of its own makes room. Those that an operator asked
+ * for are kept apart, since they make room for no others.
+ */
 interface Place {
   readonly map: string | undefined;
+  readonly isAskedFor: boolean;
   readonly endings: Endings;
 }
 
@@ -99,14 +103,14 @@ export class Bans {
     if (earlier !== none) {
       this.#placeOf(earlier).endings.remove(earlier);
       this.#rows.replace(earlier, ban);
-      this.#put(earlier, ban.standsIn);
+      this.#put(earlier, ban);
       return undefined;
     }
     const evicted = this.#size >= this.capacity ? this.#evict() : undefined;
     const row = this.#rows.add(ban);
     this.#index.add(row);
     this.#rows.columns(row).ticket[offsetOf(row)] = this.#arrivals.add(row);
-    this.#put(row, ban.standsIn);
+    this.#put(row, ban);
     this.#countRange(ban.prefix, 1);
     this.#size++;
     return evicted;
@@ -123,12 +127,12 @@ export class Bans {
     const row = this.#index.find(ban.prefix);
     if (row === none || this.#placeOf(row).map === map) return;
     this.#placeOf(row).endings.remove(row);
-    this.#put(row, map);
+    this.#put(row, ban);
   }
 
   /** How many bans stand in a map; undefined: in none. */
   standing(map: string | undefined): number {
-    return this.#places.find((place) => place.map === map)?.endings.size ?? 0;
+    return this.#in(map).reduce((sum, { endings }) => sum + endings.size, 0);
   }
 
   /** Takes out bans that are over, at most `limit`. */
@@ -143,15 +147,14 @@ export class Bans {
     return ended;
   }
 
-  /** The ban that ends first, of all; undefined when none ends. */
+  /** Which ban makes room when the table is full: the one that ends first; undefined when none ends. */
   soonest(): Ban | undefined {
-    return this.#read(this.#soonest());
+    return this.#read(this.#soonest(this.#places));
   }
 
-  /** The ban that ends first of those that stand in a map: who makes room when it is full. */
+  /** The same of those that stand in a map. */
   soonestIn(map: string): Ban | undefined {
-    const place = this.#places.find((other) => other.map === map);
-    return this.#read(place === undefined ? none : this.#firstOf(place));
+    return this.#read(this.#soonest(this.#in(map)));
   }
 
   /** What is banned inside a prefix, itself included: a slice between two turns of the caller. */
@@ -242,13 +245,23 @@ export class Bans {
   }
 
   #evict(): Ban | undefined {
-    const soonest = this.#soonest();
+    const soonest = this.#soonest(this.#places);
     return this.#remove(soonest === none ? this.#arrivals.first() : soonest);
   }
 
-  #soonest(): number {
-    const firsts = this.#places.map((place) => this.#firstOf(place)).filter((row) => row !== none);
-    return firsts.sort((a, b) => this.#rows.untilMs(a) - this.#rows.untilMs(b))[0] ?? none;
+  /** What an operator asked for comes last. */
+  #soonest(places: readonly Place[]): number {
+    const firsts = places
+      .map((place) => ({ row: this.#firstOf(place), isAskedFor: place.isAskedFor }))
+      .filter(({ row }) => row !== none);
+    const byEnd = firsts.sort(
+      (a, b) => Number(a.isAskedFor) - Number(b.isAskedFor) || this.#rows.untilMs(a.row) - this.#rows.untilMs(b.row),
+    );
+    return byEnd[0]?.row ?? none;
+  }
+
+  #in(map: string | undefined): readonly Place[] {
+    return this.#places.filter((place) => place.map === map);
   }
 
   /** One that ends. */
@@ -261,9 +274,11 @@ export class Bans {
     return this.#places[this.#rows.columns(row).place[offsetOf(row)] ?? 0] as Place;
   }
 
-  #put(row: number, map: string | undefined): void {
-    let number = this.#places.findIndex((place) => place.map === map);
-    if (number < 0) number = this.#places.push({ map, endings: new Endings(this.#rows) }) - 1;
+  #put(row: number, ban: Ban): void {
+    const map = ban.standsIn;
+    const isAskedFor = isAskedForByOperator(ban);
+    let number = this.#places.findIndex((place) => place.map === map && place.isAskedFor === isAskedFor);
+    if (number < 0) number = this.#places.push({ map, isAskedFor, endings: new Endings(this.#rows) }) - 1;
     this.#rows.columns(row).place[offsetOf(row)] = number;
     this.#placeOf(row).endings.add(row);
   }

@@ -92,6 +92,11 @@ export function claimOf(ban: Ban, origin: Origin, nowMs: number): Claim | undefi
   return claimsOf(ban, nowMs).find((claim) => claim.origin === origin);
 }
 
+/** Whether an operator wants it, be it among others. */
+export function isAskedForByOperator({ origin, others }: Ban): boolean {
+  return origin === "operator" || others.some((claim) => claim.origin === "operator");
+}
+
 /** Whether a ban that runs holds at a gate. */
 export function holdsAt(ban: Ban, gate: string, nowMs: number): boolean {
   if (ban.isLocal !== true || ban.gate === gate) return true;

@@ -4,7 +4,7 @@
 import type { Prefix } from "../address.ts";
 import type { BanCounters } from "../counters.ts";
 import type { Bans } from "./bans.ts";
-import { atOneGate, type Ban, everywhere, type FencedBan } from "./claim.ts";
+import { atOneGate, type Ban, everywhere, type FencedBan, isAskedForByOperator } from "./claim.ts";
 import { entryOf, type Fence, type FenceOutcome } from "./fence.ts";
 import { Folding } from "./folding.ts";
 import type { NeverBan } from "./never_ban.ts";
@@ -116,10 +116,12 @@ export class Fencing {
     return true;
   }
 
-  /** False when everything in the map ends later than this ban. */
+  /** False when everything in the map ends later than this ban. What an operator asked for goes before all others. */
   #makeRoom(ban: Ban): boolean {
     const victim = this.#bans.soonestIn(this.#fence.mapOf(ban.prefix));
-    if (victim === undefined || victim.untilMs >= ban.untilMs) return false;
+    if (victim === undefined) return false;
+    const rank = Number(isAskedForByOperator(ban)) - Number(isAskedForByOperator(victim));
+    if (rank < 0 || (rank === 0 && victim.untilMs >= ban.untilMs)) return false;
     this.#bans.stand(victim, undefined);
     return this.#fence.drop(victim.prefix);
   }

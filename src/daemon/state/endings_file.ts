@@ -3,6 +3,7 @@
 // gate is started anew before the engine is back. Written whole, and only when something changed or the wall clock stepped.
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { z } from "zod";
+import { parsePrefix } from "../../core/address.ts";
 import type { OwnDoings } from "../../core/fleet/own_doings.ts";
 import { messageOf } from "../../failure.ts";
 import { writeWhole } from "../../host/atomic_file.ts";
@@ -10,7 +11,14 @@ import type { Log } from "../../log.ts";
 import { type Basis, basisOf, type Moment, momentBy, stepMs, wallAtBootMs } from "./journal.ts";
 
 /** Source, taken back at, lifted at (null: not for all), kept until (null: for ever); Unix time. */
-const lifts = z.array(z.tuple([z.string(), z.number(), z.number().nullable(), z.number().nullable()]));
+const lift = z.tuple([
+  z.string().refine((source) => parsePrefix(source)?.text === source),
+  z.number(),
+  z.number().nullable(),
+  z.number().nullable(),
+]);
+/** Each is looked at by itself: one that is none costs no other. */
+const lifts = z.array(z.unknown());
 const basis = z.object({ boot: z.string().optional(), wallAtBootMs: z.number() });
 /** Earlier versions wrote the lifts alone. */
 const written = z.union([lifts.transform((rows) => ({ basis: undefined, lifts: rows })), z.object({ basis, lifts })]);
@@ -40,16 +48,28 @@ export class EndingsFile {
       const saved = text === "" ? { basis: undefined, lifts: [] } : written.parse(JSON.parse(text));
       const bootMs = wallAtBootMs(momentBy(saved.basis, this.#moment()));
       this.#basis = saved.basis;
-      for (const [source, at, lifted, keep] of saved.lifts) {
+      let unreadable = 0;
+      for (const row of saved.lifts) {
+        const parsed = lift.safeParse(row);
+        if (!parsed.success) {
+          unreadable++;
+          continue;
+        }
+        const [source, at, lifted, keep] = parsed.data;
         this.#own.restore(source, {
           atMs: at - bootMs,
           liftedMs: lifted === null ? undefined : lifted - bootMs,
           keepUntilMs: keep === null ? Number.POSITIVE_INFINITY : keep - bootMs,
         });
       }
+      if (unreadable > 0) this.#warn(`${unreadable} of them have another form, the others are kept`);
     } catch (error) {
-      this.#log("warn", `Cannot read the lifts in "${this.path}": ${messageOf(error)}; the fleet's engine knows them`);
+      this.#warn(messageOf(error));
     }
+  }
+
+  #warn(reason: string): void {
+    this.#log("warn", `Cannot read the lifts in "${this.path}": ${reason}; the fleet's engine knows them`);
   }
 
   /** Once a second. */

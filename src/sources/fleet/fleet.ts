@@ -21,7 +21,8 @@ import type { FleetAnswer, FleetPeerView, FleetView } from "./view.ts";
 
 export interface FleetOptions {
   readonly address: FleetAddress;
-  readonly secrets: EngineSecrets;
+  /** Asked for with each connection: a password or a certificate is replaced while the gate runs. */
+  readonly secrets: () => EngineSecrets;
   readonly name: string;
   readonly gate: string;
   readonly version: string;
@@ -166,7 +167,7 @@ export class Fleet {
       try {
         const { Engine } = await import("./engine.ts");
         const { address, secrets } = this.#options;
-        this.#engine = await Engine.open({ address, ...secrets, key0: this.keys.log });
+        this.#engine = await Engine.open({ address, ...secrets(), key0: this.keys.log });
         await this.#join(this.#engine, lostMs);
         retryMs = retryLeastMs;
         await this.#belong(this.#engine);

@@ -180,6 +180,23 @@ describe("a full kernel map", () => {
     expect([counters.kernelFull, enforcement.userSpaceOnly]).toEqual([2, 2]);
   });
 
+  test("an operator's ban goes before those of others, however short it is, and makes room for none of them", () => {
+    const { fence, enforcement, bans } = setUp({ room: 2, capacity: 3 });
+    const asked: BanRequest = { ...requestOf("192.0.2.9", 1000), reason: "manual", origin: "operator" };
+    enforcement.ban(requestOf("192.0.2.1", 60_000), 0);
+    enforcement.ban(requestOf("192.0.2.2", 50_000), 0);
+    expect(enforcement.ban(asked, 0)).toMatchObject({ fence: { kind: "enforced" } });
+    expect(fence.texts).toEqual(["192.0.2.1", "192.0.2.9"]);
+    const listed: BanRequest = { ...requestOf("192.0.2.3", 1e9), origin: "list:x" };
+    expect(enforcement.banMany([listed, { ...listed, prefix: requirePrefix("192.0.2.4") }], 0)).toHaveLength(2);
+    expect(fence.texts).toContain("192.0.2.9");
+    expect(bans.byText("192.0.2.9")).toBeDefined();
+    // Another claim on the same source leaves it an operator's.
+    enforcement.ban({ ...requestOf("192.0.2.9", 2000), origin: "list:x" }, 0);
+    enforcement.ban({ ...listed, prefix: requirePrefix("192.0.2.5") }, 0);
+    expect([fence.texts.includes("192.0.2.9"), bans.byText("192.0.2.9")?.others.length]).toEqual([true, 1]);
+  });
+
   test("a ban without an end is never the one that makes room", () => {
     const { fence, enforcement } = setUp({ room: 1 });
     enforcement.ban(requestOf("192.0.2.1", Number.POSITIVE_INFINITY), 0);

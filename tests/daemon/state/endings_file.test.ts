@@ -56,6 +56,18 @@ test("what an earlier version wrote goes by the wall clock", () => {
   ]);
 });
 
+test("one entry that is none costs no other", () => {
+  using directory = new TempDir();
+  const bad = [["192.0.2.2", "soon", null, null], ["nobody", 1, 1, 1], ["192.0.2.3/24", 1, 1, 1], null, [], 7];
+  const rows = [...bad, ["192.0.2.1", wallMs + 5000, null, null]];
+  for (const saved of [rows, { basis: { boot: "a", wallAtBootMs: wallMs }, lifts: rows }]) {
+    const path = directory.write("lifts", JSON.stringify(saved));
+    const { endings, said } = fileAt(path, { nowMs: 7000, wallMs: wallMs + 7000, boot: "a" });
+    expect(endings().map(([source]) => source)).toEqual(["192.0.2.1"]);
+    expect(said).toEqual([expect.stringContaining("6 of them have another form, the others are kept")]);
+  }
+});
+
 test("a file that cannot be read is said, and nothing of it is taken", () => {
   using directory = new TempDir();
   const path = directory.write("lifts", "[[1]]");

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Entries of a fence's map that stand for addresses which are never banned: another tool wrote them. Some are told by
+// name, the others by their number; whoever fills the map with them fills neither the log nor the memory.
+import type { NeverBanEntry } from "../core/bans/never_ban.ts";
+import type { Log } from "../log.ts";
+
+/** As many as somebody would take out by hand. */
+const namedLimit = 20;
+
+export class SparedEntries {
+  readonly #log: Log;
+  /** Named in the last round through the map, and in this one: what was taken out meanwhile is forgotten. */
+  #before: ReadonlySet<string> = new Set();
+  #named = new Set<string>();
+  #others = 0;
+  #othersBefore = 0;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** The walk through the map begins anew. */
+  begin(): void {
+    this.#before = this.#named;
+    this.#named = new Set();
+    this.#othersBefore = this.#others;
+    this.#others = 0;
+  }
+
+  see(source: string, { prefix, why }: NeverBanEntry): void {
+    if (this.#named.has(source)) return;
+    if (this.#named.size >= namedLimit) {
+      this.#others++;
+      return;
+    }
+    this.#named.add(source);
+    if (this.#before.has(source)) return;
+    this.#log("warn", `The map holds ${source}, which is never banned: take it out, it blocks ${prefix.text} (${why})`);
+  }
+
+  /** The walk came to its end. */
+  roundOver(): void {
+    if (this.#others === 0 || this.#othersBefore > 0) return;
+    const remedy = "take them out, they block addresses that are never banned";
+    this.#log("warn", `The map holds ${this.#others} more entries than those that were named: ${remedy}`);
+  }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from "bun:test";
+import { requirePrefix } from "../../src/core/address.ts";
+import { SparedEntries } from "../../src/sources/spared_entries.ts";
+
+const conflict = { prefix: requirePrefix("10.0.0.0/8"), why: "--allow" };
+
+function round(entries: SparedEntries, sources: readonly string[]): void {
+  entries.begin();
+  for (const source of sources) entries.see(source, conflict);
+  entries.roundOver();
+}
+
+test("twenty are named, the others counted, and each round says nothing new", () => {
+  const told: string[] = [];
+  const entries = new SparedEntries((_level, message) => told.push(message));
+  const all = Array.from({ length: 1000 }, (_, index) => `10.0.${index >> 8}.${index & 255}`);
+  round(entries, all);
+  expect(told).toHaveLength(21);
+  expect(told[0]).toBe("The map holds 10.0.0.0, which is never banned: take it out, it blocks 10.0.0.0/8 (--allow)");
+  expect(told[20]).toStartWith("The map holds 980 more entries than those that were named: ");
+  round(entries, all);
+  expect(told).toHaveLength(21);
+  // One of those that were named was taken out: the next is.
+  round(entries, all.slice(1));
+  expect(told.slice(21)).toEqual([expect.stringContaining("10.0.0.20, which is never banned")]);
+});
+
+test("one that is written again is told again", () => {
+  const told: string[] = [];
+  const entries = new SparedEntries((_level, message) => told.push(message));
+  for (const sources of [["10.0.0.1"], ["10.0.0.1"], [], ["10.0.0.1"]]) round(entries, sources);
+  expect(told).toHaveLength(2);
+});
