@@ -17,11 +17,11 @@ export async function passOn(runtime: Runtime, descriptor: number, unixPath: str
     let isOver = false;
     socket.pause();
     open.add(socket);
-    const relay = new Relay(socket, { relayEnded: () => void open.delete(socket) });
+    const relay = new Relay(socket);
     runtime.connect({ path: unixPath }, relay.serverEvents).then(
       (server) => {
         if (isOver) return server.close();
-        relay.start(socket, server, [], false);
+        relay.start(socket, server, { relayEnded: () => void open.delete(socket) }, [], false);
         socket.resume();
       },
       () => socket.reset(),

@@ -46,12 +46,11 @@ export interface RelayOwner {
 export class Relay {
   readonly #fromClient = new Leg(this);
   readonly #fromServer = new Leg(this);
-  readonly #owner: RelayOwner;
+  #owner: RelayOwner | undefined;
 
-  constructor(client: TcpSocket, owner: RelayOwner) {
+  constructor(client: TcpSocket) {
     this.#fromClient.from = client;
     this.#fromServer.to = client;
-    this.#owner = owner;
   }
 
   /** Who hears the server, from before its connection stands. */
@@ -60,10 +59,18 @@ export class Relay {
   }
 
   /**
+   * @param owner hears of the end, perhaps before this returns.
    * @param held what the client sent while it was judged; it goes first.
    * @param clientEnded the client's FIN came already.
    */
-  start(client: TcpSocket, server: TcpSocket, held: readonly Uint8Array[], clientEnded: boolean): void {
+  start(
+    client: TcpSocket,
+    server: TcpSocket,
+    owner: RelayOwner,
+    held: readonly Uint8Array[],
+    clientEnded: boolean,
+  ): void {
+    this.#owner = owner;
     this.#fromServer.from = server;
     this.#fromClient.to = server;
     client.events = this.#fromClient;
@@ -99,7 +106,7 @@ export class Relay {
 
   closed(leg: Leg): void {
     const opposite = this.#opposite(leg);
-    if (opposite.closed) this.#owner.relayEnded();
+    if (opposite.closed) this.#owner?.relayEnded();
     else if (!leg.ended || !opposite.ended) opposite.from?.reset();
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of one connection, from accept to its end: hold the first bytes, sniff, settle, relay. Every
+// The life of one connection, from accept until it is relayed or ends: hold the first bytes, sniff, settle. Every
 // way out of sniffing goes through settle().
 import { type Evidence, evidenceBytes } from "../core/bans/claim.ts";
 import type { Client } from "../core/client.ts";
@@ -13,7 +13,8 @@ import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
 import type { Desk, Offence } from "../sources/desk.ts";
 import { followConversation } from "./conversation.ts";
 import type { OpeningOwner } from "./opening.ts";
-import { Relay, type RelayOwner } from "./relay.ts";
+import { Relay } from "./relay.ts";
+import { Relayed } from "./relayed.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { type LiveSession, Place, type Sessions } from "./sessions.ts";
 import type { Tap } from "./tap.ts";
@@ -53,7 +54,7 @@ const heldLimitBytes = 256 * 1024;
 /** What a session holds once it is judged. */
 const none: Uint8Array[] = [];
 
-export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOwner {
+export class Session implements SocketEvents, LiveSession, OpeningOwner {
   readonly place: Place = new Place(this);
   readonly client: Client;
   readonly #context: SessionContext;
@@ -68,7 +69,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
   #makesRoom = false;
   /** Somebody else may have sent the bytes in its name: they count against nobody. */
   #isForgeable = false;
-  #state: "sniffing" | "connecting" | "relaying" | "over" = "sniffing";
+  #state: "sniffing" | "connecting" | "over" = "sniffing";
   /** From the moment that a server is connected to. */
   #relay: Relay | undefined;
   /** It was connected to before the client is judged, since it speaks first. */
@@ -126,28 +127,18 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
     if (this.#state !== "over") this.#finish();
   }
 
-  /** Ends the connection, both legs: its source was banned, or the gate stops. */
+  /** Ends the connection: its source was banned, or the gate stops. */
   cut(): void {
     if (this.#state === "over") return;
     if (this.#state === "sniffing") this.#context.sessions.decided(this, this.#deadlineMs);
-    const relay = this.#state === "relaying" ? this.#relay : undefined;
     this.#finish();
     this.#context.reject(this.#socket, this.client);
-    relay?.cut();
   }
 
-  endIfIdle(idleMs: number): void {
-    const { counters, quietMs } = this.#context;
-    if (this.#state !== "relaying" || (quietMs(this.#socket) ?? 0) < idleMs) return;
-    counters.idleEnded++;
-    const relay = this.#relay;
-    this.#finish();
-    relay?.cut();
-  }
+  /** It is not relayed yet. */
+  endIfIdle(): void {}
 
-  settled(): void {
-    this.#relay?.keepAlive();
-  }
+  settled(): void {}
 
   #judge(ended: boolean): Verdict {
     const { sniffer, dryRun } = this.#context;
@@ -228,7 +219,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
   #greet(): void {
     if (this.#state !== "sniffing" || this.#heldBytes > 0) return;
     this.#isGreeted = true;
-    this.#relay = new Relay(this.#socket, this);
+    this.#relay = new Relay(this.#socket);
     this.#context.upstreams.open(this.#relay.serverEvents, this.#context.nowMs(), this);
   }
 
@@ -238,7 +229,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
       this.#startRelay();
       return;
     }
-    this.#relay = new Relay(this.#socket, this);
+    this.#relay = new Relay(this.#socket);
     const { serverEvents } = this.#relay;
     this.#context.upstreams.open(this.#tap?.serverEvents(serverEvents) ?? serverEvents, this.#context.nowMs(), this);
   }
@@ -268,21 +259,20 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
   /** The client is judged, and the server is there unless it is connected to still. */
   #startRelay(): void {
     const server = this.#server;
+    const upstream = this.#upstream;
+    const relay = this.#relay;
+    if (server === undefined || upstream === undefined || relay === undefined) return;
     const tap = this.#tap;
-    if (server === undefined) return;
-    this.#server = undefined;
-    this.#tap = undefined;
+    const relayed = new Relayed(this, this.#context, this.#socket, relay, upstream);
     this.#context.counters.relayed++;
-    this.#state = "relaying";
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
     if (this.#isGreeted) tap?.startGreeted(server, this.#held, this.#clientEnded);
     else tap?.start(server, this.#held, this.#clientEnded);
     const held = this.#isGreeted ? this.#held : this.#introduced();
-    this.#relay?.start(this.#socket, server, held, this.#clientEnded);
+    relay.start(this.#socket, server, relayed, held, this.#clientEnded);
     tap?.join(this.#socket);
     this.#followTrial(server);
-    this.#context.sessions.relayed(this);
-    this.#held = none;
+    this.#context.sessions.relayed(relayed);
   }
 
   #followTrial(server: TcpSocket): void {
@@ -305,11 +295,6 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
     const { client } = this;
     const source = { address: client.single().text, port: client.port };
     return proxyHeader(sendProxy, source, client.through?.destination ?? this.#socket.local);
-  }
-
-  relayEnded(): void {
-    if (this.#upstream !== undefined) this.#context.upstreams.release(this.#upstream);
-    this.#context.sessions.remove(this);
   }
 
   #finish(): void {

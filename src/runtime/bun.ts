@@ -251,10 +251,10 @@ function dial(to: ConnectTarget, events: SocketEvents, dialler: Dialler): void {
   const socket = new BunSocket();
   socket.events = events;
   socket.dialler = dialler;
-  const common = { allowHalfOpen: true, data: socket, socket: dialHandlers };
+  const allowHalfOpen = true;
   try {
-    if ("path" in to) void Bun.connect({ unix: to.path, ...common });
-    else void Bun.connect({ hostname: to.host, port: to.port, ...common });
+    if ("path" in to) void Bun.connect({ unix: to.path, allowHalfOpen, data: socket, socket: dialHandlers });
+    else void Bun.connect({ hostname: to.host, port: to.port, allowHalfOpen, data: socket, socket: dialHandlers });
   } catch (error) {
     socket.takeDialler()?.failed(error);
   }
