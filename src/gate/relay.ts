@@ -8,10 +8,10 @@ const keepAliveMs = 60_000;
 
 /** One direction: hears `from`, writes to `to`. */
 class Leg implements SocketEvents {
+  /** Undefined before it stands and when it is closed. */
   from: TcpSocket | undefined;
   to: TcpSocket | undefined;
   ended = false;
-  closed = false;
   readonly #relay: Relay;
 
   constructor(relay: Relay) {
@@ -32,7 +32,7 @@ class Leg implements SocketEvents {
   }
 
   close(): void {
-    this.closed = true;
+    this.from = undefined;
     this.#relay.closed(this);
   }
 }
@@ -106,8 +106,8 @@ export class Relay {
 
   closed(leg: Leg): void {
     const opposite = this.#opposite(leg);
-    if (opposite.closed) this.#owner?.relayEnded();
-    else if (!leg.ended || !opposite.ended) opposite.from?.reset();
+    if (opposite.from === undefined) this.#owner?.relayEnded();
+    else if (!leg.ended || !opposite.ended) opposite.from.reset();
   }
 
   #opposite(leg: Leg): Leg {

@@ -4,7 +4,6 @@
 import { type Evidence, evidenceBytes } from "../core/bans/claim.ts";
 import type { Client } from "../core/client.ts";
 import { concatenated } from "../core/concatenated.ts";
-import type { ConnectionCounters } from "../core/counters.ts";
 import { recordedBytes } from "../core/learn/recording.ts";
 import { type ProxyVersion, proxyHeader } from "../core/proxy_protocol/written.ts";
 import type { Sniffer } from "../core/sniff.ts";
@@ -14,16 +13,15 @@ import type { Desk, Offence } from "../sources/desk.ts";
 import { followConversation } from "./conversation.ts";
 import type { OpeningOwner } from "./opening.ts";
 import { Relay } from "./relay.ts";
-import { Relayed } from "./relayed.ts";
+import { Relayed, type RelayedContext } from "./relayed.ts";
 import type { SessionObserver } from "./session_observer.ts";
-import { type LiveSession, Place, type Sessions } from "./sessions.ts";
+import { type LiveSession, Place } from "./sessions.ts";
 import type { Tap } from "./tap.ts";
 import type { TrialWatch } from "./trial_watch.ts";
 import type { Upstream } from "./upstream.ts";
-import type { Upstreams } from "./upstreams.ts";
 
 /** What a session needs of the gate. */
-export interface SessionContext {
+export interface SessionContext extends RelayedContext {
   readonly sniffer: Sniffer;
   readonly dryRun: boolean;
   readonly firstPacketMs: number;
@@ -31,17 +29,10 @@ export interface SessionContext {
   readonly greetingPauseMs: number;
   /** How the server is told of the client's address. */
   readonly sendProxy: ProxyVersion | "off";
-  readonly counters: ConnectionCounters;
-  readonly sessions: Sessions;
-  readonly upstreams: Upstreams;
   readonly desk: Desk;
   nowMs(): number;
   /** Whether the client has shown that its address is its own. */
   isProven(socket: TcpSocket): boolean;
-  /** How long nobody has sent anything; undefined when it is not known. */
-  quietMs(socket: TcpSocket): number | undefined;
-  /** Ends the connection of a source that is or was to be banned. */
-  reject(socket: TcpSocket, client: Client): void;
   /** Watches while nobody is turned away yet. */
   readonly trial: TrialWatch | undefined;
   /** Where first bytes are recorded or judged further. */
