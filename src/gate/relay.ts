@@ -37,20 +37,22 @@ class Leg implements SocketEvents {
   }
 }
 
-/** Not a function, since there are thousands of relays at a time. */
-export interface RelayOwner {
-  /** Called once, when both connections are gone. */
-  relayEnded(): void;
-}
-
-export class Relay {
+/** Whoever wants to know of its end extends it: there are thousands of relays at a time. */
+export abstract class Relay {
   readonly #fromClient = new Leg(this);
   readonly #fromServer = new Leg(this);
-  #owner: RelayOwner | undefined;
 
   constructor(client: TcpSocket) {
     this.#fromClient.from = client;
     this.#fromServer.to = client;
+  }
+
+  /** Called once, when both connections are gone; perhaps before `start` returns. */
+  protected abstract ended(): void;
+
+  /** The client's connection, until it is closed. */
+  protected get clientSocket(): TcpSocket | undefined {
+    return this.#fromClient.from;
   }
 
   /** Who hears the server, from before its connection stands. */
@@ -59,18 +61,10 @@ export class Relay {
   }
 
   /**
-   * @param owner hears of the end, perhaps before this returns.
    * @param held what the client sent while it was judged; it goes first.
    * @param clientEnded the client's FIN came already.
    */
-  start(
-    client: TcpSocket,
-    server: TcpSocket,
-    owner: RelayOwner,
-    held: readonly Uint8Array[],
-    clientEnded: boolean,
-  ): void {
-    this.#owner = owner;
+  start(client: TcpSocket, server: TcpSocket, held: readonly Uint8Array[], clientEnded: boolean): void {
     this.#fromServer.from = server;
     this.#fromClient.to = server;
     client.events = this.#fromClient;
@@ -89,13 +83,13 @@ export class Relay {
   }
 
   /** Both peers are asked from time to time whether they are there still. */
-  keepAlive(): void {
+  protected keepAlive(): void {
     this.#fromClient.from?.keepAlive(keepAliveMs);
     this.#fromServer.from?.keepAlive(keepAliveMs);
   }
 
   /** Resets both legs. */
-  cut(): void {
+  protected reset(): void {
     this.#fromClient.from?.reset();
     this.#fromServer.from?.reset();
   }
@@ -106,7 +100,7 @@ export class Relay {
 
   closed(leg: Leg): void {
     const opposite = this.#opposite(leg);
-    if (opposite.from === undefined) this.#owner?.relayEnded();
+    if (opposite.from === undefined) this.ended();
     else if (!leg.ended || !opposite.ended) opposite.from.reset();
   }
 

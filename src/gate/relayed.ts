@@ -4,7 +4,7 @@
 import type { Client } from "../core/client.ts";
 import type { ConnectionCounters } from "../core/counters.ts";
 import type { TcpSocket } from "../runtime/types.ts";
-import type { Relay, RelayOwner } from "./relay.ts";
+import { Relay } from "./relay.ts";
 import type { LiveSession, Place, Sessions } from "./sessions.ts";
 import type { Upstream } from "./upstream.ts";
 import type { Upstreams } from "./upstreams.ts";
@@ -20,55 +20,47 @@ export interface RelayedContext {
   reject(socket: TcpSocket, client: Client): void;
 }
 
-export class Relayed implements LiveSession, RelayOwner {
+export class Relayed extends Relay implements LiveSession {
   readonly place: Place;
   readonly client: Client;
-  readonly isFriend: boolean;
+  isFriend = false;
   readonly #context: RelayedContext;
-  readonly #socket: TcpSocket;
-  readonly #relay: Relay;
-  readonly #upstream: Upstream;
+  /** What it is connected to. */
+  upstream: Upstream | undefined;
 
-  /** @param session what it was until now. */
-  constructor(
-    { place, client, isFriend }: LiveSession,
-    context: RelayedContext,
-    socket: TcpSocket,
-    relay: Relay,
-    upstream: Upstream,
-  ) {
+  /** @param session what it is until the relay starts. */
+  constructor({ place, client }: LiveSession, context: RelayedContext, socket: TcpSocket) {
+    super(socket);
     this.place = place;
     this.client = client;
-    this.isFriend = isFriend;
     this.#context = context;
-    this.#socket = socket;
-    this.#relay = relay;
-    this.#upstream = upstream;
   }
 
   /** It is judged. */
   deadline(): void {}
 
   settled(): void {
-    this.#relay.keepAlive();
+    this.keepAlive();
   }
 
   endIfIdle(idleMs: number): void {
     const { counters, quietMs, sessions } = this.#context;
-    if ((quietMs(this.#socket) ?? 0) < idleMs) return;
+    const { clientSocket } = this;
+    if (clientSocket === undefined || (quietMs(clientSocket) ?? 0) < idleMs) return;
     counters.idleEnded++;
     sessions.remove(this);
-    this.#relay.cut();
+    this.reset();
   }
 
   cut(): void {
+    const { clientSocket } = this;
     this.#context.sessions.remove(this);
-    this.#context.reject(this.#socket, this.client);
-    this.#relay.cut();
+    if (clientSocket !== undefined) this.#context.reject(clientSocket, this.client);
+    this.reset();
   }
 
-  relayEnded(): void {
-    this.#context.upstreams.release(this.#upstream);
+  protected ended(): void {
+    if (this.upstream !== undefined) this.#context.upstreams.release(this.upstream);
     this.#context.sessions.remove(this);
   }
 }

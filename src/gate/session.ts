@@ -12,7 +12,6 @@ import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
 import type { Desk, Offence } from "../sources/desk.ts";
 import { followConversation } from "./conversation.ts";
 import type { OpeningOwner } from "./opening.ts";
-import { Relay } from "./relay.ts";
 import { Relayed, type RelayedContext } from "./relayed.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { type LiveSession, Place } from "./sessions.ts";
@@ -56,13 +55,11 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
-  /** It was not silent for as long as it may be: that is no strike. */
-  #makesRoom = false;
   /** Somebody else may have sent the bytes in its name: they count against nobody. */
   #isForgeable = false;
   #state: "sniffing" | "connecting" | "over" = "sniffing";
   /** From the moment that a server is connected to. */
-  #relay: Relay | undefined;
+  #relay: Relayed | undefined;
   /** It was connected to before the client is judged, since it speaks first. */
   #isGreeted = false;
   /** What was connected to; `server` until it is relayed to. */
@@ -107,8 +104,9 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
 
   /** The time for a first packet is over, or somebody else needs the place. */
   deadline(): void {
-    this.#makesRoom = !this.#clientEnded && this.#context.nowMs() < this.#deadlineMs;
-    if (this.#state === "sniffing") this.#settle(this.#judge(true));
+    if (this.#state !== "sniffing") return;
+    const makesRoom = !this.#clientEnded && this.#context.nowMs() < this.#deadlineMs;
+    this.#settle(this.#judge(true), makesRoom);
   }
 
   /** The client is gone before it was relayed. */
@@ -136,8 +134,11 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
     return verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
   }
 
-  /** The only way out of sniffing. */
-  #settle(decision: Verdict): void {
+  /**
+   * The only way out of sniffing.
+   * @param makesRoom it was not silent for as long as it may be: that is no strike.
+   */
+  #settle(decision: Verdict, makesRoom = false): void {
     if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.#socket);
     const { counters, sessions, desk } = this.#context;
     if (decision.kind === "hold") {
@@ -166,7 +167,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
         return;
       case "close":
         counters.undecided++;
-        this.#turnedAway(decision.isStrike === true && !this.#makesRoom);
+        this.#turnedAway(decision.isStrike === true && !makesRoom);
         this.#finish();
         this.#socket.close();
         return;
@@ -210,7 +211,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
   #greet(): void {
     if (this.#state !== "sniffing" || this.#heldBytes > 0) return;
     this.#isGreeted = true;
-    this.#relay = new Relay(this.#socket);
+    this.#relay = new Relayed(this, this.#context, this.#socket);
     this.#context.upstreams.open(this.#relay.serverEvents, this.#context.nowMs(), this);
   }
 
@@ -220,7 +221,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
       this.#startRelay();
       return;
     }
-    this.#relay = new Relay(this.#socket);
+    this.#relay = new Relayed(this, this.#context, this.#socket);
     const { serverEvents } = this.#relay;
     this.#context.upstreams.open(this.#tap?.serverEvents(serverEvents) ?? serverEvents, this.#context.nowMs(), this);
   }
@@ -254,16 +255,17 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
     const relay = this.#relay;
     if (server === undefined || upstream === undefined || relay === undefined) return;
     const tap = this.#tap;
-    const relayed = new Relayed(this, this.#context, this.#socket, relay, upstream);
+    relay.isFriend = this.isFriend;
+    relay.upstream = upstream;
     this.#context.counters.relayed++;
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
     if (this.#isGreeted) tap?.startGreeted(server, this.#held, this.#clientEnded);
     else tap?.start(server, this.#held, this.#clientEnded);
     const held = this.#isGreeted ? this.#held : this.#introduced();
-    relay.start(this.#socket, server, relayed, held, this.#clientEnded);
+    relay.start(this.#socket, server, held, this.#clientEnded);
     tap?.join(this.#socket);
     this.#followTrial(server);
-    this.#context.sessions.relayed(relayed);
+    this.#context.sessions.relayed(relay);
   }
 
   #followTrial(server: TcpSocket): void {
