@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs test files, each in a process of its own and apart from this host, two more at once than there
-// are processors; prints what failed and one closing line, which also goes into the report directory:
+// are processors; prints what failed and one closing line, which also goes into the report directory. In a run of
+// all of them the few that failed get a second look (unsteady.ts):
 //   test.ts [--systems] [FILE|DIRECTORY...]
 // *.test.ts run under Bun, *_test.ts under Deno.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +12,7 @@ import { closingLine, type Run, sum } from "./junit.ts";
 import { Durations } from "./test_durations.ts";
 import { filesOf, laneOf, selected } from "./test_files.ts";
 import { Runner } from "./test_runner.ts";
+import { secondLook } from "./unsteady.ts";
 
 /** What is left of a run: the summary, a report and a log for each file, and how long each one took. */
 const reports = { everyday: "build/test", systems: "build/test-systems" } as const;
@@ -22,6 +24,9 @@ const waiting = { everyday: 2, systems: 0 } as const;
 const limitMs = { everyday: 240_000, systems: 600_000 } as const;
 /** `make fuzz`: how long one fuzzer goes on. */
 const fuzzMs = 1000 * Number(process.env["TTGATE_FUZZ_SECONDS"] ?? "0");
+
+/** In CI a kernel test that did not run is a failure. */
+const strict = process.env["CI"] === "true";
 
 async function main(argv: readonly string[]): Promise<number> {
   const wanted = argv.filter((word) => word !== "--systems");
@@ -35,12 +40,25 @@ async function main(argv: readonly string[]): Promise<number> {
   const durations = new Durations("build/test/durations.json");
   using runner = new Runner({ directory, limitMs: limitMs[lane] + 2 * fuzzMs });
   if (runner.whyNotApart !== undefined) process.stdout.write(`Not apart from this host: ${runner.whyNotApart}\n`);
-  const runs = await runAll(runner, files, durations, lane);
+  const first = await runAll(runner, files, durations, lane);
   durations.save();
-  const totals = sum(runs, process.env["CI"] === "true");
+  const { runs, unsteady } =
+    summary === undefined
+      ? { runs: first, unsteady: [] }
+      : await secondLook(first, strict, async ({ files: [file = ""] }) => {
+          const { run, durationMs, log } = await runner.run(file);
+          report(run, file, durationMs, log);
+          return run;
+        });
+  const totals = sum(runs, strict);
   const closing = closingLine(totals);
   if (summary !== undefined) writeFileSync(summary, `${closing}\n`);
-  process.stdout.write(`\n${[...totals.failures.map((failure) => `Failed: ${failure}`), closing].join("\n")}\n`);
+  const lines = [
+    ...unsteady.map((test) => `Unsteady, passed when run again alone: ${test}`),
+    ...totals.failures.map((failure) => `Failed: ${failure}`),
+    closing,
+  ];
+  process.stdout.write(`\n${lines.join("\n")}\n`);
   return totals.failures.length > 0 ? 1 : 0;
 }
 
@@ -71,7 +89,7 @@ async function runAll(
 
 /** One line for a file that passed, everything that it said for one that failed. */
 function report(run: Run, file: string, durationMs: number, log: string): void {
-  const totals = sum([run], process.env["CI"] === "true");
+  const totals = sum([run], strict);
   const failed = totals.failures.length > 0;
   if (failed || process.env["V"] === "1") process.stdout.write(`\n${readFileSync(log, "utf8")}`);
   else for (const [line] of readFileSync(log, "utf8").matchAll(/^Skipped.*$/gm)) process.stdout.write(`${line}\n`);

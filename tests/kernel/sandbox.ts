@@ -18,6 +18,7 @@ import { cString } from "../../src/kernel/native_bytes.ts";
 import type { Native } from "../../src/runtime/types.ts";
 import { Network } from "../harness/netns.ts";
 import { Undo } from "../harness/undo.ts";
+import { waitFor } from "../harness/wait.ts";
 
 const cloneNewNet = 0x40000000;
 
@@ -135,6 +136,14 @@ export class Sandbox implements AsyncDisposable {
     });
     this.#undo.push(() => fence.close(true));
     return fence;
+  }
+
+  /** One tick may not get through on a busy machine: it stops after 2 ms, whoever had the processor meanwhile. */
+  sweep(fence: Fence, isDone: () => boolean): Promise<boolean> {
+    return waitFor("the sweep", () => {
+      fence.tick(this.nowMs());
+      return isDone();
+    });
   }
 
   ban(fence: Fence, source: string, forMs = 60_000): void {
