@@ -4,7 +4,15 @@
 import { createReadStream, existsSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import type { Claim } from "../../core/bans/claim.ts";
-import { journalHead, type Moment, parseJournalLine, type SavedSource } from "./journal.ts";
+import {
+  type Basis,
+  journalHead,
+  type Moment,
+  momentBy,
+  parseBasisLine,
+  parseJournalLine,
+  type SavedSource,
+} from "./journal.ts";
 
 export interface ReadState {
   /** Lines that could not be read. */
@@ -30,15 +38,22 @@ export async function readState(
   if (!existsSync(path)) return { damaged: 0, isForeign: false };
   let damaged = 0;
   let isFirst = true;
+  let basis: Basis | undefined;
   for await (const lines of linesOf(path)) {
-    const now = moment();
+    let now = momentBy(basis, moment());
     const piece = new Map<string, SavedSource>();
     for (const line of lines) {
       const isHead = isFirst && line.startsWith(headOfAny);
       if (isHead && line !== journalHead) return { damaged: 0, isForeign: true };
       isFirst = false;
       if (isHead) continue;
-      const saved = parsed(line, now);
+      const found = parsed(() => parseBasisLine(line));
+      if (found !== undefined) {
+        basis = found;
+        now = momentBy(found, now);
+        continue;
+      }
+      const saved = parsed(() => parseJournalLine(line, now));
       if (saved === undefined) damaged++;
       else piece.set(saved.source, running(saved, now.nowMs));
     }
@@ -65,9 +80,9 @@ async function* linesOf(path: string): AsyncGenerator<readonly string[]> {
   if (rest !== "") yield [rest];
 }
 
-function parsed(line: string, moment: Moment): SavedSource | undefined {
+function parsed<T>(parse: () => T): T | undefined {
   try {
-    return parseJournalLine(line, moment);
+    return parse();
   } catch {
     return undefined;
   }

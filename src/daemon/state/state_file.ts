@@ -23,7 +23,7 @@ import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
 import { identityOfOpen, wasRemoved } from "../../host/file_identity.ts";
 import type { Log } from "../../log.ts";
-import { journalHead, type Moment, stepMs, wallAtBootMs } from "./journal.ts";
+import { type Basis, basisLine, basisOf, journalHead, type Moment, stepMs, wallAtBootMs } from "./journal.ts";
 import { lineOfSource, writeAll, writeTable } from "./lines.ts";
 
 export interface StateFileOptions {
@@ -57,8 +57,8 @@ export class StateFile implements BanFollower {
   #waiting = new Set<string>();
   /** Too much waits, or the file is not whole: it has to be written anew. */
   #isStale = true;
-  /** As it was when the file was written. */
-  #bootMs = 0;
+  /** Of all ends in the file. */
+  #basis: Basis = { wallAtBootMs: 0 };
   #error: string | undefined;
   #busy: Promise<void> | undefined;
 
@@ -116,7 +116,7 @@ export class StateFile implements BanFollower {
   async #save(): Promise<void> {
     try {
       const { bans, offenders } = this.#options;
-      if (Math.abs(wallAtBootMs(this.#options.moment()) - this.#bootMs) > stepMs) this.#isStale = true;
+      if (Math.abs(wallAtBootMs(this.#options.moment()) - this.#basis.wallAtBootMs) > stepMs) this.#isStale = true;
       const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
       const isGone = this.#fd !== undefined && wasRemoved(this.#path, identityOfOpen(this.#fd));
       if (isGone && this.#error === undefined)
@@ -162,11 +162,11 @@ export class StateFile implements BanFollower {
     let lines: number;
     try {
       chmodSync(temporary, 0o600);
-      writeSync(fd, `${journalHead}\n`);
+      this.#basis = basisOf(this.#options.moment());
+      writeSync(fd, `${journalHead}\n${basisLine(this.#basis)}`);
       this.#waiting.clear();
       this.#isStale = false;
-      this.#bootMs = wallAtBootMs(this.#options.moment());
-      lines = await writeTable(fd, { bans, offenders }, this.#options.moment);
+      lines = await writeTable(fd, { bans, offenders }, () => this.#moment());
       await syncFile(fd);
       renameSync(temporary, path);
       for (const from of this.#earlier.splice(0)) rmSync(from, { force: true });
@@ -184,6 +184,11 @@ export class StateFile implements BanFollower {
   }
 
   #line(source: string): string {
-    return lineOfSource(this.#options, source, this.#options.moment());
+    return lineOfSource(this.#options, source, this.#moment());
+  }
+
+  #moment(): Moment {
+    const { nowMs } = this.#options.moment();
+    return { nowMs, wallMs: nowMs + this.#basis.wallAtBootMs };
   }
 }
