@@ -22,17 +22,15 @@ export class Client {
   /** Undefined: it came directly. */
   readonly through: Through | undefined;
   #single: Prefix | undefined;
-  readonly #ipv6Bits: number;
 
   /** @param address as a runtime prints a peer: `192.0.2.1`, `::ffff:192.0.2.1`, `fe80::1%eth0`. */
   constructor(address: string, port: number, ipv6Bits: number, through?: Through) {
     const dotted = address.startsWith(mapped) && address.includes(".") ? address.slice(mapped.length) : address;
     this.port = port;
     this.through = through;
-    this.#ipv6Bits = ipv6Bits;
     if (dotted.includes(":")) {
       this.#single = requirePrefix(unzoned(dotted));
-      this.sourceText = this.source().text;
+      this.sourceText = sourceOf(this.#single, ipv6Bits).text;
     } else {
       this.sourceText = dotted;
     }
@@ -46,7 +44,8 @@ export class Client {
 
   /** What a ban covers. */
   source(): Prefix {
-    return sourceOf(this.single(), this.#ipv6Bits);
+    const single = this.single();
+    return isIpv4(single) ? single : requirePrefix(this.sourceText);
   }
 }
 

@@ -11,13 +11,26 @@ export interface Passage {
   close(): void;
 }
 
+class Passed extends Relay {
+  readonly #over: () => void;
+
+  constructor(client: TcpSocket, over: () => void) {
+    super(client);
+    this.#over = over;
+  }
+
+  protected ended(): void {
+    this.#over();
+  }
+}
+
 export async function passOn(runtime: Runtime, descriptor: number, unixPath: string): Promise<Passage> {
   const open = new Set<TcpSocket>();
   const accept = (socket: TcpSocket): SocketEvents => {
     let isOver = false;
     socket.pause();
     open.add(socket);
-    const relay = new Relay(socket, { relayEnded: () => void open.delete(socket) });
+    const relay = new Passed(socket, () => void open.delete(socket));
     runtime.connect({ path: unixPath }, relay.serverEvents).then(
       (server) => {
         if (isOver) return server.close();

@@ -8,10 +8,10 @@ const keepAliveMs = 60_000;
 
 /** One direction: hears `from`, writes to `to`. */
 class Leg implements SocketEvents {
+  /** Undefined before it stands and when it is closed. */
   from: TcpSocket | undefined;
   to: TcpSocket | undefined;
   ended = false;
-  closed = false;
   readonly #relay: Relay;
 
   constructor(relay: Relay) {
@@ -32,26 +32,27 @@ class Leg implements SocketEvents {
   }
 
   close(): void {
-    this.closed = true;
+    this.from = undefined;
     this.#relay.closed(this);
   }
 }
 
-/** Not a function, since there are thousands of relays at a time. */
-export interface RelayOwner {
-  /** Called once, when both connections are gone. */
-  relayEnded(): void;
-}
-
-export class Relay {
+/** Whoever wants to know of its end extends it: there are thousands of relays at a time. */
+export abstract class Relay {
   readonly #fromClient = new Leg(this);
   readonly #fromServer = new Leg(this);
-  readonly #owner: RelayOwner;
 
-  constructor(client: TcpSocket, owner: RelayOwner) {
+  constructor(client: TcpSocket) {
     this.#fromClient.from = client;
     this.#fromServer.to = client;
-    this.#owner = owner;
+  }
+
+  /** Called once, when both connections are gone; perhaps before `start` returns. */
+  protected abstract ended(): void;
+
+  /** The client's connection, until it is closed. */
+  protected get clientSocket(): TcpSocket | undefined {
+    return this.#fromClient.from;
   }
 
   /** Who hears the server, from before its connection stands. */
@@ -82,13 +83,13 @@ export class Relay {
   }
 
   /** Both peers are asked from time to time whether they are there still. */
-  keepAlive(): void {
+  protected keepAlive(): void {
     this.#fromClient.from?.keepAlive(keepAliveMs);
     this.#fromServer.from?.keepAlive(keepAliveMs);
   }
 
   /** Resets both legs. */
-  cut(): void {
+  protected reset(): void {
     this.#fromClient.from?.reset();
     this.#fromServer.from?.reset();
   }
@@ -99,8 +100,8 @@ export class Relay {
 
   closed(leg: Leg): void {
     const opposite = this.#opposite(leg);
-    if (opposite.closed) this.#owner.relayEnded();
-    else if (!leg.ended || !opposite.ended) opposite.from?.reset();
+    if (opposite.from === undefined) this.ended();
+    else if (!leg.ended || !opposite.ended) opposite.from.reset();
   }
 
   #opposite(leg: Leg): Leg {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of one connection, from accept to its end: hold the first bytes, sniff, settle, relay. Every
+// The life of one connection, from accept until it is relayed or ends: hold the first bytes, sniff, settle. Every
 // way out of sniffing goes through settle().
 import { type Evidence, evidenceBytes } from "../core/bans/claim.ts";
 import type { Client } from "../core/client.ts";
 import { concatenated } from "../core/concatenated.ts";
-import type { ConnectionCounters } from "../core/counters.ts";
 import { recordedBytes } from "../core/learn/recording.ts";
 import { type ProxyVersion, proxyHeader } from "../core/proxy_protocol/written.ts";
 import type { Sniffer } from "../core/sniff.ts";
@@ -13,16 +12,15 @@ import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
 import type { Desk, Offence } from "../sources/desk.ts";
 import { followConversation } from "./conversation.ts";
 import type { OpeningOwner } from "./opening.ts";
-import { Relay, type RelayOwner } from "./relay.ts";
+import { Relayed, type RelayedContext } from "./relayed.ts";
 import type { SessionObserver } from "./session_observer.ts";
-import { type LiveSession, Place, type Sessions } from "./sessions.ts";
+import { type LiveSession, Place } from "./sessions.ts";
 import type { Tap } from "./tap.ts";
 import type { TrialWatch } from "./trial_watch.ts";
 import type { Upstream } from "./upstream.ts";
-import type { Upstreams } from "./upstreams.ts";
 
 /** What a session needs of the gate. */
-export interface SessionContext {
+export interface SessionContext extends RelayedContext {
   readonly sniffer: Sniffer;
   readonly dryRun: boolean;
   readonly firstPacketMs: number;
@@ -30,17 +28,10 @@ export interface SessionContext {
   readonly greetingPauseMs: number;
   /** How the server is told of the client's address. */
   readonly sendProxy: ProxyVersion | "off";
-  readonly counters: ConnectionCounters;
-  readonly sessions: Sessions;
-  readonly upstreams: Upstreams;
   readonly desk: Desk;
   nowMs(): number;
   /** Whether the client has shown that its address is its own. */
   isProven(socket: TcpSocket): boolean;
-  /** How long nobody has sent anything; undefined when it is not known. */
-  quietMs(socket: TcpSocket): number | undefined;
-  /** Ends the connection of a source that is or was to be banned. */
-  reject(socket: TcpSocket, client: Client): void;
   /** Watches while nobody is turned away yet. */
   readonly trial: TrialWatch | undefined;
   /** Where first bytes are recorded or judged further. */
@@ -53,7 +44,7 @@ const heldLimitBytes = 256 * 1024;
 /** What a session holds once it is judged. */
 const none: Uint8Array[] = [];
 
-export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOwner {
+export class Session implements SocketEvents, LiveSession, OpeningOwner {
   readonly place: Place = new Place(this);
   readonly client: Client;
   readonly #context: SessionContext;
@@ -64,13 +55,11 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   #clientEnded = false;
-  /** It was not silent for as long as it may be: that is no strike. */
-  #makesRoom = false;
   /** Somebody else may have sent the bytes in its name: they count against nobody. */
   #isForgeable = false;
-  #state: "sniffing" | "connecting" | "relaying" | "over" = "sniffing";
+  #state: "sniffing" | "connecting" | "over" = "sniffing";
   /** From the moment that a server is connected to. */
-  #relay: Relay | undefined;
+  #relay: Relayed | undefined;
   /** It was connected to before the client is judged, since it speaks first. */
   #isGreeted = false;
   /** What was connected to; `server` until it is relayed to. */
@@ -115,8 +104,9 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
 
   /** The time for a first packet is over, or somebody else needs the place. */
   deadline(): void {
-    this.#makesRoom = !this.#clientEnded && this.#context.nowMs() < this.#deadlineMs;
-    if (this.#state === "sniffing") this.#settle(this.#judge(true));
+    if (this.#state !== "sniffing") return;
+    const makesRoom = !this.#clientEnded && this.#context.nowMs() < this.#deadlineMs;
+    this.#settle(this.#judge(true), makesRoom);
   }
 
   /** The client is gone before it was relayed. */
@@ -126,36 +116,29 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
     if (this.#state !== "over") this.#finish();
   }
 
-  /** Ends the connection, both legs: its source was banned, or the gate stops. */
+  /** Ends the connection: its source was banned, or the gate stops. */
   cut(): void {
     if (this.#state === "over") return;
     if (this.#state === "sniffing") this.#context.sessions.decided(this, this.#deadlineMs);
-    const relay = this.#state === "relaying" ? this.#relay : undefined;
     this.#finish();
     this.#context.reject(this.#socket, this.client);
-    relay?.cut();
   }
 
-  endIfIdle(idleMs: number): void {
-    const { counters, quietMs } = this.#context;
-    if (this.#state !== "relaying" || (quietMs(this.#socket) ?? 0) < idleMs) return;
-    counters.idleEnded++;
-    const relay = this.#relay;
-    this.#finish();
-    relay?.cut();
-  }
+  /** It is not relayed yet. */
+  endIfIdle(): void {}
 
-  settled(): void {
-    this.#relay?.keepAlive();
-  }
+  settled(): void {}
 
   #judge(ended: boolean): Verdict {
     const { sniffer, dryRun } = this.#context;
     return verdict(sniffer.sniff(this.#firstBytes(sniffer.prefixBytes), ended), { ended, dryRun });
   }
 
-  /** The only way out of sniffing. */
-  #settle(decision: Verdict): void {
+  /**
+   * The only way out of sniffing.
+   * @param makesRoom it was not silent for as long as it may be: that is no strike.
+   */
+  #settle(decision: Verdict, makesRoom = false): void {
     if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.#socket);
     const { counters, sessions, desk } = this.#context;
     if (decision.kind === "hold") {
@@ -184,7 +167,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
         return;
       case "close":
         counters.undecided++;
-        this.#turnedAway(decision.isStrike === true && !this.#makesRoom);
+        this.#turnedAway(decision.isStrike === true && !makesRoom);
         this.#finish();
         this.#socket.close();
         return;
@@ -228,7 +211,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
   #greet(): void {
     if (this.#state !== "sniffing" || this.#heldBytes > 0) return;
     this.#isGreeted = true;
-    this.#relay = new Relay(this.#socket, this);
+    this.#relay = new Relayed(this, this.#context, this.#socket);
     this.#context.upstreams.open(this.#relay.serverEvents, this.#context.nowMs(), this);
   }
 
@@ -238,7 +221,7 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
       this.#startRelay();
       return;
     }
-    this.#relay = new Relay(this.#socket, this);
+    this.#relay = new Relayed(this, this.#context, this.#socket);
     const { serverEvents } = this.#relay;
     this.#context.upstreams.open(this.#tap?.serverEvents(serverEvents) ?? serverEvents, this.#context.nowMs(), this);
   }
@@ -268,21 +251,21 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
   /** The client is judged, and the server is there unless it is connected to still. */
   #startRelay(): void {
     const server = this.#server;
+    const upstream = this.#upstream;
+    const relay = this.#relay;
+    if (server === undefined || upstream === undefined || relay === undefined) return;
     const tap = this.#tap;
-    if (server === undefined) return;
-    this.#server = undefined;
-    this.#tap = undefined;
+    relay.isFriend = this.isFriend;
+    relay.upstream = upstream;
     this.#context.counters.relayed++;
-    this.#state = "relaying";
     if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
     if (this.#isGreeted) tap?.startGreeted(server, this.#held, this.#clientEnded);
     else tap?.start(server, this.#held, this.#clientEnded);
     const held = this.#isGreeted ? this.#held : this.#introduced();
-    this.#relay?.start(this.#socket, server, held, this.#clientEnded);
+    relay.start(this.#socket, server, held, this.#clientEnded);
     tap?.join(this.#socket);
     this.#followTrial(server);
-    this.#context.sessions.relayed(this);
-    this.#held = none;
+    this.#context.sessions.relayed(relay);
   }
 
   #followTrial(server: TcpSocket): void {
@@ -305,11 +288,6 @@ export class Session implements SocketEvents, LiveSession, RelayOwner, OpeningOw
     const { client } = this;
     const source = { address: client.single().text, port: client.port };
     return proxyHeader(sendProxy, source, client.through?.destination ?? this.#socket.local);
-  }
-
-  relayEnded(): void {
-    if (this.#upstream !== undefined) this.#context.upstreams.release(this.#upstream);
-    this.#context.sessions.remove(this);
   }
 
   #finish(): void {

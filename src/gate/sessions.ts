@@ -36,7 +36,7 @@ class SourceSessions extends Source<Place> {
 
   *sessions(): Generator<LiveSession> {
     for (const chain of [this.silent, this.excused, this.decided]) {
-      for (let place = chain.first; place !== undefined; place = place.next) {
+      for (let place = chain?.first; place !== undefined; place = place.next) {
         if (place.session !== undefined) yield place.session;
       }
     }
@@ -149,9 +149,10 @@ export class Sessions {
     this.#deadlines.remove(place, deadlineMs);
   }
 
-  /** It is relayed from now on. */
+  /** It is relayed from now on; `session` takes the place of what it was. */
   relayed(session: LiveSession): void {
     const fresh = new Fresh(session);
+    session.place.session = session;
     session.place.fresh = fresh;
     this.#fresh.append(fresh);
   }

@@ -19,16 +19,17 @@ export class Source<T extends Waiting<T>> implements Chained<Source<T>> {
   previous: Source<T> | undefined;
   next: Source<T> | undefined;
   readonly text: string;
-  readonly silent = new Chain<T>();
-  /** Those that have sent something, or have just come. */
-  readonly excused = new Chain<T>();
+  /** Undefined while none of its connections is undecided, as with nearly all that are held. */
+  silent: Chain<T> | undefined;
+  /** Those that have sent something, or have just come. Undefined as the others are. */
+  excused: Chain<T> | undefined;
 
   constructor(text: string) {
     this.text = text;
   }
 
   get undecided(): number {
-    return this.silent.size + this.excused.size;
+    return (this.silent?.size ?? 0) + (this.excused?.size ?? 0);
   }
 }
 
@@ -54,7 +55,7 @@ export class Undecided<T extends Waiting<T>> {
   add(source: Source<T>, item: T): void {
     item.source = source;
     item.isYoung = true;
-    source.excused.append(item);
+    appendTo(source, "excused", item);
     this.#young.push(item);
     this.#size++;
     this.#place(source);
@@ -64,17 +65,18 @@ export class Undecided<T extends Waiting<T>> {
   spoke(item: T): void {
     item.isYoung = false;
     const { source } = item;
-    if (source === undefined || item.chain !== source.silent) return;
-    source.silent.remove(item);
-    source.excused.append(item);
+    if (source === undefined || item.chain === undefined || item.chain !== source.silent) return;
+    item.chain.remove(item);
+    appendTo(source, "excused", item);
     this.#place(source);
   }
 
   /** @returns false when it is not among them. */
   remove(item: T): boolean {
-    const { source } = item;
-    if (source === undefined || !(item.chain === source.silent || item.chain === source.excused)) return false;
-    item.chain.remove(item);
+    const { source, chain } = item;
+    if (source === undefined || chain === undefined) return false;
+    if (chain !== source.silent && chain !== source.excused) return false;
+    chain.remove(item);
     this.#size--;
     this.#place(source);
     // A source went down by one, so no more than one level is empty now.
@@ -89,11 +91,11 @@ export class Undecided<T extends Waiting<T>> {
     this.#older = this.#young;
     this.#young = [];
     for (const item of grown) {
-      const { source } = item;
-      if (source === undefined || !item.isYoung || item.chain !== source.excused) continue;
+      const { source, chain } = item;
+      if (source === undefined || !item.isYoung || chain === undefined || chain !== source.excused) continue;
       item.isYoung = false;
-      source.excused.remove(item);
-      source.silent.append(item);
+      chain.remove(item);
+      appendTo(source, "silent", item);
       this.#place(source);
     }
   }
@@ -102,16 +104,24 @@ export class Undecided<T extends Waiting<T>> {
   victim(): T | undefined {
     const top = this.#levels.at(-1);
     const source = top?.silent.first ?? top?.excused.first;
-    return source?.silent.first ?? source?.excused.first;
+    return source?.silent?.first ?? source?.excused?.first;
   }
 
   /** To the end of the level that is its own now. */
   #place(source: Source<T>): void {
     const { undecided } = source;
     source.chain?.remove(source);
-    if (undecided === 0) return;
+    if (undecided === 0) {
+      source.silent = source.excused = undefined;
+      return;
+    }
     if (this.#levels.length < undecided) this.#levels.push(new Level());
     const level = this.#levels[undecided - 1];
-    (source.silent.size > 0 ? level?.silent : level?.excused)?.append(source);
+    (source.silent !== undefined && source.silent.size > 0 ? level?.silent : level?.excused)?.append(source);
   }
+}
+
+function appendTo<T extends Waiting<T>>(source: Source<T>, kind: "silent" | "excused", item: T): void {
+  source[kind] ??= new Chain<T>();
+  source[kind].append(item);
 }

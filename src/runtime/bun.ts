@@ -46,7 +46,8 @@ interface RawSocket {
 interface RawHandlers {
   open(socket: RawSocket): void;
   data(socket: RawSocket, bytes: Uint8Array): void;
-  drain(socket: RawSocket): void;
+  /** See Drains. */
+  drain?(socket: RawSocket): void;
   end(socket: RawSocket): void;
   close(socket: RawSocket, error: Error | undefined): void;
   error(socket: RawSocket, error: Error): void;
@@ -79,6 +80,8 @@ export interface BunInterface {
     readonly hostname: string | undefined;
     readonly port: number | undefined;
     readonly fd: number;
+    /** Other handlers, also for the sockets that were accepted with those before. */
+    reload(options: { readonly socket: RawHandlers }): void;
     stop(): void;
   };
   connect(options: RawSocketOptions & { readonly data: BunSocket } & RawAddress): Promise<RawSocket>;
@@ -99,17 +102,49 @@ const maxRequestBytes = 8 * 1024 * 1024;
 /** Longest silence on a status connection, in seconds; the event stream sends something more often. */
 const httpIdleSeconds = 60;
 
+/**
+ * The `drain` handler of a listener's sockets, which is there while one of them has something to send that the kernel
+ * does not take yet. A socket that has the handler is flushed, by a system call, and heard also when nothing waited:
+ * after each FIN of a client.
+ */
+class Drains {
+  readonly #reload: (isHeard: boolean) => void;
+  #waiting = 0;
+
+  constructor(reload: (isHeard: boolean) => void) {
+    this.#reload = reload;
+  }
+
+  /** One more socket waits. */
+  add(): void {
+    if (this.#waiting++ === 0) this.#reload(true);
+  }
+
+  remove(): void {
+    if (--this.#waiting === 0) this.#reload(false);
+  }
+}
+
+/** shutdown() was asked for; it follows the last unsent byte. */
+const ours = 1;
+/** Bun tells of a FIN that follows our own by `close` alone: then `end` is made up for. */
+const peers = 2;
+
 class BunSocket implements TcpSocket {
   events: SocketEvents = silentEvents;
   #raw: RawSocket | undefined;
   /** Undefined nearly always: thousands of idle sockets are held at a time. */
   #unsent: Uint8Array[] | undefined;
-  /** shutdown() was asked for; it follows the last unsent byte. */
-  #finishing = false;
-  /** Bun tells of a FIN that follows our own by `close` alone: then `end` is made up for. */
-  #peerEnded = false;
+  /** Of the listener that accepted it. */
+  readonly #drains: Drains | undefined;
+  /** `ours` and `peers`: in one number, since each field counts in thousands of sockets. */
+  #ended = 0;
   /** Until the connection stands. */
   dialler: Dialler | undefined;
+
+  constructor(drains?: Drains) {
+    this.#drains = drains;
+  }
 
   takeDialler(): Dialler | undefined {
     const { dialler } = this;
@@ -141,6 +176,7 @@ class BunSocket implements TcpSocket {
     const sent = Math.max(0, raw.write(bytes));
     if (sent === bytes.length) return true;
     this.#unsent = [bytes.subarray(sent)];
+    this.#drains?.add();
     return false;
   }
 
@@ -155,26 +191,36 @@ class BunSocket implements TcpSocket {
       }
       unsent.shift();
     }
-    this.#unsent = undefined;
-    if (this.#finishing) this.#finish();
+    this.#sentAll();
+    if (this.#hasEnded(ours)) this.#finish();
     else this.events.drain();
   }
 
+  #sentAll(): void {
+    if (this.#unsent === undefined) return;
+    this.#unsent = undefined;
+    this.#drains?.remove();
+  }
+
   shutdown(): void {
-    this.#finishing = true;
+    this.#ended |= ours;
     if (this.#unsent === undefined) this.#finish();
   }
 
   ended(): void {
-    this.#peerEnded = true;
+    this.#ended |= peers;
     this.events.end();
-    if (this.#finishing && this.#unsent === undefined) this.#finish();
+    if (this.#hasEnded(ours) && this.#unsent === undefined) this.#finish();
   }
 
   /** Everything is sent: FIN, and with the peer's FIN already here the connection is over. */
   #finish(): void {
-    if (this.#peerEnded) this.#raw?.close();
+    if (this.#hasEnded(peers)) this.#raw?.close();
     else this.#raw?.shutdown();
+  }
+
+  #hasEnded(direction: number): boolean {
+    return (this.#ended & direction) !== 0;
   }
 
   keepAlive(idleMs: number): void {
@@ -190,12 +236,12 @@ class BunSocket implements TcpSocket {
   }
 
   reset(): void {
-    this.#peerEnded = true;
+    this.#ended |= peers;
     this.#raw?.terminate();
   }
 
   close(): void {
-    this.#peerEnded = true;
+    this.#ended |= peers;
     this.#raw?.close();
   }
 
@@ -207,8 +253,8 @@ class BunSocket implements TcpSocket {
   closed(error: Error | undefined): void {
     if (this.#raw === undefined) return;
     this.#raw = undefined;
-    this.#unsent = undefined;
-    if (error === undefined && this.#finishing && !this.#peerEnded) this.events.end();
+    this.#sentAll();
+    if (error === undefined && this.#ended === ours) this.events.end();
     this.events.close(error);
   }
 }
@@ -216,15 +262,17 @@ class BunSocket implements TcpSocket {
 /** The same functions for all sockets: a set for each would be most of what an idle one weighs. */
 const handlers: Omit<RawHandlers, "open"> = {
   data: (socket, bytes) => socket.data.events.data(bytes),
-  drain: (socket) => socket.data.drain(),
   end: (socket) => socket.data.ended(),
   close: (socket, error) => socket.data.closed(error),
   error: (socket, error) => socket.data.closed(error),
   connectError: () => {},
 };
 
+const drain = (socket: RawSocket) => socket.data.drain();
+
 const dialHandlers: RawHandlers = {
   ...handlers,
+  drain,
   open(raw) {
     const socket = raw.data;
     socket.attach(raw);
@@ -235,14 +283,17 @@ const dialHandlers: RawHandlers = {
 
 async function listen(options: ListenOptions): Promise<Listener> {
   const open = (raw: RawSocket) => {
-    const socket = new BunSocket();
+    const socket = new BunSocket(drains);
     socket.attach(raw);
     raw.data = socket;
     socket.events = options.accept(socket);
   };
   const { host, port, fd } = options;
   const where = fd === undefined ? { hostname: host, port } : { fd };
-  const listener = Bun.listen({ ...where, allowHalfOpen: true, socket: { ...handlers, open } });
+  const quick: RawHandlers = { ...handlers, open };
+  const slow: RawHandlers = { ...quick, drain };
+  const listener = Bun.listen({ ...where, allowHalfOpen: true, socket: quick });
+  const drains = new Drains((isHeard) => listener.reload({ socket: isHeard ? slow : quick }));
   return {
     local: { address: listener.hostname ?? host, port: listener.port ?? port },
     fd: listener.fd,
@@ -255,10 +306,10 @@ function dial(to: ConnectTarget, events: SocketEvents, dialler: Dialler): void {
   const socket = new BunSocket();
   socket.events = events;
   socket.dialler = dialler;
-  const common = { allowHalfOpen: true, data: socket, socket: dialHandlers };
+  const allowHalfOpen = true;
   try {
-    if ("path" in to) void Bun.connect({ unix: to.path, ...common });
-    else void Bun.connect({ hostname: to.host, port: to.port, ...common });
+    if ("path" in to) void Bun.connect({ unix: to.path, allowHalfOpen, data: socket, socket: dialHandlers });
+    else void Bun.connect({ hostname: to.host, port: to.port, allowHalfOpen, data: socket, socket: dialHandlers });
   } catch (error) {
     socket.takeDialler()?.failed(error);
   }

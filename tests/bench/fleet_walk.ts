@@ -55,7 +55,8 @@ for (let from = 0; from < count; from += startedAtOnce)
 console.log(`${count} gates joined after ${seconds(performance.now() - began)}; ${cpus().length} processors`);
 
 const pids = () => sites.flatMap(({ gate }) => gate?.child.pid ?? []);
-const busy = async () => (await Promise.all(pids().map(cpuSeconds))).reduce((sum, one) => sum + one, 0);
+const busy = async () =>
+  (await Promise.all(pids().map(cpuSeconds))).reduce((sum, { user, kernel }) => sum + user + kernel, 0);
 const before = await busy();
 await Bun.sleep(idleSeconds * 1000);
 const each = (((await busy()) - before) * 1000) / idleSeconds / count;

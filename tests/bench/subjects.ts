@@ -3,7 +3,7 @@
 // same server.
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import process from "node:process";
 import { Child, run } from "../harness/child.ts";
 import { freePort, listening } from "../harness/ports.ts";
@@ -18,13 +18,14 @@ export interface Subject extends AsyncDisposable {
   readonly pid: number | undefined;
 }
 
-export type SubjectName = "ttgate" | "haproxy" | "direct";
+/** "bare Bun": a relay on the same runtime that does nothing else, the least that ttgate could take. */
+export type SubjectName = "ttgate" | "haproxy" | "bare Bun" | "direct";
 
 export async function startSubject(name: SubjectName, upstreamPort: number, directory: TempDir): Promise<Subject> {
   if (name === "direct")
     return { name, version: "", port: upstreamPort, pid: undefined, async [Symbol.asyncDispose]() {} };
   const port = await freePort();
-  const argv = name === "haproxy" ? haproxyArgv(port, upstreamPort, directory) : ttgateArgv(port, upstreamPort);
+  const { argv, versionArgv } = commandOf(name, port, upstreamPort, directory);
   const child = new Child(argv, { cwd: directory.path });
   try {
     await listening(port);
@@ -32,7 +33,7 @@ export async function startSubject(name: SubjectName, upstreamPort: number, dire
     await child[Symbol.asyncDispose]();
     throw new Error(`Cannot start "${argv.join(" ")}":\n${child.stderr}`, { cause });
   }
-  const version = await run(name === "haproxy" ? ["haproxy", "-v"] : [executable(), "version"]);
+  const version = await run(versionArgv);
   return {
     name,
     version: version.stdout.split("\n")[0] ?? "",
@@ -40,6 +41,32 @@ export async function startSubject(name: SubjectName, upstreamPort: number, dire
     pid: child.pid,
     [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
   };
+}
+
+interface Command {
+  readonly argv: string[];
+  readonly versionArgv: string[];
+}
+
+function commandOf(
+  name: Exclude<SubjectName, "direct">,
+  port: number,
+  upstreamPort: number,
+  directory: TempDir,
+): Command {
+  switch (name) {
+    case "ttgate":
+      return { argv: ttgateArgv(port, upstreamPort), versionArgv: [executable(), "version"] };
+    case "haproxy":
+      return { argv: haproxyArgv(port, upstreamPort, directory), versionArgv: ["haproxy", "-v"] };
+    case "bare Bun":
+      return {
+        argv: [process.execPath, join(import.meta.dirname, "bare_relay.ts"), `${port}`, `${upstreamPort}`],
+        versionArgv: [process.execPath, "--version"],
+      };
+    default:
+      return name satisfies never;
+  }
 }
 
 function executable(): string {
@@ -69,19 +96,23 @@ export async function availableSubjects(say: (line: string) => void): Promise<Su
   )
     subjects.push("haproxy");
   else say("Without HAProxy: it is not installed; run apt-get install haproxy");
-  return [...subjects, "direct"];
+  return [...subjects, "bare Bun", "direct"];
 }
 
-/** Resident memory now. */
-export async function residentBytes(pid: number): Promise<number> {
+/** Resident memory now; `anonymousBytes`: without pages of files, of which more are read in as more of the code runs. */
+export async function residentMemory(
+  pid: number,
+): Promise<{ readonly bytes: number; readonly anonymousBytes: number }> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) * 1024;
+  const bytesOf = (name: string) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? Number.NaN) * 1024;
+  return { bytes: bytesOf("VmRSS"), anonymousBytes: bytesOf("RssAnon") };
 }
 
-/** CPU time of all threads since the start, in user and kernel mode. */
-export async function cpuSeconds(pid: number): Promise<number> {
+/** CPU time of all threads since the start. */
+export async function cpuSeconds(pid: number): Promise<{ readonly user: number; readonly kernel: number }> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   // Fields 14 and 15 of proc(5), in clock ticks, of which Linux shows 100 a second.
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+  return { user: Number(fields[11]) / 100, kernel: Number(fields[12]) / 100 };
 }

@@ -142,6 +142,17 @@ function pattern(length: number): { bytes: Uint8Array; sum: number } {
   return { bytes, sum };
 }
 
+/** Writes to a peer that does not read, until it is told to stop. @returns how many bytes. */
+function stall(socket: TcpSocket): number {
+  const { bytes } = pattern(1_000_000);
+  let written = 0;
+  for (let more = true; more; written += bytes.length) {
+    assert(written < 64_000_000, "write() never said stop");
+    more = socket.write(bytes);
+  }
+  return written;
+}
+
 export const contract: readonly ContractTest[] = [
   {
     name: "a dual-stack listener takes both families and tells the peer's address",
@@ -262,10 +273,7 @@ export const contract: readonly ContractTest[] = [
     name: "a stalled peer makes write() say stop, and drain follows",
     run: (runtime) =>
       connected(runtime, async (socket, heard, peer) => {
-        const { bytes } = pattern(1_000_000);
-        let written = 0;
-        for (let more = true; more && written < 64_000_000; written += bytes.length) more = socket.write(bytes);
-        assert(written < 64_000_000, "write() never said stop");
+        const written = stall(socket);
         await sleep(50);
         assert.equal(heard.drains, 0);
         let received = 0;
@@ -276,6 +284,42 @@ export const contract: readonly ContractTest[] = [
         await until("everything", () => received === written);
         await until("drain", () => heard.drains > 0);
       }),
+  },
+  {
+    name: "of several stalled clients of a listener each drains in its turn, whatever became of the others",
+    async run(runtime) {
+      const accepted: { readonly socket: TcpSocket; readonly heard: Heard }[] = [];
+      const accept = (socket: TcpSocket) => {
+        const heard = new Heard();
+        accepted.push({ socket, heard });
+        return heard;
+      };
+      const listener = await runtime.listen({ host: "127.0.0.1", port: 0, accept });
+      const stalled = async () => {
+        const peer = netConnect({ host: "127.0.0.1", port: listener.local.port });
+        peer.on("error", () => {});
+        const count = accepted.length;
+        await until("accept", () => accepted.length > count);
+        const { socket, heard } = accepted[count] as (typeof accepted)[0];
+        stall(socket);
+        return { peer, socket, heard };
+      };
+      const [first, second, third] = [await stalled(), await stalled(), await stalled()];
+      first.peer.destroy();
+      await until("the first's end", () => first.heard.closes === 1);
+      second.peer.resume();
+      await until("the second's drain", () => second.heard.drains === 1);
+      assert.equal(third.heard.drains, 0);
+      second.peer.pause();
+      stall(second.socket);
+      third.peer.resume();
+      await until("the third's drain", () => third.heard.drains === 1);
+      third.socket.reset();
+      second.peer.resume();
+      await until("the second's drain again", () => second.heard.drains > 1);
+      second.peer.destroy();
+      listener.close();
+    },
   },
   {
     name: "pause() leaves the bytes with the kernel, resume() brings them",

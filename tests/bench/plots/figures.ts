@@ -14,6 +14,11 @@ export class Figures {
     return this.#reports.some(({ name }) => name === bench);
   }
 
+  /** Whether a subject took part: a baseline may be older than it. */
+  hasSubject(bench: string, subject: string): boolean {
+    return this.rows(bench).some(({ samples }) => samples[subject] !== undefined);
+  }
+
   row(bench: string, metric: string): Row {
     const report = this.#reports.find(({ name }) => name === bench);
     const row = report?.rows.find((one) => one.metric === metric);

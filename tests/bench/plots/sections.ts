@@ -24,6 +24,14 @@ function all(bench: string, metrics: readonly string[], subjects: readonly strin
   return metrics.map((metric) => ({ bench, metric, subjects }));
 }
 
+/** How near the relay comes to what the runtime allows. */
+function besideBare(f: Figures): string {
+  if (!f.hasSubject("proxy", bare)) return "";
+  const share = (metric: string) => percent(f.ratio("proxy", metric, "ttgate", bare));
+  return ` A relay on the same runtime that does nothing else (\`tests/bench/bare_relay.ts\`) is the most that can be had: of its packets ttgate does ${share("ping-pong")}, of its connections ${share("connect, ping, close")}, of its bulk to the client ${share("bulk to the client")}; a held connection takes ${formatFigure(f.median("proxy", "memory per held connection", bare))} KiB there.`;
+}
+
+const bare = "bare Bun";
 const pair = ["ttgate", "haproxy"] as const;
 const quantiles = ["p50", "p90", "p99", "p99.9"] as const;
 const connection = "a connection: connect, ping, close";
@@ -37,7 +45,7 @@ export const sections: readonly Section[] = [
     benches: ["proxy"],
     alt: "Bars of rates through ttgate, HAProxy and without a gate: ping-pong, connections, bulk both ways, strangers refused",
     line: (f) =>
-      `Of what HAProxy does with one thread, ttgate does ${percent(f.ratio("proxy", "ping-pong", "ttgate", "haproxy"))} of the packets, ${percent(f.ratio("proxy", "connect, ping, close", "ttgate", "haproxy"))} of the connections and ${percent(f.ratio("proxy", "bulk to the client", "ttgate", "haproxy"))} of the bulk to the client; a held connection takes ${formatFigure(f.median("proxy", "memory per held connection", "ttgate"))} KiB, ${formatFigure(f.median("proxy", "memory per held connection", "haproxy"))} KiB there.`,
+      `Of what HAProxy does with one thread, ttgate does ${percent(f.ratio("proxy", "ping-pong", "ttgate", "haproxy"))} of the packets, ${percent(f.ratio("proxy", "connect, ping, close", "ttgate", "haproxy"))} of the connections and ${percent(f.ratio("proxy", "bulk to the client", "ttgate", "haproxy"))} of the bulk to the client; a held connection takes ${formatFigure(f.median("proxy", "memory per held connection", "ttgate"))} KiB, ${formatFigure(f.median("proxy", "memory per held connection", "haproxy"))} KiB there.${besideBare(f)}`,
     draw: (f) =>
       bars(
         f,
