@@ -97,7 +97,7 @@ test("a torn end and damage in the middle cost only their own lines", async () =
   expect([torn.sources.length, torn.damaged]).toEqual([7, 2]);
   // The next run goes on with what is whole, in a file that is whole.
   const next = setUp();
-  next.enforcement.restore(
+  next.enforcement.replace(
     torn.sources.map(({ source, claims }) => ({ prefix: requirePrefix(source), claims })),
     nowMs,
   );
@@ -105,9 +105,17 @@ test("a torn end and damage in the middle cost only their own lines", async () =
   expect([(await saved()).length, (await state()).damaged]).toEqual([7, 0]);
 });
 
-test("a file of another version is not read, and is not lost before it is replaced", async () => {
+test("a file of another version is not read; one whose head alone is damaged is", async () => {
   writeFileSync(path, "ttgate-bans 9\nsomething\n");
-  expect(await state()).toEqual({ sources: [], damaged: 0, isForeign: true });
+  expect(await state()).toMatchObject({ sources: [], lines: 0, isHeadForeign: true });
+  const { file, ban } = setUp();
+  ban("192.0.2.1");
+  await file.close();
+  const bytes = readFileSync(path, "utf8");
+  // A flipped bit makes another version of it.
+  writeFileSync(path, bytes.replace("ttgate-bans 1", "ttgate-bans 3"));
+  expect(await state()).toMatchObject({ lines: 1, damaged: 0, isHeadForeign: true });
+  expect(await saved()).toEqual(["192.0.2.1"]);
 });
 
 test("what cannot be written is told once, and written when it can be", async () => {

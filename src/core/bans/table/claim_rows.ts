@@ -37,7 +37,8 @@ export class ClaimRows {
   add(ban: Ban): number {
     const row = this.#slab.take();
     const { words, bits } = this.#slab.columns(row);
-    words.set(ban.prefix.words, 4 * offsetOf(row));
+    const at = 4 * offsetOf(row);
+    [words[at], words[at + 1], words[at + 2], words[at + 3]] = ban.prefix.words;
     bits[offsetOf(row)] = ban.prefix.bits;
     this.#write(row, ban, this.#link(ban.others));
     return row;
@@ -57,8 +58,8 @@ export class ClaimRows {
   /** @param standsIn the name of its place. */
   read(row: number, standsIn: string | undefined): Ban {
     const { origin, reason, sinceMs, untilMs, evidence, gate, isLocal } = this.#claim(row);
-    const claim = { origin, reason, sinceMs, untilMs, evidence, gate, isLocal };
-    return { prefix: this.prefix(row), ...claim, others: this.#others(row), standsIn };
+    const [prefix, others] = [this.prefix(row), this.#others(row)];
+    return { prefix, origin, reason, sinceMs, untilMs, evidence, gate, isLocal, others, standsIn };
   }
 
   prefix(row: number): Prefix {
