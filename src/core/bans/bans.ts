@@ -8,6 +8,7 @@ import { type Ban, everywhere, type FencedBan, holdsAt } from "./claim.ts";
 import { Arrivals } from "./table/arrivals.ts";
 import { ClaimRows } from "./table/claim_rows.ts";
 import { Endings } from "./table/endings.ts";
+import type { Kind } from "./table/kinds.ts";
 import { PrefixIndex } from "./table/prefix_index.ts";
 import { none, offsetOf } from "./table/slab.ts";
 
@@ -82,6 +83,18 @@ export class Bans {
   prefixOf(ticket: number): Prefix | undefined {
     const row = this.#arrivals.row(ticket);
     return row === none ? undefined : this.#rows.prefix(row);
+  }
+
+  /** Whether one of its claims is of such a kind: what a search through a million asks. */
+  hasKind(ticket: number, nowMs: number, isWanted: (kind: Kind) => boolean): boolean {
+    const row = this.#arrivals.row(ticket);
+    return row !== none && this.#rows.hasKind(row, nowMs, isWanted);
+  }
+
+  /** When it ends, and why it was made; undefined when it has ended since. */
+  headOf(ticket: number): { readonly untilMs: number; readonly reason: string } | undefined {
+    const row = this.#arrivals.row(ticket);
+    return row === none ? undefined : { untilMs: this.#rows.untilMs(row), reason: this.#rows.kind(row).reason };
   }
 
   /** The ban of a prefix or of the closest range around it, if it is running. */

@@ -10,6 +10,9 @@ export class UsualLine {
   #bytes = Buffer.alloc(0);
   #at = 0;
   #isUsual = true;
+  /** Of the line before: nearly always the same, and kept once. */
+  #origin = "";
+  #reason = "";
 
   /** @returns undefined where it is another line. @param bootMs Unix time at boot. */
   read(bytes: Buffer<ArrayBuffer>, from: number, to: number, bootMs: number): SavedSource | undefined {
@@ -19,26 +22,28 @@ export class UsualLine {
     this.#expect("[");
     const source = this.#string();
     this.#expect(",[[");
-    const claim = this.#claim(bootMs);
+    const claim = this.#claim(source, bootMs);
     this.#expect("]]]");
     return this.#isUsual && this.#at === to ? { source, claims: [claim], offender: undefined } : undefined;
   }
 
-  #claim(bootMs: number): Claim {
-    const origin = this.#string() as Origin;
+  #claim(source: string, bootMs: number): Claim {
+    this.#origin = this.#string(this.#origin);
+    const origin = this.#origin as Origin;
     this.#expect(",");
-    const reason = this.#string();
+    this.#reason = this.#string(this.#reason);
+    const reason = this.#reason;
     this.#expect(",");
     const sinceMs = this.#number() - bootMs;
     this.#expect(",");
     const until = this.#number();
     const untilMs = until === 0 ? Number.POSITIVE_INFINITY : until - bootMs;
     this.#expect(",");
-    const evidence = this.#evidence();
+    const evidence = this.#evidence(source);
     return { origin, reason, sinceMs, untilMs, evidence, gate: undefined, isLocal: undefined };
   }
 
-  #evidence(): Evidence | undefined {
+  #evidence(source: string): Evidence | undefined {
     if (this.#bytes[this.#at] !== opening) {
       this.#expect("null");
       return undefined;
@@ -46,7 +51,7 @@ export class UsualLine {
     this.#expect("[");
     const firstBytes = this.#hex();
     this.#expect(",");
-    const clientAddress = this.#string();
+    const clientAddress = this.#string(source);
     this.#expect(",");
     const clientPort = this.#number();
     this.#expect(",");
@@ -63,13 +68,22 @@ export class UsualLine {
     }
   }
 
-  #string(): string {
+  /** @param likely what it is if it is that. */
+  #string(likely = ""): string {
     this.#expect('"');
     const start = this.#at;
     this.#at = this.#endOfString();
-    const text = this.#bytes.toString("latin1", start, this.#at);
+    const text = this.#is(likely, start) ? likely : this.#bytes.toString("latin1", start, this.#at);
     this.#expect('"');
     return text;
+  }
+
+  #is(text: string, start: number): boolean {
+    if (this.#at - start !== text.length) return false;
+    for (let index = 0; index < text.length; index++) {
+      if (this.#bytes[start + index] !== text.charCodeAt(index)) return false;
+    }
+    return true;
   }
 
   #hex(): Uint8Array {

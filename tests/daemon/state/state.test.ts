@@ -24,7 +24,7 @@ beforeEach(() => {
 afterEach(() => directory[Symbol.dispose]());
 
 /** @param spared who is never banned. */
-async function start({ isOnTrial = (_gate: string) => false, spared = [] as readonly string[] } = {}) {
+async function start({ isOnTrial = (_gate: string): boolean => false, spared = [] as readonly string[] } = {}) {
   const bans = new Bans(1000, 64);
   const neverBan = new NeverBan(spared.map((text) => ({ prefix: requirePrefix(text), why: "--allow" })));
   const enforcement = new Enforcement(bans, neverBan, undefined, newBanCounters());

@@ -81,6 +81,15 @@ export class ClaimRows {
     return this.#slab.columns(row).until[offsetOf(row)] ?? 0;
   }
 
+  /** Whether a claim that runs is of such a kind: without a copy of anything. */
+  hasKind(row: number, nowMs: number, isWanted: (kind: Kind) => boolean): boolean {
+    if (isWanted(this.kind(row))) return true;
+    for (let next = this.#next(row); next !== none; next = this.#next(next)) {
+      if (this.untilMs(next) > nowMs && isWanted(this.kind(next))) return true;
+    }
+    return false;
+  }
+
   kind(row: number): Kind {
     return this.#kinds.get(this.#slab.columns(row).kind[offsetOf(row)] ?? 0);
   }
