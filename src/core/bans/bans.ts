@@ -130,6 +130,12 @@ export class Bans {
     return this.#remove(this.#index.find(prefix));
   }
 
+  /** The same, for who has read it. */
+  takeOut(prefix: Prefix): void {
+    const row = this.#index.find(prefix);
+    if (row !== none) this.#takeOut(row, prefix);
+  }
+
   /** A ban that is in the table came to stand in another map. */
   stand(ban: Ban, map: string | undefined): void {
     ban.standsIn = map;
@@ -183,7 +189,8 @@ export class Bans {
 
   /** False when a ban of something inside of the prefix may be there, too. */
   isAlone(prefix: Prefix): boolean {
-    return this.isSource(prefix) && ![...this.#ranges.keys()].some((bits) => bits > prefix.bits);
+    if (!this.isSource(prefix)) return false;
+    return this.#ranges.size === 0 || ![...this.#ranges.keys()].some((bits) => bits > prefix.bits);
   }
 
   /** In the order in which they came into the table; one that is prolonged keeps its place. Goes on over many turns. */
@@ -196,9 +203,10 @@ export class Bans {
     return this.#arrivals.all((row) => this.#fenced(row));
   }
 
-  fencedOf(prefix: Prefix): FencedBan | undefined {
+  /** When the claim on exactly this prefix ends that holds everywhere; undefined: there is none. */
+  fencedUntilMs(prefix: Prefix): number | undefined {
     const row = this.#index.find(prefix);
-    return row === none ? undefined : this.#fenced(row);
+    return row === none ? undefined : this.#fencedUntilMs(row);
   }
 
   /** The same, for who needs no more of them. */
@@ -233,9 +241,16 @@ export class Bans {
   }
 
   #fenced(row: number): FencedBan {
+    return {
+      prefix: this.#rows.prefix(row),
+      standsIn: this.#placeOf(row).map,
+      untilMs: this.#fencedUntilMs(row),
+    };
+  }
+
+  #fencedUntilMs(row: number): number | undefined {
     const isLocal = this.#rows.kind(row).isLocal === true;
-    const untilMs = isLocal ? everywhere(this.#rows.read(row, undefined))?.untilMs : this.#rows.untilMs(row);
-    return { prefix: this.#rows.prefix(row), standsIn: this.#placeOf(row).map, untilMs };
+    return isLocal ? everywhere(this.#rows.read(row, undefined))?.untilMs : this.#rows.untilMs(row);
   }
 
   #read(row: number): Ban | undefined {
@@ -244,14 +259,17 @@ export class Bans {
 
   #remove(row: number): Ban | undefined {
     const ban = this.#read(row);
-    if (ban === undefined) return undefined;
+    if (ban !== undefined) this.#takeOut(row, ban.prefix);
+    return ban;
+  }
+
+  #takeOut(row: number, prefix: Prefix): void {
     this.#placeOf(row).endings.remove(row);
     this.#arrivals.remove(this.#rows.columns(row).ticket[offsetOf(row)] ?? 0);
     this.#index.remove(row);
     this.#rows.release(row);
-    this.#countRange(ban.prefix, -1);
+    this.#countRange(prefix, -1);
     this.#size--;
-    return ban;
   }
 
   #evict(): Ban | undefined {

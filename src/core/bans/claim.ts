@@ -125,6 +125,7 @@ export function banWith(prefix: Prefix, claims: readonly Claim[]): Ban | undefin
 
 /** The ban without some of its claims; undefined when nothing is left of it. */
 export function withoutClaims(ban: Ban, isOver: (claim: Claim) => boolean, nowMs: number): Ban | undefined {
+  if (ban.others.length === 0) return isOver(ban) || ban.untilMs <= nowMs ? undefined : ban;
   const claims = claimsOf(ban, nowMs);
   const left = claims.filter((claim) => !isOver(claim) && claim.untilMs > nowMs);
   if (left.length === claims.length) return ban;

@@ -187,8 +187,11 @@ export class Enforcement {
       for (const { prefix } of ended) lifted.ended.push(prefix);
       for (const { prefix } of staying) lifted.staying.push(prefix);
     };
-    end(prefixes.filter((prefix) => this.bans.isAlone(prefix)));
-    for (const range of prefixes.filter((prefix) => !this.bans.isAlone(prefix))) {
+    const alone: Prefix[] = [];
+    const ranges: Prefix[] = [];
+    for (const prefix of prefixes) (this.bans.isAlone(prefix) ? alone : ranges).push(prefix);
+    end(alone);
+    for (const range of ranges) {
       for (const slice of this.bans.within(range)) {
         end(slice);
         yield;
@@ -348,7 +351,7 @@ export class Enforcement {
         this.#release(left, { by, isQuiet }, nowMs);
         staying.push(left);
       } else {
-        this.bans.remove(prefix);
+        this.bans.takeOut(prefix);
         ended.push(ban);
       }
     }
@@ -392,6 +395,7 @@ export class Enforcement {
   }
 }
 
-function claimOf({ prefix: _prefix, evidence, sinceMs, ...request }: BanRequest, nowMs: number): Claim {
-  return { ...request, sinceMs: sinceMs ?? nowMs, evidence };
+function claimOf(request: BanRequest, nowMs: number): Claim {
+  const { origin, reason, sinceMs = nowMs, untilMs, evidence, gate, isLocal } = request;
+  return { origin, reason, sinceMs, untilMs, evidence, gate, isLocal };
 }

@@ -2,7 +2,7 @@
 // The structs of bpf/ttgate.h as bytes, and the two value forms of the documented map. Their sizes are
 // checked against the loaded object's BTF and each opened map's geometry before the first use, so that
 // a mirror out of step is an error at start and not a wrong ban. docs/map.md is the text to it.
-import { isIpv4, type Prefix, prefixFromBytes } from "../../../core/address.ts";
+import { isIpv4, type Prefix, prefixFromBytes, prefixFromWords } from "../../../core/address.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 
 export const layoutMagic = 0x74746774;
@@ -45,8 +45,20 @@ function writeU64(view: DataView, offset: number, value: number): void {
   view.setUint32(offset + 4, Math.floor(value / two32), true);
 }
 
-export function writeBanKey(prefix: Prefix, keys: NativeBuffer, offset: number): void {
-  keys.set(prefix.bytes, offset);
+export function writeBanKey({ words }: Prefix, keys: NativeBuffer, offset: number): void {
+  const view = viewOf(keys);
+  for (let index = 0; index < 4; index++) view.setUint32(offset + 4 * index, words[index] ?? 0);
+}
+
+let viewed: NativeBuffer | undefined;
+let lastView: DataView<ArrayBuffer> | undefined;
+
+/** Of the same buffer as the last time, nearly always: a million entries are written into two. */
+function viewOf(bytes: NativeBuffer): DataView<ArrayBuffer> {
+  if (viewed === bytes && lastView !== undefined) return lastView;
+  viewed = bytes;
+  lastView = new DataView(bytes.buffer, bytes.byteOffset);
+  return lastView;
 }
 
 export function writeCidrKey(prefix: Prefix, keys: NativeBuffer, offset: number): void {
@@ -67,7 +79,8 @@ export function hasHostBits(keys: NativeBuffer, offset: number, ipv6Bits: number
 
 /** An IPv6 key stands for the network of `ipv6Bits`; one with host bits was not written by these rules. */
 export function readBanKey(keys: NativeBuffer, offset: number, ipv6Bits: number): Prefix {
-  const single = prefixFromBytes(keys.subarray(offset, offset + structBytes.ban_key));
+  const view = new DataView(keys.buffer, keys.byteOffset + offset);
+  const single = prefixFromWords([view.getUint32(0), view.getUint32(4), view.getUint32(8), view.getUint32(12)]);
   if (isIpv4(single)) return single;
   const network = prefixFromBytes(single.bytes, ipv6Bits);
   return network.bytes.every((byte, index) => byte === single.bytes[index]) ? network : single;
