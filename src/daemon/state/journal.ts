@@ -4,9 +4,9 @@
 // are absolute (Unix time), so that they mean the same after a reboot. A line that was torn or damaged is left out.
 import { crc32 } from "node:zlib";
 import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
-import type { Offender } from "../../core/bans/offenders.ts";
 import type { BetEvidence } from "../../core/ciphertext/bets.ts";
 import { LineWriter } from "./line_writer.ts";
+import type { SavedSource } from "./saved_source.ts";
 import { UsualLine } from "./usual_line.ts";
 
 /** The first line of a file; another version's is not read. */
@@ -26,20 +26,15 @@ export function wallAtBootMs({ nowMs, wallMs }: Moment): number {
 /** A file is written anew when the wall clock differs by more from when it was written: the ends in it are of that clock. */
 export const stepMs = 2000;
 
-export interface SavedSource {
-  readonly source: string;
-  readonly claims: readonly Claim[];
-  readonly offender: Offender | undefined;
-}
-
 /** A source without claims is not banned any more. */
 export function journalLine(saved: SavedSource, moment: Moment): string {
   oneLine.add(saved, wallAtBootMs(moment));
-  return oneLine.take().toString();
+  return decoder.decode(oneLine.take());
 }
 
 const oneLine = new LineWriter();
 const usualLine = new UsualLine();
+const decoder = new TextDecoder();
 
 type WrittenClaim = readonly [
   origin: string,
@@ -66,17 +61,22 @@ type WrittenEvidence = readonly [
  * @returns undefined for a line that is damaged.
  */
 export function parseJournalLine(line: string, moment: Moment): SavedSource | undefined {
-  const bytes = Buffer.from(line);
+  const bytes = new TextEncoder().encode(line);
   return parseJournalBytes(bytes, 0, bytes.length, moment);
 }
 
 /** The same of a line in a file, without its newline. */
-export function parseJournalBytes(bytes: Buffer<ArrayBuffer>, from: number, to: number, moment: Moment): SavedSource | undefined {
+export function parseJournalBytes(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  moment: Moment,
+): SavedSource | undefined {
   const start = from + 9;
   if (to <= start || bytes[start - 1] !== space) return undefined;
   if (numberAt(bytes, from) !== crc32(bytes.subarray(start, to))) return undefined;
   const bootMs = wallAtBootMs(moment);
-  return usualLine.read(bytes, start, to, bootMs) ?? parsed(bytes.toString("utf8", start, to), bootMs);
+  return usualLine.read(bytes, start, to, bootMs) ?? parsed(decoder.decode(bytes.subarray(start, to)), bootMs);
 }
 
 function parsed(text: string, bootMs: number): SavedSource {

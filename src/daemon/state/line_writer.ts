@@ -8,7 +8,8 @@ import type { Offender } from "../../core/bans/offenders.ts";
 import { KeptEvidence } from "../../core/bans/table/evidence_rows.ts";
 
 const firstBytes = 64 * 1024;
-const digitsOfHex = Buffer.from("0123456789abcdef");
+const encoder = new TextEncoder();
+const digitsOfHex = encoder.encode("0123456789abcdef");
 const [space, newline, quote, backslash, zero] = [32, 10, 34, 92, 48];
 const checksumBytes = 8;
 
@@ -22,7 +23,7 @@ export interface Written {
 }
 
 export class LineWriter {
-  #bytes = Buffer.alloc(firstBytes);
+  #bytes = new Uint8Array(firstBytes);
   #at = 0;
 
   get length(): number {
@@ -30,7 +31,7 @@ export class LineWriter {
   }
 
   /** What was added since the last call: to be used before the next is added. */
-  take(): Buffer {
+  take(): Uint8Array<ArrayBuffer> {
     const taken = this.#bytes.subarray(0, this.#at);
     this.#at = 0;
     return taken;
@@ -158,7 +159,7 @@ export class LineWriter {
     for (let index = 0; index < text.length; index++) {
       const code = text.charCodeAt(index);
       if (code > 126) {
-        this.#at += this.#bytes.write(text.slice(index), this.#at);
+        this.#at += encoder.encodeInto(text.slice(index), this.#bytes.subarray(this.#at)).written;
         return;
       }
       this.#bytes[this.#at++] = code;
@@ -172,8 +173,8 @@ export class LineWriter {
 
   #room(bytes: number): void {
     if (this.#at + bytes <= this.#bytes.length) return;
-    const larger = Buffer.alloc(2 * (this.#bytes.length + bytes));
-    this.#bytes.copy(larger, 0, 0, this.#at);
+    const larger = new Uint8Array(2 * (this.#bytes.length + bytes));
+    larger.set(this.#bytes.subarray(0, this.#at));
     this.#bytes = larger;
   }
 }

@@ -8,8 +8,9 @@ import { type Ban, type Claim, claimsOf } from "../../core/bans/claim.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import type { Work } from "../../core/work.ts";
 import { inTurns } from "../../sources/turns.ts";
-import { journalLine, type Moment, type SavedSource, wallAtBootMs } from "./journal.ts";
+import { journalLine, type Moment, wallAtBootMs } from "./journal.ts";
 import { LineWriter } from "./line_writer.ts";
+import type { SavedSource } from "./saved_source.ts";
 
 const writeSome = promisify(write);
 

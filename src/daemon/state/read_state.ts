@@ -6,7 +6,8 @@ import { type FileHandle, open } from "node:fs/promises";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Work } from "../../core/work.ts";
 import { inTurns } from "../../sources/turns.ts";
-import { journalHead, type Moment, parseJournalBytes, type SavedSource } from "./journal.ts";
+import { journalHead, type Moment, parseJournalBytes } from "./journal.ts";
+import type { SavedSource } from "./saved_source.ts";
 
 export interface ReadState {
   /** Lines with what is said of a source. */
@@ -64,7 +65,7 @@ class StateReader implements ReadState {
   }
 
   /** @param bytes whole lines; behind the last of the file there may be no newline. */
-  *read(bytes: Buffer<ArrayBuffer>): Work<void> {
+  *read(bytes: Uint8Array<ArrayBuffer>): Work<void> {
     this.isWhole = bytes.at(-1) === newline;
     const first = this.#isBegun ? 0 : this.#head(bytes);
     this.#isBegun = true;
@@ -75,15 +76,15 @@ class StateReader implements ReadState {
   }
 
   /** @returns where the lines begin. */
-  #head(bytes: Buffer<ArrayBuffer>): number {
+  #head(bytes: Uint8Array<ArrayBuffer>): number {
     const end = endOfLine(bytes, 0);
-    const head = bytes.toString("latin1", 0, end);
+    const head = new TextDecoder("latin1").decode(bytes.subarray(0, end));
     this.isHeadForeign = head.startsWith(headOfAny) && head !== journalHead;
     return head.startsWith(headOfAny) ? end + 1 : 0;
   }
 
   /** @returns where the next piece begins. */
-  #piece(bytes: Buffer<ArrayBuffer>, start: number): number {
+  #piece(bytes: Uint8Array<ArrayBuffer>, start: number): number {
     const now = this.#moment();
     const piece = new Map<string, SavedSource>();
     let at = start;
@@ -102,7 +103,7 @@ class StateReader implements ReadState {
   }
 }
 
-function endOfLine(bytes: Buffer<ArrayBuffer>, from: number): number {
+function endOfLine(bytes: Uint8Array<ArrayBuffer>, from: number): number {
   const end = bytes.indexOf(newline, from);
   return end < 0 ? bytes.length : end;
 }
@@ -114,8 +115,8 @@ function running(saved: SavedSource, nowMs: number): SavedSource {
 }
 
 /** Whole lines, a chunk of the file at a time; what stands behind the last newline comes last. The bytes are reused. */
-async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer<ArrayBuffer>> {
-  const buffer = Buffer.alloc(longestLine + chunkBytes);
+async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const buffer = new Uint8Array(longestLine + chunkBytes);
   let filled = 0;
   for (;;) {
     const { bytesRead } = await file.read(buffer, filled, chunkBytes);
@@ -130,7 +131,7 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Buffer<ArrayBuffer>> 
   if (filled > 0) yield buffer.subarray(0, filled);
 }
 
-function parsed(bytes: Buffer<ArrayBuffer>, from: number, to: number, moment: Moment): SavedSource | undefined {
+function parsed(bytes: Uint8Array<ArrayBuffer>, from: number, to: number, moment: Moment): SavedSource | undefined {
   try {
     return parseJournalBytes(bytes, from, to, moment);
   } catch {

@@ -2,12 +2,14 @@
 // Reads what nearly every line of the state file is, one claim that holds everywhere, from its bytes: JSON takes three
 // times as long, and a million lines are read at a start. Knows no other lines.
 import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
-import type { SavedSource } from "./journal.ts";
+import type { SavedSource } from "./saved_source.ts";
 
 const [quote, comma, zero, opening, backslash] = [34, 44, 48, 91, 92];
 
+const ascii = new TextDecoder();
+
 export class UsualLine {
-  #bytes = Buffer.alloc(0);
+  #bytes: Uint8Array = new Uint8Array(0);
   #at = 0;
   #isUsual = true;
   /** Of the line before: nearly always the same, and kept once. */
@@ -15,7 +17,7 @@ export class UsualLine {
   #reason = "";
 
   /** @returns undefined where it is another line. @param bootMs Unix time at boot. */
-  read(bytes: Buffer<ArrayBuffer>, from: number, to: number, bootMs: number): SavedSource | undefined {
+  read(bytes: Uint8Array, from: number, to: number, bootMs: number): SavedSource | undefined {
     this.#bytes = bytes;
     this.#at = from;
     this.#isUsual = true;
@@ -73,7 +75,7 @@ export class UsualLine {
     this.#expect('"');
     const start = this.#at;
     this.#at = this.#endOfString();
-    const text = this.#is(likely, start) ? likely : this.#bytes.toString("latin1", start, this.#at);
+    const text = this.#is(likely, start) ? likely : ascii.decode(this.#bytes.subarray(start, this.#at));
     this.#expect('"');
     return text;
   }

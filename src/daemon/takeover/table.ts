@@ -56,7 +56,7 @@ export function changesOf(libc: Libc, table: Table, sources: readonly string[], 
 async function filled(libc: Libc, fill: (fd: number) => Promise<unknown>): Promise<number> {
   const fd = check("Make memory for the bans", libc.result(libc.calls.memfd_create(cString("bans"), memfdCloexec)));
   try {
-    await writeBytes(fd, Buffer.from(`${journalHead}\n`));
+    await writeBytes(fd, new TextEncoder().encode(`${journalHead}\n`));
     await fill(fd);
     return fd;
   } catch (error) {

@@ -39,10 +39,7 @@ async function start({ isOnTrial = (_gate: string): boolean => false, spared = [
   });
   await state?.begin(isOnTrial);
   const ban = (text: string, gate?: string) =>
-    enforcement.ban(
-      { prefix: requirePrefix(text), reason: "http", origin: "sniffer", untilMs: 60_000, gate },
-      1000,
-    );
+    enforcement.ban({ prefix: requirePrefix(text), reason: "http", origin: "sniffer", untilMs: 60_000, gate }, 1000);
   return { bans, ban, stop: () => state?.close() };
 }
 
