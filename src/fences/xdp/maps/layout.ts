@@ -46,20 +46,25 @@ function writeU64(view: DataView, offset: number, value: number): void {
 }
 
 export function writeBanKey({ words }: Prefix, keys: NativeBuffer, offset: number): void {
-  const view = viewOf(keys);
+  const view = viewOfKeys(keys);
   for (let index = 0; index < 4; index++) view.setUint32(offset + 4 * index, words[index] ?? 0);
 }
 
-let viewed: NativeBuffer | undefined;
-let lastView: DataView<ArrayBuffer> | undefined;
-
-/** Of the same buffer as the last time, nearly always: a million entries are written into two. */
-function viewOf(bytes: NativeBuffer): DataView<ArrayBuffer> {
-  if (viewed === bytes && lastView !== undefined) return lastView;
-  viewed = bytes;
-  lastView = new DataView(bytes.buffer, bytes.byteOffset);
-  return lastView;
+/** Views of the same buffer as the last time, nearly always: a million entries go through two buffers. */
+function viewer(): (bytes: NativeBuffer) => DataView<ArrayBuffer> {
+  let viewed: NativeBuffer | undefined;
+  let view = new DataView(new ArrayBuffer(0));
+  return (bytes) => {
+    if (viewed !== bytes) {
+      viewed = bytes;
+      view = new DataView(bytes.buffer, bytes.byteOffset);
+    }
+    return view;
+  };
 }
+
+const viewOfKeys = viewer();
+const viewOfValues = viewer();
 
 export function writeCidrKey(prefix: Prefix, keys: NativeBuffer, offset: number): void {
   new DataView(keys.buffer, keys.byteOffset).setUint32(offset, prefix.bits, true);
@@ -79,8 +84,9 @@ export function hasHostBits(keys: NativeBuffer, offset: number, ipv6Bits: number
 
 /** An IPv6 key stands for the network of `ipv6Bits`; one with host bits was not written by these rules. */
 export function readBanKey(keys: NativeBuffer, offset: number, ipv6Bits: number): Prefix {
-  const view = new DataView(keys.buffer, keys.byteOffset + offset);
-  const single = prefixFromWords([view.getUint32(0), view.getUint32(4), view.getUint32(8), view.getUint32(12)]);
+  const view = viewOfKeys(keys);
+  const word = (index: number) => view.getUint32(offset + 4 * index);
+  const single = prefixFromWords([word(0), word(1), word(2), word(3)]);
   if (isIpv4(single)) return single;
   const network = prefixFromBytes(single.bytes, ipv6Bits);
   return network.bytes.every((byte, index) => byte === single.bytes[index]) ? network : single;
@@ -100,7 +106,7 @@ export function writeBan(
   values: NativeBuffer,
   offset: number,
 ): void {
-  const view = new DataView(values.buffer, values.byteOffset);
+  const view = viewOfValues(values);
   writeU64(view, offset, Number.isFinite(expiresMs) ? Math.max(1, Math.round(expiresMs * nsPerMs)) : 0);
   view.setUint32(offset + 24, reason, true);
   view.setUint32(offset + 28, banByTtgate | (origin << originShift), true);
@@ -108,13 +114,12 @@ export function writeBan(
 
 /** Nothing but the expiry: sweeps read a million of them. */
 export function readBanExpiresMs(values: NativeBuffer, offset: number): number {
-  const view = new DataView(values.buffer, values.byteOffset);
-  const expiresNs = readU64(view, offset);
+  const expiresNs = readU64(viewOfValues(values), offset);
   return expiresNs === 0 ? Number.POSITIVE_INFINITY : expiresNs / nsPerMs;
 }
 
 export function readBan(values: NativeBuffer, offset: number): BanValue {
-  const view = new DataView(values.buffer, values.byteOffset);
+  const view = viewOfValues(values);
   const lastSeenNs = readU64(view, offset + 32);
   const flags = view.getUint32(offset + 28, true);
   return {
