@@ -149,6 +149,16 @@ describe("a hundred thousand bans", () => {
     expect(most).toBe(searchedAtOnce);
   });
 
+  test("are looked through and put in order without a copy of each", () => {
+    using copied = spyOn(many, "byTicket");
+    for (const order of ["left", "source", "protocol"] as const) {
+      const query = { search: "http", order, by: "sniffer", offset: 0, limit: 10 };
+      const [, { matching }] = carriedOut(searchBans(many, query, 0, () => 0));
+      expect(matching).toBe(Math.ceil(count / 3));
+    }
+    expect(copied).not.toHaveBeenCalled();
+  });
+
   test("are put in order a few hundred steps at a time", () => {
     const keys = Float64Array.from({ length: count }, (_, number) => (number * 7919) % 1000);
     const [yields, ranked] = carriedOut(rankedInPieces(keys, () => 0, searchedAtOnce));
