@@ -178,7 +178,7 @@ enum never_ban {
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 65536); /* a host of many services has thousands of addresses */
 	__type(key, struct cidr_key);
 	__type(value, __u32);
 } ttgate_never_ban SEC(".maps");

@@ -98,6 +98,18 @@ describeWith("namespaces")("a host", () => {
     expect(found.filter(([, why]) => why === "own address of lo")).toEqual([]);
   });
 
+  test("names a gateway once, however many routes lead by it", async () => {
+    const routes = Array.from(
+      { length: 500 },
+      (_, index) =>
+        `route add 10.100.${index >> 1}.${(index & 1) * 128}/25 via 10.88.0.1\n` +
+        `route add fd99:${index.toString(16)}::/32 via fd88::1\n`,
+    );
+    const added = await run(["ip", "-n", loopback.name, "-batch", "-"], { input: routes.join("") });
+    expect(added.stderr).toBe("");
+    expect(await ask("plain(host.gateways())")).toEqual(gateways);
+  });
+
   test("has the interfaces that carry an address", async () => {
     expect(await ask('host.interfacesOf("::").sort()')).toEqual(["one", "two"]);
     expect(await ask('host.interfacesOf("0.0.0.0").sort()')).toEqual(["one", "two"]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon: what exists once for each process. Makes the parts, joins them, and takes them down in reverse
 // order, also when a start fails half-way. What each part does is decided in its own file.
+import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import type { Config } from "../config/options.ts";
 import { termsOf } from "../config/terms.ts";
@@ -11,6 +12,7 @@ import { conducts } from "../core/bans/strikes.ts";
 import { finished } from "../core/work.ts";
 import { Failure } from "../failure.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
+import { bootId } from "../host/boot_id.ts";
 import { Names } from "../host/names.ts";
 import { bootClock, kernelClock } from "../kernel/clock.ts";
 import { openLibc } from "../kernel/libc.ts";
@@ -40,6 +42,7 @@ import { Readiness } from "./readiness.ts";
 import { compare, prepare } from "./reload.ts";
 import { roomForLists } from "./room_for_lists.ts";
 import { sayReload, sayStart } from "./start_log.ts";
+import { sinceBoot } from "./state/journal.ts";
 import { openState } from "./state/state.ts";
 import { StatusServer, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
@@ -81,7 +84,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const step = options.onStep ?? (() => {});
   let config = options.config;
   const dryRun = config["dry-run"];
-  const nowMs = bootClock(kernelClock(openLibc(runtime.native)));
+  const libc = openLibc(runtime.native);
+  const nowMs = bootClock(kernelClock(libc));
   const token = statusToken();
   const profiles = new Profiles();
   const profilesOfAll = config.gates.map((gate) => ({ gate, profile: finished(profiles.make(gate, dryRun)) }));
@@ -137,12 +141,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   const { enforcement, offenders } = bans;
   opened.defer(() => bans.log.close());
-  const moment = () => ({ nowMs: nowMs(), wallMs: Date.now() });
+  const boot = bootId(process.env);
+  const moment = () => ({ nowMs: nowMs(), wallMs: Date.now(), boot });
   const isLocked = beginning.replaces !== undefined;
   const state = dryRun ? undefined : openState({ config, enforcement, offenders, moment, log, isLocked });
   opened.defer(() => state?.close());
   const surroundings: GateSurroundings = {
-    ...{ runtime, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
+    ...{ runtime, libc, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
     trialPath: (gate) => state?.trialPath(gate),
     places: () => status.fence?.places ?? [],
     guardsLoopback: () => guardedInterfaces(config).includes("lo"),
@@ -163,7 +168,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   enforcement.follow(lists);
   const openFiles = opened.use(
     new OpenFiles({
-      ...{ libc: openLibc(runtime.native), gates: () => gates.relays, log },
+      ...{ libc, gates: () => gates.relays, log },
       dropStatus: (now) => server.dropConnections(now),
     }),
   );
@@ -194,7 +199,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
 
   if (fence !== undefined) lookAtFence(fence, { status, bans });
   const isOnTrial = (name: string) => gates.open.some((gate) => gate.name === name && gate.isOnTrial);
-  await beginning.takeTable({ enforcement, offenders, moment });
+  const goal = { enforcement, offenders, moment: () => sinceBoot(nowMs()) };
+  await beginning.takeTable(goal);
   await state?.begin(isOnTrial, beginning.isTableTaken);
   step("bans of an earlier run taken up");
   const endingsPath = state?.endingsPath;
@@ -228,7 +234,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   step("second observers begun");
   const handover = await openHandover({
     ...{ runtime, version, config: () => config, gates, fence, watch, enforcement, bans, state, member, server },
-    ...{ crowdsec, manager, ticker, moment, inTurn, log },
+    ...{ crowdsec, manager, ticker, nowMs, inTurn, log },
   });
   opened.use(handover);
   const trialPaths = gates.open.flatMap(({ trial }) => trial?.paths ?? []);
@@ -257,6 +263,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       watch,
       state,
       fence,
+      libc,
       unseen,
       openFiles,
       lists,
@@ -270,7 +277,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   member?.start(ticker);
   crowdsec?.start();
   handover.begin();
-  beginning.follow({ enforcement, offenders, moment }, ticker);
+  beginning.follow(goal, ticker);
   const summary = () => readiness.summary(status.fence, enforcement.bans.size);
   manager.follow(ticker, summary);
   ticker.start();

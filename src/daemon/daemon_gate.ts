@@ -13,6 +13,8 @@ import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.
 import type { Judging } from "../fences/xdp/inline/inline_layout.ts";
 import { Gate } from "../gate/gate.ts";
 import type { Names } from "../host/names.ts";
+import { listeningAddress } from "../kernel/descriptor.ts";
+import type { Libc } from "../kernel/libc.ts";
 import type { Log } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
 import type { Runtime } from "../runtime/types.ts";
@@ -31,6 +33,7 @@ import type { Ways } from "./ways.ts";
 export interface GateSurroundings {
   readonly config: () => Config;
   readonly runtime: Runtime;
+  readonly libc: Libc;
   /** Where the names of upstreams lead. */
   readonly names: Names;
   readonly bans: DaemonBans;
@@ -67,7 +70,7 @@ export class DaemonGate {
 
   /** @param descriptor a socket that listens where the gate is to, from elsewhere. */
   constructor(config: GateOptions, profile: GateProfile, surroundings: GateSurroundings, descriptor?: number) {
-    const { runtime, bans, events, ways, unseen, places, judge, guardsLoopback, relays, names, log, nowMs } =
+    const { runtime, libc, bans, events, ways, unseen, places, judge, guardsLoopback, relays, names, log, nowMs } =
       surroundings;
     this.#surroundings = surroundings;
     this.#config = config;
@@ -93,6 +96,7 @@ export class DaemonGate {
     this.gate = new Gate({
       ...{ name: config.name, config: this.#whole(), sniffer: profile.sniffer, recorder: this.recorder },
       ...{ runtime, desk, names, log: ownLog, nowMs, descriptor, gates: relays },
+      isListening: (fd) => listeningAddress(libc, fd) !== undefined,
       dryRun: this.#bansNobody,
       trial: this.isOnTrial ? this.trial : undefined,
       refused: (client) => refused.refused(client),

@@ -77,9 +77,9 @@ export class DaemonGates {
 
   /** Twice a second. @throws KernelError */
   tickJudge(): void {
-    this.#protect();
     this.#parts.judge()?.count();
     for (const { kernelJudge } of this.#open) kernelJudge?.tick();
+    this.#protect();
   }
 
   /** Twice a second: whether the trial of a gate is over. @throws KernelError */

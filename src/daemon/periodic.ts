@@ -2,6 +2,8 @@
 // What the daemon does again and again, each part with its name and its period.
 import type { Config } from "../config/options.ts";
 import type { Fence } from "../core/bans/fence.ts";
+import { isAtRest } from "../kernel/interface_request.ts";
+import type { Libc } from "../kernel/libc.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { MapWatch } from "../sources/map_watch.ts";
 import { inTurns } from "../sources/turns.ts";
@@ -28,6 +30,7 @@ export interface PeriodicParts {
   readonly readiness: Readiness;
   readonly status: DaemonStatus;
   readonly fence: Fence | undefined;
+  readonly libc: Libc;
   /** The kernel judges first bytes. */
   readonly judges: boolean;
   readonly watch: MapWatch | undefined;
@@ -92,10 +95,10 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
 }
 
 function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
-  const { config, gates, fence, judges, watch, unseen } = parts;
+  const { gates, fence, judges, watch, unseen } = parts;
   if (fence !== undefined) {
     const asOwner = true;
-    ticker.add({ name: "interfaces", everyMs: hostMs, asOwner, run: () => fence.cover(guardedInterfaces(config())) });
+    ticker.add({ name: "interfaces", everyMs: hostMs, asOwner, run: () => fence.cover(interfacesNow(parts)) });
     ticker.add({ name: "fence", everyMs: tickMs, asOwner, run: (now) => fence.tick(now) });
     ticker.add({ name: "replacing frozen maps", everyMs: renewMs, asOwner, run: (now) => parts.renewFence(now) });
     ticker.add({ name: "unseen connections", everyMs: tickMs, run: (now) => unseen.say(now) });
@@ -112,6 +115,13 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
   }
   // Behind the kernel's decisions: what the map says of them has no evidence.
   if (watch !== undefined) ticker.add({ name: "block map", everyMs: watchMs, run: () => watch.step() });
+}
+
+/** One whose carrier is lost keeps its guard: it would be missing when the carrier is back, and to attach resets cards. */
+function interfacesNow({ config, libc, status }: PeriodicParts): readonly string[] {
+  const names = guardedInterfaces(config());
+  const before = (status.fence?.places ?? []).filter(({ name }) => !names.includes(name));
+  return [...names, ...before.map(({ name }) => name).filter((name) => isAtRest(libc, name))];
 }
 
 async function forEachGate(gates: DaemonGates, act: (gate: DaemonGate["gate"]) => Promise<void>): Promise<void> {

@@ -4,7 +4,7 @@
 import type { Config, GateOptions } from "../config/options.ts";
 import { isLoopback, parsePrefix } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
-import { protectedAddresses, sshPeers } from "../host/addresses.ts";
+import { gateways, protectedAddresses, sshPeers } from "../host/addresses.ts";
 import type { Names } from "../host/names.ts";
 
 type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow"> & {
@@ -16,12 +16,17 @@ type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow"> & {
 /** The kernel's list of all connections may be long: it is not read each second. */
 const administratorsMs = 10_000;
 
+/** Of the time: a hundred thousand routes take a tenth of a second to read. */
+const routesShare = 1 / 20;
+
 export class Protection {
   #config: ProtectionConfig;
   /** Addresses of upstreams that are names, as they were last resolved. */
   readonly #names: Names;
   #administrators: readonly NeverBanEntry[] = [];
   #administratorsMs = Number.NEGATIVE_INFINITY;
+  #gateways: readonly NeverBanEntry[] = [];
+  #gatewaysDueMs = Number.NEGATIVE_INFINITY;
 
   constructor(config: ProtectionConfig, names: Names) {
     this.#config = config;
@@ -43,7 +48,21 @@ export class Protection {
     const upstreams = gates.flatMap(({ upstream }) =>
       upstream.flatMap((server) => ("host" in server ? this.#upstream(server.host) : [])),
     );
-    return unique([...allowed, ...protectedAddresses(), ...this.#sshPeers(nowMs), ...upstreams, ...this.#engines()]);
+    return unique([
+      ...allowed,
+      ...protectedAddresses(this.#routers(nowMs)),
+      ...this.#sshPeers(nowMs),
+      ...upstreams,
+      ...this.#engines(),
+    ]);
+  }
+
+  #routers(nowMs: number): readonly NeverBanEntry[] {
+    if (nowMs < this.#gatewaysDueMs) return this.#gateways;
+    const startMs = performance.now();
+    this.#gateways = gateways();
+    this.#gatewaysDueMs = nowMs + (performance.now() - startMs) / routesShare;
+    return this.#gateways;
   }
 
   /** With --scope host a ban would cut an administrator off. */

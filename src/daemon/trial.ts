@@ -52,6 +52,8 @@ export class DaemonTrial implements TrialWatch {
   #savedMs: number;
   #saveError: string | undefined;
   #isEnforcing: boolean;
+  /** Another process goes on with it. */
+  #isSuspended = false;
   #isClosed = false;
   /** Whom the log named as hurt. */
   #told = "";
@@ -108,6 +110,11 @@ export class DaemonTrial implements TrialWatch {
     const { log, path, nowMs, enforce } = this.#options;
     const profile = this.#options.profile();
     this.#lastMs = nowMs();
+    if (!this.#isEnforcing) {
+      // A process that this one takes over from went on with it until now.
+      this.#trial = this.#taken(this.#trial.fingerprint);
+      this.#isEnforcing = this.#trial.isPassed;
+    }
     const { durationMs, observedMs } = this.#trial;
     const asked = formatDuration(durationMs);
     if (this.#isEnforcing) {
@@ -125,13 +132,12 @@ export class DaemonTrial implements TrialWatch {
 
   /** A few times a second. */
   async tick(nowMs: number): Promise<void> {
-    if (this.#isEnforcing) return;
-    this.#trial.observedMs += Math.max(0, nowMs - this.#lastMs);
-    this.#lastMs = nowMs;
+    if (this.#isEnforcing || this.#isSuspended) return;
+    this.#observeUntil(nowMs);
     for (const source of this.#options.inline?.good(nowMs) ?? []) this.isGood(source);
     if (nowMs - this.#savedMs >= saveMs) this.#save();
     await this.#tend(nowMs);
-    if (!this.#trial.isOver) return;
+    if (!this.#trial.isOver || this.#isSuspended) return;
     const hurt = this.#hurt();
     if (hurt.length > 0) this.#tellHurt(hurt);
     else this.#enforce();
@@ -158,11 +164,25 @@ export class DaemonTrial implements TrialWatch {
     this.#save();
   }
 
+  /** Saves it for a process that takes over: from now on that one writes it. */
+  suspend(): void {
+    this.#observeUntil(this.#options.nowMs());
+    this.#save();
+    this.#isSuspended = true;
+  }
+
+  /** That process came to nothing. Nobody was accepted meanwhile. */
+  resume(): void {
+    this.#isSuspended = false;
+    this.#lastMs = this.#options.nowMs();
+    this.#save();
+  }
+
   /** Idempotent. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    if (!this.#isEnforcing) this.#trial.observedMs += Math.max(0, this.#options.nowMs() - this.#lastMs);
+    this.#observeUntil(this.#options.nowMs());
     this.#apart.bans.log.close();
     this.#save();
   }
@@ -187,6 +207,11 @@ export class DaemonTrial implements TrialWatch {
     if (hurt.length > 0)
       return `observing${this.#trial.isOver ? " although the trial is over" : ` until ${this.#endText()}`}: it would have hurt ${named(hurt)}; ${remedy}`;
     return `observing until ${this.#endText()}: ${sources}, none of them proven good`;
+  }
+
+  #observeUntil(nowMs: number): void {
+    if (!this.#isEnforcing) this.#trial.observedMs += Math.max(0, nowMs - this.#lastMs);
+    this.#lastMs = nowMs;
   }
 
   #endText(): string {
@@ -280,7 +305,7 @@ export class DaemonTrial implements TrialWatch {
     const { log, nowMs } = this.#options;
     const path = this.#options.path();
     this.#savedMs = nowMs();
-    if (path === undefined) return;
+    if (path === undefined || this.#isSuspended) return;
     try {
       writeTrial(path, this.#trial.saved());
       this.#saveError = undefined;

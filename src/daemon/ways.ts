@@ -66,9 +66,9 @@ export class Ways implements Disposable {
     const fence = this.#parts.fence();
     if (fence === undefined) return { kind: "open", why: "there is no block map (-B)" };
     const { places, managedBy, proof, capabilities } = fence;
-    if (managedBy !== undefined) return { kind: "managed", by: managedBy };
     const obstacle = this.#isGuardedAll(places) ? undefined : obstacleOf(places, this.interfaceOf(prefix));
     if (obstacle !== undefined) return { kind: "open", why: obstacle };
+    if (managedBy !== undefined) return { kind: "managed", by: managedBy };
     if (proof?.passed === true) return { kind: "proven" };
     if (proof === undefined) return { kind: "open", why: "the kernel program is not proven yet" };
     const wrong = "the kernel program answered wrongly";

@@ -76,6 +76,8 @@ export interface GateParts {
   readonly observer?: SessionObserver;
   /** A socket that listens where this gate is to, from the service manager or the process before. */
   readonly descriptor?: number | undefined;
+  /** Whether a descriptor still listens; without it, it is taken to. */
+  readonly isListening?: (fd: number) => boolean;
   readonly nowMs: () => number;
   /** How many gates share the open files of this process; one unless given. */
   readonly gates?: () => number;
@@ -195,14 +197,20 @@ export class Gate implements BanFollower {
   }
 
   /**
-   * Listens, or waits for an address that no interface has yet: then it is to be called again.
+   * Listens, or waits for an address that no interface has yet: then it is to be called again. A socket that
+   * somebody else closed (ss --kill) is replaced.
    * @throws Failure when the port cannot be had.
    */
   async listen(): Promise<void> {
-    if (this.#listener !== undefined || this.#isPaused) return;
-    const { runtime, log } = this.#parts;
+    const { runtime, log, isListening = () => true } = this.#parts;
     const { host, port } = this.#config.listen;
     const address = formatEndpoint({ address: host, port });
+    const fd = this.#listener?.fd;
+    if (fd !== undefined && !isListening(fd)) {
+      log("error", `Nobody could connect to ${address}: another tool closed the listening socket; opening it again`);
+      this.close();
+    }
+    if (this.#listener !== undefined || this.#isPaused) return;
     const opened = await openListener(runtime, { host, port }, acceptor(this.#context), this.#spare);
     this.#spare = undefined;
     if (opened.kind === "waiting") {

@@ -21,12 +21,17 @@ export interface HostAddress {
 }
 
 export function hostAddresses(): HostAddress[] {
-  return Object.entries(networkInterfaces()).flatMap(([interfaceName, addresses]) =>
+  return Object.entries(networkInterfaces()).flatMap(([label, addresses]) =>
     (addresses ?? []).flatMap(({ address, internal }) => {
       const prefix = parsePrefix(address);
-      return prefix === undefined ? [] : [{ interfaceName, prefix, loopback: internal }];
+      return prefix === undefined ? [] : [{ interfaceName: deviceOf(label), prefix, loopback: internal }];
     }),
   );
+}
+
+/** An IPv4 address may have a label, which stands in the place of its interface's name: "eth0:1". */
+function deviceOf(label: string): string {
+  return label.split(":", 1)[0] ?? label;
 }
 
 /** All but loopback, also those without an address. /proc/self/net/dev: two lines of heads, then "NAME: ..." for each. */
@@ -65,9 +70,9 @@ function lowerFirst(names: readonly string[]): string[] {
 const loopback = ["127.0.0.0/8", "::1"].map((text) => ({ prefix: requirePrefix(text), why: "loopback" }));
 
 /** Addresses that a ban would cut this host off from. Whoever tries the gate on this host is on loopback. */
-export function protectedAddresses(): NeverBanEntry[] {
+export function protectedAddresses(routers: readonly NeverBanEntry[] = gateways()): NeverBanEntry[] {
   const own = hostAddresses().map(({ interfaceName, prefix }) => ({ prefix, why: `own address of ${interfaceName}` }));
-  return [...loopback, ...own.filter(({ prefix }) => !isLoopback(prefix.text)), ...ipv4Gateways(), ...ipv6Gateways()];
+  return [...loopback, ...own.filter(({ prefix }) => !isLoopback(prefix.text)), ...routers];
 }
 
 /**
@@ -89,29 +94,58 @@ export function sshPeers(): NeverBanEntry[] {
 /** 22. */
 const sshPort = ":0016";
 
-/** /proc/self/net/route: interface, destination, gateway, ... as little-endian hex. */
-function ipv4Gateways(): NeverBanEntry[] {
-  return procTable("/proc/self/net/route").flatMap(([name, , gateway]) => {
-    if (gateway === undefined || !/^[0-9A-F]{8}$/.test(gateway) || gateway === "00000000") return [];
-    const octets = [6, 4, 2, 0].map((at) => Number.parseInt(gateway.slice(at, at + 2), 16));
-    const prefix = parsePrefix(octets.join("."));
+/** Next hops of the routes, each once: a router has a million routes, by a few of them. */
+export function gateways(): NeverBanEntry[] {
+  return [...nextHops("/proc/self/net/route", ipv4NextHop), ...nextHops("/proc/self/net/ipv6_route", ipv6NextHop)];
+}
+
+/** A line's interface and next hop, as they stand there. */
+interface NextHop {
+  readonly name: string;
+  readonly hex: string;
+}
+
+function nextHops(path: string, read: { of(line: string): NextHop; prefix(hex: string): Prefix | undefined }) {
+  const found = new Map<string, NextHop>();
+  for (const line of procLines(path)) {
+    const hop = read.of(line);
+    found.set(`${hop.name} ${hop.hex}`, hop);
+  }
+  return [...found.values()].flatMap(({ name, hex }) => {
+    const prefix = /^0*$/.test(hex) ? undefined : read.prefix(hex);
     return prefix === undefined ? [] : [{ prefix, why: `gateway of ${name}` }];
   });
 }
 
-/** /proc/self/net/ipv6_route: destination, length, source, length, next hop, ..., interface as hex. */
-function ipv6Gateways(): NeverBanEntry[] {
-  return procTable("/proc/self/net/ipv6_route").flatMap((fields) => {
-    const nextHop = fields[4] ?? "";
-    if (!/^[0-9a-f]{32}$/.test(nextHop) || /^0+$/.test(nextHop)) return [];
-    const bytes = Uint8Array.from({ length: 16 }, (_, at) => Number.parseInt(nextHop.slice(at * 2, at * 2 + 2), 16));
-    return [{ prefix: prefixFromBytes(bytes), why: `gateway of ${fields.at(-1)}` }];
-  });
-}
+/** Interface, destination, gateway, ... as little-endian hex, with tabs between. */
+const ipv4NextHop = {
+  of(line: string): NextHop {
+    const [name = "", , hex = ""] = line.split("\t", 3);
+    return { name, hex };
+  },
+  prefix(hex: string): Prefix | undefined {
+    if (!/^[0-9A-F]{8}$/.test(hex)) return undefined;
+    return parsePrefix([6, 4, 2, 0].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)).join("."));
+  },
+};
+
+/** Destination, length, source, length, next hop, ..., interface as hex, in columns. */
+const ipv6NextHop = {
+  of(line: string): NextHop {
+    return { name: line.slice(line.lastIndexOf(" ") + 1), hex: line.slice(72, 104) };
+  },
+  prefix(hex: string): Prefix | undefined {
+    return /^[0-9a-f]{32}$/.test(hex) ? prefixFromBytes(Uint8Array.fromHex(hex)) : undefined;
+  },
+};
 
 function procTable(path: string): string[][] {
+  return procLines(path).map((line) => line.split(/\s+/));
+}
+
+function procLines(path: string): string[] {
   if (!existsSync(path)) return [];
   return readFileSync(path, "utf8")
     .split("\n")
-    .map((line) => line.trim().split(/\s+/));
+    .map((line) => line.trim());
 }

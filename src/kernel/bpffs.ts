@@ -2,6 +2,7 @@
 // The bpf file system: where a name given with -B lies, mounting it when it is not, pins that are made,
 // opened and removed. A pin is a name for a map, a program or a link; which one is asked of the kernel.
 
+import process from "node:process";
 import { Failure, Unsupported } from "../failure.ts";
 import { check, errnoName } from "./errno.ts";
 import { access, fileSystemType, readLink, unlink } from "./files.ts";
@@ -9,6 +10,16 @@ import type { Libraries } from "./libraries.ts";
 import { cString } from "./native_bytes.ts";
 
 export const bpffsRoot = "/sys/fs/bpf";
+
+/**
+ * Where something under the usual root can be written: in a service /sys is read-only, and the unit has the bpf file
+ * system at another place too. Everything is called by its usual name all the same.
+ */
+export function writablePath(path: string): string {
+  const elsewhere = process.env["TTGATE_BPFFS"] ?? "";
+  const isUsual = path === bpffsRoot || path.startsWith(`${bpffsRoot}/`);
+  return elsewhere !== "" && isUsual ? elsewhere + path.slice(bpffsRoot.length) : path;
+}
 
 /** linux/magic.h */
 const bpfFsMagic = 0xcafe4a11;
@@ -98,7 +109,13 @@ export function openPin(libraries: Libraries, path: string): Pin | number | unde
   const there = access(libraries.libc, path);
   if (there === enoent) return undefined;
   const fd = there < 0 ? there : libraries.bpf.bpf_obj_get(cString(path));
-  return fd < 0 ? fd : { path, fd, kind: kindOf(libraries, fd), [Symbol.dispose]: () => closeFd(libraries, fd) };
+  if (fd < 0) return fd;
+  try {
+    return { path, fd, kind: kindOf(libraries, fd), [Symbol.dispose]: () => closeFd(libraries, fd) };
+  } catch (error) {
+    closeFd(libraries, fd);
+    throw error;
+  }
 }
 
 export function closeFd({ libc }: Libraries, fd: number): void {
@@ -115,14 +132,14 @@ export function kindOf({ libc }: Libraries, fd: number): PinKind {
 
 /** @throws Failure on a read-only file system, KernelError otherwise. */
 export function pin({ bpf }: Libraries, fd: number, path: string): void {
-  const result = bpf.bpf_obj_pin(fd, cString(path));
+  const result = bpf.bpf_obj_pin(fd, cString(writablePath(path)));
   if (result === erofs) throw readOnlyBpffs(path);
   check(`Pin "${path}"`, result);
 }
 
 /** @returns false when it was not there. @throws Failure on a read-only file system. */
 export function unpin({ libc }: Libraries, path: string): boolean {
-  const result = unlink(libc, path);
+  const result = unlink(libc, writablePath(path));
   if (result === enoent) return false;
   if (result === erofs) throw readOnlyBpffs(path);
   check(`Remove the pin "${path}"`, result);

@@ -6,7 +6,7 @@ import type { Libc } from "./libc.ts";
 import { cString, nativeBytes } from "./native_bytes.ts";
 
 /** linux/sockios.h. */
-const requests = { hardwareType: 0x8927n, index: 0x8933n } as const;
+const requests = { flags: 0x8913n, hardwareType: 0x8927n, index: 0x8933n } as const;
 
 /** linux/socket.h. */
 const afInet = 2;
@@ -32,4 +32,14 @@ export function askInterface(libc: Libc, name: string, what: keyof typeof reques
   if (asked === enodev) return undefined;
   check(`Ask for the ${what} of interface "${name}"`, asked);
   return new DataView(request.buffer, nameBytes);
+}
+
+/** linux/if.h */
+const iffUp = 0x1;
+const iffRunning = 0x40;
+
+/** It is here, and taken down or without a carrier: such ones are not in node:os. @throws KernelError */
+export function isAtRest(libc: Libc, name: string): boolean {
+  const flags = askInterface(libc, name, "flags")?.getUint16(0, true);
+  return flags !== undefined && (flags & (iffUp | iffRunning)) !== (iffUp | iffRunning);
 }

@@ -35,6 +35,7 @@ export function interfaceName({ libc, native }: Libraries, index: number): strin
 
 export interface LinkInfo {
   readonly kind: "xdp" | "tc" | "other";
+  readonly id: number;
   readonly programId: number;
   /** 0 when the interface is gone, or the link was detached. */
   readonly ifindex: number;
@@ -50,5 +51,10 @@ export function readLinkInfo({ bpf }: Libraries, fd: number): LinkInfo {
   const type = view.getUint32(0, true);
   // enum bpf_link_type: XDP 6, TCX 11. Both begin their part with the interface.
   const kind = type === 6 ? "xdp" : type === 11 ? "tc" : "other";
-  return { kind, programId: view.getUint32(8, true), ifindex: kind === "other" ? 0 : view.getUint32(16, true) };
+  return {
+    kind,
+    id: view.getUint32(4, true),
+    programId: view.getUint32(8, true),
+    ifindex: kind === "other" ? 0 : view.getUint32(16, true),
+  };
 }

@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
 import { attachForeign } from "../harness/foreign_xdp.ts";
-import { BlockMap, executable, RunningGate, ttgate } from "../harness/gate.ts";
+import { BlockMap, executable, RunningGate, ttgate, xdpLink } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -68,6 +68,64 @@ describeWith("namespaces", "executable")("an interface", () => {
       expect(await reasons(gate)).toEqual([]);
     },
   );
+
+  test("whose carrier is lost keeps its guard; the gate stays ready", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const gate = stack.use(await RunningGate.start(["-B", map.name], { namespace: network.gate }));
+    const from = network.clientIpv4(3);
+    await gate.command("ban", from);
+    const link = xdpLink(network.gate, network.device);
+    const peer = (state: string) => ip("-n", network.client, "link", "set", network.clientDevice, state);
+    peer("down");
+    // As often as interfaces are looked at, and once more.
+    const { uptimeSeconds } = await gate.status();
+    await gate.until("two seconds", (status) => status.uptimeSeconds >= uptimeSeconds + 2);
+    expect([await reasons(gate), xdpLink(network.gate, network.device)]).toEqual([[], link]);
+    peer("up");
+    expect(xdpLink(network.gate, network.device)).toBe(link as number);
+    expect((await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 500 })).outcome).toBe(
+      "no answer",
+    );
+  });
+
+  test("with a second address that has a label is one interface", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const { device } = network;
+    inGate(network, "address", "add", "10.77.9.9/16", "dev", device, "label", `${device}:1`);
+    const gate = stack.use(await RunningGate.start(["-B", map.name], { namespace: network.gate }));
+    const { kernel } = await gate.status();
+    expect(kernel.interfaces).toEqual([{ name: device, attach: "native", reason: null }]);
+    expect(await reasons(gate)).toEqual([]);
+    const refused = await gate.command("ban", "10.77.9.9");
+    expect(refused.stderr).toContain(`10.77.9.9 is never banned (own address of ${device})`);
+  });
+
+  test("with thousands of addresses has them all protected where the kernel judges", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5000", "--host", "0.0.0.0"));
+    const options = ["-B", map.name, "--mode", "inline"];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const lines = Array.from({ length: 5000 }, (_, index) => {
+      return `address add 10.99.${index >> 8}.${index & 255}/32 dev ${network.device}\n`;
+    });
+    const added = await run(["ip", "-n", network.gate, "-batch", "-"], { input: lines.join("") });
+    expect(added.stderr).toBe("");
+    await waitFor("the last one to be protected", async () => {
+      const { stderr } = await gate.command("ban", "10.99.19.135");
+      return stderr.includes("is never banned");
+    });
+    const { uptimeSeconds } = await gate.status();
+    await gate.until("two turns of the judge", (status) => status.uptimeSeconds >= uptimeSeconds + 1);
+    expect(await reasons(gate)).toEqual([]);
+  });
 
   test("named with --interface is waited for, not ready, and says so", async () => {
     await using stack = new AsyncDisposableStack();

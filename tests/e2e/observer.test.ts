@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
 import { bpftool, type RunningGate, ttgate } from "../harness/gate.ts";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
+import { clearArray } from "../harness/kernel_hands.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -95,7 +96,10 @@ describeWith("namespaces", "executable", { program: "nft" })("a redirect to the 
     await gate.child.said(
       new RegExp(`A connection to port 5000 was not judged by the kernel program, from ${from} port`),
     );
-    // It stays open: looked at now and then.
+    // It stays open: looked at now and then. And another tool has cleared the observer's settings.
+    await clearArray(gate.child.pid, "ttgate_watch");
+    const { uptimeSeconds: clearedAfter } = await gate.status();
+    await gate.until("two turns", ({ uptimeSeconds }) => uptimeSeconds >= clearedAfter + 1);
     await using open = new Child(
       ["bash", "-c", `exec 3<>/dev/tcp/${network.gateIpv4}/8080; printf 'GET / HTTP/1.1\\r\\n\\r\\n' >&3; sleep 30`],
       { namespace: network.client },

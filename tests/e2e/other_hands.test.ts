@@ -5,14 +5,20 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
 import { parsePrefix } from "../../src/core/address.ts";
+import { run } from "../harness/child.ts";
+import { attachForeign, loadForeign } from "../harness/foreign_xdp.ts";
 import { BlockMap, bpftool, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { clearArray, updateLink } from "../harness/kernel_hands.ts";
 import { describeWith } from "../harness/needs.ts";
-import { Network } from "../harness/netns.ts";
+import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
+
+/** Two seconds, and what a busy machine adds. */
+const soonMs = 4000;
 
 async function scene(stack: AsyncDisposableStack, ...args: readonly string[]) {
   const network = stack.use(new Network());
@@ -29,6 +35,17 @@ function keyOf(address: string): string[] {
 }
 
 const endless = Array.from({ length: 40 }, () => "0");
+
+function makeDocumented(map: BlockMap): void {
+  const geometry = "type hash key 4 value 4 entries 64 name blocked";
+  bpftool(["map", "create", map.path, ...geometry.split(" ")]);
+}
+
+function linkPin(map: BlockMap): string {
+  const pin = map.pins().find((path) => path.includes("_link_"));
+  if (pin === undefined) throw new Error(`No link among ${map.pins()}`);
+  return pin;
+}
 
 async function readiness(gate: RunningGate) {
   const reply = await gate.fetch("/readyz");
@@ -107,6 +124,107 @@ describeWith("namespaces", "executable")("another tool", () => {
     await gate.child.said(/settings of the kernel program were overwritten by another tool: put back/);
     await gate.child.stop();
     expect([map.pins(), xdpPrograms(network.gate, network.device)]).toEqual([[], []]);
+  });
+
+  test("that puts its program into the gate's link finds the gate's put back", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack);
+    const stranger = network.clientIpv4(4);
+    await gate.command("ban", stranger, "--for", "1h");
+    await updateLink(linkPin(map), await loadForeign(map));
+    await waitFor("the block", async () => (await silentFrom(network, stranger)).outcome === "no answer", soonMs);
+    await gate.child.said(/program .*is in the place of ttgate's program: put back/);
+    await gate.child.stop();
+    expect(xdpPrograms(network.gate, network.device)).toEqual([]);
+  });
+
+  test("that pins something of its own at the link's pin is told in /readyz, and keeps its pin", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack);
+    const pin = linkPin(map);
+    rmSync(pin);
+    bpftool(["map", "create", pin, "type", "array", "key", "4", "value", "4", "entries", "1", "name", "other"]);
+    await waitFor(
+      "a red /readyz",
+      async () => (await readiness(gate)).reasons.join().includes(`Pin "${pin}" is another tool's now`),
+      soonMs,
+    );
+    await gate.child.stop();
+    expect([map.pins(), xdpPrograms(network.gate, network.device)]).toEqual([[pin], []]);
+  });
+
+  // By the names that the kernel keeps.
+  test.each(["ttgate_inline", "ttgate_tables"])(
+    "that clears %s, by which the kernel judges, finds it put back",
+    async (name) => {
+      await using stack = new AsyncDisposableStack();
+      const network = stack.use(new Network());
+      const map = stack.use(new BlockMap());
+      stack.use(await startServer(network.gate, "--port", "5000", "--host", "0.0.0.0"));
+      const options = ["-B", map.name, "-i", network.device, "--mode", "inline"];
+      const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+      await clearArray(gate.child.pid, name);
+      await gate.child.said(/What the kernel judges by was overwritten by another tool: put back/, soonMs);
+      const from = network.clientIpv4(4);
+      const send = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
+      await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, send, waitMs: 200 });
+      await gate.banned(from);
+      expect((await silentFrom(network, from)).outcome).toBe("no answer");
+    },
+  );
+
+  test("whose program reads the documented map and is taken off turns /readyz red; the log does not praise it", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    makeDocumented(map);
+    await attachForeign(network, map, map.path);
+    const options = ["-B", map.name, "-i", network.device];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    expect([(await gate.status()).kernel.attach, (await readiness(gate)).reasons]).toEqual(["native", []]);
+    const stranger = network.clientIpv4(4);
+    await gate.command("ban", stranger);
+    expect((await gate.command("why", stranger)).stdout).toContain("reads the map");
+    ip("-n", network.gate, "link", "set", "dev", network.device, "xdp", "off");
+    await waitFor(
+      "a red /readyz",
+      async () =>
+        /The block map's reader on interface ".*not attached here any more/.test(
+          (await readiness(gate)).reasons.join(),
+        ),
+      soonMs,
+    );
+    expect((await gate.command("why", stranger)).stdout).toMatch(/user space.*not attached here any more/);
+  });
+
+  test("that makes the documented map anew is told in /readyz", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    makeDocumented(map);
+    const options = ["-B", map.name, "-i", network.device];
+    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    expect((await readiness(gate)).reasons).toEqual([]);
+    rmSync(map.path);
+    makeDocumented(map);
+    await waitFor(
+      "a red /readyz",
+      async () => (await readiness(gate)).reasons.join().includes(`Pin "${map.path}" is not the map in use any more`),
+      soonMs,
+    );
+  });
+
+  test("that closes the listening socket finds another one in its place", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, gate } = await scene(stack);
+    const killed = await run(["ss", "-K", "state", "listening", "sport", "=", ":5000"], { namespace: network.gate });
+    expect([killed.code, killed.stdout.includes(":5000")]).toEqual([0, true]);
+    const from = network.clientIpv4(4);
+    await waitFor("a connection", async () => (await silentFrom(network, from)).outcome === "open", soonMs);
+    await gate.child.said(/Nobody could connect to \[::\]:5000: another tool closed the listening socket/);
+    expect((await readiness(gate)).reasons).toEqual([]);
   });
 
   test("that shortens a ban in the map changes nothing; a week's ban outlives a minute's", async () => {

@@ -4,6 +4,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import process from "node:process";
+import { takeoverForm } from "../../src/daemon/takeover/channel.ts";
 import { Child, run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { friendly, hostile } from "../harness/inline_bed.ts";
@@ -68,7 +69,7 @@ describeWith("namespaces", "executable", { program: "gcc" })("a take-over of sev
     for (const relay of relays) await relay.until("traffic", ({ packets }) => packets > 5);
 
     const next = await start(gates.sink + gates.server + gates.tape + gates.web, "--takeover", "--drain", "4s");
-    expect(gate.child.stderr).toContain(`Handed over to pid ${next.child.pid}: 2 connections go on for 4 s at most`);
+    await gate.child.said(new RegExp(`Handed over to pid ${next.child.pid}: 2 connections go on for 4 s at most`));
     // In the kernel: those who were open before too.
     silent.send({ bytes: hostile });
     split.send({ at: 3, bytes: hostile.slice(3) });
@@ -124,7 +125,7 @@ describeWith("namespaces", "executable", { program: "gcc" })("a take-over of sev
   test("and a reload wait for one another", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, map, write, gate, knock } = await scene(stack, gates.web);
-    const argv = [process.execPath, wouldBe, takeoverPath(gate), "ready", "1", map.name];
+    const argv = [process.execPath, wouldBe, takeoverPath(gate), "ready", String(takeoverForm), map.name];
     await using child = new Child(argv, { namespace: network.gate });
     await child.said(/yours/);
     write(gates.web.replace("8000", "8001") + gates.tape);

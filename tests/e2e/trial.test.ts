@@ -2,12 +2,14 @@
 // --trial: nobody is banned while it goes on; then the profile is enforced, unless a good client would have been
 // hurt; neither a restart nor a reload ends it early or begins it anew in silence.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import type { Snapshot } from "../../src/status/snapshot.ts";
 import { run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
+import { handsOver } from "../harness/takeover.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { sleep } from "../harness/wait.ts";
 
@@ -26,14 +28,18 @@ async function scene(stack: AsyncDisposableStack, mode: "proxy" | "inline") {
     stack.use(await RunningGate.start([...options, ...more], { namespace: network.gate }));
   const visit = (from: string) =>
     probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, send: [get], waitMs: 500 });
-  const friend = async (number: number) =>
+  const friend = async (number: number, ...more: readonly string[]) =>
     stack.use(
       await startClient(
         ...([network.client, "--host", network.gateIpv4, "--port", "5000"] as const),
-        ...["--from", network.clientIpv4(number), "--rate", "20"],
+        ...["--from", network.clientIpv4(number), "--rate", "20", ...more],
       ),
     );
   return { network, state, options, start, visit, friend };
+}
+
+function isObserved(seconds: number): (status: Snapshot) => boolean {
+  return ({ gates }) => (gates[0]?.trial?.observedSeconds ?? 0) >= seconds;
 }
 
 describeWith("namespaces", "executable")("a trial", () => {
@@ -115,6 +121,61 @@ describeWith("namespaces", "executable")("a trial", () => {
     await visit(network.clientIpv4(3));
     await fourth.banned(network.clientIpv4(3));
   });
+
+  test.each(["proxy", "inline"] as const)(
+    "%s: goes on in a process that takes over, and is its own then",
+    async (mode) => {
+      await using stack = new AsyncDisposableStack();
+      const { network, options, start, visit, friend } = await scene(stack, mode);
+      const stranger = network.clientIpv4(3);
+      const asked = ["--trial", "12s"];
+      const first = await start(...asked);
+      await handsOver(first);
+      // One connection: the process before waits for its end.
+      const client = await friend(1, "--reconnect", "100000");
+      await visit(stranger);
+      const turnsAway =
+        (sources: number) =>
+        ({ gates }: Snapshot) =>
+          (gates[0]?.trial?.wouldTurnAway ?? 0) >= sources;
+      await first.until("who would be turned away", turnsAway(1));
+      const { observedSeconds = 0 } = (await first.until("two seconds", isObserved(2))).gates[0]?.trial ?? {};
+
+      // One that fails when all is handed over but the last word.
+      const failing = ttgate([
+        ...options,
+        ...asked,
+        "--takeover",
+        "-s",
+        mode === "inline" ? "[::]:5000" : "127.0.0.1:5001",
+      ]);
+      expect((await run(failing, { namespace: network.gate })).stderr).toContain("Cannot listen on");
+      await first.child.said(/Take-over by pid \d+ failed: .*; this gate goes on/);
+      await first.until("the same trial", isObserved(observedSeconds));
+      expect(turnsAway(1)(await first.status())).toBe(true);
+
+      // Behind the last time that it was saved by itself, most likely.
+      await visit(network.clientIpv4(4));
+      await first.until("both", turnsAway(2));
+      const { observedSeconds: handed = 0 } = (await first.status()).gates[0]?.trial ?? {};
+      const next = await start(...asked, "--takeover", "--drain", "60s");
+      expect(next.child.stderr).toMatch(/Trial: the trial of profile tapetrack goes on, \S+ of 12s are over/);
+      // It proves its listener by a connection of its own, which says nothing.
+      const status = await next.until("all of them", turnsAway(mode === "proxy" ? 3 : 2));
+      expect([isObserved(handed)(status), status.bans.active]).toEqual([true, 0]);
+      await next.child.said(/Trial: passed after 12s/, 30_000);
+      await visit(stranger);
+      await next.banned(stranger);
+      // The process before knows nothing of that, and ends only now.
+      expect(first.child.stderr.includes("Stopping")).toBe(mode === "inline");
+      expect((await client.stop()).failures).toBe(0);
+      await first.child.done(10_000);
+      next.child.signal("SIGKILL");
+      await next.child.exited;
+      const third = await start(...asked);
+      await third.child.said(/profile tapetrack passed its trial of 12s before: enforcing/);
+    },
+  );
 
   test("a profile that changes has a trial of its own, and is not enforced in place of the one that passed", async () => {
     await using stack = new AsyncDisposableStack();

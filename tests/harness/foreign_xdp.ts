@@ -6,8 +6,20 @@ import { type BlockMap, bpftool } from "./gate.ts";
 import type { Network } from "./netns.ts";
 import { TempDir } from "./temp_dir.ts";
 
-/** It is pinned beside the map, and goes with it. @throws Error with what a tool said. */
-export async function attachForeign(network: Pick<Network, "gate" | "device">, map: BlockMap): Promise<void> {
+/** @param reads the pin of the map that it looks into; without it, one of its own. @throws Error with what a tool said. */
+export async function attachForeign(
+  network: Pick<Network, "gate" | "device">,
+  map: BlockMap,
+  reads?: string,
+): Promise<void> {
+  const pin = await loadForeign(map, reads);
+  const link = ["ip", "link", "set", "dev", network.device, "xdp", "pinned", pin];
+  const attached = await run(link, { namespace: network.gate });
+  if (attached.code !== 0) throw new Error(`Cannot attach "${pin}": ${attached.stderr}`);
+}
+
+/** @returns where it is pinned: beside the map, with which it goes. @throws Error with what a tool said. */
+export async function loadForeign(map: BlockMap, reads?: string): Promise<string> {
   using directory = new TempDir();
   const object = directory.file("foreign.o");
   const multiarch = (await run(["gcc", "-print-multiarch"])).stdout.trim();
@@ -16,8 +28,7 @@ export async function attachForeign(network: Pick<Network, "gate" | "device">, m
   const compiled = await run(["clang", ...flags, "-c", source, "-o", object]);
   if (compiled.code !== 0) throw new Error(`Cannot compile "${source}": ${compiled.stderr}`);
   const pin = `${map.path}_foreign`;
-  bpftool(["prog", "load", object, pin]);
-  const link = ["ip", "link", "set", "dev", network.device, "xdp", "pinned", pin];
-  const attached = await run(link, { namespace: network.gate });
-  if (attached.code !== 0) throw new Error(`Cannot attach "${pin}": ${attached.stderr}`);
+  const reuse = reads === undefined ? [] : ["map", "name", "blocked", "pinned", reads];
+  bpftool(["prog", "load", object, pin, ...reuse]);
+  return pin;
 }

@@ -23,7 +23,6 @@ const channel = new Channel(connectPackets(native, openLibc(native), path));
 const wish = {
   version: "0",
   gates: [{ port: 5000, mode: "proxy" }],
-  exclusive: [],
   blockMap: map === "" ? null : map,
   dryRun: false,
   drainMs: 1000,

@@ -205,7 +205,24 @@ export const documentedMapCases: readonly KernelCase[] = [
       assert.deepEqual(pins(sandbox.map), [sandbox.map, `${sandbox.map}_reader`]);
       // The reader goes: nothing is blocked any more, and status says so.
       shell("ip", "link", "set", "dev", sandbox.network.device, "xdp", "off");
-      assert.match(fence.status().weakest?.reason ?? "", /reads the map and is not attached here/);
+      assert.match(fence.status().weakest?.reason ?? "", /is not attached here any more/);
+      assert.match(
+        fence.status().faults.join(),
+        /The block map's reader on interface ".*": .*not attached here any more/,
+      );
+      // A new one of its kind over the same map is as good.
+      const device = sandbox.network.device;
+      shell("mv", reader, `${reader}_before`);
+      loadReader(sandbox, sandbox.path);
+      attachReader(sandbox, reader);
+      assert.deepEqual([fence.status().weakest?.attach, fence.status().faults], ["native", []]);
+      shell("ip", "link", "set", "dev", device, "xdp", "off");
+      shell("rm", `${reader}_before`);
+      // Somebody makes the map anew: what is written into that one blocks nobody.
+      shell("mv", sandbox.path, `${sandbox.path}_before`);
+      make(sandbox.path);
+      assert.match(fence.status().faults.join(), /Pin ".*" is not the map in use any more/);
+      shell("mv", `${sandbox.path}_before`, sandbox.path);
       shell("rm", reader);
       fence.tick(sandbox.nowMs());
       assert.equal(fence.status().managedBy, undefined);

@@ -37,6 +37,22 @@ export const proofCases: readonly KernelCase[] = [
     },
   },
   {
+    name: "proof: a program that several interfaces have is tried once",
+    async run(native) {
+      const dropped = [];
+      for (const others of [[], ["lo"]]) {
+        await using sandbox = new Sandbox(native);
+        const fence = await sandbox.open({ interfaces: [sandbox.network.device, ...others] });
+        assert.deepEqual([fence.status().places.length, fence.status().proof?.passed], [1 + others.length, true]);
+        dropped.push(
+          shell("bpftool", "-j", "map", "dump", "pinned", `${sandbox.path}_counters`).match(/"packets":[1-9]\d*/g),
+        );
+      }
+      assert.deepEqual(dropped[1], dropped[0]);
+      assert.ok((dropped[0]?.length ?? 0) > 0);
+    },
+  },
+  {
     name: "proof: a wrong answer is named, and gone again with its cause",
     async run(native) {
       await using sandbox = new Sandbox(native);

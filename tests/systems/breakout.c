@@ -137,13 +137,15 @@ static int kernel_reader(void)
 
 static int bpf_pin(void)
 {
-	const char *path = "/sys/fs/bpf/breakout";
+	const char *bpffs = getenv("TTGATE_BPFFS");
+	char path[64];
 	union bpf_attr map = {
 		.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1
 	};
 	int fd = bpf(BPF_MAP_CREATE, &map);
 	union bpf_attr pin = { .pathname = (uintptr_t)path, .bpf_fd = fd };
 
+	snprintf(path, sizeof(path), "%s/breakout", bpffs ? bpffs : "/sys/fs/bpf");
 	return fd < 0 || bpf(BPF_OBJ_PIN, &pin) < 0 ? -1 : unlink(path);
 }
 

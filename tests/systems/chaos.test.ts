@@ -7,6 +7,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import process from "node:process";
 import { run } from "../harness/child.ts";
 import { BlockMap, bpftool, RunningGate, xdpLink } from "../harness/gate.ts";
+import { clearArray } from "../harness/kernel_hands.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -26,6 +27,8 @@ const http = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
 interface Scene {
   readonly network: Network;
   readonly map: BlockMap;
+  readonly gate: RunningGate;
+  readonly mode: "proxy" | "inline";
   isPlugged: boolean;
 }
 
@@ -61,6 +64,14 @@ const steps: Readonly<Record<string, Step>> = {
     if (!existsSync(`${map.path}_settings`)) return;
     const zeros = Array.from({ length: 56 }, () => "0");
     bpftool(["map", "update", "pinned", `${map.path}_settings`, "key", "0", "0", "0", "0", "value", ...zeros]);
+  },
+  "what the kernel judges by is cleared": async ({ gate, mode }) => {
+    if (mode === "inline") await clearArray(gate.child.pid, "ttgate_tables");
+  },
+  "an address with a label comes and goes": async ({ network }) => {
+    ip("-n", network.gate, "address", "add", "10.77.9.8/32", "dev", network.device, "label", `${network.device}:1`);
+    await sleep(700);
+    ip("-n", network.gate, "address", "del", "10.77.9.8/32", "dev", network.device);
   },
   "the link is detached": async ({ network }) => {
     const link = xdpLink(network.gate, network.device);
@@ -114,7 +125,7 @@ describeWith(
       );
       const random = createFractions(seed);
       const names = Object.keys(steps);
-      const scene: Scene = { network, map, isPlugged: false };
+      const scene: Scene = { network, map, gate, mode, isPlugged: false };
       const done: string[] = [];
       const outcomes = { keptOut: 0, said: 0 };
       let stranger = 3;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The unit under a systemd that knows Type=notify-reload (253): a reload is over when it is carried out, one that is
-// refused says why, and an upgrade is not a death.
+// The unit under a systemd that knows Type=notify-reload (253), which would carry out a reload itself beside ExecReload=:
+// one reload is one, and over when it is carried out; one that is refused says why, and an upgrade is not a death.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { executable } from "../harness/gate.ts";
@@ -35,12 +35,16 @@ describe.skipIf(missing !== undefined)("the service under a newer systemd", () =
     machine.write(config, [`block-map = "ttgate"`, `interface = "${network.device}"`, ...lines].join("\n"));
   }
 
+  async function reloads(): Promise<number> {
+    const lines = await machine.sh("journalctl --no-pager -o cat -u ttgate.service");
+    return lines.match(/Profile tapetrack was read again/g)?.length ?? 0;
+  }
+
   async function shown(property: string): Promise<string> {
     return (await machine.sh(`systemctl show -P ${property} ttgate.service`)).trim();
   }
 
   test("knows every line of the unit", async () => {
-    expect(await shown("Type")).toBe("notify-reload");
     expect(await machine.sh("journalctl --no-pager -o cat --grep 'ttgate.service:[0-9]+:' || true")).toBe("");
   });
 
@@ -48,8 +52,12 @@ describe.skipIf(missing !== undefined)("the service under a newer systemd", () =
     const pid = await shown("MainPID");
     configure("max-per-source = 7");
     await machine.sh("systemctl reload ttgate.service");
+    expect(await reloads()).toBe(1);
     expect(await machine.sh(`${program} config show --json`)).toContain(`"max-per-source":7`);
     expect([await shown("SubState"), await shown("MainPID")]).toEqual(["running", pid]);
+    // Asked for by others, it is one too, and systemd is told that it is over.
+    await machine.sh(`${program} reload && kill -HUP ${pid}`);
+    await waitFor("the third", async () => (await reloads()) === 3 && (await shown("SubState")) === "running");
   });
 
   test("one that is refused says why, and the gate goes on", async () => {

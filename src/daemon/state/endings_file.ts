@@ -7,10 +7,13 @@ import type { OwnDoings } from "../../core/fleet/own_doings.ts";
 import { messageOf } from "../../failure.ts";
 import { writeWhole } from "../../host/atomic_file.ts";
 import type { Log } from "../../log.ts";
-import { type Moment, stepMs, wallAtBootMs } from "./journal.ts";
+import { type Basis, basisOf, type Moment, momentBy, stepMs, wallAtBootMs } from "./journal.ts";
 
 /** Source, taken back at, lifted at (null: not for all), kept until (null: for ever); Unix time. */
-const written = z.array(z.tuple([z.string(), z.number(), z.number().nullable(), z.number().nullable()]));
+const lifts = z.array(z.tuple([z.string(), z.number(), z.number().nullable(), z.number().nullable()]));
+const basis = z.object({ boot: z.string().optional(), wallAtBootMs: z.number() });
+/** Earlier versions wrote the lifts alone. */
+const written = z.union([lifts.transform((rows) => ({ basis: undefined, lifts: rows })), z.object({ basis, lifts })]);
 
 export class EndingsFile {
   readonly path: string;
@@ -18,8 +21,8 @@ export class EndingsFile {
   readonly #moment: () => Moment;
   readonly #log: Log;
   #saved = 0;
-  /** As it was when the file was written. */
-  #bootMs = 0;
+  /** Of the file as it was written last; undefined where there is nothing in it. */
+  #basis: Basis | undefined;
   #isFailing = false;
 
   constructor(path: string, own: OwnDoings, moment: () => Moment, log: Log) {
@@ -34,8 +37,10 @@ export class EndingsFile {
       // So that a user that ttgate changes to can be made its owner.
       if (!existsSync(this.path)) closeSync(openSync(this.path, "a", 0o600));
       const text = readFileSync(this.path, "utf8");
-      const bootMs = wallAtBootMs(this.#moment());
-      for (const [source, at, lifted, keep] of text === "" ? [] : written.parse(JSON.parse(text))) {
+      const saved = text === "" ? { basis: undefined, lifts: [] } : written.parse(JSON.parse(text));
+      const bootMs = wallAtBootMs(momentBy(saved.basis, this.#moment()));
+      this.#basis = saved.basis;
+      for (const [source, at, lifted, keep] of saved.lifts) {
         this.#own.restore(source, {
           atMs: at - bootMs,
           liftedMs: lifted === null ? undefined : lifted - bootMs,
@@ -50,8 +55,9 @@ export class EndingsFile {
   /** Once a second. */
   save(): void {
     const version = this.#own.endingsVersion;
-    const bootMs = wallAtBootMs(this.#moment());
-    const isStepped = this.#saved > 0 && Math.abs(bootMs - this.#bootMs) > stepMs;
+    const now = basisOf(this.#moment());
+    const bootMs = now.wallAtBootMs;
+    const isStepped = this.#basis !== undefined && Math.abs(bootMs - this.#basis.wallAtBootMs) > stepMs;
     if (version === this.#saved && !isStepped) return;
     const rows = [...this.#own.endings()].map(([source, { atMs, liftedMs, keepUntilMs }]) => [
       source,
@@ -60,9 +66,9 @@ export class EndingsFile {
       Number.isFinite(keepUntilMs) ? Math.round(bootMs + keepUntilMs) : null,
     ]);
     try {
-      writeWhole(this.path, `${JSON.stringify(rows)}\n`, true);
+      writeWhole(this.path, `${JSON.stringify({ basis: now, lifts: rows })}\n`, true);
       this.#saved = version;
-      this.#bootMs = bootMs;
+      this.#basis = now;
       this.#isFailing = false;
     } catch (error) {
       if (!this.#isFailing) this.#log("error", `${messageOf(error)}; lifts are not saved, it is tried again`);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lines of the state file. Each is a checksum and a source with all of its claims as they are then; the last
 // line of a source wins, and one without claims ends its ban. Behind them stands how often it was banned before. Ends
-// are absolute (Unix time), so that they mean the same after a reboot. A line that was torn or damaged is left out.
+// are absolute (Unix time), so that they mean the same after a reboot; a line says which clock those behind it were
+// written by, so that within one boot no step of the wall clock moves them. A line that was torn or damaged is left out.
 import { crc32 } from "node:zlib";
 import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
 import type { BetEvidence } from "../../core/ciphertext/bets.ts";
@@ -16,6 +17,29 @@ export const journalHead = "ttgate-bans 1";
 export interface Moment {
   readonly nowMs: number;
   readonly wallMs: number;
+  /** Which boot the first clock counts from; undefined where that cannot be told. */
+  readonly boot?: string | undefined;
+}
+
+/** Ends by the clock since boot alone: for another process of this host, however the wall clock is set meanwhile. */
+export function sinceBoot(nowMs: number): Moment {
+  return { nowMs, wallMs: nowMs };
+}
+
+/** By which clock a file was written: it stands in it, once. */
+export interface Basis {
+  readonly boot?: string | undefined;
+  readonly wallAtBootMs: number;
+}
+
+export function basisOf(moment: Moment): Basis {
+  return { boot: moment.boot, wallAtBootMs: Math.round(wallAtBootMs(moment)) };
+}
+
+/** The moment by the clock that a file was written by, unless it does not say so, or that was before a reboot. */
+export function momentBy(basis: Basis | undefined, moment: Moment): Moment {
+  if (basis?.boot === undefined || basis.boot !== moment.boot) return moment;
+  return { ...moment, wallMs: moment.nowMs + basis.wallAtBootMs };
 }
 
 /** The wall clock at boot, in Unix time: another one after a step of the wall clock. */
@@ -25,6 +49,18 @@ export function wallAtBootMs({ nowMs, wallMs }: Moment): number {
 
 /** A file is written anew when the wall clock differs by more from when it was written: the ends in it are of that clock. */
 export const stepMs = 2000;
+
+export function basisLine({ boot, wallAtBootMs: atBootMs }: Basis): string {
+  const text = JSON.stringify({ boot, wallAtBootMs: atBootMs });
+  return `${checksum(text)} ${text}\n`;
+}
+
+/** @returns undefined for another line, and for one that is damaged. */
+export function parseBasisLine(line: string): Basis | undefined {
+  if (line[9] !== "{") return undefined;
+  const text = checked(line);
+  return text === undefined ? undefined : (JSON.parse(text) as Basis);
+}
 
 /** A source without claims is not banned any more. */
 export function journalLine(saved: SavedSource, moment: Moment): string {
@@ -125,4 +161,13 @@ function numberAt(bytes: Uint8Array, at: number): number {
     number = number * 16 + digit;
   }
   return number;
+}
+
+function checked(line: string): string | undefined {
+  const text = line.slice(9);
+  return line[8] === " " && line.slice(0, 8) === checksum(text) ? text : undefined;
+}
+
+function checksum(text: string): string {
+  return crc32(text).toString(16).padStart(8, "0");
 }

@@ -6,7 +6,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Work } from "../../core/work.ts";
 import { inTurns } from "../../sources/turns.ts";
-import { journalHead, type Moment, parseJournalBytes } from "./journal.ts";
+import { type Basis, journalHead, type Moment, momentBy, parseBasisLine, parseJournalBytes } from "./journal.ts";
 import type { SavedSource } from "./saved_source.ts";
 
 export interface ReadState {
@@ -18,11 +18,17 @@ export interface ReadState {
   readonly isHeadForeign: boolean;
   /** It ends with a whole line, so that more can be written behind it. */
   readonly isWhole: boolean;
+  /** By which clock the last of them were written; undefined where the file does not say so. */
+  readonly basis: Basis | undefined;
 }
 
 /** Of every version. */
 const headOfAny = "ttgate-bans ";
 const newline = 10;
+const brace = 123;
+/** Behind the checksum. */
+const textAt = 9;
+const decoder = new TextDecoder();
 const chunkBytes = 256 * 1024;
 /** No line is so long; a file without newlines is none of ttgate's. */
 const longestLine = 1024 * 1024;
@@ -55,6 +61,7 @@ class StateReader implements ReadState {
   damaged = 0;
   isHeadForeign = false;
   isWhole = false;
+  basis: Basis | undefined;
   readonly #moment: () => Moment;
   readonly #take: (saved: readonly SavedSource[]) => void;
   #isBegun = false;
@@ -85,16 +92,20 @@ class StateReader implements ReadState {
 
   /** @returns where the next piece begins. */
   #piece(bytes: Uint8Array<ArrayBuffer>, start: number): number {
-    const now = this.#moment();
+    let now = momentBy(this.basis, this.#moment());
     const piece = new Map<string, SavedSource>();
     let at = start;
     for (let count = 0; count < linesAtOnce && at < bytes.length; count++) {
       const end = endOfLine(bytes, at);
-      const saved = parsed(bytes, at, end, now);
+      const basis = bytes[at + textAt] === brace ? parsed(() => parseBasisLine(textOf(bytes, at, end))) : undefined;
+      const saved = basis ?? parsed(() => parseJournalBytes(bytes, at, end, now));
       if (saved === undefined) this.damaged++;
-      else {
+      else if ("source" in saved) {
         piece.set(saved.source, running(saved, now.nowMs));
         this.lines++;
+      } else {
+        this.basis = saved;
+        now = momentBy(saved, this.#moment());
       }
       at = end + 1;
     }
@@ -131,9 +142,13 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffe
   if (filled > 0) yield buffer.subarray(0, filled);
 }
 
-function parsed(bytes: Uint8Array<ArrayBuffer>, from: number, to: number, moment: Moment): SavedSource | undefined {
+function textOf(bytes: Uint8Array, from: number, to: number): string {
+  return decoder.decode(bytes.subarray(from, to));
+}
+
+function parsed<T>(parse: () => T | undefined): T | undefined {
   try {
-    return parseJournalBytes(bytes, from, to, moment);
+    return parse();
   } catch {
     return undefined;
   }

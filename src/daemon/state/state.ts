@@ -87,7 +87,7 @@ export class OpenedState {
     const read = isTaken ? undefined : await restore(this.#path, isOnTrial, this.#options);
     if (!isTaken) for (const from of earlier) await restore(from, isOnTrial, this.#options);
     this.#file = new StateFile({ path: this.#path, earlier, bans: enforcement.bans, offenders, moment, log });
-    if (read?.isComplete === true) this.#file.goOn(read.lines);
+    if (read?.isComplete === true) this.#file.goOn(read.lines, read.basis);
     enforcement.follow(this.#file);
     // What is in the file of a table that was taken over is of a moment ago, and is written anew with the first turn.
     if (!isTaken) await this.#file.save();

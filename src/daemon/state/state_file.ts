@@ -24,7 +24,7 @@ import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
 import { identityOfOpen, wasRemoved } from "../../host/file_identity.ts";
 import type { Log } from "../../log.ts";
-import { journalHead, type Moment, stepMs, wallAtBootMs } from "./journal.ts";
+import { type Basis, basisLine, basisOf, journalHead, type Moment, stepMs, wallAtBootMs } from "./journal.ts";
 import { TableWriter } from "./lines.ts";
 
 export interface StateFileOptions {
@@ -56,8 +56,8 @@ export class StateFile implements BanFollower {
   #waiting = new Set<string>();
   /** Too much waits, or the file is not whole: it has to be written anew. */
   #isStale = true;
-  /** As it was when the file was written. */
-  #bootMs = 0;
+  /** Of all ends that are written now. */
+  #basis: Basis = { wallAtBootMs: 0 };
   #error: string | undefined;
   #busy: Promise<void> | undefined;
 
@@ -86,19 +86,24 @@ export class StateFile implements BanFollower {
     await this.#busy;
   }
 
-  /** The file is there and says what the table has, in so many lines: what changes is written behind it. */
-  goOn(lines: number): void {
+  /**
+   * The file is there and says what the table has, in so many lines: what changes is written behind it.
+   * @param basis by which clock its last lines were written; of another boot than this one it is said anew.
+   */
+  goOn(lines: number, basis: Basis | undefined): void {
     const { O_WRONLY, O_APPEND, O_NOFOLLOW } = constants;
     try {
       const fd = openSync(this.#path, O_WRONLY | O_APPEND | O_NOFOLLOW);
-      fchmodSync(fd, 0o600);
       this.#fd = fd;
+      fchmodSync(fd, 0o600);
+      const now = basisOf(this.#options.moment());
+      this.#basis = basis?.boot !== undefined && basis.boot === now.boot ? basis : now;
+      if (this.#basis === now) writeSync(fd, basisLine(now));
     } catch {
       // It is written anew, and told where that fails too.
       return;
     }
     this.#lines = lines;
-    this.#bootMs = wallAtBootMs(this.#options.moment());
     this.#isStale = false;
   }
 
@@ -131,7 +136,7 @@ export class StateFile implements BanFollower {
   async #save(): Promise<void> {
     try {
       const { bans, offenders } = this.#options;
-      if (Math.abs(wallAtBootMs(this.#options.moment()) - this.#bootMs) > stepMs) this.#isStale = true;
+      if (Math.abs(wallAtBootMs(this.#options.moment()) - this.#basis.wallAtBootMs) > stepMs) this.#isStale = true;
       const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
       const isGone = this.#fd !== undefined && wasRemoved(this.#path, identityOfOpen(this.#fd));
       if (isGone && this.#error === undefined)
@@ -157,7 +162,7 @@ export class StateFile implements BanFollower {
     if (this.#waiting.size === 0 || fd === undefined) return;
     const changed = this.#waiting;
     this.#waiting = new Set();
-    this.#lines += await new TableWriter(fd, this.#options, this.#options.moment).writeOf(changed);
+    this.#lines += await this.#writer(fd).writeOf(changed);
     await syncFile(fd);
   }
 
@@ -172,11 +177,11 @@ export class StateFile implements BanFollower {
     let lines: number;
     try {
       chmodSync(temporary, 0o600);
-      writeSync(fd, `${journalHead}\n`);
+      this.#basis = basisOf(this.#options.moment());
+      writeSync(fd, `${journalHead}\n${basisLine(this.#basis)}`);
       this.#waiting.clear();
       this.#isStale = false;
-      this.#bootMs = wallAtBootMs(this.#options.moment());
-      lines = await new TableWriter(fd, this.#options, this.#options.moment).writeAll();
+      lines = await this.#writer(fd).writeAll();
       await syncFile(fd);
       renameSync(temporary, path);
       for (const from of this.#earlier.splice(0)) rmSync(from, { force: true });
@@ -191,5 +196,12 @@ export class StateFile implements BanFollower {
     // The last to have it open: its hundreds of megabytes are given back now, which takes its time.
     if (earlier !== undefined) await closeFile(earlier);
     await this.#append();
+  }
+
+  #writer(fd: number): TableWriter {
+    return new TableWriter(fd, this.#options, () => {
+      const { nowMs } = this.#options.moment();
+      return { nowMs, wallMs: nowMs + this.#basis.wallAtBootMs };
+    });
   }
 }

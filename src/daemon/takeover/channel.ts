@@ -6,7 +6,7 @@ import { z } from "zod";
 import { codeOf, Failure } from "../../failure.ts";
 import { messageBytes, mostDescriptors, type PacketConnection } from "../../kernel/packet_socket.ts";
 
-export const takeoverForm = 1;
+export const takeoverForm = 2;
 
 const endpoint = z.object({ host: z.string(), port: z.number() });
 const index = z
@@ -23,8 +23,6 @@ const message = z.discriminatedUnion("kind", [
     form: z.number(),
     version: z.string(),
     gates: z.array(z.object({ port: z.number(), mode: z.string() })),
-    /** What it has that only one process at a time can have. */
-    exclusive: z.array(z.string()),
     blockMap: z.string().nullable(),
     dryRun: z.boolean(),
     drainMs: z.number(),

@@ -17,7 +17,7 @@ import type { DaemonFleet } from "../fleet.ts";
 import type { DaemonGates } from "../gates.ts";
 import { takeoverPath } from "../instance.ts";
 import type { ServiceManager } from "../service_manager.ts";
-import type { Moment } from "../state/journal.ts";
+import { sinceBoot } from "../state/journal.ts";
 import type { OpenedState } from "../state/state.ts";
 import type { StatusServer } from "../status_server.ts";
 import type { Ticker } from "../ticker.ts";
@@ -38,7 +38,7 @@ export interface HandoverParts {
   readonly crowdsec: Crowdsec | undefined;
   readonly manager: ServiceManager;
   readonly ticker: Ticker;
-  readonly moment: () => Moment;
+  readonly nowMs: () => number;
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
   readonly log: Log;
 }
@@ -59,7 +59,7 @@ export interface Handover extends Disposable {
 /** While this process may still write to the run directory. Without one nobody can take over, which is said. */
 export async function openHandover(parts: HandoverParts): Promise<Handover> {
   const { runtime, config, gates, fence, enforcement, state, member, crowdsec, server } = parts;
-  const { manager, ticker, moment, log } = parts;
+  const { manager, ticker, nowMs, log } = parts;
   const path = takeoverPath(process.pid);
   const libc = openLibc(runtime.native);
   let isDone = false;
@@ -69,7 +69,8 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
   try {
     const predecessor = await Predecessor.open({
       ...{ native: runtime.native, libc, path, version: parts.version, config, hindrance, fence },
-      ...{ enforcement, moment, log, serviceManager: manager.address },
+      ...{ enforcement, moment: () => sinceBoot(nowMs()), log },
+      serviceManager: manager.address,
       table: { bans: enforcement.bans, offenders: parts.bans.offenders },
       relays: () => gates.relays.map(handed),
       gates: () => gates.all.map(handed),
@@ -93,8 +94,12 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
           gates.fetchDecisions();
           member?.save();
           await state?.close();
+          for (const { trial } of gates.open) trial?.suspend();
         },
-        resume: () => state?.reopen(),
+        resume() {
+          for (const { trial } of gates.open) trial?.resume();
+          state?.reopen();
+        },
       },
       handedOver(pid) {
         isDone = true;
@@ -105,7 +110,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
         void crowdsec?.close();
         told = manager.succeededBy(pid);
       },
-      drained: (nowMs) => parts.bans.log.flush(nowMs),
+      drained: (now) => parts.bans.log.flush(now),
     });
     return {
       begin() {

@@ -24,7 +24,6 @@ import type { Native } from "../../runtime/types.ts";
 import { type Moment, parseJournalLine } from "../state/journal.ts";
 import { lineOfSource, type Table } from "../state/lines.ts";
 import { Channel, type Delivered, fitting, Silent, takeoverForm } from "./channel.ts";
-import { exclusiveIn } from "./exclusive.ts";
 import { ChangedSources, changesOf, wholeTable } from "./table.ts";
 
 /** How long the other one may take, between two words, until it counts as hung. */
@@ -85,6 +84,7 @@ export interface PredecessorParts {
   handedOver(pid: number): void;
   /** A few times a second, while connections go on. */
   drained(nowMs: number): void;
+  /** By which ends are told. */
   readonly moment: () => Moment;
   readonly log: Log;
 }
@@ -211,8 +211,6 @@ export class Predecessor implements Disposable {
       return `ttgate ${version}, which runs, hands over by form ${takeoverForm}, not ${form}: restart instead`;
     }
     if (hindrance !== undefined) return `${hindrance}: restart instead`;
-    const [exclusive] = [...message.exclusive, ...exclusiveIn(now)];
-    if (exclusive !== undefined) return `${exclusive} is not handed over: restart instead`;
     for (const { port, mode } of gates) {
       const before = now.gates.find(({ listen }) => listen.port === port)?.mode ?? mode;
       if (mode !== before) return `its gate of port ${port} runs with --mode ${before}, not ${mode}: restart instead`;

@@ -19,7 +19,6 @@ import { type Moment, parseJournalLine } from "../state/journal.ts";
 import { lineOfSource } from "../state/lines.ts";
 import { takeUp } from "../state/state.ts";
 import { Channel, type Delivered, fitting, takeoverForm } from "./channel.ts";
-import { exclusiveIn } from "./exclusive.ts";
 import { type TableGoal, takeChanges } from "./table.ts";
 
 /** The table is written first: a million bans take seconds. */
@@ -72,7 +71,6 @@ export class Successor implements BanFollower, Disposable {
         form: takeoverForm,
         version,
         gates: config.gates.map(({ listen, mode }) => ({ port: listen.port, mode })),
-        exclusive: exclusiveIn(config),
         blockMap: config["block-map"] ?? null,
         dryRun: config["dry-run"],
         drainMs: config.drain,

@@ -78,7 +78,7 @@ function openForeignFence(
   const codec = ipv4Codec(named.info.valueBytes === 4 ? 4 : 8);
   const stores = new BanStores(new BanStore(named.name, openMap(libraries, named.fd), codec), undefined);
   stores.adopt(options.nowMs());
-  const filter = new ForeignFilter(libraries, named.fd, readers, options.interfaces, options.log);
+  const filter = new ForeignFilter(libraries, named, readers, options.interfaces, options.log);
   options.log("info", `Block map "${options.map}": ${filter.managedBy()} reads it, ttgate manages its entries only`);
   return { options, stores, filter, stoodBefore: true };
 }

@@ -3,6 +3,7 @@
 // name. Does not decide who is banned, and owns no timer: the daemon calls `tick`.
 import type { Prefix } from "../../core/address.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../core/bans/fence.ts";
+import { writablePath } from "../../kernel/bpffs.ts";
 import { KernelError } from "../../kernel/errno.ts";
 import { weakest } from "./attach/attachment.ts";
 import type { PacketFilter } from "./attach/packet_filter.ts";
@@ -14,7 +15,7 @@ import type { OpenedOptions } from "./options.ts";
 const sweepMs = 2;
 
 export interface XdpFenceParts {
-  readonly options: Pick<OpenedOptions, "guarded" | "nowMs">;
+  readonly options: Pick<OpenedOptions, "guarded" | "nowMs" | "log">;
   readonly stores: BanStores;
   readonly filter: PacketFilter;
   /** The maps were there before: a start that fails later must leave them, and what blocks by them. */
@@ -27,6 +28,8 @@ export interface XdpFenceParts {
 
 /** A map that was frozen is not replaced before this: time to see it in /readyz, and not in a tool's midst. */
 const renewAfterMs = 5000;
+
+const overwritten = "What the kernel judges by was overwritten by another tool: put back";
 
 export class XdpFence implements Fence {
   #parts: XdpFenceParts;
@@ -127,7 +130,7 @@ export class XdpFence implements Fence {
 
   /** Paths of everything that ttgate has pinned: a user who takes over is to own them. */
   get pins(): readonly string[] {
-    return this.#parts.filter.pins();
+    return this.#parts.filter.pins().map(writablePath);
   }
 
   /** Tries the live program out; `status` has the result. Done at the start and every minute anyway. */
@@ -149,10 +152,11 @@ export class XdpFence implements Fence {
   }
 
   tick(nowMs: number): void {
-    const { filter, stores } = this.#parts;
+    const { options, filter, stores, judge } = this.#parts;
     filter.tick(nowMs);
     const endMs = performance.now() + sweepMs;
     stores.sweep(nowMs, () => performance.now() < endMs);
+    if (judge?.restore() === true) options.log("warn", overwritten);
   }
 
   /**

@@ -8,7 +8,7 @@ import { Enforcement } from "../../../src/core/bans/enforcement.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { Offenders } from "../../../src/core/bans/offenders.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
-import { journalHead } from "../../../src/daemon/state/journal.ts";
+import { journalHead, type Moment } from "../../../src/daemon/state/journal.ts";
 import { readState } from "../../../src/daemon/state/read_state.ts";
 import type { SavedSource } from "../../../src/daemon/state/saved_source.ts";
 import { takeUp } from "../../../src/daemon/state/state.ts";
@@ -21,12 +21,17 @@ let path: string;
 let nowMs = 0;
 const memoryMs = 3_600_000;
 const log: string[] = [];
-const moment = () => ({ nowMs, wallMs: 1_800_000_000_000 + nowMs });
+/** At boot. */
+let wallMs = 0;
+let boot = "a";
+const moment = () => ({ nowMs, wallMs: wallMs + nowMs, boot });
 
 beforeEach(() => {
   directory = new TempDir();
   path = directory.file("bans");
   nowMs = 1000;
+  wallMs = 1_800_000_000_000;
+  boot = "a";
   log.length = 0;
 });
 afterEach(() => directory[Symbol.dispose]());
@@ -204,7 +209,66 @@ test("the head is what another version looks at", async () => {
   const { file } = setUp();
   await file.close();
   appendFileSync(path, "");
-  expect(readFileSync(path, "utf8")).toBe(`${journalHead}\n`);
+  expect(readFileSync(path, "utf8").split("\n")).toEqual([
+    journalHead,
+    expect.stringContaining('{"boot":"a","wallAtBootMs":1800000000000}'),
+    "",
+  ]);
+});
+
+test("within one boot no step of the wall clock moves an end, and after a reboot the wall clock counts", async () => {
+  const { file, ban } = setUp();
+  ban("192.0.2.1", 600_000);
+  await file.save();
+  // Slewed by less than a rewrite is worth; all ends in the file are of one clock.
+  wallMs += 1500;
+  ban("192.0.2.2", 600_000);
+  await file.close();
+  const endsAt = async (now: Moment) => {
+    const ends: [string, number | undefined][] = [];
+    await readState(
+      path,
+      () => now,
+      (piece) => ends.push(...piece.map(({ source, claims }) => [source, claims[0]?.untilMs] as [string, number])),
+    );
+    return ends;
+  };
+  const both = (untilMs: number): [string, number][] => [
+    ["192.0.2.1", untilMs],
+    ["192.0.2.2", untilMs],
+  ];
+  for (const stepMs of [3_600_000, -3_600_000]) {
+    expect(await endsAt({ nowMs: 2000, wallMs: wallMs + 2000 + stepMs, boot: "a" })).toEqual(both(601_000));
+  }
+  // Started a minute later, four seconds after the boot.
+  const later = 1_800_000_000_000 + 60_000;
+  for (const boot of ["b", undefined]) {
+    expect(await endsAt({ nowMs: 4000, wallMs: later, boot })).toEqual(both(601_000 - 60_000 + 4000));
+  }
+  // Who cannot tell which boot it is goes by the wall clock. So does who cannot read what the file was written by.
+  const text = readFileSync(path, "utf8");
+  writeFileSync(path, text.replace('"boot":"a"', '"boot":"c"'));
+  expect(await endsAt({ nowMs: 4000, wallMs: later, boot: "c" })).toEqual(both(601_000 - 60_000 + 4000));
+});
+
+test("a file of an earlier boot is written on by the clock of this one", async () => {
+  const first = setUp();
+  first.ban("192.0.2.1", 600_000);
+  await first.file.close();
+  // A reboot a minute later.
+  wallMs += 60_000;
+  boot = "b";
+  const { lines, basis } = await state();
+  const next = setUp();
+  next.file.goOn(lines, basis);
+  next.ban("192.0.2.2", 600_000);
+  await next.file.close();
+  wallMs += 3_600_000;
+  const { sources, basis: last } = await state();
+  expect(last?.boot).toBe("b");
+  const ends = sources.map(({ source, claims }) => [source, claims[0]?.untilMs]);
+  // What the earlier boot wrote goes by the wall clock, and is over by it.
+  expect(ends).toEqual([["192.0.2.2", 601_000]]);
 });
 
 test("who was banned before is remembered over a rewrite, for as long as it counts", async () => {

@@ -2,14 +2,13 @@
 // The wall clock steps by an hour, forth or back, as when NTP sets it after a boot: bans end when they are to, in the
 // kernel and in user space, also after a restart; deadlines come on time; what is told has the new time.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { run } from "../../harness/child.ts";
 import { BlockMap, RunningGate } from "../../harness/gate.ts";
 import { describeWith } from "../../harness/needs.ts";
 import { Network } from "../../harness/netns.ts";
 import { probeFrom } from "../../harness/probe.ts";
 import { startClient, startServer } from "../../harness/standin.ts";
+import { steppable } from "../../harness/step_clock.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
 import { sleep, waitFor } from "../../harness/wait.ts";
 
@@ -17,18 +16,6 @@ setDefaultTimeout(60_000);
 
 const hour = 3600;
 const http = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
-
-/** The wall clock of a process, as a file that its preloaded library reads. */
-async function steppable(directory: TempDir): Promise<{ env: Record<string, string>; step(seconds: number): void }> {
-  const library = directory.file("step_clock.so");
-  const source = join(import.meta.dirname, "../../harness/step_clock.c");
-  const built = await run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, source]);
-  if (built.code !== 0) throw new Error(`Cannot compile "${source}": ${built.stderr}`);
-  const file = directory.file("step");
-  const step = (seconds: number) => writeFileSync(file, new BigInt64Array([BigInt(seconds)]), { flag: "r+" });
-  writeFileSync(file, new Uint8Array(8));
-  return { env: { LD_PRELOAD: library, STEP_CLOCK_FILE: file }, step };
-}
 
 function secondsUntil(told: string | null | undefined, clockSeconds: number): number {
   return (new Date(told ?? 0).getTime() - Date.now()) / 1000 - clockSeconds;

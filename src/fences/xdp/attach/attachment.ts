@@ -36,7 +36,7 @@ export interface Attachment {
   holds(ifindex: number): boolean;
   /** Puts a program in the place of whatever is there. @throws KernelError */
   update(programFd: number): void;
-  /** Puts a pin back that was removed. @throws KernelError */
+  /** Puts a pin back that was removed. @throws Failure when it cannot, or another tool has one there. */
   repin(): void;
   /** Makes room for the pin of another attachment; this one goes on until `release`. */
   dropPin(): void;

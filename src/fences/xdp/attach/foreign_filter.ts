@@ -6,30 +6,39 @@ import { closeFd } from "../../../kernel/bpffs.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
 import type { Log } from "../../../log.ts";
+import { replacedPin } from "../maps/integrity.ts";
 import type { OutcomeCount } from "../maps/layout.ts";
-import { describeProgram, isLoaded, type ProgramInfo } from "../programs.ts";
+import type { NamedMap } from "../maps/map_set.ts";
+import { describeProgram, isLoaded, type ProgramInfo, programById } from "../programs.ts";
 import type { AttachMode, GuardedPlace } from "./attachment.ts";
 import type { PacketFilter } from "./packet_filter.ts";
 
 export class ForeignFilter implements PacketFilter {
   readonly #libraries: Libraries;
   readonly #mapFd: number;
-  readonly #readers: readonly ProgramInfo[];
+  readonly #mapId: number;
+  /** A path, or `id:N`. */
+  readonly #mapName: string;
+  #readers: readonly ProgramInfo[];
   readonly #description: string;
   #interfaces: readonly string[];
   readonly #log: Log;
   #gone = false;
+  /** Interfaces on which a reader was seen. */
+  readonly #held = new Set<string>();
 
-  /** @param mapFd closed with this. */
+  /** @param map its descriptor is closed with this. */
   constructor(
     libraries: Libraries,
-    mapFd: number,
+    { fd, info, name }: NamedMap,
     readers: readonly ProgramInfo[],
     interfaces: readonly string[],
     log: Log,
   ) {
     this.#libraries = libraries;
-    this.#mapFd = mapFd;
+    this.#mapFd = fd;
+    this.#mapId = info.id;
+    this.#mapName = name;
     this.#readers = readers;
     this.#description = readers.map(({ id }) => describeProgram(libraries, id)).join(", ");
     this.#interfaces = interfaces;
@@ -45,13 +54,24 @@ export class ForeignFilter implements PacketFilter {
     const ifindex = interfaceIndex(this.#libraries, name);
     if (ifindex === 0) return { attach: "none", reason: "the interface is not there" };
     const { programId, mode } = queryXdp(this.#libraries, ifindex);
-    if (this.#readers.some(({ id }) => id === programId)) {
+    if (this.#isReader(programId)) {
+      this.#held.add(name);
       return { attach: mode, reason: mode === "native" ? undefined : `${this.#description} is attached as ${mode}` };
     }
+    if (this.#held.has(name)) return { attach: "none", reason: `${this.#description} is not attached here any more` };
     if (this.#readers.some(({ kind }) => kind !== "XDP")) {
       return { attach: "tc", reason: `${this.#description} reads the map; where it is attached is not known` };
     }
     return { attach: "none", reason: `${this.#description} reads the map and is not attached here` };
+  }
+
+  /** Also one that came later, as a new version of the first does; without CAP_SYS_ADMIN nothing is known of that. */
+  #isReader(programId: number): boolean {
+    if (this.#readers.some(({ id }) => id === programId)) return true;
+    const program = programId === 0 ? undefined : programById(this.#libraries, programId);
+    if (program === undefined || !program.mapIds.includes(this.#mapId)) return false;
+    this.#readers = [...this.#readers, program];
+    return true;
   }
 
   /** What that program drops, it alone knows. */
@@ -73,7 +93,14 @@ export class ForeignFilter implements PacketFilter {
   proof(): undefined {}
 
   faults(): readonly string[] {
-    return this.#gone ? [`The block map's reader ${this.#description} is gone: start ttgate again`] : [];
+    if (this.#gone) return [`The block map's reader ${this.#description} is gone: start ttgate again`];
+    const remedy = "attach it, and start ttgate again if it is another one";
+    const replaced = replacedPin(this.#libraries, this.#mapName, this.#mapId);
+    const missing = this.places().filter(({ name, attach }) => attach === "none" && this.#held.has(name));
+    return [
+      ...missing.map(({ name, reason }) => `The block map's reader on interface "${name}": ${reason}: ${remedy}`),
+      ...(replaced === undefined ? [] : [replaced]),
+    ];
   }
 
   pins(): readonly string[] {

@@ -106,6 +106,15 @@ export class InterfaceGuard {
     if (elsewise) removeFilter(libraries, ifindex, filterHandle);
   }
 
+  /** Another tool may have put its program into our link. @returns true when it had. @throws KernelError */
+  #putBack(): boolean {
+    const other = this.live();
+    if (typeof other !== "string") return false;
+    this.reclaim();
+    this.#options.log("warn", `${other[0]?.toUpperCase()}${other.slice(1)}: put back`);
+    return true;
+  }
+
   /** A process that was to take over did not: our program again. @throws KernelError */
   reclaim(): void {
     const { programs } = this.#options;
@@ -119,7 +128,7 @@ export class InterfaceGuard {
     const ifindex = interfaceIndex(this.#options.libraries, this.name);
     if (this.#isSettled(ifindex)) {
       this.#attachment?.repin();
-      return this.#climbUp(ifindex, nowMs);
+      return this.#putBack() || this.#climbUp(ifindex, nowMs);
     }
     this.release(false);
     try {

@@ -5,7 +5,6 @@
 import { Failure } from "../../../failure.ts";
 import { closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
 import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
-import { access } from "../../../kernel/files.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import type { LinkHeader } from "../../../kernel/link_header.ts";
 import { nativeBytes } from "../../../kernel/native_bytes.ts";
@@ -22,7 +21,6 @@ const xdpSkbMode = 2;
 const xdpDrvMode = 4;
 
 const eacces = -13;
-const enoent = -2;
 const enolink = -67;
 
 export interface LinkPlace {
@@ -72,10 +70,27 @@ export class LinkAttachment implements Attachment {
   }
 
   repin(): void {
-    if (this.pin === undefined || access(this.#libraries.libc, this.pin) !== enoent) return;
+    if (this.pin === undefined) return;
+    const standing = this.#standing(this.pin);
+    if (standing === "ours") return;
+    if (standing === "another") {
+      const harm = "a crash would end the guard of its interface";
+      throw new Failure(`Pin "${this.pin}" is another tool's now: ${harm}; remove it with rm ${this.pin}`);
+    }
     pin(this.#libraries, this.#fd, this.pin);
     if (!this.#isPinDropped) this.#log("warn", `Pin "${this.pin}" was removed by another tool: put back`);
     this.#isPinDropped = false;
+  }
+
+  /** What is at the path of our pin. Where this user may not look, it is taken to be ours. */
+  #standing(path: string): "ours" | "another" | "nothing" {
+    const libraries = this.#libraries;
+    const found = openPin(libraries, path);
+    if (found === undefined) return "nothing";
+    if (typeof found === "number") return "ours";
+    using pinned = found;
+    const { id } = readLinkInfo(libraries, this.#fd);
+    return pinned.kind === "link" && readLinkInfo(libraries, pinned.fd).id === id ? "ours" : "another";
   }
 
   dropPin(): void {
@@ -96,7 +111,7 @@ export class LinkAttachment implements Attachment {
 
   #unpin(path: string): void {
     try {
-      unpin(this.#libraries, path);
+      if (this.#standing(path) === "ours") unpin(this.#libraries, path);
     } catch (error) {
       this.#log("warn", `${String(error)}: remove it with ttgate detach`);
     }

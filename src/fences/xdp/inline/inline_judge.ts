@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // User space's part of a program that judges by itself: hands it the signatures, for each port, who is never
 // banned and how long a ban lasts; fetches what it decided.
+import { Buffer } from "node:buffer";
 import { isIpv4, type Prefix, prefixFromBytes, requirePrefix } from "../../../core/address.ts";
 import type { SignatureTable } from "../../../core/signature/table.ts";
 import { type BpfMap, openMap, updateAny } from "../../../kernel/bpf_map.ts";
@@ -37,6 +38,8 @@ import type { InlineMap } from "./inline_maps.ts";
 const enoent = -2;
 /** Entries for one system call. */
 const undecidedAtOnce = 256;
+/** Of a port that is not judged. */
+const noSettings = nativeBytes(inlineStructBytes.inline_settings);
 const everyIpv4 = requirePrefix("0.0.0.0/0");
 
 /** A port that the program judges, and how. */
@@ -99,6 +102,8 @@ export class InlineJudge {
   /** By port. */
   readonly #places = new Map<number, Place>();
   #unreadCounts: InlineCounts = zeroCounts;
+  /** As they were last written. */
+  #unreadSettings = noSettings;
 
   /** @param guarded where each port has its place. */
   constructor(libraries: Libraries, programs: InlinePrograms, guarded: Guarded, options: InlineOptions) {
@@ -147,7 +152,7 @@ export class InlineJudge {
     const place = this.#places.get(port);
     if (place === undefined) return;
     this.#places.delete(port);
-    this.#writeTo(place.slot, nativeBytes(inlineStructBytes.inline_settings));
+    this.#writeTo(place.slot, noSettings);
     this.#writeUnread();
   }
 
@@ -188,6 +193,29 @@ export class InlineJudge {
     }
     for (const [text, { prefix }] of this.#protected) if (!wanted.has(text)) this.#dropNever(prefix);
     this.#protected = wanted;
+  }
+
+  /**
+   * Puts back settings and signatures that another tool wrote over.
+   * @returns false when all was as it should be. @throws KernelError
+   */
+  restore(): boolean {
+    const begun = [...this.#places.values()].filter(({ settings }) => settings.since !== 0n);
+    const damaged = begun.filter((place) => !this.#stands(place));
+    const isUnread = !isWritten(this.#settingsMap, unreadSlot, this.#unreadSettings);
+    for (const place of damaged) {
+      this.#writeTable(place.settings.table, place.table);
+      this.#write(place, {});
+    }
+    if (isUnread) this.#writeUnread();
+    return damaged.length > 0 || isUnread;
+  }
+
+  #stands({ slot, settings, table }: Place): boolean {
+    return (
+      isWritten(this.#settingsMap, slot, settingsBytes(settings)) &&
+      isWritten(this.#tables, settings.table, table.bytes)
+    );
   }
 
   /** Descriptors of the maps that a program in this one's place goes on with. */
@@ -259,15 +287,18 @@ export class InlineJudge {
 
   /** Into the one of the port's two tables that is not in use. */
   #putTable(place: Place, signatures: SignatureTable): void {
-    const { bytes, protocols } = signatures;
     const { slot, settings } = place;
     const table = 4 * slot + 1 - settings.table;
-    const value = nativeBytes(signaturesBytes);
-    value.set(bytes);
-    check("Write the signatures", this.#tables.update(indexKey(table), value, updateAny));
+    this.#writeTable(table, signatures);
     place.table = signatures;
     place.settings = { ...settings, table, generation: this.#protocols.length };
-    this.#protocols.push(protocols);
+    this.#protocols.push(signatures.protocols);
+  }
+
+  #writeTable(index: number, { bytes }: SignatureTable): void {
+    const value = nativeBytes(signaturesBytes);
+    value.set(bytes);
+    check("Write the signatures", this.#tables.update(indexKey(index), value, updateAny));
   }
 
   #putNever(prefix: Prefix, value: number): void {
@@ -284,9 +315,7 @@ export class InlineJudge {
 
   #write(place: Place, changes: Partial<InlineSettings>): void {
     place.settings = { ...place.settings, ...changes };
-    const value = nativeBytes(inlineStructBytes.inline_settings);
-    writeInlineSettings(place.settings, value);
-    this.#writeTo(place.slot, value);
+    this.#writeTo(place.slot, settingsBytes(place.settings));
   }
 
   /** Of packets whose port is not read passes what every gate that judges lets pass; one that bans nobody, all. */
@@ -294,17 +323,26 @@ export class InlineJudge {
     const all = [...this.#places.values()].map(({ settings }) => settings);
     const enforcing = all.filter(({ judging }) => judging === "enforce");
     const [first, ...others] = enforcing.length === 0 ? all : enforcing;
-    const value = nativeBytes(inlineStructBytes.inline_settings);
-    if (first !== undefined) {
-      const passes = first.passes.filter((kind) => others.every((other) => other.passes.includes(kind)));
-      writeInlineSettings({ ...first, passes, port: 0 }, value);
-    }
-    this.#writeTo(unreadSlot, value);
+    const passes = first?.passes.filter((kind) => others.every((other) => other.passes.includes(kind))) ?? [];
+    this.#unreadSettings = first === undefined ? noSettings : settingsBytes({ ...first, passes, port: 0 });
+    this.#writeTo(unreadSlot, this.#unreadSettings);
   }
 
   #writeTo(slot: number, value: NativeBuffer): void {
     check("Write the inline settings", this.#settingsMap.update(indexKey(slot), value, updateAny));
   }
+}
+
+function settingsBytes(settings: InlineSettings): NativeBuffer {
+  const value = nativeBytes(inlineStructBytes.inline_settings);
+  writeInlineSettings(settings, value);
+  return value;
+}
+
+/** @param wanted what the value begins with. */
+function isWritten(map: BpfMap, index: number, wanted: Uint8Array): boolean {
+  const found = map.lookup(indexKey(index));
+  return found !== undefined && Buffer.compare(found.subarray(0, wanted.length), wanted) === 0;
 }
 
 export const zeroCounts = Object.fromEntries(inlineOutcomes.map((outcome) => [outcome, 0])) as InlineCounts;

@@ -42,8 +42,8 @@ export class Integrity {
   }
 
   #checkPin({ fd, name, id, isPinned }: WatchedMap & { readonly id: number }): string | undefined {
-    if (!isPinned) return undefined;
     const libraries = this.#libraries;
+    if (!isPinned) return replacedPin(libraries, name, id);
     const found = openPin(libraries, name);
     // A user without rights to the directory cannot look.
     if (typeof found === "number") return undefined;
@@ -62,4 +62,13 @@ export class Integrity {
       return `Pin "${name}" was removed and cannot be put back: ${messageOf(error)}; a crash would forget the bans`;
     }
   }
+}
+
+/** Whether somebody put another map at the path of the one that is in use. @returns what is wrong then. */
+export function replacedPin(libraries: Libraries, name: string, id: number): string | undefined {
+  const found = openPin(libraries, name);
+  if (found === undefined || typeof found === "number") return undefined;
+  using pinned = found;
+  if (pinned.kind === "map" && readMapInfo(libraries, pinned.fd).id === id) return undefined;
+  return `Pin "${name}" is not the map in use any more: what others write there has no effect; start ttgate again`;
 }

@@ -9,7 +9,7 @@ import { closeFd } from "../../../kernel/bpffs.ts";
 import { check } from "../../../kernel/errno.ts";
 import { type Libraries, openLibraries } from "../../../kernel/libraries.ts";
 import { cString, nativeBytes } from "../../../kernel/native_bytes.ts";
-import type { Native } from "../../../runtime/types.ts";
+import type { Native, NativeBuffer } from "../../../runtime/types.ts";
 import { indexKey } from "../maps/counters.ts";
 import {
   readUnseen,
@@ -42,17 +42,22 @@ export class SocketWatch implements Disposable {
   readonly #libraries: Libraries;
   readonly #object: BpfObject;
   readonly #counts: BpfMap;
+  readonly #settings: { readonly map: BpfMap; readonly value: NativeBuffer };
   readonly #linkFd: number;
   readonly #unseen = nativeBytes(watchStructBytes.unseen);
   /** struct bpf_test_run_opts: a program that takes nothing is run once. */
   readonly #once = nativeBytes(80);
   #closed = false;
 
-  private constructor(libraries: Libraries, object: BpfObject, counts: BpfMap, linkFd: number) {
+  private constructor(libraries: Libraries, object: BpfObject, settings: NativeBuffer) {
     this.#libraries = libraries;
     this.#object = object;
-    this.#counts = counts;
-    this.#linkFd = linkFd;
+    this.#settings = { map: openMap(libraries, object.mapFd("ttgate_watch")), value: settings };
+    this.#writeSettings();
+    this.#counts = openMap(libraries, object.mapFd("ttgate_watch_counts"));
+    const name = cString("inet_sock_set_state");
+    const linkFd = libraries.bpf.bpf_raw_tracepoint_open(name, object.programFd("watch_state"));
+    this.#linkFd = check("Attach the observer to inet_sock_set_state", linkFd);
     new DataView(this.#once.buffer).setBigUint64(0, 80n, true);
   }
 
@@ -70,20 +75,22 @@ export class SocketWatch implements Disposable {
       requireSizes(object, watchStructBytes);
       const settings = nativeBytes(watchStructBytes.watch_settings);
       writeWatchSettings({ ...options, sinceMs: options.nowMs + settleMs }, settings);
-      const map = openMap(libraries, object.mapFd("ttgate_watch"));
-      check("Write the observer's settings", map.update(indexKey(0), settings, updateAny));
-      const counts = openMap(libraries, object.mapFd("ttgate_watch_counts"));
-      const name = cString("inet_sock_set_state");
-      const linkFd = libraries.bpf.bpf_raw_tracepoint_open(name, object.programFd("watch_state"));
-      return new SocketWatch(libraries, object, counts, check("Attach the observer to inet_sock_set_state", linkFd));
+      return new SocketWatch(libraries, object, settings);
     } catch (error) {
       object[Symbol.dispose]();
       throw error;
     }
   }
 
+  /** What another tool may have written over as well. @throws KernelError */
+  #writeSettings(): void {
+    const { map, value } = this.#settings;
+    check("Write the observer's settings", map.update(indexKey(0), value, updateAny));
+  }
+
   /** Looks at the connections that are open; those that close are looked at by themselves. @throws KernelError */
   look(): void {
+    this.#writeSettings();
     const { bpf } = this.#libraries;
     const programFd = this.#object.programFd("watch_open");
     check("Look at open connections", bpf.bpf_prog_test_run_opts(programFd, this.#once));

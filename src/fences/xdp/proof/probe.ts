@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { release } from "node:os";
 import { dirname } from "node:path";
-import { bpffsRoot, closeFd, parseMapPlace } from "../../../kernel/bpffs.ts";
+import { bpffsRoot, closeFd, parseMapPlace, writablePath } from "../../../kernel/bpffs.ts";
 import { fileSystemType, isReadOnly, readText } from "../../../kernel/files.ts";
 import { type Libraries, openLibraries } from "../../../kernel/libraries.ts";
 import { capabilitiesInUse, hasCapability, readCapabilities } from "../../../kernel/privileges.ts";
@@ -115,7 +115,8 @@ function bpffs({ libc }: Libraries, map: string): ProbeFinding {
   const type = fileSystemType(libc, directory);
   const name = "bpffs";
   if (type === bpfFsMagic) {
-    if (!isReadOnly(libc, directory)) return { name, state: "good", found: `mounted at ${directory}`, remedy: null };
+    if (!isReadOnly(libc, writablePath(directory)))
+      return { name, state: "good", found: `mounted at ${directory}`, remedy: null };
     const remedy = `mount -o remount,rw ${directory}`;
     return { name, state: "bad", found: `mounted read-only at ${directory}: nothing can be pinned there`, remedy };
   }
