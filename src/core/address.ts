@@ -164,13 +164,14 @@ export function formatEndpoint(endpoint: { readonly address: string; readonly po
     : `${endpoint.address}:${endpoint.port}`;
 }
 
-function textOf({ words, bits, ipv4, bytes }: Prefix): string {
-  if (ipv4) {
-    const [, , , address] = words;
+function textOf(prefix: Prefix): string {
+  const { words, bits } = prefix;
+  if (prefix.ipv4) {
+    const address = words[3];
     const dotted = `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
     return bits === 128 ? dotted : `${dotted}/${bits - mappedBits}`;
   }
-  const text = new ipaddr.IPv6([...bytes]).toRFC5952String();
+  const text = new ipaddr.IPv6([...prefix.bytes]).toRFC5952String();
   return bits === 128 ? text : `${text}/${bits}`;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is at the other end of a connection, and what a ban of it covers: the IPv4 address, or the IPv6
 // network of the ban prefix, since a single IPv6 customer commands a whole /64 (RFC 6177).
-import { isIpv4, type Prefix, prefixFromBytes, requirePrefix, unzoned } from "./address.ts";
+import { isIpv4, type Prefix, prefixFromWords, requirePrefix, unzoned } from "./address.ts";
 import type { Endpoint } from "./proxy_protocol/header.ts";
 
 const mapped = "::ffff:";
@@ -51,5 +51,5 @@ export class Client {
 
 /** The source that a single address belongs to. */
 export function sourceOf(single: Prefix, ipv6Bits: number): Prefix {
-  return isIpv4(single) ? single : prefixFromBytes(single.bytes, ipv6Bits);
+  return isIpv4(single) ? single : prefixFromWords(single.words, ipv6Bits);
 }

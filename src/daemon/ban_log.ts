@@ -131,10 +131,8 @@ export class BanLog implements BanFollower {
       this.#ban(first);
       return;
     }
-    const held = changes.filter(({ fence }) => fence?.kind === "enforced");
-    const inKernel = first.fence === undefined ? "" : this.#heldText(held.map(({ ban }) => ban));
     this.lines.line("info", "bans", () => [
-      `${this.#dryRun ? "Would ban" : "Banned"} ${changes.length} sources, ${first.ban.prefix.text} and others: ${whyOf(first.claim)}${inKernel}`,
+      `${this.#dryRun ? "Would ban" : "Banned"} ${changes.length} sources, ${first.ban.prefix.text} and others: ${whyOf(first.claim)}${this.#heldText(changes)}`,
       { sources: changes.slice(0, sourcesNamed).map(sourceOf), origin: first.claim.origin },
     ]);
   }
@@ -143,8 +141,13 @@ export class BanLog implements BanFollower {
     return outcome?.kind === "enforced" ? `; ${refusalText(this.#refusalOf(ban))}` : notInFence(outcome);
   }
 
-  /** Of many, each is asked for: who keeps the first of the others out is said as an example. */
-  #heldText(held: readonly Ban[]): string {
+  /**
+   * Of many, each is asked for, which takes a question to the kernel: only for a line that is written. Who keeps the
+   * first of the others out is said as an example.
+   */
+  #heldText(changes: readonly Change<"ban">[]): string {
+    if (changes[0]?.fence === undefined) return "";
+    const held = changes.filter(({ fence }) => fence?.kind === "enforced").map(({ ban }) => ban);
     const others = held.filter((ban) => this.#refusalOf(ban).by !== "kernel");
     const inKernel = `; ${held.length - others.length} of them blocked in the kernel`;
     const [other] = others;

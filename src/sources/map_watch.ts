@@ -139,8 +139,9 @@ export class MapWatch {
 
   /** True for what the table does not have like this. */
   #isNews({ prefix, expiresMs }: FenceRecord): boolean {
-    if (this.#enforcement.foldOf(prefix)?.text === prefix.text || expiresMs <= this.#nowMs()) return false;
-    const untilMs = this.#enforcement.bans.fencedOf(prefix)?.untilMs;
+    const fold = this.#enforcement.foldOf(prefix);
+    if ((fold !== undefined && fold.text === prefix.text) || expiresMs <= this.#nowMs()) return false;
+    const untilMs = this.#enforcement.bans.fencedUntilMs(prefix);
     // Both may be without an end.
     return untilMs === undefined || !(untilMs === expiresMs || Math.abs(untilMs - expiresMs) < sameEndMs);
   }

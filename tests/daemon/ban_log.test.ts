@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the log says of sources that are never banned: that, and not that somebody was banned.
 import { beforeEach, expect, test } from "bun:test";
+import { requirePrefix } from "../../src/core/address.ts";
+import { Bans } from "../../src/core/bans/bans.ts";
+import { Enforcement } from "../../src/core/bans/enforcement.ts";
+import type { Fence, FenceEntry } from "../../src/core/bans/fence.ts";
+import { NeverBan } from "../../src/core/bans/never_ban.ts";
 import { Offenders } from "../../src/core/bans/offenders.ts";
+import { newBanCounters } from "../../src/core/counters.ts";
 import { BanLog } from "../../src/daemon/ban_log.ts";
 import type { Spared } from "../../src/sources/client_bans.ts";
 
@@ -74,4 +80,36 @@ test("more sources than are kept in mind are told of one by one", () => {
   log.close();
   expect(told).toHaveLength(21);
   expect(told[20]).toBe("Held back: 9981 about sources that were spared");
+});
+
+/** Takes every entry. */
+const roomy: Partial<Fence> = {
+  mapOf: () => "map",
+  putMany: (entries: readonly FenceEntry[]) => entries.map(() => ({ kind: "enforced" as const })),
+};
+
+test("the way of each source is asked for where a line tells of it, and not for those that are held back", () => {
+  let asked = 0;
+  const refusalOf = () => {
+    asked++;
+    return { by: "kernel", why: null } as const;
+  };
+  const many = new BanLog({
+    ...{ log: (_level: unknown, message: string) => void told.push(message), dryRun: false, refusalOf },
+    offenders: new Offenders(() => 0),
+  });
+  const enforcement = new Enforcement(new Bans(100_000, 64), new NeverBan(), roomy as Fence, newBanCounters());
+  enforcement.follow(many);
+  const slices = 200;
+  for (let slice = 0; slice < slices; slice++) {
+    const requests = Array.from({ length: 50 }, (_, at) => ({
+      ...{ prefix: requirePrefix(`10.${slice}.0.${at}`), reason: "manual", origin: "operator" as const },
+      untilMs: 60_000,
+    }));
+    enforcement.banMany(requests, 0);
+  }
+  expect(told[0]).toContain("Banned 50 sources, 10.0.0.0 and others");
+  expect(told[0]).toContain("50 of them blocked in the kernel");
+  expect(told.length).toBeLessThan(slices);
+  expect(asked).toBe(50 * told.filter((line) => line.startsWith("Banned ")).length);
 });

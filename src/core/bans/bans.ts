@@ -8,6 +8,7 @@ import { type Ban, everywhere, type FencedBan, holdsAt, isAskedForByOperator } f
 import { Arrivals } from "./table/arrivals.ts";
 import { ClaimRows } from "./table/claim_rows.ts";
 import { Endings } from "./table/endings.ts";
+import type { Kind } from "./table/kinds.ts";
 import { PrefixIndex } from "./table/prefix_index.ts";
 import { none, offsetOf } from "./table/slab.ts";
 
@@ -88,6 +89,18 @@ export class Bans {
     return row === none ? undefined : this.#rows.prefix(row);
   }
 
+  /** Whether one of its claims is of such a kind: what a search through a million asks. */
+  hasKind(ticket: number, nowMs: number, isWanted: (kind: Kind) => boolean): boolean {
+    const row = this.#arrivals.row(ticket);
+    return row !== none && this.#rows.hasKind(row, nowMs, isWanted);
+  }
+
+  /** When it ends, and why it was made; undefined when it has ended since. */
+  headOf(ticket: number): { readonly untilMs: number; readonly reason: string } | undefined {
+    const row = this.#arrivals.row(ticket);
+    return row === none ? undefined : { untilMs: this.#rows.untilMs(row), reason: this.#rows.kind(row).reason };
+  }
+
   /** The ban of a prefix or of the closest range around it, if it is running. */
   covering(prefix: Prefix, nowMs: number): Ban | undefined {
     const isRunning = (row: number) => row !== none && this.#rows.untilMs(row) > nowMs;
@@ -119,6 +132,12 @@ export class Bans {
   /** @returns the ban that was there. */
   remove(prefix: Prefix): Ban | undefined {
     return this.#remove(this.#index.find(prefix));
+  }
+
+  /** The same, for who has read it. */
+  takeOut(prefix: Prefix): void {
+    const row = this.#index.find(prefix);
+    if (row !== none) this.#takeOut(row, prefix);
   }
 
   /** A ban that is in the table came to stand in another map. */
@@ -173,7 +192,8 @@ export class Bans {
 
   /** False when a ban of something inside of the prefix may be there, too. */
   isAlone(prefix: Prefix): boolean {
-    return this.isSource(prefix) && ![...this.#ranges.keys()].some((bits) => bits > prefix.bits);
+    if (!this.isSource(prefix)) return false;
+    return this.#ranges.size === 0 || ![...this.#ranges.keys()].some((bits) => bits > prefix.bits);
   }
 
   /** In the order in which they came into the table; one that is prolonged keeps its place. Goes on over many turns. */
@@ -186,9 +206,10 @@ export class Bans {
     return this.#arrivals.all((row) => this.#fenced(row));
   }
 
-  fencedOf(prefix: Prefix): FencedBan | undefined {
+  /** When the claim on exactly this prefix ends that holds everywhere; undefined: there is none. */
+  fencedUntilMs(prefix: Prefix): number | undefined {
     const row = this.#index.find(prefix);
-    return row === none ? undefined : this.#fenced(row);
+    return row === none ? undefined : this.#fencedUntilMs(row);
   }
 
   /** The same, for who needs no more of them. */
@@ -223,9 +244,16 @@ export class Bans {
   }
 
   #fenced(row: number): FencedBan {
+    return {
+      prefix: this.#rows.prefix(row),
+      standsIn: this.#placeOf(row).map,
+      untilMs: this.#fencedUntilMs(row),
+    };
+  }
+
+  #fencedUntilMs(row: number): number | undefined {
     const isLocal = this.#rows.kind(row).isLocal === true;
-    const untilMs = isLocal ? everywhere(this.#rows.read(row, undefined))?.untilMs : this.#rows.untilMs(row);
-    return { prefix: this.#rows.prefix(row), standsIn: this.#placeOf(row).map, untilMs };
+    return isLocal ? everywhere(this.#rows.read(row, undefined))?.untilMs : this.#rows.untilMs(row);
   }
 
   #read(row: number): Ban | undefined {
@@ -234,14 +262,17 @@ export class Bans {
 
   #remove(row: number): Ban | undefined {
     const ban = this.#read(row);
-    if (ban === undefined) return undefined;
+    if (ban !== undefined) this.#takeOut(row, ban.prefix);
+    return ban;
+  }
+
+  #takeOut(row: number, prefix: Prefix): void {
     this.#placeOf(row).endings.remove(row);
     this.#arrivals.remove(this.#rows.columns(row).ticket[offsetOf(row)] ?? 0);
     this.#index.remove(row);
     this.#rows.release(row);
-    this.#countRange(ban.prefix, -1);
+    this.#countRange(prefix, -1);
     this.#size--;
-    return ban;
   }
 
   #evict(): Ban | undefined {

@@ -53,14 +53,14 @@ export class Offenders implements BanFollower {
 
   bansChanged(changes: readonly BanChange[]): void {
     for (const change of changes) {
-      const source = change.ban.prefix.text;
       if (
         (change.kind === "lift" && change.isQuiet !== true) ||
         (change.kind === "end" && typeof change.by === "object")
       ) {
-        this.#bySource.delete(source);
+        // Nearly always nobody is remembered, and a million may be lifted.
+        if (this.#bySource.size > 0) this.#bySource.delete(change.ban.prefix.text);
       } else if (change.kind === "ban" && !change.isAdopted && byConduct.has(change.claim.origin)) {
-        this.#offended(source, change.claim.untilMs, change.atMs);
+        this.#offended(change.ban.prefix.text, change.claim.untilMs, change.atMs);
       }
     }
   }

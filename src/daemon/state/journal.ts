@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lines of the state file. Each is a checksum and a source with all of its claims as they are then; the last
-// line of a source wins, and one without claims ends its ban. Behind them stands how often it was banned before. Ends are absolute (Unix time), so that they mean the
-// same after a reboot; a line says which clock they were written by, so that within one boot no step of the wall clock
-// moves them. A line that was torn or damaged is left out.
+// line of a source wins, and one without claims ends its ban. Behind them stands how often it was banned before. Ends
+// are absolute (Unix time), so that they mean the same after a reboot; a line says which clock those behind it were
+// written by, so that within one boot no step of the wall clock moves them. A line that was torn or damaged is left out.
 import { crc32 } from "node:zlib";
 import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
-import type { Offender } from "../../core/bans/offenders.ts";
 import type { BetEvidence } from "../../core/ciphertext/bets.ts";
+import { LineWriter } from "./line_writer.ts";
+import type { SavedSource } from "./saved_source.ts";
+import { UsualLine } from "./usual_line.ts";
 
 /** The first line of a file; another version's is not read. */
 export const journalHead = "ttgate-bans 1";
@@ -48,12 +50,6 @@ export function wallAtBootMs({ nowMs, wallMs }: Moment): number {
 /** A file is written anew when the wall clock differs by more from when it was written: the ends in it are of that clock. */
 export const stepMs = 2000;
 
-export interface SavedSource {
-  readonly source: string;
-  readonly claims: readonly Claim[];
-  readonly offender: Offender | undefined;
-}
-
 export function basisLine({ boot, wallAtBootMs: atBootMs }: Basis): string {
   const text = JSON.stringify({ boot, wallAtBootMs: atBootMs });
   return `${checksum(text)} ${text}\n`;
@@ -67,22 +63,14 @@ export function parseBasisLine(line: string): Basis | undefined {
 }
 
 /** A source without claims is not banned any more. */
-export function journalLine({ source, claims, offender }: SavedSource, moment: Moment): string {
-  const bootMs = wallAtBootMs(moment);
-  const written = claims.map(({ origin, reason, sinceMs, untilMs, evidence, gate, isLocal }) => [
-    origin,
-    reason,
-    Math.round(bootMs + sinceMs),
-    Number.isFinite(untilMs) ? Math.round(bootMs + untilMs) : 0,
-    evidence === undefined
-      ? null
-      : [evidence.firstBytes.toHex(), evidence.clientAddress, evidence.clientPort, evidence.gatePort, evidence.bet],
-    ...(gate === undefined ? [] : [gate, isLocal === true]),
-  ]);
-  const before = offender === undefined ? [] : [[offender.bans, Math.round(bootMs + offender.untilMs)]];
-  const text = JSON.stringify([source, written, ...before]);
-  return `${checksum(text)} ${text}\n`;
+export function journalLine(saved: SavedSource, moment: Moment): string {
+  oneLine.add(saved, wallAtBootMs(moment));
+  return decoder.decode(oneLine.take());
 }
+
+const oneLine = new LineWriter();
+const usualLine = new UsualLine();
+const decoder = new TextDecoder();
 
 type WrittenClaim = readonly [
   origin: string,
@@ -109,10 +97,26 @@ type WrittenEvidence = readonly [
  * @returns undefined for a line that is damaged.
  */
 export function parseJournalLine(line: string, moment: Moment): SavedSource | undefined {
-  const text = checked(line);
-  if (text === undefined) return undefined;
-  const written = JSON.parse(text) as readonly [string, readonly WrittenClaim[], WrittenOffender?];
+  const bytes = new TextEncoder().encode(line);
+  return parseJournalBytes(bytes, 0, bytes.length, moment);
+}
+
+/** The same of a line in a file, without its newline. */
+export function parseJournalBytes(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  moment: Moment,
+): SavedSource | undefined {
+  const start = from + 9;
+  if (to <= start || bytes[start - 1] !== space) return undefined;
+  if (numberAt(bytes, from) !== crc32(bytes.subarray(start, to))) return undefined;
   const bootMs = wallAtBootMs(moment);
+  return usualLine.read(bytes, start, to, bootMs) ?? parsed(decoder.decode(bytes.subarray(start, to)), bootMs);
+}
+
+function parsed(text: string, bootMs: number): SavedSource {
+  const written = JSON.parse(text) as readonly [string, readonly WrittenClaim[], WrittenOffender?];
   // By their places: taking arrays apart is a tenth of the time that a million lines take.
   const before = written[2];
   const offender = before && { bans: before[0], untilMs: before[1] - bootMs };
@@ -143,6 +147,20 @@ function evidenceOf(written: WrittenEvidence): Evidence {
     gatePort: written[3],
   };
   return bet === null || bet === undefined ? seen : { ...seen, bet };
+}
+
+const space = 32;
+
+/** Of eight hexadecimal digits, in small letters; -1: they are none. */
+function numberAt(bytes: Uint8Array, at: number): number {
+  let number = 0;
+  for (let index = at; index < at + 8; index++) {
+    const code = bytes[index] ?? 0;
+    const digit = code >= 48 && code <= 57 ? code - 48 : code >= 97 && code <= 102 ? code - 87 : -1;
+    if (digit < 0) return -1;
+    number = number * 16 + digit;
+  }
+  return number;
 }
 
 function checked(line: string): string | undefined {

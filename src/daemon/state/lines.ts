@@ -6,7 +6,11 @@ import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
 import { type Ban, type Claim, claimsOf } from "../../core/bans/claim.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
-import { journalLine, type Moment } from "./journal.ts";
+import type { Work } from "../../core/work.ts";
+import { inTurns } from "../../sources/turns.ts";
+import { journalLine, type Moment, wallAtBootMs } from "./journal.ts";
+import { LineWriter } from "./line_writer.ts";
+import type { SavedSource } from "./saved_source.ts";
 
 const writeSome = promisify(write);
 
@@ -15,56 +19,99 @@ export interface Table {
   readonly offenders: Offenders;
 }
 
-/** Made in one go: about a millisecond. */
-const sliceBans = 250;
+/** Written in one go. */
+const pieceBytes = 32 * 1024;
+/** Made between two looks at the clock. */
+const linesAtOnce = 20;
 
 /** What the table says of a source now; that it is over, where it says nothing. */
 export function lineOfSource(table: Table, source: string, moment: Moment): string {
-  const ban = table.bans.byText(source);
-  return ban === undefined ? lineWith(table, source, [], moment) : lineOfBan(table, ban, moment);
+  return journalLine(savedOf(table, source, table.bans.byText(source), moment), moment);
 }
 
-/** @returns how many lines. */
-export async function writeTable(fd: number, table: Table, moment: () => Moment): Promise<number> {
-  const banned = await writeSliced(fd, table.bans.all(), (ban) => lineOfBan(table, ban, moment()));
-  const free = await writeSliced(fd, table.offenders.all(), ([source]) => lineOfFree(table, source, moment()));
-  return banned + free;
+function savedOf({ offenders }: Table, source: string, ban: Ban | undefined, { nowMs }: Moment): SavedSource {
+  const offender = offenders.of(source, nowMs);
+  return { source, claims: ban === undefined ? [] : savedClaims(ban, nowMs), offender };
 }
 
-export async function writeAll(fd: number, text: string): Promise<void> {
-  for (let rest = new TextEncoder().encode(text); rest.length > 0; ) {
+/** Another tool's entry without an end is in that tool's own map. */
+function savedClaims(ban: Ban, nowMs: number): readonly Claim[] {
+  return claimsOf(ban, nowMs).filter(({ origin }) => origin !== "foreign");
+}
+
+/** Writes what a table says to a file. */
+export class TableWriter {
+  readonly #fd: number;
+  readonly #table: Table;
+  readonly #moment: () => Moment;
+  readonly #writer = new LineWriter();
+  #lines = 0;
+
+  constructor(fd: number, table: Table, moment: () => Moment) {
+    this.#fd = fd;
+    this.#table = table;
+    this.#moment = moment;
+  }
+
+  /** All of it. @returns how many lines. */
+  async writeAll(): Promise<number> {
+    const { bans, offenders } = this.#table;
+    const banned = await this.#write(bans.all(), (ban) => this.#ban(ban));
+    return banned + (await this.#write(offenders.all(), ([source]) => this.#free(source)));
+  }
+
+  /** What it says of these now; that they are over, where it says nothing. @returns how many lines. */
+  writeOf(sources: Iterable<string>): Promise<number> {
+    return this.#write(Iterator.from(sources), (source) => this.#add(source, this.#table.bans.byText(source)));
+  }
+
+  /** Who was banned before and is not now; nothing of others. */
+  #free(source: string): void {
+    const { bans, offenders } = this.#table;
+    const isRemembered = offenders.of(source, this.#moment().nowMs) !== undefined;
+    if (isRemembered && bans.byText(source) === undefined) this.#add(source, undefined);
+  }
+
+  #ban(ban: Ban): void {
+    const moment = this.#moment();
+    const { offenders } = this.#table;
+    // Texts of a million sources are looked up in vain otherwise.
+    const offender = offenders.size === 0 ? undefined : offenders.of(ban.prefix.text, moment.nowMs);
+    this.#writer.add({ source: ban.prefix, claims: savedClaims(ban, moment.nowMs), offender }, wallAtBootMs(moment));
+    this.#lines++;
+  }
+
+  #add(source: string, ban: Ban | undefined): void {
+    const moment = this.#moment();
+    this.#writer.add(savedOf(this.#table, source, ban, moment), wallAtBootMs(moment));
+    this.#lines++;
+  }
+
+  async #write<T>(all: Iterator<T, unknown>, add: (one: T) => void): Promise<number> {
+    const before = this.#lines;
+    while (await inTurns(this.#fill(all, add))) {
+      await writeBytes(this.#fd, this.#writer.take());
+      // A disk that is quick enough leaves nobody else a turn.
+      await setImmediate();
+    }
+    return this.#lines - before;
+  }
+
+  /** @returns false when nothing was left. */
+  *#fill<T>(all: Iterator<T, unknown>, add: (one: T) => void): Work<boolean> {
+    for (let count = 1; this.#writer.length < pieceBytes; count++) {
+      const { done, value } = all.next();
+      if (done === true) break;
+      add(value);
+      if (count % linesAtOnce === 0) yield;
+    }
+    return this.#writer.length > 0;
+  }
+}
+
+export async function writeBytes(fd: number, bytes: Uint8Array): Promise<void> {
+  for (let rest = bytes; rest.length > 0; ) {
     const { bytesWritten } = await writeSome(fd, rest);
     rest = rest.subarray(bytesWritten);
   }
-}
-
-function lineOfBan(table: Table, ban: Ban, moment: Moment): string {
-  // Another tool's entry without an end is in that tool's own map.
-  const claims = claimsOf(ban, moment.nowMs).filter(({ origin }) => origin !== "foreign");
-  return lineWith(table, ban.prefix.text, claims, moment);
-}
-
-/** Who was banned before and is not now; nothing of others. */
-function lineOfFree(table: Table, source: string, moment: Moment): string {
-  const isRemembered = table.offenders.of(source, moment.nowMs) !== undefined;
-  return isRemembered && table.bans.byText(source) === undefined ? lineWith(table, source, [], moment) : "";
-}
-
-function lineWith({ offenders }: Table, source: string, claims: readonly Claim[], moment: Moment): string {
-  return journalLine({ source, claims, offender: offenders.of(source, moment.nowMs) }, moment);
-}
-
-async function writeSliced<T>(
-  fd: number,
-  all: IteratorObject<T, undefined, unknown>,
-  lineOf: (one: T) => string,
-): Promise<number> {
-  let lines = 0;
-  for (let slice = [...all.take(sliceBans)]; slice.length > 0; slice = [...all.take(sliceBans)]) {
-    const written = slice.map(lineOf).filter((line) => line !== "");
-    await writeAll(fd, written.join(""));
-    lines += written.length;
-    await setImmediate();
-  }
-  return lines;
 }

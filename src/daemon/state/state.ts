@@ -7,6 +7,7 @@ import process from "node:process";
 import { defaultGateName } from "../../config/gates.ts";
 import type { Config } from "../../config/options.ts";
 import { parsePrefix } from "../../core/address.ts";
+import type { SavedBan } from "../../core/bans/change.ts";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
@@ -83,8 +84,10 @@ export class OpenedState {
     this.#isClosed = false;
     const byListener = namesByListener(config).map((name) => join(this.#directory, name));
     const earlier = existsSync(this.#path) ? [] : byListener.filter((from) => from !== this.#path);
-    if (!isTaken) for (const from of [this.#path, ...earlier]) await restore(from, isOnTrial, this.#options);
+    const read = isTaken ? undefined : await restore(this.#path, isOnTrial, this.#options);
+    if (!isTaken) for (const from of earlier) await restore(from, isOnTrial, this.#options);
     this.#file = new StateFile({ path: this.#path, earlier, bans: enforcement.bans, offenders, moment, log });
+    if (read?.isComplete === true) this.#file.goOn(read.lines, read.basis);
     enforcement.follow(this.#file);
     // What is in the file of a table that was taken over is of a moment ago, and is written anew with the first turn.
     if (!isTaken) await this.#file.save();
@@ -182,12 +185,28 @@ function takeLock(path: string): void {
   writeFileSync(path, `${process.pid} ${startTicks(process.pid) ?? ""}\n`, { mode: 0o600, flag: "wx" });
 }
 
-async function restore(path: string, isOnTrial: (gate: string) => boolean, options: StateOptions): Promise<void> {
+async function restore(path: string, isOnTrial: (gate: string) => boolean, options: StateOptions): Promise<TakenUp> {
   const { log } = options;
-  const { taken, damaged, isForeign } = await takeUp(path, options, isOnTrial);
-  if (isForeign) log("warn", `State "${path}" is of another version of ttgate: no ban is taken from it`);
-  if (damaged > 0) log("warn", `State "${path}": ${damaged} lines are damaged and were left out`);
+  const read = await takeUp(path, options, isOnTrial);
+  const { taken, lines, damaged, isHeadForeign } = read;
+  if (lines === 0 && (isHeadForeign || damaged > 0)) {
+    const kept = `${path}.unread`;
+    renameSync(path, kept);
+    const told = "is damaged or of another version of ttgate: no ban is taken from it";
+    log("warn", `State "${path}" ${told}, and it is kept as "${kept}"`);
+  } else if (isHeadForeign || damaged > 0) {
+    const head = isHeadForeign ? "its head and " : "";
+    log("warn", `State "${path}": ${head}${damaged} lines are damaged and were left out`);
+  }
   if (taken > 0) log("info", `Took up ${taken} bans from "${path}", with the time that they have left`);
+  return read;
+}
+
+interface TakenUp extends ReadState {
+  /** Bans. */
+  readonly taken: number;
+  /** Nothing of the file was left out: it can be written on. */
+  readonly isComplete: boolean;
 }
 
 /** Bans that were saved become bans of the table, a piece of the file at a time. */
@@ -195,16 +214,21 @@ export async function takeUp(
   path: string,
   { enforcement, offenders, moment }: Pick<StateOptions, "enforcement" | "offenders" | "moment">,
   isOnTrial: (gate: string) => boolean = () => false,
-): Promise<ReadState & { readonly taken: number }> {
+): Promise<TakenUp> {
   const before = enforcement.bans.size;
+  const isTaken = ({ gate }: Claim) => gate === undefined || !isOnTrial(gate);
+  let isAll = true;
   const read = await readState(path, moment, (saved) => {
-    const bans = saved.flatMap(({ source, claims }) => {
+    const bans: SavedBan[] = [];
+    for (const { source, claims } of saved) {
       const prefix = parsePrefix(source);
-      const isTaken = ({ gate }: Claim) => gate === undefined || !isOnTrial(gate);
-      return prefix === undefined ? [] : [{ prefix, claims: claims.filter(isTaken) }];
-    });
-    enforcement.replace(bans, moment().nowMs);
+      const taken = claims.every(isTaken) ? claims : claims.filter(isTaken);
+      if (prefix === undefined || taken !== claims) isAll = false;
+      if (prefix !== undefined) bans.push({ prefix, claims: taken });
+    }
+    if (!enforcement.replace(bans, moment().nowMs)) isAll = false;
     for (const { source, offender } of saved) offenders.restore(source, offender);
   });
-  return { ...read, taken: enforcement.bans.size - before };
+  const isComplete = isAll && read.isWhole && read.damaged === 0 && !read.isHeadForeign;
+  return { ...read, taken: enforcement.bans.size - before, isComplete };
 }

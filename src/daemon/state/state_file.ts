@@ -7,6 +7,7 @@ import {
   close,
   closeSync,
   constants,
+  fchmodSync,
   fsync,
   fsyncSync,
   mkdirSync,
@@ -24,7 +25,7 @@ import { messageOf } from "../../failure.ts";
 import { identityOfOpen, wasRemoved } from "../../host/file_identity.ts";
 import type { Log } from "../../log.ts";
 import { type Basis, basisLine, basisOf, journalHead, type Moment, stepMs, wallAtBootMs } from "./journal.ts";
-import { lineOfSource, writeAll, writeTable } from "./lines.ts";
+import { TableWriter } from "./lines.ts";
 
 export interface StateFileOptions {
   readonly path: string;
@@ -38,8 +39,6 @@ export interface StateFileOptions {
 
 /** Lines beyond twice what is held, before the file is written anew. */
 const slackLines = 10_000;
-/** Made in one go: about a millisecond. */
-const sliceBans = 250;
 /** A change that waits for a disk is remembered by its source; more than these are found in the table. */
 const waitingLimit = 100_000;
 
@@ -57,7 +56,7 @@ export class StateFile implements BanFollower {
   #waiting = new Set<string>();
   /** Too much waits, or the file is not whole: it has to be written anew. */
   #isStale = true;
-  /** Of all ends in the file. */
+  /** Of all ends that are written now. */
   #basis: Basis = { wallAtBootMs: 0 };
   #error: string | undefined;
   #busy: Promise<void> | undefined;
@@ -85,6 +84,27 @@ export class StateFile implements BanFollower {
       this.#busy = undefined;
     });
     await this.#busy;
+  }
+
+  /**
+   * The file is there and says what the table has, in so many lines: what changes is written behind it.
+   * @param basis by which clock its last lines were written; of another boot than this one it is said anew.
+   */
+  goOn(lines: number, basis: Basis | undefined): void {
+    const { O_WRONLY, O_APPEND, O_NOFOLLOW } = constants;
+    try {
+      const fd = openSync(this.#path, O_WRONLY | O_APPEND | O_NOFOLLOW);
+      this.#fd = fd;
+      fchmodSync(fd, 0o600);
+      const now = basisOf(this.#options.moment());
+      this.#basis = basis?.boot !== undefined && basis.boot === now.boot ? basis : now;
+      if (this.#basis === now) writeSync(fd, basisLine(now));
+    } catch {
+      // It is written anew, and told where that fails too.
+      return;
+    }
+    this.#lines = lines;
+    this.#isStale = false;
   }
 
   /** Goes on under another name. @throws Error when it cannot be had. */
@@ -140,19 +160,14 @@ export class StateFile implements BanFollower {
   async #append(): Promise<void> {
     const fd = this.#fd;
     if (this.#waiting.size === 0 || fd === undefined) return;
-    const sources = [...this.#waiting];
-    this.#waiting.clear();
-    for (let start = 0; start < sources.length; start += sliceBans) {
-      const slice = sources.slice(start, start + sliceBans);
-      await writeAll(fd, slice.map((source) => this.#line(source)).join(""));
-      this.#lines += slice.length;
-    }
+    const changed = this.#waiting;
+    this.#waiting = new Set();
+    this.#lines += await this.#writer(fd).writeOf(changed);
     await syncFile(fd);
   }
 
   /** Everything that is banned into a new file, then what changed meanwhile, then in the old one's place. */
   async #rewrite(): Promise<void> {
-    const { bans, offenders } = this.#options;
     const path = this.#path;
     const temporary = `${path}.new`;
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -166,7 +181,7 @@ export class StateFile implements BanFollower {
       writeSync(fd, `${journalHead}\n${basisLine(this.#basis)}`);
       this.#waiting.clear();
       this.#isStale = false;
-      lines = await writeTable(fd, { bans, offenders }, () => this.#moment());
+      lines = await this.#writer(fd).writeAll();
       await syncFile(fd);
       renameSync(temporary, path);
       for (const from of this.#earlier.splice(0)) rmSync(from, { force: true });
@@ -183,12 +198,10 @@ export class StateFile implements BanFollower {
     await this.#append();
   }
 
-  #line(source: string): string {
-    return lineOfSource(this.#options, source, this.#moment());
-  }
-
-  #moment(): Moment {
-    const { nowMs } = this.#options.moment();
-    return { nowMs, wallMs: nowMs + this.#basis.wallAtBootMs };
+  #writer(fd: number): TableWriter {
+    return new TableWriter(fd, this.#options, () => {
+      const { nowMs } = this.#options.moment();
+      return { nowMs, wallMs: nowMs + this.#basis.wallAtBootMs };
+    });
   }
 }

@@ -10,7 +10,7 @@ import { check } from "../../kernel/errno.ts";
 import type { Libc } from "../../kernel/libc.ts";
 import { cString } from "../../kernel/native_bytes.ts";
 import { journalHead, type Moment, parseJournalLine } from "../state/journal.ts";
-import { lineOfSource, type Table, writeAll, writeTable } from "../state/lines.ts";
+import { type Table, TableWriter, writeBytes } from "../state/lines.ts";
 
 /** linux/memfd.h */
 const memfdCloexec = 1;
@@ -45,18 +45,18 @@ export class ChangedSources implements BanFollower {
 
 /** @returns a descriptor, the caller's to close. @throws KernelError */
 export function wholeTable(libc: Libc, table: Table, moment: () => Moment): Promise<number> {
-  return filled(libc, async (fd) => void (await writeTable(fd, table, moment)));
+  return filled(libc, (fd) => new TableWriter(fd, table, moment).writeAll());
 }
 
 /** @returns a descriptor, the caller's to close. @throws KernelError */
 export function changesOf(libc: Libc, table: Table, sources: readonly string[], moment: () => Moment): Promise<number> {
-  return filled(libc, (fd) => writeAll(fd, sources.map((source) => lineOfSource(table, source, moment())).join("")));
+  return filled(libc, (fd) => new TableWriter(fd, table, moment).writeOf(sources));
 }
 
-async function filled(libc: Libc, fill: (fd: number) => Promise<void>): Promise<number> {
+async function filled(libc: Libc, fill: (fd: number) => Promise<unknown>): Promise<number> {
   const fd = check("Make memory for the bans", libc.result(libc.calls.memfd_create(cString("bans"), memfdCloexec)));
   try {
-    await writeAll(fd, `${journalHead}\n`);
+    await writeBytes(fd, new TextEncoder().encode(`${journalHead}\n`));
     await fill(fd);
     return fd;
   } catch (error) {

@@ -200,7 +200,7 @@ export const sections: readonly Section[] = [
     benches: ["growth"],
     alt: "Lines of time and memory over the number of bans, from a thousand to a million",
     line: (f) =>
-      `A million bans load in ${formatFigure(f.median("growth", "loaded, ttgate ban --from", "1,000,000"))} s and take ${formatFigure(f.median("growth", "memory of the gate", "1,000,000"))} MiB of the gate's memory; one address is found among them in ${formatFigure(f.median("growth", "one asked for, GET /why", "1,000,000"))} ms, and a packet of any of them is dropped in ${formatFigure(f.median("growth", "a packet of any one dropped", "1,000,000"))} ns, most of which it waits for memory.`,
+      `A million bans load in ${formatFigure(f.median("growth", "loaded, ttgate ban --from", "1,000,000"))} s and take ${formatFigure(f.median("growth", "memory of the gate", "1,000,000"))} MiB of the gate's memory; one address is found among them in ${formatFigure(f.median("growth", "one asked for, GET /why", "1,000,000"))} ms, and a packet of any of them is dropped in ${formatFigure(f.median("growth", "a packet of any one dropped", "1,000,000"))} ns, most of which it waits for memory. With 64 bytes of evidence a ban takes ${formatFigure(f.median("memory", "resident memory of a ban, of 1,000,000", "user space"))} bytes where there are a million, and ${formatFigure(f.median("memory", "resident memory of a ban, of 100,000", "user space"))} of a hundred thousand: 60 for its address, times, origin and links, 98 for the evidence, 20 to find it by address, end and age; the rest is what the load left in the heap, some megabytes however many there are.`,
     draw: (f) =>
       lines(
         f.rows("growth").flatMap(({ metric, unit }) =>

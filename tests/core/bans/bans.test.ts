@@ -47,7 +47,13 @@ function banOf(text: string, untilMs: number, sinceMs = 0, seed = 0): Ban {
 
 /** For comparisons: whatever keeps it. */
 function plain(ban: Ban | undefined): unknown {
-  return ban === undefined ? undefined : { ...ban, prefix: ban.prefix.text };
+  return ban && { ...plainClaim(ban), prefix: ban.prefix.text, others: ban.others.map(plainClaim) };
+}
+
+function plainClaim<T extends Claim>(claim: T): object {
+  if (claim.evidence === undefined) return { ...claim };
+  const { firstBytes, clientAddress, clientPort, gatePort, bet } = claim.evidence;
+  return { ...claim, evidence: { firstBytes, clientAddress, clientPort, gatePort, bet } };
 }
 
 function textOf(ban: Ban | undefined): string | undefined {
@@ -279,7 +285,10 @@ test("evidence beyond what is kept is cut, and that of no address is none", () =
   const seen = { firstBytes: new Uint8Array(70).fill(7), clientAddress: "192.0.2.1", clientPort: 1, gatePort: 2 };
   bans.add({ ...banOf("192.0.2.1", 1000), evidence: seen });
   bans.add({ ...banOf("192.0.2.2", 1000), evidence: { ...seen, clientAddress: "somewhere" } });
-  expect(bans.byText("192.0.2.1")?.evidence).toEqual({ ...seen, firstBytes: new Uint8Array(64).fill(7) });
+  const kept = bans.byText("192.0.2.1")?.evidence;
+  expect([kept?.firstBytes, kept?.clientAddress, kept?.clientPort, kept?.gatePort, kept?.bet]).toEqual([
+    ...[new Uint8Array(64).fill(7), seen.clientAddress, seen.clientPort, seen.gatePort, undefined],
+  ]);
   expect(bans.byText("192.0.2.2")?.evidence).toBeUndefined();
 });
 

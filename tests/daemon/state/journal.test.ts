@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
+import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import type { Claim, Origin } from "../../../src/core/bans/claim.ts";
 import { journalLine, parseJournalLine } from "../../../src/daemon/state/journal.ts";
@@ -56,5 +57,27 @@ test("a line that was torn or damaged is none", () => {
   for (let at = 0; at < line.length; at++) {
     const damaged = line.slice(0, at) + String.fromCharCode(line.charCodeAt(at) ^ 1) + line.slice(at + 1);
     expect(parseJournalLine(damaged, moment)).toBe(undefined);
+  }
+});
+
+test("lines of earlier versions mean the same, and what is unusual in a line is read as well", () => {
+  const lineOf = (text: string) => `${crc32(text).toString(16).padStart(8, "0")} ${text}`;
+  const seen = { firstBytes: Uint8Array.of(0, 255), clientAddress: "192.0.2.1", clientPort: 4711, gatePort: 5000 };
+  const bootMs = moment.wallMs - moment.nowMs;
+  const whole = (reason: string, evidence: string, behind = "") =>
+    lineOf(`["192.0.2.1",[["sniffer",${reason},${bootMs + 1},0,${evidence}${behind}]]]`);
+  const expected = { origin: "sniffer", reason: "http", sinceMs: 1, untilMs: Number.POSITIVE_INFINITY };
+  const cases: readonly (readonly [string, object])[] = [
+    [whole('"http"', '["00ff","192.0.2.1",4711,5000]'), { ...expected, evidence: seen }],
+    [whole('"http"', '["00ff","192.0.2.1",4711,5000,null]'), { ...expected, evidence: seen }],
+    [whole('"http"', "null"), { ...expected, evidence: undefined }],
+    [whole('"h\\u0074tp"', "null"), { ...expected, evidence: undefined }],
+    [whole('"http"', "null", ',"b",true'), { ...expected, evidence: undefined, gate: "b", isLocal: true }],
+  ];
+  for (const [text, claim] of cases) {
+    expect(parseJournalLine(text, moment)).toEqual({
+      ...{ source: "192.0.2.1", offender: undefined },
+      claims: [claim as Claim],
+    });
   }
 });

@@ -8,8 +8,9 @@ import { Enforcement } from "../../../src/core/bans/enforcement.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { Offenders } from "../../../src/core/bans/offenders.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
-import { journalHead, type Moment, type SavedSource } from "../../../src/daemon/state/journal.ts";
+import { journalHead, type Moment } from "../../../src/daemon/state/journal.ts";
 import { readState } from "../../../src/daemon/state/read_state.ts";
+import type { SavedSource } from "../../../src/daemon/state/saved_source.ts";
 import { takeUp } from "../../../src/daemon/state/state.ts";
 import { StateFile } from "../../../src/daemon/state/state_file.ts";
 import { lifted } from "../../harness/lifted.ts";
@@ -22,13 +23,15 @@ const memoryMs = 3_600_000;
 const log: string[] = [];
 /** At boot. */
 let wallMs = 0;
-const moment = () => ({ nowMs, wallMs: wallMs + nowMs, boot: "a" });
+let boot = "a";
+const moment = () => ({ nowMs, wallMs: wallMs + nowMs, boot });
 
 beforeEach(() => {
   directory = new TempDir();
   path = directory.file("bans");
   nowMs = 1000;
   wallMs = 1_800_000_000_000;
+  boot = "a";
   log.length = 0;
 });
 afterEach(() => directory[Symbol.dispose]());
@@ -99,7 +102,7 @@ test("a torn end and damage in the middle cost only their own lines", async () =
   expect([torn.sources.length, torn.damaged]).toEqual([7, 2]);
   // The next run goes on with what is whole, in a file that is whole.
   const next = setUp();
-  next.enforcement.restore(
+  next.enforcement.replace(
     torn.sources.map(({ source, claims }) => ({ prefix: requirePrefix(source), claims })),
     nowMs,
   );
@@ -107,9 +110,17 @@ test("a torn end and damage in the middle cost only their own lines", async () =
   expect([(await saved()).length, (await state()).damaged]).toEqual([7, 0]);
 });
 
-test("a file of another version is not read, and is not lost before it is replaced", async () => {
+test("a file of another version is not read; one whose head alone is damaged is", async () => {
   writeFileSync(path, "ttgate-bans 9\nsomething\n");
-  expect(await state()).toEqual({ sources: [], damaged: 0, isForeign: true });
+  expect(await state()).toMatchObject({ sources: [], lines: 0, isHeadForeign: true });
+  const { file, ban } = setUp();
+  ban("192.0.2.1");
+  await file.close();
+  const bytes = readFileSync(path, "utf8");
+  // A flipped bit makes another version of it.
+  writeFileSync(path, bytes.replace("ttgate-bans 1", "ttgate-bans 3"));
+  expect(await state()).toMatchObject({ lines: 1, damaged: 0, isHeadForeign: true });
+  expect(await saved()).toEqual(["192.0.2.1"]);
 });
 
 test("what cannot be written is told once, and written when it can be", async () => {
@@ -238,6 +249,26 @@ test("within one boot no step of the wall clock moves an end, and after a reboot
   const text = readFileSync(path, "utf8");
   writeFileSync(path, text.replace('"boot":"a"', '"boot":"c"'));
   expect(await endsAt({ nowMs: 4000, wallMs: later, boot: "c" })).toEqual(both(601_000 - 60_000 + 4000));
+});
+
+test("a file of an earlier boot is written on by the clock of this one", async () => {
+  const first = setUp();
+  first.ban("192.0.2.1", 600_000);
+  await first.file.close();
+  // A reboot a minute later.
+  wallMs += 60_000;
+  boot = "b";
+  const { lines, basis } = await state();
+  const next = setUp();
+  next.file.goOn(lines, basis);
+  next.ban("192.0.2.2", 600_000);
+  await next.file.close();
+  wallMs += 3_600_000;
+  const { sources, basis: last } = await state();
+  expect(last?.boot).toBe("b");
+  const ends = sources.map(({ source, claims }) => [source, claims[0]?.untilMs]);
+  // What the earlier boot wrote goes by the wall clock, and is over by it.
+  expect(ends).toEqual([["192.0.2.2", 601_000]]);
 });
 
 test("who was banned before is remembered over a rewrite, for as long as it counts", async () => {

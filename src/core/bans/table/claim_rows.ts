@@ -37,7 +37,8 @@ export class ClaimRows {
   add(ban: Ban): number {
     const row = this.#slab.take();
     const { words, bits } = this.#slab.columns(row);
-    words.set(ban.prefix.words, 4 * offsetOf(row));
+    const at = 4 * offsetOf(row);
+    [words[at], words[at + 1], words[at + 2], words[at + 3]] = ban.prefix.words;
     bits[offsetOf(row)] = ban.prefix.bits;
     this.#write(row, ban, this.#link(ban.others));
     return row;
@@ -57,8 +58,8 @@ export class ClaimRows {
   /** @param standsIn the name of its place. */
   read(row: number, standsIn: string | undefined): Ban {
     const { origin, reason, sinceMs, untilMs, evidence, gate, isLocal } = this.#claim(row);
-    const claim = { origin, reason, sinceMs, untilMs, evidence, gate, isLocal };
-    return { prefix: this.prefix(row), ...claim, others: this.#others(row), standsIn };
+    const [prefix, others] = [this.prefix(row), this.#others(row)];
+    return { prefix, origin, reason, sinceMs, untilMs, evidence, gate, isLocal, others, standsIn };
   }
 
   prefix(row: number): Prefix {
@@ -78,6 +79,15 @@ export class ClaimRows {
 
   untilMs(row: number): number {
     return this.#slab.columns(row).until[offsetOf(row)] ?? 0;
+  }
+
+  /** Whether a claim that runs is of such a kind: without a copy of anything. */
+  hasKind(row: number, nowMs: number, isWanted: (kind: Kind) => boolean): boolean {
+    if (isWanted(this.kind(row))) return true;
+    for (let next = this.#next(row); next !== none; next = this.#next(next)) {
+      if (this.untilMs(next) > nowMs && isWanted(this.kind(next))) return true;
+    }
+    return false;
   }
 
   kind(row: number): Kind {

@@ -10,12 +10,27 @@ export class Kinds {
   readonly #kinds: Kind[] = [];
   readonly #users: number[] = [];
   readonly #unused: number[] = [];
+  /** The one asked for last: nearly always the next one, too. */
+  #last = 0;
 
   get(number: number): Kind {
     return this.#kinds[number] as Kind;
   }
 
-  take({ origin, reason, gate, isLocal }: Kind): number {
+  take(kind: Kind): number {
+    const number = this.#isLast(kind) ? this.#last : this.#numberOf(kind);
+    this.#users[number] = (this.#users[number] ?? 0) + 1;
+    this.#last = number;
+    return number;
+  }
+
+  #isLast({ origin, reason, gate, isLocal }: Kind): boolean {
+    const last = this.#kinds[this.#last];
+    if (last === undefined || (this.#users[this.#last] ?? 0) === 0) return false;
+    return last.origin === origin && last.reason === reason && last.gate === gate && last.isLocal === isLocal;
+  }
+
+  #numberOf({ origin, reason, gate, isLocal }: Kind): number {
     const key = keyOf({ origin, reason, gate, isLocal });
     let number = this.#numbers.get(key);
     if (number === undefined) {
@@ -24,7 +39,6 @@ export class Kinds {
       this.#kinds[number] = { origin, reason, gate, isLocal };
       this.#users[number] = 0;
     }
-    this.#users[number] = (this.#users[number] ?? 0) + 1;
     return number;
   }
 

@@ -81,8 +81,11 @@ export class PrefixIndex {
 
   #resize(hash: number, length: number): void {
     const places = new Uint32Array(length);
-    for (const place of this.#places(hash)) {
-      if (place !== 0) put(places, this.#hashOf(place - 1), place - 1);
+    const before = this.#places(hash);
+    // By number: an iterator over them takes as long as all the rest.
+    for (let at = 0; at < before.length; at++) {
+      const row = (before[at] ?? 0) - 1;
+      if (row >= 0) put(places, this.#hashOf(row), row);
     }
     this.#tables[hash >>> (32 - tableBits)] = places;
   }

@@ -50,8 +50,10 @@ function ownValues(
     mayBeForeign: false,
     isForeign: () => false,
     readRecord(prefix, values, offset) {
-      const { reason, origin, ...counted } = readBan(values, offset);
-      return { prefix, ...counted, reason: reasons.name(reason), origin: originOf(origin) };
+      const found = readBan(values, offset);
+      const { expiresMs, packets, bytes, lastSeenMs } = found;
+      const [reason, origin] = [reasons.name(found.reason), originOf(found.origin)];
+      return { prefix, expiresMs, packets, bytes, lastSeenMs, reason, origin };
     },
   };
 }

@@ -101,7 +101,7 @@ export class BanStore {
     for (const entry of entries) {
       index++;
       const place = written.length;
-      const isNew = before !== undefined && !before.has(entry.prefix.text);
+      const isNew = before !== undefined && (before.size === 0 || !before.has(entry.prefix.text));
       const there = this.#prepare(entry, this.#keys, this.#values, place, isNew);
       const evicting = there === "absent" && this.#wouldEvict(addedCount + 1);
       outcomes.push(evicting ? full : enforced);
@@ -211,7 +211,7 @@ export class BanStore {
       const key = this.#keys.subarray(filled * keyBytes, (filled + 1) * keyBytes);
       this.#codec.writeKey(prefix, key, 0);
       if (this.#holdsForeign(key)) continue;
-      this.#ranges.delete(prefix.text);
+      if (!this.#codec.exactLookup) this.#ranges.delete(prefix.text);
       if (++filled === batchEntries) flush();
     }
     flush();

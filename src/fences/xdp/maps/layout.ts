@@ -2,7 +2,7 @@
 // The structs of bpf/ttgate.h as bytes, and the two value forms of the documented map. Their sizes are
 // checked against the loaded object's BTF and each opened map's geometry before the first use, so that
 // a mirror out of step is an error at start and not a wrong ban. docs/map.md is the text to it.
-import { isIpv4, type Prefix, prefixFromBytes } from "../../../core/address.ts";
+import { isIpv4, type Prefix, prefixFromBytes, prefixFromWords } from "../../../core/address.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 
 export const layoutMagic = 0x74746774;
@@ -45,9 +45,26 @@ function writeU64(view: DataView, offset: number, value: number): void {
   view.setUint32(offset + 4, Math.floor(value / two32), true);
 }
 
-export function writeBanKey(prefix: Prefix, keys: NativeBuffer, offset: number): void {
-  keys.set(prefix.bytes, offset);
+export function writeBanKey({ words }: Prefix, keys: NativeBuffer, offset: number): void {
+  const view = viewOfKeys(keys);
+  for (let index = 0; index < 4; index++) view.setUint32(offset + 4 * index, words[index] ?? 0);
 }
+
+/** Views of the same buffer as the last time, nearly always: a million entries go through two buffers. */
+function viewer(): (bytes: NativeBuffer) => DataView<ArrayBuffer> {
+  let viewed: NativeBuffer | undefined;
+  let view = new DataView(new ArrayBuffer(0));
+  return (bytes) => {
+    if (viewed !== bytes) {
+      viewed = bytes;
+      view = new DataView(bytes.buffer, bytes.byteOffset);
+    }
+    return view;
+  };
+}
+
+const viewOfKeys = viewer();
+const viewOfValues = viewer();
 
 export function writeCidrKey(prefix: Prefix, keys: NativeBuffer, offset: number): void {
   new DataView(keys.buffer, keys.byteOffset).setUint32(offset, prefix.bits, true);
@@ -67,7 +84,9 @@ export function hasHostBits(keys: NativeBuffer, offset: number, ipv6Bits: number
 
 /** An IPv6 key stands for the network of `ipv6Bits`; one with host bits was not written by these rules. */
 export function readBanKey(keys: NativeBuffer, offset: number, ipv6Bits: number): Prefix {
-  const single = prefixFromBytes(keys.subarray(offset, offset + structBytes.ban_key));
+  const view = viewOfKeys(keys);
+  const word = (index: number) => view.getUint32(offset + 4 * index);
+  const single = prefixFromWords([word(0), word(1), word(2), word(3)]);
   if (isIpv4(single)) return single;
   const network = prefixFromBytes(single.bytes, ipv6Bits);
   return network.bytes.every((byte, index) => byte === single.bytes[index]) ? network : single;
@@ -87,7 +106,7 @@ export function writeBan(
   values: NativeBuffer,
   offset: number,
 ): void {
-  const view = new DataView(values.buffer, values.byteOffset);
+  const view = viewOfValues(values);
   writeU64(view, offset, Number.isFinite(expiresMs) ? Math.max(1, Math.round(expiresMs * nsPerMs)) : 0);
   view.setUint32(offset + 24, reason, true);
   view.setUint32(offset + 28, banByTtgate | (origin << originShift), true);
@@ -95,13 +114,12 @@ export function writeBan(
 
 /** Nothing but the expiry: sweeps read a million of them. */
 export function readBanExpiresMs(values: NativeBuffer, offset: number): number {
-  const view = new DataView(values.buffer, values.byteOffset);
-  const expiresNs = readU64(view, offset);
+  const expiresNs = readU64(viewOfValues(values), offset);
   return expiresNs === 0 ? Number.POSITIVE_INFINITY : expiresNs / nsPerMs;
 }
 
 export function readBan(values: NativeBuffer, offset: number): BanValue {
-  const view = new DataView(values.buffer, values.byteOffset);
+  const view = viewOfValues(values);
   const lastSeenNs = readU64(view, offset + 32);
   const flags = view.getUint32(offset + 28, true);
   return {
