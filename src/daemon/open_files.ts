@@ -99,16 +99,18 @@ export class OpenFiles implements Disposable {
     this.#reserve = undefined;
   }
 
-  /** A descriptor that is opened gets the lowest number that is free. */
+  /** Tried, since numbers tell nothing: there may be a free one among those of connections. */
   #isShort(): boolean {
+    const opened: number[] = [];
     try {
-      const lowest = openSync("/dev/null", "r");
-      closeSync(lowest);
+      while (opened.length < fewFiles) opened.push(openSync("/dev/null", "r"));
       this.#limit = descriptorLimit();
-      return lowest >= this.#limit - fewFiles;
+      return false;
     } catch (error) {
       if (["EMFILE", "ENFILE"].includes(codeOf(error) ?? "")) return true;
       throw error;
+    } finally {
+      for (const descriptor of opened) closeSync(descriptor);
     }
   }
 

@@ -153,7 +153,10 @@ export const documentedMapCases: readonly KernelCase[] = [
         const enforced = outcomes.filter(({ kind }) => kind === "enforced").length;
         assert.deepEqual([enforced, outcomes[299]?.kind], [256, "full"], type);
         assert.equal(fence.put({ ...entries[299], prefix: prefix("203.0.113.1") } as never).kind, "full");
-        assert.equal(fence.put(entries[0] as never).kind, "enforced");
+        // The kernel's LRU forgets one before it is full where the writer changed its processor meanwhile.
+        const standing = entries.filter((entry) => fence.record(entry.prefix) !== undefined);
+        assert.ok(standing.length >= (type === "hash" ? 256 : 1));
+        assert.equal(fence.put(standing[0] as never).kind, "enforced");
         assert.equal(fence.status().entries, 256);
         assert.equal(fence.status().evicts, type === "lru_hash");
       }

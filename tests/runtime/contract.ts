@@ -308,15 +308,16 @@ export const contract: readonly ContractTest[] = [
       first.peer.destroy();
       await until("the first's end", () => first.heard.closes === 1);
       second.peer.resume();
-      await until("the second's drain", () => second.heard.drains === 1);
-      assert.equal(third.heard.drains, 0);
+      await until("the second's drain", () => second.heard.drains > 0);
       second.peer.pause();
-      stall(second.socket);
+      // The kernel may have taken more of the third's meanwhile.
+      for (const { socket } of [second, third]) stall(socket);
+      const before = [second.heard.drains, third.heard.drains] as const;
       third.peer.resume();
-      await until("the third's drain", () => third.heard.drains === 1);
+      await until("the third's drain", () => third.heard.drains > before[1]);
       third.socket.reset();
       second.peer.resume();
-      await until("the second's drain again", () => second.heard.drains > 1);
+      await until("the second's drain again", () => second.heard.drains > before[0]);
       second.peer.destroy();
       listener.close();
     },
