@@ -31,7 +31,7 @@ describeWith("namespaces", "executable")("the way to the packets", () => {
     const { kernel } = await gate.status();
     expect(kernel.attach).toBe("tc");
     expect(kernel.reason).toContain("EBUSY");
-    expect(gate.child.stderr).toContain(`Interface "${network.device}": guarded by tc`);
+    await gate.child.said(`Interface "${network.device}": guarded by tc`);
     await speakHttp(network, gate, network.clientIpv4(3));
     const knock = await probeFrom(network.client, {
       ...{ host: network.gateIpv4, port: 5000, from: network.clientIpv4(3), waitMs: 300 },

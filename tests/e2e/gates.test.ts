@@ -86,7 +86,7 @@ describeWith("namespaces", "executable")("two gates in one process", () => {
     expect(metrics).toContain('ttgate_kernel_judged_packets_total{gate="web",outcome="banned"} 1\n');
     expect((await gate.command("why", network.clientIpv4(4))).stdout).toContain('at gate "web"');
     expect((await gate.command("status")).stdout).toContain('[::]:8080 for http, "web", inline');
-    expect(gate.child.stderr).toContain(`it spoke http to port 5000 of gate "tape"`);
+    await gate.child.said(`it spoke http to port 5000 of gate "tape"`);
     expect((await (await gate.fetch("/readyz")).json()) as unknown).toEqual({ ready: true, reasons: [] });
   });
 
@@ -122,7 +122,7 @@ describeWith("namespaces", "executable")("two gates in one process", () => {
         ...{ dryRun: false, bans: { active: 0 }, kernel: { entries: 0 } },
         gates: [{ trial: null }, { trial: { state: "observing", hurt: [] } }],
       });
-      expect(gate.child.stderr).toMatch(/Would ban \S+ for 7m: it spoke \w+ to port \d+ of gate "web".* \(trial\)/);
+      await gate.child.said(/Would ban \S+ for 7m: it spoke \w+ to port \d+ of gate "web".* \(trial\)/);
       const ready = (await (await gate.fetch("/readyz")).json()) as unknown;
       expect(ready).toMatchObject({ ready: true, trial: expect.stringMatching(/^Gate "web": observing until /) });
       // Whom it would have banned is let in again, here and at the other gate.
@@ -168,7 +168,7 @@ describeWith("namespaces", "executable")("two gates in one process", () => {
     directory.write("ttgate.toml", tapeGate + webGate);
     await using next = await RunningGate.start(["-c", config], { namespace: network.gate });
     expect((await next.status()).gates[1]?.trial).toMatchObject({ state: "observing", wouldTurnAway: 1 });
-    expect(next.child.stderr).toMatch(/Gate "web": Trial: the trial of profile http goes on/);
+    await next.child.said(/Gate "web": Trial: the trial of profile http goes on/);
   });
 
   test("with ban-scope gate a stranger to one is served by the other, and is in the state of the next run", async () => {
@@ -196,7 +196,7 @@ profile = "http"
     expect((await knock(3, 5000, tape)).outcome).toBe("reset");
     expect((await knock(3, 8000, web)).received).toContain("hello");
     expect((await gate.status()).kernel.entries).toBe(0);
-    expect(gate.child.stderr).toContain("at this gate alone");
+    await gate.child.said("at this gate alone");
     // What the other gate sees holds everywhere.
     await knock(3, 8000, tape);
     await gate.until("the kernel's entry", ({ kernel }) => kernel.entries === 1);

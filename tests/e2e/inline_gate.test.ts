@@ -103,7 +103,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
     });
     const why = await gate.command("why", source);
     expect(why.stdout).toContain("http");
-    expect(gate.child.stderr).toContain(`Banned ${source} for 5m: it spoke http to port 5000`);
+    await gate.child.said(`Banned ${source} for 5m: it spoke http to port 5000`);
     await gate.until("the count", ({ kernel }) => kernel.judged?.banned === 5);
     const metrics = await (await gate.fetch("/metrics")).text();
     expect(metrics).toContain('ttgate_kernel_judged_packets_total{gate="default",outcome="banned"} 5\n');
@@ -130,7 +130,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
     expect(status).toMatchObject({ dryRun: true, bans: { active: 1, total: 1, byProtocol: { http: 1 } } });
     expect(status.kernel.entries).toBe(0);
     expect(status.connections.foreign).toBe(3);
-    expect(gate.child.stderr).toContain(`Would ban ${network.clientIpv4(2)} for 5m: it spoke http`);
+    await gate.child.said(`Would ban ${network.clientIpv4(2)} for 5m: it spoke http`);
     expect((await server.stop()).strangers).toBe(3);
   });
 
@@ -144,7 +144,7 @@ describeWith("namespaces", "executable")("inline mode", () => {
     await gate.banned(neighbour);
     const status = await gate.until("two spared", ({ kernel }) => kernel.judged?.spared === 2);
     expect(status).toMatchObject({ connections: { spared: 2 }, bans: { active: 1 } });
-    expect(gate.child.stderr).toContain("Did not ban 10.77.1.2: it spoke http");
+    await gate.child.said("Did not ban 10.77.1.2: it spoke http");
     expect((await visit(network, network.clientIpv4(2))).outcome).not.toBe("no answer");
   });
 

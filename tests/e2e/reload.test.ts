@@ -215,8 +215,8 @@ describeWith("namespaces", "executable")("a reload", () => {
         'gate "inline": opened after a restart: the kernel program that runs cannot judge',
       ],
     ]);
-    expect(gate.child.stderr).toContain('Gate "first": Reloaded timeout: "10m" is now "3m"');
-    expect(gate.child.stderr).toContain("Not reloaded: max-bans");
+    await gate.child.said('Gate "first": Reloaded timeout: "10m" is now "3m"');
+    await gate.child.said("Not reloaded: max-bans");
     expect(await isServed(8000)).toBe(true);
   });
 

@@ -72,7 +72,7 @@ describeWith("namespaces", "executable")("a new process takes over", () => {
 
     expect((await old.stop()).failures).toBe(0);
     expect(await gate.child.done(8000)).toMatchObject({ code: 0 });
-    expect(gate.child.stderr).toContain(`Handed over to pid ${next.child.pid}: 1 connections go on for 60 s at most`);
+    await gate.child.said(`Handed over to pid ${next.child.pid}: 1 connections go on for 60 s at most`);
     expect(existsSync(takeoverPath(gate))).toBe(false);
     await sleep(600);
     const { kernel } = await next.status();
@@ -88,7 +88,7 @@ describeWith("namespaces", "executable")("a new process takes over", () => {
     await old.until("traffic", ({ packets }) => packets > 5);
     const next = await start("--takeover", "--drain", "1s");
     expect(await gate.child.done(8000)).toMatchObject({ code: 0 });
-    expect(gate.child.stderr).toContain(`Handed over to pid ${next.child.pid}: 1 connections go on for 1 s at most`);
+    await gate.child.said(`Handed over to pid ${next.child.pid}: 1 connections go on for 1 s at most`);
     await next.until("its next connection", ({ connections }) => connections.active === 1);
   });
 
@@ -191,7 +191,7 @@ describeWith("namespaces", "executable")("a new process takes over", () => {
     expect(ended).toMatchObject(until === "ready" ? { signal: "SIGKILL" } : { code: 0 });
     expect(ended.stdout).toContain("offer of 1 listeners, 2 descriptors");
     await sleep(500);
-    expect(gate.child.stderr).toMatch(/Take-over by pid \d+ failed: .*; this gate goes on/);
+    await gate.child.said(/Take-over by pid \d+ failed: .*; this gate goes on/);
     await knock(network.clientIpv4(5), http);
     await gate.banned(network.clientIpv4(5));
     expect((await client.stop()).failures).toBe(0);

@@ -98,7 +98,8 @@ export class Child implements AsyncDisposable {
   }
 
   /** Waits for text in the output. @throws Error with all that was said when it ends before that. */
-  async said(pattern: RegExp, timeoutMs = patienceMs): Promise<RegExpExecArray> {
+  async said(text: RegExp | string, timeoutMs = patienceMs): Promise<RegExpExecArray> {
+    const pattern = typeof text === "string" ? new RegExp(RegExp.escape(text)) : text;
     const said = () => pattern.exec(this.stdout) ?? pattern.exec(this.stderr) ?? undefined;
     const what = () => `${pattern} of "${this.#process.spawnargs.join(" ")}":\n${this.stdout}${this.stderr}`;
     const found = await waitFor(

@@ -184,7 +184,7 @@ describeWith(...nftNeeds)("an nft", () => {
     const env = { PATH: directory.path };
     const odd = await bed.tunnel();
     const gate = await bed.start(["-i", odd], { env });
-    expect(gate.child.stderr).toMatch(/"odd0": blocked in user space only: .*install the package nftables/);
+    await gate.child.said(/"odd0": blocked in user space only: .*install the package nftables/);
     await gate.command("ban", "10.99.0.2", "--for", "1h");
     expect(await gate.ban("10.99.0.2")).toMatchObject({ refused: { by: "user space" } });
     expect(await bed.knock("10.99.0.2", "10.99.0.1")).not.toBe("open");
