@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gateways of every kind of route that the kernel has; VRF is in tests/host/vrf.test.ts.
+// The gateways of every kind of route that the kernel has; VRF is in tests/host.test.ts.
 import assert from "node:assert/strict";
 import { finished } from "../../src/core/work.ts";
 import { openLibc } from "../../src/kernel/libc.ts";
