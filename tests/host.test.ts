@@ -7,7 +7,7 @@ import { isLoopback, isWildcard } from "../src/core/address.ts";
 import { connectionLimit, descriptorLimit } from "../src/host/limits.ts";
 import { Loopback } from "./commands/bed.ts";
 import { Child, run } from "./harness/child.ts";
-import { describeWith } from "./harness/needs.ts";
+import { describeWith, testWith } from "./harness/needs.ts";
 import { ip } from "./harness/netns.ts";
 
 test.each([
@@ -63,8 +63,6 @@ describeWith("namespaces")("a host", () => {
     inside("address", "add", "fd88::2/64", "dev", "one", "nodad");
     inside("address", "add", "10.99.0.2/24", "dev", "two");
     for (const device of ["one", "two"]) inside("link", "set", device, "up");
-    inside("route", "add", "default", "via", "10.88.0.1");
-    inside("-6", "route", "add", "default", "via", "fd88::1");
   });
 
   afterAll(() => loopback[Symbol.dispose]());
@@ -83,31 +81,16 @@ describeWith("namespaces")("a host", () => {
     ["fd88::2", "own address of one"],
     ["10.99.0.2", "own address of two"],
   ];
-  const gateways = [
-    ["10.88.0.1", "gateway of one"],
-    ["fd88::1", "gateway of one"],
-  ];
-
-  test("protects loopback, its own addresses and its gateways", async () => {
+  test("protects loopback, its own addresses and the gateways that it is told", async () => {
     const loopbacks = [
       ["127.0.0.0/8", "loopback"],
       ["::1", "loopback"],
     ];
-    const found = (await ask("plain(host.protectedAddresses())")) as string[][];
-    expect(found).toEqual(expect.arrayContaining([...loopbacks, ...own, ...gateways]));
+    const found = (await ask(
+      "plain(host.protectedAddresses([{ prefix: { text: 'router' }, why: 'gateway of one' }]))",
+    )) as string[][];
+    expect(found).toEqual(expect.arrayContaining([...loopbacks, ...own, ["router", "gateway of one"]]));
     expect(found.filter(([, why]) => why === "own address of lo")).toEqual([]);
-  });
-
-  test("names a gateway once, however many routes lead by it", async () => {
-    const routes = Array.from(
-      { length: 500 },
-      (_, index) =>
-        `route add 10.100.${index >> 1}.${(index & 1) * 128}/25 via 10.88.0.1\n` +
-        `route add fd99:${index.toString(16)}::/32 via fd88::1\n`,
-    );
-    const added = await run(["ip", "-n", loopback.name, "-batch", "-"], { input: routes.join("") });
-    expect(added.stderr).toBe("");
-    expect(await ask("plain(host.gateways())")).toEqual(gateways);
   });
 
   test("has the interfaces that carry an address", async () => {
@@ -138,4 +121,25 @@ describeWith("namespaces")("a host", () => {
       client.closeInput();
     }
   });
+});
+
+const gatewaysScript = `
+  const { native } = await import("${import.meta.resolve("../src/runtime/bun_ffi.ts")}");
+  const { openLibc } = await import("${import.meta.resolve("../src/kernel/libc.ts")}");
+  const { readNextHops } = await import("${import.meta.resolve("../src/kernel/next_hops.ts")}");
+  const { finished } = await import("${import.meta.resolve("../src/core/work.ts")}");
+  const { hops } = finished(readNextHops(native, openLibc(native)));
+  console.log(hops.map(({ prefix, interfaceName }) => prefix.text + " " + interfaceName).join());`;
+
+testWith("namespaces", "vrf")("a gateway of a VRF is one of this host's", async () => {
+  using loopback = new Loopback();
+  const inside = (line: string) => ip("-n", loopback.name, ...line.split(" "));
+  inside("link add red type vrf table 10");
+  inside("link add one type veth peer name two");
+  inside("link set one master red");
+  for (const device of ["red", "one", "two"]) inside(`link set ${device} up`);
+  inside("address add 10.88.0.2/24 dev one");
+  inside("route add default via 10.88.0.1 vrf red");
+  const { stdout, stderr } = await run([process.execPath, "-e", gatewaysScript], { namespace: loopback.name });
+  expect([stdout.trim(), stderr]).toEqual(["10.88.0.1 one", ""]);
 });

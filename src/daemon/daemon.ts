@@ -16,6 +16,7 @@ import { bootId } from "../host/boot_id.ts";
 import { Names } from "../host/names.ts";
 import { bootClock, kernelClock } from "../kernel/clock.ts";
 import { openLibc } from "../kernel/libc.ts";
+import { readNextHops } from "../kernel/next_hops.ts";
 import type { Log, LogForm } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { listed } from "../sources/blocklist/application.ts";
@@ -94,7 +95,10 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const events = new Events(eventsKept, Date.now() * 1000);
   const eventStreams = new EventStreams(events, nowMs);
   const names = new Names(log);
-  const protection = new Protection(config, names);
+  const protection = new Protection(config, names, () => readNextHops(runtime.native, libc));
+  // What fails here fails again within a second, as periodic work, and is said then.
+  const lookAtRoutes = () => protection.lookAtRoutes(nowMs()).catch(() => {});
+  await lookAtRoutes();
 
   await using opened = new AsyncDisposableStack();
   // The last to go: then the gate before knows that nothing of this one is left.
@@ -334,6 +338,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     log.form = config.log;
     // First: a ban may be about to block more than it did.
     protection.reconfigure(config);
+    await lookAtRoutes();
     await inTurns(enforcement.protect(protection.entries(nowMs()), nowMs));
     await carryOut();
     await member?.reconfigure();

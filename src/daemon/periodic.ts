@@ -82,7 +82,13 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({
     name: "never-ban list",
     everyMs: hostMs,
-    run: (now) => inTurns(enforcement.protect(protection.entries(now), nowMs)),
+    async run(now) {
+      try {
+        await protection.lookAtRoutes(now);
+      } finally {
+        await inTurns(enforcement.protect(protection.entries(now), nowMs));
+      }
+    },
   });
   ticker.add({ name: "trials", everyMs: tickMs, run: (now) => gates.tickTrials(now) });
   ticker.add({ name: "history", everyMs: sampleMs, run: (now) => status.sample(now) });

@@ -4,8 +4,11 @@
 import type { Config, GateOptions } from "../config/options.ts";
 import { isLoopback, parsePrefix } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
-import { gateways, protectedAddresses, sshPeers } from "../host/addresses.ts";
+import type { Work } from "../core/work.ts";
+import { protectedAddresses, sshPeers } from "../host/addresses.ts";
 import type { Names } from "../host/names.ts";
+import type { NextHops } from "../kernel/next_hops.ts";
+import { inTurns } from "../sources/turns.ts";
 
 type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow"> & {
   readonly fleet?: Config["fleet"];
@@ -16,7 +19,7 @@ type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow"> & {
 /** The kernel's list of all connections may be long: it is not read each second. */
 const administratorsMs = 10_000;
 
-/** Of the time: a hundred thousand routes take a tenth of a second to read. */
+/** Of the time: a hundred thousand routes take tenths of a second to read. */
 const routesShare = 1 / 20;
 
 export class Protection {
@@ -28,16 +31,19 @@ export class Protection {
   #gateways: readonly NeverBanEntry[] = [];
   #gatewaysDueMs = Number.NEGATIVE_INFINITY;
 
-  constructor(config: ProtectionConfig, names: Names) {
+  readonly #readNextHops: () => Work<NextHops>;
+
+  constructor(config: ProtectionConfig, names: Names, readNextHops: () => Work<NextHops>) {
     this.#config = config;
     this.#names = names;
+    this.#readNextHops = readNextHops;
   }
 
   reconfigure(config: ProtectionConfig): void {
     this.#config = config;
   }
 
-  /** Everybody who is protected at the moment; names as far as they were resolved. */
+  /** Everybody who is protected at the moment; names as far as they were resolved, gateways as last read. */
   entries(nowMs: number): readonly NeverBanEntry[] {
     const { allow, gates } = this.#config;
     const allowed = [
@@ -50,19 +56,36 @@ export class Protection {
     );
     return unique([
       ...allowed,
-      ...protectedAddresses(this.#routers(nowMs)),
+      ...protectedAddresses(this.#gateways),
       ...this.#sshPeers(nowMs),
       ...upstreams,
       ...this.#engines(),
     ]);
   }
 
-  #routers(nowMs: number): readonly NeverBanEntry[] {
-    if (nowMs < this.#gatewaysDueMs) return this.#gateways;
-    const startMs = performance.now();
-    this.#gateways = gateways();
-    this.#gatewaysDueMs = nowMs + (performance.now() - startMs) / routesShare;
-    return this.#gateways;
+  /** Reads the routes, when it is time for it. @throws KernelError; the gateways that were known stay. */
+  async lookAtRoutes(nowMs: number): Promise<void> {
+    if (this.#config["never-ban"] === "auto" && nowMs >= this.#gatewaysDueMs) await inTurns(this.#reading(nowMs));
+  }
+
+  *#reading(nowMs: number): Work<void> {
+    const work = this.#readNextHops();
+    for (let spentMs = 0; ; ) {
+      const startMs = performance.now();
+      const step = work.next();
+      spentMs += performance.now() - startMs;
+      if (step.done === true) {
+        const found = step.value.hops.map(({ prefix, interfaceName }) => ({
+          prefix,
+          why: `gateway of ${interfaceName}`,
+        }));
+        // Until they were read without a change: all that were seen.
+        this.#gateways = step.value.isWhole ? found : unique([...this.#gateways, ...found]);
+        this.#gatewaysDueMs = nowMs + spentMs / routesShare;
+        return;
+      }
+      yield;
+    }
   }
 
   /** With --scope host a ban would cut an administrator off. */

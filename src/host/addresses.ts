@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this host looks like from the network: its interfaces, its addresses, its gateways. Read from the
+// What this host looks like from the network: its interfaces and its addresses. Read from the
 // node: modules and /proc; nothing is changed.
 import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
@@ -70,7 +70,7 @@ function lowerFirst(names: readonly string[]): string[] {
 const loopback = ["127.0.0.0/8", "::1"].map((text) => ({ prefix: requirePrefix(text), why: "loopback" }));
 
 /** Addresses that a ban would cut this host off from. Whoever tries the gate on this host is on loopback. */
-export function protectedAddresses(routers: readonly NeverBanEntry[] = gateways()): NeverBanEntry[] {
+export function protectedAddresses(routers: readonly NeverBanEntry[]): NeverBanEntry[] {
   const own = hostAddresses().map(({ interfaceName, prefix }) => ({ prefix, why: `own address of ${interfaceName}` }));
   return [...loopback, ...own.filter(({ prefix }) => !isLoopback(prefix.text)), ...routers];
 }
@@ -94,58 +94,9 @@ export function sshPeers(): NeverBanEntry[] {
 /** 22. */
 const sshPort = ":0016";
 
-/** Next hops of the routes, each once: a router has a million routes, by a few of them. */
-export function gateways(): NeverBanEntry[] {
-  return [...nextHops("/proc/self/net/route", ipv4NextHop), ...nextHops("/proc/self/net/ipv6_route", ipv6NextHop)];
-}
-
-/** A line's interface and next hop, as they stand there. */
-interface NextHop {
-  readonly name: string;
-  readonly hex: string;
-}
-
-function nextHops(path: string, read: { of(line: string): NextHop; prefix(hex: string): Prefix | undefined }) {
-  const found = new Map<string, NextHop>();
-  for (const line of procLines(path)) {
-    const hop = read.of(line);
-    found.set(`${hop.name} ${hop.hex}`, hop);
-  }
-  return [...found.values()].flatMap(({ name, hex }) => {
-    const prefix = /^0*$/.test(hex) ? undefined : read.prefix(hex);
-    return prefix === undefined ? [] : [{ prefix, why: `gateway of ${name}` }];
-  });
-}
-
-/** Interface, destination, gateway, ... as little-endian hex, with tabs between. */
-const ipv4NextHop = {
-  of(line: string): NextHop {
-    const [name = "", , hex = ""] = line.split("\t", 3);
-    return { name, hex };
-  },
-  prefix(hex: string): Prefix | undefined {
-    if (!/^[0-9A-F]{8}$/.test(hex)) return undefined;
-    return parsePrefix([6, 4, 2, 0].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)).join("."));
-  },
-};
-
-/** Destination, length, source, length, next hop, ..., interface as hex, in columns. */
-const ipv6NextHop = {
-  of(line: string): NextHop {
-    return { name: line.slice(line.lastIndexOf(" ") + 1), hex: line.slice(72, 104) };
-  },
-  prefix(hex: string): Prefix | undefined {
-    return /^[0-9a-f]{32}$/.test(hex) ? prefixFromBytes(Uint8Array.fromHex(hex)) : undefined;
-  },
-};
-
 function procTable(path: string): string[][] {
-  return procLines(path).map((line) => line.split(/\s+/));
-}
-
-function procLines(path: string): string[] {
   if (!existsSync(path)) return [];
   return readFileSync(path, "utf8")
     .split("\n")
-    .map((line) => line.trim());
+    .map((line) => line.trim().split(/\s+/));
 }

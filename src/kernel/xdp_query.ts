@@ -28,7 +28,7 @@ export function interfaceIndex({ libc }: Libraries, name: string): number {
 }
 
 /** Undefined when there is no such interface in this network namespace. */
-export function interfaceName({ libc, native }: Libraries, index: number): string | undefined {
+export function interfaceName({ libc, native }: Pick<Libraries, "libc" | "native">, index: number): string | undefined {
   const found = libc.calls.if_indextoname(index, nativeBytes(16));
   return found === 0n ? undefined : native.text(found);
 }

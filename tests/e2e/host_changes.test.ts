@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
 import { attachForeign } from "../harness/foreign_xdp.ts";
 import { BlockMap, executable, RunningGate, ttgate, xdpLink } from "../harness/gate.ts";
+import { routesByKind } from "../harness/gateways.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -242,6 +243,28 @@ describeWith("namespaces", "executable")("who is never banned", () => {
       expect(silent.outcome).toBe("open");
     },
   );
+
+  test("has the gateways of every kind of route; a ban on one ends", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const gate = stack.use(
+      await RunningGate.start(["-B", map.name, "-i", network.device, "--ipv6-prefix", "128"], {
+        namespace: network.gate,
+      }),
+    );
+    for (const { kind, routes } of routesByKind) {
+      const { commands, gateways } = routes(network.device);
+      for (const address of gateways) expect((await gate.command("ban", address)).code).toBe(0);
+      for (const args of commands) inGate(network, ...args);
+      await waitFor(`the end of the bans: ${kind}`, async () => (await gate.bans()).length === 0, soonMs);
+      for (const address of gateways) {
+        await gate.child.said(new RegExp(`Ended the ban of ${address}: ${address} is never banned \\(gateway of`));
+        expect((await gate.command("ban", address)).stderr).toContain("is never banned");
+      }
+    }
+  });
 });
 
 describeWith("namespaces", "executable")("a listen address", () => {

@@ -2,6 +2,7 @@
 // What a test needs of the host: without it the test is skipped, and the run says why (in CI a kernel test
 // that is skipped fails: scripts/junit.ts).
 import { describe, test } from "bun:test";
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { notApart } from "./apart.ts";
@@ -13,6 +14,10 @@ const needs = {
   apart: notApart,
   namespaces: () => noNamespaces() ?? notApart(),
   executable: notBuilt,
+  vrf: () => {
+    const made = spawnSync("unshare", ["--net", "ip", "link", "add", "red", "type", "vrf", "table", "10"]);
+    return made.status === 0 ? undefined : "this kernel has no VRF";
+  },
   deno: () => {
     const [deno = ""] = ttgate([], "deno");
     return existsSync(deno) ? undefined : `"${deno}" is not there: run make deps`;

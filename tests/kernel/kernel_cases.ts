@@ -6,6 +6,7 @@ import { documentedMapCases } from "./documented_map_cases.ts";
 import { fenceCases } from "./fence_cases.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { mapCases } from "./map_cases.ts";
+import { nextHopsCases } from "./next_hops_cases.ts";
 import { otherToolsCases } from "./other_tools_cases.ts";
 import { privilegesCases } from "./privileges_cases.ts";
 import { probeCases } from "./probe_cases.ts";
@@ -23,4 +24,5 @@ export const kernelCases: readonly KernelCase[] = [
   ...probeCases,
   ...mapCases,
   ...otherToolsCases,
+  ...nextHopsCases,
 ];
