@@ -224,6 +224,9 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   for (const { trial } of gates.open) trial?.begun();
   step("kernel judge begun");
   readiness.phase = "serving";
+  // Whoever asks from now on for what needs all parts waits until they are there.
+  const begun = Promise.withResolvers<void>();
+  let lastTurn: Promise<unknown> = begun.promise;
   const server = new StatusServer({
     ...{ runtime, address: config.status, token, source: status, innerPath: innerStatusPath(), log },
     allowedHosts: () => config["status-host"],
@@ -295,6 +298,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const probes = gates.open.map(({ gate }) => gate.upstreams.probe(nowMs(), 0));
   await Promise.race([Promise.all(probes), setTimeout(firstProbeMs)]);
   manager.ready(summary());
+  begun.resolve();
 
   async function renewFence(now: number): Promise<void> {
     if (fence?.renew(now, gates.judged) !== true) return;
@@ -306,8 +310,6 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     await inTurns(enforcement.refill(nowMs));
     watch?.resume();
   }
-
-  let lastTurn: Promise<unknown> = Promise.resolve();
 
   /** One after another: what replaces gates, and what hands them over. */
   function inTurn<T>(work: () => Promise<T>): Promise<T> {

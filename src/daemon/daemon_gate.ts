@@ -13,13 +13,13 @@ import { comesTo } from "../core/rings.ts";
 import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
 import type { Judging } from "../fences/xdp/inline/inline_layout.ts";
 import { Gate } from "../gate/gate.ts";
-import { arrivedAt, leadsToOf, type RingGate } from "../gate/rings.ts";
+import { arrivedAt, type Ends, isSame, leadsToOf, type RingGate } from "../gate/rings.ts";
 import type { Names } from "../host/names.ts";
-import { listeningAddress } from "../kernel/descriptor.ts";
+import { listeningAddress, originalDestination } from "../kernel/descriptor.ts";
 import type { Libc } from "../kernel/libc.ts";
 import type { Log } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
-import type { Endpoint, Runtime } from "../runtime/types.ts";
+import type { Runtime } from "../runtime/types.ts";
 import { KernelJudge } from "../sources/kernel_judge.ts";
 import { Stalled } from "../sources/stalled.ts";
 import type { DaemonBans, DeskParts } from "./bans.ts";
@@ -105,7 +105,7 @@ export class DaemonGate implements RingGate {
       trial: this.isOnTrial ? this.trial : undefined,
       rings: {
         name: config.name,
-        arrivedAt: (local) => arrivedAt(surroundings.gates(), local),
+        arrivedAt: (ends) => arrivedAt(surroundings.gates(), ends),
         comesBackFrom: (gate) => comesTo(leadsToOf(surroundings.gates()), gate, config.name),
       },
       refused: (client) => refused.refused(client),
@@ -147,8 +147,12 @@ export class DaemonGate implements RingGate {
     return this.#config.name;
   }
 
-  hasClient(end: Endpoint): boolean {
-    return this.gate.sessions.has(end);
+  hasAccepted(ends: Ends): boolean {
+    const { libc } = this.#surroundings;
+    for (const socket of this.gate.sessions.from(ends.local)) {
+      if (isSame(ends, socket, () => originalDestination(libc, socket))) return true;
+    }
+    return false;
   }
 
   leadsTo(): readonly string[] {

@@ -24,7 +24,7 @@ export class Proxied implements SocketEvents, LiveSession {
   readonly client: Client;
   readonly isFriend = false;
   readonly #owner: ProxiedOwner;
-  readonly #socket: TcpSocket;
+  readonly clientSocket: TcpSocket;
   readonly #sinceMs: number;
   readonly #deadlineMs: number;
   #held: Uint8Array = new Uint8Array(0);
@@ -33,7 +33,7 @@ export class Proxied implements SocketEvents, LiveSession {
   constructor(owner: ProxiedOwner, socket: TcpSocket, proxy: Client, sinceMs: number, firstPacketMs: number) {
     this.client = proxy;
     this.#owner = owner;
-    this.#socket = socket;
+    this.clientSocket = socket;
     this.#sinceMs = sinceMs;
     this.#deadlineMs = sinceMs + firstPacketMs;
     owner.sessions.add(this, this.#deadlineMs);
@@ -60,8 +60,8 @@ export class Proxied implements SocketEvents, LiveSession {
                 proxy: this.client.single().text,
                 destination: client.destination,
               });
-        const events = this.#owner.identified(this.#socket, inside, this.#sinceMs);
-        this.#socket.events = events;
+        const events = this.#owner.identified(this.clientSocket, inside, this.#sinceMs);
+        this.clientSocket.events = events;
         if (rest.length > 0) events.data(rest);
         return;
       }
@@ -86,7 +86,7 @@ export class Proxied implements SocketEvents, LiveSession {
     }
     this.#owner.saidNothing();
     this.#finish();
-    this.#socket.close();
+    this.clientSocket.close();
   }
 
   /** It is not relayed before it is a session. */
@@ -103,13 +103,13 @@ export class Proxied implements SocketEvents, LiveSession {
   cut(): void {
     if (this.#isOver) return;
     this.#finish();
-    this.#socket.reset();
+    this.clientSocket.reset();
   }
 
   #missing(reason: string): void {
     this.#finish();
     this.#owner.headerMissing(this.client.single().text, reason);
-    this.#socket.close();
+    this.clientSocket.close();
   }
 
   #finish(): void {

@@ -51,7 +51,7 @@ export abstract class Relay {
   protected abstract ended(): void;
 
   /** The client's connection, until it is closed. */
-  protected get clientSocket(): TcpSocket | undefined {
+  get clientSocket(): TcpSocket | undefined {
     return this.#fromClient.from;
   }
 

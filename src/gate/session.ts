@@ -48,7 +48,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
   readonly place: Place = new Place(this);
   readonly client: Client;
   readonly #context: SessionContext;
-  readonly #socket: TcpSocket;
+  readonly clientSocket: TcpSocket;
   readonly #deadlineMs: number;
   readonly #wouldBeRefused: boolean;
   isFriend = false;
@@ -76,7 +76,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
     this.client = client;
     this.#wouldBeRefused = wouldBeRefused;
     this.#context = context;
-    this.#socket = socket;
+    this.clientSocket = socket;
     this.#deadlineMs = sinceMs + context.firstPacketMs;
     context.sessions.add(this, this.#deadlineMs);
     // A scanner that speaks at once costs the server no connection.
@@ -90,7 +90,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
     if (this.#state === "sniffing") this.#settle(this.#judge(false));
-    else if (this.#heldBytes > heldLimitBytes) this.#socket.pause();
+    else if (this.#heldBytes > heldLimitBytes) this.clientSocket.pause();
   }
 
   drain(): void {
@@ -121,7 +121,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
     if (this.#state === "over") return;
     if (this.#state === "sniffing") this.#context.sessions.decided(this, this.#deadlineMs);
     this.#finish();
-    this.#context.reject(this.#socket, this.client);
+    this.#context.reject(this.clientSocket, this.client);
   }
 
   /** It is not relayed yet. */
@@ -139,7 +139,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
    * @param makesRoom it was not silent for as long as it may be: that is no strike.
    */
   #settle(decision: Verdict, makesRoom = false): void {
-    if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.#socket);
+    if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.clientSocket);
     const { counters, sessions, desk } = this.#context;
     if (decision.kind === "hold") {
       sessions.spoke(this);
@@ -158,18 +158,18 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
         this.#turnedAway(false);
         if (this.#isForgeable) {
           this.#finish();
-          this.#socket.reset();
+          this.clientSocket.reset();
           return;
         }
         // The ban first, the end second: when the source hears of it, its next packet is dropped already.
         if (desk.ban(this.client, this.#endedFor(decision.protocol)) === "spared") counters.spared++;
-        this.#context.reject(this.#socket, this.client);
+        this.#context.reject(this.clientSocket, this.client);
         return;
       case "close":
         counters.undecided++;
         this.#turnedAway(decision.isStrike === true && !makesRoom);
         this.#finish();
-        this.#socket.close();
+        this.clientSocket.close();
         return;
       default:
         decision satisfies never;
@@ -211,7 +211,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
   #greet(): void {
     if (this.#state !== "sniffing" || this.#heldBytes > 0) return;
     this.#isGreeted = true;
-    this.#relay = new Relayed(this, this.#context, this.#socket);
+    this.#relay = new Relayed(this, this.#context, this.clientSocket);
     this.#context.upstreams.open(this.#relay.serverEvents, this.#context.nowMs(), this);
   }
 
@@ -221,7 +221,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
       this.#startRelay();
       return;
     }
-    this.#relay = new Relayed(this, this.#context, this.#socket);
+    this.#relay = new Relayed(this, this.#context, this.clientSocket);
     const { serverEvents } = this.#relay;
     this.#context.upstreams.open(this.#tap?.serverEvents(serverEvents) ?? serverEvents, this.#context.nowMs(), this);
   }
@@ -245,7 +245,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
     if (this.#state === "over") return;
     this.#context.counters.upstreamFailed++;
     this.#finish();
-    this.#socket.reset();
+    this.clientSocket.reset();
   }
 
   /** The client is judged, and the server is there unless it is connected to still. */
@@ -258,12 +258,12 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
     relay.isFriend = this.isFriend;
     relay.upstream = upstream;
     this.#context.counters.relayed++;
-    if (this.#heldBytes > heldLimitBytes) this.#socket.resume();
+    if (this.#heldBytes > heldLimitBytes) this.clientSocket.resume();
     if (this.#isGreeted) tap?.startGreeted(server, this.#held, this.#clientEnded);
     else tap?.start(server, this.#held, this.#clientEnded);
     const held = this.#isGreeted ? this.#held : this.#introduced();
-    relay.start(this.#socket, server, held, this.#clientEnded);
-    tap?.join(this.#socket);
+    relay.start(this.clientSocket, server, held, this.#clientEnded);
+    tap?.join(this.clientSocket);
     this.#followTrial(server);
     this.#context.sessions.relayed(relay);
   }
@@ -271,7 +271,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
   #followTrial(server: TcpSocket): void {
     const { trial, nowMs } = this.#context;
     if (trial === undefined) return;
-    followConversation(this.#socket, server, nowMs, () => trial.isGood(this.client.sourceText));
+    followConversation(this.clientSocket, server, nowMs, () => trial.isGood(this.client.sourceText));
   }
 
   /** What is held, behind the header that tells the server who its client is: in one write with the first bytes. */
@@ -287,7 +287,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
     if (sendProxy === "off") return undefined;
     const { client } = this;
     const source = { address: client.single().text, port: client.port };
-    return proxyHeader(sendProxy, source, client.through?.destination ?? this.#socket.local);
+    return proxyHeader(sendProxy, source, client.through?.destination ?? this.clientSocket.local);
   }
 
   #finish(): void {
@@ -325,7 +325,7 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
       firstBytes: Uint8Array.from(this.#firstBytes(evidenceBytes)),
       clientAddress: this.client.single().text,
       clientPort: this.client.port,
-      gatePort: this.#socket.local.port,
+      gatePort: this.clientSocket.local.port,
       bet: sniffer.evidence?.(this.#firstBytes(sniffer.prefixBytes)),
     };
   }

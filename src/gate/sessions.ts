@@ -5,7 +5,7 @@ import { contains, isIpv4, type Prefix } from "../core/address.ts";
 import { Expiry } from "../core/bans/expiry.ts";
 import { Chain, type Chained } from "../core/chain.ts";
 import { Client, sourceOf } from "../core/client.ts";
-import type { Endpoint } from "../runtime/types.ts";
+import type { Endpoint, TcpSocket } from "../runtime/types.ts";
 import { Source, Undecided, type Waiting } from "./undecided.ts";
 
 /**
@@ -63,6 +63,8 @@ const idleLimit = 1024;
 export interface LiveSession {
   readonly place: Place;
   readonly client: Client;
+  /** Undefined when it is closed. */
+  readonly clientSocket: TcpSocket | undefined;
   /** It speaks what is expected. */
   readonly isFriend: boolean;
   /** The time for a first packet is over. */
@@ -115,14 +117,12 @@ export class Sessions {
     for (const [sourceText, { size }] of this.#bySource) if (size > 0) yield [sourceText, size];
   }
 
-  /** Whether a connection comes from this address and port. */
-  has({ address, port }: Endpoint): boolean {
-    const client = new Client(address, port, this.#ipv6Bits);
-    const { text } = client.single();
-    for (const session of this.#ofSource(client.sourceText)) {
-      if (session.client.port === port && session.client.single().text === text) return true;
+  /** Connections from an address and port: to another address here each. */
+  *from({ address, port }: Endpoint): Generator<TcpSocket> {
+    const { sourceText } = new Client(address, port, this.#ipv6Bits);
+    for (const { client, clientSocket } of this.#ofSource(sourceText)) {
+      if (client.port === port && clientSocket !== undefined) yield clientSocket;
     }
-    return false;
   }
 
   /** Whether a source has a connection that speaks what is expected. */

@@ -7,17 +7,11 @@ import { localHeader, type ProxyVersion } from "../core/proxy_protocol/written.t
 import { codeOf } from "../failure.ts";
 import type { Names } from "../host/names.ts";
 import type { Log } from "../log.ts";
-import {
-  type ConnectTarget,
-  type Endpoint,
-  type Runtime,
-  type SocketEvents,
-  silentEvents,
-  type TcpSocket,
-} from "../runtime/types.ts";
+import { type ConnectTarget, type Runtime, type SocketEvents, silentEvents, type TcpSocket } from "../runtime/types.ts";
 import { connectError } from "./connect_error.ts";
 import { Connects } from "./connects.ts";
 import { type Dialling, Opening, type OpeningOwner } from "./opening.ts";
+import type { Ends } from "./rings.ts";
 import { isShortage, Shortage } from "./shortage.ts";
 import { type Thresholds, Upstream, type UpstreamStatus } from "./upstream.ts";
 
@@ -49,7 +43,7 @@ export interface Rings {
   /** This gate's name. */
   readonly name: string;
   /** The gate of this process at which a connection from here has arrived. */
-  arrivedAt(local: Endpoint): string | undefined;
+  arrivedAt(ends: Ends): string | undefined;
   /** Whether what arrives at a gate comes to this one. */
   comesBackFrom(gate: string): boolean;
 }
@@ -208,9 +202,9 @@ export class Upstreams {
   async #goesRound(upstream: Upstream, socket: TcpSocket): Promise<boolean> {
     const { rings } = this.#options;
     if (rings === undefined || "path" in upstream.server) return false;
-    const { local } = socket;
+    const { local, remote } = socket;
     await setTimeout(arrivesMs);
-    upstream.leadsTo = rings.arrivedAt(local);
+    upstream.leadsTo = rings.arrivedAt({ local, remote });
     upstream.isRing = upstream.leadsTo !== undefined && rings.comesBackFrom(upstream.leadsTo);
     if (!upstream.isRing) return false;
     const way = upstream.leadsTo === rings.name ? "" : `, by gate "${upstream.leadsTo}"`;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Descriptors of sockets as the C library sees them: made twice, closed, asked what they are. For listeners that
 // another process made, which neither runtime can describe.
+import type { Endpoint, TcpSocket } from "../runtime/types.ts";
 import { check } from "./errno.ts";
 import type { Libc } from "./libc.ts";
 import { nativeBytes } from "./native_bytes.ts";
@@ -17,6 +18,10 @@ const solSocket = 1;
 const soType = 3;
 const soAcceptConn = 30;
 const typeStream = 1;
+/** linux/netfilter_ipv4.h, linux/netfilter_ipv6/ip6_tables.h; the levels as in bits/in.h */
+const soOriginalDestination = 80;
+const solIpv4 = 0;
+const solIpv6 = 41;
 
 /** Where a socket is bound. */
 export type BoundAddress =
@@ -42,6 +47,21 @@ export function listeningAddress(libc: Libc, fd: number): BoundAddress | undefin
   new DataView(length.buffer).setUint32(0, address.length, true);
   check(`Read the address of descriptor ${fd}`, libc.result(libc.calls.getsockname(fd, address, length)));
   return boundAddress(address, new DataView(length.buffer).getUint32(0, true));
+}
+
+/** Where a connection led before the packet filter turned it (NAT), or leads if none did; undefined where it cannot be told. */
+export function originalDestination({ calls, result }: Libc, socket: TcpSocket): Endpoint | undefined {
+  return socket.withDescriptor((fd) => {
+    for (const level of [solIpv4, solIpv6]) {
+      const address = nativeBytes(28);
+      const length = nativeBytes(4);
+      new DataView(length.buffer).setUint32(0, address.length, true);
+      if (result(calls.getsockopt(fd, level, soOriginalDestination, address, length)) < 0) continue;
+      const found = boundAddress(address, new DataView(length.buffer).getUint32(0, true));
+      if (found?.kind === "tcp") return { address: found.host, port: found.port };
+    }
+    return undefined;
+  });
 }
 
 function intOption({ calls, result }: Libc, fd: number, name: number): number | undefined {

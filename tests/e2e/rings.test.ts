@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gates that are each other's upstream, and an upstream that a rule turns back to the gate: one client would be
-// relayed round and round. It is told as what it is, and costs a few connections.
+// relayed round and round. It is told as what it is, and costs a few connections. Nothing else is taken for one.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { Loopback } from "../commands/bed.ts";
 import { run } from "../harness/child.ts";
@@ -52,6 +52,23 @@ upstream = "${second}"
       const served = await probeFrom(loopback.name, { host: "127.0.0.1", port: 5000, send: [web], waitMs: 1000 });
       return served.received.length > 0;
     });
+  });
+});
+
+describeWith("namespaces", "executable")("clients of this host", () => {
+  test("that have a port in common with the gate's own connections are no ring", async () => {
+    using loopback = new Loopback();
+    await using _server = await startWebServer(loopback.name, 8080);
+    const few = ["sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40031"];
+    expect((await run(few, { namespace: loopback.name })).code).toBe(0);
+    const flags = ["-c", "/dev/null", "-p", "http", "-u", "127.0.0.1:8080"];
+    await using gate = await RunningGate.start(flags, { namespace: loopback.name });
+    const knock = () => probeFrom(loopback.name, { host: "127.0.0.1", port: 5000, send: [web], waitMs: 1000 });
+    for (let round = 0; round < 3; round++) {
+      const answers = await Promise.all(Array.from({ length: 8 }, knock));
+      expect(answers.filter(({ received }) => received.length === 0)).toEqual([]);
+    }
+    expect(await readiness(gate)).not.toContain("come back");
   });
 });
 

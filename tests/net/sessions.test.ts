@@ -8,6 +8,7 @@ import { type LiveSession, Place, Sessions } from "../../src/gate/sessions.ts";
 class Noted implements LiveSession {
   readonly place: Place = new Place(this);
   readonly client: Client;
+  readonly clientSocket = undefined;
   readonly told: string[] = [];
   isFriend = false;
   readonly #sessions: Sessions;
