@@ -79,6 +79,26 @@ async function timed<T>(act: () => Promise<T>): Promise<{ readonly span: Span; r
   return { span: { fromMs, untilMs: Date.now() }, value };
 }
 
+describeWith("namespaces", "executable")("a reload asked for before the start is through", () => {
+  test("is carried out at its end", async () => {
+    using loopback = new Loopback();
+    using directory = new TempDir();
+    const status = directory.file("status");
+    // Nobody answers there, not even with a reset: the start waits for a moment.
+    await run(["ip", "route", "add", "192.0.2.0/24", "dev", "lo"], { namespace: loopback.name });
+    const flags = ["-c", "/dev/null", "-s", `unix:${status}`, "-u", "192.0.2.1:5001"];
+    await using gate = new Child([executable, ...flags], { namespace: loopback.name });
+    let answer: Response | undefined;
+    const deadline = performance.now() + 10_000;
+    while (answer === undefined && performance.now() < deadline) {
+      answer = await fetch("http://ttgate/reload", { method: "POST", unix: status }).catch(() => undefined);
+      await sleep(0);
+    }
+    expect([answer?.status, await answer?.json()]).toEqual([200, { applied: [], waiting: [] }]);
+    await gate.said(/Listening on/);
+  });
+});
+
 describeWith("namespaces", "executable")("a reload without a configuration", () => {
   test("that was there at the start changes nothing: by default, or out of a pipe", async () => {
     using loopback = new Loopback();
