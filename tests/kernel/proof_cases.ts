@@ -44,9 +44,9 @@ export const proofCases: readonly KernelCase[] = [
         await using sandbox = new Sandbox(native);
         const fence = await sandbox.open({ interfaces: [sandbox.network.device, ...others] });
         assert.deepEqual([fence.status().places.length, fence.status().proof?.passed], [1 + others.length, true]);
-        dropped.push(
-          shell("bpftool", "-j", "map", "dump", "pinned", `${sandbox.path}_counters`).match(/"packets":[1-9]\d*/g),
-        );
+        const counters = shell("bpftool", "-j", "map", "dump", "pinned", `${sandbox.path}_counters`);
+        // Behind what passed, which frames of the kernel's own do as well.
+        dropped.push(counters.match(/"packets":[1-9]\d*/g)?.slice(1));
       }
       assert.deepEqual(dropped[1], dropped[0]);
       assert.ok((dropped[0]?.length ?? 0) > 0);
