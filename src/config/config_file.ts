@@ -4,7 +4,6 @@ import { existsSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { Failure, messageOf } from "../failure.ts";
 import { readSmallText } from "../host/small_file.ts";
-
 import { keyLines } from "./positions.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";

@@ -30,7 +30,6 @@ export class Protection {
   #administratorsMs = Number.NEGATIVE_INFINITY;
   #gateways: readonly NeverBanEntry[] = [];
   #gatewaysDueMs = Number.NEGATIVE_INFINITY;
-
   readonly #readNextHops: () => Work<NextHops>;
 
   constructor(config: ProtectionConfig, names: Names, readNextHops: () => Work<NextHops>) {

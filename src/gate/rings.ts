@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gates that are each other's upstream, or one whose upstream a rule of the packet filter turns back to it: one client
-// would be relayed round and round until all places are taken. No address tells of it, but a connection from here
-// that arrives at a gate of this process has the same two ends there.
+// would be relayed round and round until all places are taken. No address tells of it before, but a connection from here
+// that arrives at a gate of this process has the same two ends there, but for what NAT has changed.
 import { Client } from "../core/client.ts";
 import type { Endpoint, TcpSocket } from "../runtime/types.ts";
 

@@ -17,7 +17,10 @@ export class LineSink {
   #lost = 0;
   #writing: Promise<void> | undefined;
 
-  /** @param writeSome says how many bytes it took. @param lostLines told of a number of lines that were lost, when lines can be written again. */
+  /**
+   * @param writeSome says how many bytes it took.
+   * @param lostLines told how many lines were lost, when lines can be written again.
+   */
   constructor(writeSome: (bytes: Uint8Array) => Promise<number>, lostLines: (count: number) => void) {
     this.#writeSome = writeSome;
     this.#lostLines = lostLines;

@@ -49,7 +49,10 @@ export function listeningAddress(libc: Libc, fd: number): BoundAddress | undefin
   return boundAddress(address, new DataView(length.buffer).getUint32(0, true));
 }
 
-/** Where a connection led before the packet filter turned it (NAT), or leads if none did; undefined where it cannot be told. */
+/**
+ * Where a connection led before the packet filter turned it (NAT), or leads if nothing did.
+ * @returns undefined where it cannot be told.
+ */
 export function originalDestination({ calls, result }: Libc, socket: TcpSocket): Endpoint | undefined {
   return socket.withDescriptor((fd) => {
     for (const level of [solIpv4, solIpv6]) {

@@ -23,6 +23,7 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#include "common.h"
 
 enum { CONNECTIONS = 4, HEAD = 8192 };
 
@@ -41,20 +42,6 @@ static struct connection connections[CONNECTIONS];
 static struct pollfd sockets[CONNECTIONS];
 static uint64_t answers, bad, open_count;
 static volatile sig_atomic_t over;
-
-static void die(const char *what)
-{
-	fprintf(stderr, "Cannot %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void stop(int signal)
 {

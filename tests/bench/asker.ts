@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compiles ask.c, and has it ask an HTTP server on a unix socket.
-import { join } from "node:path";
-import { Child, run } from "../harness/child.ts";
+import { Child } from "../harness/child.ts";
+import { compileC } from "./compile.ts";
 
 export interface Asked {
   readonly perSecond: number;
@@ -18,10 +18,7 @@ export class Asker {
 
   /** @throws Error with what the compiler said. */
   static async compile(directory: string): Promise<Asker> {
-    const program = join(directory, "ask");
-    const result = await run(["gcc", "-O2", "-Wall", "-o", program, join(import.meta.dirname, "ask.c")]);
-    if (result.code !== 0) throw new Error(`Cannot compile "ask.c": ${result.stderr}`);
-    return new Asker(program);
+    return new Asker(await compileC("ask", directory));
   }
 
   /**

@@ -2,7 +2,6 @@
 // Nanoseconds that inline mode adds to the gate for one segment (BPF_PROG_TEST_RUN), by what has to be
 // done with it. The test run looks sockets up in this process's namespace, so that the segments belong to
 // real connections over loopback (stream.c).
-import { join } from "node:path";
 import { embeddedObject } from "../../src/fences/xdp/gate_program.ts";
 import { type InlineOutcome, inlineOutcomes } from "../../src/fences/xdp/inline/inline_layout.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
@@ -10,10 +9,11 @@ import { native } from "../../src/runtime/bun_ffi.ts";
 import type { NativeBuffer } from "../../src/runtime/types.ts";
 import { ethernet, ipv4, type Layer, packet } from "../bpf/packet.ts";
 import { runProgram, verifiedInstructions } from "../bpf/test_run.ts";
-import { Child, run } from "../harness/child.ts";
+import { Child } from "../harness/child.ts";
 import { freePort } from "../harness/ports.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { createFriends } from "../vectors/friends.ts";
+import { compileC } from "./compile.ts";
 import { type LoadedGate, loadGateWay, type Way } from "./inline_object.ts";
 import type { Bench, Report, Row } from "./report.ts";
 
@@ -110,9 +110,7 @@ export const inlineCostBench: Bench = {
     const gates = new Map(ways.map((way) => [way, load(way, "gate")]));
     const inlines = new Map(ways.map((way) => [way, load(way, "inline")]));
     const dryRun = load("XDP", "inline", true);
-    const program = directory.file("stream");
-    const compiled = await run(["gcc", "-O2", "-Wall", "-o", program, join(import.meta.dirname, "stream.c")]);
-    if (compiled.code !== 0) throw new Error(`Cannot compile "stream.c": ${compiled.stderr}`);
+    const program = await compileC("stream", directory.path);
     const open = async (port: number, bytes: number) =>
       streamOf(stack.use(new Child([program, `${port}`, `${bytes}`], { holdInput: true })));
     // After the programs: connections from before are not judged.

@@ -31,6 +31,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "common.h"
 
 /* TURN: how many bulk sends one connection gets before the others have theirs.
  */
@@ -59,20 +60,6 @@ static uint8_t bulk[BULK];
 static uint8_t first_packet[PACKET];
 static const char hostile_request[] =
 	"GET / HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: scanner\r\n\r\n";
-
-static void die(const char *what)
-{
-	fprintf(stderr, "Cannot %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void fill_random(uint8_t *bytes, size_t length)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compiles load.c, and runs it against a port.
-import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
+import { compileC } from "./compile.ts";
 
 export type LoadMode = "pingpong" | "connect" | "download" | "upload" | "hostile" | "banned" | "work" | "loris";
 
@@ -46,10 +46,7 @@ export class Load {
 
   /** @throws Error with what the compiler said. */
   static async compile(directory: string): Promise<Load> {
-    const program = join(directory, "load");
-    const result = await run(["gcc", "-O2", "-Wall", "-o", program, join(import.meta.dirname, "load.c")]);
-    if (result.code !== 0) throw new Error(`Cannot compile "load.c": ${result.stderr}`);
-    return new Load(program);
+    return new Load(await compileC("load", directory));
   }
 
   /** @param namespace network namespace to run in. */

@@ -4,7 +4,6 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
-import { join } from "node:path";
 import process from "node:process";
 import type { BpfObject } from "../../src/kernel/bpf_object.ts";
 import { check } from "../../src/kernel/errno.ts";
@@ -17,6 +16,7 @@ import { Network } from "../harness/netns.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { Undo } from "../harness/undo.ts";
 import { banSources, compileBench, loadBench } from "./bench_object.ts";
+import { compileC } from "./compile.ts";
 import type { Bench, Report, Row, Target } from "./report.ts";
 
 const sources = 256;
@@ -111,8 +111,7 @@ export const packetPathBench: Bench = {
     using directory = new TempDir();
     using network = new Network({ clients: 1 });
     const libraries = await openLibraries(native);
-    const sender = directory.file("sender");
-    shell(["gcc", "-O2", "-Wall", "-o", sender, join(import.meta.dirname, "sender.c")]);
+    const sender = await compileC("sender", directory.path);
     prepare(network);
     const constants = { target_ifindex: interfaceIndex(network), source_count: sources };
     using object = loadBench(libraries, compileBench(directory), programs, constants);

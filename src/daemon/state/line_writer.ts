@@ -4,8 +4,8 @@
 import { crc32 } from "node:zlib";
 import type { Prefix } from "../../core/address.ts";
 import type { Claim, Evidence } from "../../core/bans/claim.ts";
-import type { Offender } from "../../core/bans/offenders.ts";
 import { KeptEvidence } from "../../core/bans/table/evidence_rows.ts";
+import type { SavedSource } from "./saved_source.ts";
 
 const firstBytes = 64 * 1024;
 const encoder = new TextEncoder();
@@ -13,13 +13,9 @@ const digitsOfHex = encoder.encode("0123456789abcdef");
 const [space, newline, quote, backslash, zero] = [32, 10, 34, 92, 48];
 const checksumBytes = 8;
 
-/** What a line says. */
-export interface Written {
-  /** Canonical, where it is a text. */
+/** What a line says; of a ban its prefix will do, whose text need not be made then. */
+export interface Written extends Omit<SavedSource, "source"> {
   readonly source: string | Prefix;
-  /** Without any it is not banned any more. */
-  readonly claims: readonly Claim[];
-  readonly offender: Offender | undefined;
 }
 
 export class LineWriter {

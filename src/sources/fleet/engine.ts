@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connections to the engine of a fleet, by the client library: one for commands, one on which what is new comes:
-// by itself, or, where that is not allowed, as the answer to a command that waits for it. Nothing is queued without a limit and nothing waits without one. Whatever goes wrong ends both connections;
-// who uses them opens them anew, and finds a server that took over that way.
+// by itself, or, where that is not allowed, as the answer to a command that waits for it. Nothing is queued without a
+// limit and nothing waits without one. Whatever goes wrong ends both connections; who uses them opens them anew, and
+// finds a server that took over that way.
 import { createClient, createCluster, createSentinel } from "@redis/client";
 import type { FleetAddress } from "../../config/fleet_address.ts";
 import { messageOf } from "../../failure.ts";
@@ -20,7 +21,7 @@ export interface EngineOptions extends EngineSecrets {
 }
 
 /** Who is called for each message, with its channel. */
-export type Hear = (channel: string, message: string) => void;
+export type Hear = (message: string, channel: string) => void;
 
 interface Connection {
   connect(): Promise<unknown>;
@@ -125,7 +126,7 @@ function connectionOf(
       return {
         connect: () => client.connect(),
         send: (args) => client.sendCommand(false, args),
-        listen: (pattern, hear) => client.pSubscribe(pattern, (message, channel) => hear(channel, message)),
+        listen: (pattern, hear) => client.pSubscribe(pattern, hear),
         destroy: () => void client.destroy().catch(() => {}),
       };
     }
@@ -141,7 +142,7 @@ function connectionOf(
       return {
         connect: () => client.connect(),
         send: (args) => client.sendCommand(key0, false, args),
-        listen: (pattern, hear) => client.pSubscribe(pattern, (message, channel) => hear(channel, message)),
+        listen: (pattern, hear) => client.pSubscribe(pattern, hear),
         destroy: () => client.destroy(),
       };
     }
@@ -167,7 +168,7 @@ function singleConnection({ address, common, tls, limits, onLost }: SingleParts)
   return {
     connect: () => client.connect(),
     send: (args) => client.sendCommand(args),
-    listen: (pattern, hear) => client.pSubscribe(pattern, (message, channel) => hear(channel, message)),
+    listen: (pattern, hear) => client.pSubscribe(pattern, hear),
     destroy: () => client.destroy(),
   };
 }

@@ -196,7 +196,7 @@ export class Fleet {
     // Told to who goes on with this session.
     this.#hearing.promise.catch(() => {});
     this.#follower.beginHearing(nowMs() + this.clock.offsetMs, this.#hearing.reject);
-    this.#isHearing = await engine.listen(this.keys.said("*"), (channel, message) =>
+    this.#isHearing = await engine.listen(this.keys.said("*"), (message, channel) =>
       this.#follower.hear(channel, message),
     );
     if (lostMs !== undefined) {
