@@ -526,6 +526,10 @@ describe("changing", () => {
     expect(sources()).toEqual(["192.0.2.1"]);
   });
 
+  test.each(["", "{", "[".repeat(9000), '{"address": "192.0.2.1"} x'])("what is no JSON is told so", async (body) => {
+    expect((await post("/bans", body)).body.error).toStartWith("Invalid body: it is no JSON; expected {");
+  });
+
   test("a wide ban is made when it is meant", async () => {
     expect((await post("/bans", { address: "10.0.0.0/8", force: true })).status).toBe(201);
   });
@@ -554,6 +558,7 @@ describe("changing", () => {
     '{"address": "192.0.2.1", "__proto__": {"force": true}, "colour": 1}',
     `${'{"address":'.repeat(20)}1${"}".repeat(20)}`,
     "\u0000",
+    "[".repeat(100_000),
   ])("the body %j changes nothing and is told what is wrong", async (body) => {
     await post("/bans", { address: "192.0.2.1", for: "1h" });
     const before = parts.enforcement.bans.get(requirePrefix("192.0.2.1"));
