@@ -78,7 +78,9 @@ function prefixOf(source: string, ipv6Bits: number): Prefix | undefined {
 function tooWide(prefix: Prefix, isWideAllowed: boolean): string | undefined {
   if (coversBoth(prefix)) return "holds IPv4 and IPv6";
   if (prefix.bits < (isIpv4(prefix) ? widestIpv4Bits : widestIpv6Bits)) return "is wider than /8 (IPv6 /19)";
-  return !isWideAllowed && isWide(prefix) ? 'is wider than /16 (IPv6 /32): allow it with "wide"' : undefined;
+  return !isWideAllowed && isWide(prefix)
+    ? 'is wider than /16 (IPv6 /32, behind NAT64 /112): allow it with "wide"'
+    : undefined;
 }
 
 const tooLong = `a line is longer than ${longestLine / 1024} KiB: give a set of nft as text, without -j`;
