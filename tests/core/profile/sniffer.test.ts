@@ -43,7 +43,6 @@ const short = [
   "socks: nmap, Socks4",
   "telnet: one refusal, and silence",
   "text: 16 letters without a line end, and silence",
-  "text: blank lines, and silence",
   "text: gopher selector, and silence",
   "text: hi, and silence",
   "text: nmap, NessusTPv12",
