@@ -256,7 +256,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["profile", '""', "expected a profile's name or file"],
   ["timeout", '"10"', "expected a duration such as 30s"],
   ["timeout", '"0s"', "expected a duration"],
-  ["timeout", '"3651d"', "at most 3650d"],
+  ["timeout", '"3651d"', "from 1ms to 3650d"],
   ["timeout", "600", "expected a duration"],
   ["ban-scope", '"port"', 'expected "all" or "gate"'],
   ["timeout-for", '"http"', "expected PROTOCOL=DURATION"],
