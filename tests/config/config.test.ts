@@ -254,7 +254,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["accept-proxy", '"proxy.example"', "expected an address or CIDR"],
   ["mode", '"inlin"', 'expected "proxy"'],
   ["profile", '""', "expected a profile's name or file"],
-  ["timeout", '"10"', "expected a duration such as 30s"],
+  ["timeout", '"10"', "expected a duration from 1ms to 3650d, such as 30s"],
   ["timeout", '"0s"', "expected a duration"],
   ["timeout", '"3651d"', "from 1ms to 3650d"],
   ["timeout", "600", "expected a duration"],
