@@ -36,6 +36,8 @@ export class MapWatch {
   readonly #settle: () => boolean;
   #walk: Generator<readonly FenceRecord[], void, void> | undefined;
   #check: Iterator<FencedBan> | undefined;
+  /** Entries that the walk found where the table has them. */
+  #found = 0;
   #isPaused = false;
   readonly #spared: SparedEntries;
 
@@ -68,16 +70,21 @@ export class MapWatch {
     this.#check = undefined;
   }
 
-  /** Goes on looking on either side, where it stopped the last time; once round at most. */
+  /**
+   * Goes on where it stopped the last time; once round at most. The table is gone through only where it has more than
+   * was found in the map.
+   */
   async step(): Promise<void> {
     const endMs = performance.now() + stepMs;
-    let isWalked = false;
-    let isChecked = false;
-    while (!this.#isPaused && !(isWalked && isChecked)) {
-      isWalked ||= this.#takeUp();
-      isChecked ||= this.#letGo();
+    let isOver = false;
+    while (!this.#isPaused && !isOver) {
+      if (this.#check !== undefined) isOver = this.#letGo();
+      else if (this.#takeUp()) {
+        isOver = this.#found === this.#enforcement.fenceEntries;
+        if (!isOver) this.#check = this.#enforcement.bans.fenced();
+      }
       if (performance.now() >= endMs) return;
-      await setImmediate();
+      if (!isOver) await setImmediate();
     }
   }
 
@@ -85,6 +92,7 @@ export class MapWatch {
   #takeUp(): boolean {
     if (this.#walk === undefined) {
       this.#walk = this.#fence.records();
+      this.#found = 0;
       this.talkers.begin();
       this.#spared.begin();
     }
@@ -97,18 +105,18 @@ export class MapWatch {
     }
     this.talkers.see(slice.value);
     this.#adopt(slice.value);
+    for (const { prefix } of slice.value) if (this.#enforcement.hasFenceEntry(prefix)) this.#found++;
     return false;
   }
 
   /** @returns true at the end of the table. */
   #letGo(): boolean {
-    this.#check ??= this.#enforcement.bans.fenced();
     const gone: Prefix[] = [];
     let isOver = false;
     for (let count = 0; count < checkedAtOnce && !isOver; count++) {
-      const { done, value: ban } = this.#check.next();
-      isOver = done === true;
-      if (done === true || !this.#enforcement.vanished(ban, this.#nowMs())) continue;
+      const { done = true, value: ban } = this.#check?.next() ?? {};
+      isOver = done;
+      if (ban === undefined || !this.#enforcement.vanished(ban, this.#nowMs())) continue;
       if (this.#fence.status().evicts) this.#enforcement.renew(ban.prefix, this.#nowMs());
       else gone.push(ban.prefix);
     }

@@ -151,7 +151,17 @@ export class Bans {
 
   /** How many bans stand in a map; undefined: in none. */
   standing(map: string | undefined): number {
-    return this.#in(map).reduce((sum, { endings }) => sum + endings.size, 0);
+    return this.standingWhere((place) => place === map);
+  }
+
+  standingWhere(isWanted: (map: string | undefined) => boolean): number {
+    return this.#places.reduce((sum, { map, endings }) => sum + (isWanted(map) ? endings.size : 0), 0);
+  }
+
+  /** Where the ban of exactly this prefix stands; undefined: in no map, or there is none. */
+  standsIn(prefix: Prefix): string | undefined {
+    const row = this.#index.find(prefix);
+    return row === none ? undefined : this.#placeOf(row).map;
   }
 
   /** Takes out bans that are over, at most `limit`. */

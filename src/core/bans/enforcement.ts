@@ -70,6 +70,16 @@ export class Enforcement {
     return this.#fencing?.foldOf(prefix);
   }
 
+  /** How many bans have an entry of their own in the fence. */
+  get fenceEntries(): number {
+    return this.#fencing?.entries ?? 0;
+  }
+
+  /** Whether the ban of exactly this prefix should have one. */
+  hasFenceEntry(prefix: Prefix): boolean {
+    return this.#fencing?.hasEntry(prefix) === true;
+  }
+
   /** Bans that user space alone enforces, since the kernel could not take them. */
   get userSpaceOnly(): number {
     return this.#fencing === undefined ? 0 : this.bans.standing(undefined);

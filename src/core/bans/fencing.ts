@@ -37,6 +37,15 @@ export class Fencing {
     return this.#folding.covering(prefix);
   }
 
+  /** Bans with an entry of their own. */
+  get entries(): number {
+    return this.#bans.standingWhere(isMap);
+  }
+
+  hasEntry(prefix: Prefix): boolean {
+    return isMap(this.#bans.standsIn(prefix));
+  }
+
   /** Where a ban is taken to stand before the fence has had it: nearly all will. */
   placeOf(ban: Ban): string {
     return everywhere(ban) === undefined ? atOneGate : this.#fence.mapOf(ban.prefix);
@@ -83,8 +92,7 @@ export class Fencing {
   /** A ban whose entry is gone although it should stand there. */
   vanished({ prefix, standsIn, untilMs = 0 }: FencedBan, nowMs: number): boolean {
     if (untilMs <= nowMs + clockToleranceMs) return false;
-    const stands = standsIn !== undefined && standsIn !== inFold;
-    return stands && this.#fence.record(prefix) === undefined;
+    return isMap(standsIn) && this.#fence.record(prefix) === undefined;
   }
 
   /** True, and noted, when a fold blocks the source. */
@@ -125,4 +133,8 @@ export class Fencing {
     this.#bans.stand(victim, undefined);
     return this.#fence.drop(victim.prefix);
   }
+}
+
+function isMap(place: string | undefined): boolean {
+  return place !== undefined && place !== inFold && place !== atOneGate;
 }

@@ -17,6 +17,8 @@ const batchEntries = 4096;
 const rangesReadMs = 1000;
 /** A list is loaded in many calls: this close together they are one load. */
 const loadPauseMs = 1000;
+/** Fewer are looked up each: that is cheaper than to look through a map of a million places. */
+const loadEntries = 500;
 /** Fewer entries than these are read before a load, so that not each of a million is looked up. */
 const knownLimit = 4096;
 
@@ -99,7 +101,7 @@ export class BanStore {
     const added: (Prefix | undefined)[] = [];
     let addedCount = 0;
     const base = outcomes.length;
-    const before = this.#knownBeforeLoad();
+    const before = entries.length < loadEntries ? undefined : this.#knownBeforeLoad();
     let index = -1;
     for (const entry of entries) {
       index++;
