@@ -4,7 +4,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { fleetNamePattern } from "../../core/fleet/record.ts";
-import { type Hint, msOf, saidOf } from "./replies.ts";
+import { type Hint, msOf, recordsOf, saidOf } from "./replies.ts";
 import type { FleetKeys } from "./script.ts";
 
 export interface FollowerOptions {
@@ -166,11 +166,6 @@ export class Follower {
   async #look(gate: string, sources: readonly string[], ask: Ask): Promise<void> {
     const { keys, table, nowMs } = this.#options;
     const reply = await ask(["HMGET", keys.records(gate), ...sources]);
-    const records = Array.isArray(reply) ? reply : [];
-    const entries = sources.map((source, index): [string, string | null] => {
-      const record: unknown = records[index];
-      return [source, typeof record === "string" ? record : null];
-    });
-    table.apply(gate, entries, nowMs());
+    table.apply(gate, recordsOf(reply, sources), nowMs());
   }
 }
