@@ -36,7 +36,8 @@ export class MapWatch {
   readonly #settle: () => boolean;
   #walk: Generator<readonly FenceRecord[], void, void> | undefined;
   #check: Iterator<FencedBan> | undefined;
-  /** Entries that the walk found where the table has them. */
+  /** Bans from before this ticket were there when the walk began; so many of them it has found. */
+  #ticket = 0;
   #found = 0;
   #isPaused = false;
   readonly #spared: SparedEntries;
@@ -80,7 +81,7 @@ export class MapWatch {
     while (!this.#isPaused && !isOver) {
       if (this.#check !== undefined) isOver = this.#letGo();
       else if (this.#takeUp()) {
-        isOver = this.#found === this.#enforcement.fenceEntries;
+        isOver = this.#found === this.#enforcement.entriesBefore(this.#ticket);
         if (!isOver) this.#check = this.#enforcement.bans.fenced();
       }
       if (performance.now() >= endMs) return;
@@ -92,6 +93,7 @@ export class MapWatch {
   #takeUp(): boolean {
     if (this.#walk === undefined) {
       this.#walk = this.#fence.records();
+      this.#ticket = this.#enforcement.bans.nextTicket;
       this.#found = 0;
       this.talkers.begin();
       this.#spared.begin();
@@ -105,7 +107,7 @@ export class MapWatch {
     }
     this.talkers.see(slice.value);
     this.#adopt(slice.value);
-    for (const { prefix } of slice.value) if (this.#enforcement.hasFenceEntry(prefix)) this.#found++;
+    for (const { prefix } of slice.value) if (this.#enforcement.hasEntryBefore(this.#ticket, prefix)) this.#found++;
     return false;
   }
 

@@ -63,11 +63,16 @@ test("the table is gone through only where it has more than was found in the map
   const other = requirePrefix("192.0.2.2");
   const entries = new Map([prefix, other].map((one) => [one.text, { ...record, prefix: one }]));
   let asked = 0;
+  let isMeanwhile = false;
   const map = {
     ...fence,
     putMany: (all: readonly unknown[]) => all.map(() => ({ kind: "enforced" })),
     *records() {
       if (entries.size > 0) yield [...entries.values()];
+      if (!isMeanwhile) return;
+      const late = requirePrefix("192.0.2.3");
+      enforcement.ban({ prefix: late, reason: "http", origin: "sniffer", untilMs: nowMs + 60_000 }, nowMs);
+      entries.set(late.text, { ...record, prefix: late });
     },
     record({ text }: { text: string }) {
       asked++;
@@ -79,9 +84,14 @@ test("the table is gone through only where it has more than was found in the map
   await watch.step();
   await watch.step();
   expect([asked, enforcement.bans.size]).toEqual([0, 2]);
+  // One that comes behind the walk's back is no reason.
+  isMeanwhile = true;
+  await watch.step();
+  expect([asked, enforcement.bans.size]).toEqual([0, 3]);
+  isMeanwhile = false;
   entries.delete(other.text);
   await watch.step();
-  expect(enforcement.bans.size).toBe(1);
+  expect(enforcement.bans.size).toBe(2);
   expect(enforcement.bans.get(other)).toBeUndefined();
   entries.clear();
   await watch.step();

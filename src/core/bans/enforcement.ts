@@ -70,14 +70,14 @@ export class Enforcement {
     return this.#fencing?.foldOf(prefix);
   }
 
-  /** How many bans have an entry of their own in the fence. */
-  get fenceEntries(): number {
-    return this.#fencing?.entries ?? 0;
+  /** How many bans from before a ticket should have an entry of their own in the fence. */
+  entriesBefore(ticket: number): number {
+    return this.#fencing?.entriesBefore(ticket) ?? 0;
   }
 
-  /** Whether the ban of exactly this prefix should have one. */
-  hasFenceEntry(prefix: Prefix): boolean {
-    return this.#fencing?.hasEntry(prefix) === true;
+  /** Whether the ban of exactly this prefix is one of them. */
+  hasEntryBefore(ticket: number, prefix: Prefix): boolean {
+    return this.#fencing?.hasEntryBefore(ticket, prefix) === true;
   }
 
   /** Bans that user space alone enforces, since the kernel could not take them. */

@@ -37,13 +37,14 @@ export class Fencing {
     return this.#folding.covering(prefix);
   }
 
-  /** Bans with an entry of their own. */
-  get entries(): number {
-    return this.#bans.standingWhere(isMap);
+  /** How many bans from before a ticket should have an entry of their own. */
+  entriesBefore(ticket: number): number {
+    return this.#bans.standingBefore(ticket, isMap);
   }
 
-  hasEntry(prefix: Prefix): boolean {
-    return isMap(this.#bans.standsIn(prefix));
+  /** Whether the ban of exactly this prefix is one of them. */
+  hasEntryBefore(ticket: number, prefix: Prefix): boolean {
+    return this.#bans.isStandingBefore(ticket, prefix, isMap);
   }
 
   /** Where a ban is taken to stand before the fence has had it: nearly all will. */
