@@ -48,7 +48,8 @@ export class Follower {
   readonly #heard = new Map<string, Heard>();
   #said: Said[] = [];
   #saidCharacters = 0;
-  #isTaking = false;
+  /** Others have their turn before what is said is taken further. */
+  #isResting = false;
   #onFailure: (error: unknown) => void = () => {};
   /** Records since the event loop had a turn. */
   #taken = 0;
@@ -83,7 +84,7 @@ export class Follower {
     if (this.#saidCharacters + message.length > heardAtMost) return;
     this.#said.push({ gate, message });
     this.#saidCharacters += message.length;
-    if (!this.#isTaking) this.#takeSaid().catch(this.#onFailure);
+    if (!this.#isResting) this.#takeSaid();
   }
 
   async take(hints: readonly Hint[], ask: Ask): Promise<void> {
@@ -104,18 +105,22 @@ export class Follower {
   }
 
   /** Many come together where one gate announces a list: a slice of them between two turns. */
-  async #takeSaid(): Promise<void> {
-    this.#isTaking = true;
+  #takeSaid(): void {
     try {
       for (let next = this.#said.shift(); next !== undefined; next = this.#said.shift()) {
         this.#saidCharacters -= next.message.length;
         this.#takeOne(next);
         if (this.#taken < askedAtOnce) continue;
         this.#taken = 0;
-        await setImmediate();
+        this.#isResting = true;
+        void setImmediate().then(() => {
+          this.#isResting = false;
+          this.#takeSaid();
+        });
+        return;
       }
-    } finally {
-      this.#isTaking = false;
+    } catch (error) {
+      this.#onFailure(error);
     }
   }
 
