@@ -571,7 +571,7 @@ export const options = {
   "ipv6-prefix": {
     of: "process",
     value: "BITS",
-    help: "an IPv6 ban covers the client's network of this length (default 64)",
+    help: "an IPv6 ban covers the client's network of this length, behind NAT64 the address alone (default 64)",
     schema: whole(1, 128).default(64),
   },
   judge: {

@@ -679,7 +679,7 @@ describe("mistakes", () => {
     [["--colour"], "Unknown option '--colour'"],
     [["-x"], "Unknown option '-x'"],
     [["--timeout"], "'-t, --timeout <value>' argument missing"],
-    [["-t", "-5"], "'-t' argument is ambiguous"],
+    [["-t", "-5"], `'-t' argument is ambiguous: write "--timeout=-…" for a value that begins with a dash; see`],
     [["--keep=yes"], "'--keep' does not take an argument"],
   ])("of the command line %j name the flag and the help", (args, words) => {
     const { message, exitCode } = failureOf(() => byFlags(...args));
