@@ -55,7 +55,7 @@ export class FleetTable implements BanFollower {
   readonly own: OwnDoings;
   readonly #options: FleetTableOptions;
   readonly #lifts = new Lifts(liftsKept);
-  /** Claims of others keep the engine's time of their making by this one number, whatever its clock does. */
+  /** Claims of others keep the engine's time of their making by this one number, until its clock is set. */
   #baseMs: number | undefined;
   #offsetMs = 0;
 
@@ -79,10 +79,20 @@ export class FleetTable implements BanFollower {
     return peer;
   }
 
-  /** @param offsetMs what is added to milliseconds since boot to have the engine's. */
-  setClock(offsetMs: number): void {
+  /**
+   * @param offsetMs what is added to milliseconds since boot to have the engine's.
+   * @returns by how much the engine's clock was set since the last time; 0: it was not.
+   */
+  setClock(offsetMs: number): number {
+    const byMs = this.#baseMs === undefined ? 0 : offsetMs - this.#offsetMs;
     this.#offsetMs = offsetMs;
     this.#baseMs ??= offsetMs;
+    if (Math.abs(byMs) <= futureMs) return 0;
+    // What was before and what was after stays so; what the engine has is of the other clock until it is written again.
+    this.#baseMs += byMs;
+    this.#lifts.shift(byMs);
+    for (const peer of this.peers.values()) peer.isOutdated = true;
+    return byMs;
   }
 
   /**
@@ -139,11 +149,13 @@ export class FleetTable implements BanFollower {
       const record = text === null ? undefined : parseRecord(text);
       if (prefix === undefined || record === undefined || !isNarrow(prefix)) continue;
       published.set(source, record);
-      this.#lift(peer, prefix, record, Number.POSITIVE_INFINITY, nowMs);
+      const ending = this.own.ending(source);
+      // One from the future that is remembered here is by a clock that was set back since.
+      const isKnown = ending?.liftedMs !== undefined && record.liftedMs > this.#engineNow(nowMs);
+      if (!isKnown) this.#lift(peer, prefix, record, Number.POSITIVE_INFINITY, nowMs);
       const ban = enforcement.bans.get(prefix);
       if (ban !== undefined && sharedClaim(ban, nowMs) !== undefined) continue;
       // Taken back here, and the engine did not learn of it.
-      const ending = this.own.ending(source);
       if (ending !== undefined && ending.atMs + this.#offsetMs >= record.madeMs) continue;
       const one = this.#wanted(peer, prefix, record, nowMs);
       if (one !== undefined && this.#options.room() > wanted.length) wanted.push(one);
@@ -151,7 +163,10 @@ export class FleetTable implements BanFollower {
     this.#take(peer, wanted, nowMs);
   }
 
-  /** Announces what the engine does not have as it is here: a slice between two turns of the caller. */
+  /**
+   * Announces what the engine does not have as it is here: a slice between two turns of the caller.
+   * @param published what it has; empty where all of it is by a clock that was set since.
+   */
   *compare(published: ReadonlyMap<string, FleetRecord>, nowMs: () => number): Generator<void, void, void> {
     let looked = 0;
     for (const ban of this.#options.enforcement.bans.all()) {

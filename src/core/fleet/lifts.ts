@@ -3,8 +3,8 @@
 // memory, or from a gate that was away. Each gate has room of its own here, so that none drives out another's. Pure.
 
 interface Lift {
-  /** By the engine's clock. */
-  readonly liftedMs: number;
+  /** By the engine's clock as it goes now. */
+  liftedMs: number;
   /** As the gate says it; one that lies in the future counts from when it was first seen. */
   readonly saidMs: number;
   readonly gate: string;
@@ -33,7 +33,14 @@ export class Lifts {
   /** Whether a gate says something new. */
   isKnown(source: string, gate: string, saidMs: number): boolean {
     const lift = this.#bySource.get(source);
-    return lift !== undefined && (lift.gate === gate ? lift.saidMs >= saidMs : lift.liftedMs >= saidMs);
+    if (lift === undefined) return false;
+    // After the engine's clock was set back, a later lift has an earlier time.
+    return lift.liftedMs >= saidMs || (lift.gate === gate && lift.saidMs === saidMs);
+  }
+
+  /** The engine's clock was set by so much. */
+  shift(byMs: number): void {
+    for (const lift of this.#bySource.values()) lift.liftedMs += byMs;
   }
 
   remember(source: string, gate: string, liftedMs: number, saidMs = liftedMs): void {

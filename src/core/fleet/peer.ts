@@ -14,6 +14,8 @@ export class Peer {
   readonly refused: Record<PeerRefusal, number> = { rate: 0, most: 0, room: 0, wide: 0, malformed: 0, neverBan: 0 };
   /** Something was left with the engine: the gate is read anew when there is room again. */
   isDeferred = false;
+  /** The engine's clock was set since this gate last wrote: its records are by another one. */
+  isOutdated = false;
   /** Number of the last hint of this gate that was followed; undefined: none yet. */
   lastHint: number | undefined;
   readAtMs = Number.NEGATIVE_INFINITY;

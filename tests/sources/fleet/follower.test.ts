@@ -16,6 +16,7 @@ class Ear {
   readonly #follower = new Follower({
     ...{ gate: "b", table: this.member.table, keys, gatesAtMost: 10, nowMs: () => this.member.nowMs },
     trusts: (gate) => gate !== "evil",
+    named: () => [],
   });
 
   begin(): void {
