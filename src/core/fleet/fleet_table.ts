@@ -126,7 +126,7 @@ export class FleetTable implements BanFollower {
     // Nothing is said of it any more: its time was over, or the engine lost its memory. Nothing follows from that,
     // but whoever sends hints at nothing is to come to an end.
     if (text === null) {
-      if (!peer.spend(rate, nowMs)) this.#tooFast(peer);
+      peer.foundNothing(rate, nowMs);
       return undefined;
     }
     const prefix = parsePrefix(source);
@@ -150,9 +150,7 @@ export class FleetTable implements BanFollower {
       if (prefix === undefined || record === undefined || !isNarrow(prefix)) continue;
       published.set(source, record);
       const ending = this.own.ending(source);
-      // One from the future that is remembered here is by a clock that was set back since.
-      const isKnown = ending?.liftedMs !== undefined && record.liftedMs > this.#engineNow(nowMs);
-      if (!isKnown) this.#lift(peer, prefix, record, Number.POSITIVE_INFINITY, nowMs);
+      this.#lift(peer, prefix, record, Number.POSITIVE_INFINITY, nowMs);
       const ban = enforcement.bans.get(prefix);
       if (ban !== undefined && sharedClaim(ban, nowMs) !== undefined) continue;
       // Taken back here, and the engine did not learn of it.
@@ -240,9 +238,13 @@ export class FleetTable implements BanFollower {
 
   /** Bans that were made until the lift end, whoever made them; but another tool's entries are not ttgate's. */
   #lift(peer: Peer, prefix: Prefix, record: FleetRecord, rate: number, nowMs: number): void {
-    const saidMs = record.liftedMs;
-    if (saidMs === 0 || this.#lifts.isKnown(prefix.text, peer.name, saidMs)) return;
-    const liftedMs = Math.min(saidMs, this.#engineNow(nowMs));
+    const { liftedMs } = record;
+    if (liftedMs <= this.#lifts.of(prefix.text)) return;
+    // It would win over every ban until then. After the engine's clock was set back, it is announced anew.
+    if (liftedMs > this.#engineNow(nowMs)) {
+      peer.refused.malformed++;
+      return;
+    }
     const { enforcement, gate: self } = this.#options;
     const ban = enforcement.bans.get(prefix);
     const isLifted = (claim: Claim) =>
@@ -254,7 +256,7 @@ export class FleetTable implements BanFollower {
       this.#tooFast(peer);
       return;
     }
-    this.#lifts.remember(prefix.text, peer.name, liftedMs, saidMs);
+    this.#lifts.remember(prefix.text, peer.name, liftedMs);
     if (ended.length === 0) return;
     enforcement.liftClaims(prefix, nowMs, `gate:${peer.name}`, isLifted);
     if (peer.name === self) return;

@@ -5,10 +5,10 @@
 import { randomBytes } from "node:crypto";
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import type { FleetAddress } from "../../config/fleet_address.ts";
+import { formatDuration } from "../../core/duration.ts";
 import { EngineClock } from "../../core/fleet/engine_clock.ts";
 import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { type FleetRecord, fleetNamePattern } from "../../core/fleet/record.ts";
-import { formatDuration } from "../../core/duration.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
 import { inTurns } from "../turns.ts";
@@ -244,6 +244,7 @@ export class Fleet {
     const { table, nowMs } = this.#options;
     const peer = table.peer(gate);
     peer.isDeferred = false;
+    peer.isHollow = false;
     if (peer.isOutdated) return;
     peer.readAtMs = nowMs();
     this.#follower.stale.delete(gate);
@@ -394,8 +395,8 @@ export class Fleet {
       if (nowMs() - this.#fullMs > fullEveryMs) await this.#readAll(engine);
       else if (table.own.isOverflown) await this.#compareOwn(engine);
       if (this.#isClockNoticed()) await this.#announceMissing(engine, new Map());
-      for (const { name, isDeferred, readAtMs } of table.peers.values()) {
-        const isStale = isDeferred || this.#follower.stale.has(name);
+      for (const { name, isDeferred, isHollow, readAtMs } of table.peers.values()) {
+        const isStale = isDeferred || isHollow || this.#follower.stale.has(name);
         if (isStale && nowMs() - readAtMs > rereadMs) await this.#readGate(engine, name);
       }
       await sleep(beatMs, undefined, { signal }).catch(() => {});
@@ -441,7 +442,10 @@ export class Fleet {
     const byMs = table.setClock(this.clock.offsetMs);
     if (byMs === 0) return;
     const by = `${formatDuration(Math.abs(byMs))} ${byMs > 0 ? "forth" : "back"}`;
-    this.#options.log("warn", `The clock of the fleet's engine was set ${by}: no end of a ban moves, and all is announced anew`);
+    this.#options.log(
+      "warn",
+      `The clock of the fleet's engine was set ${by}: no end of a ban moves, and all is announced anew`,
+    );
     this.#clockSetMs = nowMs();
     this.#fullMs = Math.min(this.#fullMs, nowMs() - fullEveryMs + clockFollowedMs);
   }
@@ -483,10 +487,11 @@ export class Fleet {
   }
 
   #tellRefusals(): void {
-    for (const { name, refused, isDeferred } of this.#options.table.peers.values()) {
+    for (const { name, refused, isDeferred, hollow, isHollow } of this.#options.table.peers.values()) {
       const { rate, most, room, wide, malformed } = refused;
       const told = Object.entries({ rate, most, room, wide, malformed }).filter(([, count]) => count > 0);
       this.#troubles.refusals(`gate ${name}`, told, isDeferred);
+      if (hollow > 0) this.#troubles.refusals(`log in the name of ${name}`, [["hollow", hollow]], isHollow);
     }
   }
 }

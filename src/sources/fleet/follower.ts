@@ -159,7 +159,8 @@ export class Follower {
 
   #questions(gate: string, sources: readonly string[], ask: Ask): (() => Promise<void>)[] {
     // Over its limit: it is read anew as a whole, a piece at a time.
-    if (this.#options.table.peer(gate).isDeferred) return [];
+    const { isDeferred, isHollow } = this.#options.table.peer(gate);
+    if (isDeferred || isHollow) return [];
     const questions: (() => Promise<void>)[] = [];
     for (let start = 0; start < sources.length; start += askedAtOnce) {
       questions.push(() => this.#look(gate, sources.slice(start, start + askedAtOnce), ask));
