@@ -81,6 +81,21 @@ async function banMany(gate: RunningGate, count: number, network = 0): Promise<v
   await done(gate, "ban", "--from", directory.write("many", lines.join("\n")));
 }
 
+/** The connections on which gates hear of the others are cut, as for a gate that read too slowly. */
+async function hearsAgain(...servers: readonly RedisServer[]): Promise<void> {
+  const ids = async () => {
+    const lists = await Promise.all(servers.map((one) => one.cli("client", "list", "type", "pubsub")));
+    return lists.flatMap((list) => [...list.matchAll(/^id=(\d+) .* psub=1 /gm)].map(([, id]) => id)).sort();
+  };
+  const before = await ids();
+  expect(before.length).toBe(2);
+  for (const one of servers) await one.cli("client", "kill", "type", "pubsub");
+  await waitFor("new connections", async () => {
+    const now = await ids();
+    return now.length === before.length && !now.some((id) => before.includes(id));
+  });
+}
+
 function active(gate: RunningGate, count: number): Promise<unknown> {
   return gate.until(`${count} bans`, ({ bans }) => bans.active === count, 30_000);
 }
@@ -412,6 +427,8 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     );
     await waitFor("the ban on the other gate", async () => "198.51.100.8" in (await bansOf(b)), 20_000);
     expect((await bansOf(b))[source]).toBe("gate:a");
+    for (const gate of [a, b]) await joined(gate);
+    await hearsAgain(replica);
   });
 
   test("a cluster: all keys of a fleet are with one of its servers", async () => {
@@ -430,6 +447,7 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     await done(a, "ban", source);
     await has(b, source, "gate:a");
     expect((await Promise.all(servers.map((server) => server.cli("dbsize")))).sort()[0]).toBe("0");
+    await hearsAgain(one, two);
   });
 });
 

@@ -130,7 +130,8 @@ async function* textOf(response: Response): AsyncGenerator<string> {
   }
   if (promised !== undefined && bytes < promised) throw new Error(`it ends after ${bytes} of ${promised} bytes`);
   // Half an address may be another one.
-  if (!isMeasured(response) && last !== "\n") throw new Error("it ends within a line, and its server does not say where");
+  if (!isMeasured(response) && last !== "\n")
+    throw new Error("it ends within a line, and its server does not say where");
   yield decoder.decode();
 }
 

@@ -183,7 +183,7 @@ export class Fleet {
         if (signal.aborted) break;
         if (this.#state === "joined") lostMs = this.#options.nowMs();
         this.#state = "apart";
-        this.#troubles.set("engine", `The fleet's engine at ${this.#options.address.text}: ${messageOf(error)}`);
+        this.#troubles.set("engine", `The fleet's engine at ${this.#options.address.text}: ${reasonOf(error)}`);
       } finally {
         this.#engine?.close();
         this.#engine = undefined;
@@ -494,4 +494,10 @@ export class Fleet {
       if (hollow > 0) this.#troubles.refusals(`log in the name of ${name}`, [["hollow", hollow]], isHollow);
     }
   }
+}
+
+/** What the client library stumbles over is no answer. */
+function reasonOf(error: unknown): string {
+  const isNoAnswer = error instanceof TypeError || error instanceof RangeError;
+  return isNoAnswer ? `its answers are not those of a Redis or Valkey server (${messageOf(error)})` : messageOf(error);
 }
