@@ -48,9 +48,7 @@ export class DecisionReader {
       } else if (closers.has(code)) {
         if (--this.#depth !== itemDepth - 1) continue;
         this.#hold(chunk.slice(start, index + 1));
-        yield { list: this.#key, text: this.#isTooLong ? "" : this.#held };
-        this.#held = "";
-        this.#isTooLong = false;
+        yield { list: this.#key, text: this.#release() };
       } else if (!blanks.has(code)) this.#other(code);
     }
     if (this.#depth >= itemDepth) this.#hold(chunk.slice(start));
@@ -65,6 +63,14 @@ export class DecisionReader {
   #hold(text: string): void {
     this.#isTooLong ||= this.#held.length + text.length > longestItem;
     this.#held = this.#isTooLong ? "" : this.#held + text;
+  }
+
+  /** The item that is over. */
+  #release(): string {
+    const text = this.#held;
+    this.#held = "";
+    this.#isTooLong = false;
+    return text;
   }
 
   #beginString(): void {

@@ -52,6 +52,7 @@ export class Peer {
   #heldNow = 0;
   readonly #taking = new Bucket();
   readonly #hollow = new Bucket();
+  #countedMinute = Number.NEGATIVE_INFINITY;
 
   constructor(name: string) {
     this.name = name;
@@ -59,8 +60,11 @@ export class Peer {
 
   /** Bans held from this gate; those that ended are left out to the minute. */
   held(nowMs: number): number {
+    const now = Math.floor(nowMs / minuteMs);
+    if (now === this.#countedMinute) return this.#heldNow;
+    this.#countedMinute = now;
     for (const [minute, count] of this.#held) {
-      if ((minute + 1) * minuteMs > nowMs) continue;
+      if (minute >= now) continue;
       this.#held.delete(minute);
       this.#heldNow -= count;
     }

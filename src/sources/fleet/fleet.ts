@@ -15,7 +15,7 @@ import { inTurns } from "../turns.ts";
 import type { Engine, EngineSecrets } from "./engine.ts";
 import { Follower } from "./follower.ts";
 import { members } from "./members.ts";
-import { hintsOf, page, readHints, texts, timeMs } from "./replies.ts";
+import { hintsOf, page, readHints, recordsOf, texts, timeMs } from "./replies.ts";
 import { beatCommand, FleetKeys, readCommand, StrangeKey, strangeKeyOr, writeCommand } from "./script.ts";
 import { FleetTroubles } from "./troubles.ts";
 import type { FleetAnswer, FleetPeerView, FleetView } from "./view.ts";
@@ -32,6 +32,10 @@ export interface FleetOptions {
   /** Who is trusted by name; empty: all are. */
   readonly named: () => readonly string[];
   readonly rate: () => number;
+  /** Bans of another gate that may be held. */
+  readonly most: () => number;
+  /** For tests. */
+  readonly readAtMost?: number;
   /** Bans in the gate's own table. */
   readonly bans: () => number;
   readonly nowMs: () => number;
@@ -45,7 +49,7 @@ const announcedAtOnce = 200;
 const writesAtOnce = 4;
 const hintsAtOnce = 500;
 const pageSize = 500;
-/** A gate that was written full by somebody is not read to its end. */
+/** Of one gate beyond the bans of it that may be held: one that was written full by somebody is not read to its end. */
 const readAtMost = 300_000;
 /** One ban comes at once; of many several come together, and following takes half of the time at most. */
 const breathLeastMs = 4;
@@ -119,6 +123,10 @@ export class Fleet {
     await Promise.race([this.#running, sleep(closeMs)]);
     this.#running = undefined;
     this.#state = "joining";
+  }
+
+  get #readAtMost(): number {
+    return this.#options.readAtMost ?? readAtMost;
   }
 
   get troubles(): readonly string[] {
@@ -241,7 +249,7 @@ export class Fleet {
   }
 
   async #readGate(engine: Engine, gate: string): Promise<void> {
-    const { table, nowMs } = this.#options;
+    const { table, most, nowMs } = this.#options;
     const peer = table.peer(gate);
     peer.isDeferred = false;
     peer.isHollow = false;
@@ -250,7 +258,7 @@ export class Fleet {
     this.#follower.stale.delete(gate);
     const isFirst = !this.#isCaughtUp;
     try {
-      for await (const entries of this.#pages(engine, this.keys.records(gate))) {
+      for await (const entries of this.#pages(engine, gate, most() + this.#readAtMost)) {
         table.apply(gate, entries, nowMs(), isFirst);
         if (peer.isDeferred) break;
       }
@@ -274,22 +282,41 @@ export class Fleet {
   async #compareOwn(engine: Engine): Promise<void> {
     const { table, gate, nowMs } = this.#options;
     const published = new Map<string, FleetRecord>();
-    for await (const entries of this.#pages(engine, this.keys.records(gate))) table.adopt(entries, nowMs(), published);
-    await this.#announceMissing(engine, published);
+    let read = 0;
+    for await (const entries of this.#pages(engine, gate, this.#readAtMost)) {
+      table.adopt(entries, nowMs(), published);
+      read += entries.length;
+    }
+    await this.#announceMissing(engine, published, read < this.#readAtMost);
   }
 
-  async #announceMissing(engine: Engine, published: ReadonlyMap<string, FleetRecord>): Promise<void> {
+  /** @param isAll whether it is all that the engine has; otherwise it is asked about the rest. */
+  async #announceMissing(engine: Engine, published: ReadonlyMap<string, FleetRecord>, isAll: boolean): Promise<void> {
     const { table, nowMs } = this.#options;
     this.#records = undefined;
     table.own.isOverflown = false;
-    for (const _ of table.compare(published, nowMs)) {
+    for (const different of table.compare(published, nowMs)) {
+      const sources = isAll ? different : await this.#notPublished(engine, different);
+      for (const source of sources) table.own.mark(source);
       await setImmediate();
       // So that what waits never overflows while the table is gone through.
       if (table.own.waiting > announcedAtOnce * writesAtOnce) await this.#announceAll(engine);
     }
   }
 
-  async *#pages(engine: Engine, key: string): AsyncGenerator<readonly [string, string][]> {
+  /** Of more records than are read, these are asked for. */
+  async #notPublished(engine: Engine, sources: readonly string[]): Promise<readonly string[]> {
+    if (sources.length === 0) return sources;
+    const { table, gate, nowMs } = this.#options;
+    const reply = await this.#read(engine, ["HMGET", this.keys.records(gate), ...sources]);
+    return recordsOf(reply, sources).flatMap(([source, text]) =>
+      table.isDifferent(source, text, nowMs()) ? [source] : [],
+    );
+  }
+
+  /** Records of a gate, so many at most. */
+  async *#pages(engine: Engine, gate: string, most: number): AsyncGenerator<readonly [string, string][]> {
+    const key = this.keys.records(gate);
     let cursor = "0";
     let read = 0;
     do {
@@ -300,7 +327,7 @@ export class Fleet {
       read += entries.length;
       cursor = next;
       await setImmediate();
-    } while (cursor !== "0" && read < readAtMost);
+    } while (cursor !== "0" && read < most);
   }
 
   /** Until something goes wrong or the gate stops. */
@@ -394,7 +421,7 @@ export class Fleet {
       this.#tellRefusals();
       if (nowMs() - this.#fullMs > fullEveryMs) await this.#readAll(engine);
       else if (table.own.isOverflown) await this.#compareOwn(engine);
-      if (this.#isClockNoticed()) await this.#announceMissing(engine, new Map());
+      if (this.#isClockNoticed()) await this.#announceMissing(engine, new Map(), true);
       for (const { name, isDeferred, isHollow, readAtMs } of table.peers.values()) {
         const isStale = isDeferred || isHollow || this.#follower.stale.has(name);
         if (isStale && nowMs() - readAtMs > rereadMs) await this.#readGate(engine, name);

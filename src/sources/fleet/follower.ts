@@ -4,7 +4,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { fleetNamePattern } from "../../core/fleet/record.ts";
-import { type Hint, msOf, saidOf } from "./replies.ts";
+import { type Hint, msOf, recordsOf, saidOf } from "./replies.ts";
 import { type FleetKeys, StrangeKey } from "./script.ts";
 
 export interface FollowerOptions {
@@ -50,7 +50,8 @@ export class Follower {
   readonly #heard = new Map<string, Heard>();
   #said: Said[] = [];
   #saidCharacters = 0;
-  #isTaking = false;
+  /** Others have their turn before what is said is taken further. */
+  #isResting = false;
   #onFailure: (error: unknown) => void = () => {};
   /** Records since the event loop had a turn. */
   #taken = 0;
@@ -85,7 +86,7 @@ export class Follower {
     if (this.#saidCharacters + message.length > heardAtMost) return;
     this.#said.push({ gate, message });
     this.#saidCharacters += message.length;
-    if (!this.#isTaking) this.#takeSaid().catch(this.#onFailure);
+    if (!this.#isResting) this.#takeSaid();
   }
 
   async take(hints: readonly Hint[], ask: Ask): Promise<void> {
@@ -106,18 +107,22 @@ export class Follower {
   }
 
   /** Many come together where one gate announces a list: a slice of them between two turns. */
-  async #takeSaid(): Promise<void> {
-    this.#isTaking = true;
+  #takeSaid(): void {
     try {
       for (let next = this.#said.shift(); next !== undefined; next = this.#said.shift()) {
         this.#saidCharacters -= next.message.length;
         this.#takeOne(next);
         if (this.#taken < askedAtOnce) continue;
         this.#taken = 0;
-        await setImmediate();
+        this.#isResting = true;
+        void setImmediate().then(() => {
+          this.#isResting = false;
+          this.#takeSaid();
+        });
+        return;
       }
-    } finally {
-      this.#isTaking = false;
+    } catch (error) {
+      this.#onFailure(error);
     }
   }
 
@@ -174,11 +179,6 @@ export class Follower {
       if (!(error instanceof StrangeKey)) throw error;
       table.peer(gate).refused.malformed++;
     });
-    const records = Array.isArray(reply) ? reply : [];
-    const entries = sources.map((source, index): [string, string | null] => {
-      const record: unknown = records[index];
-      return [source, typeof record === "string" ? record : null];
-    });
-    table.apply(gate, entries, nowMs());
+    table.apply(gate, recordsOf(reply, sources), nowMs());
   }
 }

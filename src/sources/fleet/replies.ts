@@ -60,6 +60,15 @@ export function page(reply: unknown): { readonly cursor: string; readonly entrie
   return { cursor: typeof cursor === "string" ? cursor : "0", entries };
 }
 
+/** Of `HMGET`: what there is of each. */
+export function recordsOf(reply: unknown, sources: readonly string[]): [source: string, text: string | null][] {
+  const records: readonly unknown[] = Array.isArray(reply) ? reply : [];
+  return sources.map((source, index) => {
+    const record = records[index];
+    return [source, typeof record === "string" ? record : null];
+  });
+}
+
 /** Milliseconds in the number of a stream's entry. */
 export function msOf(id: string): number {
   return Number(id.split("-")[0]);

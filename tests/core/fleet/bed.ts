@@ -102,13 +102,14 @@ export class Member {
     }
     const published = new Map<string, FleetRecord>();
     this.table.adopt(this.#memory.of(this.name), this.nowMs, published);
-    for (const _ of this.table.compare(published, () => this.nowMs));
-    this.announce();
+    this.announceMissing(published);
   }
 
-  /** Everything that it says, whatever the engine has. */
-  announceAnew(): void {
-    for (const _ of this.table.compare(new Map(), () => this.nowMs));
+  /** @param published what the engine has; without it everything is announced. */
+  announceMissing(published: ReadonlyMap<string, FleetRecord> = new Map()): void {
+    for (const different of this.table.compare(published, () => this.nowMs)) {
+      for (const source of different) this.table.own.mark(source);
+    }
     this.announce();
   }
 
