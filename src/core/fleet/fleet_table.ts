@@ -154,10 +154,7 @@ export class FleetTable implements BanFollower {
   }
 
   /** Sources that are not published as they are here: a slice between two turns of the caller. */
-  *compare(
-    published: ReadonlyMap<string, FleetRecord>,
-    nowMs: () => number,
-  ): Generator<readonly string[], void, void> {
+  *compare(published: ReadonlyMap<string, FleetRecord>, nowMs: () => number): Generator<readonly string[], void, void> {
     let different: string[] = [];
     let looked = 0;
     for (const ban of this.#options.enforcement.bans.all()) {

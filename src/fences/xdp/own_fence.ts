@@ -7,7 +7,6 @@ import { openMap } from "../../kernel/bpf_map.ts";
 import { closeFd, pin, unpin } from "../../kernel/bpffs.ts";
 import { access } from "../../kernel/files.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
-import type { Log } from "../../log.ts";
 import { InterfaceGuard } from "./attach/interface_guard.ts";
 import { OwnFilter } from "./attach/own_filter.ts";
 import { type GateMaps, type GateObject, type GatePrograms, loadGate } from "./gate_program.ts";
