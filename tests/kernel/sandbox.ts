@@ -141,7 +141,7 @@ export class Sandbox implements AsyncDisposable {
   /** What the watch of the map and the fence's tick do twice a second. */
   sweep(fence: Fence, isDone: () => boolean): Promise<boolean> {
     return waitFor("the sweep", () => {
-      for (const _ of fence.records()) continue;
+      for (const _ of fence.records());
       fence.tick(this.nowMs());
       return isDone();
     });

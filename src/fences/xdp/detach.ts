@@ -155,6 +155,6 @@ function sweepDocumented(libraries: Libraries, path: string): number {
   if (!isHash || keyBytes !== 4 || (valueBytes !== 4 && valueBytes !== 8)) return 0;
   const nowMs = uptimeSeconds(libraries) * 1000;
   const store = new BanStore(path, map, ipv4Codec(valueBytes));
-  for (const _ of store.records(() => nowMs)) continue;
+  for (const _ of store.records(() => nowMs));
   return store.ended;
 }
