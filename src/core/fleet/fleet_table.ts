@@ -3,10 +3,11 @@
 // within the limits set here; what the gate itself bans and lifts is gathered to be announced. A record of a
 // gate is joined to what is known: the newer ban of a gate counts, the latest lift of anybody counts, so that
 // order, loss and repetition make no difference once the last record has come. Pure.
-import { isIpv4, type Prefix, parsePrefix } from "../address.ts";
+import { type Prefix, parsePrefix } from "../address.ts";
 import type { BanChange, BanFollower, BanRequest } from "../bans/change.ts";
 import { type Ban, type Claim, claimOf, claimsOf } from "../bans/claim.ts";
 import type { Enforcement } from "../bans/enforcement.ts";
+import { sourceBits } from "../client.ts";
 import { longestDurationMs } from "../duration.ts";
 import { Lifts } from "./lifts.ts";
 import { type Ending, isShared, OwnDoings } from "./own_doings.ts";
@@ -369,5 +370,5 @@ function gateOf(origin: string): string | undefined {
  */
 function isNarrow(prefix: Prefix): boolean {
   if (/^(127|169\.254)\.|^fe[89ab]|^::1$/.test(prefix.text)) return false;
-  return isIpv4(prefix) ? prefix.bits === 128 : prefix.bits >= widestIpv6Bits;
+  return prefix.bits >= sourceBits(prefix, widestIpv6Bits);
 }

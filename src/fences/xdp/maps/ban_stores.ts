@@ -4,6 +4,7 @@
 // ttgate's, since that map has no room to say so.
 import { isIpv4, type Prefix } from "../../../core/address.ts";
 import type { FenceEntry, FenceOutcome, FenceRecord, MapFill } from "../../../core/bans/fence.ts";
+import { sourceBits } from "../../../core/client.ts";
 import type { BanStore } from "./ban_store.ts";
 
 export interface OwnStores {
@@ -60,8 +61,8 @@ export class BanStores {
   storeOf(prefix: Prefix): BanStore | undefined {
     const ipv4 = isIpv4(prefix);
     if (ipv4 && prefix.bits === 128) return this.#ipv4 ?? this.#own?.exact;
-    const network = !ipv4 && prefix.bits === this.#own?.ipv6PrefixBits;
-    return network ? this.#own?.exact : this.#own?.cidr;
+    const own = this.#own;
+    return !ipv4 && own && prefix.bits === sourceBits(prefix, own.ipv6PrefixBits) ? own.exact : own?.cidr;
   }
 
   put(entry: FenceEntry): FenceOutcome {
