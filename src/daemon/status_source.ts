@@ -25,7 +25,14 @@ import { inTurns } from "../sources/turns.ts";
 import { type BanRows, limitDefault, rowsAtOnce } from "../status/ban_list.ts";
 import type { EventStreams, OpenedStream } from "../status/event_stream.ts";
 import type { RecentEvent } from "../status/event_view.ts";
-import { type GateView, gateSnapshot, type JudgedSnapshot, judgedSnapshot, sumOf } from "../status/gate_snapshot.ts";
+import {
+  connectionsOf,
+  type GateView,
+  gateSnapshot,
+  type JudgedSnapshot,
+  judgedSnapshot,
+  sumOf,
+} from "../status/gate_snapshot.ts";
 import { renderMetrics } from "../status/metrics.ts";
 import type { PastQuery, PastView } from "../status/past.ts";
 import type { ReadinessAnswer, ReloadAnswer, StatusSource } from "../status/routes.ts";
@@ -186,7 +193,7 @@ export class DaemonStatus implements StatusSource {
   /** About once a second: what the history is made of. */
   sample(nowMs: number): void {
     const { gates, bans } = this.#parts;
-    const { active, ...counters } = sumOf(gates().map((gate) => gateSnapshot(gate).connections));
+    const { active, ...counters } = sumOf(gates().map(({ gate }) => connectionsOf(gate)));
     this.#history.sample(nowMs, {
       ...counters,
       bans: bans.counters.bansTotal,

@@ -219,7 +219,7 @@ export class Ladder implements Fence {
 
   async #step(nowMs: number): Promise<void> {
     if (this.#xdp === undefined || this.#openNft === undefined || this.#isClosed) return;
-    const { places, managedBy } = this.#xdp.status();
+    const { places, managedBy } = this.#xdp.held();
     const open = places.filter(({ attach, reason }) => attach === "none" && reason !== interfaceMissing);
     const interfaces = managedBy === undefined ? open.map(({ name }) => name) : [];
     if (this.#nft !== undefined) this.#nft.cover(interfaces);

@@ -162,17 +162,16 @@ export function gateSnapshot({ config, gate, kernelJudge, trial, recorder }: Gat
     balance: config.balance,
     checkSeconds: checkMs === undefined ? null : checkMs / 1000,
     proxyProtocol: { send: config["send-proxy"], accept: config["accept-proxy"].map(({ text }) => text) },
-    connections: {
-      ...gate.counters,
-      shortOfResources: gate.upstreams.shortage.count,
-      active: gate.sessions.size,
-      pending: gate.sessions.undecided,
-      limit: gate.room.limit,
-    },
+    connections: connectionsOf(gate),
     judged: kernelJudge === undefined ? null : judgedSnapshot(kernelJudge.counts),
     trial: trial?.snapshot() ?? null,
     recording: recorder?.status() ?? null,
   };
+}
+
+export function connectionsOf({ counters, upstreams, sessions, room }: GateView["gate"]): ConnectionsSnapshot {
+  const { size: active, undecided: pending } = sessions;
+  return { ...counters, shortOfResources: upstreams.shortage.count, active, pending, limit: room.limit };
 }
 
 /** Of several gates together. */

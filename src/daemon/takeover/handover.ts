@@ -44,7 +44,7 @@ export interface HandoverParts {
 }
 
 /** A new process waits this long to be noticed; the old one serves meanwhile. */
-const lookMs = 250;
+const lookMs = 500;
 /** Somebody may remove its socket. */
 const renewMs = 1000;
 

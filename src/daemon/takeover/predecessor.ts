@@ -133,7 +133,7 @@ export class Predecessor implements Disposable {
     log("warn", `"${path}" was removed and is made again: "ttgate --takeover" finds this gate by it`);
   }
 
-  /** Several times a second; takes as long as a take-over does. */
+  /** Twice a second; takes as long as a take-over does. */
   async look(): Promise<void> {
     const connection = this.#listener.accept();
     if (connection === undefined) return;

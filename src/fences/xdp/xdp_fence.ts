@@ -5,7 +5,7 @@ import type { Prefix } from "../../core/address.ts";
 import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../core/bans/fence.ts";
 import { writablePath } from "../../kernel/bpffs.ts";
 import { KernelError } from "../../kernel/errno.ts";
-import { weakest } from "./attach/attachment.ts";
+import { type GuardedPlace, weakest } from "./attach/attachment.ts";
 import type { PacketFilter } from "./attach/packet_filter.ts";
 import type { InlineGate, InlineJudge } from "./inline/inline_judge.ts";
 import type { BanStores } from "./maps/ban_stores.ts";
@@ -89,10 +89,15 @@ export class XdpFence implements Fence {
     return this.#parts.stores.record(prefix);
   }
 
+  /** Where it holds, without a look into the maps. */
+  held(): { readonly places: readonly GuardedPlace[]; readonly managedBy: string | undefined } {
+    const { filter } = this.#parts;
+    return { places: filter.places(), managedBy: filter.managedBy() };
+  }
+
   status(): FenceStatus {
     const { options, stores, filter } = this.#parts;
-    const places = filter.places();
-    const managedBy = filter.managedBy();
+    const { places, managedBy } = this.held();
     const dropped = filter.dropped();
     const { name, capacity, evicts } = stores.main;
     const maps = stores.fill();
