@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bans in rows: one for each claim, the leading one first, the others linked to it. A row takes 60 bytes, where
+// Bans in rows: one for each claim, the leading one first, the others linked to it. A row takes 64 bytes, where
 // an object with its strings took 350. What is read is a copy: it stays as it is whatever becomes of the row.
 import { type Prefix, prefixFromWords } from "../../address.ts";
 import type { Ban, Claim } from "../claim.ts";
@@ -19,6 +19,8 @@ class ClaimColumns {
   readonly place = new Uint8Array(rowsInChunk);
   readonly ending = new Uint32Array(rowsInChunk);
   readonly ticket = new Float64Array(rowsInChunk);
+  /** The same of `PrefixIndex`. */
+  readonly nextInBucket = new Uint32Array(rowsInChunk);
 }
 
 const noOthers: readonly Claim[] = [];
@@ -71,10 +73,9 @@ export class ClaimRows {
 
   is(row: number, { words, bits }: Pick<Prefix, "words" | "bits">): boolean {
     const columns = this.#slab.columns(row);
-    if (columns.bits[offsetOf(row)] !== bits) return false;
     const at = 4 * offsetOf(row);
     for (let index = 3; index >= 0; index--) if (columns.words[at + index] !== words[index]) return false;
-    return true;
+    return columns.bits[offsetOf(row)] === bits;
   }
 
   untilMs(row: number): number {
