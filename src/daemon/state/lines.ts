@@ -9,8 +9,7 @@ import type { Offenders } from "../../core/bans/offenders.ts";
 import type { Work } from "../../core/work.ts";
 import { inTurns } from "../../sources/turns.ts";
 import { journalLine, type Moment, wallAtBootMs } from "./journal.ts";
-import { LineWriter } from "./line_writer.ts";
-import type { SavedSource } from "./saved_source.ts";
+import { LineWriter, type Written } from "./line_writer.ts";
 
 const writeSome = promisify(write);
 
@@ -29,7 +28,7 @@ export function lineOfSource(table: Table, source: string, moment: Moment): stri
   return journalLine(savedOf(table, source, table.bans.byText(source), moment), moment);
 }
 
-function savedOf({ offenders }: Table, source: string, ban: Ban | undefined, { nowMs }: Moment): SavedSource {
+function savedOf({ offenders }: Table, source: string, ban: Ban | undefined, { nowMs }: Moment): Written {
   const offender = offenders.of(source, nowMs);
   return { source, claims: ban === undefined ? [] : savedClaims(ban, nowMs), offender };
 }

@@ -3,6 +3,7 @@
 // damaged is counted and left out; everything else counts.
 import { existsSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import type { Prefix } from "../../core/address.ts";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Work } from "../../core/work.ts";
 import { inTurns } from "../../sources/turns.ts";
@@ -93,19 +94,18 @@ class StateReader implements ReadState {
   /** @returns where the next piece begins. */
   #piece(bytes: Uint8Array<ArrayBuffer>, start: number): number {
     let now = momentBy(this.basis, this.#moment());
-    const piece = new Map<string, SavedSource>();
+    const piece = new Map<number | string, SavedSource>();
     let at = start;
     for (let count = 0; count < linesAtOnce && at < bytes.length; count++) {
       const end = endOfLine(bytes, at);
-      const basis = bytes[at + textAt] === brace ? parsed(() => parseBasisLine(textOf(bytes, at, end))) : undefined;
-      const saved = basis ?? parsed(() => parseJournalBytes(bytes, at, end, now));
-      if (saved === undefined) this.damaged++;
-      else if ("source" in saved) {
-        piece.set(saved.source, running(saved, now.nowMs));
+      const line = lineAt(bytes, at, end, now);
+      if (line === undefined) this.damaged++;
+      else if ("prefix" in line) {
+        piece.set(keyOf(line.prefix), running(line, now.nowMs));
         this.lines++;
       } else {
-        this.basis = saved;
-        now = momentBy(saved, this.#moment());
+        this.basis = line;
+        now = momentBy(line, this.#moment());
       }
       at = end + 1;
     }
@@ -117,6 +117,21 @@ class StateReader implements ReadState {
 function endOfLine(bytes: Uint8Array<ArrayBuffer>, from: number): number {
   const end = bytes.indexOf(newline, from);
   return end < 0 ? bytes.length : end;
+}
+
+/** Undefined for one that is damaged. */
+function lineAt(bytes: Uint8Array, from: number, to: number, moment: Moment): SavedSource | Basis | undefined {
+  try {
+    const basis = bytes[from + textAt] === brace ? parseBasisLine(decoder.decode(bytes.subarray(from, to))) : undefined;
+    return basis ?? parseJournalBytes(bytes, from, to, moment);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same for the same source. */
+function keyOf(prefix: Prefix): number | string {
+  return prefix.ipv4 && prefix.bits === 128 ? prefix.words[3] : prefix.text;
 }
 
 function running(saved: SavedSource, nowMs: number): SavedSource {
@@ -140,16 +155,4 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffe
     filled -= end;
   }
   if (filled > 0) yield buffer.subarray(0, filled);
-}
-
-function textOf(bytes: Uint8Array, from: number, to: number): string {
-  return decoder.decode(bytes.subarray(from, to));
-}
-
-function parsed<T>(parse: () => T | undefined): T | undefined {
-  try {
-    return parse();
-  } catch {
-    return undefined;
-  }
 }
