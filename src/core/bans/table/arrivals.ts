@@ -49,6 +49,11 @@ export class Arrivals {
     return none;
   }
 
+  /** All rows, in pages with `none` in between. Goes on over many turns, as `all` does. */
+  *pages(): Generator<Uint32Array, void, void> {
+    for (const { rows } of this.#pages.values()) yield rows;
+  }
+
   /** Goes on over many turns: those that go meanwhile are left out, those that come may be. */
   all<T>(read: (row: number) => T): IteratorObject<T, undefined, unknown> {
     return new Walk(this.#pages.values(), read);

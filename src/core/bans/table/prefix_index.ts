@@ -3,11 +3,9 @@
 // bucket at most, so that nothing is ever filled anew as a whole. The rows of a bucket are linked to each other. The
 // hash is simple tabulation with random tables (Patrascu and Thorup, "The Power of Simple Tabulation Hashing", 2012):
 // nobody can choose addresses that meet in it.
-import type { Prefix } from "../../address.ts";
+import type { PrefixKey } from "../../address.ts";
 import type { ClaimRows } from "./claim_rows.ts";
 import { none, offsetOf, rowsInChunk } from "./slab.ts";
-
-export type Key = Pick<Prefix, "words" | "bits">;
 
 export class PrefixIndex {
   readonly #rows: ClaimRows;
@@ -29,7 +27,7 @@ export class PrefixIndex {
   }
 
   /** @returns the row; `none` when there is none. */
-  find(key: Key): number {
+  find(key: PrefixKey): number {
     let row = this.#head(this.#bucketOf(this.#hash(key.words, 0, key.bits)));
     while (row !== none && !this.#rows.is(row, key)) row = this.#next(row);
     return row;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bans that stand in one kernel map. Counts them without walking: every change here looks first, and
 // a finished walk sets right what other tools did meanwhile. Knows codecs, not what reads the map.
-import type { Prefix } from "../../../core/address.ts";
-import type { FenceEntry, FenceOutcome, FenceRecord } from "../../../core/bans/fence.ts";
+import { type Prefix, prefixOf } from "../../../core/address.ts";
+import type { EntryTest, FenceEntry, FenceOutcome, FenceRecord } from "../../../core/bans/fence.ts";
 import { type BpfMap, mapTypes, updateAny, updateOnlyNew } from "../../../kernel/bpf_map.ts";
 import { errnoName } from "../../../kernel/errno.ts";
 import type { MapSlice } from "../../../kernel/map_batch.ts";
@@ -156,7 +156,7 @@ export class BanStore {
     const prefixes = new Set<string>();
     for (const { keys, count } of this.#map.slices(sliceEntries)) {
       for (let index = 0; index < count; index++) {
-        prefixes.add(this.#codec.readKey(keys, index * this.#codec.keyBytes).text);
+        prefixes.add(prefixOf(this.#codec.keyAt(keys, index * this.#codec.keyBytes)).text);
       }
       if (prefixes.size > limit) return undefined;
     }
@@ -242,15 +242,21 @@ export class BanStore {
     return this.#ranges.has(prefix.text) ? this.#map.lookup(key) : undefined;
   }
 
-  *records(): Generator<readonly FenceRecord[], void, void> {
-    const { keyBytes, valueBytes } = this.#codec;
+  /** @param isWanted of the others there is no record. */
+  *records(isWanted: EntryTest = () => true): Generator<readonly FenceRecord[], void, void> {
+    const codec = this.#codec;
     let seen = 0;
     const changes = this.#changes;
     for (const { keys, values, count } of this.#map.slices(sliceEntries)) {
       seen += count;
-      yield Array.from({ length: count }, (_, index) =>
-        this.#codec.readRecord(this.#codec.readKey(keys, index * keyBytes), values, index * valueBytes),
-      );
+      const records: FenceRecord[] = [];
+      for (let index = 0; index < count; index++) {
+        const key = codec.keyAt(keys, index * codec.keyBytes);
+        const at = index * codec.valueBytes;
+        if (!isWanted(key, codec.readExpiresMs(values, at), codec.readPackets(values, at))) continue;
+        records.push(codec.readRecord(prefixOf(key), values, at));
+      }
+      yield records;
     }
     if (this.#changes === changes) this.#entries = seen;
   }

@@ -3,7 +3,7 @@
 // sources in ttgate's own, ranges in the trie. Keeps in mind which entries of the documented map are
 // ttgate's, since that map has no room to say so.
 import { isIpv4, type Prefix } from "../../../core/address.ts";
-import type { FenceEntry, FenceOutcome, FenceRecord, MapFill } from "../../../core/bans/fence.ts";
+import type { EntryTest, FenceEntry, FenceOutcome, FenceRecord, MapFill } from "../../../core/bans/fence.ts";
 import type { BanStore } from "./ban_store.ts";
 
 export interface OwnStores {
@@ -122,8 +122,8 @@ export class BanStores {
     return this.storeOf(prefix)?.covers(prefix) === true || this.#own?.cidr.covers(prefix) === true;
   }
 
-  *records(): Generator<readonly FenceRecord[], void, void> {
-    for (const store of this.#all) yield* store.records();
+  *records(isWanted?: EntryTest): Generator<readonly FenceRecord[], void, void> {
+    for (const store of this.#all) yield* store.records(isWanted);
   }
 
   /** Takes out of the documented map what is over, and takes the rest on as ttgate's own. */
