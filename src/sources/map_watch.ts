@@ -7,8 +7,10 @@ import type { FencedBan } from "../core/bans/claim.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { EntryTest, Fence, FenceRecord } from "../core/bans/fence.ts";
 import { Talkers } from "../core/bans/talkers.ts";
+import type { Work } from "../core/work.ts";
 import type { Log } from "../log.ts";
 import { SparedEntries } from "./spared_entries.ts";
+import { inTurns } from "./turns.ts";
 
 /** A step goes on for so long, sockets having their turn in between: 2 % of a CPU. */
 const stepMs = 5;
@@ -70,12 +72,15 @@ export class MapWatch {
 
   /** Goes on where it stopped the last time, through the map and then the table; once round at most. */
   async step(): Promise<void> {
-    const endMs = performance.now() + stepMs;
+    await inTurns(this.#goOn(performance.now() + stepMs));
+  }
+
+  *#goOn(endMs: number): Work<void> {
     let isOver = false;
     while (!isOver && !this.#isPaused) {
       isOver = this.#check === undefined ? this.#takeUp() : this.#letGo(this.#check);
       if (performance.now() >= endMs) return;
-      await setImmediate();
+      yield;
     }
   }
 

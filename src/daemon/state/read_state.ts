@@ -119,6 +119,13 @@ function endOfLine(bytes: Uint8Array<ArrayBuffer>, from: number): number {
   return end < 0 ? bytes.length : end;
 }
 
+/** For a line that is longer than any of ttgate's. */
+function enlarged(buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(2 * buffer.length);
+  larger.set(buffer);
+  return larger;
+}
+
 /** Undefined for one that is damaged. */
 function lineAt(bytes: Uint8Array, from: number, to: number, moment: Moment): SavedSource | Basis | undefined {
   try {
@@ -142,9 +149,10 @@ function running(saved: SavedSource, nowMs: number): SavedSource {
 
 /** Whole lines, a chunk of the file at a time; what stands behind the last newline comes last. The bytes are reused. */
 async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const buffer = new Uint8Array(longestLine + chunkBytes);
+  let buffer = new Uint8Array(2 * chunkBytes);
   let filled = 0;
   for (;;) {
+    if (filled + chunkBytes > buffer.length) buffer = enlarged(buffer);
     const { bytesRead } = await file.read(buffer, filled, chunkBytes);
     if (bytesRead === 0) break;
     filled += bytesRead;
