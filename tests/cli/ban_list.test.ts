@@ -28,13 +28,13 @@ async function sent(chunks: Iterable<string>) {
 
 test("what is no text, has no end of a line or nothing but mistakes is no list, however long it is", async () => {
   expect((await sent(repeated("\0".repeat(1000)))).code).toBe(
-    'No list of sources: "-": it has a byte of zero, give it as UTF-8 text; docs/lists.md has the forms',
+    'Cannot read "-" as a list of sources: it has a byte of zero, give it as UTF-8 text; docs/lists.md has the forms',
   );
   const long = await sent(repeated("1".repeat(1024 * 1024)));
-  expect(long.code).toMatch(/^No list of sources: "-": a line is longer than 128 MiB;/);
+  expect(long.code).toMatch(/^Cannot read "-" as a list of sources: a line is longer than 128 MiB;/);
   const wrong = await sent(repeated("192.0.2.1 for long\n".repeat(1000)));
   expect(wrong.code).toMatch(
-    /^No list of sources: "-": 1\d{5} lines are refused, line 1 for: Invalid duration "for long"/,
+    /^Cannot read "-" as a list of sources: 1\d{5} lines are refused, line 1 for: Invalid duration "for long"/,
   );
   expect(wrong.lines.filter((line) => line !== "")).toEqual([]);
 });
@@ -42,7 +42,7 @@ test("what is no text, has no end of a line or nothing but mistakes is no list, 
 test("what was banned before is told", async () => {
   const sources = Array.from({ length: 100_000 }, (_, at) => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`);
   const { code, said, lines } = await sent([`${sources.join("\n")}\n`, "\0"]);
-  expect(code).toMatch(/^No list/);
+  expect(code).toMatch(/^Cannot read/);
   expect(said).toEqual([`Banned ${lines.length} before that`]);
   expect(lines.length).toBeGreaterThan(50_000);
 });

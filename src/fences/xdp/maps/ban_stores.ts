@@ -73,7 +73,12 @@ export class BanStores {
     return store === this.#own?.cidr ? this.#tellRanges() : outcome;
   }
 
-  putMany(entries: readonly FenceEntry[]): FenceOutcome[] {
+  putMany(entries: readonly FenceEntry[]): readonly FenceOutcome[] {
+    // Nearly always they all go into the same map.
+    const store = entries[0] && this.storeOf(entries[0].prefix);
+    if (store !== undefined && entries.every(({ prefix }) => this.storeOf(prefix) === store)) {
+      return this.#putInto(store, entries);
+    }
     const outcomes = new Array<FenceOutcome>(entries.length);
     for (const [store, places] of this.#places(entries.map(({ prefix }) => prefix))) {
       const chosen = places.map((place) => entries[place]).filter((entry) => entry !== undefined);
