@@ -91,7 +91,9 @@ async function sendBatches({ daemon, file, path, done }: Omit<BanList, "json">, 
 }
 
 function noList(file: string, reason: string): Failure {
-  return new Failure(`Cannot read "${file}" as a list of sources: ${reason}; docs/lists.md has the forms`, { exitCode: 2 });
+  return new Failure(`Cannot read "${file}" as a list of sources: ${reason}; docs/lists.md has the forms`, {
+    exitCode: 2,
+  });
 }
 
 /** `3, 5-9`. */

@@ -13,7 +13,7 @@ import { SparedEntries } from "./spared_entries.ts";
 import { inTurns } from "./turns.ts";
 
 /** A step goes on for so long, sockets having their turn in between: 2 % of a CPU. */
-const stepMs = 5;
+const stepMs = 10;
 /** The kernel's clock and ours agree to 10 ms; the documented map holds whole seconds. */
 const sameEndMs = 1000;
 

@@ -3,7 +3,7 @@
 // the enforcement. A ban is held in rows of numbers (table/) and read as a copy. No operation but `within`, `unmet` and
 // `all` looks at more than a few rows.
 import { type Prefix, type PrefixKey, parsePrefix, widened } from "../address.ts";
-import type { Client } from "../client.ts";
+import { type Client, sourceBits } from "../client.ts";
 import { type Ban, everywhere, type FencedBan, holdsAt, isAskedForByOperator } from "./claim.ts";
 import { Arrivals } from "./table/arrivals.ts";
 import { ClaimRows } from "./table/claim_rows.ts";
@@ -62,9 +62,9 @@ export class Bans {
     return row === none ? undefined : this.#placeOf(row);
   }
 
-  /** What a single client is banned by: an IPv4 address, an IPv6 network of the ban prefix. */
+  /** What a single client is banned by: mostly an IPv4 address, an IPv6 network of the ban prefix. */
   isSource(prefix: Prefix): boolean {
-    return prefix.bits === (prefix.ipv4 ? 128 : this.#ipv6Bits);
+    return prefix.bits === sourceBits(prefix, this.#ipv6Bits);
   }
 
   /** The ban of exactly this prefix, by its text. */

@@ -91,8 +91,7 @@ export class Fencing {
   /** A ban whose entry is gone although it should stand there. */
   vanished({ prefix, standsIn, untilMs = 0 }: FencedBan, nowMs: number): boolean {
     if (untilMs <= nowMs + clockToleranceMs) return false;
-    const stands = standsIn !== undefined && standsIn !== inFold;
-    return stands && this.#fence.record(prefix) === undefined;
+    return isMap(standsIn) && this.#fence.record(prefix) === undefined;
   }
 
   /** True, and noted, when a fold blocks the source. */
@@ -133,4 +132,8 @@ export class Fencing {
     this.#bans.stand(victim, undefined);
     return this.#fence.drop(victim.prefix);
   }
+}
+
+function isMap(place: string | undefined): boolean {
+  return place !== undefined && place !== inFold && place !== atOneGate;
 }

@@ -2,7 +2,8 @@
 // The structs of bpf/ttgate.h as bytes, and the two value forms of the documented map. Their sizes are
 // checked against the loaded object's BTF and each opened map's geometry before the first use, so that
 // a mirror out of step is an error at start and not a wrong ban. docs/map.md is the text to it.
-import { maskOf, type PrefixKey } from "../../../core/address.ts";
+import { maskOf, type PrefixKey, prefixOf } from "../../../core/address.ts";
+import { sourceBits } from "../../../core/client.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 
 export const layoutMagic = 0x74746774;
@@ -76,7 +77,7 @@ export function writeCidrKey(prefix: PrefixKey, keys: NativeBuffer, offset: numb
   writeBanKey(prefix, keys, offset + 4);
 }
 
-/** True for an IPv6 key with bits beyond the ban prefix: the program masks them off before it looks. */
+/** True for an IPv6 key with bits beyond the ban prefix: in most networks the program masks them off before it looks. */
 export function hasHostBits(keys: NativeBuffer, offset: number, ipv6Bits: number): boolean {
   const view = viewOfKeys(keys);
   const mapped = isMapped(view, offset);
@@ -99,7 +100,10 @@ const read = { words, bits: 128 };
 export function banKeyAt(keys: NativeBuffer, offset: number, ipv6Bits: number): PrefixKey {
   const view = viewOfKeys(keys);
   for (let index = 0; index < 4; index++) words[index] = view.getUint32(offset + 4 * index);
-  read.bits = isMapped(view, offset) || hasHostBits(keys, offset, ipv6Bits) ? 128 : ipv6Bits;
+  read.bits = 128;
+  if (isMapped(view, offset)) return read;
+  const bits = sourceBits(prefixOf(read), ipv6Bits);
+  if (!hasHostBits(keys, offset, bits)) read.bits = bits;
   return read;
 }
 
