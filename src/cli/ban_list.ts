@@ -20,6 +20,12 @@ export const listFlag: Flag = {
 const batchCharacters = 1024 * 1024;
 /** The mistakes of more lines than these are not spelled out. */
 const shownFailures = 20;
+/** After so many what is read is no list. */
+const mostFailed = 100_000;
+/** A million elements of "nft -j list set", which are one line. */
+const longestLine = 128 * 1024 * 1024;
+/** The most that --max-bans takes. */
+const mostLines = 16_777_216;
 
 export interface BanList {
   readonly daemon: DaemonClient;
@@ -35,20 +41,17 @@ export interface BanList {
 /** @returns the exit code: 1 when a line of it was refused. */
 export async function sendList({ daemon, file, path, done, json }: BanList, env: Env): Promise<number> {
   const total = { done: 0, failures: [] as LineFailure[], failedLines: new Set<number>() };
-  for await (const batch of batches(file, env)) {
-    const { failures, failedLines, ...result } = await sendBatch(daemon, path, batch.lines);
-    const lineOf = (line: number) => batch.numbers[line - 1] ?? 0;
-    total.done += result.done;
-    const told = [...batch.mistakes, ...failures.map(({ line, message }) => ({ line: lineOf(line), message }))];
-    total.failures.push(...told.sort((a, b) => a.line - b.line));
-    for (const { line } of batch.mistakes) total.failedLines.add(line);
-    for (const line of failedLines) total.failedLines.add(lineOf(line));
-    env.stderr.progress?.(`${done} ${total.done}`);
+  try {
+    await sendBatches({ daemon, file, path, done }, total, env);
+  } catch (error) {
+    if (total.done > 0) env.stderr.line(`${done} ${total.done} before that`);
+    throw error;
+  } finally {
+    env.stderr.progress?.("");
   }
-  env.stderr.progress?.("");
   const failedLines = [...total.failedLines].sort((a, b) => a - b);
   const failed = failedLines.length;
-  const shown = total.failures.slice(0, shownFailures);
+  const shown = total.failures;
   if (json) {
     env.stdout.line(JSON.stringify({ done: total.done, failed, failures: shown, failedLines }));
     return failed > 0 ? 1 : 0;
@@ -59,6 +62,38 @@ export async function sendList({ daemon, file, path, done, json }: BanList, env:
   const others = failedLines.filter((line) => !spelledOut.has(line));
   if (others.length > 0) env.stderr.line(`${file}: refused as well: lines ${spans(others)}`);
   return failed > 0 ? 1 : 0;
+}
+
+/** What became of a list so far. */
+interface Total {
+  done: number;
+  /** The first of them. */
+  readonly failures: LineFailure[];
+  readonly failedLines: Set<number>;
+}
+
+/** @throws Failure when it cannot be read, or is none. */
+async function sendBatches({ daemon, file, path, done }: Omit<BanList, "json">, total: Total, env: Env): Promise<void> {
+  for await (const batch of batches(file, env)) {
+    const { failures, failedLines, ...result } = await sendBatch(daemon, path, batch.lines);
+    const lineOf = (line: number) => batch.numbers[line - 1] ?? 0;
+    total.done += result.done;
+    const told = [...batch.mistakes, ...failures.map(({ line, message }) => ({ line: lineOf(line), message }))];
+    total.failures.push(...told.sort((a, b) => a.line - b.line).slice(0, shownFailures - total.failures.length));
+    for (const { line } of batch.mistakes) total.failedLines.add(line);
+    for (const line of failedLines) total.failedLines.add(lineOf(line));
+    env.stderr.progress?.(`${done} ${total.done}`);
+    if (total.failedLines.size > mostFailed) {
+      const first = total.failures[0];
+      throw noList(file, `${total.failedLines.size} lines are refused, line ${first?.line} for: ${first?.message}`);
+    }
+  }
+}
+
+function noList(file: string, reason: string): Failure {
+  return new Failure(`Cannot read "${file}" as a list of sources: ${reason}; docs/lists.md has the forms`, {
+    exitCode: 2,
+  });
 }
 
 /** `3, 5-9`. */
@@ -85,30 +120,39 @@ interface Batch {
   readonly numbers: number[];
   /** What the daemon is not asked for. */
   readonly mistakes: LineFailure[];
+  /** Of lines and mistakes. */
+  characters: number;
+}
+
+function emptyBatch(): Batch {
+  return { lines: [], numbers: [], mistakes: [], characters: 0 };
 }
 
 async function* batches(file: string, env: Env): AsyncGenerator<Batch> {
   const reader = new ListReader();
-  let batch: Batch = { lines: [], numbers: [], mistakes: [] };
-  let characters = 0;
+  let batch = emptyBatch();
   let number = 0;
   for await (const line of linesOf(file, env)) {
     number++;
     for (const reading of reader.read(line)) {
-      if (reading.kind === "mistake") batch.mistakes.push({ line: number, message: reading.message });
-      else {
-        for (const entry of reading.entries) {
-          const written = spelled(entry);
-          batch.lines.push(written);
-          batch.numbers.push(number);
-          characters += written.length + 1;
-          if (characters < batchCharacters) continue;
-          yield batch;
-          batch = { lines: [], numbers: [], mistakes: [] };
-          characters = 0;
-        }
+      if (reading.kind === "mistake") {
+        batch.mistakes.push({ line: number, message: reading.message });
+        batch.characters += reading.message.length;
+      }
+      for (const entry of reading.kind === "mistake" ? [] : reading.entries) {
+        const written = spelled(entry);
+        batch.lines.push(written);
+        batch.numbers.push(number);
+        batch.characters += written.length + 1;
+        // A line may name a million.
+        if (batch.characters < batchCharacters) continue;
+        yield batch;
+        batch = emptyBatch();
       }
     }
+    if (batch.characters < batchCharacters) continue;
+    yield batch;
+    batch = emptyBatch();
   }
   if (batch.lines.length + batch.mistakes.length > 0) yield batch;
 }
@@ -122,11 +166,19 @@ async function* linesOf(file: string, { stdin }: Env): AsyncGenerator<string> {
   const input = file === "-" ? stdin() : createReadStream(file, { highWaterMark: batchCharacters });
   input.setEncoding("utf8");
   let rest = "";
+  let count = 0;
   try {
     for await (const chunk of input as AsyncIterable<string>) {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop() ?? "";
-      yield* lines;
+      if (chunk.includes("\0")) throw noList(file, "it has a byte of zero, give it as UTF-8 text");
+      const [first = "", ...others] = chunk.split("\n");
+      rest += first;
+      if (rest.length > longestLine) throw noList(file, `a line is longer than ${longestLine / 1024 / 1024} MiB`);
+      count += others.length;
+      if (count > mostLines) throw noList(file, `it has more than ${mostLines} lines, the most that can be banned`);
+      if (others.length === 0) continue;
+      yield rest;
+      rest = others.pop() ?? "";
+      yield* others;
     }
   } catch (error) {
     if (codeOf(error) === undefined) throw error;

@@ -11,14 +11,18 @@ const mappedWord = 0xffff;
 /** An address of 128 bits in network byte order, the first word first. */
 export type Words = readonly [number, number, number, number];
 
-/** A range of addresses with a common head; a single address is a prefix of full length. */
-export interface Prefix {
+/** What tells a prefix from all others: what goes through a million of them makes one of these, and fills it again. */
+export interface PrefixKey {
   /** IPv4 as IPv4-mapped IPv6, everything beyond `bits` zero. */
   readonly words: Words;
-  /** The same as 16 bytes of the caller's own. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
   /** 0-128; an IPv4 /24 is 120. */
   readonly bits: number;
+}
+
+/** A range of addresses with a common head; a single address is a prefix of full length. */
+export interface Prefix extends PrefixKey {
+  /** The address as 16 bytes of the caller's own. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/64`: the name in tables, logs and commands. */
   readonly text: string;
   /** IPv6 otherwise. */
@@ -56,6 +60,10 @@ export function prefixFromWords(words: Words, bits = 128): Prefix {
   if (bits === 128) return new WordPrefix(words, bits);
   const kept = (index: 0 | 1 | 2 | 3) => (words[index] & maskOf(bits - 32 * index)) >>> 0;
   return new WordPrefix([kept(0), kept(1), kept(2), kept(3)], bits);
+}
+
+export function prefixOf({ words, bits }: PrefixKey): Prefix {
+  return prefixFromWords([words[0], words[1], words[2], words[3]], bits);
 }
 
 export function prefixFromBytes(address: Uint8Array, bits = 128): Prefix {
@@ -139,16 +147,16 @@ export function unzoned(address: string): string {
   return address.replace(/%.*$/, "");
 }
 
-/** Whether two addresses agree in their first bits. */
-export function sameHead(a: Words, b: Words, bits: number): boolean {
+/** Whether two addresses agree in their first bits. @param from where the second begins. */
+export function sameHead(a: Words, b: ArrayLike<number>, bits: number, from = 0): boolean {
   for (let index = 0; index < 4 && index * 32 < bits; index++) {
-    if ((((a[index] ?? 0) ^ (b[index] ?? 0)) & maskOf(bits - index * 32)) !== 0) return false;
+    if ((((a[index] ?? 0) ^ (b[from + index] ?? 0)) & maskOf(bits - index * 32)) !== 0) return false;
   }
   return true;
 }
 
 /** The first bits of a word; all of them beyond 32. */
-function maskOf(bits: number): number {
+export function maskOf(bits: number): number {
   if (bits <= 0) return 0;
   return bits >= 32 ? -1 : -1 << (32 - bits);
 }

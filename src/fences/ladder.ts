@@ -5,6 +5,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Prefix } from "../core/address.ts";
 import {
+  type EntryTest,
   type Fence,
   type FenceEntry,
   type FenceOutcome,
@@ -114,8 +115,12 @@ export class Ladder implements Fence {
     return this.#first.dropMany(prefixes);
   }
 
-  *records(): Generator<readonly FenceRecord[], void, void> {
-    for (const slice of this.#first.records()) yield slice.map((record) => this.#counted(record));
+  *records(isWanted?: EntryTest): Generator<readonly FenceRecord[], void, void> {
+    // What the second fence has dropped is not known by the first.
+    const isAll = this.#second !== undefined;
+    for (const slice of this.#first.records(isAll ? undefined : isWanted)) {
+      yield isAll ? slice.map((record) => this.#counted(record)) : slice;
+    }
   }
 
   record(prefix: Prefix): FenceRecord | undefined {

@@ -9,7 +9,8 @@ import { cString, nativeBytes } from "./native_bytes.ts";
 /** fcntl.h */
 const readOnlyCloexec = 0x80000;
 
-const chunkBytes = 64 * 1024;
+/** Nearly all of them are shorter, and some are read again and again. */
+const chunkBytes = 4096;
 const decoder = new TextDecoder();
 
 /** @throws KernelError */

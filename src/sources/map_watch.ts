@@ -2,17 +2,17 @@
 // Other tools as a source of bans: what they write into the fence's map becomes a claim, what they take out
 // of it is lifted. Entries from before the start are taken up the same way.
 import { setImmediate } from "node:timers/promises";
-import type { Prefix } from "../core/address.ts";
+import { type Prefix, type PrefixKey, prefixOf } from "../core/address.ts";
 import type { FencedBan } from "../core/bans/claim.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
-import type { Fence, FenceRecord } from "../core/bans/fence.ts";
+import type { EntryTest, Fence, FenceRecord } from "../core/bans/fence.ts";
 import { Talkers } from "../core/bans/talkers.ts";
+import type { Work } from "../core/work.ts";
 import type { Log } from "../log.ts";
 import { SparedEntries } from "./spared_entries.ts";
+import { inTurns } from "./turns.ts";
 
-/** A look-up is a system call of half a microsecond. */
-const checkedAtOnce = 500;
-/** A step goes on for so long, sockets having their turn in between: 20,000 entries a second, 2 % of a CPU. */
+/** A step goes on for so long, sockets having their turn in between: 2 % of a CPU. */
 const stepMs = 10;
 /** The kernel's clock and ours agree to 10 ms; the documented map holds whole seconds. */
 const sameEndMs = 1000;
@@ -35,11 +35,10 @@ export class MapWatch {
   readonly #nowMs: () => number;
   readonly #settle: () => boolean;
   #walk: Generator<readonly FenceRecord[], void, void> | undefined;
-  #check: Iterator<FencedBan> | undefined;
-  /** Bans from before this ticket were there when the walk began; so many of them it has found. */
-  #ticket = 0;
-  #found = 0;
+  #check: Generator<readonly FencedBan[], void, void> | undefined;
   #isPaused = false;
+  /** Of the walk through the map: 0-255. */
+  #round = 0;
   readonly #spared: SparedEntries;
 
   constructor(fence: Fence, enforcement: Enforcement, { log, nowMs, settle }: MapWatchParts) {
@@ -53,7 +52,7 @@ export class MapWatch {
   /** At start: everything, a slice at a time. @returns how many bans were taken up. */
   async adoptAll(): Promise<number> {
     let adopted = 0;
-    for (const slice of this.#fence.records()) {
+    for (const slice of this.#fence.records(this.#isOfInterest)) {
       adopted += this.#adopt(slice);
       await setImmediate();
     }
@@ -71,30 +70,25 @@ export class MapWatch {
     this.#check = undefined;
   }
 
-  /**
-   * Goes on where it stopped the last time; once round at most. The table is gone through only where it has more than
-   * was found in the map.
-   */
+  /** Goes on where it stopped the last time, through the map and then the table; once round at most. */
   async step(): Promise<void> {
-    const endMs = performance.now() + stepMs;
+    await inTurns(this.#goOn(performance.now() + stepMs));
+  }
+
+  *#goOn(endMs: number): Work<void> {
     let isOver = false;
-    while (!this.#isPaused && !isOver) {
-      if (this.#check !== undefined) isOver = this.#letGo();
-      else if (this.#takeUp()) {
-        isOver = this.#found === this.#enforcement.entriesBefore(this.#ticket);
-        if (!isOver) this.#check = this.#enforcement.bans.fenced();
-      }
+    while (!isOver && !this.#isPaused) {
+      isOver = this.#check === undefined ? this.#takeUp() : this.#letGo(this.#check);
       if (performance.now() >= endMs) return;
-      if (!isOver) await setImmediate();
+      yield;
     }
   }
 
-  /** @returns true at the end of the map. */
+  /** @returns false: at the end of the map follows what was not in it. */
   #takeUp(): boolean {
     if (this.#walk === undefined) {
-      this.#walk = this.#fence.records();
-      this.#ticket = this.#enforcement.bans.nextTicket;
-      this.#found = 0;
+      this.#round = (this.#round + 1) % 256;
+      this.#walk = this.#fence.records(this.#isOfInterest);
       this.talkers.begin();
       this.#spared.begin();
     }
@@ -103,29 +97,34 @@ export class MapWatch {
       this.#walk = undefined;
       this.talkers.roundOver();
       this.#spared.roundOver();
-      return true;
+      this.#check = this.#enforcement.bans.unmet(this.#round);
+    } else {
+      this.talkers.see(slice.value);
+      this.#adopt(slice.value);
     }
-    this.talkers.see(slice.value);
-    this.#adopt(slice.value);
-    for (const { prefix } of slice.value) if (this.#enforcement.hasEntryBefore(this.#ticket, prefix)) this.#found++;
     return false;
   }
 
-  /** @returns true at the end of the table. */
-  #letGo(): boolean {
+  /** Of what was not in the map is looked whether it came there meanwhile. @returns true at the end of the table. */
+  #letGo(check: Iterator<readonly FencedBan[]>): boolean {
+    const slice = check.next();
+    if (slice.done === true) {
+      this.#check = undefined;
+      return true;
+    }
     const gone: Prefix[] = [];
-    let isOver = false;
-    for (let count = 0; count < checkedAtOnce && !isOver; count++) {
-      const { done = true, value: ban } = this.#check?.next() ?? {};
-      isOver = done;
-      if (ban === undefined || !this.#enforcement.vanished(ban, this.#nowMs())) continue;
+    for (const ban of slice.value) {
+      if (!this.#enforcement.vanished(ban, this.#nowMs())) continue;
       if (this.#fence.status().evicts) this.#enforcement.renew(ban.prefix, this.#nowMs());
       else gone.push(ban.prefix);
     }
-    if (isOver) this.#check = undefined;
     this.#enforcement.letGo(gone, this.#nowMs());
-    return isOver;
+    return false;
   }
+
+  /** Nearly all entries are known, and drop nothing. */
+  readonly #isOfInterest: EntryTest = (key, expiresMs, packets) =>
+    packets > this.talkers.least || this.#isNews(key, expiresMs);
 
   /** @returns how many bans it changed. */
   #adopt(slice: readonly FenceRecord[]): number {
@@ -142,17 +141,18 @@ export class MapWatch {
 
   /** The kernel's judge writes the map first, and tells then: what waits to be heard of is not news. */
   #news(slice: readonly FenceRecord[]): readonly FenceRecord[] {
-    const fresh = slice.filter((record) => this.#isNews(record));
+    const fresh = slice.filter(({ prefix, expiresMs }) => this.#isNews(prefix, expiresMs));
     if (fresh.length === 0 || !this.#settle()) return [];
-    return fresh.filter((record) => this.#isNews(record));
+    return fresh.filter(({ prefix, expiresMs }) => this.#isNews(prefix, expiresMs));
   }
 
   /** True for what the table does not have like this. */
-  #isNews({ prefix, expiresMs }: FenceRecord): boolean {
-    const fold = this.#enforcement.foldOf(prefix);
-    if ((fold !== undefined && fold.text === prefix.text) || expiresMs <= this.#nowMs()) return false;
-    const untilMs = this.#enforcement.bans.fencedUntilMs(prefix);
+  #isNews(key: PrefixKey, expiresMs: number): boolean {
+    const untilMs = this.#enforcement.bans.meet(key, this.#round);
     // Both may be without an end.
-    return untilMs === undefined || !(untilMs === expiresMs || Math.abs(untilMs - expiresMs) < sameEndMs);
+    if (untilMs !== undefined && (untilMs === expiresMs || Math.abs(untilMs - expiresMs) < sameEndMs)) return false;
+    if (expiresMs <= this.#nowMs()) return false;
+    const prefix = prefixOf(key);
+    return this.#enforcement.foldOf(prefix)?.text !== prefix.text;
   }
 }

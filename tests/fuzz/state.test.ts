@@ -110,7 +110,7 @@ test("anything is read, and bans nobody whom no line names", async () => {
         await readState(
           path,
           () => moment,
-          (saved) => read.push(...saved.map(({ source }) => source)),
+          (saved) => read.push(...saved.map(({ prefix }) => prefix.text)),
         );
         for (const source of read) {
           if (requirePrefix(source).text !== source || !sources.includes(source)) throw new Error(`"${source}"`);

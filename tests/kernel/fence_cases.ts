@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import process from "node:process";
-import { prefixFromBytes } from "../../src/core/address.ts";
+import { prefixFromBytes, prefixOf } from "../../src/core/address.ts";
 import type { FenceRecord } from "../../src/core/bans/fence.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { otherPort, pins, prefix, Sandbox, shell } from "./sandbox.ts";
@@ -72,6 +72,8 @@ export const fenceCases: readonly KernelCase[] = [
       assert.deepEqual(blocked6, [false, true, true, false, false, true]);
       const texts = all(fence.records()).map((record) => record.prefix.text);
       assert.deepEqual(texts.sort(), ["10.77.1.4/31", "fd77:0:1::/64", "fd77:0:6::/47"]);
+      const wanted = all(fence.records((key) => prefixOf(key).text !== "fd77:0:1::/64"));
+      assert.deepEqual(wanted.map((record) => record.prefix.text).sort(), ["10.77.1.4/31", "fd77:0:6::/47"]);
       assert.notEqual(fence.mapOf(prefix("10.77.1.4/31")), fence.mapOf(prefix("10.77.1.4")));
       assert.equal(fence.dropMany([prefix("10.77.1.4/31"), prefix("fd77:0:6::/47"), prefix("10.9.9.0/24")]), 2);
       assert.equal(await sandbox.connects(network.clientIpv4(4)), true);

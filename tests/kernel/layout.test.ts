@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
-import { requirePrefix } from "../../src/core/address.ts";
+import { prefixOf, requirePrefix } from "../../src/core/address.ts";
 import { reasonHash } from "../../src/core/bans/reason.ts";
 import {
+  banKeyAt,
+  cidrKeyAt,
   hasHostBits,
+  isHandWritten,
   readBan,
-  readBanKey,
-  readCidrKey,
-  readExpiry,
+  readExpiresMs,
   readSettings,
   type Settings,
   structBytes,
@@ -24,18 +25,18 @@ test("keys keep address and prefix", () => {
   const keys = nativeBytes(64);
   for (const text of ["192.0.2.1", "2001:db8:1:2::/64"]) {
     writeBanKey(requirePrefix(text), keys, 16);
-    expect(readBanKey(keys, 16, 64).text).toBe(text);
+    expect(prefixOf(banKeyAt(keys, 16, 64)).text).toBe(text);
   }
   for (const text of ["192.0.2.0/24", "0.0.0.0/0", "2001:db8::/33", "2001:db8::1"]) {
     writeCidrKey(requirePrefix(text), keys, 20);
-    expect(readCidrKey(keys, 20).text).toBe(text);
+    expect(prefixOf(cidrKeyAt(keys, 20)).text).toBe(text);
   }
 });
 
 test("an IPv6 key with bits beyond the ban prefix is what it is, and told apart", () => {
   const keys = nativeBytes(16);
   writeBanKey(requirePrefix("2001:db8:1:2:3::"), keys, 0);
-  expect(readBanKey(keys, 0, 64).text).toBe("2001:db8:1:2:3::");
+  expect(prefixOf(banKeyAt(keys, 0, 64)).text).toBe("2001:db8:1:2:3::");
   expect([60, 63, 64, 79, 80, 128].map((bits) => hasHostBits(keys, 0, bits))).toEqual([
     true,
     true,
@@ -72,20 +73,24 @@ test("a ban keeps its times to the nanosecond and what it counted", () => {
 
 test("an expiry of the documented map is never early, and never looks like one written by hand", () => {
   const value = nativeBytes(8);
+  const readExpiry = (bytes: number) => ({
+    expiresMs: readExpiresMs(value, 0, bytes),
+    foreign: isHandWritten(value, 0, bytes),
+  });
   const seconds = (expiresMs: number) => {
     writeExpiry(expiresMs, value, 0, 4);
     return new DataView(value.buffer).getUint32(0, true);
   };
   expect([1000.1, 5000, 5001, 0, -7].map(seconds)).toEqual([2, 5, 6, 2, 2]);
   expect(seconds(Number.POSITIVE_INFINITY)).toBe(0xffffffff);
-  expect(readExpiry(value, 0, 4)).toEqual({ expiresMs: Number.POSITIVE_INFINITY, foreign: false });
+  expect(readExpiry(4)).toEqual({ expiresMs: Number.POSITIVE_INFINITY, foreign: false });
   new DataView(value.buffer).setUint32(0, 1, true);
-  expect(readExpiry(value, 0, 4)).toEqual({ expiresMs: Number.POSITIVE_INFINITY, foreign: true });
+  expect(readExpiry(4)).toEqual({ expiresMs: Number.POSITIVE_INFINITY, foreign: true });
   writeExpiry(5000.000_001, value, 0, 8);
   expect(new DataView(value.buffer).getBigUint64(0, true)).toBe(5_000_000_001n);
-  expect(readExpiry(value, 0, 8).foreign).toBe(false);
+  expect(readExpiry(8).foreign).toBe(false);
   writeExpiry(Number.POSITIVE_INFINITY, value, 0, 8);
-  expect(readExpiry(value, 0, 8)).toEqual({ expiresMs: Number.POSITIVE_INFINITY, foreign: false });
+  expect(readExpiry(8)).toEqual({ expiresMs: Number.POSITIVE_INFINITY, foreign: false });
 });
 
 test("settings come back as they were written; others are told apart", () => {

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
-import { requirePrefix } from "../../src/core/address.ts";
+import { type Prefix, requirePrefix } from "../../src/core/address.ts";
 import { Bans } from "../../src/core/bans/bans.ts";
 import type { BanChange } from "../../src/core/bans/change.ts";
 import { Enforcement } from "../../src/core/bans/enforcement.ts";
-import type { Fence, FenceRecord } from "../../src/core/bans/fence.ts";
+import type {
+  EntryTest,
+  Fence,
+  FenceEntry,
+  FenceOutcome,
+  FenceRecord,
+  FenceStatus,
+} from "../../src/core/bans/fence.ts";
 import { NeverBan } from "../../src/core/bans/never_ban.ts";
 import { newBanCounters } from "../../src/core/counters.ts";
 import { MapWatch } from "../../src/sources/map_watch.ts";
@@ -26,6 +33,53 @@ const fence = {
   record: () => record,
   status: () => ({ evicts: false }),
 } as unknown as Fence;
+
+/** One that keeps what it is given, and counts what is made of it. */
+class KeepingFence implements Partial<Fence> {
+  readonly entries = new Map<string, FenceRecord>();
+  readonly evicts: boolean;
+  made = 0;
+  lookedUp: string[] = [];
+
+  constructor(evicts = false) {
+    this.evicts = evicts;
+  }
+
+  mapOf(): string {
+    return "ipv4";
+  }
+
+  put(entry: FenceEntry): FenceOutcome {
+    this.entries.set(entry.prefix.text, { ...record, ...entry });
+    return { kind: "enforced" };
+  }
+
+  *records(isWanted: EntryTest): Generator<readonly FenceRecord[], void, void> {
+    const wanted = [...this.entries.values()].filter((one) => isWanted(one.prefix, one.expiresMs, one.packets));
+    this.made += wanted.length;
+    yield wanted;
+  }
+
+  record({ text }: Prefix): FenceRecord | undefined {
+    this.lookedUp.push(text);
+    return this.entries.get(text);
+  }
+
+  status(): FenceStatus {
+    return { evicts: this.evicts } as FenceStatus;
+  }
+}
+
+function keeping(count: number, evicts = false) {
+  const kept = new KeepingFence(evicts);
+  const enforcement = new Enforcement(new Bans(1000, 64), new NeverBan(), kept as unknown as Fence, newBanCounters());
+  for (let number = 0; number < count; number++) {
+    const request = { prefix: requirePrefix(`10.0.0.${number}`), reason: "http", origin: "sniffer" as const };
+    enforcement.ban({ ...request, untilMs: nowMs + 60_000 }, nowMs);
+  }
+  const parts = { log: () => {}, nowMs: () => nowMs, settle: () => true };
+  return { kept, enforcement, watch: new MapWatch(kept as unknown as Fence, enforcement, parts) };
+}
 
 function watched(settle: (enforcement: Enforcement) => boolean) {
   const enforcement = new Enforcement(new Bans(10, 64), new NeverBan(), fence, newBanCounters());
@@ -59,41 +113,43 @@ test("what the kernel tells nothing of is taken up, once all that it tells is kn
   expect(changes).toMatchObject([{ kind: "ban", isAdopted: true, claim: { origin: "kernel" } }]);
 });
 
-test("the table is gone through only where it has more than was found in the map", async () => {
-  const other = requirePrefix("192.0.2.2");
-  const entries = new Map([prefix, other].map((one) => [one.text, { ...record, prefix: one }]));
-  let asked = 0;
-  let isMeanwhile = false;
-  const map = {
-    ...fence,
-    putMany: (all: readonly unknown[]) => all.map(() => ({ kind: "enforced" })),
-    *records() {
-      if (entries.size > 0) yield [...entries.values()];
-      if (!isMeanwhile) return;
-      const late = requirePrefix("192.0.2.3");
-      enforcement.ban({ prefix: late, reason: "http", origin: "sniffer", untilMs: nowMs + 60_000 }, nowMs);
-      entries.set(late.text, { ...record, prefix: late });
-    },
-    record({ text }: { text: string }) {
-      asked++;
-      return entries.get(text);
-    },
-  } as unknown as Fence;
-  const enforcement = new Enforcement(new Bans(10, 64), new NeverBan(), map, newBanCounters());
-  const watch = new MapWatch(map, enforcement, { log: () => {}, nowMs: () => nowMs, settle: () => true });
-  await watch.step();
-  await watch.step();
-  expect([asked, enforcement.bans.size]).toEqual([0, 2]);
-  // One that comes behind the walk's back is no reason.
-  isMeanwhile = true;
-  await watch.step();
-  expect([asked, enforcement.bans.size]).toEqual([0, 3]);
-  isMeanwhile = false;
-  entries.delete(other.text);
-  await watch.step();
-  expect(enforcement.bans.size).toBe(2);
-  expect(enforcement.bans.get(other)).toBeUndefined();
-  entries.clear();
-  await watch.step();
-  expect(enforcement.bans.size).toBe(0);
+/** At least so many: a step does a piece where there is no time for more, and a round has six. */
+async function rounds(watch: MapWatch, count: number): Promise<void> {
+  for (let step = 0; step < 6 * count; step++) await watch.step();
+}
+
+test("a walk through what is known makes and looks up nothing", async () => {
+  const { kept, enforcement, watch } = keeping(200);
+  await rounds(watch, 300);
+  expect([kept.made, kept.lookedUp, enforcement.bans.size]).toEqual([0, [], 200]);
+});
+
+test("what another tool took out is let go, and is written anew where the kernel makes room by itself", async () => {
+  for (const evicts of [false, true]) {
+    const { kept, enforcement, watch } = keeping(200, evicts);
+    await rounds(watch, 1);
+    for (const text of ["10.0.0.0", "10.0.0.77", "10.0.0.199"]) kept.entries.delete(text);
+    await rounds(watch, 2);
+    expect(kept.lookedUp).toEqual(["10.0.0.0", "10.0.0.77", "10.0.0.199"]);
+    expect([enforcement.bans.size, kept.entries.size]).toEqual(evicts ? [200, 200] : [197, 197]);
+  }
+});
+
+test("a ban that comes behind the walk is not let go", async () => {
+  const { kept, enforcement, watch } = keeping(2);
+  const late = {
+    prefix: requirePrefix("10.0.0.9"),
+    reason: "http",
+    origin: "sniffer" as const,
+    untilMs: nowMs + 60_000,
+  };
+  // The map's answer is made before, and does not have it.
+  const before = [...kept.entries.values()];
+  kept.records = function* () {
+    enforcement.ban(late, nowMs);
+    yield before;
+  };
+  await rounds(watch, 1);
+  expect(kept.lookedUp).toContain("10.0.0.9");
+  expect(enforcement.bans.get(late.prefix)).toBeDefined();
 });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in step by
-// the enforcement. A ban is held in rows of numbers (table/) and read as a copy. No operation but `within` and
+// the enforcement. A ban is held in rows of numbers (table/) and read as a copy. No operation but `within`, `unmet` and
 // `all` looks at more than a few rows.
-import { contains, type Prefix, parsePrefix, widened } from "../address.ts";
+import { type Prefix, type PrefixKey, parsePrefix, widened } from "../address.ts";
 import { type Client, sourceBits } from "../client.ts";
 import { type Ban, everywhere, type FencedBan, holdsAt, isAskedForByOperator } from "./claim.ts";
 import { Arrivals } from "./table/arrivals.ts";
@@ -151,33 +151,7 @@ export class Bans {
 
   /** How many bans stand in a map; undefined: in none. */
   standing(map: string | undefined): number {
-    return this.#standing((place) => place === map);
-  }
-
-  /** The ticket of the ban that comes next. */
-  get nextTicket(): number {
-    return this.#arrivals.next;
-  }
-
-  /** How many bans from before a ticket stand in such maps. */
-  standingBefore(ticket: number, isWanted: (map: string | undefined) => boolean): number {
-    let standing = this.#standing(isWanted);
-    for (let later = ticket; later < this.#arrivals.next; later++) {
-      const row = this.#arrivals.row(later);
-      if (row !== none && isWanted(this.#placeOf(row).map)) standing--;
-    }
-    return standing;
-  }
-
-  /** Whether the ban of exactly this prefix is one of them. */
-  isStandingBefore(ticket: number, prefix: Prefix, isWanted: (map: string | undefined) => boolean): boolean {
-    const row = this.#index.find(prefix);
-    if (row === none || (this.#rows.columns(row).ticket[offsetOf(row)] ?? 0) >= ticket) return false;
-    return isWanted(this.#placeOf(row).map);
-  }
-
-  #standing(isWanted: (map: string | undefined) => boolean): number {
-    return this.#places.reduce((sum, { map, endings }) => sum + (isWanted(map) ? endings.size : 0), 0);
+    return this.#in(map).reduce((sum, { endings }) => sum + endings.size, 0);
   }
 
   /** Takes out bans that are over, at most `limit`. */
@@ -203,17 +177,31 @@ export class Bans {
   }
 
   /** What is banned inside a prefix, itself included: a slice between two turns of the caller. */
-  *within(prefix: Prefix): Generator<readonly Prefix[], void, void> {
-    let found: Prefix[] = [];
-    let looked = 0;
-    for (const banned of this.prefixes()) {
-      if (contains(prefix, banned)) found.push(banned);
-      if (++looked < lookedAtAtOnce && found.length < foundAtOnce) continue;
-      yield found;
-      found = [];
-      looked = 0;
-    }
-    yield found;
+  within(prefix: Prefix): Generator<readonly Prefix[], void, void> {
+    return this.#chosen(
+      (row) => this.#rows.isWithin(row, prefix),
+      (row) => this.#rows.prefix(row),
+    );
+  }
+
+  /**
+   * A fence has an entry of exactly this prefix.
+   * @param round of a walk through all of its entries, 0-255.
+   * @returns when the claim ends that holds everywhere; undefined: there is none.
+   */
+  meet(prefix: PrefixKey, round: number): number | undefined {
+    const row = this.#index.find(prefix);
+    if (row === none) return undefined;
+    this.#rows.columns(row).met[offsetOf(row)] = round;
+    return this.#fencedUntilMs(row);
+  }
+
+  /** Those of which none was met in that round, and some more that have come since: a slice between two turns. */
+  unmet(round: number): Generator<readonly FencedBan[], void, void> {
+    return this.#chosen(
+      (row) => this.#rows.columns(row).met[offsetOf(row)] !== round,
+      (row) => this.#fenced(row),
+    );
   }
 
   /** False when a ban of something inside of the prefix may be there, too. */
@@ -227,17 +215,6 @@ export class Bans {
     return this.#arrivals.all((row) => this.#rows.read(row, this.#placeOf(row).map));
   }
 
-  /** The same, for who compares them with a fence. */
-  fenced(): IteratorObject<FencedBan, undefined, unknown> {
-    return this.#arrivals.all((row) => this.#fenced(row));
-  }
-
-  /** When the claim on exactly this prefix ends that holds everywhere; undefined: there is none. */
-  fencedUntilMs(prefix: Prefix): number | undefined {
-    const row = this.#index.find(prefix);
-    return row === none ? undefined : this.#fencedUntilMs(row);
-  }
-
   /** The same, for who needs no more of them. */
   prefixes(): IteratorObject<Prefix, undefined, unknown> {
     return this.#arrivals.all((row) => this.#rows.prefix(row));
@@ -246,6 +223,24 @@ export class Bans {
   /** The same as numbers, for who comes back to them. */
   tickets(): IteratorObject<number, undefined, unknown> {
     return this.#arrivals.all((row) => this.#rows.columns(row).ticket[offsetOf(row)] ?? 0);
+  }
+
+  /** A loop over numbers, so that those that are not wanted leave nothing to the garbage collector. */
+  *#chosen<T>(isWanted: (row: number) => boolean, read: (row: number) => T): Generator<readonly T[], void, void> {
+    let found: T[] = [];
+    let looked = 0;
+    for (const page of this.#arrivals.pages()) {
+      for (let at = 0; at < page.length; at++) {
+        const row = page[at] ?? none;
+        if (row !== none && isWanted(row)) found.push(read(row));
+      }
+      looked += page.length;
+      if (looked < lookedAtAtOnce && found.length < foundAtOnce) continue;
+      yield found;
+      found = [];
+      looked = 0;
+    }
+    yield found;
   }
 
   #find(client: Client, nowMs: number, gate: string | undefined): number {

@@ -70,16 +70,6 @@ export class Enforcement {
     return this.#fencing?.foldOf(prefix);
   }
 
-  /** How many bans from before a ticket should have an entry of their own in the fence. */
-  entriesBefore(ticket: number): number {
-    return this.#fencing?.entriesBefore(ticket) ?? 0;
-  }
-
-  /** Whether the ban of exactly this prefix is one of them. */
-  hasEntryBefore(ticket: number, prefix: Prefix): boolean {
-    return this.#fencing?.hasEntryBefore(ticket, prefix) === true;
-  }
-
   /** Bans that user space alone enforces, since the kernel could not take them. */
   get userSpaceOnly(): number {
     return this.#fencing === undefined ? 0 : this.bans.standing(undefined);

@@ -2,7 +2,7 @@
 // The port between the time-out table and whatever blocks sources outside of this process. The table
 // decides; a fence carries out, says honestly what it did, and where it holds. Knows no fence by name.
 // Times are in milliseconds since boot (CLOCK_BOOTTIME); Infinity is "without an end".
-import type { Prefix } from "../address.ts";
+import type { Prefix, PrefixKey } from "../address.ts";
 import { type Ban, everywhere, type Origin } from "./claim.ts";
 
 export interface FenceEntry {
@@ -30,6 +30,9 @@ export interface FenceRecord extends Omit<FenceEntry, "origin"> {
   /** Undefined where the fence does not keep it, or nothing was dropped yet. */
   readonly lastSeenMs: number | undefined;
 }
+
+/** The key is used again for the next entry. */
+export type EntryTest = (key: PrefixKey, expiresMs: number, packets: number) => boolean;
 
 /** `full`: the table has to make room first. `failed`: the fence said no; the text says why. */
 export type FenceOutcome =
@@ -107,8 +110,11 @@ export interface Fence {
   /** True when the entry was there. */
   drop(prefix: Prefix): boolean;
   dropMany(prefixes: readonly Prefix[]): number;
-  /** All entries, in slices so that the caller can let others run in between. */
-  records(): Generator<readonly FenceRecord[], void, void>;
+  /**
+   * All entries, in slices so that the caller can let others run in between.
+   * @param isWanted those that are not may be left out, so that a walk through a million makes nothing for each.
+   */
+  records(isWanted?: EntryTest): Generator<readonly FenceRecord[], void, void>;
   record(prefix: Prefix): FenceRecord | undefined;
   status(): FenceStatus;
   /** The fence's own answer for a packet of this address; undefined where none can be asked. */

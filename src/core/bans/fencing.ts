@@ -5,7 +5,7 @@ import type { Prefix } from "../address.ts";
 import type { BanCounters } from "../counters.ts";
 import type { Bans } from "./bans.ts";
 import { atOneGate, type Ban, everywhere, type FencedBan, isAskedForByOperator } from "./claim.ts";
-import { entryOf, type Fence, type FenceOutcome } from "./fence.ts";
+import { entryOf, type Fence, type FenceEntry, type FenceOutcome } from "./fence.ts";
 import { Folding } from "./folding.ts";
 import type { NeverBan } from "./never_ban.ts";
 
@@ -37,16 +37,6 @@ export class Fencing {
     return this.#folding.covering(prefix);
   }
 
-  /** How many bans from before a ticket should have an entry of their own. */
-  entriesBefore(ticket: number): number {
-    return this.#bans.standingBefore(ticket, isMap);
-  }
-
-  /** Whether the ban of exactly this prefix is one of them. */
-  hasEntryBefore(ticket: number, prefix: Prefix): boolean {
-    return this.#bans.isStandingBefore(ticket, prefix, isMap);
-  }
-
   /** Where a ban is taken to stand before the fence has had it: nearly all will. */
   placeOf(ban: Ban): string {
     return everywhere(ban) === undefined ? atOneGate : this.#fence.mapOf(ban.prefix);
@@ -64,11 +54,19 @@ export class Fencing {
 
   /** @returns what became of those that the fence did not take at once. */
   putMany(bans: readonly Ban[], nowMs: number): ReadonlyMap<Ban, FenceOutcome> {
-    const single = bans.filter((ban) => everywhere(ban) !== undefined && !this.#standsInFold(ban));
-    const outcomes = this.#fence.putMany(single.flatMap((ban) => entryOf(ban) ?? []));
+    const single: Ban[] = [];
+    const entries: FenceEntry[] = [];
+    for (const ban of bans) {
+      const entry = entryOf(ban);
+      if (entry === undefined || this.#standsInFold(ban)) continue;
+      single.push(ban);
+      entries.push(entry);
+    }
+    const outcomes = this.#fence.putMany(entries);
     const refused: { readonly ban: Ban; readonly outcome: FenceOutcome }[] = [];
-    for (const [index, ban] of single.entries()) {
-      const outcome = outcomes[index] ?? { kind: "full" };
+    let index = 0;
+    for (const ban of single) {
+      const outcome = outcomes[index++] ?? { kind: "full" };
       if (outcome.kind === "enforced") continue;
       this.#bans.stand(ban, undefined);
       refused.push({ ban, outcome });

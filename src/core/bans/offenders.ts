@@ -3,6 +3,7 @@
 // has been free for as long as the memory lasts, when an operator lifts its ban, and when there is no room for
 // all: then the one whose ban is longest over goes first. Pure.
 
+import type { Prefix } from "../address.ts";
 import type { BanChange, BanFollower } from "./change.ts";
 import type { Origin } from "./claim.ts";
 
@@ -46,9 +47,9 @@ export class Offenders implements BanFollower {
   }
 
   /** As an earlier run saved it, or another process says; undefined: it is none. */
-  restore(source: string, offender: Offender | undefined): void {
-    if (offender === undefined) this.#bySource.delete(source);
-    else this.#set(source, offender);
+  restore(source: Prefix, offender: Offender | undefined): void {
+    if (offender !== undefined) this.#set(source.text, offender);
+    else if (this.#bySource.size > 0) this.#bySource.delete(source.text);
   }
 
   bansChanged(changes: readonly BanChange[]): void {

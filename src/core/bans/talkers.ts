@@ -16,19 +16,22 @@ export class Talkers {
     return this.#complete;
   }
 
+  /** Who dropped no more than this is none of them. */
+  get least(): number {
+    return this.#round.length < kept ? 0 : (this.#round.at(-1)?.packets ?? 0);
+  }
+
   /** The walk begins anew. */
   begin(): void {
     this.#round = [];
   }
 
   see(records: readonly FenceRecord[]): void {
-    let least = this.#round.length < kept ? 0 : (this.#round.at(-1)?.packets ?? 0);
     for (const { prefix, packets, bytes, lastSeenMs } of records) {
-      if (packets <= least) continue;
+      if (packets <= this.least) continue;
       const rank = this.#round.findIndex((other) => other.packets < packets);
       this.#round.splice(rank < 0 ? this.#round.length : rank, 0, { prefix, packets, bytes, lastSeenMs });
       if (this.#round.length > kept) this.#round.pop();
-      if (this.#round.length === kept) least = this.#round.at(-1)?.packets ?? 0;
     }
   }
 

@@ -4,9 +4,10 @@
 // are absolute (Unix time), so that they mean the same after a reboot; a line says which clock those behind it were
 // written by, so that within one boot no step of the wall clock moves them. A line that was torn or damaged is left out.
 import { crc32 } from "node:zlib";
+import { parsePrefix } from "../../core/address.ts";
 import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
 import type { BetEvidence } from "../../core/ciphertext/bets.ts";
-import { LineWriter } from "./line_writer.ts";
+import { LineWriter, type Written } from "./line_writer.ts";
 import type { SavedSource } from "./saved_source.ts";
 import { UsualLine } from "./usual_line.ts";
 
@@ -63,8 +64,8 @@ export function parseBasisLine(line: string): Basis | undefined {
 }
 
 /** A source without claims is not banned any more. */
-export function journalLine(saved: SavedSource, moment: Moment): string {
-  oneLine.add(saved, wallAtBootMs(moment));
+export function journalLine(written: Written, moment: Moment): string {
+  oneLine.add(written, wallAtBootMs(moment));
   return decoder.decode(oneLine.take());
 }
 
@@ -115,12 +116,14 @@ export function parseJournalBytes(
   return usualLine.read(bytes, start, to, bootMs) ?? parsed(decoder.decode(bytes.subarray(start, to)), bootMs);
 }
 
-function parsed(text: string, bootMs: number): SavedSource {
+function parsed(text: string, bootMs: number): SavedSource | undefined {
   const written = JSON.parse(text) as readonly [string, readonly WrittenClaim[], WrittenOffender?];
+  const prefix = parsePrefix(written[0]);
+  if (prefix === undefined) return undefined;
   // By their places: taking arrays apart is a tenth of the time that a million lines take.
   const before = written[2];
   const offender = before && { bans: before[0], untilMs: before[1] - bootMs };
-  return { source: written[0], claims: written[1].map((claim) => claimOf(claim, bootMs)), offender };
+  return { prefix, claims: written[1].map((claim) => claimOf(claim, bootMs)), offender };
 }
 
 function claimOf(written: WrittenClaim, bootMs: number): Claim {

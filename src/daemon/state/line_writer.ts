@@ -14,7 +14,7 @@ const [space, newline, quote, backslash, zero] = [32, 10, 34, 92, 48];
 const checksumBytes = 8;
 
 /** What a line says; of a ban its prefix will do, whose text need not be made then. */
-export interface Written extends Omit<SavedSource, "source"> {
+export interface Written extends Omit<SavedSource, "prefix"> {
   readonly source: string | Prefix;
 }
 

@@ -8,8 +8,7 @@ import type { Work } from "../../core/work.ts";
 import { writeBytes } from "../../host/write_all.ts";
 import { inTurns } from "../../sources/turns.ts";
 import { journalLine, type Moment, wallAtBootMs } from "./journal.ts";
-import { LineWriter } from "./line_writer.ts";
-import type { SavedSource } from "./saved_source.ts";
+import { LineWriter, type Written } from "./line_writer.ts";
 
 export interface Table {
   readonly bans: Bans;
@@ -26,7 +25,7 @@ export function lineOfSource(table: Table, source: string, moment: Moment): stri
   return journalLine(savedOf(table, source, table.bans.byText(source), moment), moment);
 }
 
-function savedOf({ offenders }: Table, source: string, ban: Ban | undefined, { nowMs }: Moment): SavedSource {
+function savedOf({ offenders }: Table, source: string, ban: Ban | undefined, { nowMs }: Moment): Written {
   const offender = offenders.of(source, nowMs);
   return { source, claims: ban === undefined ? [] : savedClaims(ban, nowMs), offender };
 }

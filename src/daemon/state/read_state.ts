@@ -3,6 +3,7 @@
 // damaged is counted and left out; everything else counts.
 import { existsSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import type { Prefix } from "../../core/address.ts";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Work } from "../../core/work.ts";
 import { inTurns } from "../../sources/turns.ts";
@@ -93,19 +94,18 @@ class StateReader implements ReadState {
   /** @returns where the next piece begins. */
   #piece(bytes: Uint8Array<ArrayBuffer>, start: number): number {
     let now = momentBy(this.basis, this.#moment());
-    const piece = new Map<string, SavedSource>();
+    const piece = new Map<number | string, SavedSource>();
     let at = start;
     for (let count = 0; count < linesAtOnce && at < bytes.length; count++) {
       const end = endOfLine(bytes, at);
-      const basis = bytes[at + textAt] === brace ? parsed(() => parseBasisLine(textOf(bytes, at, end))) : undefined;
-      const saved = basis ?? parsed(() => parseJournalBytes(bytes, at, end, now));
-      if (saved === undefined) this.damaged++;
-      else if ("source" in saved) {
-        piece.set(saved.source, running(saved, now.nowMs));
+      const line = lineAt(bytes, at, end, now);
+      if (line === undefined) this.damaged++;
+      else if ("prefix" in line) {
+        piece.set(keyOf(line.prefix), running(line, now.nowMs));
         this.lines++;
       } else {
-        this.basis = saved;
-        now = momentBy(saved, this.#moment());
+        this.basis = line;
+        now = momentBy(line, this.#moment());
       }
       at = end + 1;
     }
@@ -119,6 +119,28 @@ function endOfLine(bytes: Uint8Array<ArrayBuffer>, from: number): number {
   return end < 0 ? bytes.length : end;
 }
 
+/** For a line that is longer than any of ttgate's. */
+function enlarged(buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(2 * buffer.length);
+  larger.set(buffer);
+  return larger;
+}
+
+/** Undefined for one that is damaged. */
+function lineAt(bytes: Uint8Array, from: number, to: number, moment: Moment): SavedSource | Basis | undefined {
+  try {
+    const basis = bytes[from + textAt] === brace ? parseBasisLine(decoder.decode(bytes.subarray(from, to))) : undefined;
+    return basis ?? parseJournalBytes(bytes, from, to, moment);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same for the same source. */
+function keyOf(prefix: Prefix): number | string {
+  return prefix.ipv4 && prefix.bits === 128 ? prefix.words[3] : prefix.text;
+}
+
 function running(saved: SavedSource, nowMs: number): SavedSource {
   const isRunning = ({ untilMs }: Claim) => untilMs > nowMs;
   // Nearly all, and there may be a million.
@@ -127,9 +149,10 @@ function running(saved: SavedSource, nowMs: number): SavedSource {
 
 /** Whole lines, a chunk of the file at a time; what stands behind the last newline comes last. The bytes are reused. */
 async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const buffer = new Uint8Array(longestLine + chunkBytes);
+  let buffer = new Uint8Array(2 * chunkBytes);
   let filled = 0;
   for (;;) {
+    if (filled + chunkBytes > buffer.length) buffer = enlarged(buffer);
     const { bytesRead } = await file.read(buffer, filled, chunkBytes);
     if (bytesRead === 0) break;
     filled += bytesRead;
@@ -140,16 +163,4 @@ async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffe
     filled -= end;
   }
   if (filled > 0) yield buffer.subarray(0, filled);
-}
-
-function textOf(bytes: Uint8Array, from: number, to: number): string {
-  return decoder.decode(bytes.subarray(from, to));
-}
-
-function parsed<T>(parse: () => T | undefined): T | undefined {
-  try {
-    return parse();
-  } catch {
-    return undefined;
-  }
 }

@@ -6,8 +6,6 @@ import { join } from "node:path";
 import process from "node:process";
 import { defaultGateName } from "../../config/gates.ts";
 import type { Config } from "../../config/options.ts";
-import { parsePrefix } from "../../core/address.ts";
-import type { SavedBan } from "../../core/bans/change.ts";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
@@ -219,15 +217,12 @@ export async function takeUp(
   const isTaken = ({ gate }: Claim) => gate === undefined || !isOnTrial(gate);
   let isAll = true;
   const read = await readState(path, moment, (saved) => {
-    const bans: SavedBan[] = [];
-    for (const { source, claims } of saved) {
-      const prefix = parsePrefix(source);
-      const taken = claims.every(isTaken) ? claims : claims.filter(isTaken);
-      if (prefix === undefined || taken !== claims) isAll = false;
-      if (prefix !== undefined) bans.push({ prefix, claims: taken });
-    }
-    if (!enforcement.replace(bans, moment().nowMs)) isAll = false;
-    for (const { source, offender } of saved) offenders.restore(source, offender);
+    const taken = saved.map((one) =>
+      one.claims.every(isTaken) ? one : { ...one, claims: one.claims.filter(isTaken) },
+    );
+    if (taken.some((one, index) => one !== saved[index])) isAll = false;
+    if (!enforcement.replace(taken, moment().nowMs)) isAll = false;
+    for (const { prefix, offender } of saved) offenders.restore(prefix, offender);
   });
   const isComplete = isAll && read.isWhole && read.damaged === 0 && !read.isHeadForeign;
   return { ...read, taken: enforcement.bans.size - before, isComplete };

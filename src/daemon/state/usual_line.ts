@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads what nearly every line of the state file is, one claim that holds everywhere, from its bytes: JSON takes three
 // times as long, and a million lines are read at a start. Knows no other lines.
+import { type Prefix, parsePrefix, prefixFromWords } from "../../core/address.ts";
 import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
+import { KeptEvidence } from "../../core/bans/table/evidence_rows.ts";
 import type { SavedSource } from "./saved_source.ts";
 
-const [quote, comma, zero, opening, backslash] = [34, 44, 48, 91, 92];
+const [quote, comma, dot, zero, opening, backslash] = [34, 44, 46, 48, 91, 92];
 
 const ascii = new TextDecoder();
 
@@ -22,14 +24,15 @@ export class UsualLine {
     this.#at = from;
     this.#isUsual = true;
     this.#expect("[");
-    const source = this.#string();
+    const prefix = this.#address();
+    if (prefix === undefined) return undefined;
     this.#expect(",[[");
-    const claim = this.#claim(source, bootMs);
+    const claim = this.#claim(prefix, bootMs);
     this.#expect("]]]");
-    return this.#isUsual && this.#at === to ? { source, claims: [claim], offender: undefined } : undefined;
+    return this.#isUsual && this.#at === to ? { prefix, claims: [claim], offender: undefined } : undefined;
   }
 
-  #claim(source: string, bootMs: number): Claim {
+  #claim(source: Prefix, bootMs: number): Claim {
     this.#origin = this.#string(this.#origin);
     const origin = this.#origin as Origin;
     this.#expect(",");
@@ -45,7 +48,7 @@ export class UsualLine {
     return { origin, reason, sinceMs, untilMs, evidence, gate: undefined, isLocal: undefined };
   }
 
-  #evidence(source: string): Evidence | undefined {
+  #evidence(source: Prefix): Evidence | undefined {
     if (this.#bytes[this.#at] !== opening) {
       this.#expect("null");
       return undefined;
@@ -53,7 +56,7 @@ export class UsualLine {
     this.#expect("[");
     const firstBytes = this.#hex();
     this.#expect(",");
-    const clientAddress = this.#string(source);
+    const client = this.#address(source);
     this.#expect(",");
     const clientPort = this.#number();
     this.#expect(",");
@@ -61,7 +64,34 @@ export class UsualLine {
     // Of earlier versions: no bet.
     if (this.#bytes[this.#at] === comma) this.#expect(",null");
     this.#expect("]");
-    return { firstBytes, clientAddress, clientPort, gatePort };
+    if (client === undefined) this.#isUsual = false;
+    return client && new KeptEvidence({ firstBytes, client, clientPort, gatePort });
+  }
+
+  /** @param likely what it is if it is that. */
+  #address(likely?: Prefix): Prefix | undefined {
+    const start = this.#at;
+    this.#expect('"');
+    const ipv4 = this.#dotted();
+    if (ipv4 >= 0 && this.#bytes[this.#at] === quote) {
+      this.#at++;
+      const isLikely = likely?.ipv4 === true && likely.bits === 128 && likely.words[3] === ipv4;
+      return isLikely ? likely : prefixFromWords([0, 0, 0xffff, ipv4]);
+    }
+    this.#at = start;
+    return parsePrefix(this.#string());
+  }
+
+  /** -1: it is none. */
+  #dotted(): number {
+    let address = 0;
+    for (let octet = 0; octet < 4; octet++) {
+      if (octet > 0 && this.#bytes[this.#at++] !== dot) return -1;
+      const value = this.#digits();
+      if (value < 0 || value > 255) return -1;
+      address = address * 256 + value;
+    }
+    return address;
   }
 
   #expect(text: string): void {
@@ -118,6 +148,13 @@ export class UsualLine {
   }
 
   #number(): number {
+    const value = this.#digits();
+    if (value < 0) this.#isUsual = false;
+    return value;
+  }
+
+  /** -1: there is none. */
+  #digits(): number {
     let value = 0;
     const start = this.#at;
     for (; ; this.#at++) {
@@ -125,7 +162,6 @@ export class UsualLine {
       if (digit < 0 || digit > 9) break;
       value = value * 10 + digit;
     }
-    if (this.#at === start) this.#isUsual = false;
-    return value;
+    return this.#at === start ? -1 : value;
   }
 }

@@ -9,7 +9,7 @@ import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import type { HostPort } from "../../config/endpoints.ts";
 import type { Config } from "../../config/options.ts";
-import { parsePrefix } from "../../core/address.ts";
+import type { Prefix } from "../../core/address.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import { Failure, messageOf } from "../../failure.ts";
 import type { Ladder } from "../../fences/ladder.ts";
@@ -47,7 +47,7 @@ export interface HandedGate {
   resume(): Promise<void>;
   /** Deadlines of those that are not judged yet. */
   tick(nowMs: number): void;
-  readonly sessions: { readonly size: number; cut(prefix: NonNullable<ReturnType<typeof parsePrefix>>): number };
+  readonly sessions: { readonly size: number; cut(prefix: Prefix): number };
 }
 
 /** What stops for the other one, and goes on when it fails. */
@@ -326,7 +326,7 @@ export class Predecessor implements Disposable {
   #cut(lines: readonly string[]): void {
     const { moment } = this.#parts;
     for (const line of lines) {
-      const prefix = parsePrefix(parseJournalLine(line, moment())?.source ?? "");
+      const prefix = parseJournalLine(line, moment())?.prefix;
       if (prefix !== undefined) for (const { sessions } of this.#parts.gates()) sessions.cut(prefix);
     }
   }

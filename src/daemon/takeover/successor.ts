@@ -5,7 +5,7 @@
 import { setTimeout } from "node:timers/promises";
 import { formatStatus, type HostPort, type StatusAddress } from "../../config/endpoints.ts";
 import type { Config } from "../../config/options.ts";
-import { formatEndpoint, isWildcard, type Prefix, parsePrefix } from "../../core/address.ts";
+import { formatEndpoint, isWildcard, type Prefix } from "../../core/address.ts";
 import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import { codeOf, Failure, messageOf } from "../../failure.ts";
@@ -208,10 +208,10 @@ export class Successor implements BanFollower, Disposable {
   #ban(lines: readonly string[], enforcement: Enforcement, moment: Moment): void {
     for (const line of lines) {
       const saved = parseJournalLine(line, moment);
-      const prefix = parsePrefix(saved?.source ?? "");
-      if (saved === undefined || prefix === undefined) continue;
+      if (saved === undefined) continue;
       for (const { origin, reason, untilMs, evidence } of saved.claims) {
-        if (untilMs > moment.nowMs) enforcement.ban({ prefix, origin, reason, untilMs, evidence }, moment.nowMs);
+        if (untilMs > moment.nowMs)
+          enforcement.ban({ prefix: saved.prefix, origin, reason, untilMs, evidence }, moment.nowMs);
       }
     }
   }

@@ -2,7 +2,6 @@
 // The table on its way to another process: all of it, then what changed meanwhile, then each new ban. In the form of
 // the state file, in memory that has a descriptor, so that no disk is needed.
 import { readFileSync } from "node:fs";
-import { parsePrefix } from "../../core/address.ts";
 import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
@@ -78,11 +77,7 @@ export function takeChanges(path: string, { enforcement, offenders, moment }: Ta
   const [head, ...lines] = readFileSync(path, "utf8").split("\n");
   if (head !== journalHead) throw new Error("Bans of another form");
   const now = moment();
-  const changes = lines.flatMap((line) => {
-    const saved = line === "" ? undefined : parseJournalLine(line, now);
-    const prefix = saved === undefined ? undefined : parsePrefix(saved.source);
-    return saved === undefined || prefix === undefined ? [] : [{ prefix, claims: saved.claims, saved }];
-  });
+  const changes = lines.flatMap((line) => (line === "" ? [] : (parseJournalLine(line, now) ?? [])));
   enforcement.replace(changes, now.nowMs);
-  for (const { saved } of changes) offenders.restore(saved.source, saved.offender);
+  for (const { prefix, offender } of changes) offenders.restore(prefix, offender);
 }

@@ -2,7 +2,7 @@
 // The fence that XDP makes: bans as entries of maps, and a program on the interfaces that drops what they
 // name. Does not decide who is banned, and owns no timer: the daemon calls `tick`.
 import type { Prefix } from "../../core/address.ts";
-import type { Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../core/bans/fence.ts";
+import type { EntryTest, Fence, FenceEntry, FenceOutcome, FenceRecord, FenceStatus } from "../../core/bans/fence.ts";
 import { writablePath } from "../../kernel/bpffs.ts";
 import { KernelError } from "../../kernel/errno.ts";
 import { type GuardedPlace, weakest } from "./attach/attachment.ts";
@@ -80,9 +80,9 @@ export class XdpFence implements Fence {
     }
   }
 
-  records(): Generator<readonly FenceRecord[], void, void> {
+  records(isWanted?: EntryTest): Generator<readonly FenceRecord[], void, void> {
     const { stores, options } = this.#parts;
-    return stores.records(options.nowMs);
+    return stores.records(options.nowMs, isWanted);
   }
 
   record(prefix: Prefix): FenceRecord | undefined {

@@ -2,8 +2,9 @@
 import { expect, test } from "bun:test";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
-import type { Claim, Origin } from "../../../src/core/bans/claim.ts";
+import type { Claim, Evidence, Origin } from "../../../src/core/bans/claim.ts";
 import { journalLine, parseJournalLine } from "../../../src/daemon/state/journal.ts";
+import type { SavedSource } from "../../../src/daemon/state/saved_source.ts";
 
 const moment = { nowMs: 5_000_000, wallMs: 1_800_000_000_000 };
 
@@ -30,12 +31,22 @@ const offenders = fc.option(
   { nil: undefined },
 );
 
+/** For comparisons: whatever keeps it. */
+function plain(saved: SavedSource | undefined): unknown {
+  const plainEvidence = (evidence: Evidence) => {
+    const { firstBytes, clientAddress, clientPort, gatePort, bet } = evidence;
+    return { firstBytes, clientAddress, clientPort, gatePort, bet };
+  };
+  const claims = saved?.claims.map((one) => ({ ...one, evidence: one.evidence && plainEvidence(one.evidence) }));
+  return saved && { source: saved.prefix.text, claims, offender: saved.offender };
+}
+
 test("a line says all of a source's claims, and means the same after a reboot", () => {
   fc.assert(
     fc.property(fc.array(claim, { maxLength: 4 }), offenders, (claims, offender) => {
       const line = journalLine({ source: "192.0.2.1", claims, offender }, moment);
       expect(line.indexOf("\n")).toBe(line.length - 1);
-      expect(parseJournalLine(line.trimEnd(), moment)).toEqual({ source: "192.0.2.1", claims, offender });
+      expect(plain(parseJournalLine(line.trimEnd(), moment))).toEqual({ source: "192.0.2.1", claims, offender });
       // Ten seconds later, on a host that was started five seconds ago.
       const later = parseJournalLine(line.trimEnd(), { nowMs: 5000, wallMs: moment.wallMs + 10_000 });
       expect(later?.offender?.untilMs).toBe(offender && offender.untilMs - moment.nowMs - 10_000 + 5000);
@@ -64,6 +75,8 @@ test("lines of earlier versions mean the same, and what is unusual in a line is 
   const lineOf = (text: string) => `${crc32(text).toString(16).padStart(8, "0")} ${text}`;
   const seen = { firstBytes: Uint8Array.of(0, 255), clientAddress: "192.0.2.1", clientPort: 4711, gatePort: 5000 };
   const bootMs = moment.wallMs - moment.nowMs;
+  const none = lineOf('["192.0.2.256",[["sniffer","http",1,0,null]]]');
+  expect(parseJournalLine(none, moment)).toBe(undefined);
   const whole = (reason: string, evidence: string, behind = "") =>
     lineOf(`["192.0.2.1",[["sniffer",${reason},${bootMs + 1},0,${evidence}${behind}]]]`);
   const expected = { origin: "sniffer", reason: "http", sinceMs: 1, untilMs: Number.POSITIVE_INFINITY };
@@ -75,7 +88,7 @@ test("lines of earlier versions mean the same, and what is unusual in a line is 
     [whole('"http"', "null", ',"b",true'), { ...expected, evidence: undefined, gate: "b", isLocal: true }],
   ];
   for (const [text, claim] of cases) {
-    expect(parseJournalLine(text, moment)).toEqual({
+    expect(plain(parseJournalLine(text, moment))).toEqual({
       ...{ source: "192.0.2.1", offender: undefined },
       claims: [claim as Claim],
     });

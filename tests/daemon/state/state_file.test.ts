@@ -56,11 +56,12 @@ function setUp() {
 
 /** What is in the file. */
 async function state() {
-  const bySource = new Map<string, SavedSource>();
+  const bySource = new Map<string, SavedSource & { readonly source: string }>();
   const read = await readState(path, moment, (piece) => {
     for (const one of piece) {
-      if (one.claims.length === 0 && one.offender === undefined) bySource.delete(one.source);
-      else bySource.set(one.source, one);
+      const source = one.prefix.text;
+      if (one.claims.length === 0 && one.offender === undefined) bySource.delete(source);
+      else bySource.set(source, { ...one, source });
     }
   });
   return { ...read, sources: [...bySource.values()] };
@@ -102,10 +103,7 @@ test("a torn end and damage in the middle cost only their own lines", async () =
   expect([torn.sources.length, torn.damaged]).toEqual([7, 2]);
   // The next run goes on with what is whole, in a file that is whole.
   const next = setUp();
-  next.enforcement.replace(
-    torn.sources.map(({ source, claims }) => ({ prefix: requirePrefix(source), claims })),
-    nowMs,
-  );
+  next.enforcement.replace(torn.sources, nowMs);
   await next.file.close();
   expect([(await saved()).length, (await state()).damaged]).toEqual([7, 0]);
 });
@@ -229,7 +227,7 @@ test("within one boot no step of the wall clock moves an end, and after a reboot
     await readState(
       path,
       () => now,
-      (piece) => ends.push(...piece.map(({ source, claims }) => [source, claims[0]?.untilMs] as [string, number])),
+      (piece) => ends.push(...piece.map(({ prefix, claims }) => [prefix.text, claims[0]?.untilMs] as [string, number])),
     );
     return ends;
   };
@@ -287,12 +285,12 @@ test("who was banned before is remembered over a rewrite, for as long as it coun
   expect(await remembered()).toEqual([["192.0.2.1", [], 2]]);
   // A file of its own, as at the next start.
   const again = setUp();
-  again.offenders.restore("192.0.2.1", { bans: 2, untilMs: nowMs });
+  again.offenders.restore(requirePrefix("192.0.2.1"), { bans: 2, untilMs: nowMs });
   await again.file.save();
   expect(await remembered()).toEqual([["192.0.2.1", [], 2]]);
   nowMs += memoryMs + 1;
   const later = setUp();
-  later.offenders.restore("192.0.2.1", { bans: 2, untilMs: nowMs - memoryMs - 1 });
+  later.offenders.restore(requirePrefix("192.0.2.1"), { bans: 2, untilMs: nowMs - memoryMs - 1 });
   await later.file.save();
   expect(await remembered()).toEqual([]);
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bans in rows: one for each claim, the leading one first, the others linked to it. A row takes 60 bytes, where
+// Bans in rows: one for each claim, the leading one first, the others linked to it. A row takes 65 bytes, where
 // an object with its strings took 350. What is read is a copy: it stays as it is whatever becomes of the row.
-import { type Prefix, prefixFromWords } from "../../address.ts";
+import { type Prefix, type PrefixKey, prefixFromWords, sameHead } from "../../address.ts";
 import type { Ban, Claim } from "../claim.ts";
 import { EvidenceRows } from "./evidence_rows.ts";
 import { type Kind, Kinds } from "./kinds.ts";
@@ -15,10 +15,12 @@ class ClaimColumns {
   readonly until = new Float64Array(rowsInChunk);
   readonly evidence = new Uint32Array(rowsInChunk);
   readonly next = new Uint32Array(rowsInChunk);
-  /** Of a leading claim: kept for `Bans`, `Endings` and `Arrivals`. */
+  /** Of a leading claim: kept for `Bans`, `Endings`, `Arrivals` and `PrefixIndex`. */
   readonly place = new Uint8Array(rowsInChunk);
   readonly ending = new Uint32Array(rowsInChunk);
   readonly ticket = new Float64Array(rowsInChunk);
+  readonly nextInBucket = new Uint32Array(rowsInChunk);
+  readonly met = new Uint8Array(rowsInChunk);
 }
 
 const noOthers: readonly Claim[] = [];
@@ -69,12 +71,19 @@ export class ClaimRows {
     return prefixFromWords([word(0), word(1), word(2), word(3)], bits[offsetOf(row)]);
   }
 
-  is(row: number, { words, bits }: Pick<Prefix, "words" | "bits">): boolean {
+  is(row: number, { words, bits }: PrefixKey): boolean {
     const columns = this.#slab.columns(row);
-    if (columns.bits[offsetOf(row)] !== bits) return false;
     const at = 4 * offsetOf(row);
     for (let index = 3; index >= 0; index--) if (columns.words[at + index] !== words[index]) return false;
-    return true;
+    return columns.bits[offsetOf(row)] === bits;
+  }
+
+  /** Whether its prefix is inside of another, or that one. */
+  isWithin(row: number, { words, bits, ipv4 }: Prefix): boolean {
+    const columns = this.#slab.columns(row);
+    const at = 4 * offsetOf(row);
+    if ((columns.bits[offsetOf(row)] ?? 0) < bits || !sameHead(words, columns.words, bits, at)) return false;
+    return this.prefix(row).ipv4 === ipv4;
   }
 
   untilMs(row: number): number {

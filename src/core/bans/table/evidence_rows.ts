@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Evidence of claims, 98 bytes each: the first bytes have their full room, so that no place is ever too small.
+// Evidence of claims, 91 bytes each and 13 for a lost bet: the first bytes have their full room, so that no place is
+// ever too small.
 import { type Prefix, parsePrefix, prefixFromWords } from "../../address.ts";
 import type { BetEvidence } from "../../ciphertext/bets.ts";
 import { type Evidence, evidenceBytes } from "../claim.ts";
@@ -10,10 +11,14 @@ class EvidenceColumns {
   readonly lengths = new Uint8Array(rowsInChunk);
   readonly client = new Uint32Array(4 * rowsInChunk);
   readonly ports = new Uint16Array(2 * rowsInChunk);
-  /** Of the lost bet: its expert, its bits, its byte; 0: there was none. */
+  /** The row of the lost bet; `none`: there was none. */
+  readonly bet = new Uint32Array(rowsInChunk);
+}
+
+class BetColumns {
   readonly expert = new Uint16Array(rowsInChunk);
-  readonly betBits = new Float64Array(rowsInChunk);
-  readonly betByte = new Uint8Array(rowsInChunk);
+  readonly bits = new Float64Array(rowsInChunk);
+  readonly byte = new Uint8Array(rowsInChunk);
 }
 
 /** A copy. The address becomes a text when somebody asks: who saves a million does without. */
@@ -39,6 +44,7 @@ export class KeptEvidence implements Evidence {
 
 export class EvidenceRows {
   readonly #slab = new Slab(() => new EvidenceColumns());
+  readonly #bets = new Slab(() => new BetColumns());
   readonly #experts: string[] = [];
 
   /** @returns the row; `none` of none, and where the client is no address. */
@@ -55,32 +61,47 @@ export class EvidenceRows {
     columns.client.set(client.words, 4 * at);
     columns.ports[2 * at] = clientPort;
     columns.ports[2 * at + 1] = gatePort;
-    columns.betByte[at] = bet?.byte ?? 0;
-    if (bet !== undefined) {
-      columns.expert[at] = this.#expert(bet.expert);
-      columns.betBits[at] = bet.bits;
-    }
+    columns.bet[at] = bet === undefined ? none : this.#writeBet(bet);
     return row;
+  }
+
+  #writeBet({ expert, bits, byte }: BetEvidence): number {
+    const row = this.#bets.take();
+    const columns = this.#bets.columns(row);
+    const at = offsetOf(row);
+    columns.expert[at] = this.#expert(expert);
+    columns.bits[at] = bits;
+    columns.byte[at] = byte;
+    return row;
+  }
+
+  #readBet(row: number): BetEvidence | undefined {
+    if (row === none) return undefined;
+    const { expert, bits, byte } = this.#bets.columns(row);
+    const at = offsetOf(row);
+    return { expert: this.#experts[expert[at] ?? 0] ?? "", bits: bits[at] ?? 0, byte: byte[at] ?? 0 };
   }
 
   /** @returns a copy. */
   read(row: number): Evidence | undefined {
     if (row === none) return undefined;
-    const { firstBytes, lengths, client, ports, expert, betBits, betByte } = this.#slab.columns(row);
+    const { firstBytes, lengths, client, ports, bet } = this.#slab.columns(row);
     const at = offsetOf(row);
     const word = (index: number) => client[4 * at + index] ?? 0;
-    const byte = betByte[at] ?? 0;
     return new KeptEvidence({
       firstBytes: firstBytes.slice(evidenceBytes * at, evidenceBytes * at + (lengths[at] ?? 0)),
       client: prefixFromWords([word(0), word(1), word(2), word(3)]),
       clientPort: ports[2 * at] ?? 0,
       gatePort: ports[2 * at + 1] ?? 0,
-      bet: byte === 0 ? undefined : { expert: this.#experts[expert[at] ?? 0] ?? "", bits: betBits[at] ?? 0, byte },
+      bet: this.#readBet(bet[at] ?? none),
     });
   }
 
   release(row: number): void {
-    if (row !== none) this.#slab.release(row);
+    if (row === none) return;
+    const bet = this.#slab.columns(row).bet[offsetOf(row)] ?? none;
+    if (bet !== none) this.#bets.release(bet);
+    this.#slab.release(row);
   }
 
   /** There are a dozen. */

@@ -1,93 +1,110 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the row of a prefix: hashing with linear probing, in so many small tables that one which grows is filled
-// anew within microseconds. The hash is simple tabulation with random tables (Patrascu and Thorup, "The Power of
-// Simple Tabulation Hashing", 2012): nobody can choose addresses that meet in it.
-import type { Prefix } from "../../address.ts";
+// Finds the row of a prefix: linear hashing (Litwin, "Linear Hashing", 1980), where each ban that comes splits one
+// bucket at most, so that nothing is ever filled anew as a whole. The rows of a bucket are linked to each other. The
+// hash is simple tabulation with random tables (Patrascu and Thorup, "The Power of Simple Tabulation Hashing", 2012):
+// nobody can choose addresses that meet in it.
+import type { PrefixKey } from "../../address.ts";
 import type { ClaimRows } from "./claim_rows.ts";
-import { none, offsetOf } from "./slab.ts";
-
-type Key = Pick<Prefix, "words" | "bits">;
-
-const tableBits = 12;
-const leastPlaces = 8;
-const noPlaces = new Uint32Array(0);
+import { none, offsetOf, rowsInChunk } from "./slab.ts";
 
 export class PrefixIndex {
   readonly #rows: ClaimRows;
   /** For each byte of an address 256 random numbers, and for the lengths. */
   readonly #random = crypto.getRandomValues(new Uint32Array(17 * 256));
-  /** Rows and one more; 0 is an empty place. */
-  readonly #tables: Uint32Array[] = new Array<Uint32Array>(2 ** tableBits).fill(noPlaces);
-  readonly #used = new Uint32Array(2 ** tableBits);
+  /** The first row of each bucket, in chunks: an object for each bucket would tear holes into the heap. */
+  readonly #heads: Uint32Array[] = [];
+  #buckets = 0;
+  /** Of the bits of a hash that all buckets are told apart by; those that were split, by one more. */
+  #mask = 0;
+  #size = 0;
   /** What all IPv4 addresses have in common: ::ffff:0:0/96. */
   readonly #ipv4: number;
 
   constructor(rows: ClaimRows) {
     this.#rows = rows;
     this.#ipv4 = this.#hashWords([0, 0, 0xffff], 0, 0, 3);
+    this.#addBucket();
   }
 
   /** @returns the row; `none` when there is none. */
-  find(key: Key): number {
-    const hash = this.#hash(key.words, 0, key.bits);
-    const places = this.#places(hash);
-    if (places.length === 0) return none;
-    for (let at = hash & (places.length - 1); ; at = (at + 1) & (places.length - 1)) {
-      const row = (places[at] ?? 0) - 1;
-      if (row < 0) return none;
-      if (this.#rows.is(row, key)) return row;
-    }
+  find(key: PrefixKey): number {
+    let row = this.#head(this.#bucketOf(this.#hash(key.words, 0, key.bits)));
+    while (row !== none && !this.#rows.is(row, key)) row = this.#next(row);
+    return row;
   }
 
   /** @param row one whose prefix is not here yet. */
   add(row: number): void {
-    const hash = this.#hashOf(row);
-    const used = this.#count(hash, 1);
-    const { length } = this.#places(hash);
-    if (used * 4 > length * 3) this.#resize(hash, Math.max(leastPlaces, 2 * length));
-    put(this.#places(hash), hash, row);
+    this.#put(row, this.#bucketOf(this.#hashOf(row)));
+    if (++this.#size > this.#buckets) this.#split();
   }
 
   /** @param row one that is here. */
   remove(row: number): void {
-    const hash = this.#hashOf(row);
-    const places = this.#places(hash);
-    const last = places.length - 1;
-    let hole = hash & last;
-    while (places[hole] !== row + 1) hole = (hole + 1) & last;
-    // What was put behind it for want of its place moves up (Knuth, volume 3, 6.4, algorithm R).
-    for (let at = (hole + 1) & last; places[at] !== 0; at = (at + 1) & last) {
-      const home = this.#hashOf((places[at] ?? 0) - 1) & last;
-      if (((at - home) & last) < ((at - hole) & last)) continue;
-      places[hole] = places[at] ?? 0;
-      hole = at;
+    const bucket = this.#bucketOf(this.#hashOf(row));
+    let before = none;
+    for (let at = this.#head(bucket); at !== row; at = this.#next(at)) before = at;
+    if (before === none) this.#setHead(bucket, this.#next(row));
+    else this.#link(before, this.#next(row));
+    this.#size--;
+    while (this.#buckets > 1 && 2 * this.#size < this.#buckets) this.#merge();
+  }
+
+  #bucketOf(hash: number): number {
+    const bucket = hash & (2 * this.#mask + 1);
+    return bucket < this.#buckets ? bucket : hash & this.#mask;
+  }
+
+  /** Moves about half of the rows of the next bucket in turn to a new one. */
+  #split(): void {
+    let row = this.#head(this.#buckets & this.#mask);
+    this.#setHead(this.#buckets & this.#mask, none);
+    this.#addBucket();
+    while (row !== none) {
+      const next = this.#next(row);
+      this.#put(row, this.#bucketOf(this.#hashOf(row)));
+      row = next;
     }
-    places[hole] = 0;
-    const used = this.#count(hash, -1);
-    if (used === 0) this.#tables[hash >>> (32 - tableBits)] = noPlaces;
-    else if (used * 8 < places.length && places.length > leastPlaces) this.#resize(hash, places.length / 2);
+    if (this.#buckets === 2 * (this.#mask + 1)) this.#mask = this.#buckets - 1;
   }
 
-  #places(hash: number): Uint32Array {
-    return this.#tables[hash >>> (32 - tableBits)] as Uint32Array;
-  }
-
-  #count(hash: number, change: number): number {
-    const table = hash >>> (32 - tableBits);
-    const used = (this.#used[table] ?? 0) + change;
-    this.#used[table] = used;
-    return used;
-  }
-
-  #resize(hash: number, length: number): void {
-    const places = new Uint32Array(length);
-    const before = this.#places(hash);
-    // By number: an iterator over them takes as long as all the rest.
-    for (let at = 0; at < before.length; at++) {
-      const row = (before[at] ?? 0) - 1;
-      if (row >= 0) put(places, this.#hashOf(row), row);
+  /** The reverse: the last bucket goes back to the one that it was split from. */
+  #merge(): void {
+    if (this.#buckets === this.#mask + 1) this.#mask >>>= 1;
+    const last = --this.#buckets;
+    for (let row = this.#head(last); row !== none; ) {
+      const next = this.#next(row);
+      this.#put(row, last & this.#mask);
+      row = next;
     }
-    this.#tables[hash >>> (32 - tableBits)] = places;
+    // One chunk is kept, for what comes next.
+    if (this.#buckets <= (this.#heads.length - 2) * rowsInChunk) this.#heads.pop();
+  }
+
+  #addBucket(): void {
+    if (this.#buckets === this.#heads.length * rowsInChunk) this.#heads.push(new Uint32Array(rowsInChunk));
+    this.#setHead(this.#buckets++, none);
+  }
+
+  #head(bucket: number): number {
+    return this.#heads[Math.floor(bucket / rowsInChunk)]?.[offsetOf(bucket)] ?? none;
+  }
+
+  #setHead(bucket: number, row: number): void {
+    (this.#heads[Math.floor(bucket / rowsInChunk)] as Uint32Array)[offsetOf(bucket)] = row;
+  }
+
+  #put(row: number, bucket: number): void {
+    this.#link(row, this.#head(bucket));
+    this.#setHead(bucket, row);
+  }
+
+  #next(row: number): number {
+    return this.#rows.columns(row).nextInBucket[offsetOf(row)] ?? none;
+  }
+
+  #link(row: number, next: number): void {
+    this.#rows.columns(row).nextInBucket[offsetOf(row)] = next;
   }
 
   #hashOf(row: number): number {
@@ -114,10 +131,4 @@ export class PrefixIndex {
     }
     return hash;
   }
-}
-
-function put(places: Uint32Array, hash: number, row: number): void {
-  let at = hash & (places.length - 1);
-  while (places[at] !== 0) at = (at + 1) & (places.length - 1);
-  places[at] = row + 1;
 }

@@ -5,13 +5,11 @@
 /** In place of a row: there is none. */
 export const none = 0xffff_ffff;
 
-const chunkBits = 12;
-export const rowsInChunk = 2 ** chunkBits;
-const inChunk = rowsInChunk - 1;
+export const rowsInChunk = 2 ** 12;
 
-/** Where a row lies in the columns of its chunk. */
-export function offsetOf(row: number): number {
-  return row & inChunk;
+/** Where a row lies in the columns of its chunk. @param rows of a chunk: a power of two. */
+export function offsetOf(row: number, rows = rowsInChunk): number {
+  return row & (rows - 1);
 }
 
 /** Of a chunk. */
@@ -23,20 +21,24 @@ interface Free {
 
 export class Slab<Columns> {
   readonly #make: () => Columns;
+  readonly #rows: number;
+  readonly #shift: number;
   readonly #columns: (Columns | undefined)[] = [];
   readonly #free: (Free | undefined)[] = [];
   /** Chunks with free rows; the last one is filled. */
   readonly #open: number[] = [];
   readonly #unused: number[] = [];
 
-  /** @param make columns of `rowsInChunk` rows. */
-  constructor(make: () => Columns) {
+  /** @param make columns of so many rows. @param rows a power of two, 65,536 at most. */
+  constructor(make: () => Columns, rows = rowsInChunk) {
     this.#make = make;
+    this.#rows = rows;
+    this.#shift = Math.log2(rows);
   }
 
   /** The columns that a row is in, at `offsetOf(row)`. */
   columns(row: number): Columns {
-    return this.#columns[row >>> chunkBits] as Columns;
+    return this.#columns[row >>> this.#shift] as Columns;
   }
 
   /** @returns a row, with what was in it before. */
@@ -45,15 +47,15 @@ export class Slab<Columns> {
     const free = this.#free[number] as Free;
     free.count--;
     if (free.count === 0) this.#open.pop();
-    return (number << chunkBits) + (free.offsets[free.count] ?? 0);
+    return (number << this.#shift) + (free.offsets[free.count] ?? 0);
   }
 
   release(row: number): void {
-    const number = row >>> chunkBits;
+    const number = row >>> this.#shift;
     const free = this.#free[number] as Free;
-    free.offsets[free.count++] = offsetOf(row);
+    free.offsets[free.count++] = offsetOf(row, this.#rows);
     if (free.count === 1) this.#open.push(number);
-    if (free.count < rowsInChunk || this.#open.length === 1) return;
+    if (free.count < this.#rows || this.#open.length === 1) return;
     this.#open.splice(this.#open.indexOf(number), 1);
     this.#columns[number] = undefined;
     this.#free[number] = undefined;
@@ -62,10 +64,10 @@ export class Slab<Columns> {
 
   #grow(): number {
     const number = this.#unused.pop() ?? this.#columns.length;
-    const offsets = new Uint16Array(rowsInChunk);
-    for (let offset = 0; offset < rowsInChunk; offset++) offsets[offset] = inChunk - offset;
+    const offsets = new Uint16Array(this.#rows);
+    for (let offset = 0; offset < this.#rows; offset++) offsets[offset] = this.#rows - 1 - offset;
     this.#columns[number] = this.#make();
-    this.#free[number] = { offsets, count: rowsInChunk };
+    this.#free[number] = { offsets, count: this.#rows };
     this.#open.push(number);
     return number;
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bans that stand in one kernel map. Counts them without walking: every change here looks first, and
 // a finished walk sets right what other tools did meanwhile. Knows codecs, not what reads the map.
-import type { Prefix } from "../../../core/address.ts";
-import type { FenceEntry, FenceOutcome, FenceRecord } from "../../../core/bans/fence.ts";
+import { type Prefix, prefixOf } from "../../../core/address.ts";
+import type { EntryTest, FenceEntry, FenceOutcome, FenceRecord } from "../../../core/bans/fence.ts";
 import { type BpfMap, mapTypes, updateAny, updateOnlyNew } from "../../../kernel/bpf_map.ts";
 import { errnoName } from "../../../kernel/errno.ts";
 import type { MapSlice } from "../../../kernel/map_batch.ts";
@@ -161,7 +161,7 @@ export class BanStore {
     const prefixes = new Set<string>();
     for (const { keys, count } of this.#map.slices(sliceEntries)) {
       for (let index = 0; index < count; index++) {
-        prefixes.add(this.#codec.readKey(keys, index * this.#codec.keyBytes).text);
+        prefixes.add(prefixOf(this.#codec.keyAt(keys, index * this.#codec.keyBytes)).text);
       }
       if (prefixes.size > limit) return undefined;
     }
@@ -247,32 +247,44 @@ export class BanStore {
     return this.#ranges.has(prefix.text) ? this.#map.lookup(key) : undefined;
   }
 
-  /** Every entry, a slice at a time. What is over is taken out on the way, whoever wrote it. */
-  *records(nowMs: () => number): Generator<readonly FenceRecord[], void, void> {
+  /**
+   * Every entry, a slice at a time. What is over is taken out on the way, whoever wrote it.
+   * @param isWanted of the others there is no record.
+   */
+  *records(nowMs: () => number, isWanted: EntryTest = () => true): Generator<readonly FenceRecord[], void, void> {
     let seen = 0;
     const changes = this.#changes;
     for (const slice of this.#map.slices(sliceEntries)) {
-      const { records, gone } = this.#sort(slice, nowMs());
+      const { records, gone } = this.#sort(slice, nowMs(), isWanted);
       const deleted = gone === 0 ? 0 : this.#map.deleteMany(this.#keys, gone);
       this.#entries -= deleted;
       this.#ended += deleted;
       seen += slice.count - deleted;
-      if (records.length > 0) yield records;
+      yield records;
     }
     if (this.#changes === changes) this.#entries = seen;
   }
 
   /** @returns what stays, and how many keys to delete are in the buffer. */
-  #sort({ keys, values, count }: MapSlice, nowMs: number): { readonly records: FenceRecord[]; readonly gone: number } {
-    const { keyBytes, valueBytes } = this.#codec;
+  #sort(
+    { keys, values, count }: MapSlice,
+    nowMs: number,
+    isWanted: EntryTest,
+  ): { readonly records: FenceRecord[]; readonly gone: number } {
+    const codec = this.#codec;
+    const { keyBytes, valueBytes } = codec;
     const records: FenceRecord[] = [];
     let gone = 0;
     for (let index = 0; index < count; index++) {
       const [keyAt, valueAt] = [index * keyBytes, index * valueBytes];
-      const proper = this.#codec.properKey(keys, keyAt);
+      const proper = codec.properKey(keys, keyAt);
+      const expiresMs = codec.readExpiresMs(values, valueAt);
       if (proper !== undefined) this.#move(proper, values, valueAt);
-      else if (this.#codec.readExpiresMs(values, valueAt) > nowMs) {
-        records.push(this.#codec.readRecord(this.#codec.readKey(keys, keyAt), values, valueAt));
+      else if (expiresMs > nowMs) {
+        const key = codec.keyAt(keys, keyAt);
+        if (isWanted(key, expiresMs, codec.readPackets(values, valueAt))) {
+          records.push(codec.readRecord(prefixOf(key), values, valueAt));
+        }
         continue;
       }
       this.#keys.set(keys.subarray(keyAt, keyAt + keyBytes), gone * keyBytes);

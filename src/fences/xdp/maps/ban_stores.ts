@@ -3,7 +3,7 @@
 // sources in ttgate's own, ranges in the trie. Keeps in mind which entries of the documented map are
 // ttgate's, since that map has no room to say so.
 import { isIpv4, type Prefix } from "../../../core/address.ts";
-import type { FenceEntry, FenceOutcome, FenceRecord, MapFill } from "../../../core/bans/fence.ts";
+import type { EntryTest, FenceEntry, FenceOutcome, FenceRecord, MapFill } from "../../../core/bans/fence.ts";
 import { sourceBits } from "../../../core/client.ts";
 import type { BanStore } from "./ban_store.ts";
 
@@ -74,7 +74,12 @@ export class BanStores {
     return store === this.#own?.cidr ? this.tellRanges() : outcome;
   }
 
-  putMany(entries: readonly FenceEntry[]): FenceOutcome[] {
+  putMany(entries: readonly FenceEntry[]): readonly FenceOutcome[] {
+    // Nearly always they all go into the same map.
+    const store = entries[0] && this.storeOf(entries[0].prefix);
+    if (store !== undefined && entries.every(({ prefix }) => this.storeOf(prefix) === store)) {
+      return this.#putInto(store, entries);
+    }
     const outcomes = new Array<FenceOutcome>(entries.length);
     for (const [store, places] of this.#places(entries.map(({ prefix }) => prefix))) {
       const chosen = places.map((place) => entries[place]).filter((entry) => entry !== undefined);
@@ -123,8 +128,8 @@ export class BanStores {
     return this.storeOf(prefix)?.covers(prefix) === true || this.#own?.cidr.covers(prefix) === true;
   }
 
-  *records(nowMs: () => number): Generator<readonly FenceRecord[], void, void> {
-    for (const store of this.#all) yield* store.records(nowMs);
+  *records(nowMs: () => number, isWanted?: EntryTest): Generator<readonly FenceRecord[], void, void> {
+    for (const store of this.#all) yield* store.records(nowMs, isWanted);
   }
 
   /** Takes out of the documented map what is over, and takes the rest on as ttgate's own. */

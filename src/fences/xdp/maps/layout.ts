@@ -2,8 +2,8 @@
 // The structs of bpf/ttgate.h as bytes, and the two value forms of the documented map. Their sizes are
 // checked against the loaded object's BTF and each opened map's geometry before the first use, so that
 // a mirror out of step is an error at start and not a wrong ban. docs/map.md is the text to it.
-import { isIpv4, type Prefix, prefixFromBytes, prefixFromWords } from "../../../core/address.ts";
-import { sourceOf } from "../../../core/client.ts";
+import { maskOf, type PrefixKey, prefixOf } from "../../../core/address.ts";
+import { sourceBits } from "../../../core/client.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 
 export const layoutMagic = 0x74746774;
@@ -46,9 +46,14 @@ function writeU64(view: DataView, offset: number, value: number): void {
   view.setUint32(offset + 4, Math.floor(value / two32), true);
 }
 
-export function writeBanKey({ words }: Prefix, keys: NativeBuffer, offset: number): void {
+export function writeBanKey({ words }: PrefixKey, keys: NativeBuffer, offset: number): void {
   const view = viewOfKeys(keys);
   for (let index = 0; index < 4; index++) view.setUint32(offset + 4 * index, words[index] ?? 0);
+}
+
+/** The documented map's: four bytes. */
+export function writeIpv4Key({ words }: PrefixKey, keys: NativeBuffer, offset: number): void {
+  viewOfKeys(keys).setUint32(offset, words[3]);
 }
 
 /** Views of the same buffer as the last time, nearly always: a million entries go through two buffers. */
@@ -67,15 +72,15 @@ function viewer(): (bytes: NativeBuffer) => DataView<ArrayBuffer> {
 const viewOfKeys = viewer();
 const viewOfValues = viewer();
 
-export function writeCidrKey(prefix: Prefix, keys: NativeBuffer, offset: number): void {
-  new DataView(keys.buffer, keys.byteOffset).setUint32(offset, prefix.bits, true);
-  keys.set(prefix.bytes, offset + 4);
+export function writeCidrKey(prefix: PrefixKey, keys: NativeBuffer, offset: number): void {
+  viewOfKeys(keys).setUint32(offset, prefix.bits, true);
+  writeBanKey(prefix, keys, offset + 4);
 }
 
 /** True for an IPv6 key with bits beyond the ban prefix: in most networks the program masks them off before it looks. */
 export function hasHostBits(keys: NativeBuffer, offset: number, ipv6Bits: number): boolean {
-  const view = new DataView(keys.buffer, keys.byteOffset);
-  const mapped = view.getUint32(offset + 8) === 0xffff && readU64(view, offset) === 0;
+  const view = viewOfKeys(keys);
+  const mapped = isMapped(view, offset);
   if (mapped || ipv6Bits === 128) return false;
   const partial = ipv6Bits >> 3;
   if (((keys[offset + partial] ?? 0) & (0xff >> (ipv6Bits & 7))) !== 0) return true;
@@ -83,19 +88,38 @@ export function hasHostBits(keys: NativeBuffer, offset: number, ipv6Bits: number
   return false;
 }
 
-/** An IPv6 key stands for the network of `ipv6Bits`; one with host bits was not written by these rules. */
-export function readBanKey(keys: NativeBuffer, offset: number, ipv6Bits: number): Prefix {
-  const view = viewOfKeys(keys);
-  const word = (index: number) => view.getUint32(offset + 4 * index);
-  const single = prefixFromWords([word(0), word(1), word(2), word(3)]);
-  if (isIpv4(single)) return single;
-  const network = sourceOf(single, ipv6Bits);
-  return network.bytes.every((byte, index) => byte === single.bytes[index]) ? network : single;
+function isMapped(view: DataView, offset: number): boolean {
+  return view.getUint32(offset + 8) === 0xffff && readU64(view, offset) === 0;
 }
 
-export function readCidrKey(keys: NativeBuffer, offset: number): Prefix {
-  const bits = new DataView(keys.buffer, keys.byteOffset).getUint32(offset, true);
-  return prefixFromBytes(keys.subarray(offset + 4, offset + structBytes.cidr_key), bits);
+/** Of a key that was read: used again for the next one. */
+const words: [number, number, number, number] = [0, 0, 0, 0];
+const read = { words, bits: 128 };
+
+/** An IPv6 key stands for the network of `ipv6Bits`; one with host bits was not written by these rules. */
+export function banKeyAt(keys: NativeBuffer, offset: number, ipv6Bits: number): PrefixKey {
+  const view = viewOfKeys(keys);
+  for (let index = 0; index < 4; index++) words[index] = view.getUint32(offset + 4 * index);
+  read.bits = 128;
+  if (isMapped(view, offset)) return read;
+  const bits = sourceBits(prefixOf(read), ipv6Bits);
+  if (!hasHostBits(keys, offset, bits)) read.bits = bits;
+  return read;
+}
+
+export function cidrKeyAt(keys: NativeBuffer, offset: number): PrefixKey {
+  const view = viewOfKeys(keys);
+  read.bits = view.getUint32(offset, true);
+  for (let index = 0; index < 4; index++) {
+    words[index] = (view.getUint32(offset + 4 + 4 * index) & maskOf(read.bits - 32 * index)) >>> 0;
+  }
+  return read;
+}
+
+export function ipv4KeyAt(keys: NativeBuffer, offset: number): PrefixKey {
+  [words[0], words[1], words[2], words[3]] = [0, 0, 0xffff, viewOfKeys(keys).getUint32(offset)];
+  read.bits = 128;
+  return read;
 }
 
 /**
@@ -119,6 +143,10 @@ export function readBanExpiresMs(values: NativeBuffer, offset: number): number {
   return expiresNs === 0 ? Number.POSITIVE_INFINITY : expiresNs / nsPerMs;
 }
 
+export function readBanPackets(values: NativeBuffer, offset: number): number {
+  return readU64(viewOfValues(values), offset + 8);
+}
+
 export function readBan(values: NativeBuffer, offset: number): BanValue {
   const view = viewOfValues(values);
   const lastSeenNs = readU64(view, offset + 32);
@@ -139,7 +167,7 @@ const foreverSeconds = two32 - 1;
 
 /** The documented map's value: 4 bytes of seconds, or 8 of nanoseconds, since boot. Rounded up, never early. */
 export function writeExpiry(expiresMs: number, values: NativeBuffer, offset: number, valueBytes: number): void {
-  const view = new DataView(values.buffer, values.byteOffset);
+  const view = viewOfValues(values);
   if (valueBytes === 4) {
     const seconds = Math.max(handWritten + 1, Math.ceil(expiresMs / 1000));
     view.setUint32(offset, Math.min(seconds, foreverSeconds), true);
@@ -150,16 +178,20 @@ export function writeExpiry(expiresMs: number, values: NativeBuffer, offset: num
   }
 }
 
-export function readExpiry(
-  values: NativeBuffer,
-  offset: number,
-  valueBytes: number,
-): { readonly expiresMs: number; readonly foreign: boolean } {
-  const view = new DataView(values.buffer, values.byteOffset);
-  const raw = valueBytes === 4 ? view.getUint32(offset, true) : readU64(view, offset);
-  const foreign = raw <= handWritten;
-  const endless = foreign || raw >= (valueBytes === 4 ? foreverSeconds : 2 ** 63);
-  return { expiresMs: endless ? Number.POSITIVE_INFINITY : raw * (valueBytes === 4 ? 1000 : 1 / nsPerMs), foreign };
+export function readExpiresMs(values: NativeBuffer, offset: number, valueBytes: number): number {
+  const raw = readRaw(values, offset, valueBytes);
+  const isEndless = raw <= handWritten || raw >= (valueBytes === 4 ? foreverSeconds : 2 ** 63);
+  return isEndless ? Number.POSITIVE_INFINITY : raw * (valueBytes === 4 ? 1000 : 1 / nsPerMs);
+}
+
+/** A ban without an end that is not ours. */
+export function isHandWritten(values: NativeBuffer, offset: number, valueBytes: number): boolean {
+  return readRaw(values, offset, valueBytes) <= handWritten;
+}
+
+function readRaw(values: NativeBuffer, offset: number, valueBytes: number): number {
+  const view = viewOfValues(values);
+  return valueBytes === 4 ? view.getUint32(offset, true) : readU64(view, offset);
 }
 
 export interface Settings {
