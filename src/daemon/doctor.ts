@@ -11,6 +11,8 @@ import { codeOf, messageOf } from "../failure.ts";
 import { connectError } from "../gate/connect_error.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { redirectsTo } from "../host/redirects.ts";
+import { openLibc } from "../kernel/libc.ts";
+import { hasAddress } from "../kernel/own_address.ts";
 import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
 import { crowdsecFindings } from "./crowdsec_findings.ts";
@@ -117,6 +119,10 @@ async function portFinding(config: GateOptions, runtime: Runtime, instances: rea
   const address = formatEndpoint({ address: host, port });
   const name = "port";
   const holder = instances.find(({ listen, listens }) => (listens ?? [listen]).includes(address));
+  if (holder !== undefined && !hasAddress(openLibc(runtime.native), host)) {
+    const found = `the gate with pid ${holder.pid} waits for the address ${host}: no interface has it`;
+    return { name, state: "bad", found, remedy: "ip address" };
+  }
   if (holder !== undefined) {
     return { name, state: "good", found: `the gate with pid ${holder.pid} listens on ${address}`, remedy: null };
   }

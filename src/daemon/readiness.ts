@@ -83,7 +83,7 @@ export class Readiness {
 
 function reasonsOf({ gate, kernelJudge }: Pick<DaemonGate, "gate" | "kernelJudge">, nowMs: number): string[] {
   const { isWaiting, config, upstreams, room } = gate;
-  const waiting = isWaiting ? `Not listening: no interface has the address ${config.listen.host} yet` : undefined;
+  const waiting = isWaiting ? `Not listening: no interface has the address ${config.listen.host}` : undefined;
   const told = upstreams.status().map(({ address, error }) => `${address} (${error ?? "not tried yet"})`);
   const what = config.mode === "inline" ? "The server does not answer" : "No upstream is reachable";
   const unreachable = upstreams.ready ? undefined : `${what}: ${told.join(", ")}`;
