@@ -290,31 +290,34 @@ describeWith("namespaces", "executable")("a listen address", () => {
   test.each([
     ["10.77.9.9", "10.77.9.9/16", "10.77.9.9:5000"],
     ["fd77::9", "fd77::9/32", "[fd77::9]:5000"],
-  ])("that goes turns /readyz and doctor red, hands over all the same, and comes back: %s", async (host, address, listen) => {
-    await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    const nodad = host.includes(":") ? ["nodad"] : [];
-    const add = () => inGate(network, "address", "add", address, "dev", network.device, ...nodad);
-    add();
-    const options = ["-B", map.name, "-l", listen, "-i", network.device];
-    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
-    expect(await reasons(gate)).toEqual([]);
-    inGate(network, "address", "del", address, "dev", network.device);
-    await waitFor("a red /readyz", async () => (await reasons(gate)).length > 0, soonMs);
-    expect(await reasons(gate)).toEqual([`Not listening: no interface has the address ${host}`]);
-    await gate.child.said(/Cannot listen on .*: no interface has this address; waiting for it/);
-    const doctor = await run(ttgate(["doctor", "-c", "/dev/null", ...options]), { namespace: network.gate });
-    expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringContaining(`waits for the address ${host}`)]);
-    await handsOver(gate);
-    const next = stack.use(await RunningGate.start([...options, "--takeover"], { namespace: network.gate }));
-    await gate.child.exited;
-    add();
-    await waitFor("readiness", async () => (await reasons(next)).length === 0, soonMs);
-    const from = host.includes(":") ? network.clientIpv6(3) : network.clientIpv4(3);
-    expect((await probeFrom(network.client, { host, port: 5000, from, waitMs: 300 })).outcome).toBe("open");
-  });
+  ])(
+    "that goes turns /readyz and doctor red, hands over all the same, and comes back: %s",
+    async (host, address, listen) => {
+      await using stack = new AsyncDisposableStack();
+      const network = stack.use(new Network());
+      const map = stack.use(new BlockMap());
+      stack.use(await startServer(network.gate, "--port", "5001"));
+      const nodad = host.includes(":") ? ["nodad"] : [];
+      const add = () => inGate(network, "address", "add", address, "dev", network.device, ...nodad);
+      add();
+      const options = ["-B", map.name, "-l", listen, "-i", network.device];
+      const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+      expect(await reasons(gate)).toEqual([]);
+      inGate(network, "address", "del", address, "dev", network.device);
+      await waitFor("a red /readyz", async () => (await reasons(gate)).length > 0, soonMs);
+      expect(await reasons(gate)).toEqual([`Not listening: no interface has the address ${host}`]);
+      await gate.child.said(/Cannot listen on .*: no interface has this address; waiting for it/);
+      const doctor = await run(ttgate(["doctor", "-c", "/dev/null", ...options]), { namespace: network.gate });
+      expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringContaining(`waits for the address ${host}`)]);
+      await handsOver(gate);
+      const next = stack.use(await RunningGate.start([...options, "--takeover"], { namespace: network.gate }));
+      await gate.child.exited;
+      add();
+      await waitFor("readiness", async () => (await reasons(next)).length === 0, soonMs);
+      const from = host.includes(":") ? network.clientIpv6(3) : network.clientIpv4(3);
+      expect((await probeFrom(network.client, { host, port: 5000, from, waitMs: 300 })).outcome).toBe("open");
+    },
+  );
 
   test("of a local route, or that ip_nonlocal_bind allows, is no fault", async () => {
     await using stack = new AsyncDisposableStack();

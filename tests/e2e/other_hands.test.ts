@@ -7,7 +7,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { parsePrefix } from "../../src/core/address.ts";
 import { run } from "../harness/child.ts";
 import { attachForeign, loadForeign } from "../harness/foreign_xdp.ts";
-import { BlockMap, bpftool, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { BlockMap, bpftool, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
 import { clearArray, updateLink } from "../harness/kernel_hands.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
@@ -124,6 +124,47 @@ describeWith("namespaces", "executable")("another tool", () => {
     await gate.child.said(/settings of the kernel program were overwritten by another tool: put back/);
     await gate.child.stop();
     expect([map.pins(), xdpPrograms(network.gate, network.device)]).toEqual([[], []]);
+  });
+
+  test("that removes pins which another user cannot put back turns /readyz and doctor red", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack, "--user", "nobody");
+    expect((await readiness(gate)).reasons).toEqual([]);
+    const gone = [map.path, linkPin(map)];
+    for (const pin of gone) rmSync(pin);
+    const { reasons } = await waitFor("a red /readyz", async () => {
+      const answer = await readiness(gate);
+      return answer.reasons.length === gone.length && answer;
+    });
+    const put = "was removed and cannot be put back: /sys/fs/bpf is closed to this user; a crash would";
+    expect(reasons[0]).toContain(`Pin "${map.path}" ${put} forget the bans; start ttgate again`);
+    expect(reasons[1]).toContain(`Pin "${gone[1]}" ${put} end the guard of its interface; start ttgate again`);
+    const options = ["-c", "/dev/null", "-B", map.name, "-i", network.device];
+    const doctor = await run(ttgate(["doctor", ...options]), { namespace: network.gate });
+    expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringContaining(reasons[0] ?? "?")]);
+    await gate.child.stop();
+    const next = stack.use(await RunningGate.start(options.slice(2), { namespace: network.gate }));
+    expect((await readiness(next)).reasons).toEqual([]);
+  });
+
+  test("that covers the bpf file system finds the pins put there too; what the cover hid is detached after the stop", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack);
+    const pins = map.pins().toSorted();
+    const stranger = network.clientIpv4(4);
+    await gate.command("ban", stranger, "--for", "1h");
+    expect((await run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"])).code).toBe(0);
+    let isCovered = true;
+    stack.defer(async () => void (isCovered && (await run(["umount", "/sys/fs/bpf"]))));
+    await waitFor("the pins", () => map.pins().toSorted().join() === pins.join());
+    expect((await silentFrom(network, stranger)).outcome).toBe("no answer");
+    await gate.child.stop();
+    expect([map.pins(), xdpPrograms(network.gate, network.device)]).toEqual([[], []]);
+    await run(["umount", "/sys/fs/bpf"]);
+    isCovered = false;
+    expect(map.pins().toSorted()).toEqual(pins);
+    const detached = await run(ttgate(["detach", "-B", map.name]), { namespace: network.gate });
+    expect([detached.code, detached.stderr, map.pins()]).toEqual([0, "", []]);
   });
 
   test("that puts its program into the gate's link finds the gate's put back", async () => {

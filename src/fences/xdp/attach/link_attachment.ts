@@ -3,7 +3,7 @@
 // when the next process takes over. The kernel lets nobody replace what a link holds.
 
 import { Failure } from "../../../failure.ts";
-import { closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
+import { closedDirectory, closeFd, openPin, type Pin, pin, unpin, WatchedPin } from "../../../kernel/bpffs.ts";
 import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import type { LinkHeader } from "../../../kernel/link_header.ts";
@@ -41,6 +41,7 @@ export class LinkAttachment implements Attachment {
   readonly #libraries: Libraries;
   readonly #log: Log;
   readonly #fd: number;
+  #watched: WatchedPin | undefined;
   #released = false;
 
   /** @param pinned where; undefined when this user may not pin: then the link ends with the process. */
@@ -55,6 +56,12 @@ export class LinkAttachment implements Attachment {
     this.#fd = fd;
     this.mode = mode;
     this.pin = pinned;
+    this.#watch();
+  }
+
+  #watch(): void {
+    this.#watched?.[Symbol.dispose]();
+    this.#watched = this.pin === undefined ? undefined : new WatchedPin(this.#libraries, this.pin);
   }
 
   programId(): number {
@@ -73,21 +80,26 @@ export class LinkAttachment implements Attachment {
     if (this.pin === undefined) return;
     const standing = this.#standing(this.pin);
     if (standing === "ours") return;
+    const harm = "a crash would end the guard of its interface";
+    if (standing === "out of reach") {
+      const why = closedDirectory(this.pin);
+      throw new Failure(`Pin "${this.pin}" was removed and cannot be put back: ${why}; ${harm}; start ttgate again`);
+    }
     if (standing === "another") {
-      const harm = "a crash would end the guard of its interface";
       throw new Failure(`Pin "${this.pin}" is another tool's now: ${harm}; remove it with rm ${this.pin}`);
     }
     pin(this.#libraries, this.#fd, this.pin);
+    this.#watch();
     if (!this.#isPinDropped) this.#log("warn", `Pin "${this.pin}" was removed by another tool: put back`);
     this.#isPinDropped = false;
   }
 
-  /** What is at the path of our pin. Where this user may not look, it is taken to be ours. */
-  #standing(path: string): "ours" | "another" | "nothing" {
+  /** What is at the path of our pin. Where this user may not look, it is taken to be ours while nobody removed it. */
+  #standing(path: string): "ours" | "another" | "nothing" | "out of reach" {
     const libraries = this.#libraries;
     const found = openPin(libraries, path);
     if (found === undefined) return "nothing";
-    if (typeof found === "number") return "ours";
+    if (typeof found === "number") return this.#watched?.isGone === true ? "out of reach" : "ours";
     using pinned = found;
     const { id } = readLinkInfo(libraries, this.#fd);
     return pinned.kind === "link" && readLinkInfo(libraries, pinned.fd).id === id ? "ours" : "another";
@@ -106,6 +118,7 @@ export class LinkAttachment implements Attachment {
       this.#libraries.bpf.bpf_link_detach(this.#fd);
       if (this.pin !== undefined && !this.#isPinDropped) this.#unpin(this.pin);
     }
+    this.#watched?.[Symbol.dispose]();
     closeFd(this.#libraries, this.#fd);
   }
 

@@ -3,7 +3,7 @@
 // map that was frozen is told. Knows nothing of what the maps hold.
 import { Failure, messageOf } from "../../../failure.ts";
 import { isFrozen, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
-import { openPin, pin, prepareDirectory } from "../../../kernel/bpffs.ts";
+import { closedDirectory, openPin, pin, prepareDirectory, WatchedPin } from "../../../kernel/bpffs.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import type { Log } from "../../../log.ts";
 
@@ -15,15 +15,23 @@ export interface WatchedMap {
   readonly isPinned: boolean;
 }
 
-export class Integrity {
+interface Watched extends WatchedMap {
+  readonly id: number;
+  pin: WatchedPin;
+}
+
+export class Integrity implements Disposable {
   readonly #libraries: Libraries;
-  readonly #maps: readonly (WatchedMap & { readonly id: number })[];
+  readonly #maps: readonly Watched[];
   readonly #log: Log;
   #frozen: readonly string[] = [];
 
   constructor(libraries: Libraries, maps: readonly WatchedMap[], log: Log) {
     this.#libraries = libraries;
-    this.#maps = maps.map((map) => ({ ...map, id: openMap(libraries, map.fd).info.id }));
+    this.#maps = maps.map((map) => ({
+      ...{ ...map, id: openMap(libraries, map.fd).info.id },
+      pin: new WatchedPin(libraries, map.name),
+    }));
     this.#log = log;
   }
 
@@ -41,12 +49,13 @@ export class Integrity {
     return [...frozen, ...this.#maps.flatMap((map) => this.#checkPin(map) ?? [])];
   }
 
-  #checkPin({ fd, name, id, isPinned }: WatchedMap & { readonly id: number }): string | undefined {
+  #checkPin(map: Watched): string | undefined {
     const libraries = this.#libraries;
+    const { fd, name, id, isPinned } = map;
     if (!isPinned) return replacedPin(libraries, name, id);
     const found = openPin(libraries, name);
     // A user without rights to the directory cannot look.
-    if (typeof found === "number") return undefined;
+    if (typeof found === "number") return map.pin.isGone ? notPutBack(name, closedDirectory(name)) : undefined;
     if (found !== undefined) {
       using pinned = found;
       if (pinned.kind === "map" && readMapInfo(libraries, pinned.fd).id === id) return undefined;
@@ -55,13 +64,23 @@ export class Integrity {
     try {
       prepareDirectory(libraries, name, (message) => this.#log("warn", message));
       pin(libraries, fd, name);
+      map.pin[Symbol.dispose]();
+      map.pin = new WatchedPin(libraries, name);
       this.#log("warn", `Pin "${name}" was removed by another tool: put back`);
       return undefined;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      return `Pin "${name}" was removed and cannot be put back: ${messageOf(error)}; a crash would forget the bans`;
+      return notPutBack(name, messageOf(error));
     }
   }
+
+  [Symbol.dispose](): void {
+    for (const map of this.#maps) map.pin[Symbol.dispose]();
+  }
+}
+
+function notPutBack(name: string, why: string): string {
+  return `Pin "${name}" was removed and cannot be put back: ${why}; a crash would forget the bans; start ttgate again`;
 }
 
 /** Whether somebody put another map at the path of the one that is in use. @returns what is wrong then. */
