@@ -167,6 +167,34 @@ describeWith("namespaces", "executable")("another tool", () => {
     expect([detached.code, detached.stderr, map.pins()]).toEqual([0, "", []]);
   });
 
+  test("that makes the bpf file system read-only: what comes is guarded, without a pin until it can be written", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const gate = stack.use(await RunningGate.start(["-B", map.name], { namespace: network.gate }));
+    const pins = map.pins().length;
+    const remount = async (how: string) => (await run(["mount", "-o", `remount,${how}`, "/sys/fs/bpf"])).code;
+    expect(await remount("ro")).toBe(0);
+    stack.defer(async () => void (await remount("rw")));
+    const device = `${network.device}x`;
+    ip("-n", network.gate, "link", "add", device, "type", "veth", "peer", "name", `${network.device}y`);
+    ip("-n", network.gate, "address", "add", "10.88.0.1/24", "dev", device);
+    for (const end of ["x", "y"]) ip("-n", network.gate, "link", "set", `${network.device}${end}`, "up");
+    await gate.until("its guard", ({ kernel }) =>
+      kernel.interfaces.some(({ name, attach }) => name === device && attach === "native"),
+    );
+    await waitFor("a red /readyz", async () => (await readiness(gate)).reasons.length > 0);
+    // In each of its ticks.
+    for (let look = 0; look < 15; look++, await Bun.sleep(100)) {
+      expect((await readiness(gate)).reasons.join()).toMatch(/the bpf file system is mounted read-only/);
+    }
+    expect(await remount("rw")).toBe(0);
+    await waitFor("readiness", async () => (await readiness(gate)).reasons.length === 0);
+    expect(map.pins().filter((pin) => pin.includes("_link_")).length).toBeGreaterThan(1);
+    expect(map.pins().length).toBeGreaterThan(pins);
+  });
+
   test("that puts its program into the gate's link finds the gate's put back", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, map, gate } = await scene(stack);

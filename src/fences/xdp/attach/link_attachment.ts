@@ -141,13 +141,18 @@ export function attachLink(place: LinkPlace, step: Exclude<AttachStep, "clsact">
     pin(libraries, fd, pinPath);
     return new LinkAttachment(place, fd, mode, pinPath);
   } catch (error) {
-    // As another user than root the directory may be closed by now: better guarded without a pin than not.
-    if (error instanceof KernelError && error.code === "EACCES") {
-      log("warn", `Interface "${interfaceName}": may not pin the link, the guard ends with this process`);
-      return new LinkAttachment(place, fd, mode, undefined);
+    if (!(error instanceof Failure)) {
+      closeFd(libraries, fd);
+      throw error;
     }
-    closeFd(libraries, fd);
-    throw error;
+    // Better guarded without a pin than not.
+    const isClosed = error instanceof KernelError && error.code === "EACCES";
+    const why = isClosed ? "may not pin the link" : error.message;
+    log("warn", `Interface "${interfaceName}": ${why}; the guard ends with this process`);
+    // As another user than root the directory stays closed; anything else is tried again.
+    const attachment = new LinkAttachment(place, fd, mode, isClosed ? undefined : pinPath);
+    attachment.dropPin();
+    return attachment;
   }
 }
 
