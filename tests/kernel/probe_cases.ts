@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `doctor` tells of the kernel, with and without privilege.
 import assert from "node:assert/strict";
+import { closeSync, openSync } from "node:fs";
 import { kernelVersion, type ProbeFinding, probeKernel } from "../../src/fences/xdp/proof/probe.ts";
+import { closeFd, openPin } from "../../src/kernel/bpffs.ts";
+import { check } from "../../src/kernel/errno.ts";
+import { openLibraries } from "../../src/kernel/libraries.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import type { KernelCase } from "./kernel_case.ts";
-import { attachReader, loadReader } from "./other_program.ts";
+import { attachReader, loadChooser, loadReader } from "./other_program.ts";
 import { makeDocumentedMap, pins, runAsNobody, Sandbox, script, shell } from "./sandbox.ts";
 
 function lines(findings: readonly ProbeFinding[], name: string): string[] {
@@ -50,6 +54,27 @@ export const probeCases: readonly KernelCase[] = [
       assert.deepEqual(lines(guarded, "interface"), [`good ${device}: guarded by ttgate (native)`]);
       assert.match(lines(guarded, "map").join(), /^bad Block map "a\.b": the bpf file system takes no name with a dot/);
       fence.close(false);
+    },
+  },
+  {
+    name: "probe: names a program that may choose sockets, and is silent without one",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const probe = () => probeKernel({ native, map: sandbox.map, interfaces: [] });
+      assert.deepEqual(lines(await probe(), "sockets"), []);
+      const libraries = await openLibraries(native);
+      const program = openPin(libraries, loadChooser(sandbox));
+      const namespace = openSync("/proc/thread-self/ns/net", "r");
+      if (program === undefined || typeof program === "number") throw new Error("No program");
+      const link = check("Attach it", libraries.bpf.bpf_link_create(program.fd, namespace, 36, null));
+      assert.match(
+        lines(await probe(), "sockets").join(),
+        /^warning program "chooser" \(id \d+\) may lead connections to another socket, past the gate \(sk_lookup\)$/,
+      );
+      closeFd(libraries, link);
+      program[Symbol.dispose]();
+      closeSync(namespace);
+      assert.deepEqual(lines(await probe(), "sockets"), []);
     },
   },
   {

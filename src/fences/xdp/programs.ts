@@ -4,7 +4,7 @@
 import { closeFd } from "../../kernel/bpffs.ts";
 import { check } from "../../kernel/errno.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
-import { nativeBytes } from "../../kernel/native_bytes.ts";
+import { cString, nativeBytes } from "../../kernel/native_bytes.ts";
 
 /** include/uapi/linux/bpf.h, enum bpf_prog_type: those that see packets on an interface. */
 const packetTypes: Readonly<Record<number, string>> = { 3: "tc", 4: "tc action", 6: "XDP" };
@@ -16,6 +16,8 @@ export const inlineBegin = "inline_begin";
 
 const enoent = -2;
 const mapIdLimit = 64;
+/** fcntl.h */
+const readOnlyCloexec = 0x80000;
 
 export interface ProgramInfo {
   readonly id: number;
@@ -83,4 +85,32 @@ export function otherReaders(libraries: Libraries, mapId: number): readonly Prog
     const ours = program?.name === gateXdp || program?.name === gateTc;
     if (program?.kind !== undefined && !ours && program.mapIds.includes(mapId)) readers.push(program);
   }
+}
+
+/** include/uapi/linux/bpf.h, enum bpf_attach_type. */
+const skLookup = 36;
+
+/**
+ * Ids of programs that may choose the socket of a connection to this network namespace, whatever its port; none where the
+ * kernel does not tell.
+ */
+export function socketChoosers({ bpf, libc }: Libraries): readonly number[] {
+  const namespace = libc.calls.open(cString("/proc/thread-self/ns/net"), readOnlyCloexec);
+  if (namespace < 0) return [];
+  const ids = new DataView(nativeBytes(mapIdLimit * 4).buffer);
+  const count = new DataView(nativeBytes(4).buffer);
+  count.setUint32(0, mapIdLimit, true);
+  const result = bpf.bpf_prog_query(
+    namespace,
+    skLookup,
+    0,
+    nativeBytes(4),
+    new Uint8Array(ids.buffer),
+    new Uint8Array(count.buffer),
+  );
+  libc.calls.close(namespace);
+  if (result < 0) return [];
+  return Array.from({ length: Math.min(count.getUint32(0, true), mapIdLimit) }, (_, index) =>
+    ids.getUint32(index * 4, true),
+  );
 }
