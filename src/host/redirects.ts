@@ -2,6 +2,7 @@
 // Rules of this host's packet filter that lead connections to a port, or away from it, after XDP has seen their
 // packets: redirects, destination NAT, transparent proxying. Read by nft and iptables-save where they are installed and
 // allowed; nothing is changed.
+import { isLoopback } from "../core/address.ts";
 import { isVirtual } from "./addresses.ts";
 import { runProgram } from "./program.ts";
 
@@ -139,19 +140,24 @@ function enteredChains(entries: readonly Json[]): ReadonlySet<string> {
 }
 
 /** Whom an expression exempts, of those who come to the gate from outside. */
-function exempted(expression: Json, { isListenedTo }: Guarded): "nobody" | "some" | "all" {
+function exempted(expression: Json, guarded: Guarded): "nobody" | "some" | "all" {
   const { match } = expression;
   if (!isObject(match)) return harmless.some((name) => name in expression) ? "nobody" : "some";
   const { op, left, right } = match;
   const { meta, fib, payload } = isObject(left) ? left : {};
   if (isObject(fib)) return fib["result"] === "type" && right === "local" ? "nobody" : "some";
   if (isObject(payload) && payload["field"] === "daddr" && op === "==" && typeof right === "string")
-    return isListenedTo(right) ? "nobody" : "all";
+    return isForGate(right, guarded) ? "nobody" : "all";
   if (!isObject(meta)) return "some";
   if (["l4proto", "nfproto", "protocol"].includes(String(meta["key"]))) return "nobody";
   // Of a bridge of containers what they send themselves is exempt.
   const isBridge = op === "!=" && meta["key"] === "iifname" && typeof right === "string" && isVirtual(right);
   return isBridge ? "nobody" : "some";
+}
+
+/** From outside: nobody there can connect to loopback. */
+function isForGate(destination: string, { isListenedTo }: Guarded): boolean {
+  return !isLoopback(destination) && isListenedTo(destination);
 }
 
 const harmless = ["counter", "log", "mangle", "accept"] as const;
@@ -207,7 +213,7 @@ export function iptablesDiversions(text: string, guarded: Guarded): readonly Div
     const [, destination] = / -d (\S+?)(?:\/(?:32|128))? /.exec(line) ?? [];
     const staysHere = address === undefined || guarded.isOwn(address);
     const isTo = (port: number) => (to === null ? port === guarded.port : within(to, port));
-    const isOthers = destination !== undefined && !destination.includes("/") && !guarded.isListenedTo(destination);
+    const isOthers = destination !== undefined && !destination.includes("/") && !isForGate(destination, guarded);
     if (!within(portsFrom(line), guarded.port) || (staysHere && guarded.ports.some(isTo)) || isOthers) return [];
     const [, chain = ""] = /^-A (\S+)/.exec(line) ?? [];
     const isEntered = chain === "PREROUTING" || text.split("\n").some((other) => other.endsWith(` -j ${chain}`));

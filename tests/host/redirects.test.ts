@@ -68,7 +68,7 @@ const own = ["192.0.2.1", "192.0.2.2"];
 const guarded = {
   ...{ port: 5000, ports: [5000, 6000] },
   isOwn: (address: string) => own.includes(address),
-  isListenedTo: (address: string) => address === own[0],
+  isListenedTo: (address: string) => address === own[0] || address === "127.0.0.1",
 };
 
 /** As `nft`, in a chain that is at a hook, or that another one leads to, or neither. */
@@ -114,6 +114,7 @@ test.each([
   ["of another port", chained("hook", dport(80), { redirect: { port: 5001 } })],
   ["of all other ports", chained("hook", { match: { ...Object(dport(5000)).match, op: "!=" } }, elsewhere)],
   ["of an address that is not listened to", chained("hook", address("daddr", "192.0.2.2"), dport(5000), elsewhere)],
+  ["of loopback", chained("hook", address("daddr", "127.0.0.1"), dport(5000), elsewhere)],
   ["nothing", ""],
 ])("nft: no diversion %s", (_name, json) => {
   expect(nftDiversions(json, guarded)).toEqual([]);
@@ -142,6 +143,7 @@ test("iptables: diversions of everybody, of some, and none", () => {
     rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 6000"),
     rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j DNAT --to-destination 192.0.2.2:5000"),
     rule("PREROUTING", "-d 192.0.2.2/32 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 198.51.100.9"),
+    rule("DOCKER", "-d 127.0.0.1/32 ! -i docker0 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 172.17.0.2:5000"),
     rule("PREROUTING", "-p tcp -m tcp ! --dport 5000 -j REDIRECT --to-ports 5001"),
   ];
   expect(iptablesDiversions([...none, ...whole, ...some].join("\n"), guarded)).toEqual([
