@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { closeSync, openSync } from "node:fs";
 import { kernelVersion, type ProbeFinding, probeKernel } from "../../src/fences/xdp/proof/probe.ts";
-import { closeFd, openPin } from "../../src/kernel/bpffs.ts";
-import { check } from "../../src/kernel/errno.ts";
-import { openLibraries } from "../../src/kernel/libraries.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import type { KernelCase } from "./kernel_case.ts";
-import { attachReader, loadChooser, loadReader } from "./other_program.ts";
+import { attachFirst, attachReader, loadReader } from "./other_program.ts";
 import { makeDocumentedMap, pins, runAsNobody, Sandbox, script, shell } from "./sandbox.ts";
+
+/** include/uapi/linux/bpf.h, enum bpf_attach_type. */
+const skLookup = 36;
 
 function lines(findings: readonly ProbeFinding[], name: string): string[] {
   return findings.filter((finding) => finding.name === name).map(({ state, found }) => `${state} ${found}`);
@@ -62,18 +62,14 @@ export const probeCases: readonly KernelCase[] = [
       await using sandbox = new Sandbox(native);
       const probe = () => probeKernel({ native, map: sandbox.map, interfaces: [] });
       assert.deepEqual(lines(await probe(), "sockets"), []);
-      const libraries = await openLibraries(native);
-      const program = openPin(libraries, loadChooser(sandbox));
       const namespace = openSync("/proc/thread-self/ns/net", "r");
-      if (program === undefined || typeof program === "number") throw new Error("No program");
-      const link = check("Attach it", libraries.bpf.bpf_link_create(program.fd, namespace, 36, null));
+      const takeOff = await attachFirst(sandbox, "chooser", namespace, skLookup);
+      closeSync(namespace);
       assert.match(
         lines(await probe(), "sockets").join(),
         /^warning program "chooser" \(id \d+\) may lead connections to another socket, past the gate \(sk_lookup\)$/,
       );
-      closeFd(libraries, link);
-      program[Symbol.dispose]();
-      closeSync(namespace);
+      takeOff();
       assert.deepEqual(lines(await probe(), "sockets"), []);
     },
   },

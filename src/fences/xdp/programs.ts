@@ -89,28 +89,32 @@ export function otherReaders(libraries: Libraries, mapId: number): readonly Prog
 
 /** include/uapi/linux/bpf.h, enum bpf_attach_type. */
 const skLookup = 36;
+const tcxIngress = 46;
 
 /**
  * Ids of programs that may choose the socket of a connection to this network namespace, whatever its port; none where the
  * kernel does not tell.
  */
-export function socketChoosers({ bpf, libc }: Libraries): readonly number[] {
+export function socketChoosers(libraries: Libraries): readonly number[] {
+  const { libc } = libraries;
   const namespace = libc.calls.open(cString("/proc/thread-self/ns/net"), readOnlyCloexec);
   if (namespace < 0) return [];
-  const ids = new DataView(nativeBytes(mapIdLimit * 4).buffer);
-  const count = new DataView(nativeBytes(4).buffer);
-  count.setUint32(0, mapIdLimit, true);
-  const result = bpf.bpf_prog_query(
-    namespace,
-    skLookup,
-    0,
-    nativeBytes(4),
-    new Uint8Array(ids.buffer),
-    new Uint8Array(count.buffer),
-  );
+  const ids = attachedAt(libraries, namespace, skLookup);
   libc.calls.close(namespace);
-  if (result < 0) return [];
-  return Array.from({ length: Math.min(count.getUint32(0, true), mapIdLimit) }, (_, index) =>
-    ids.getUint32(index * 4, true),
-  );
+  return ids;
+}
+
+/** Ids of the programs that an interface has by tc links, in their order; none where the kernel does not tell. */
+export function tcPrograms(libraries: Libraries, ifindex: number): readonly number[] {
+  return attachedAt(libraries, ifindex, tcxIngress);
+}
+
+function attachedAt({ bpf }: Libraries, target: number, type: number): readonly number[] {
+  const ids = nativeBytes(mapIdLimit * 4);
+  const count = nativeBytes(4);
+  const [idView, countView] = [new DataView(ids.buffer), new DataView(count.buffer)];
+  countView.setUint32(0, mapIdLimit, true);
+  if (bpf.bpf_prog_query(target, type, 0, nativeBytes(4), ids, count) < 0) return [];
+  const found = Math.min(countView.getUint32(0, true), mapIdLimit);
+  return Array.from({ length: found }, (_, index) => idView.getUint32(index * 4, true));
 }

@@ -11,7 +11,7 @@ import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { type LinkInfo, queryXdp, readLinkInfo } from "../../../kernel/xdp_query.ts";
 import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
-import { describeProgram, gateTc, gateXdp, programById } from "../programs.ts";
+import { describeProgram, gateTc, gateXdp, programById, tcPrograms } from "../programs.ts";
 import type { Attachment, AttachStep } from "./attachment.ts";
 
 /** include/uapi/linux/bpf.h, enum bpf_attach_type; linux/if_link.h. */
@@ -19,6 +19,8 @@ const attachXdp = 37;
 const attachTcxIngress = 46;
 const xdpSkbMode = 2;
 const xdpDrvMode = 4;
+/** BPF_F_BEFORE without another program: before all. What ours lets pass goes on to those behind it. */
+const before = 8;
 
 const eacces = -13;
 const enolink = -67;
@@ -70,6 +72,13 @@ export class LinkAttachment implements Attachment {
 
   holds(ifindex: number): boolean {
     return readLinkInfo(this.#libraries, this.#fd).ifindex === ifindex;
+  }
+
+  isFirst(): boolean {
+    if (this.mode !== "tc") return true;
+    const { programId, ifindex } = readLinkInfo(this.#libraries, this.#fd);
+    const [first = programId] = tcPrograms(this.#libraries, ifindex);
+    return first === programId;
   }
 
   update(programFd: number): void {
@@ -158,13 +167,14 @@ export function attachLink(place: LinkPlace, step: Exclude<AttachStep, "clsact">
 
 function createLink({ libraries, programs, ifindex, header }: LinkPlace, step: Exclude<AttachStep, "clsact">): number {
   const { bpf } = libraries;
-  if (step === "tcx") return bpf.bpf_link_create(programs.tcFd(header), ifindex, attachTcxIngress, null);
   // struct bpf_link_create_opts {size_t sz; __u32 flags; ...}
   const options = nativeBytes(64);
   const view = new DataView(options.buffer);
   view.setBigUint64(0, 64n, true);
-  view.setUint32(8, step === "native" ? xdpDrvMode : xdpSkbMode, true);
-  return bpf.bpf_link_create(programs.xdpFd(header), ifindex, attachXdp, options);
+  view.setUint32(8, { native: xdpDrvMode, generic: xdpSkbMode, tcx: before }[step], true);
+  const isTc = step === "tcx";
+  const programFd = isTc ? programs.tcFd(header) : programs.xdpFd(header);
+  return bpf.bpf_link_create(programFd, ifindex, isTc ? attachTcxIngress : attachXdp, options);
 }
 
 /**
