@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Stands for somebody else's program that chooses sockets: leaves every connection where it belongs. */
+/* Stands for somebody else's program that chooses sockets: leaves every connection where it
+ * belongs. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
