@@ -83,6 +83,8 @@ export function guarded(libc: Libc, { host, port }: HostPort, all: readonly Host
 
 /** Also said by doctor. */
 export function divertedText(port: number, { text, isWhole }: Diversion): string {
-  const which = isWhole ? "Connections" : "Some connections";
-  return `${which} to port ${port} are led past the gate: ${text}: remove the rule, or guard the port that it leads to`;
+  const rule = `${text}: remove the rule, or guard the port that it leads to`;
+  return isWhole
+    ? `Connections to port ${port} are led past the gate: ${rule}`
+    : `Some connections to port ${port} are led past the gate: ${rule}`;
 }
