@@ -3,7 +3,7 @@
 // when the next process takes over. The kernel lets nobody replace what a link holds.
 
 import { Failure } from "../../../failure.ts";
-import { closedDirectory, closeFd, openPin, type Pin, pin, unpin, WatchedPin } from "../../../kernel/bpffs.ts";
+import { closedDirectory, closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
 import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import type { LinkHeader } from "../../../kernel/link_header.ts";
@@ -11,6 +11,7 @@ import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { type LinkInfo, queryXdp, readLinkInfo } from "../../../kernel/xdp_query.ts";
 import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
+import { KnownPin } from "../known_pin.ts";
 import { describeProgram, gateTc, gateXdp, programById, tcPrograms } from "../programs.ts";
 import type { Attachment, AttachStep } from "./attachment.ts";
 
@@ -39,11 +40,12 @@ export interface LinkPlace {
 export class LinkAttachment implements Attachment {
   readonly mode: "native" | "generic" | "tc";
   readonly pin: string | undefined;
+  /** Where this user may not look, what is there is taken to be ours. */
+  readonly #knownPin: KnownPin | undefined;
   #isPinDropped = false;
   readonly #libraries: Libraries;
   readonly #log: Log;
   readonly #fd: number;
-  #watched: WatchedPin | undefined;
   #released = false;
 
   /** @param pinned where; undefined when this user may not pin: then the link ends with the process. */
@@ -58,12 +60,10 @@ export class LinkAttachment implements Attachment {
     this.#fd = fd;
     this.mode = mode;
     this.pin = pinned;
-    this.#watch();
-  }
-
-  #watch(): void {
-    this.#watched?.[Symbol.dispose]();
-    this.#watched = this.pin === undefined ? undefined : new WatchedPin(this.#libraries, this.pin);
+    if (pinned === undefined) return;
+    const { id } = readLinkInfo(libraries, fd);
+    const isIt = (found: Pin) => found.kind === "link" && readLinkInfo(libraries, found.fd).id === id;
+    this.#knownPin = new KnownPin(libraries, pinned, isIt);
   }
 
   programId(): number {
@@ -87,10 +87,10 @@ export class LinkAttachment implements Attachment {
 
   repin(): void {
     if (this.pin === undefined) return;
-    const standing = this.#standing(this.pin);
-    if (standing === "ours") return;
+    const standing = this.#knownPin?.standing() ?? "unknown";
+    if (standing === "it" || standing === "unknown") return;
     const harm = "a crash would end the guard of its interface";
-    if (standing === "out of reach") {
+    if (standing === "gone") {
       const why = closedDirectory(this.pin);
       throw new Failure(`Pin "${this.pin}" was removed and cannot be put back: ${why}; ${harm}; start ttgate again`);
     }
@@ -98,20 +98,8 @@ export class LinkAttachment implements Attachment {
       throw new Failure(`Pin "${this.pin}" is another tool's now: ${harm}; remove it with rm ${this.pin}`);
     }
     pin(this.#libraries, this.#fd, this.pin);
-    this.#watch();
     if (!this.#isPinDropped) this.#log("warn", `Pin "${this.pin}" was removed by another tool: put back`);
     this.#isPinDropped = false;
-  }
-
-  /** What is at the path of our pin. Where this user may not look, it is taken to be ours while nobody removed it. */
-  #standing(path: string): "ours" | "another" | "nothing" | "out of reach" {
-    const libraries = this.#libraries;
-    const found = openPin(libraries, path);
-    if (found === undefined) return "nothing";
-    if (typeof found === "number") return this.#watched?.isGone === true ? "out of reach" : "ours";
-    using pinned = found;
-    const { id } = readLinkInfo(libraries, this.#fd);
-    return pinned.kind === "link" && readLinkInfo(libraries, pinned.fd).id === id ? "ours" : "another";
   }
 
   dropPin(): void {
@@ -127,13 +115,14 @@ export class LinkAttachment implements Attachment {
       this.#libraries.bpf.bpf_link_detach(this.#fd);
       if (this.pin !== undefined && !this.#isPinDropped) this.#unpin(this.pin);
     }
-    this.#watched?.[Symbol.dispose]();
+    this.#knownPin?.[Symbol.dispose]();
     closeFd(this.#libraries, this.#fd);
   }
 
   #unpin(path: string): void {
     try {
-      if (this.#standing(path) === "ours") unpin(this.#libraries, path);
+      const standing = this.#knownPin?.standing();
+      if (standing === "it" || standing === "unknown") unpin(this.#libraries, path);
     } catch (error) {
       this.#log("warn", `${String(error)}: remove it with ttgate detach`);
     }
