@@ -15,23 +15,31 @@ export interface ProgramCall {
   readonly input?: number;
   /** Called with each piece of what it prints: a long listing is read while it is made. */
   readonly onText?: (text: string) => void;
+  /** Ends it: a transaction of the kernel's is there as a whole then, or not at all. */
+  readonly signal?: AbortSignal;
+  readonly limitMs?: number;
 }
 
 /** @throws Failure with its own words; with ENOENT as the cause's code where there is no such program. */
-export function runProgram(program: string, args: readonly string[], { input, onText }: ProgramCall = {}) {
+export function runProgram(program: string, args: readonly string[], call: ProgramCall = {}): Promise<void> {
+  const { input, onText, signal, limitMs = patienceMs } = call;
   const { PATH = "/usr/sbin:/usr/bin:/sbin:/bin" } = process.env;
-  return new Promise<void>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       env: { PATH, LC_ALL: "C" },
       stdio: [input ?? "ignore", "pipe", "pipe"],
-      timeout: patienceMs,
+      timeout: limitMs,
       killSignal: "SIGKILL",
     });
+    const stop = () => child.kill("SIGKILL");
+    signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted === true) stop();
     let said = "";
     let isOver = false;
     const over = (code: number | null) => {
       if (isOver) return;
       isOver = true;
+      signal?.removeEventListener("abort", stop);
       if (code === 0) resolve();
       else
         reject(new Failure(errorOf(program, said) ?? `${program} ended with ${code ?? "a signal"}`, { exitCode: 3 }));

@@ -10,12 +10,16 @@ import type { Command } from "./ruleset.ts";
 export const nftMissing = `the program nft is not there: install the package nftables (apt install nftables)`;
 
 /** One transaction: all of it or nothing. @throws Failure as `nft` */
-export async function apply(libc: Libc, commands: readonly Command[]): Promise<void> {
+export async function apply(
+  libc: Libc,
+  commands: readonly Command[],
+  call: Pick<ProgramCall, "signal" | "limitMs"> = {},
+): Promise<void> {
   const text = Uint8Array.from(new TextEncoder().encode(JSON.stringify({ nftables: commands })));
   // Not a pipe: both runtimes make sockets of them, and nft opens its standard input by name.
   const fd = memoryFile(libc, "nft", text);
   try {
-    await nft(["--json", "--file", "-"], { input: fd });
+    await nft(["--json", "--file", "-"], { ...call, input: fd });
   } finally {
     libc.calls.close(fd);
   }
