@@ -32,6 +32,7 @@ import { DaemonBans } from "./bans.ts";
 import { Beginning } from "./beginning.ts";
 import { openCrowdsec } from "./crowdsec.ts";
 import { DaemonGate, type GateSurroundings, judgedPort, judgingOf } from "./daemon_gate.ts";
+import { Diversions } from "./diversions.ts";
 import { openFleet } from "./fleet.ts";
 import { DaemonGates } from "./gates.ts";
 import { innerStatusPath } from "./instance.ts";
@@ -183,12 +184,15 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       dropStatus: (now) => server.dropConnections(now),
     }),
   );
+  const listens = () => gates.open.map(({ config: { listen } }) => listen);
+  const diversions = opened.use(new Diversions({ libc, listens, log }));
   const readiness = new Readiness({
     ...{
       gates: () => gates.open,
       ticker,
       unseen,
       openFiles,
+      diversions,
       lists,
       fleet: () => member?.fleet,
       crowdsec: () => crowdsec,
@@ -281,6 +285,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       libc,
       unseen,
       openFiles,
+      diversions,
       lists,
       announcement,
       nowMs,

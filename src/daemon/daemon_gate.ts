@@ -17,6 +17,7 @@ import { arrivedAt, type Ends, isSame, leadsToOf, type RingGate } from "../gate/
 import type { Names } from "../host/names.ts";
 import { listeningAddress, originalDestination } from "../kernel/descriptor.ts";
 import type { Libc } from "../kernel/libc.ts";
+import { hasAddress } from "../kernel/own_address.ts";
 import type { Log } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
 import type { Runtime } from "../runtime/types.ts";
@@ -101,6 +102,7 @@ export class DaemonGate implements RingGate {
       ...{ name: config.name, config: this.#whole(), sniffer: profile.sniffer, recorder: this.recorder },
       ...{ runtime, desk, names, log: ownLog, nowMs, descriptor, gates: relays },
       isListening: (fd) => listeningAddress(libc, fd) !== undefined,
+      hasAddress: (host) => hasAddress(libc, host),
       dryRun: this.#bansNobody,
       trial: this.isOnTrial ? this.trial : undefined,
       rings: {

@@ -10,31 +10,36 @@ import { localHeader } from "../core/proxy_protocol/written.ts";
 import { codeOf, messageOf } from "../failure.ts";
 import { connectError } from "../gate/connect_error.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
-import { redirectsTo } from "../host/redirects.ts";
+import { diversionsFrom, readFilterRules, redirectsTo } from "../host/redirects.ts";
+import { openLibc } from "../kernel/libc.ts";
+import { hasAddress } from "../kernel/own_address.ts";
 import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
 import { crowdsecFindings } from "./crowdsec_findings.ts";
+import { divertedText, guarded } from "./diversions.ts";
 import type { Finding } from "./finding.ts";
 import { fleetFindings } from "./fleet_findings.ts";
 import type { Instance } from "./instance.ts";
 import { listFindings } from "./list_findings.ts";
 import { guardedInterfaces } from "./open_fence.ts";
+import { type RunningGate, runningFindings } from "./running_findings.ts";
 
 /**
  * @param instances gates that run here: what they hold is not in their own way.
- * @param lists what the gate that runs tells of its lists.
+ * @param running what they tell of themselves and of their lists.
  */
 export async function examine(
   config: Config,
   runtime: Runtime,
   instances: readonly Instance[],
-  lists: readonly BlocklistView[],
+  running: { readonly gates: readonly RunningGate[]; readonly lists: readonly BlocklistView[] },
 ): Promise<Finding[]> {
   const ofGates = await Promise.all(config.gates.map((gate) => gateFindings(gate, config, runtime, instances)));
   return [
     ...(await kernelFindings(config, runtime)),
     ...ofGates.flat(),
-    ...(await listFindings(config, lists)),
+    ...runningFindings(running.gates),
+    ...(await listFindings(config, running.lists)),
     ...(await fleetFindings(config)),
     ...(await crowdsecFindings(config)),
   ];
@@ -51,7 +56,7 @@ async function gateFindings(
     // In inline mode the server has it.
     ...(isInline ? [] : [await portFinding(gate, runtime, instances)]),
     ...(await Promise.all(serversOf(gate).map((server) => serverFinding(server, gate, runtime)))),
-    ...redirectFindings(gate, config["block-map"] !== undefined),
+    ...(await redirectFindings(gate, config, runtime)),
     profileFinding(gate, config["dry-run"]),
     ...(isInline ? [] : [connectionsFinding(gate, runtime)]),
   ];
@@ -117,6 +122,10 @@ async function portFinding(config: GateOptions, runtime: Runtime, instances: rea
   const address = formatEndpoint({ address: host, port });
   const name = "port";
   const holder = instances.find(({ listen, listens }) => (listens ?? [listen]).includes(address));
+  if (holder !== undefined && !hasAddress(openLibc(runtime.native), host)) {
+    const found = `the gate with pid ${holder.pid} waits for the address ${host}: no interface has it`;
+    return { name, state: "bad", found, remedy: "ip address" };
+  }
   if (holder !== undefined) {
     return { name, state: "good", found: `the gate with pid ${holder.pid} listens on ${address}`, remedy: null };
   }
@@ -153,15 +162,37 @@ async function serverFinding(server: ServerAddress, config: GateOptions, runtime
   }
 }
 
-/** A rule that changes packets behind XDP leads them past it; user space in proxy mode sees them all the same. */
-function redirectFindings({ listen: { port }, mode }: GateOptions, hasMap: boolean): Finding[] {
-  if (mode === "proxy" && !hasMap) return [];
-  return redirectsTo(port).map(({ text }) => ({
-    name: "redirect",
-    state: "warning",
-    found: `${text}: the kernel program sees these packets before, and does not know that they go to port ${port}`,
-    remedy: `remove the rule, and have clients connect to port ${port} itself`,
-  }));
+/**
+ * A rule that changes packets behind XDP leads them past it; user space in proxy mode sees them all the same. One that
+ * leads them elsewhere leads them past the gate.
+ */
+async function redirectFindings(
+  { listen, mode }: GateOptions,
+  config: Config,
+  { native }: Runtime,
+): Promise<Finding[]> {
+  const { port } = listen;
+  const rules = await readFilterRules();
+  const all = config.gates.map((gate) => gate.listen);
+  const away = diversionsFrom(rules, guarded(openLibc(native), listen, all));
+  const past = away.map((rule): Finding => {
+    const found = divertedText(port, rule);
+    const at = found.lastIndexOf(": ");
+    const state = rule.isWhole ? "bad" : "warning";
+    return { name: "redirect", state, found: found.slice(0, at), remedy: found.slice(at + 2) };
+  });
+  if (mode === "proxy" && config["block-map"] === undefined) return past;
+  const known = new Set(away.map(({ text }) => text));
+  const others = redirectsTo(rules, port).filter(({ text }) => !known.has(text));
+  const unknown = others.map(
+    ({ text }): Finding => ({
+      name: "redirect",
+      state: "warning",
+      found: `${text}: the kernel program sees these packets before, and does not know that they go to port ${port}`,
+      remedy: `remove the rule, and have clients connect to port ${port} itself`,
+    }),
+  );
+  return [...past, ...unknown];
 }
 
 function profileFinding(gate: GateOptions, isDryRun: boolean): Finding {

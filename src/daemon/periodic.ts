@@ -10,6 +10,7 @@ import { inTurns } from "../sources/turns.ts";
 import type { Announcement } from "./announcement.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
+import type { Diversions } from "./diversions.ts";
 import type { DaemonGates } from "./gates.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 import type { OpenFiles } from "./open_files.ts";
@@ -39,6 +40,7 @@ export interface PeriodicParts {
   readonly state: OpenedState | undefined;
   readonly server: StatusServer;
   readonly openFiles: OpenFiles;
+  readonly diversions: Diversions;
   readonly announcement: Announcement;
   readonly nowMs: () => number;
   /** Another number when interfaces, addresses or routes may have changed. */
@@ -98,6 +100,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
   ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: (now) => parts.server.open(now) });
   ticker.add({ name: "open files", everyMs: tickMs, asOwner: true, run: (now) => parts.openFiles.tick(now) });
+  ticker.add({ name: "packet filter", everyMs: statusMs, run: (now) => parts.diversions.tick(now) });
   ticker.add({ name: "run directory", everyMs: statusMs, run: () => parts.announcement.look() });
   addKernelWork(ticker, parts);
 }

@@ -8,6 +8,7 @@ import type { Crowdsec } from "../sources/crowdsec/crowdsec.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
+import type { Diversions } from "./diversions.ts";
 import type { OpenFiles } from "./open_files.ts";
 import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
@@ -20,6 +21,7 @@ export interface ReadinessParts {
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
   readonly openFiles: Pick<OpenFiles, "fault">;
+  readonly diversions: Pick<Diversions, "reasons">;
   readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
   readonly fleet: () => Fleet | undefined;
@@ -61,6 +63,7 @@ export class Readiness {
       ...this.#phaseReasons(),
       ...(fence?.faults ?? []),
       ...ownReasons,
+      ...this.#parts.diversions.reasons,
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];
@@ -83,7 +86,7 @@ export class Readiness {
 
 function reasonsOf({ gate, kernelJudge }: Pick<DaemonGate, "gate" | "kernelJudge">, nowMs: number): string[] {
   const { isWaiting, config, upstreams, room } = gate;
-  const waiting = isWaiting ? `Not listening: no interface has the address ${config.listen.host} yet` : undefined;
+  const waiting = isWaiting ? `Not listening: no interface has the address ${config.listen.host}` : undefined;
   const told = upstreams.status().map(({ address, error }) => `${address} (${error ?? "not tried yet"})`);
   const what = config.mode === "inline" ? "The server does not answer" : "No upstream is reachable";
   const unreachable = upstreams.ready ? undefined : `${what}: ${told.join(", ")}`;

@@ -80,6 +80,8 @@ export interface GateParts {
   readonly descriptor?: number | undefined;
   /** Whether a descriptor still listens; without it, it is taken to. */
   readonly isListening?: (fd: number) => boolean;
+  /** Whether this host has an address now; without it, it is taken to. */
+  readonly hasAddress?: (host: string) => boolean;
   readonly nowMs: () => number;
   /** How many gates share the open files of this process; one unless given. */
   readonly gates?: () => number;
@@ -214,20 +216,32 @@ export class Gate implements BanFollower {
       log("error", `Nobody could connect to ${address}: another tool closed the listening socket; opening it again`);
       this.close();
     }
-    if (this.#listener !== undefined || this.#isPaused) return;
+    if (this.#isPaused) return;
+    if (this.#listener !== undefined) return this.#lookAtAddress();
     const opened = await openListener(runtime, { host, port }, acceptor(this.#context), this.#spare);
     this.#spare = undefined;
-    if (opened.kind === "waiting") {
-      if (!this.isWaiting) log("warn", `Cannot listen on ${address}: no interface has this address; waiting for it`);
-      this.isWaiting = true;
-      return;
-    }
+    if (opened.kind === "waiting") return this.#wait(true);
     if (opened.host !== host)
       log("warn", `This kernel has no IPv6: listening on ${opened.host}:${port} instead of ${address}`);
-    if (this.isWaiting) log("info", `Listening on ${address} now`);
-    this.isWaiting = false;
     this.#listener = opened.listener;
+    this.#lookAtAddress();
     this.room.announce(this.#config["max-connections"]);
+  }
+
+  /** The socket outlives its address, and nobody can connect until that is there again. */
+  #lookAtAddress(): void {
+    const { hasAddress = () => true } = this.#parts;
+    this.#wait(!hasAddress(this.#config.listen.host));
+  }
+
+  #wait(isWaiting: boolean): void {
+    if (isWaiting === this.isWaiting) return;
+    this.isWaiting = isWaiting;
+    const { host, port } = this.#config.listen;
+    const address = formatEndpoint({ address: host, port });
+    if (isWaiting)
+      this.#parts.log("warn", `Cannot listen on ${address}: no interface has this address; waiting for it`);
+    else this.#parts.log("info", `Listening on ${address} now`);
   }
 
   /**

@@ -23,6 +23,8 @@ export class Room {
   /** Why the limit is what it is, and what to do. */
   #reason = "";
   #turnedAwayMs = Number.NEGATIVE_INFINITY;
+  /** What was said of the limit last. */
+  #announced = "";
 
   constructor(log: Log) {
     this.#log = log;
@@ -43,11 +45,13 @@ export class Room {
     this.#reason = isByFiles ? `${descriptors} open files are allowed: ${remedy}` : "raise --max-connections";
   }
 
-  /** Said once, when the gate begins to listen. */
+  /** Said when the gate begins to listen, and not again when it goes on after a pause. */
   announce(wanted: number | undefined): void {
     const told = `${this.limit} connections at a time, since only ${this.#reason}`;
-    if (wanted !== undefined && wanted > this.limit) this.#log("warn", `Not --max-connections ${wanted} but ${told}`);
-    else if (wanted === undefined && this.limit < fewConnections) this.#log("warn", `No more than ${told}`);
+    const isLess = wanted === undefined ? this.limit < fewConnections : wanted > this.limit;
+    const line = wanted === undefined ? `No more than ${told}` : `Not --max-connections ${wanted} but ${told}`;
+    if (isLess && line !== this.#announced) this.#log("warn", line);
+    this.#announced = isLess ? line : "";
   }
 
   /** A connection was reset for want of room. */

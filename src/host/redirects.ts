@@ -1,27 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of this host's packet filter that lead connections to a port after XDP has seen their packets: redirects,
-// destination NAT, transparent proxying. Read by nft and iptables-save where they are installed and allowed; nothing
-// is changed.
-import { spawnSync } from "node:child_process";
+// Rules of this host's packet filter that lead connections to a port, or away from it, after XDP has seen their
+// packets: redirects, destination NAT, transparent proxying. Read by nft and iptables-save where they are installed and
+// allowed; nothing is changed.
+import { isLoopback } from "../core/address.ts";
+import { isVirtual } from "./addresses.ts";
+import { runProgram } from "./program.ts";
+
+/** What the tools print; empty where one is not installed, or does not answer. */
+export interface FilterRules {
+  /** JSON of nft (libnftables-json(5)). */
+  readonly nft: string;
+  /** Of iptables-save and ip6tables-save. */
+  readonly iptables: string;
+}
 
 /** A rule, as the tool that lists it writes it, with where it stands. */
 export interface RedirectRule {
   readonly text: string;
 }
 
-/** @returns none where no tool is installed, or they do not answer. */
-export function redirectsTo(port: number): readonly RedirectRule[] {
-  const iptables = ["iptables-save", "ip6tables-save"].flatMap((tool) => iptablesRedirects(output(tool, []), port));
-  return [...nftRedirects(output("nft", ["-j", "list", "ruleset"]), port), ...iptables];
+/** Of a rule that leads connections elsewhere. */
+export interface Diversion extends RedirectRule {
+  /** It does so with every connection to the port that comes from outside, as far as can be told. */
+  readonly isWhole: boolean;
 }
 
-function output(program: string, args: readonly string[]): string {
+export async function readFilterRules(): Promise<FilterRules> {
+  const [nft, ...iptables] = await Promise.all([
+    output("nft", ["--json", "--terse", "list", "ruleset"]),
+    output("iptables-save", []),
+    output("ip6tables-save", []),
+  ]);
+  return { nft, iptables: iptables.join("\n") };
+}
+
+async function output(program: string, args: readonly string[]): Promise<string> {
+  let text = "";
   try {
-    const result = spawnSync(program, args, { encoding: "utf8", timeout: 5000, maxBuffer: 64 * 1024 * 1024 });
-    return result.status === 0 ? result.stdout : "";
+    await runProgram(program, args, { onText: (piece) => (text += piece) });
+    return text;
   } catch {
     return "";
   }
+}
+
+export function redirectsTo({ nft, iptables }: FilterRules, port: number): readonly RedirectRule[] {
+  return [...nftRedirects(nft, port), ...iptablesRedirects(iptables, port)];
+}
+
+/** A guarded port, and what else is here. */
+export interface Guarded {
+  readonly port: number;
+  /** All that are guarded here: what is led from one to another is no diversion. */
+  readonly ports: readonly number[];
+  /** Whether an address is this host's. */
+  isOwn(address: string): boolean;
+  /** Whether connections to an address are for the gate of this port. */
+  isListenedTo(address: string): boolean;
+}
+
+export function diversionsFrom({ nft, iptables }: FilterRules, guarded: Guarded): readonly Diversion[] {
+  return [...nftDiversions(nft, guarded), ...iptablesDiversions(iptables, guarded)];
 }
 
 /** Statements of nft's JSON (libnftables-json(5)) that change the destination. */
@@ -29,29 +68,104 @@ const statements = ["redirect", "dnat", "tproxy"] as const;
 
 type Json = Readonly<Record<string, unknown>>;
 
+interface NftRedirect extends RedirectRule {
+  readonly chain: string;
+  readonly expressions: readonly Json[];
+  readonly statement: (typeof statements)[number];
+  /** Where it leads to, as far as it says. */
+  readonly port: unknown;
+  readonly address: unknown;
+  /** The ports that it is for. */
+  readonly matched: unknown;
+}
+
 /** @param json of `nft -j list ruleset`. */
 export function nftRedirects(json: string, port: number): readonly RedirectRule[] {
-  return rulesOf(json).flatMap((rule) => {
-    const expressions = Array.isArray(rule["expr"]) ? rule["expr"].filter(isObject) : [];
-    const name = statements.find((statement) => expressions.some((expression) => statement in expression));
-    if (name === undefined) return [];
-    const target = expressions.find((expression) => name in expression)?.[name];
-    const to = isObject(target) ? target["port"] : undefined;
-    const matched = expressions.map(matchedPort).find((ports) => ports !== undefined);
-    // Without a port of its own, a connection keeps the one that it came to.
-    if (!holds(to ?? matched, port)) return [];
-    const where = `nft table ${rule["family"]} ${rule["table"]}, chain ${rule["chain"]}`;
-    const from = matched === undefined ? "" : `tcp dport ${portsText(matched)} `;
-    return [{ text: `${where}: ${from}${name}${to === undefined ? "" : ` to :${portsText(to)}`}` }];
+  // Without a port of its own, a connection keeps the one that it came to.
+  return redirectsOf(entriesOf(json)).filter((rule) => holds(rule.port ?? rule.matched, port));
+}
+
+export function nftDiversions(json: string, guarded: Guarded): readonly Diversion[] {
+  const entries = entriesOf(json);
+  const entered = enteredChains(entries);
+  return redirectsOf(entries).flatMap((rule) => {
+    const { text, expressions, statement, matched, address, port: to } = rule;
+    const staysHere = address === undefined || (typeof address === "string" && guarded.isOwn(address));
+    const isTo = (port: number) => holds(to ?? guarded.port, port);
+    if (!holds(matched, guarded.port) || (staysHere && guarded.ports.some(isTo))) return [];
+    const rest = expressions.filter(
+      (expression) => !(statement in expression) && matchedPort(expression) === undefined,
+    );
+    const exempts = rest.map((expression) => exempted(expression, guarded));
+    if (exempts.includes("all")) return [];
+    return [{ text, isWhole: entered.has(rule.chain) && !exempts.includes("some") }];
   });
 }
 
-function rulesOf(json: string): readonly Json[] {
+function redirectsOf(entries: readonly Json[]): readonly NftRedirect[] {
+  return entries.flatMap(({ rule }) => {
+    if (!isObject(rule)) return [];
+    const expressions = Array.isArray(rule["expr"]) ? rule["expr"].filter(isObject) : [];
+    const statement = statements.find((name) => expressions.some((expression) => name in expression));
+    if (statement === undefined) return [];
+    const target = expressions.find((expression) => statement in expression)?.[statement];
+    const { port, addr: address } = isObject(target) ? target : {};
+    const matched = expressions.map(matchedPort).find((ports) => ports !== undefined);
+    const chain = chainOf(rule, rule["chain"]);
+    const from = matched === undefined ? "" : `tcp dport ${portsText(matched)} `;
+    const host = typeof address === "string" ? address : "";
+    const place = port === undefined ? host : `${host}:${portsText(port)}`;
+    const to = place === "" ? "" : ` to ${place}`;
+    const text = `nft table ${rule["family"]} ${rule["table"]}, chain ${rule["chain"]}: ${from}${statement}${to}`;
+    return [{ text, chain, expressions, statement, port, address, matched }];
+  });
+}
+
+function chainOf({ family, table }: Json, chain: unknown): string {
+  return `${family} ${table} ${chain}`;
+}
+
+/** Chains that what comes from outside goes through, or may: those at the hook, and those that others lead to. */
+function enteredChains(entries: readonly Json[]): ReadonlySet<string> {
+  return new Set(
+    entries.flatMap(({ chain, rule }) => {
+      if (isObject(chain)) return chain["hook"] === "prerouting" ? [chainOf(chain, chain["name"])] : [];
+      if (!isObject(rule) || !Array.isArray(rule["expr"])) return [];
+      return rule["expr"].filter(isObject).flatMap(({ jump, goto }) => {
+        const target = jump ?? goto;
+        return isObject(target) ? [chainOf(rule, target["target"])] : [];
+      });
+    }),
+  );
+}
+
+/** Whom an expression exempts, of those who come to the gate from outside. */
+function exempted(expression: Json, guarded: Guarded): "nobody" | "some" | "all" {
+  const { match } = expression;
+  if (!isObject(match)) return harmless.some((name) => name in expression) ? "nobody" : "some";
+  const { op, left, right } = match;
+  const { meta, fib, payload } = isObject(left) ? left : {};
+  if (isObject(fib)) return fib["result"] === "type" && right === "local" ? "nobody" : "some";
+  if (isObject(payload) && payload["field"] === "daddr" && op === "==" && typeof right === "string")
+    return isForGate(right, guarded) ? "nobody" : "all";
+  if (!isObject(meta)) return "some";
+  if (["l4proto", "nfproto", "protocol"].includes(String(meta["key"]))) return "nobody";
+  // Of a bridge of containers what they send themselves is exempt.
+  const isBridge = op === "!=" && meta["key"] === "iifname" && typeof right === "string" && isVirtual(right);
+  return isBridge ? "nobody" : "some";
+}
+
+/** From outside: nobody there can connect to loopback. */
+function isForGate(destination: string, { isListenedTo }: Guarded): boolean {
+  return !isLoopback(destination) && isListenedTo(destination);
+}
+
+const harmless = ["counter", "log", "mangle", "accept"] as const;
+
+function entriesOf(json: string): readonly Json[] {
   try {
     const { nftables } = JSON.parse(json) as { readonly nftables?: unknown };
-    return (Array.isArray(nftables) ? nftables : []).flatMap((entry) =>
-      isObject(entry) && isObject(entry["rule"]) ? [entry["rule"]] : [],
-    );
+    return (Array.isArray(nftables) ? nftables : []).filter(isObject);
   } catch {
     return [];
   }
@@ -64,6 +178,7 @@ function isObject(value: unknown): value is Json {
 /** {"match": {"left": {"payload": {"field": "dport"}}, "right": PORTS}} */
 function matchedPort({ match }: Json): unknown {
   if (!isObject(match) || !isObject(match["left"]) || !isObject(match["left"]["payload"])) return undefined;
+  if (match["op"] === "!=") return undefined;
   return match["left"]["payload"]["field"] === "dport" ? match["right"] : undefined;
 }
 
@@ -85,13 +200,55 @@ function portsText(ports: unknown): string {
 
 /** @param text of `iptables-save`. */
 export function iptablesRedirects(text: string, port: number): readonly RedirectRule[] {
-  return text.split("\n").flatMap((line) => {
-    if (!/^-A .* -j (REDIRECT|DNAT|TPROXY)\b/.test(line)) return [];
-    const to =
-      /--(?:to-ports|on-port) (\d+)(?:-(\d+))?/.exec(line) ?? /--to-destination \S*?[\d\]]:(\d+)(?:-(\d+))?/.exec(line);
-    const ports = to ?? /--dport (\d+)(?::(\d+))?/.exec(line);
-    if (ports === null) return [];
-    const [, first, last = first] = ports;
-    return Number(first) <= port && port <= Number(last) ? [{ text: `iptables ${line}` }] : [];
+  return iptablesRules(text).flatMap((line) => {
+    const ports = portsTo(line) ?? portsFrom(line);
+    return within(ports, port) ? [{ text: `iptables ${line}` }] : [];
   });
+}
+
+export function iptablesDiversions(text: string, guarded: Guarded): readonly Diversion[] {
+  return iptablesRules(text).flatMap((line) => {
+    const to = portsTo(line);
+    const [, address] = /--to-destination \[?([^\s\]]*?)\]?(?::\d[-\d]*)?(?:\s|$)/.exec(line) ?? [];
+    const [, destination] = / -d (\S+?)(?:\/(?:32|128))? /.exec(line) ?? [];
+    const staysHere = address === undefined || guarded.isOwn(address);
+    const isTo = (port: number) => (to === null ? port === guarded.port : within(to, port));
+    const isOthers = destination !== undefined && !destination.includes("/") && !isForGate(destination, guarded);
+    if (!within(portsFrom(line), guarded.port) || (staysHere && guarded.ports.some(isTo)) || isOthers) return [];
+    const [, chain = ""] = /^-A (\S+)/.exec(line) ?? [];
+    const isEntered = chain === "PREROUTING" || text.split("\n").some((other) => other.endsWith(` -j ${chain}`));
+    return [{ text: `iptables ${line}`, isWhole: isEntered && !exemptsSome(line) }];
+  });
+}
+
+function exemptsSome(line: string): boolean {
+  return (
+    line
+      .replace(/ -j .*/, "")
+      .replace(/ ! -i (\S+)/, (whole, name: string) => (isVirtual(name) ? "" : whole))
+      .replace(/ -d [^\s/]+(?:\/(?:32|128))?(?= )/, "")
+      .replace(/^-A \S+|-p tcp|-m (?:tcp|comment|addrtype)|--dport \S+|--dst-type LOCAL|--comment (?:"[^"]*"|\S+)/g, "")
+      .trim() !== ""
+  );
+}
+
+/** Those that change the destination; of what this host itself sends, none. */
+function iptablesRules(text: string): readonly string[] {
+  return text.split("\n").filter((line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY)\b/.test(line));
+}
+
+function portsTo(line: string): RegExpExecArray | null {
+  return (
+    /--(?:to-ports|on-port) (\d+)(?:-(\d+))?/.exec(line) ?? /--to-destination \S*?[\d\]]:(\d+)(?:-(\d+))?/.exec(line)
+  );
+}
+
+function portsFrom(line: string): RegExpExecArray | null {
+  return /(?<!! )--dport (\d+)(?::(\d+))?/.exec(line);
+}
+
+function within(ports: RegExpExecArray | null, port: number): boolean {
+  if (ports === null) return false;
+  const [, first, last = first] = ports;
+  return Number(first) <= port && port <= Number(last);
 }

@@ -118,6 +118,36 @@ export function openPin(libraries: Libraries, path: string): Pin | number | unde
   }
 }
 
+/** fcntl.h: O_PATH and O_CLOEXEC. */
+const pathCloexec = 0o10000000 | 0x80000;
+
+/** A pin by another way than its path: its directory may be closed to the user that this process becomes. */
+export class WatchedPin implements Disposable {
+  readonly #libc: Libraries["libc"];
+  #fd: number;
+
+  constructor({ libc }: Libraries, path: string) {
+    this.#libc = libc;
+    this.#fd = libc.calls.open(cString(path), pathCloexec);
+  }
+
+  /** Somebody removed or replaced it. */
+  get isGone(): boolean {
+    return this.#fd >= 0 && readLink(this.#libc, `/proc/self/fd/${this.#fd}`).endsWith(" (deleted)");
+  }
+
+  /** Idempotent. */
+  [Symbol.dispose](): void {
+    if (this.#fd >= 0) this.#libc.calls.close(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+/** In words for who cannot put a pin back. */
+export function closedDirectory(path: string): string {
+  return `${path.slice(0, path.lastIndexOf("/")) || "/"} is closed to this user`;
+}
+
 export function closeFd({ libc }: Libraries, fd: number): void {
   libc.calls.close(fd);
 }

@@ -105,6 +105,9 @@ export const libbpfSymbols = {
   bpf_prog_get_next_id: [["u32", "buf"], "i32"],
   // int bpf_prog_get_fd_by_id(__u32 id)
   bpf_prog_get_fd_by_id: [["u32"], "i32"],
+  // int bpf_prog_query(int target_fd, enum bpf_attach_type type, __u32 query_flags,
+  //                    __u32 *attach_flags, __u32 *prog_ids, __u32 *prog_cnt)
+  bpf_prog_query: [["i32", "u32", "u32", "buf", "buf", "buf"], "i32"],
   // int bpf_map_get_fd_by_id(__u32 id)
   bpf_map_get_fd_by_id: [["u32"], "i32"],
   // int bpf_link_get_next_id(__u32 start_id, __u32 *next_id)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Questions to the kernel's routing tables (rtnetlink(7)), and how its answers are taken apart. Nothing is changed, no
-// privilege is needed, and nothing waits: the kernel has answered by the time it has taken the question.
+// Questions to the kernel's routing tables (rtnetlink(7)) and others of its kind, and how its answers are taken apart. Nothing is
+// changed, routes take no privilege, and nothing waits: the kernel has answered by the time it has taken the question.
 import type { Work } from "../core/work.ts";
 import { check, KernelError } from "./errno.ts";
 import type { Libc } from "./libc.ts";
@@ -8,6 +8,7 @@ import { nativeBytes } from "./native_bytes.ts";
 
 /** bits/socket.h, linux/netlink.h */
 const afNetlink = 16;
+const routeProtocol = 0;
 const sockRawCloexec = 3 | 0o2000000;
 /** MSG_DONTWAIT, and MSG_TRUNC: the answer's own length comes back, also where it was cut short. */
 const dontWaitFullLength = 0x40 | 0x20;
@@ -25,16 +26,16 @@ export const attributeBytes = 4;
 /** Twice what the kernel puts into one answer of a dump. */
 const answerBytes = 64 * 1024;
 
-export class RouteSocket implements Disposable {
+export class NetlinkSocket implements Disposable {
   readonly #libc: Libc;
   #fd: number;
   readonly #answer = nativeBytes(answerBytes);
   readonly view = new DataView(this.#answer.buffer);
 
   /** @throws KernelError where there are no such sockets. */
-  constructor(libc: Libc) {
+  constructor(libc: Libc, protocol = routeProtocol) {
     this.#libc = libc;
-    this.#fd = check("Open a netlink socket", libc.result(libc.calls.socket(afNetlink, sockRawCloexec, 0)));
+    this.#fd = check("Open a netlink socket", libc.result(libc.calls.socket(afNetlink, sockRawCloexec, protocol)));
   }
 
   /** @param payload what follows struct nlmsghdr. @returns the answer's length, in `view`; or -errno. */

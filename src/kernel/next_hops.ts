@@ -6,7 +6,7 @@ import type { Work } from "../core/work.ts";
 import type { Native } from "../runtime/types.ts";
 import { KernelError } from "./errno.ts";
 import type { Libc } from "./libc.ts";
-import { eachAttribute, padded, RouteSocket } from "./netlink.ts";
+import { eachAttribute, NetlinkSocket, padded } from "./netlink.ts";
 import { interfaceName } from "./xdp_query.ts";
 
 /** linux/rtnetlink.h: the messages, the structures that they begin with, the attributes. */
@@ -43,7 +43,7 @@ export interface NextHops {
 
 /** @throws KernelError */
 export function* readNextHops(native: Native, libc: Libc): Work<NextHops> {
-  using socket = new RouteSocket(libc);
+  using socket = new NetlinkSocket(libc);
   const found = new Found(socket.view);
   // Of all families at once.
   const routes = yield* socket.dump("Read the routes", getRoute, new Uint8Array(routeBytes), (type, from, end) => {
@@ -53,7 +53,7 @@ export function* readNextHops(native: Native, libc: Libc): Work<NextHops> {
   return { hops: found.named((index) => interfaceName({ libc, native }, index) ?? "?"), isWhole: routes && objects };
 }
 
-function* nextHopObjects(socket: RouteSocket, found: Found): Work<boolean> {
+function* nextHopObjects(socket: NetlinkSocket, found: Found): Work<boolean> {
   try {
     return yield* socket.dump(
       "Read the next-hop objects",

@@ -3,7 +3,7 @@
 // (rtnetlink, as "ip route get" does). Nothing is changed, and no privilege is needed.
 import { isIpv4, type Prefix } from "../core/address.ts";
 import type { Libraries } from "./libraries.ts";
-import { attributeBytes, eachAttribute, headerBytes, RouteSocket } from "./netlink.ts";
+import { attributeBytes, eachAttribute, headerBytes, NetlinkSocket } from "./netlink.ts";
 import { interfaceName } from "./xdp_query.ts";
 
 /** linux/socket.h, linux/rtnetlink.h */
@@ -19,12 +19,12 @@ const routeBytes = 12;
 
 export class Routes implements Disposable {
   readonly #libraries: Libraries;
-  readonly #socket: RouteSocket;
+  readonly #socket: NetlinkSocket;
 
   /** @throws KernelError where there are no such sockets. */
   constructor(libraries: Libraries) {
     this.#libraries = libraries;
-    this.#socket = new RouteSocket(libraries.libc);
+    this.#socket = new NetlinkSocket(libraries.libc);
   }
 
   /** Of a range, its first address counts. Undefined where there is no route. */

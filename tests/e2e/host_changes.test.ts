@@ -13,6 +13,7 @@ import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { openScene } from "../harness/scene.ts";
 import { startServer } from "../harness/standin.ts";
+import { handsOver } from "../harness/takeover.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
 
@@ -247,7 +248,7 @@ describeWith("namespaces", "executable")("a listen address", () => {
   test("that no interface has yet is waited for", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, gate } = await openScene(stack, () => ["-l", "10.77.9.9:5000"]);
-    expect(await reasons(gate)).toContain("Not listening: no interface has the address 10.77.9.9 yet");
+    expect(await reasons(gate)).toContain("Not listening: no interface has the address 10.77.9.9");
     inGate(network, "address", "add", "10.77.9.9/16", "dev", network.device);
     await waitFor("readiness", async () => (await reasons(gate)).length === 0, soonMs + 2000);
     const from = network.clientIpv4(3);
@@ -256,6 +257,52 @@ describeWith("namespaces", "executable")("a listen address", () => {
     expect((await probeFrom(network.client, { host: "10.77.9.9", port: 5000, from, waitMs: 500 })).outcome).toBe(
       "no answer",
     );
+  });
+
+  test.each([
+    ["10.77.9.9", "10.77.9.9/16", "10.77.9.9:5000"],
+    ["fd77::9", "fd77::9/32", "[fd77::9]:5000"],
+  ])(
+    "that goes turns /readyz and doctor red, hands over all the same, and comes back: %s",
+    async (host, address, listen) => {
+      await using stack = new AsyncDisposableStack();
+      const network = stack.use(new Network());
+      const map = stack.use(new BlockMap());
+      stack.use(await startServer(network.gate, "--port", "5001"));
+      const nodad = host.includes(":") ? ["nodad"] : [];
+      const add = () => inGate(network, "address", "add", address, "dev", network.device, ...nodad);
+      add();
+      const options = ["-B", map.name, "-l", listen, "-i", network.device];
+      const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+      expect(await reasons(gate)).toEqual([]);
+      inGate(network, "address", "del", address, "dev", network.device);
+      await waitFor("a red /readyz", async () => (await reasons(gate)).length > 0, soonMs);
+      expect(await reasons(gate)).toEqual([`Not listening: no interface has the address ${host}`]);
+      await gate.child.said(/Cannot listen on .*: no interface has this address; waiting for it/);
+      const doctor = await run(ttgate(["doctor", "-c", "/dev/null", ...options]), { namespace: network.gate });
+      expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringContaining(`waits for the address ${host}`)]);
+      await handsOver(gate);
+      const next = stack.use(await RunningGate.start([...options, "--takeover"], { namespace: network.gate }));
+      await gate.child.exited;
+      add();
+      await waitFor("readiness", async () => (await reasons(next)).length === 0, soonMs);
+      const from = host.includes(":") ? network.clientIpv6(3) : network.clientIpv4(3);
+      expect((await probeFrom(network.client, { host, port: 5000, from, waitMs: 300 })).outcome).toBe("open");
+    },
+  );
+
+  test("of a local route, or that ip_nonlocal_bind allows, is no fault", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    inGate(network, "route", "add", "local", "10.88.0.0/24", "dev", "lo");
+    const gate = stack.use(await RunningGate.start(["-l", "10.88.0.7:5000"], { namespace: network.gate }));
+    await Bun.sleep(soonMs);
+    expect(await reasons(gate)).toEqual([]);
+    inGate(network, "route", "del", "local", "10.88.0.0/24", "dev", "lo");
+    await waitFor("a red /readyz", async () => (await reasons(gate)).length > 0, soonMs);
+    await run(["sysctl", "-q", "-w", "net.ipv4.ip_nonlocal_bind=1"], { namespace: network.gate });
+    await waitFor("readiness", async () => (await reasons(gate)).length === 0, soonMs);
   });
 
   test("of a kernel without IPv6 is that of IPv4, with one warning", async () => {

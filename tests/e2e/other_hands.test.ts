@@ -7,7 +7,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { parsePrefix } from "../../src/core/address.ts";
 import { run } from "../harness/child.ts";
 import { attachForeign, loadForeign } from "../harness/foreign_xdp.ts";
-import { BlockMap, bpftool, RunningGate, xdpPrograms } from "../harness/gate.ts";
+import { BlockMap, bpftool, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
 import { clearArray, updateLink } from "../harness/kernel_hands.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
@@ -120,6 +120,75 @@ describeWith("namespaces", "executable")("another tool", () => {
     await gate.child.said(/settings of the kernel program were overwritten by another tool: put back/);
     await gate.child.stop();
     expect([map.pins(), xdpPrograms(network.gate, network.device)]).toEqual([[], []]);
+  });
+
+  test("that removes pins which another user cannot put back turns /readyz and doctor red", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack, "--user", "nobody");
+    expect((await readiness(gate)).reasons).toEqual([]);
+    const gone = [map.path, linkPin(map)];
+    for (const pin of gone) rmSync(pin);
+    const { reasons } = await waitFor("a red /readyz", async () => {
+      const answer = await readiness(gate);
+      return answer.reasons.length === gone.length && answer;
+    });
+    const put = "was removed and cannot be put back: /sys/fs/bpf is closed to this user; a crash would";
+    expect(reasons[0]).toContain(`Pin "${map.path}" ${put} forget the bans; start ttgate again`);
+    expect(reasons[1]).toContain(`Pin "${gone[1]}" ${put} end the guard of its interface; start ttgate again`);
+    const options = ["-c", "/dev/null", "-B", map.name, "-i", network.device];
+    const doctor = await run(ttgate(["doctor", ...options]), { namespace: network.gate });
+    expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringContaining(reasons[0] ?? "?")]);
+    await gate.child.stop();
+    const next = stack.use(await RunningGate.start(options.slice(2), { namespace: network.gate }));
+    expect((await readiness(next)).reasons).toEqual([]);
+  });
+
+  test("that covers the bpf file system finds the pins put there too; what the cover hid is detached after the stop", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack);
+    const pins = map.pins().toSorted();
+    const stranger = network.clientIpv4(4);
+    await gate.command("ban", stranger, "--for", "1h");
+    expect((await run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"])).code).toBe(0);
+    let isCovered = true;
+    stack.defer(async () => void (isCovered && (await run(["umount", "/sys/fs/bpf"]))));
+    await waitFor("the pins", () => map.pins().toSorted().join() === pins.join());
+    expect((await silentFrom(network, stranger)).outcome).toBe("no answer");
+    await gate.child.stop();
+    expect([map.pins(), xdpPrograms(network.gate, network.device)]).toEqual([[], []]);
+    await run(["umount", "/sys/fs/bpf"]);
+    isCovered = false;
+    expect(map.pins().toSorted()).toEqual(pins);
+    const detached = await run(ttgate(["detach", "-B", map.name]), { namespace: network.gate });
+    expect([detached.code, detached.stderr, map.pins()]).toEqual([0, "", []]);
+  });
+
+  test("that makes the bpf file system read-only: what comes is guarded, without a pin until it can be written", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const gate = stack.use(await RunningGate.start(["-B", map.name], { namespace: network.gate }));
+    const pins = map.pins().length;
+    const remount = async (how: string) => (await run(["mount", "-o", `remount,${how}`, "/sys/fs/bpf"])).code;
+    expect(await remount("ro")).toBe(0);
+    stack.defer(async () => void (await remount("rw")));
+    const device = `${network.device}x`;
+    ip("-n", network.gate, "link", "add", device, "type", "veth", "peer", "name", `${network.device}y`);
+    ip("-n", network.gate, "address", "add", "10.88.0.1/24", "dev", device);
+    for (const end of ["x", "y"]) ip("-n", network.gate, "link", "set", `${network.device}${end}`, "up");
+    await gate.until("its guard", ({ kernel }) =>
+      kernel.interfaces.some(({ name, attach }) => name === device && attach === "native"),
+    );
+    await waitFor("a red /readyz", async () => (await readiness(gate)).reasons.length > 0);
+    // In each of its ticks.
+    for (let look = 0; look < 15; look++, await Bun.sleep(100)) {
+      expect((await readiness(gate)).reasons.join()).toMatch(/the bpf file system is mounted read-only/);
+    }
+    expect(await remount("rw")).toBe(0);
+    await waitFor("readiness", async () => (await readiness(gate)).reasons.length === 0);
+    expect(map.pins().filter((pin) => pin.includes("_link_")).length).toBeGreaterThan(1);
+    expect(map.pins().length).toBeGreaterThan(pins);
   });
 
   test("that puts its program into the gate's link finds the gate's put back", async () => {

@@ -4,7 +4,7 @@
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
-import { BlockMap, RunningGate } from "../harness/gate.ts";
+import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
@@ -111,4 +111,54 @@ describeWith("namespaces", "executable", { program: "nft" })("with all interface
     });
     expect(red.text).toContain("a redirect to the port");
   });
+});
+
+describeWith(
+  "namespaces",
+  "executable",
+  { program: "nft" },
+  { program: "iptables" },
+)("a rule of the packet filter", () => {
+  const redirect = [
+    "add table ip nat",
+    "add chain ip nat pre { type nat hook prerouting priority -100 ; }",
+    "add rule ip nat pre tcp dport 5000 redirect to :5001",
+  ];
+
+  test.each([
+    ["proxy", "nft", ["-f", "-"], redirect, ["flush", "ruleset"], "redirect to :5001"],
+    ["inline", "nft", ["-f", "-"], redirect, ["flush", "ruleset"], "redirect to :5001"],
+    [
+      ...(["proxy", "iptables"] as const),
+      ["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "--dport", "5000", "-j", "REDIRECT", "--to-ports", "5001"],
+      ...([[], ["-t", "nat", "-F", "PREROUTING"], "REDIRECT --to-ports 5001"] as const),
+    ],
+  ] as const)(
+    "that leads clients past the gate turns /readyz and doctor red (%s, %s)",
+    async (mode, tool, add, input, undo, text) => {
+      await using stack = new AsyncDisposableStack();
+      const network = stack.use(new Network());
+      const map = stack.use(new BlockMap());
+      for (const port of ["5001", ...(mode === "inline" ? ["5000"] : [])])
+        stack.use(await startServer(network.gate, "--port", port, "--host", "0.0.0.0"));
+      const options = ["-B", map.name, "--mode", mode];
+      const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+      await waitFor("readiness", async () => (await readiness(gate)).status === 200);
+      const filter = (args: readonly string[], lines: readonly string[]) =>
+        run([tool, ...args], { namespace: network.gate, input: `${lines.join("\n")}\n` });
+      expect((await filter(add, input)).stderr).toBe("");
+      const red = await waitFor("a red /readyz", async () => {
+        const answer = await readiness(gate);
+        return answer.status === 503 && answer;
+      });
+      expect(red.text).toStartWith("Connections to port 5000 are led past the gate: ");
+      expect(red.text).toContain(text);
+      await gate.child.said(/error Connections to port 5000 are led past the gate/);
+      const doctor = await run(ttgate(["doctor", "-c", "/dev/null", ...options]), { namespace: network.gate });
+      expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringContaining("led past the gate")]);
+      await filter(undo, []);
+      await waitFor("readiness", async () => (await readiness(gate)).status === 200);
+      await gate.child.said(/No rule leads connections past the gate any more/);
+    },
+  );
 });

@@ -25,6 +25,14 @@ test.each([
   for (const line of told) expect(line).toContain(`${files} open files are allowed: ulimit -n`);
 });
 
+test("the same limit is told once, however often the gate pauses", () => {
+  for (const files of [200, 200, 200, 300, 300, 65_536, 300]) {
+    room.resize("bun", undefined, files);
+    room.announce(undefined);
+  }
+  expect(told.map((line) => /since only (\d+)/.exec(line)?.[1])).toEqual(["200", "300", "300"]);
+});
+
 test("who is turned away is told of at once, then once a minute, and in /readyz for ten seconds", () => {
   room.resize("bun", undefined, 200);
   expect(room.fault(0)).toBeUndefined();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which rules of a packet filter lead to the guarded port, from what nft and iptables-save say.
+// Which rules of a packet filter lead to the guarded port, or away from it, from what nft and iptables-save say.
 import { expect, test } from "bun:test";
-import { iptablesRedirects, nftRedirects } from "../../src/host/redirects.ts";
+import { iptablesDiversions, iptablesRedirects, nftDiversions, nftRedirects } from "../../src/host/redirects.ts";
 
 function nft(...expressions: readonly object[]): string {
   const rule = { family: "ip", table: "nat", chain: "pre", handle: 2, expr: expressions };
@@ -18,8 +18,11 @@ function texts(rules: readonly { readonly text: string }[]): readonly string[] {
 
 test.each([
   ["tcp dport 8080 redirect to :5000", [dport(8080), { redirect: { port: 5000 } }]],
-  ["tcp dport { 81, 82 } dnat to :5000", [dport({ set: [81, 82] }), { dnat: { addr: "10.0.0.1", port: 5000 } }]],
-  ["tcp dport 5000 dnat", [dport(5000), { dnat: { addr: "10.0.0.1" } }]],
+  [
+    "tcp dport { 81, 82 } dnat to 10.0.0.1:5000",
+    [dport({ set: [81, 82] }), { dnat: { addr: "10.0.0.1", port: 5000 } }],
+  ],
+  ["tcp dport 5000 dnat to 10.0.0.1", [dport(5000), { dnat: { addr: "10.0.0.1" } }]],
   [
     "tcp dport 4000-6000 redirect to :4990-5010",
     [dport({ range: [4000, 6000] }), { redirect: { port: { range: [4990, 5010] } } }],
@@ -59,4 +62,92 @@ test("iptables: redirects, destination NAT and transparent proxying to the port,
   ];
   const found = iptablesRedirects([...others, ...leading, ""].join("\n"), 5000);
   expect(texts(found)).toEqual(leading.map((line) => `iptables ${line}`));
+});
+
+const own = ["192.0.2.1", "192.0.2.2"];
+const guarded = {
+  ...{ port: 5000, ports: [5000, 6000] },
+  isOwn: (address: string) => own.includes(address),
+  isListenedTo: (address: string) => address === own[0] || address === "127.0.0.1",
+};
+
+/** As `nft`, in a chain that is at a hook, or that another one leads to, or neither. */
+function chained(place: "hook" | "output" | "jumped" | "alone", ...expressions: readonly object[]): string {
+  const where = { family: "ip", table: "nat" };
+  const hook = place === "hook" ? { hook: "prerouting" } : place === "output" ? { hook: "output" } : {};
+  const jump = { rule: { ...where, chain: "first", expr: [{ jump: { target: "pre" } }] } };
+  const chain = { chain: { ...where, name: "pre", ...hook } };
+  return JSON.stringify({
+    nftables: [chain, ...(place === "jumped" ? [jump] : []), { rule: { ...where, chain: "pre", expr: expressions } }],
+  });
+}
+
+function meta(key: string, op: string, right: string): object {
+  return { match: { op, left: { meta: { key } }, right } };
+}
+
+function address(field: "saddr" | "daddr", right: string): object {
+  return { match: { op: "==", left: { payload: { protocol: "ip", field } }, right } };
+}
+
+const elsewhere = { dnat: { addr: "198.51.100.9" } };
+const local = { match: { op: "==", left: { fib: { result: "type", flags: ["daddr"] } }, right: "local" } };
+
+test.each([
+  ["a redirect to another port", true, chained("hook", dport(5000), { redirect: { port: 5001 } })],
+  ["by a chain that is jumped to", true, chained("jumped", dport(5000), { counter: null }, elsewhere)],
+  ["of what is for this host", true, chained("hook", local, meta("l4proto", "==", "tcp"), dport(5000), elsewhere)],
+  ["of what is for the listen address", true, chained("hook", address("daddr", "192.0.2.1"), dport(5000), elsewhere)],
+  ["of all but a bridge's", true, chained("hook", meta("iifname", "!=", "docker0"), dport(5000), elsewhere)],
+  ["transparently", true, chained("hook", dport({ set: [1, 5000] }), { tproxy: { port: 7 } }, { accept: null })],
+  ["of some sources", false, chained("hook", address("saddr", "10.0.0.1"), dport(5000), elsewhere)],
+  ["of one interface", false, chained("hook", meta("iifname", "==", "eth1"), dport(5000), elsewhere)],
+  ["by a chain that nobody leads to", false, chained("alone", dport(5000), elsewhere)],
+  ["of what this host sends", false, chained("output", dport(5000), elsewhere)],
+])("nft: a diversion %s; of everybody: %p", (_name, isWhole, json) => {
+  expect(nftDiversions(json, guarded)).toMatchObject([{ isWhole }]);
+});
+
+test.each([
+  ["to the same port here", chained("hook", dport(5000), { dnat: { addr: "192.0.2.2" } })],
+  ["to another guarded port", chained("hook", dport(5000), { redirect: { port: 6000 } })],
+  ["of another port", chained("hook", dport(80), { redirect: { port: 5001 } })],
+  ["of all other ports", chained("hook", { match: { ...Object(dport(5000)).match, op: "!=" } }, elsewhere)],
+  ["of an address that is not listened to", chained("hook", address("daddr", "192.0.2.2"), dport(5000), elsewhere)],
+  ["of loopback", chained("hook", address("daddr", "127.0.0.1"), dport(5000), elsewhere)],
+  ["nothing", ""],
+])("nft: no diversion %s", (_name, json) => {
+  expect(nftDiversions(json, guarded)).toEqual([]);
+});
+
+test("iptables: diversions of everybody, of some, and none", () => {
+  const rule = (chain: string, rest: string) => `-A ${chain} ${rest}`;
+  const whole = [
+    rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
+    rule(
+      "PREROUTING",
+      '-p tcp -m addrtype --dst-type LOCAL -m comment --comment "a b" -m tcp --dport 5000 -j DNAT --to-destination 198.51.100.9',
+    ),
+    rule("PREROUTING", "-d 192.0.2.1/32 -p tcp -m tcp --dport 4000:6000 -j DNAT --to-destination 198.51.100.9:5000"),
+    rule("DOCKER", "! -i docker0 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 172.17.0.2:5000"),
+  ];
+  const some = [
+    rule("PREROUTING", "-s 10.0.0.0/8 -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
+    rule("PREROUTING", "-i eth1 -p tcp -m tcp --dport 5000 -j DNAT --to-destination [fd00::9]:5000"),
+    rule("PREROUTING", "! -d 192.0.2.1/32 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 198.51.100.9"),
+    rule("NOBODY", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
+  ];
+  const none = [
+    rule("PREROUTING", "-m addrtype --dst-type LOCAL -j DOCKER"),
+    rule("OUTPUT", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
+    rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 6000"),
+    rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j DNAT --to-destination 192.0.2.2:5000"),
+    rule("PREROUTING", "-d 192.0.2.2/32 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 198.51.100.9"),
+    rule("DOCKER", "-d 127.0.0.1/32 ! -i docker0 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 172.17.0.2:5000"),
+    rule("PREROUTING", "-p tcp -m tcp ! --dport 5000 -j REDIRECT --to-ports 5001"),
+  ];
+  expect(iptablesDiversions([...none, ...whole, ...some].join("\n"), guarded)).toEqual([
+    ...whole.map((line) => ({ text: `iptables ${line}`, isWhole: true })),
+    ...some.map((line) => ({ text: `iptables ${line}`, isWhole: false })),
+  ]);
 });

@@ -2,9 +2,15 @@
 // The steps down from native XDP, each with its reason, and what becomes of somebody else's program.
 import assert from "node:assert/strict";
 import { detachFence } from "../../src/fences/xdp/detach.ts";
+import { openLibraries } from "../../src/kernel/libraries.ts";
+import { interfaceIndex } from "../../src/kernel/xdp_query.ts";
 import type { KernelCase } from "./kernel_case.ts";
-import { attachReader, loadReader } from "./other_program.ts";
-import { prefix, Sandbox, shell } from "./sandbox.ts";
+import { attachFirst, attachReader, loadReader } from "./other_program.ts";
+import { pins, prefix, Sandbox, shell } from "./sandbox.ts";
+
+/** include/uapi/linux/bpf.h: enum bpf_attach_type, and BPF_F_BEFORE without another program: before all. */
+const tcxIngress = 46;
+const before = 8;
 
 export const attachCases: readonly KernelCase[] = [
   {
@@ -51,6 +57,30 @@ export const attachCases: readonly KernelCase[] = [
       second.close(false);
       assert.equal(await sandbox.connects("10.77.1.1"), true);
       assert.match(shell("ip", "link", "show", "dev", sandbox.network.device), new RegExp(`prog/xdp id ${holder}`));
+    },
+  },
+  {
+    name: "by tc ttgate is before programs that were there, and before one that goes before it",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      await sandbox.listen();
+      const ifindex = interfaceIndex(await openLibraries(native), sandbox.network.device);
+      const takeOff = await attachFirst(sandbox, "decider", ifindex, tcxIngress);
+      const fence = await sandbox.open({ ladder: ["tcx"] });
+      sandbox.ban(fence, "10.77.1.1");
+      assert.equal(await sandbox.connects("10.77.1.1"), false);
+      takeOff();
+      const pinned = pins(sandbox.map);
+      await attachFirst(sandbox, "decider", ifindex, tcxIngress, before);
+      assert.equal(await sandbox.connects("10.77.1.1"), true);
+      const said = /^warn Interface ".*": another tc program was before ttgate's: attached again, before it$/;
+      await sandbox.sweep(fence, () => sandbox.log.some((line) => said.test(line)));
+      assert.equal(await sandbox.connects("10.77.1.1"), false);
+      assert.equal(await sandbox.connects("10.77.1.2"), true);
+      assert.deepEqual(pins(sandbox.map), pinned);
+      assert.deepEqual([fence.status().proof?.passed, fence.status().faults], [true, []]);
+      fence.close(false);
+      assert.equal(await sandbox.connects("10.77.1.1"), true);
     },
   },
   {

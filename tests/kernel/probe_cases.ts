@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `doctor` tells of the kernel, with and without privilege.
 import assert from "node:assert/strict";
+import { closeSync, openSync } from "node:fs";
 import { kernelVersion, type ProbeFinding, probeKernel } from "../../src/fences/xdp/proof/probe.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import type { KernelCase } from "./kernel_case.ts";
-import { attachReader, loadReader } from "./other_program.ts";
+import { attachFirst, attachReader, loadReader } from "./other_program.ts";
 import { makeDocumentedMap, pins, runAsNobody, Sandbox, script, shell } from "./sandbox.ts";
+
+/** include/uapi/linux/bpf.h, enum bpf_attach_type. */
+const skLookup = 36;
 
 function lines(findings: readonly ProbeFinding[], name: string): string[] {
   return findings.filter((finding) => finding.name === name).map(({ state, found }) => `${state} ${found}`);
@@ -50,6 +54,23 @@ export const probeCases: readonly KernelCase[] = [
       assert.deepEqual(lines(guarded, "interface"), [`good ${device}: guarded by ttgate (native)`]);
       assert.match(lines(guarded, "map").join(), /^bad Block map "a\.b": the bpf file system takes no name with a dot/);
       fence.close(false);
+    },
+  },
+  {
+    name: "probe: names a program that may choose sockets, and is silent without one",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const probe = () => probeKernel({ native, map: sandbox.map, interfaces: [] });
+      assert.deepEqual(lines(await probe(), "sockets"), []);
+      const namespace = openSync("/proc/thread-self/ns/net", "r");
+      const takeOff = await attachFirst(sandbox, "chooser", namespace, skLookup);
+      closeSync(namespace);
+      assert.match(
+        lines(await probe(), "sockets").join(),
+        /^warning program "chooser" \(id \d+\) may lead connections to another socket, past the gate \(sk_lookup\)$/,
+      );
+      takeOff();
+      assert.deepEqual(lines(await probe(), "sockets"), []);
     },
   },
   {

@@ -55,6 +55,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     ticker,
     unseen,
     openFiles,
+    diversions: { reasons: [] },
     lists,
     fleet: () => undefined,
     crowdsec: () => undefined,

@@ -179,7 +179,7 @@ describe.skipIf(missing !== undefined)("the service", () => {
     await machine.sh("systemctl stop ttgate.service");
     configure(`listen = "10.77.200.1:5000"`);
     await machine.sh("systemctl start ttgate.service");
-    expect(await shown("StatusText")).toContain("no interface has the address 10.77.200.1 yet");
+    expect(await shown("StatusText")).toContain("no interface has the address 10.77.200.1");
     await machine.sh(`ip address add 10.77.200.1/32 dev ${network.device}`);
     await waitFor("the address", async () => /^\d+ connections/.test(await shown("StatusText")));
     configure();

@@ -4,7 +4,7 @@
 import { closeFd } from "../../kernel/bpffs.ts";
 import { check } from "../../kernel/errno.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
-import { nativeBytes } from "../../kernel/native_bytes.ts";
+import { cString, nativeBytes } from "../../kernel/native_bytes.ts";
 
 /** include/uapi/linux/bpf.h, enum bpf_prog_type: those that see packets on an interface. */
 const packetTypes: Readonly<Record<number, string>> = { 3: "tc", 4: "tc action", 6: "XDP" };
@@ -16,6 +16,8 @@ export const inlineBegin = "inline_begin";
 
 const enoent = -2;
 const mapIdLimit = 64;
+/** fcntl.h */
+const readOnlyCloexec = 0x80000;
 
 export interface ProgramInfo {
   readonly id: number;
@@ -83,4 +85,36 @@ export function otherReaders(libraries: Libraries, mapId: number): readonly Prog
     const ours = program?.name === gateXdp || program?.name === gateTc;
     if (program?.kind !== undefined && !ours && program.mapIds.includes(mapId)) readers.push(program);
   }
+}
+
+/** include/uapi/linux/bpf.h, enum bpf_attach_type. */
+const skLookup = 36;
+const tcxIngress = 46;
+
+/**
+ * Ids of programs that may choose the socket of a connection to this network namespace, whatever its port; none where the
+ * kernel does not tell.
+ */
+export function socketChoosers(libraries: Libraries): readonly number[] {
+  const { libc } = libraries;
+  const namespace = libc.calls.open(cString("/proc/thread-self/ns/net"), readOnlyCloexec);
+  if (namespace < 0) return [];
+  const ids = attachedAt(libraries, namespace, skLookup);
+  libc.calls.close(namespace);
+  return ids;
+}
+
+/** Ids of the programs that an interface has by tc links, in their order; none where the kernel does not tell. */
+export function tcPrograms(libraries: Libraries, ifindex: number): readonly number[] {
+  return attachedAt(libraries, ifindex, tcxIngress);
+}
+
+function attachedAt({ bpf }: Libraries, target: number, type: number): readonly number[] {
+  const ids = nativeBytes(mapIdLimit * 4);
+  const count = nativeBytes(4);
+  const [idView, countView] = [new DataView(ids.buffer), new DataView(count.buffer)];
+  countView.setUint32(0, mapIdLimit, true);
+  if (bpf.bpf_prog_query(target, type, 0, nativeBytes(4), ids, count) < 0) return [];
+  const found = Math.min(countView.getUint32(0, true), mapIdLimit);
+  return Array.from({ length: found }, (_, index) => idView.getUint32(index * 4, true));
 }

@@ -34,6 +34,8 @@ export interface Attachment {
   programId(): number | undefined;
   /** False when it is gone from the interface that has this index now. */
   holds(ifindex: number): boolean;
+  /** False where another program sees the packets before ours, and may decide them. */
+  isFirst(): boolean;
   /** Puts a program in the place of whatever is there. @throws KernelError */
   update(programFd: number): void;
   /** Puts a pin back that was removed. @throws Failure when it cannot, or another tool has one there. */

@@ -97,6 +97,11 @@ export class FilterAttachment implements Attachment {
     return ifindex === this.#ifindex && this.programId() !== undefined;
   }
 
+  /** Filters have numbers for their order, which are everybody's to choose. */
+  isFirst(): boolean {
+    return true;
+  }
+
   release(keep: boolean): void {
     if (this.#released) return;
     this.#released = true;

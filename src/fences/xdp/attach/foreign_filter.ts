@@ -139,6 +139,7 @@ export class ForeignFilter implements PacketFilter {
   }
 
   [Symbol.dispose](): void {
+    this.#knownPin[Symbol.dispose]();
     closeFd(this.#libraries, this.#mapFd);
   }
 }

@@ -15,6 +15,8 @@ import { attachLink, type LinkPlace, takeOverLink } from "./link_attachment.ts";
 
 /** How often it is looked whether XDP is free again. */
 const climbMs = 1000;
+/** Two tools that both want to be first: a line in so long. */
+const lineMs = 60_000;
 
 const ebusy = -16;
 const eexist = -17;
@@ -50,6 +52,9 @@ export class InterfaceGuard {
   /** Another program was in the place of XDP when last tried. */
   #isOccupied = false;
   #triedMs = Number.NEGATIVE_INFINITY;
+  #reported = "";
+  /** When it was last said that another program was before ours. */
+  #saidMs = Number.NEGATIVE_INFINITY;
   /** Of our programs, by descriptor. */
   readonly #programIds = new Map<number, number>();
 
@@ -89,7 +94,7 @@ export class InterfaceGuard {
 
   /** @throws Failure when a pin of somebody else's is in the way. */
   attach(): void {
-    const { libraries, programs, pinPrefix, filterHandle, log } = this.#options;
+    const { libraries, filterHandle, log } = this.#options;
     const ifindex = interfaceIndex(libraries, this.name);
     if (ifindex === 0) {
       if (this.#reason !== interfaceMissing) {
@@ -106,7 +111,7 @@ export class InterfaceGuard {
       return;
     }
     this.#header = header;
-    const place = { libraries, programs, interfaceName: this.name, ifindex, header, pinPath: pinPrefix + ifindex, log };
+    const place = this.#placeAt(ifindex);
     this.#attachment = takeOverLink(place);
     const mode = this.#attachment?.mode;
     if (mode === undefined) this.#climbDown(place);
@@ -138,7 +143,7 @@ export class InterfaceGuard {
     const ifindex = interfaceIndex(this.#options.libraries, this.name);
     if (this.#isSettled(ifindex)) {
       this.#attachment?.repin();
-      return this.#putBack() || this.#climbUp(ifindex, nowMs);
+      return this.#putBack() || this.#toFront(nowMs) || this.#climbUp(ifindex, nowMs);
     }
     this.release(false);
     try {
@@ -152,6 +157,29 @@ export class InterfaceGuard {
     return true;
   }
 
+  /** Another tc program that is before ours may decide what ours never sees. @returns true when something changed. */
+  #toFront(nowMs: number): boolean {
+    const { name } = this;
+    if (this.#attachment?.isFirst() !== false || nowMs - this.#triedMs < climbMs) return false;
+    this.#triedMs = nowMs;
+    // The kernel has each program once in its list.
+    this.release(false);
+    this.attach();
+    const { log } = this.#options;
+    if (nowMs - this.#saidMs >= lineMs)
+      log("warn", `Interface "${name}": another tc program was before ttgate's: attached again, before it`);
+    this.#saidMs = nowMs;
+    return true;
+  }
+
+  #placeAt(ifindex: number): LinkPlace {
+    const { libraries, programs, pinPrefix, log } = this.#options;
+    return {
+      ...{ libraries, programs, interfaceName: this.name, ifindex, header: this.#header },
+      ...{ pinPath: pinPrefix + ifindex, log },
+    };
+  }
+
   /**
    * Somebody else's program that took XDP may be gone: then ours takes its place, and tc goes once it stands.
    * @returns true when it does.
@@ -162,10 +190,8 @@ export class InterfaceGuard {
       before === undefined ? ifindex !== 0 && !this.#isUnreadable : before.mode === "tc" && this.#isOccupied;
     if (!isDown || nowMs - this.#triedMs < climbMs) return false;
     this.#triedMs = nowMs;
-    const { libraries, programs, pinPrefix, log } = this.#options;
-    if (queryXdp(libraries, ifindex).programId !== 0) return false;
-    const header = this.#header;
-    const place = { libraries, programs, interfaceName: this.name, ifindex, header, pinPath: pinPrefix + ifindex, log };
+    if (queryXdp(this.#options.libraries, ifindex).programId !== 0) return false;
+    const place = this.#placeAt(ifindex);
     before?.dropPin();
     for (const step of ["native", "generic"] as const) {
       const made = this.#try(place, step);
@@ -252,6 +278,8 @@ export class InterfaceGuard {
     const left = below === undefined ? "blocked in user space only" : `left to ${below}`;
     const now = attach === "none" ? left : `guarded by ${how}`;
     const because = reason === undefined ? "" : `: ${reason}`;
-    this.#options.log(attach === "native" ? "info" : "warn", `Interface "${this.name}": ${now}${because}`);
+    const line = `Interface "${this.name}": ${now}${because}`;
+    if (line !== this.#reported) this.#options.log(attach === "native" ? "info" : "warn", line);
+    this.#reported = line;
   }
 }

@@ -3,7 +3,7 @@
 // when the next process takes over. The kernel lets nobody replace what a link holds.
 
 import { Failure } from "../../../failure.ts";
-import { closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
+import { closedDirectory, closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
 import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import type { LinkHeader } from "../../../kernel/link_header.ts";
@@ -12,7 +12,7 @@ import { type LinkInfo, queryXdp, readLinkInfo } from "../../../kernel/xdp_query
 import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
 import { KnownPin } from "../known_pin.ts";
-import { describeProgram, gateTc, gateXdp, programById } from "../programs.ts";
+import { describeProgram, gateTc, gateXdp, programById, tcPrograms } from "../programs.ts";
 import type { Attachment, AttachStep } from "./attachment.ts";
 
 /** include/uapi/linux/bpf.h, enum bpf_attach_type; linux/if_link.h. */
@@ -20,6 +20,8 @@ const attachXdp = 37;
 const attachTcxIngress = 46;
 const xdpSkbMode = 2;
 const xdpDrvMode = 4;
+/** BPF_F_BEFORE without another program: before all. What ours lets pass goes on to those behind it. */
+const before = 8;
 
 const eacces = -13;
 const enolink = -67;
@@ -72,6 +74,13 @@ export class LinkAttachment implements Attachment {
     return readLinkInfo(this.#libraries, this.#fd).ifindex === ifindex;
   }
 
+  isFirst(): boolean {
+    if (this.mode !== "tc") return true;
+    const { programId, ifindex } = readLinkInfo(this.#libraries, this.#fd);
+    const [first = programId] = tcPrograms(this.#libraries, ifindex);
+    return first === programId;
+  }
+
   update(programFd: number): void {
     check("Update the program of a link", this.#libraries.bpf.bpf_link_update(this.#fd, programFd, null));
   }
@@ -80,8 +89,12 @@ export class LinkAttachment implements Attachment {
     if (this.pin === undefined) return;
     const standing = this.#knownPin?.standing() ?? "unknown";
     if (standing === "it" || standing === "unknown") return;
+    const harm = "a crash would end the guard of its interface";
+    if (standing === "gone") {
+      const why = closedDirectory(this.pin);
+      throw new Failure(`Pin "${this.pin}" was removed and cannot be put back: ${why}; ${harm}; start ttgate again`);
+    }
     if (standing === "another") {
-      const harm = "a crash would end the guard of its interface";
       throw new Failure(`Pin "${this.pin}" is another tool's now: ${harm}; remove it with rm ${this.pin}`);
     }
     pin(this.#libraries, this.#fd, this.pin);
@@ -102,6 +115,7 @@ export class LinkAttachment implements Attachment {
       this.#libraries.bpf.bpf_link_detach(this.#fd);
       if (this.pin !== undefined && !this.#isPinDropped) this.#unpin(this.pin);
     }
+    this.#knownPin?.[Symbol.dispose]();
     closeFd(this.#libraries, this.#fd);
   }
 
@@ -125,25 +139,31 @@ export function attachLink(place: LinkPlace, step: Exclude<AttachStep, "clsact">
     pin(libraries, fd, pinPath);
     return new LinkAttachment(place, fd, mode, pinPath);
   } catch (error) {
-    // As another user than root the directory may be closed by now: better guarded without a pin than not.
-    if (error instanceof KernelError && error.code === "EACCES") {
-      log("warn", `Interface "${interfaceName}": may not pin the link, the guard ends with this process`);
-      return new LinkAttachment(place, fd, mode, undefined);
+    if (!(error instanceof Failure)) {
+      closeFd(libraries, fd);
+      throw error;
     }
-    closeFd(libraries, fd);
-    throw error;
+    // Better guarded without a pin than not.
+    const isClosed = error instanceof KernelError && error.code === "EACCES";
+    const why = isClosed ? "may not pin the link" : error.message;
+    log("warn", `Interface "${interfaceName}": ${why}; the guard ends with this process`);
+    // As another user than root the directory stays closed; anything else is tried again.
+    const attachment = new LinkAttachment(place, fd, mode, isClosed ? undefined : pinPath);
+    attachment.dropPin();
+    return attachment;
   }
 }
 
 function createLink({ libraries, programs, ifindex, header }: LinkPlace, step: Exclude<AttachStep, "clsact">): number {
   const { bpf } = libraries;
-  if (step === "tcx") return bpf.bpf_link_create(programs.tcFd(header), ifindex, attachTcxIngress, null);
   // struct bpf_link_create_opts {size_t sz; __u32 flags; ...}
   const options = nativeBytes(64);
   const view = new DataView(options.buffer);
   view.setBigUint64(0, 64n, true);
-  view.setUint32(8, step === "native" ? xdpDrvMode : xdpSkbMode, true);
-  return bpf.bpf_link_create(programs.xdpFd(header), ifindex, attachXdp, options);
+  view.setUint32(8, { native: xdpDrvMode, generic: xdpSkbMode, tcx: before }[step], true);
+  const isTc = step === "tcx";
+  const programFd = isTc ? programs.tcFd(header) : programs.xdpFd(header);
+  return bpf.bpf_link_create(programFd, ifindex, isTc ? attachTcxIngress : attachXdp, options);
 }
 
 /**

@@ -219,10 +219,11 @@ export class OwnFilter implements PacketFilter {
   detach(keep: boolean, nowMs: number): boolean {
     const { settings, pins } = this.#parts;
     const ours = settings.owner(nowMs) !== "other";
-    if (keep && ours) this.#letGo();
     const stays = keep || !ours;
     for (const guard of this.#guards) guard.release(stays);
     if (!stays) for (const path of pins) this.#unpin(path);
+    // Also without --keep: pins that another mount covers are not removed.
+    if (ours) this.#letGo();
     return stays;
   }
 
@@ -247,6 +248,7 @@ export class OwnFilter implements PacketFilter {
   }
 
   [Symbol.dispose](): void {
+    this.#parts.integrity[Symbol.dispose]();
     this.#parts.programs[Symbol.dispose]();
   }
 }

@@ -3,7 +3,7 @@
 // map that was frozen is told. Knows nothing of what the maps hold.
 import { Failure, messageOf } from "../../../failure.ts";
 import { type BpfMap, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
-import { pin, prepareDirectory } from "../../../kernel/bpffs.ts";
+import { closedDirectory, pin, prepareDirectory } from "../../../kernel/bpffs.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import type { Log } from "../../../log.ts";
 import { KnownPin } from "../known_pin.ts";
@@ -21,7 +21,7 @@ interface Watched extends WatchedMap {
   readonly knownPin: KnownPin;
 }
 
-export class Integrity {
+export class Integrity implements Disposable {
   readonly #libraries: Libraries;
   readonly #maps: readonly Watched[];
   readonly #log: Log;
@@ -55,6 +55,7 @@ export class Integrity {
     // A user without rights to the directory cannot look.
     if (standing === "it" || standing === "unknown") return undefined;
     if (!isPinned) return standing === "another" ? replacedPin(name) : undefined;
+    if (standing === "gone") return notPutBack(name, closedDirectory(name));
     if (standing === "another")
       return `Pin "${name}" is another tool's now: a crash would forget the bans; remove it with rm ${name}`;
     try {
@@ -64,9 +65,18 @@ export class Integrity {
       return undefined;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      return `Pin "${name}" was removed and cannot be put back: ${messageOf(error)}; a crash would forget the bans`;
+      return notPutBack(name, messageOf(error));
     }
   }
+
+  /** Idempotent. */
+  [Symbol.dispose](): void {
+    for (const { knownPin } of this.#maps) knownPin[Symbol.dispose]();
+  }
+}
+
+function notPutBack(name: string, why: string): string {
+  return `Pin "${name}" was removed and cannot be put back: ${why}; a crash would forget the bans; start ttgate again`;
 }
 
 export function pinOfMap(libraries: Libraries, name: string, id: number): KnownPin {

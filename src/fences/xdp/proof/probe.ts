@@ -13,7 +13,7 @@ import type { Native } from "../../../runtime/types.ts";
 import { embeddedObject, type GateObject, loadGate } from "../gate_program.ts";
 import { openNamedMap } from "../maps/map_set.ts";
 import { btfPath, grantOf, isOlder, missingCapabilities } from "../needs.ts";
-import { describeProgram, gateTc, gateXdp, otherReaders, programById } from "../programs.ts";
+import { describeProgram, gateTc, gateXdp, otherReaders, programById, socketChoosers } from "../programs.ts";
 
 export interface ProbeFinding {
   readonly name: string;
@@ -66,6 +66,7 @@ export async function probeKernel({ native, map, interfaces, judges = false }: P
     ["container", () => container(libraries)],
     ["program", () => program(libraries, object)],
     ["map", () => blockMap(libraries, map)],
+    ["sockets", () => sockets(libraries)],
     ...interfaces.map((name): [string, () => ProbeFinding] => ["interface", () => interfaceState(libraries, name)]),
   ];
   return checks.flatMap(([name, check]) => {
@@ -236,6 +237,13 @@ function blockMap(libraries: Libraries, map: string): ProbeFinding {
 function splitRemedy(message: string): [string, string] {
   const at = message.lastIndexOf(": ");
   return at < 0 ? [message, "name another map with -B"] : [message.slice(0, at), message.slice(at + 2)];
+}
+
+function sockets(libraries: Libraries): ProbeFinding | undefined {
+  const programs = socketChoosers(libraries).map((id) => describeProgram(libraries, id));
+  if (programs.length === 0) return undefined;
+  const found = `${programs.join(", ")} may lead connections to another socket, past the gate (sk_lookup)`;
+  return { name: "sockets", state: "warning", found, remedy: "bpftool link; take it off if it is not meant to" };
 }
 
 function interfaceState(libraries: Libraries, name: string): ProbeFinding {
