@@ -248,7 +248,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	position = (__s64)stream->received + (__s32)(segment->seq - stream->next);
 	/* Behind what any rule looks at, or sent again: the kernel has it. */
 	if (stream->received >= header->prefix_bytes) {
-		set_judged(&segment->ends, stream->next);
+		if (!may_begin_by_cookie(frame))
+			set_judged(&segment->ends, stream->next);
 		return ACTION_PASS;
 	}
 	if (position >= header->prefix_bytes ||
@@ -415,8 +416,10 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 		return ACTION_PLAIN;
 	if (segment->tcp.flags & TCP_SYN)
 		clear_judged(&segment->ends);
-	if (segment->payload_bytes == 0 || segment->tcp.flags & TCP_RST)
+	if (segment->payload_bytes == 0 || segment->tcp.flags & TCP_RST) {
+		forget_passed(segment);
 		return ACTION_PASS;
+	}
 	if (is_judged(&segment->ends, segment->seq))
 		return ACTION_PASS;
 	which = settings->table;
