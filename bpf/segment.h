@@ -101,11 +101,8 @@ static __always_inline int read_segment(const struct frame *frame, const struct 
 		if (load_header(frame, place->network_offset + offsetof(struct iphdr, saddr),
 				addresses, sizeof(addresses)))
 			return -1;
-		segment->ends.source.high = 0;
-		segment->ends.source.low = bpf_cpu_to_be64(MAPPED_HEAD | bpf_ntohl(addresses[0]));
-		segment->ends.destination.high = 0;
-		segment->ends.destination.low =
-			bpf_cpu_to_be64(MAPPED_HEAD | bpf_ntohl(addresses[1]));
+		segment->ends.source = mapped(addresses[0]);
+		segment->ends.destination = mapped(addresses[1]);
 		return 0;
 	}
 	return load_header(frame, place->network_offset + offsetof(struct ipv6hdr, saddr),
