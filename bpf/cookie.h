@@ -41,8 +41,7 @@ struct {
  * The first segment makes the socket. What follows it in the batch may prove the cookie as well,
  * and is not the beginning that it seems to be. @returns whether it is that.
  */
-static __always_inline bool is_first_by_cookie(const struct frame *frame,
-					       const struct segment *segment)
+static __always_inline bool is_first_by_cookie(const struct segment *segment)
 {
 	const struct by_cookie *before = bpf_map_lookup_elem(&ttgate_cookies, &segment->ends);
 	struct by_cookie first = { .first = segment->seq };
@@ -55,9 +54,7 @@ static __always_inline bool is_first_by_cookie(const struct frame *frame,
 		if (behind < 2 * COOKIE_NUMBERS)
 			return false;
 	}
-	/* The kernel makes no socket of what is damaged. */
-	if (has_right_checksum(frame))
-		bpf_map_update_elem(&ttgate_cookies, &segment->ends, &first, BPF_ANY);
+	bpf_map_update_elem(&ttgate_cookies, &segment->ends, &first, BPF_ANY);
 	return true;
 }
 

@@ -93,6 +93,17 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
 	store_at(frame, tcp_offset, tcp, sizeof(*tcp));
 }
 
+/*
+ * Of a wrong checksum. Most likely the kernel would throw it away; but it takes the word of another
+ * machine on this host that a checksum is still to be made.
+ */
+static __always_inline enum action drop_damaged(const struct inline_settings *settings,
+						__u64 bytes)
+{
+	count_inline(INLINE_UNPROVEN, bytes);
+	return settings->flags & INLINE_DRY_RUN ? ACTION_PASS : ACTION_DROP;
+}
+
 static __always_inline enum action refuse_segment(const struct frame *frame,
 						  struct scratch *scratch)
 {
@@ -262,9 +273,14 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		return ACTION_PASS;
 	}
 	if (!(settings->flags & INLINE_DRY_RUN)) {
-		if (stream->by_cookie && !is_first_by_cookie(frame, segment)) {
-			count_inline(INLINE_HELD, scratch->place.bytes);
-			return ACTION_DROP;
+		if (stream->by_cookie) {
+			is_proven = has_right_checksum(frame);
+			if (!is_proven)
+				return drop_damaged(settings, scratch->place.bytes);
+			if (!is_first_by_cookie(segment)) {
+				count_inline(INLINE_HELD, scratch->place.bytes);
+				return ACTION_DROP;
+			}
 		}
 		if (!stream->by_cookie && !stream->received &&
 		    began_elsewhere(segment, stream->next))
@@ -293,12 +309,10 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	}
 	if (load_prefix(frame, scratch, segment->payload_at + skip, from, to - from))
 		return ACTION_PASS;
-	if (kept || from) {
+	if (!is_proven && (kept || from)) {
 		is_proven = has_right_checksum(frame);
-		if (!is_proven) {
-			count_inline(INLINE_UNPROVEN, scratch->place.bytes);
-			return ACTION_PASS;
-		}
+		if (!is_proven)
+			return drop_damaged(settings, scratch->place.bytes);
 	}
 	match->length = to;
 	if (kept) {
@@ -315,17 +329,15 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	if (VERDICT_KIND(verdict) == VERDICT_PASS) {
 		if (kept)
 			kept->passed_at = match->length;
-		if (stream->by_cookie && (is_proven || has_right_checksum(frame)))
+		if (stream->by_cookie)
 			remember_cookie(segment);
 		welcome(segment);
 		set_seen(key);
 		count_inline(INLINE_PASSED, scratch->place.bytes);
 		return ACTION_PASS;
 	}
-	if (!is_proven && !has_right_checksum(frame)) {
-		count_inline(INLINE_UNPROVEN, scratch->place.bytes);
-		return ACTION_PASS;
-	}
+	if (!is_proven && !has_right_checksum(frame))
+		return drop_damaged(settings, scratch->place.bytes);
 	set_seen(key);
 	if (VERDICT_KIND(verdict) == VERDICT_FOREIGN)
 		return settle_foreign(frame, scratch, gate, settings, table, kept,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ways around inline mode that were found, each tried again: the server reads nothing that was not judged.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { run } from "../harness/child.ts";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip } from "../harness/netns.ts";
@@ -30,6 +31,18 @@ function inBatches({ network: { gate, device } }: InlineBed): void {
   ip("netns", "exec", gate, "sh", "-c", `echo 1 > /sys/class/net/${device}/threaded`);
 }
 
+/**
+ * Sends a frame as a virtual machine or a container of this host may: with the word that its checksum is still to be
+ * made (VIRTIO_NET_HDR_F_NEEDS_CSUM, by a PACKET_VNET_HDR). The kernel does not look at the checksum then.
+ */
+const sendUnfinished = `
+import socket, struct, sys
+card = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+card.bind((sys.argv[1], 0))
+card.setsockopt(263, 15, 1)
+card.send(struct.pack("=BBHHHH", 1, 0, 0, 0, int(sys.argv[2]), 16) + bytes.fromhex(sys.argv[3]))
+`;
+
 describeWith("namespaces", "executable")("nobody gets past the judge", () => {
   test("by a near miss that the kernel throws away, and with it the RST", async () => {
     await using bed = await InlineBed.open({ gate: ["-p", "ssh"] });
@@ -43,6 +56,28 @@ describeWith("namespaces", "executable")("nobody gets past the judge", () => {
       for (const bytes of [hostile, text("SH-2.0-x\r\n")]) stranger.send({ at: 1, bytes });
       expect(await bed.sink.ended(stranger.name)).toBe("ECONNRESET");
       expect(bed.sink.of(stranger.name).data).toBe(text("S").toHex());
+    }
+  });
+
+  test.each([
+    ["", []],
+    [", under SYN cookies", ["net.ipv4.tcp_syncookies=2"]],
+  ])("by a checksum that is neither right nor to be made%s", async (_, sysctl) => {
+    await using bed = await InlineBed.open({ sysctl });
+    const { network, clients, sink } = bed;
+    for (const source of [bed.nextIpv4(), bed.nextIpv6()]) {
+      const stranger = await clients.connect(source, { lastAck: false });
+      const before = bed.counts();
+      const frame = stranger.frame({ bytes: hostile, wrongChecksum: true });
+      const tcpAt = source.includes(":") ? 54 : 34;
+      const argv = ["python3", "-c", sendUnfinished, network.clientDevice, `${tcpAt}`, frame.toHex()];
+      expect(await run(argv, { namespace: network.client })).toMatchObject({ code: 0, stderr: "" });
+      await bed.counted("unproven", before);
+      expect(await bed.gate.ban(source)).toBeUndefined();
+      // It is judged as any, once it is whole.
+      stranger.send({ bytes: hostile });
+      await bed.gate.banned(source);
+      expect(sink.of(stranger.name).data).toBe("");
     }
   });
 
