@@ -43,6 +43,19 @@ card.setsockopt(263, 15, 1)
 card.send(struct.pack("=BBHHHH", 1, 0, 0, 0, int(sys.argv[2]), 16) + bytes.fromhex(sys.argv[3]))
 `;
 
+/** A header of 2,048 bytes with as many options as Linux takes, none of which anybody knows. */
+function manyOptions(next: number): number[] {
+  const lengths = [...new Array(7).fill(255), 245];
+  return [next, 255, ...lengths.flatMap((length) => [0x1e, length, ...new Array(length).fill(0)])];
+}
+
+/** An IPv6 frame with its segment behind three such headers. What begins with hop-by-hop options may leave out its length. */
+function farBehind(frame: Uint8Array): Uint8Array {
+  const headers = frame.slice(0, 54);
+  headers.set([0, 0, 0], 18);
+  return joined(headers, manyOptions(60), manyOptions(60), manyOptions(6), frame.slice(54));
+}
+
 describeWith("namespaces", "executable")("nobody gets past the judge", () => {
   test("by a near miss that the kernel throws away, and with it the RST", async () => {
     await using bed = await InlineBed.open({ gate: ["-p", "ssh"] });
@@ -79,6 +92,20 @@ describeWith("namespaces", "executable")("nobody gets past the judge", () => {
       await bed.gate.banned(source);
       expect(sink.of(stranger.name).data).toBe("");
     }
+  });
+
+  test("by a jumbo frame that does not tell its length, and has its segment behind the first piece", async () => {
+    await using bed = await InlineBed.open();
+    const { gate, device, client, clientDevice } = bed.network;
+    ip("-n", gate, "link", "set", device, "mtu", "9000");
+    ip("-n", client, "link", "set", clientDevice, "mtu", "9000");
+    const stranger = await bed.clients.connect(bed.nextIpv6());
+    bed.clients.sendFrames(farBehind(stranger.frame({ bytes: hostile })));
+    await bed.gate.banned(stranger.ends.source);
+    expect(bed.sink.of(stranger.name).data).toBe("");
+    const friend = await bed.clients.connect(bed.nextIpv6());
+    bed.clients.sendFrames(farBehind(friend.frame({ bytes: friendly })));
+    await bed.sink.got(friend.name, friendly);
   });
 
   test("by an acknowledgement from before the connection, whose data the kernel's fast path takes", async () => {
