@@ -32,6 +32,7 @@ struct place {
 	__s32 port;
 	bool is_ipv4;
 	bool is_fragment; /* the first one: of the others no port is known */
+	bool is_routed; /* by the sender: its destination may be another one than the one it has here */
 };
 
 struct frame {

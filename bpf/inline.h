@@ -376,13 +376,14 @@ static __always_inline enum action end_banned(const struct frame *frame, struct 
 
 /*
  * What cannot be judged, and would reach the server all the same: a fragment's checksum proves
- * nothing, and its other bytes come in packets without a port.
+ * nothing, and its other bytes come in packets without a port. Or what is of another connection
+ * than it seems to be.
  */
 static __always_inline enum action refuse_hidden(const struct place *place, __u32 flags)
 {
 	if (flags & INLINE_DRY_RUN)
 		return ACTION_PASS;
-	if (place->port == BEYOND) {
+	if (place->port == BEYOND || !place->is_fragment) {
 		if (flags & INLINE_PASS_UNREAD)
 			return ACTION_PASS;
 		count_inline(INLINE_UNREAD, place->bytes);
@@ -418,7 +419,8 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	segment = &scratch->segment;
 	if ((settings->flags & (INLINE_DRY_RUN | INLINE_TRIAL)) == INLINE_DRY_RUN)
 		banned = false;
-	if (scratch->place.is_fragment || scratch->place.port == BEYOND)
+	if (scratch->place.is_fragment || scratch->place.port == BEYOND ||
+	    is_routed(frame, scratch))
 		return banned ? ACTION_DROP : refuse_hidden(&scratch->place, settings->flags);
 	if (read_segment(frame, &scratch->place, segment))
 		return banned ? ACTION_DROP : ACTION_PASS;

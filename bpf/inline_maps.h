@@ -57,7 +57,7 @@ enum inline_outcome {
 	INLINE_RESET, /* of somebody banned, made a RST for the server */
 	INLINE_BOUNCED, /* of somebody banned, answered with a RST */
 	INLINE_FRAGMENT, /* the first IP fragment of a TCP segment, dropped */
-	INLINE_UNREAD, /* behind more tags or extension headers than are read, dropped */
+	INLINE_UNREAD, /* behind more headers than are read, or with a sender's route: dropped */
 	INLINE_URGENT, /* first bytes, the urgent pointer taken out */
 	INLINE_MPTCP, /* MPTCP's option taken out */
 	INLINE_MALFORMED, /* a near miss of what is expected, made a RST for the server */

@@ -35,6 +35,7 @@ const volatile __u32 without_ethernet = 0;
 #define IPV4_MORE_FRAGMENTS 0x2000
 #define IPV6_FRAGMENT_OFFSET 0xfff8
 #define IPV6_MORE_FRAGMENTS 0x0001
+#define IPV6_STATIONS_LEFT 0x00ff
 
 /* Instead of a port. */
 #define NO_PORT -1 /* another protocol, or a later fragment */
@@ -55,7 +56,7 @@ struct vlan_tag {
 struct extension_header {
 	__u8 next;
 	__u8 length; /* beyond the first 8 bytes: in units of 8, AH in units of 4 */
-	__be16 fragment_offset;
+	__be16 fragment_offset; /* of a route: its type, and how many stations are left */
 	__be32 rest;
 };
 
@@ -141,6 +142,9 @@ static __always_inline int parse_ipv6_port(struct frame *frame, __u32 offset,
 				frame->place.is_fragment = true;
 			header.length = 0;
 		}
+		if (protocol == IPPROTO_ROUTING &&
+		    header.fragment_offset & bpf_htons(IPV6_STATIONS_LEFT))
+			frame->place.is_routed = true;
 		offset += sizeof(header) + header.length * (protocol == IPPROTO_AH ? 4 : 8);
 		protocol = header.next;
 		frame->place.tcp_offset = offset;

@@ -76,6 +76,42 @@ static __always_inline int load_prefix(const struct frame *frame, struct scratch
 	return 0;
 }
 
+#define IPV4_OPTION_BYTES 40
+/* RFC 791 3.1 */
+#define OPTION_LOOSE_ROUTE 131
+#define OPTION_STRICT_ROUTE 137
+
+/*
+ * Or what looks like it: options of IPv4 that are neither come nearly never. Global, as those in
+ * signatures.h.
+ */
+__noinline int has_source_route(struct scratch *scratch, __u32 count)
+{
+	if (!scratch)
+		return false;
+	for (__u32 i = 0; i < IPV4_OPTION_BYTES; i++) {
+		if (i >= count)
+			break;
+		if (scratch->chunk[i] == OPTION_LOOSE_ROUTE ||
+		    scratch->chunk[i] == OPTION_STRICT_ROUTE)
+			return true;
+	}
+	return false;
+}
+
+/* Whether a sender's route may lead the packet to a connection of another of this host's addresses. */
+static __always_inline bool is_routed(const struct frame *frame, struct scratch *scratch)
+{
+	const struct place *place = &scratch->place;
+	__u32 options_at = place->network_offset + sizeof(struct iphdr);
+	__u32 count = place->tcp_offset - options_at;
+
+	if (!place->is_ipv4)
+		return place->is_routed;
+	return count && !load_chunk(frame, scratch, options_at, count) &&
+	       has_source_route(scratch, count);
+}
+
 static __always_inline int read_segment(const struct frame *frame, const struct place *place,
 					struct segment *segment)
 {

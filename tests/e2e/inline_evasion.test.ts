@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ways around inline mode that were found, each tried again: the server reads nothing that was not judged.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { requirePrefix } from "../../src/core/address.ts";
 import { run } from "../harness/child.ts";
-import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
+import { friendly, hostile, InlineBed, sysctl } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip } from "../harness/netns.ts";
 import type { SegmentOptions } from "../harness/raw_tcp.ts";
-import { joined } from "../harness/tcp_frame.ts";
+import { checksum, joined } from "../harness/tcp_frame.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
@@ -55,6 +56,32 @@ function farBehind(frame: Uint8Array): Uint8Array {
   headers.set([0, 0, 0], 18);
   return joined(headers, manyOptions(60), manyOptions(60), manyOptions(6), frame.slice(54));
 }
+
+/** The frame to another address of the gate's, and from there on to its own: a loose source route (RFC 791 3.1). */
+function bySourceRoute(frame: Uint8Array): Uint8Array {
+  const segment = frame.slice(34);
+  const headers = joined(frame.slice(0, 34), [131, 7, 4], frame.slice(30, 34), [0]);
+  headers[14] = 0x47;
+  headers[17] = 28 + segment.length;
+  headers.set([0, 0], 24);
+  headers.set(requirePrefix(way.ipv4).bytes.subarray(12), 30);
+  const sum = checksum(headers.subarray(14));
+  headers.set([sum >> 8, sum & 0xff], 24);
+  return joined(headers, segment);
+}
+
+/** The same by segment routing (RFC 8754 2). */
+function bySegmentRouting(frame: Uint8Array): Uint8Array {
+  const segment = frame.slice(54);
+  const headers = frame.slice(0, 54);
+  const { bytes: address } = requirePrefix(way.ipv6);
+  const route = joined([6, 4, 4, 1, 1, 0, 0, 0], frame.slice(38, 54), address);
+  headers.set([0, route.length + segment.length, 43], 18);
+  headers.set(address, 38);
+  return joined(headers, route, segment);
+}
+
+const way = { ipv4: "10.77.0.99", ipv6: "fd77::99" } as const;
 
 describeWith("namespaces", "executable")("nobody gets past the judge", () => {
   test("by a near miss that the kernel throws away, and with it the RST", async () => {
@@ -106,6 +133,26 @@ describeWith("namespaces", "executable")("nobody gets past the judge", () => {
     const friend = await bed.clients.connect(bed.nextIpv6());
     bed.clients.sendFrames(farBehind(friend.frame({ bytes: friendly })));
     await bed.sink.got(friend.name, friendly);
+  });
+
+  test("by a sender's route to another address of the gate's", async () => {
+    await using bed = await InlineBed.open();
+    const { gate, device } = bed.network;
+    for (const name of ["all", device]) {
+      await sysctl(gate, `net.ipv4.conf.${name}.accept_source_route=1`);
+      await sysctl(gate, `net.ipv6.conf.${name}.seg6_enabled=1`);
+    }
+    ip("-n", gate, "address", "add", `${way.ipv4}/16`, "dev", device);
+    ip("-n", gate, "address", "add", `${way.ipv6}/32`, "dev", device, "nodad");
+    const ways = { [bed.nextIpv4()]: bySourceRoute, [bed.nextIpv6()]: bySegmentRouting };
+    for (const [source, routed] of Object.entries(ways)) {
+      const stranger = await bed.clients.connect(source);
+      const before = bed.counts();
+      bed.clients.sendFrames(routed(stranger.frame({ bytes: hostile })));
+      await bed.counted("unread", before);
+      await sleep(settleMs);
+      expect(bed.sink.of(stranger.name).data).toBe("");
+    }
   });
 
   test("by an acknowledgement from before the connection, whose data the kernel's fast path takes", async () => {
