@@ -11,6 +11,7 @@
 #include "inline_maps.h"
 #include "judged.h"
 #include "segment.h"
+#include "undecided.h"
 
 struct by_cookie {
 	__u32 first; /* sequence number of the stream's first byte, as the first segment has it */
@@ -20,8 +21,6 @@ struct by_cookie {
 
 /* In jiffies, more than a packet waits for the kernel. */
 #define PASSED_JIFFIES 1000
-/* When the last one passed, of whatever connection. */
-volatile __u64 cookie_passed_at;
 
 /* A socket takes its place within a batch. */
 struct {
@@ -80,7 +79,7 @@ static __always_inline void remember_cookie(const struct segment *segment)
 	if (!cookie)
 		return;
 	cookie->next = segment->seq + segment->payload_bytes;
-	cookie->passed_at = cookie_passed_at = bpf_jiffies64();
+	cookie->passed_at = bpf_jiffies64();
 }
 
 /*
@@ -89,11 +88,8 @@ static __always_inline void remember_cookie(const struct segment *segment)
  */
 static __always_inline void forget_passed(const struct segment *segment)
 {
-	struct by_cookie *cookie;
+	struct by_cookie *cookie = bpf_map_lookup_elem(&ttgate_cookies, &segment->ends);
 
-	if (bpf_jiffies64() - cookie_passed_at >= PASSED_JIFFIES)
-		return;
-	cookie = bpf_map_lookup_elem(&ttgate_cookies, &segment->ends);
 	if (cookie)
 		cookie->passed_at = 0;
 }
@@ -106,48 +102,95 @@ static __always_inline bool is_behind_cookie(const struct segment *segment)
 	       segment->seq - cookie->next < JUDGED_SPAN;
 }
 
-/* Of the port that the segment goes to. */
-static __always_inline bool listener_gives_cookies(const struct frame *frame)
+enum cookies {
+	COOKIES_NONE,
+	COOKIES_GIVEN,
+	COOKIE_PROVEN, /* by the segment */
+};
+
+/* By the listener of the segment's port, whatever connection is there already. */
+static __always_inline enum cookies cookies_of(const struct frame *frame)
 {
-	const struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &(__u32){ 0 });
+	struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &(__u32){ 0 });
+	enum cookies cookies = COOKIES_NONE;
 	struct endpoints nobody;
 	struct bpf_sock *listener;
-	bool gives;
 
 	if (!scratch)
-		return true;
+		return COOKIES_NONE;
 	nobody = scratch->segment.ends;
 	nobody.source_port = 0;
 	listener = lookup_socket(frame, &nobody);
 	if (!listener)
-		return false;
-	gives = listener->state == BPF_TCP_LISTEN && gives_cookies(listener);
+		return COOKIES_NONE;
+	if (listener->state == BPF_TCP_LISTEN && gives_cookies(listener)) {
+		cookies = COOKIES_GIVEN;
+		if (proves_cookie(frame, &scratch->place, listener, &scratch->segment))
+			cookies = COOKIE_PROVEN;
+	}
 	bpf_sk_release(listener);
-	return gives;
+	return cookies;
 }
 
-__noinline int listener_gives_cookies_xdp(struct xdp_md *ctx)
+__noinline int cookies_of_xdp(struct xdp_md *ctx)
 {
-	const struct frame frame = { .xdp = ctx, .is_xdp = true };
+	const struct frame frame = XDP_FRAME(ctx);
 
-	return listener_gives_cookies(&frame);
+	return cookies_of(&frame);
 }
 
-__noinline int listener_gives_cookies_skb(struct __sk_buff *skb)
+__noinline int cookies_of_skb(struct __sk_buff *skb)
 {
-	const struct frame frame = { .skb = skb };
+	const struct frame frame = SKB_FRAME(skb);
 
-	return listener_gives_cookies(&frame);
+	return cookies_of(&frame);
+}
+
+/* Jiffies, when a connection last began while a server gave out cookies. */
+volatile __u64 cookies_at;
+
+static __always_inline bool cookies_are_given(void)
+{
+	return bpf_jiffies64() - cookies_at < COOKIE_JIFFIES;
+}
+
+/* A connection of a cookie that began with few bytes: what follows them proves the cookie too. */
+static __always_inline bool continues(struct scratch *scratch)
+{
+	const struct segment *segment = &scratch->segment;
+	const struct stream *stream = &segment->stream;
+	const struct undecided *kept;
+
+	if (segment->seq != stream->next || stream->received >= COOKIE_NUMBERS ||
+	    segment->ack != stream->ack_first)
+		return false;
+	set_stream_key(&scratch->key, segment);
+	kept = bpf_map_lookup_elem(&ttgate_undecided, &scratch->key);
+	return kept && kept->contiguous == stream->received;
 }
 
 /*
- * Whether the next connection between the segment's ends may begin without a SYN: by a cookie that
- * was given out before this one began, while a memo of this one vouches for it.
+ * Whether the segment may begin another connection than the one that is there: by a cookie, once that
+ * one has ended. The client may end it in the same batch; and it may have had the cookie before, or
+ * begin with that of the connection itself.
  */
-static __always_inline bool may_begin_by_cookie(const struct frame *frame)
+static __always_inline bool begins_another(const struct frame *frame, struct scratch *scratch)
 {
-	return frame->is_xdp ? listener_gives_cookies_xdp(frame->xdp)
-			     : listener_gives_cookies_skb(frame->skb);
+	const struct segment *segment = &scratch->segment;
+	const struct stream *stream = &segment->stream;
+	bool is_new = stream->kind == STREAM_OPEN && !stream->received;
+	enum cookies cookies = COOKIES_GIVEN;
+
+	if (stream->kind == STREAM_NONE || stream->kind == STREAM_LISTENER ||
+	    (!is_new && !cookies_are_given()))
+		return false;
+	if (!stream->by_cookie)
+		cookies = frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
+	if (cookies != COOKIES_NONE)
+		cookies_at = bpf_jiffies64();
+	if (cookies != COOKIE_PROVEN || (is_new && segment->seq == stream->next))
+		return false;
+	return stream->kind != STREAM_OPEN || !continues(scratch);
 }
 
 #endif

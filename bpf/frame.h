@@ -31,8 +31,8 @@ struct place {
 	__u32 bytes;
 	__s32 port;
 	bool is_ipv4;
-	bool is_fragment; /* the first one: of the others no port is known */
-	bool is_routed; /* by the sender: its destination may be another one than the one it has here */
+	/* A first fragment: of the others no port is known. Or the sender's route goes on from here. */
+	__u32 is_hidden;
 };
 
 struct frame {

@@ -259,7 +259,7 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	position = (__s64)stream->received + (__s32)(segment->seq - stream->next);
 	/* Behind what any rule looks at, or sent again: the kernel has it. */
 	if (stream->received >= header->prefix_bytes) {
-		if (!may_begin_by_cookie(frame))
+		if (!cookies_are_given())
 			set_judged(&segment->ends, stream->next);
 		return ACTION_PASS;
 	}
@@ -383,7 +383,7 @@ static __always_inline enum action refuse_hidden(const struct place *place, __u3
 {
 	if (flags & INLINE_DRY_RUN)
 		return ACTION_PASS;
-	if (place->port == BEYOND || !place->is_fragment) {
+	if (place->port == BEYOND) {
 		if (flags & INLINE_PASS_UNREAD)
 			return ACTION_PASS;
 		count_inline(INLINE_UNREAD, place->bytes);
@@ -419,8 +419,7 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	segment = &scratch->segment;
 	if ((settings->flags & (INLINE_DRY_RUN | INLINE_TRIAL)) == INLINE_DRY_RUN)
 		banned = false;
-	if (scratch->place.is_fragment || scratch->place.port == BEYOND ||
-	    is_routed(frame, scratch))
+	if (scratch->place.port == BEYOND || is_hidden(frame, scratch))
 		return banned ? ACTION_DROP : refuse_hidden(&scratch->place, settings->flags);
 	if (read_segment(frame, &scratch->place, segment))
 		return banned ? ACTION_DROP : ACTION_PASS;
@@ -430,9 +429,12 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 		return ACTION_PLAIN;
 	if (segment->tcp.flags & TCP_SYN)
 		clear_judged(&segment->ends);
-	if (segment->payload_bytes == 0 || segment->tcp.flags & TCP_RST) {
+	if (is_empty(segment)) {
+		if (settings->flags & INLINE_DRY_RUN || !cookies_are_given())
+			return ACTION_PASS;
 		forget_passed(segment);
-		return ACTION_PASS;
+		if (segment->tcp.flags & (TCP_SYN | TCP_RST))
+			return ACTION_PASS;
 	}
 	if (is_judged(&segment->ends, segment->seq))
 		return ACTION_PASS;
@@ -445,12 +447,14 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	if (!(segment->tcp.flags & TCP_ACK))
 		return ACTION_PASS;
 	find_stream(frame, &scratch->place, segment);
-	if (segment->stream.kind == STREAM_UNOPENED) {
-		if (settings->flags & INLINE_DRY_RUN || is_behind_cookie(segment))
-			return ACTION_PASS;
+	if (!(settings->flags & INLINE_DRY_RUN) &&
+	    (segment->stream.kind == STREAM_UNOPENED ? !is_empty(segment) && !is_behind_cookie(segment)
+						      : begins_another(frame, scratch))) {
 		count_inline(INLINE_HELD, scratch->place.bytes);
 		return ACTION_DROP;
 	}
+	if (is_empty(segment))
+		return ACTION_PASS;
 	if (segment->stream.kind == STREAM_NONE || segment->stream.kind == STREAM_LISTENER)
 		count_inline(INLINE_NO_SOCKET, scratch->place.bytes);
 	if (segment->stream.kind != STREAM_OPEN)
@@ -487,7 +491,7 @@ static __always_inline bool is_inspected(const struct place *place)
 	if (!scratch || !usable(gate))
 		return false;
 	slot = slot_of(place->port);
-	if (slot < 0 && place->port != BEYOND && !(place->port == UNPARSED && place->is_fragment))
+	if (slot < 0 && place->port != BEYOND && !(place->port == UNPARSED && place->is_hidden))
 		return false;
 	scratch->slot = slot < 0 ? UNREAD_SLOT : slot;
 	scratch->place = *place;

@@ -104,7 +104,7 @@ static __always_inline int parse_ipv4_port(struct frame *frame, __u32 offset,
 {
 	if (ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
 		return NO_PORT;
-	frame->place.is_fragment = (ip->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS)) != 0;
+	frame->place.is_hidden = (ip->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS)) != 0;
 	frame->place.tcp_offset = offset + ip->ihl * 4;
 	if (is_plain_ipv4(ip))
 		return near_port(ip + 1, frame->end);
@@ -130,6 +130,7 @@ static __always_inline int parse_ipv6_port(struct frame *frame, __u32 offset,
 	/* 64 bits: kernel 5.15 forgets a shorter number that is put on the stack. */
 	for (__u64 i = 0; i < EXTENSION_HEADERS; i++) {
 		struct extension_header header;
+		__u32 is_route;
 
 		if (!is_extension(protocol))
 			return NO_PORT;
@@ -139,12 +140,13 @@ static __always_inline int parse_ipv6_port(struct frame *frame, __u32 offset,
 			if (header.fragment_offset & bpf_htons(IPV6_FRAGMENT_OFFSET))
 				return NO_PORT;
 			if (header.fragment_offset & bpf_htons(IPV6_MORE_FRAGMENTS))
-				frame->place.is_fragment = true;
+				frame->place.is_hidden = true;
 			header.length = 0;
 		}
-		if (protocol == IPPROTO_ROUTING &&
-		    header.fragment_offset & bpf_htons(IPV6_STATIONS_LEFT))
-			frame->place.is_routed = true;
+		/* Without an if, of which the verifier would follow both ways to the end. */
+		is_route = ((protocol ^ IPPROTO_ROUTING) - 1U) >> 31;
+		frame->place.is_hidden |=
+			is_route * (header.fragment_offset & bpf_htons(IPV6_STATIONS_LEFT));
 		offset += sizeof(header) + header.length * (protocol == IPPROTO_AH ? 4 : 8);
 		protocol = header.next;
 		frame->place.tcp_offset = offset;

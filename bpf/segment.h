@@ -99,15 +99,18 @@ __noinline int has_source_route(struct scratch *scratch, __u32 count)
 	return false;
 }
 
-/* Whether a sender's route may lead the packet to a connection of another of this host's addresses. */
-static __always_inline bool is_routed(const struct frame *frame, struct scratch *scratch)
+/*
+ * Whether it is not what it seems to be: a fragment, or on a sender's route to another of this host's
+ * addresses.
+ */
+static __always_inline bool is_hidden(const struct frame *frame, struct scratch *scratch)
 {
 	const struct place *place = &scratch->place;
 	__u32 options_at = place->network_offset + sizeof(struct iphdr);
 	__u32 count = place->tcp_offset - options_at;
 
-	if (!place->is_ipv4)
-		return place->is_routed;
+	if (place->is_hidden || !place->is_ipv4)
+		return place->is_hidden;
 	return count && !load_chunk(frame, scratch, options_at, count) &&
 	       has_source_route(scratch, count);
 }
@@ -143,6 +146,12 @@ static __always_inline int read_segment(const struct frame *frame, const struct 
 	}
 	return load_header(frame, place->network_offset + offsetof(struct ipv6hdr, saddr),
 			   &segment->ends.source, 2 * sizeof(struct source));
+}
+
+/* Nothing of it gets to the server. */
+static __always_inline bool is_empty(const struct segment *segment)
+{
+	return segment->payload_bytes == 0 || segment->tcp.flags & TCP_RST;
 }
 
 static __always_inline bool proves_cookie(const struct frame *frame, const struct place *place,

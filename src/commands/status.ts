@@ -102,7 +102,7 @@ function judged({ judged }: Snapshot["kernel"]): (readonly [string, string])[] {
     notBanned: "left to user space",
     noSocket: "without a connection",
     fragment: "in fragments",
-    unread: "with headers that are not read",
+    unread: "behind too many headers",
     urgent: "with an urgent byte",
     mptcp: "with MPTCP",
     eventsLost: "not reported",

@@ -149,7 +149,7 @@ describeWith("namespaces", "executable")("nobody gets past the judge", () => {
       const stranger = await bed.clients.connect(source);
       const before = bed.counts();
       bed.clients.sendFrames(routed(stranger.frame({ bytes: hostile })));
-      await bed.counted("unread", before);
+      await bed.counted("fragment", before);
       await sleep(settleMs);
       expect(bed.sink.of(stranger.name).data).toBe("");
     }

@@ -134,6 +134,29 @@ describeWith("namespaces", "executable")("a stranger from a port whose connectio
     }
   });
 
+  // With the cookie of the connection itself, or with another one from before it.
+  test.each(["its own", "another"])("by %s cookie, in one batch with the friend's end", async (whose) => {
+    await using bed = await InlineBed.open({ sysctl: ["net.ipv4.tcp_syncookies=2"] });
+    inBatches(bed.network);
+    for (const source of sources(bed)) {
+      const { friend, stranger } = begunAnew(bed, source);
+      await stranger.open();
+      await friend.open();
+      friend.send({}, { bytes: friendly });
+      await bed.sink.got(friend.name, friendly);
+      const next = whose === "another" ? stranger : friend;
+      const end = friend.frame({ at: friendly.length, flags: rst | ack });
+      const before = bed.counts();
+      bed.clients.sendFrames(end, next.frame({ bytes: hostile }));
+      await bed.sink.ended(friend.name);
+      await waitFor(`what became of ${source}`, async () => {
+        const { held, banned } = bed.counts();
+        return held + banned > before.held + before.banned || bed.sink.of(friend.name).data !== friendly.toHex();
+      });
+      expect(bed.sink.of(friend.name).data).toBe(friendly.toHex());
+    }
+  });
+
   // Kernels up to 6.6 take data with an acknowledgement from before the connection.
   test("behind what passed with another cookie, in one batch", async () => {
     await using bed = await InlineBed.open({ sysctl: ["net.ipv4.tcp_syncookies=2"] });
