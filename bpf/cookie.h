@@ -16,7 +16,8 @@
 struct by_cookie {
 	__u32 first; /* sequence number of the stream's first byte, as the first segment has it */
 	__u32 next; /* behind what passed */
-	__u64 passed_at; /* jiffies; 0: not, or something came since that may begin another connection */
+	__u64 passed_at; /* jiffies; 0: not, or something came since that may begin another
+			    connection */
 };
 
 /* In jiffies, more than a packet waits for the kernel. */
@@ -83,8 +84,8 @@ static __always_inline void remember_cookie(const struct segment *segment)
 }
 
 /*
- * A segment without data may end the connection that passed, and open the next one by another cookie,
- * before the kernel has seen any of it.
+ * A segment without data may end the connection that passed, and open the next one by another
+ * cookie, before the kernel has seen any of it.
  */
 static __always_inline void forget_passed(const struct segment *segment)
 {
@@ -170,9 +171,9 @@ static __always_inline bool continues(struct scratch *scratch)
 }
 
 /*
- * Whether the segment may begin another connection than the one that is there: by a cookie, once that
- * one has ended. The client may end it in the same batch; and it may have had the cookie before, or
- * begin with that of the connection itself.
+ * Whether the segment may begin another connection than the one that is there: by a cookie, once
+ * that one has ended. The client may end it in the same batch; and it may have had the cookie
+ * before, or begin with that of the connection itself.
  */
 static __always_inline bool begins_another(const struct frame *frame, struct scratch *scratch)
 {

@@ -31,7 +31,8 @@ struct place {
 	__u32 bytes;
 	__s32 port;
 	bool is_ipv4;
-	/* A first fragment: of the others no port is known. Or the sender's route goes on from here. */
+	/* A first fragment: of the others no port is known. Or the sender's route goes on from
+	 * here. */
 	__u32 is_hidden;
 };
 
@@ -116,8 +117,8 @@ static __always_inline int store_at(const struct frame *frame, __u32 offset, voi
 }
 
 /*
- * Of the whole frame. There is more of it than the first piece only if its headers do not say that it
- * ends there.
+ * Of the whole frame. There is more of it than the first piece only if its headers do not say that
+ * it ends there.
  */
 static __always_inline __u64 bytes_of(const struct frame *frame)
 {

@@ -97,8 +97,7 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
  * Of a wrong checksum. Most likely the kernel would throw it away; but it takes the word of another
  * machine on this host that a checksum is still to be made.
  */
-static __always_inline enum action drop_damaged(const struct inline_settings *settings,
-						__u64 bytes)
+static __always_inline enum action drop_damaged(const struct inline_settings *settings, __u64 bytes)
 {
 	count_inline(INLINE_UNPROVEN, bytes);
 	return settings->flags & INLINE_DRY_RUN ? ACTION_PASS : ACTION_DROP;
@@ -448,8 +447,9 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 		return ACTION_PASS;
 	find_stream(frame, &scratch->place, segment);
 	if (!(settings->flags & INLINE_DRY_RUN) &&
-	    (segment->stream.kind == STREAM_UNOPENED ? !is_empty(segment) && !is_behind_cookie(segment)
-						      : begins_another(frame, scratch))) {
+	    (segment->stream.kind == STREAM_UNOPENED
+		     ? !is_empty(segment) && !is_behind_cookie(segment)
+		     : begins_another(frame, scratch))) {
 		count_inline(INLINE_HELD, scratch->place.bytes);
 		return ACTION_DROP;
 	}

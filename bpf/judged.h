@@ -25,8 +25,8 @@
 #define JUDGED_PAUSE 100
 
 /*
- * Upper half: a hash of both ends, never 0. Lower half: what the kernel waited for. Or 0, and when a
- * SYN cleared it.
+ * Upper half: a hash of both ends, never 0. Lower half: what the kernel waited for. Or 0, and when
+ * a SYN cleared it.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

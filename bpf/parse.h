@@ -96,7 +96,8 @@ static __always_inline bool is_plain_ipv4(const struct iphdr *ip)
 
 static __always_inline bool is_ipv4(const struct iphdr *ip)
 {
-	return is_plain_ipv4(ip) || *(const __u8 *)ip - (__u32)IPV4_PLAIN <= IPV4_LONGEST - IPV4_PLAIN;
+	return is_plain_ipv4(ip) ||
+	       *(const __u8 *)ip - (__u32)IPV4_PLAIN <= IPV4_LONGEST - IPV4_PLAIN;
 }
 
 static __always_inline int parse_ipv4_port(struct frame *frame, __u32 offset,

@@ -100,8 +100,8 @@ __noinline int has_source_route(struct scratch *scratch, __u32 count)
 }
 
 /*
- * Whether it is not what it seems to be: a fragment, or on a sender's route to another of this host's
- * addresses.
+ * Whether it is not what it seems to be: a fragment, or on a sender's route to another of this
+ * host's addresses.
  */
 static __always_inline bool is_hidden(const struct frame *frame, struct scratch *scratch)
 {

@@ -11,7 +11,7 @@ import { describeWith, testWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { RawConnection } from "../harness/raw_tcp.ts";
 import { ack, joined, rst } from "../harness/tcp_frame.ts";
-import { sleep, waitFor } from "../harness/wait.ts";
+import { waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
 
@@ -85,7 +85,7 @@ function sources(bed: InlineBed): string[] {
 }
 
 /** Two connections of one port, one after the other; the second one's numbers are ahead. */
-function begunAnew(bed: InlineBed, source: string): { readonly friend: RawConnection; readonly stranger: RawConnection } {
+function begunAnew(bed: InlineBed, source: string): Readonly<Record<"friend" | "stranger", RawConnection>> {
   const ends = bed.clients.ends(source);
   const friend = new RawConnection(bed.clients, ends, { isn: 1000 });
   const stranger = new RawConnection(bed.clients, ends, { isn: 1000 + 2 ** 20 });
