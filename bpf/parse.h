@@ -85,19 +85,10 @@ static __always_inline int far_port(const struct frame *frame, __u32 offset)
 							     : bpf_ntohs(ports.destination);
 }
 
-/* Version 4, and five words of header, as nearly all have, or more. */
-#define IPV4_PLAIN 0x45
-#define IPV4_LONGEST 0x4f
-
-static __always_inline bool is_plain_ipv4(const struct iphdr *ip)
-{
-	return *(const __u8 *)ip == IPV4_PLAIN;
-}
-
+/* Version 4, and five words of header or more: 0x45 to 0x4f. */
 static __always_inline bool is_ipv4(const struct iphdr *ip)
 {
-	return is_plain_ipv4(ip) ||
-	       *(const __u8 *)ip - (__u32)IPV4_PLAIN <= IPV4_LONGEST - IPV4_PLAIN;
+	return *(const __u8 *)ip - 0x45U <= 0x4f - 0x45;
 }
 
 static __always_inline int parse_ipv4_port(struct frame *frame, __u32 offset,
@@ -107,7 +98,7 @@ static __always_inline int parse_ipv4_port(struct frame *frame, __u32 offset,
 		return NO_PORT;
 	frame->place.is_hidden = (ip->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS)) != 0;
 	frame->place.tcp_offset = offset + ip->ihl * 4;
-	if (is_plain_ipv4(ip))
+	if (ip->ihl == 5)
 		return near_port(ip + 1, frame->end);
 	return far_port(frame, frame->place.tcp_offset);
 }
