@@ -155,8 +155,22 @@ static __always_inline enum outcome judge_ipv4_map(__be32 address, struct clock 
 	return read_clock(clock) < expires ? OUTCOME_DROP_BAN : OUTCOME_PASS_EXPIRED;
 }
 
-static __always_inline struct source masked(struct source address, __u32 bits)
+/*
+ * Where strangers to one another share a /64, each with an IPv4 address in the lower half: NAT64
+ * (64:ff9b::/47, RFC 6052 and RFC 8215) and Teredo (2001::/32). src/core/client.ts has them too.
+ */
+static __always_inline bool is_shared(const struct source *address)
 {
+	__u64 high = bpf_be64_to_cpu(address->high);
+
+	return high >> 17 == 0x0064ff9b0000 >> 1 || high >> 32 == 0x20010000;
+}
+
+/* The key of an IPv6 source: what a ban of it covers. */
+static __always_inline struct source source_key(struct source address, __u32 bits)
+{
+	if (is_shared(&address))
+		return address;
 	if (bits <= 64) {
 		address.high &= bpf_cpu_to_be64(~0ULL << (64 - bits));
 		address.low = 0;
@@ -274,7 +288,7 @@ static __always_inline enum outcome judge_ipv6(struct frame *frame, const void *
 		if (!guarded(settings, port))
 			return OUTCOME_PASS;
 	}
-	key = masked(source, settings->ipv6_prefix);
+	key = source_key(source, settings->ipv6_prefix);
 	exact = judge_exact(frame, &key, clock);
 	return judge_prefixes(exact, settings, &source, frame, clock);
 }

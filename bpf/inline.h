@@ -59,7 +59,7 @@ static __always_inline long ban(const struct segment *segment, const struct sett
 		return bpf_map_update_elem(&ipv4_bans, &address, &value, BPF_ANY);
 	}
 	if (!segment->ends.is_ipv4)
-		key = masked(key, gate->ipv6_prefix);
+		key = source_key(key, gate->ipv6_prefix);
 	return bpf_map_update_elem(&ttgate_bans, &key, &entry, BPF_ANY);
 }
 

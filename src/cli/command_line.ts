@@ -38,10 +38,17 @@ export function parseCommandLine(
     const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true, allowNegative: true });
     return { flags: { ...parsed.values } as CommandLine["flags"], positionals: parsed.positionals };
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split(/\.? (?=To )|\.?\n/)[0] ?? "") : String(error);
-    const remedy = `${meant(reason, flags)}see "ttgate ${command}--help"`;
+    const message = error instanceof Error ? error.message : String(error);
+    const reason = message.split(/\.? (?=To )|\.?\n/)[0] ?? "";
+    const remedy = `${dashed(message)}${meant(reason, flags)}see "ttgate ${command}--help"`;
     throw new Failure(`${reason}: ${remedy}`, { exitCode: 2, cause: error });
   }
+}
+
+/** How to write a value that looks like a flag. */
+function dashed(message: string): string {
+  const long = /use '(--[^=]+=)-/.exec(message)?.[1];
+  return long === undefined ? "" : `write "${long}-…" for a value that begins with a dash; `;
 }
 
 /** `did you mean "--json"? ` for an option that nearly is one. */

@@ -24,6 +24,8 @@ export interface DaemonClient {
 
 /** A gate on the same host answers within milliseconds, under attack within tens of them. */
 const timeoutMs = 10_000;
+/** In a stream it says something every 15 s: status/event_stream.ts. */
+const silenceMs = 45_000;
 
 /** Ten times the longest that a gate gives: ten thousand bans with all that is known of them. */
 const answerLimit = 128 * 1024 * 1024;
@@ -101,13 +103,19 @@ function noAnswer(address: string, error: unknown): Failure {
 }
 
 function follow(options: RequestOptions, line: (line: string) => void, address: string): Promise<Reply | undefined> {
-  return new Promise((resolve, reject) => {
+  let patience: ReturnType<typeof setTimeout> | undefined;
+  const answer = new Promise<Reply | undefined>((resolve, reject) => {
     const failed = (error: unknown) => reject(noAnswer(address, error));
+    const wait = (ms: number) => {
+      clearTimeout(patience);
+      patience = setTimeout(() => outgoing.destroy(new Error(`no answer within ${ms / 1000} s`)), ms);
+    };
     const outgoing = request(options, (incoming) => {
       const status = incoming.statusCode ?? 0;
       let rest = "";
       incoming.setEncoding("utf8");
       incoming.on("data", (chunk: string) => {
+        wait(silenceMs);
         const lines = (rest + chunk).split("\n");
         rest = lines.pop() ?? "";
         if (status !== 200) return;
@@ -130,8 +138,10 @@ function follow(options: RequestOptions, line: (line: string) => void, address: 
       });
     });
     outgoing.on("error", failed);
+    wait(timeoutMs);
     outgoing.end();
   });
+  return answer.finally(() => clearTimeout(patience));
 }
 
 function exchange(options: RequestOptions, body: unknown, address: string): Promise<Reply> {

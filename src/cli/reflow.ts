@@ -14,6 +14,8 @@ export function reflowed(text: string): string {
   for (const line of text.split("\n")) {
     if (isProse(line)) {
       paragraph.push(line);
+      // A list follows.
+      if (line.endsWith(":")) end();
       continue;
     }
     end();
@@ -24,7 +26,7 @@ export function reflowed(text: string): string {
 }
 
 function isProse(line: string): boolean {
-  return line !== "" && !line.startsWith("Usage:") && !/^\s|\S {2,}\S|:$/.test(line);
+  return line !== "" && !line.startsWith("Usage:") && !/^\s|\S {2,}\S/.test(line);
 }
 
 /** One line, broken between words; what goes on stands below the text of the last column. */

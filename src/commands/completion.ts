@@ -16,7 +16,8 @@ const head = `Usage: ttgate completion ${usage}
 
 Prints the completion of ttgate for a shell:
 
-  bash   ttgate completion bash > /etc/bash_completion.d/ttgate     (or: source <(ttgate completion bash))
+  bash   ttgate completion bash > /etc/bash_completion.d/ttgate
+         source <(ttgate completion bash) in ~/.bashrc does as well
   zsh    ttgate completion zsh > /usr/local/share/zsh/site-functions/_ttgate
   fish   ttgate completion fish > /etc/fish/completions/ttgate.fish`;
 

@@ -49,7 +49,7 @@ without sending a byte. From these it derives a profile that accepts every conne
 accepted (at least ${leastSamples}), and explains what it found. Ctrl-C or SIGTERM ends it early; the profile is then
 derived from what there is. At most ${keptConnections} connections of each kind are kept in memory, sampled evenly.
 
-Each source is left out in turn, and it is told how many of them the others' profile would have banned. A
+Each source is left out in turn, to find out how many of them the others' profile would have banned. A
 profile that rests on too few sources or sessions says what is missing; "ttgate run" enforces it after a
 --trial only, or with --enforce-unproven.
 

@@ -2,7 +2,7 @@
 // The configuration file as it stands: its values by key, and where each of them is.
 import { existsSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
-import { Failure, messageOf } from "../failure.ts";
+import { codeOf, Failure, messageOf } from "../failure.ts";
 import { readSmallText } from "../host/small_file.ts";
 import { keyLines } from "./positions.ts";
 
@@ -73,7 +73,8 @@ function readText(path: string): string {
   try {
     return readSmallText(path);
   } catch (error) {
-    throw new Failure(`Cannot read config "${path}": ${messageOf(error)}`, { exitCode: 2, cause: error });
+    const remedy = codeOf(error) === "ENOENT" ? "; name a file that is there" : "";
+    throw new Failure(`Cannot read config "${path}": ${messageOf(error)}${remedy}`, { exitCode: 2, cause: error });
   }
 }
 

@@ -85,7 +85,7 @@ function parsePoll(given: string): number | undefined {
 
 const fewestPollMs = 100;
 
-const duration = text("a duration such as 30s, 10m or 1h30m, at most 3650d", parseDuration);
+const duration = text("a duration from 1ms to 3650d, such as 30s, 10m or 1h30m", parseDuration);
 
 const name = (what: string) => z.string(`expected ${what}`).min(1, `expected ${what}`);
 
@@ -571,7 +571,7 @@ export const options = {
   "ipv6-prefix": {
     of: "process",
     value: "BITS",
-    help: "an IPv6 ban covers the client's network of this length (default 64)",
+    help: "an IPv6 ban covers the client's network of this length, behind NAT64 the address alone (default 64)",
     schema: whole(1, 128).default(64),
   },
   judge: {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is at the other end of a connection, and what a ban of it covers: the IPv4 address, or the IPv6
 // network of the ban prefix, since a single IPv6 customer commands a whole /64 (RFC 6177).
-import { isIpv4, type Prefix, prefixFromWords, requirePrefix, unzoned } from "./address.ts";
+import { contains, isIpv4, type Prefix, prefixFromWords, requirePrefix, unzoned } from "./address.ts";
 import type { Endpoint } from "./proxy_protocol/header.ts";
 
 const mapped = "::ffff:";
@@ -51,5 +51,16 @@ export class Client {
 
 /** The source that a single address belongs to. */
 export function sourceOf(single: Prefix, ipv6Bits: number): Prefix {
-  return isIpv4(single) ? single : prefixFromWords(single.words, ipv6Bits);
+  return isIpv4(single) ? single : prefixFromWords(single.words, sourceBits(single, ipv6Bits));
+}
+
+/**
+ * Networks in which strangers to one another share a /64, each with an IPv4 address in the lower half: behind NAT64
+ * (RFC 6052, RFC 8215) all of IPv4, by Teredo (RFC 4380) all clients of a server. `bpf/gate.h` has them too.
+ */
+const shared: readonly Prefix[] = ["64:ff9b::/47", "2001::/32"].map(requirePrefix);
+
+/** How long the prefix of a source is: the whole address where a network would be many customers. */
+export function sourceBits(prefix: Prefix, ipv6Bits: number): number {
+  return isIpv4(prefix) || shared.some((network) => contains(network, prefix)) ? 128 : ipv6Bits;
 }

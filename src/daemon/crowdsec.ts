@@ -10,8 +10,9 @@ import { Failure, messageOf } from "../failure.ts";
 import { readSmallText } from "../host/small_file.ts";
 import type { Log } from "../log.ts";
 import type { Crowdsec } from "../sources/crowdsec/crowdsec.ts";
-import type { MachineCredentials } from "../sources/crowdsec/lapi.ts";
+import type { LapiSecrets, MachineCredentials } from "../sources/crowdsec/lapi.ts";
 import type { DaemonBans } from "./bans.ts";
+import { Reread } from "./reread.ts";
 import type { Moment } from "./state/journal.ts";
 
 export interface DaemonCrowdsecOptions {
@@ -36,29 +37,31 @@ export async function openCrowdsec(options: DaemonCrowdsecOptions): Promise<Crow
   const { Remedy } = await import("../core/crowdsec/remedy.ts");
   const { Outbox } = await import("../core/crowdsec/outbox.ts");
   const { enforcement } = bans;
-  const secrets = crowdsecSecrets(config());
-  const { machine } = secrets;
+  const secrets = new Reread(() => crowdsecSecrets(config()), sameMachine);
+  const login = secrets.now().machine?.login;
   const push =
-    machine === undefined ? undefined : { outbox: new Outbox(enforcement), origin: `ttgate:${machine.login}` };
+    login === undefined ? undefined : { outbox: new Outbox(enforcement), origin: `ttgate:${login}`, machine: login };
   const remedy = new Remedy({ enforcement, hasRoom, ownOrigin: push?.origin });
   enforcement.follow(remedy);
   if (push !== undefined) enforcement.follow(push.outbox);
-  const pushes = push === undefined ? "" : `; is told of own bans as the machine "${machine?.login}"`;
+  const pushes = push === undefined ? "" : `; is told of own bans as the machine "${login}"`;
   log("info", `CrowdSec: decisions from ${address.text}${pushes}`);
   return new Crowdsec({
-    ...{ address, ...secrets, version, remedy, push, ipv6Bits, moment, log },
+    ...{ address, version, remedy, push, ipv6Bits, moment, log },
+    secrets: () => secrets.now(),
+    whySecretsAreOld: () => secrets.failure,
     everyMs: () => config()["crowdsec-every"],
   });
 }
 
-export interface CrowdsecSecrets {
-  readonly key: string;
-  readonly ca: string | undefined;
-  readonly machine: MachineCredentials | undefined;
+/** By its login a machine's decisions are known: another one is another component. */
+export function sameMachine(now: LapiSecrets, before: LapiSecrets): void {
+  if (now.machine?.login === before.machine?.login) return;
+  throw new Failure(`--crowdsec-push names another machine, "${now.machine?.login}": restart to be that one`);
 }
 
 /** @throws Failure when one cannot be read, or there is no key. */
-export function crowdsecSecrets(config: Config, variables = process.env): CrowdsecSecrets {
+export function crowdsecSecrets(config: Config, variables = process.env): LapiSecrets {
   const path = config["crowdsec-push"];
   const credentials = read("crowdsec-push", path);
   const machine = credentials === undefined ? undefined : machineIn(credentials);

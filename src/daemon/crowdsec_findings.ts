@@ -25,7 +25,7 @@ export async function crowdsecFindings(config: Config): Promise<Finding[]> {
   try {
     const secrets = crowdsecSecrets(config);
     login = secrets.machine?.login;
-    lapi = new Lapi({ address, ...secrets, version });
+    lapi = new Lapi({ address, secrets: () => secrets, version });
   } catch (error) {
     return [bad(error, "docs/crowdsec.md says how")];
   }

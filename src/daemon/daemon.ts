@@ -16,6 +16,7 @@ import { bootId } from "../host/boot_id.ts";
 import { Names } from "../host/names.ts";
 import { bootClock, kernelClock } from "../kernel/clock.ts";
 import { openLibc } from "../kernel/libc.ts";
+import { NetworkChanges } from "../kernel/network_changes.ts";
 import { readNextHops } from "../kernel/next_hops.ts";
 import type { Log, LogForm } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
@@ -95,13 +96,15 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const events = new Events(eventsKept, Date.now() * 1000);
   const eventStreams = new EventStreams(events, nowMs);
   const names = new Names(log);
-  const protection = new Protection(config, names, () => readNextHops(runtime.native, libc));
+  await using opened = new AsyncDisposableStack();
+  const network = opened.use(new NetworkChanges(libc));
+  const networkVersion = () => network.version();
+  const protection = new Protection(config, names, networkVersion, () => readNextHops(runtime.native, libc));
   // What fails here fails again within a second, as periodic work, and is said then.
   const lookAtRoutes = () => protection.lookAtRoutes(nowMs()).catch(() => {});
   await lookAtRoutes();
 
-  await using opened = new AsyncDisposableStack();
-  // The last to go: then the gate before knows that nothing of this one is left.
+  // The last to go but for that: then the gate before knows that nothing of this one is left.
   const takesOver = options.takesOver === true;
   const beginning = opened.use(await Beginning.find({ config, runtime, version, log, takesOver }));
   const { manager } = beginning;
@@ -281,6 +284,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       lists,
       announcement,
       nowMs,
+      networkVersion,
       renewFence,
     },
     judges: judge() !== undefined,

@@ -12,6 +12,7 @@ import type { EngineSecrets } from "../sources/fleet/engine.ts";
 import type { Fleet } from "../sources/fleet/fleet.ts";
 import { inTurns } from "../sources/turns.ts";
 import type { DaemonBans } from "./bans.ts";
+import { Reread } from "./reread.ts";
 import type { EndingsFile } from "./state/endings_file.ts";
 import type { Moment } from "./state/journal.ts";
 import type { Ticker } from "./ticker.ts";
@@ -68,10 +69,11 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
     most: () => config()["fleet-most"],
     room: () => Math.floor(capacity * shareOfOthers) - enforcement.bans.size,
   };
+  const secrets = new Reread(() => secretsOf(config()));
   const table = new FleetTable({ enforcement, gate, ...limits });
   enforcement.follow(table);
   const fleet = new Fleet({
-    ...{ address, secrets: rereadSecrets(config), name, gate, version, table, log, ...limits },
+    ...{ address, secrets: () => secrets.now(), name, gate, version, table, log, ...limits },
     bans: () => enforcement.bans.size,
     nowMs: () => moment().nowMs,
   });
@@ -124,19 +126,6 @@ export function fleetGate(config: Pick<Config, "fleet-gate">): string {
   throw new Failure(`Invalid name of this host "${name}" for a gate of a fleet: name it with --fleet-gate`, {
     exitCode: 2,
   });
-}
-
-/** @throws Failure when a file cannot be read at first; later what was read last is good enough. */
-function rereadSecrets(config: () => Config): () => EngineSecrets {
-  let secrets = secretsOf(config());
-  return () => {
-    try {
-      secrets = secretsOf(config());
-    } catch {
-      // The user that ttgate has changed to may not read it, or it is just being written.
-    }
-    return secrets;
-  };
 }
 
 /** @throws Failure when a file cannot be read. */

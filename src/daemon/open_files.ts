@@ -6,9 +6,7 @@
 import { closeSync, openSync } from "node:fs";
 import { formatDuration } from "../core/duration.ts";
 import { Repeats } from "../core/repeats.ts";
-import { codeOf } from "../failure.ts";
-import { descriptorLimit } from "../host/limits.ts";
-import { duplicate } from "../kernel/descriptor.ts";
+import { canOpen, duplicate, openFilesLimit } from "../kernel/descriptor.ts";
 import type { Libc } from "../kernel/libc.ts";
 import type { Log } from "../log.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
@@ -38,7 +36,6 @@ export class OpenFiles implements Disposable {
   readonly #lines: Repeats<undefined>;
   /** Given away when a listener needs a second descriptor and there is none. */
   #reserve: number | undefined;
-  #limit = descriptorLimit();
   #paused: readonly Pick<DaemonGate, "gate">[] = [];
   #pausedMs = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
@@ -99,22 +96,11 @@ export class OpenFiles implements Disposable {
     this.#reserve = undefined;
   }
 
-  /** Tried, since numbers tell nothing: there may be a free one among those of connections. */
   #isShort(): boolean {
-    const opened: number[] = [];
-    try {
-      while (opened.length < fewFiles) opened.push(openSync("/dev/null", "r"));
-      this.#limit = descriptorLimit();
-      return false;
-    } catch (error) {
-      if (["EMFILE", "ENFILE"].includes(codeOf(error) ?? "")) return true;
-      throw error;
-    } finally {
-      for (const descriptor of opened) closeSync(descriptor);
-    }
+    return !canOpen(this.#parts.libc, fewFiles);
   }
 
   #told(): string {
-    return `${this.#limit} are allowed: ${remedy}, and see who connects to the status endpoint`;
+    return `${openFilesLimit(this.#parts.libc)} are allowed: ${remedy}, and see who connects to the status endpoint`;
   }
 }

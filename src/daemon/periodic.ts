@@ -41,6 +41,8 @@ export interface PeriodicParts {
   readonly openFiles: OpenFiles;
   readonly announcement: Announcement;
   readonly nowMs: () => number;
+  /** Another number when interfaces, addresses or routes may have changed. */
+  readonly networkVersion: () => number;
   renewFence(nowMs: number): Promise<void>;
 }
 
@@ -48,8 +50,8 @@ export interface PeriodicParts {
 const fetchMs = 40;
 /** Deadlines and expiry are a matter of seconds; the kernel compares its own deadlines to the nanosecond. */
 const tickMs = 500;
-/** What another tool writes into the map is to be seen within a second. */
-const watchMs = 250;
+/** What another tool writes into the map is to be seen within a second; a map of a million places is 16 MB to look through. */
+const watchMs = 500;
 /** Interfaces, addresses and routes that come and go are to be seen within a second. */
 const hostMs = 500;
 const resolveMs = 5000;
@@ -104,7 +106,8 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
   const { gates, fence, judges, watch, unseen } = parts;
   if (fence !== undefined) {
     const asOwner = true;
-    ticker.add({ name: "interfaces", everyMs: hostMs, asOwner, run: () => fence.cover(interfacesNow(parts)) });
+    const interfaces = new GuardedInterfaces(parts);
+    ticker.add({ name: "interfaces", everyMs: hostMs, asOwner, run: () => fence.cover(interfaces.now()) });
     ticker.add({ name: "fence", everyMs: tickMs, asOwner, run: (now) => fence.tick(now) });
     ticker.add({ name: "replacing frozen maps", everyMs: renewMs, asOwner, run: (now) => parts.renewFence(now) });
     ticker.add({ name: "unseen connections", everyMs: tickMs, run: (now) => unseen.say(now) });
@@ -122,11 +125,32 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
   if (watch !== undefined) ticker.add({ name: "block map", everyMs: watchMs, run: () => watch.step() });
 }
 
-/** One whose carrier is lost keeps its guard: it would be missing when the carrier is back, and to attach resets cards. */
-function interfacesNow({ config, libc, status }: PeriodicParts): readonly string[] {
-  const names = guardedInterfaces(config());
-  const before = (status.fence?.places ?? []).filter(({ name }) => !names.includes(name));
-  return [...names, ...before.map(({ name }) => name).filter((name) => isAtRest(libc, name))];
+class GuardedInterfaces {
+  readonly #parts: PeriodicParts;
+  #names: readonly string[] = [];
+  #of: { readonly config: Config; readonly version: number } | undefined;
+
+  constructor(parts: PeriodicParts) {
+    this.#parts = parts;
+  }
+
+  /** One whose carrier is lost keeps its guard: it would be missing when the carrier is back, and to attach resets cards. */
+  now(): readonly string[] {
+    const { libc, status } = this.#parts;
+    const names = this.#carrying();
+    const before = (status.fence?.places ?? []).filter(({ name }) => !names.includes(name));
+    return [...names, ...before.map(({ name }) => name).filter((name) => isAtRest(libc, name))];
+  }
+
+  #carrying(): readonly string[] {
+    const config = this.#parts.config();
+    const version = this.#parts.networkVersion();
+    if (this.#of?.config !== config || this.#of.version !== version) {
+      this.#names = guardedInterfaces(config);
+      this.#of = { config, version };
+    }
+    return this.#names;
+  }
 }
 
 async function forEachGate(gates: DaemonGates, act: (gate: DaemonGate["gate"]) => Promise<void>): Promise<void> {

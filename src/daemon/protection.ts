@@ -30,11 +30,22 @@ export class Protection {
   #administratorsMs = Number.NEGATIVE_INFINITY;
   #gateways: readonly NeverBanEntry[] = [];
   #gatewaysDueMs = Number.NEGATIVE_INFINITY;
+  /** As the network was when the gateways were read; undefined: they are to be read again anyway. */
+  #gatewaysOf: number | undefined;
+  #addresses: { readonly of: number; readonly entries: readonly NeverBanEntry[] } | undefined;
+  readonly #networkVersion: () => number;
   readonly #readNextHops: () => Work<NextHops>;
 
-  constructor(config: ProtectionConfig, names: Names, readNextHops: () => Work<NextHops>) {
+  /** @param networkVersion another number when interfaces, addresses or routes may have changed. */
+  constructor(
+    config: ProtectionConfig,
+    names: Names,
+    networkVersion: () => number,
+    readNextHops: () => Work<NextHops>,
+  ) {
     this.#config = config;
     this.#names = names;
+    this.#networkVersion = networkVersion;
     this.#readNextHops = readNextHops;
   }
 
@@ -55,7 +66,8 @@ export class Protection {
     );
     return unique([
       ...allowed,
-      ...protectedAddresses(this.#gateways),
+      ...this.#hostAddresses(),
+      ...this.#gateways,
       ...this.#sshPeers(nowMs),
       ...upstreams,
       ...this.#engines(),
@@ -64,10 +76,18 @@ export class Protection {
 
   /** Reads the routes, when it is time for it. @throws KernelError; the gateways that were known stay. */
   async lookAtRoutes(nowMs: number): Promise<void> {
-    if (this.#config["never-ban"] === "auto" && nowMs >= this.#gatewaysDueMs) await inTurns(this.#reading(nowMs));
+    if (this.#config["never-ban"] !== "auto" || nowMs < this.#gatewaysDueMs) return;
+    const version = this.#networkVersion();
+    if (version !== this.#gatewaysOf) await inTurns(this.#reading(nowMs, version));
   }
 
-  *#reading(nowMs: number): Work<void> {
+  #hostAddresses(): readonly NeverBanEntry[] {
+    const of = this.#networkVersion();
+    if (this.#addresses?.of !== of) this.#addresses = { of, entries: protectedAddresses() };
+    return this.#addresses.entries;
+  }
+
+  *#reading(nowMs: number, version: number): Work<void> {
     const work = this.#readNextHops();
     for (let spentMs = 0; ; ) {
       const startMs = performance.now();
@@ -80,6 +100,7 @@ export class Protection {
         }));
         // Until they were read without a change: all that were seen.
         this.#gateways = step.value.isWhole ? found : unique([...this.#gateways, ...found]);
+        this.#gatewaysOf = step.value.isWhole ? version : undefined;
         this.#gatewaysDueMs = nowMs + spentMs / routesShare;
         return;
       }

@@ -25,6 +25,9 @@ interface Registered extends Part {
   reason: string | undefined;
 }
 
+/** Parts whose period is a multiple of this come by one timer: the process wakes once for all of them. */
+const stepMs = 250;
+
 export class Ticker {
   readonly #log: Log;
   readonly #nowMs: () => number;
@@ -44,7 +47,16 @@ export class Ticker {
   }
 
   start(): void {
-    for (const part of this.#parts) this.#timers.push(setInterval(() => void this.#run(part), part.everyMs));
+    const inStep = this.#parts.filter(({ everyMs }) => everyMs % stepMs === 0);
+    let passedMs = 0;
+    const step = () => {
+      passedMs += stepMs;
+      for (const part of inStep) if (passedMs % part.everyMs === 0) void this.#run(part);
+    };
+    if (inStep.length > 0) this.#timers.push(setInterval(step, stepMs));
+    for (const part of this.#parts) {
+      if (!inStep.includes(part)) this.#timers.push(setInterval(() => void this.#run(part), part.everyMs));
+    }
   }
 
   /** Idempotent. What runs ends; nothing runs again. */

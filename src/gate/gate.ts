@@ -147,6 +147,7 @@ export class Gate implements BanFollower {
             limits: strikeLimits(config, sniffer),
             gatePort: () => this.port ?? config.listen.port,
             nowMs,
+            hasFriend: ({ sourceText }) => this.sessions.hasFriend(sourceText),
             ban: (client, offence) => {
               if (desk.ban(client, offence) === "spared") this.counters.spared++;
             },

@@ -28,6 +28,8 @@ export interface ObserverOptions {
   readonly trial?: TrialWatch | undefined;
   gatePort(): number;
   nowMs(): number;
+  /** The source has a connection open that speaks what is expected. */
+  hasFriend(client: Client): boolean;
   ban(client: Client, offence: Offence): void;
 }
 
@@ -74,7 +76,8 @@ export class Observer implements SessionObserver {
   turnedAway(client: Client, bytes: Uint8Array, totalBytes: number, isStrike: boolean): void {
     const source = pseudonymOf(client.sourceText);
     this.#options.recorder?.record({ atMs: Date.now(), bytes, totalBytes, server: "unknown", source });
-    if (!isStrike || this.#undecided?.add(client.sourceText, this.#options.nowMs()) !== true) return;
+    if (!isStrike || this.#options.hasFriend(client)) return;
+    if (this.#undecided?.add(client.sourceText, this.#options.nowMs()) !== true) return;
     this.#ban(client, "strikes", undecidedTooOften, bytes);
   }
 

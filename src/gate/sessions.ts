@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connections that are open now: by source, so that a ban can end all of a source's, and by
 // deadline while they are undecided.
-import { contains, isIpv4, type Prefix } from "../core/address.ts";
+import { contains, type Prefix } from "../core/address.ts";
 import { Expiry } from "../core/bans/expiry.ts";
 import { Chain, type Chained } from "../core/chain.ts";
-import { Client, sourceOf } from "../core/client.ts";
+import { Client, sourceBits, sourceOf } from "../core/client.ts";
 import type { Endpoint, TcpSocket } from "../runtime/types.ts";
 import { Source, Undecided, type Waiting } from "./undecided.ts";
 
@@ -224,7 +224,7 @@ export class Sessions {
 
   /** Whom a prefix may concern; for a source or a part of one, as in nearly every ban, that is no search. */
   #around(prefix: Prefix): Iterable<LiveSession> {
-    if (prefix.bits < (isIpv4(prefix) ? 128 : this.#ipv6Bits)) return this.all();
+    if (prefix.bits < sourceBits(prefix, this.#ipv6Bits)) return this.all();
     return this.#ofSource(sourceOf(prefix, this.#ipv6Bits).text);
   }
 

@@ -70,9 +70,9 @@ function lowerFirst(names: readonly string[]): string[] {
 const loopback = ["127.0.0.0/8", "::1"].map((text) => ({ prefix: requirePrefix(text), why: "loopback" }));
 
 /** Addresses that a ban would cut this host off from. Whoever tries the gate on this host is on loopback. */
-export function protectedAddresses(routers: readonly NeverBanEntry[]): NeverBanEntry[] {
+export function protectedAddresses(): NeverBanEntry[] {
   const own = hostAddresses().map(({ interfaceName, prefix }) => ({ prefix, why: `own address of ${interfaceName}` }));
-  return [...loopback, ...own.filter(({ prefix }) => !isLoopback(prefix.text)), ...routers];
+  return [...loopback, ...own.filter(({ prefix }) => !isLoopback(prefix.text))];
 }
 
 /**

@@ -2,15 +2,13 @@
 // Lines on their way to somewhere whose reader may have stopped, gone, or have no room: nobody waits for it, and
 // what waits is bounded. Lines that could not be written are counted, and the number is told when one can be again.
 import { setTimeout } from "node:timers/promises";
-import { codeOf } from "../failure.ts";
+import { put, type WriteSome } from "./write_all.ts";
 
 /** Some ten thousand lines. */
 const waitingLimit = 1024 * 1024;
-/** For a pipe that does not block, and is full. */
-const retryMs = 20;
 
 export class LineSink {
-  readonly #writeSome: (bytes: Uint8Array) => Promise<number>;
+  readonly #writeSome: WriteSome;
   readonly #lostLines: (count: number) => void;
   #waiting: string[] = [];
   #waitingLength = 0;
@@ -18,10 +16,9 @@ export class LineSink {
   #writing: Promise<void> | undefined;
 
   /**
-   * @param writeSome says how many bytes it took.
    * @param lostLines told how many lines were lost, when lines can be written again.
    */
-  constructor(writeSome: (bytes: Uint8Array) => Promise<number>, lostLines: (count: number) => void) {
+  constructor(writeSome: WriteSome, lostLines: (count: number) => void) {
     this.#writeSome = writeSome;
     this.#lostLines = lostLines;
   }
@@ -50,7 +47,7 @@ export class LineSink {
       this.#waiting = [];
       this.#waitingLength = 0;
       try {
-        await this.#put(new TextEncoder().encode(lines.join("")));
+        await put(new TextEncoder().encode(lines.join("")), this.#writeSome);
       } catch {
         this.#lost += lines.length;
         continue;
@@ -62,17 +59,5 @@ export class LineSink {
       this.#lostLines(lost);
     }
     this.#writing = undefined;
-  }
-
-  /** @throws Error: the reader is gone, the disk full. */
-  async #put(bytes: Uint8Array): Promise<void> {
-    for (let rest = bytes; rest.length > 0; ) {
-      try {
-        rest = rest.subarray(await this.#writeSome(rest));
-      } catch (error) {
-        if (codeOf(error) !== "EAGAIN") throw error;
-        await setTimeout(retryMs);
-      }
-    }
   }
 }

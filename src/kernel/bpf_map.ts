@@ -3,7 +3,6 @@
 // the first use, since a value of another size overwrites memory.
 import type { NativeBuffer } from "../runtime/types.ts";
 import { check } from "./errno.ts";
-import { readText } from "./files.ts";
 import type { Libraries } from "./libraries.ts";
 import { type BatchedMap, batchSlices, deleteBatches, keySlices, type MapSlice, updateBatches } from "./map_batch.ts";
 import { nativeBytes } from "./native_bytes.ts";
@@ -26,6 +25,10 @@ export const mapTypes: Readonly<Record<number, string>> = {
 export const updateAny = 0n;
 export const updateOnlyNew = 1n;
 
+/** BPF_NOEXIST and BPF_EXIST at once. */
+const noFlags = 3n;
+
+const eperm = -1;
 const enoent = -2;
 
 export interface MapInfo {
@@ -50,6 +53,8 @@ export interface BpfMap {
   /** False when the key was not there. */
   delete(key: NativeBuffer): boolean;
   isEmpty(): boolean;
+  /** True when no process can write to it any more. */
+  isFrozen(): boolean;
   /** Every entry, about `size` at a time. What is written meanwhile may or may not be in it. */
   slices(size: number): Generator<MapSlice, void, void>;
   /** @returns -errno of those that were refused, by their place. */
@@ -75,15 +80,6 @@ export function readMapInfo({ bpf }: Libraries, fd: number): MapInfo {
     flags: view.getUint32(20, true),
     name: new TextDecoder().decode(name.subarray(0, name.indexOf(0))),
   };
-}
-
-/** True when no process can write to it any more; where the kernel cannot be asked, a write will tell. */
-export function isFrozen({ libc }: Libraries, fd: number): boolean {
-  try {
-    return /^frozen:\s*1$/m.test(readText(libc, `/proc/self/fdinfo/${fd}`));
-  } catch {
-    return false;
-  }
 }
 
 /** The caller keeps the descriptor and closes it. */
@@ -117,6 +113,8 @@ export function openMap(libraries: Libraries, fd: number): BpfMap {
       check(`Delete from map "${info.name}"`, result);
       return true;
     },
+    // Refused for that before its flags are looked at, which no map takes: nothing is ever written.
+    isFrozen: () => bpf.bpf_map_update_elem(fd, nextKey, found, noFlags) === eperm,
     isEmpty: () => bpf.bpf_map_get_next_key(fd, null, nextKey) === enoent,
     *slices(size) {
       if (!map.batches || (yield* batchSlices(bpf, map, size))) yield* keySlices(bpf, map, size);

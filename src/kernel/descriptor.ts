@@ -4,13 +4,20 @@
 import type { Endpoint, TcpSocket } from "../runtime/types.ts";
 import { check } from "./errno.ts";
 import type { Libc } from "./libc.ts";
-import { nativeBytes } from "./native_bytes.ts";
+import { cString, nativeBytes } from "./native_bytes.ts";
 
 /** fcntl.h */
 const getFlags = 1;
 const setFlags = 2;
 const duplicateCloexec = 1030;
 const closeOnExec = 1n;
+
+const openCloexec = 0o2000000;
+const devNull = cString("/dev/null");
+/** asm-generic/resource.h */
+const limitOfFiles = 7;
+const enfile = -23;
+const emfile = -24;
 
 /** bits/socket.h, asm-generic/socket.h */
 const families = { 1: "unix", 2: "ipv4", 10: "ipv6" } as const;
@@ -31,6 +38,31 @@ export type BoundAddress =
 /** @throws KernelError */
 export function duplicate({ calls, result }: Libc, fd: number): number {
   return check(`Duplicate descriptor ${fd}`, result(calls.fcntl(fd, duplicateCloexec, 3n)));
+}
+
+/**
+ * Whether this process could open so many more files now. Tried, since numbers tell nothing: there may be a free one
+ * among those that are open. @throws KernelError when it is not for want of room that it cannot.
+ */
+export function canOpen({ calls, result }: Libc, count: number): boolean {
+  const opened: number[] = [];
+  try {
+    while (opened.length < count) {
+      const fd = result(calls.open(devNull, openCloexec));
+      if (fd === emfile || fd === enfile) return false;
+      opened.push(check('Open "/dev/null"', fd));
+    }
+    return true;
+  } finally {
+    for (const fd of opened) calls.close(fd);
+  }
+}
+
+/** As the kernel holds this process to it now, which takes no open file to ask. @throws KernelError */
+export function openFilesLimit({ calls, result }: Libc): number {
+  const limits = nativeBytes(16);
+  check("Read the limit of open files", result(calls.getrlimit(limitOfFiles, limits)));
+  return Number(new DataView(limits.buffer).getBigUint64(0, true));
 }
 
 /** For a descriptor that came by the environment: programs that this one starts do not get it. @throws KernelError */

@@ -63,6 +63,8 @@ export const libcSymbols = {
   getsockopt: [["i32", "i32", "i32", "buf", "buf"], "i32"],
   // int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
   setsockopt: [["i32", "i32", "i32", "buf", "u32"], "i32"],
+  // int getrlimit(int resource, struct rlimit *limit)
+  getrlimit: [["i32", "buf"], "i32"],
   // int chown(const char *path, uid_t owner, gid_t group)
   chown: [["buf", "u32", "u32"], "i32"],
   // struct passwd *getpwnam(const char *name)

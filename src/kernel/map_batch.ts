@@ -14,9 +14,17 @@ export interface BatchedMap {
   /** Of all CPUs where each has its own. */
   readonly valueBytes: number;
   batches: boolean;
+  /** Of the last walk through it, for the next. */
+  buffers?: WalkBuffers | undefined;
   lookup(key: NativeBuffer): NativeBuffer | undefined;
   update(key: NativeBuffer, value: NativeBuffer, flags: bigint): number;
   delete(key: NativeBuffer): boolean;
+}
+
+interface WalkBuffers {
+  readonly size: number;
+  readonly keys: NativeBuffer;
+  readonly values: NativeBuffer;
 }
 
 /** Entries side by side in buffers that the next slice reuses. */
@@ -56,14 +64,20 @@ function slot(buffer: NativeBuffer, index: number, size: number): NativeBuffer {
 
 /** @returns true when there is no batch call for this map; nothing was read then. */
 export function* batchSlices(bpf: LibbpfCalls, map: BatchedMap, wanted: number): Generator<MapSlice, boolean, void> {
-  let size = Math.max(wanted, sliceMinimum);
-  let keys = nativeBytes(size * map.keyBytes);
-  let values = nativeBytes(size * map.valueBytes);
+  const room = (size: number): WalkBuffers => ({
+    ...{ size, keys: nativeBytes(size * map.keyBytes), values: nativeBytes(size * map.valueBytes) },
+  });
+  const least = Math.max(wanted, sliceMinimum);
+  const kept = map.buffers;
+  let buffers = kept !== undefined && kept.size >= least ? kept : room(least);
+  // A walk that begins before this one is over has its own.
+  map.buffers = undefined;
   const count = counter();
   // A hash puts a bucket's number here, the trie a key.
   const token = nativeBytes(Math.max(16, map.keyBytes));
   let from: NativeBuffer | null = null;
   for (;;) {
+    const { size, keys, values } = buffers;
     count.value = size;
     const result = bpf.bpf_map_lookup_batch(map.fd, from, token, keys, values, count.buffer, null);
     if (from === null && isMissing(result)) {
@@ -71,9 +85,7 @@ export function* batchSlices(bpf: LibbpfCalls, map: BatchedMap, wanted: number):
       return true;
     }
     if (result === enospc) {
-      size *= 2;
-      keys = nativeBytes(size * map.keyBytes);
-      values = nativeBytes(size * map.valueBytes);
+      buffers = room(2 * size);
       continue;
     }
     // ENOENT marks the last slice, which may hold entries all the same.
@@ -81,7 +93,10 @@ export function* batchSlices(bpf: LibbpfCalls, map: BatchedMap, wanted: number):
     from = token;
     const read = count.value;
     if (read > 0) yield { keys, values, count: read };
-    if (result === enoent) return false;
+    if (result === enoent) {
+      map.buffers = buffers;
+      return false;
+    }
   }
 }
 

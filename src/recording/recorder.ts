@@ -2,11 +2,11 @@
 // --record: appends what connections began with to a file. It never holds up a connection: lines wait in
 // memory, in bounded number, while one write is under way. What goes wrong with the file is told once,
 // and the gate goes on without it. The file is opened at start, so that --user needs no right to it.
-import { closeSync, constants, fchmodSync, fstatSync, openSync, readSync, write } from "node:fs";
-import { promisify } from "node:util";
+import { closeSync, constants, fchmodSync, fstatSync, openSync, readSync } from "node:fs";
 import { type Recording, recordingLine } from "../core/learn/recording.ts";
 import { messageOf } from "../failure.ts";
 import { identityOfOpen, wasRemoved } from "../host/file_identity.ts";
+import { put, writeSome } from "../host/write_all.ts";
 import type { Log } from "../log.ts";
 
 export interface RecorderStatus {
@@ -31,11 +31,9 @@ const waitingLimitCharacters = 1024 * 1024;
 /** For a disk that hangs when the gate stops. */
 const closeMs = 2000;
 const newline = 0x0a;
-const writeSome = promisify(write);
 
 export class Recorder {
   readonly #options: RecorderOptions;
-  readonly #encoder = new TextEncoder();
   #fd: number | undefined;
   #bytes = 0;
   #connections = 0;
@@ -157,11 +155,11 @@ export class Recorder {
   }
 
   async #append(fd: number, text: string): Promise<void> {
-    for (let rest = this.#encoder.encode(text); rest.length > 0; ) {
-      const { bytesWritten } = await writeSome(fd, rest);
-      this.#bytes += bytesWritten;
-      rest = rest.subarray(bytesWritten);
-    }
+    await put(new TextEncoder().encode(text), async (bytes) => {
+      const written = await writeSome(fd, bytes);
+      this.#bytes += written;
+      return written;
+    });
   }
 
   #end(why: string): void {

@@ -30,6 +30,8 @@ export interface AuditOptions {
 }
 
 const longestClaim = 64;
+/** Of a path or of an answer that repeats what it was asked: anybody may ask for anything. */
+const longestWords = 256;
 /** Of a long list of lifted bans. */
 const shownLifts = 5;
 
@@ -60,8 +62,13 @@ export function auditTrail({ isWritten, userOf, record }: AuditOptions): Middlew
       .catch(() => undefined);
     const action = actions[`${method} ${path}`] ?? (method === "DELETE" ? "lift" : `${method} ${path}`);
     const claims = context.req.header(operatorHeader)?.slice(0, longestClaim);
-    record({ peer, user, claims, action, status, outcome: outcomeOf(body, context.req.query("name")) });
+    const outcome = outcomeOf(body, context.req.query("name"));
+    record({ peer, user, claims, action: cut(action), status, outcome: cut(outcome) });
   };
+}
+
+function cut(words: string): string {
+  return words.length > longestWords ? `${words.slice(0, longestWords)}…` : words;
 }
 
 /** From the answer's own words: status/routes.ts. */

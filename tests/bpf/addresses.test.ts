@@ -59,6 +59,23 @@ describeWith("root").each(ways)("%s", (way) => {
     });
   }
 
+  // NAT64 and Teredo: strangers to one another share a /64. The third of each is just outside.
+  for (const [one, other, outside] of [
+    ["64:ff9b::c000:201", "64:ff9b::c000:202", "64:ff9a:ffff:ffff::1"],
+    ["64:ff9b:1:ffff:1:2:3:4", "64:ff9b:1:ffff:1:2:3:5", "64:ff9b:2::1"],
+    ["2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:0:4136:e378:8000:63bf:3fff:fdd3", "2001:1::1"],
+  ] as const) {
+    test(`IPv6 is not cut at ${one}`, async () => {
+      using gate = await openGate({ way });
+      gate.ban(prefixFromBytes(requirePrefix(one).bytes, 64).text.replace(/\/.*/, ""));
+      expect(gate.drops(from6(one))).toBe(false);
+      gate.ban(one);
+      expect([gate.drops(from6(one)), gate.drops(from6(other))]).toEqual([true, false]);
+      gate.ban(prefixFromBytes(requirePrefix(outside).bytes, 64).text.replace(/\/.*/, ""));
+      expect(gate.drops(from6(outside))).toBe(true);
+    });
+  }
+
   test("a prefix length out of range bans no IPv6 source, and IPv4 as ever", async () => {
     using gate = await openGate({ way });
     gate.ban("::");

@@ -254,9 +254,9 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["accept-proxy", '"proxy.example"', "expected an address or CIDR"],
   ["mode", '"inlin"', 'expected "proxy"'],
   ["profile", '""', "expected a profile's name or file"],
-  ["timeout", '"10"', "expected a duration such as 30s"],
+  ["timeout", '"10"', "expected a duration from 1ms to 3650d, such as 30s"],
   ["timeout", '"0s"', "expected a duration"],
-  ["timeout", '"3651d"', "at most 3650d"],
+  ["timeout", '"3651d"', "from 1ms to 3650d"],
   ["timeout", "600", "expected a duration"],
   ["ban-scope", '"port"', 'expected "all" or "gate"'],
   ["timeout-for", '"http"', "expected PROTOCOL=DURATION"],
@@ -679,7 +679,7 @@ describe("mistakes", () => {
     [["--colour"], "Unknown option '--colour'"],
     [["-x"], "Unknown option '-x'"],
     [["--timeout"], "'-t, --timeout <value>' argument missing"],
-    [["-t", "-5"], "'-t' argument is ambiguous"],
+    [["-t", "-5"], `'-t' argument is ambiguous: write "--timeout=-…" for a value that begins with a dash; see`],
     [["--keep=yes"], "'--keep' does not take an argument"],
   ])("of the command line %j name the flag and the help", (args, words) => {
     const { message, exitCode } = failureOf(() => byFlags(...args));

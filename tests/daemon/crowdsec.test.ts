@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, describe, expect, test } from "bun:test";
 import { loadConfig } from "../../src/config/load.ts";
-import { crowdsecSecrets, machineIn } from "../../src/daemon/crowdsec.ts";
+import { crowdsecSecrets, machineIn, sameMachine } from "../../src/daemon/crowdsec.ts";
+import { Reread } from "../../src/daemon/reread.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
 const directory = new TempDir();
@@ -55,4 +56,24 @@ describe("the machine's credentials", () => {
       );
     },
   );
+});
+
+describe("files that are changed while the gate runs", () => {
+  const key = directory.write("rotated", "one\n");
+  const push = directory.write("rotated.yaml", "login: web-1\npassword: one\n");
+
+  test("are read again; what is none leaves what was there, and says why", () => {
+    const read = new Reread(() => secrets({ "crowdsec-key": key, "crowdsec-push": push }), sameMachine);
+    const now = () => [read.now().key, read.now().machine?.password];
+    expect(now()).toEqual(["one", "one"]);
+    directory.write("rotated", "");
+    directory.write("rotated.yaml", "login: web-1\npassword: two\n");
+    expect(now()).toEqual(["one", "one"]);
+    expect(read.failure).toStartWith("There is no key for CrowdSec");
+    directory.write("rotated", "two\n");
+    expect([...now(), read.failure]).toEqual(["two", "two", undefined]);
+    directory.write("rotated.yaml", "login: web-2\npassword: three\n");
+    expect(now()).toEqual(["two", "two"]);
+    expect(read.failure).toBe('--crowdsec-push names another machine, "web-2": restart to be that one');
+  });
 });

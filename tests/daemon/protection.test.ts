@@ -26,7 +26,7 @@ async function protectedBy(options: object): Promise<string[]> {
     async () => ["203.0.113.4", "2001:db8::4"],
   );
   await names.ask("app.example");
-  const protection = new Protection(configWith({ ...given, ...options }), names, noRoutes);
+  const protection = new Protection(configWith({ ...given, ...options }), names, () => 1, noRoutes);
   return protection.entries(0).map(({ prefix, why }) => `${prefix.text} ${why}`);
 }
 
@@ -57,18 +57,22 @@ describe("gateways", () => {
       const hops = addresses.map((address) => ({ prefix: requirePrefix(address), interfaceName: "one" }));
       return { hops, isWhole: !reading.endsWith("*") };
     }
-    const protection = new Protection(configWith({ ...given, ...options }), new Names(() => {}), read);
+    let version = 1;
+    const config = configWith({ ...given, ...options });
+    const protection = new Protection(config, new Names(() => {}), () => version, read);
     return {
+      change: () => version++,
       look: (nowMs: number) => protection.lookAtRoutes(nowMs),
       known: () => protection.entries(0).flatMap(({ prefix, why }) => (why === "gateway of one" ? [prefix.text] : [])),
     };
   }
 
   test("are those of the last reading that was whole, and all that were seen since", async () => {
-    const { look, known } = protectionOf(["10.0.0.1 10.0.0.2", "10.0.0.3*", "10.0.0.1*", "10.0.0.4"]);
+    const { look, known, change } = protectionOf(["10.0.0.1 10.0.0.2", "10.0.0.3*", "10.0.0.1*", "10.0.0.4"]);
     expect(known()).toEqual([]);
     const seen: string[][] = [];
     for (let nowMs = 0; nowMs < 4e6; nowMs += 1e6) {
+      change();
       await look(nowMs);
       seen.push(known());
     }
@@ -80,17 +84,28 @@ describe("gateways", () => {
   });
 
   test("stay where they cannot be read, and are read again at once", async () => {
-    const { look, known } = protectionOf(["10.0.0.1", new Error("EPERM"), "10.0.0.2"]);
+    const { look, known, change } = protectionOf(["10.0.0.1", new Error("EPERM"), "10.0.0.2"]);
     await look(0);
+    change();
     expect(look(1e6)).rejects.toThrow("EPERM");
     expect(known()).toEqual(["10.0.0.1"]);
     await look(1e6);
     expect(known()).toEqual(["10.0.0.2"]);
   });
 
+  test("are read again when the network changed, or while they were read", async () => {
+    const { look, known, change } = protectionOf(["10.0.0.1*", "10.0.0.2", "10.0.0.3"]);
+    for (const nowMs of [0, 1e6, 2e6]) await look(nowMs);
+    expect(known()).toEqual(["10.0.0.2"]);
+    change();
+    for (const nowMs of [3e6, 4e6]) await look(nowMs);
+    expect(known()).toEqual(["10.0.0.3"]);
+  });
+
   test("are not read while it costs too much of the time, nor with --never-ban none", async () => {
-    const { look, known } = protectionOf(["10.0.0.1"]);
+    const { look, known, change } = protectionOf(["10.0.0.1"]);
     await look(0);
+    change();
     await look(0);
     expect(known()).toEqual(["10.0.0.1"]);
     await protectionOf([], { "never-ban": "none" }).look(0);

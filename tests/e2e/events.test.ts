@@ -60,6 +60,15 @@ describeWith("namespaces").each(["executable", "deno"] as const)("the events of 
     expect(await byUnix.done()).toMatchObject({ code: 0 });
   });
 
+  test("of one that stands still are not waited for without end", async () => {
+    using network = new Network();
+    await using gate = await RunningGate.start(["--dry-run"], { namespace: network.gate, form });
+    gate.child.signal("SIGSTOP");
+    const follower = await gate.command("events");
+    gate.child.signal("SIGCONT");
+    expect(follower).toMatchObject({ code: 3, stderr: expect.stringContaining("no answer within 10 s; is ttgate") });
+  });
+
   test("hold up neither a list of bans nor the stop", async () => {
     using network = new Network();
     await using gate = await RunningGate.start([], { namespace: network.gate, form });

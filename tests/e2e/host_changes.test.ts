@@ -11,6 +11,7 @@ import { routesByKind } from "../harness/gateways.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
+import { openScene } from "../harness/scene.ts";
 import { startServer } from "../harness/standin.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
@@ -48,10 +49,7 @@ describeWith("namespaces", "executable")("an interface", () => {
     "that comes after the start is guarded within a second (%s)",
     async (mode) => {
       await using stack = new AsyncDisposableStack();
-      const network = stack.use(new Network());
-      const map = stack.use(new BlockMap());
-      stack.use(await startServer(network.gate, "--port", mode === "inline" ? "5000" : "5001", "--host", "0.0.0.0"));
-      const gate = stack.use(await RunningGate.start(["-B", map.name, "--mode", mode], { namespace: network.gate }));
+      const { network, gate } = await openScene(stack, () => ["--mode", mode]);
       const { device, host, from } = plugIn(network);
       const isGuarded = (name: string) =>
         gate.until(
@@ -72,10 +70,7 @@ describeWith("namespaces", "executable")("an interface", () => {
 
   test("whose carrier is lost keeps its guard; the gate stays ready", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    const gate = stack.use(await RunningGate.start(["-B", map.name], { namespace: network.gate }));
+    const { network, gate } = await openScene(stack);
     const from = network.clientIpv4(3);
     await gate.command("ban", from);
     const link = xdpLink(network.gate, network.device);
@@ -109,11 +104,7 @@ describeWith("namespaces", "executable")("an interface", () => {
 
   test("with thousands of addresses has them all protected where the kernel judges", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5000", "--host", "0.0.0.0"));
-    const options = ["-B", map.name, "--mode", "inline"];
-    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const { network, gate } = await openScene(stack, () => ["--mode", "inline"]);
     const lines = Array.from({ length: 5000 }, (_, index) => {
       return `address add 10.99.${index >> 8}.${index & 255}/32 dev ${network.device}\n`;
     });
@@ -130,12 +121,8 @@ describeWith("namespaces", "executable")("an interface", () => {
 
   test("named with --interface is waited for, not ready, and says so", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
+    const { network, gate } = await openScene(stack, ({ device }) => ["-i", device, "-i", `${device}x`]);
     const name = `${network.device}x`;
-    const options = ["-B", map.name, "-i", network.device, "-i", name];
-    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
     await waitFor("the reason", async () => (await reasons(gate)).join().includes("the interface is not there"));
     await gate.child.said(new RegExp(`Interface "${name}" is not there: it is guarded as soon as it comes`));
     plugIn(network);
@@ -215,11 +202,7 @@ describeWith("namespaces", "executable")("who is never banned", () => {
     "follows addresses and gateways; a ban on one ends, saying so (%s)",
     async (scope) => {
       await using stack = new AsyncDisposableStack();
-      const network = stack.use(new Network());
-      const map = stack.use(new BlockMap());
-      stack.use(await startServer(network.gate, "--port", "5001"));
-      const options = ["-B", map.name, "-i", network.device, "--scope", scope];
-      const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+      const { network, gate } = await openScene(stack, ({ device }) => ["-i", device, "--scope", scope]);
       const gateway = network.clientIpv4(4);
       const own = "10.77.9.9";
       for (const address of [gateway, own]) expect((await gate.command("ban", address)).code).toBe(0);
@@ -246,14 +229,7 @@ describeWith("namespaces", "executable")("who is never banned", () => {
 
   test("has the gateways of every kind of route; a ban on one ends", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    const gate = stack.use(
-      await RunningGate.start(["-B", map.name, "-i", network.device, "--ipv6-prefix", "128"], {
-        namespace: network.gate,
-      }),
-    );
+    const { network, gate } = await openScene(stack, ({ device }) => ["-i", device, "--ipv6-prefix", "128"]);
     for (const { kind, routes } of routesByKind) {
       const { commands, gateways } = routes(network.device);
       for (const address of gateways) expect((await gate.command("ban", address)).code).toBe(0);
@@ -270,11 +246,7 @@ describeWith("namespaces", "executable")("who is never banned", () => {
 describeWith("namespaces", "executable")("a listen address", () => {
   test("that no interface has yet is waited for", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    const options = ["-B", map.name, "-l", "10.77.9.9:5000"];
-    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const { network, gate } = await openScene(stack, () => ["-l", "10.77.9.9:5000"]);
     expect(await reasons(gate)).toContain("Not listening: no interface has the address 10.77.9.9 yet");
     inGate(network, "address", "add", "10.77.9.9/16", "dev", network.device);
     await waitFor("readiness", async () => (await reasons(gate)).length === 0, soonMs + 2000);

@@ -12,6 +12,7 @@ import { clearArray, updateLink } from "../harness/kernel_hands.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
+import { openScene } from "../harness/scene.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
 
@@ -20,13 +21,8 @@ setDefaultTimeout(60_000);
 /** Two seconds, and what a busy machine adds. */
 const soonMs = 4000;
 
-async function scene(stack: AsyncDisposableStack, ...args: readonly string[]) {
-  const network = stack.use(new Network());
-  const map = stack.use(new BlockMap());
-  stack.use(await startServer(network.gate, "--port", "5001"));
-  const options = ["-B", map.name, "-i", network.device, ...args];
-  const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
-  return { network, map, gate };
+function scene(stack: AsyncDisposableStack, ...args: readonly string[]) {
+  return openScene(stack, ({ device }) => ["-i", device, ...args]);
 }
 
 /** The key of an address in ttgate's own layout, as bpftool takes it. */
@@ -158,11 +154,7 @@ describeWith("namespaces", "executable")("another tool", () => {
     "that clears %s, by which the kernel judges, finds it put back",
     async (name) => {
       await using stack = new AsyncDisposableStack();
-      const network = stack.use(new Network());
-      const map = stack.use(new BlockMap());
-      stack.use(await startServer(network.gate, "--port", "5000", "--host", "0.0.0.0"));
-      const options = ["-B", map.name, "-i", network.device, "--mode", "inline"];
-      const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+      const { network, gate } = await scene(stack, "--mode", "inline");
       await clearArray(gate.child.pid, name);
       await gate.child.said(/What the kernel judges by was overwritten by another tool: put back/, soonMs);
       const from = network.clientIpv4(4);

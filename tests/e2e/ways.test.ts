@@ -8,6 +8,7 @@ import { BlockMap, RunningGate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
+import { openScene } from "../harness/scene.ts";
 import { startServer } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
 
@@ -90,10 +91,7 @@ describeWith("namespaces", "executable", { program: "python3" })("with an interf
 describeWith("namespaces", "executable", { program: "nft" })("with all interfaces guarded", () => {
   test("a redirect lets a banned source in: refused, counted, /readyz red", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    const gate = stack.use(await RunningGate.start(["-B", map.name], { namespace: network.gate }));
+    const { network, gate } = await openScene(stack);
     const from = network.clientIpv4(3);
     await gate.command("ban", from);
     await gate.child.said(new RegExp(`Banned ${from} for 10m: by command; blocked in the kernel\n`));

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { finished } from "../../src/core/work.ts";
 import { openLibc } from "../../src/kernel/libc.ts";
+import { NetworkChanges } from "../../src/kernel/network_changes.ts";
 import { readNextHops } from "../../src/kernel/next_hops.ts";
 import type { Native } from "../../src/runtime/types.ts";
 import { routesByKind } from "../harness/gateways.ts";
@@ -26,7 +27,12 @@ export const nextHopsCases: readonly KernelCase[] = [
       // Without it a route by an object does not tell the object's gateways as its own.
       shell("ip", "netns", "exec", gate, "sysctl", "-qw", "net.ipv4.nexthop_compat_mode=0");
       const made = routes(device);
-      for (const args of made.commands) ip("-n", gate, ...args);
+      using changes = new NetworkChanges(openLibc(native));
+      for (const args of made.commands) {
+        const before = changes.version();
+        ip("-n", gate, ...args);
+        if (args.every((arg) => arg !== "rule")) assert.notEqual(changes.version(), before, args.join(" "));
+      }
       assert.deepEqual(gateways(native), made.gateways.map((address) => `${address} ${device}`).sort());
     },
   })),

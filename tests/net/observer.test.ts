@@ -164,15 +164,43 @@ describe("a profile's strikes", () => {
     expect([bed.counters.undecided, ...bed.bans.all()]).toMatchObject([3, { reason: "undecided" }]);
   });
 
-  test("are not for those who say nothing, and are forgotten when one is relayed", async () => {
+  test.each([
+    ["nothing", new Uint8Array(0)],
+    ["one byte", Uint8Array.of(0x93)],
+  ])("are not for those who say %s", async (_, bytes) => {
+    await using bed = await Bed.open({ upstreams: [{ host, port: 1 }], observer: strikes });
+    for (let visit = 0; visit < 5; visit++) await undecided(bed, "127.3.0.2", bytes);
+    expect([bed.bans.size, bed.counters.undecided]).toEqual([0, 5]);
+  });
+
+  test("are forgotten when one is relayed", async () => {
     await using server = await judging();
     await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], observer: strikes });
-    for (let visit = 0; visit < 5; visit++) await undecided(bed, "127.3.0.2", new Uint8Array(0));
     for (let visit = 0; visit < 5; visit++) {
-      await undecided(bed, "127.3.0.3", Uint8Array.of(0x93));
+      await undecided(bed, "127.3.0.3", Uint8Array.of(0x93, visit));
       await welcome(bed, "127.3.0.3");
     }
     expect(bed.bans.size).toBe(0);
+  });
+
+  test("are not for an office that has a friend's connection open, and are when it has ended", async () => {
+    await using server = await judging();
+    await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], observer: strikes });
+    const friend = await bed.accepted("127.3.0.3");
+    friend.send(friendly());
+    await friend.got(2);
+    const cutOff = async (visit: number) => {
+      const other = await bed.accepted("127.3.0.3");
+      other.send(Uint8Array.of(0x93, visit));
+      other.socket.end();
+      await until("the end", () => other.ended || other.wasReset);
+    };
+    for (let visit = 0; visit < 5; visit++) await cutOff(visit);
+    expect([bed.bans.size, bed.counters.undecided, friend.closed]).toEqual([0, 5, false]);
+    friend.socket.end();
+    await bed.idle();
+    for (let visit = 0; visit < 3; visit++) await cutOff(visit);
+    expect([...bed.bans.all()]).toMatchObject([{ reason: "undecided", prefix: { text: "127.3.0.3" } }]);
   });
 
   test("are not for those who have to make room", async () => {
@@ -180,8 +208,8 @@ describe("a profile's strikes", () => {
     await using bed = await Bed.open({ upstreams: [{ host, port: 1 }], maxConnections: 1, observer });
     for (let visit = 0; visit < 6; visit++) {
       const client = await bed.accepted("127.3.0.2");
-      client.send(Uint8Array.of(0x93));
-      await until("the byte", () => bed.sessions.size === 1);
+      client.send(Uint8Array.of(0x93, visit));
+      await until("the bytes", () => bed.sessions.size === 1);
     }
     expect([bed.bans.size, bed.counters.undecided]).toEqual([0, 5]);
   });

@@ -58,3 +58,42 @@ test("what the kernel tells nothing of is taken up, once all that it tells is kn
   await watch.step();
   expect(changes).toMatchObject([{ kind: "ban", isAdopted: true, claim: { origin: "kernel" } }]);
 });
+
+test("the table is gone through only where it has more than was found in the map", async () => {
+  const other = requirePrefix("192.0.2.2");
+  const entries = new Map([prefix, other].map((one) => [one.text, { ...record, prefix: one }]));
+  let asked = 0;
+  let isMeanwhile = false;
+  const map = {
+    ...fence,
+    putMany: (all: readonly unknown[]) => all.map(() => ({ kind: "enforced" })),
+    *records() {
+      if (entries.size > 0) yield [...entries.values()];
+      if (!isMeanwhile) return;
+      const late = requirePrefix("192.0.2.3");
+      enforcement.ban({ prefix: late, reason: "http", origin: "sniffer", untilMs: nowMs + 60_000 }, nowMs);
+      entries.set(late.text, { ...record, prefix: late });
+    },
+    record({ text }: { text: string }) {
+      asked++;
+      return entries.get(text);
+    },
+  } as unknown as Fence;
+  const enforcement = new Enforcement(new Bans(10, 64), new NeverBan(), map, newBanCounters());
+  const watch = new MapWatch(map, enforcement, { log: () => {}, nowMs: () => nowMs, settle: () => true });
+  await watch.step();
+  await watch.step();
+  expect([asked, enforcement.bans.size]).toEqual([0, 2]);
+  // One that comes behind the walk's back is no reason.
+  isMeanwhile = true;
+  await watch.step();
+  expect([asked, enforcement.bans.size]).toEqual([0, 3]);
+  isMeanwhile = false;
+  entries.delete(other.text);
+  await watch.step();
+  expect(enforcement.bans.size).toBe(2);
+  expect(enforcement.bans.get(other)).toBeUndefined();
+  entries.clear();
+  await watch.step();
+  expect(enforcement.bans.size).toBe(0);
+});

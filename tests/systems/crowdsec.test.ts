@@ -3,6 +3,7 @@
 // CrowdSec decides is dropped in the kernel, what the gate bans is known there, and nothing that happens to CrowdSec
 // changes a ban.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import type { Why } from "../../src/status/snapshot.ts";
 import { Child, run } from "../harness/child.ts";
@@ -351,6 +352,43 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
     expect(doctor.stdout).toMatch(/^ok +CrowdSec +https:\/\/127\.0\.0\.1:8443 answers, and knows the key/m);
     const wrong = await run([...ttgate(["doctor", ...args])], { namespace: network.gate });
     expect(wrong.stdout).toMatch(/CrowdSec +https:.*certificate/);
+  });
+
+  test("another key and certificate are taken from their files, without a restart", async () => {
+    const directory = stack.use(new TempDir());
+    const [certificate, key] = [directory.file("certificate"), directory.file("private")];
+    const certify = async () => {
+      const names = ["-subj", "/CN=lapi", "-addext", "subjectAltName=IP:127.0.0.1"];
+      const made = ["-keyout", key, "-out", certificate, "-days", "2", "-noenc"];
+      expect((await run(["openssl", "req", "-x509", "-newkey", "rsa:2048", ...made, ...names])).code).toBe(0);
+    };
+    await certify();
+    const tls = { certificate, key };
+    const secure = stack.use(await LocalApi.start({ namespace: network.gate, port: 8444, tls }));
+    const keyFile = await secure.addBouncer("rotated");
+    const ca = directory.write("ca", readFileSync(certificate, "utf8"));
+    const files = ["--crowdsec-key", keyFile, "--crowdsec-ca", ca, "--crowdsec-push", secure.machineFile];
+    const args = ["-c", "/dev/null", "-u", "127.0.0.1:9", "-l", "127.0.0.1:7003", "--crowdsec", secure.url, ...files];
+    const turning = stack.use(await RunningGate.start(args, { namespace: network.gate }));
+    await follows(turning);
+    const apart = (why: RegExp) =>
+      turning.until(`${why}`, ({ crowdsec }) => crowdsec?.troubles.some((trouble) => why.test(trouble)) === true);
+
+    await secure.cscli("bouncers", "delete", "rotated");
+    writeFileSync(keyFile, "");
+    await apart(/it does not know the key: There is no key for CrowdSec/);
+    await secure.addBouncer("rotated");
+    await follows(turning);
+
+    await secure.kill();
+    await certify();
+    await secure.start();
+    await apart(/certificate/);
+    directory.write("ca", readFileSync(certificate, "utf8"));
+    await follows(turning);
+    const before = turning.child.stderr.match(/warn CrowdSec/g)?.length;
+    expect(before).toBe(2);
+    expect((await turning.status()).crowdsec?.troubles).toEqual([]);
   });
 
   test("a process that takes over goes on asking in its place", async () => {

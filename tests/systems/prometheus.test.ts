@@ -41,6 +41,8 @@ describeWith(
   let network: Network;
   let map: BlockMap;
   let directory: TempDir;
+  /** Nothing that it needs is there. */
+  let lonely: Child;
 
   const inside = (...argv: readonly string[]) => run(argv, { namespace: network.gate });
   const curl = (...args: readonly string[]) => inside("curl", "-gsS", "-m", "5", ...args);
@@ -103,7 +105,9 @@ describeWith(
       "/dev/full",
     ];
     stack.use(await gate(5000, "127.0.0.1:9500", ...trouble));
-    stack.use(await gate(5010, "127.0.0.1:9510", "-u", "127.0.0.1:1"));
+    const apart = ["--blocklist", "gone=http://127.0.0.1:1/list", "--fleet", "redis://127.0.0.1:1"];
+    const crowdsec = ["--crowdsec", "http://127.0.0.1:1", "--crowdsec-key", directory.write("key", "key\n")];
+    lonely = stack.use(await gate(5010, "127.0.0.1:9510", "-u", "127.0.0.1:1", ...apart, ...crowdsec));
     directory.write("rules.yml", rules.replaceAll(/for: \d+m/g, "for: 1s"));
     directory.write(
       "prometheus.yml",
@@ -129,6 +133,7 @@ scrape_configs:
 
   test("fires each alert, with every word of its annotations filled in", async () => {
     await Promise.all([restarts(), strangers(), fullMap()]);
+    await noFiles();
     await fullHouse();
     const firing = await waitFor(
       "all alerts",
@@ -160,6 +165,13 @@ scrape_configs:
   /** Foreign clients and nobody else. */
   async function strangers(): Promise<void> {
     for (let count = 0; count < 14; count++) await curl("http://127.0.0.1:5010/");
+  }
+
+  async function noFiles(): Promise<void> {
+    const limit = (files: number) => run(["prlimit", "--pid", String(lonely.pid), `--nofile=${files}:`]);
+    expect((await limit(8)).code).toBe(0);
+    await probeFrom(network.client, { host: network.gateIpv4, port: 5010, waitMs: 300 });
+    expect((await limit(1024)).code).toBe(0);
   }
 
   /** A banned source by an interface that is not guarded; then more bans than the map holds, and one that is frozen. */

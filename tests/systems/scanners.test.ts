@@ -10,7 +10,7 @@ import { recordingLine } from "../../src/core/learn/recording.ts";
 import { Child, run } from "../harness/child.ts";
 import { RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
-import { Network } from "../harness/netns.ts";
+import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { type StandInServer, startServer } from "../harness/standin.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
@@ -145,5 +145,76 @@ describeWith(
     const met = await server.until("the friend at the server", ({ strangers }) => strangers === 1);
     expect(met.strangerBytes).toStartWith(Buffer.from(header).toString("hex"));
     expect((await gate.status()).connections.relayed).toBe(1);
+  });
+});
+
+/** What a program says first, and what the default profile calls it. */
+const others: readonly (readonly [protocol: string, program: string, argv: (gate: string) => readonly string[]])[] = [
+  ["smb", "smbclient", (gate) => ["-L", `//${gate}`, "-p", "5000", "-N"]],
+  ["dicom", "echoscu", (gate) => [gate, "5000"]],
+  ["snmp", "snmpget", (gate) => ["-v2c", "-c", "public", "-r", "0", `tcp:${gate}:5000`, ".1.3.6.1.2.1.1.1.0"]],
+  ["snmp", "snmpget", (gate) => ["-v3", "-u", "x", "-l", "noAuthNoPriv", "-r", "0", `tcp:${gate}:5000`, ".1.3.6.1"]],
+  ["kafka", "kcat", (gate) => ["-b", `${gate}:5000`, "-L", "-m", "3"]],
+  ["tds", "tsql", (gate) => ["-H", gate, "-p", "5000", "-U", "sa", "-P", "x"]],
+  ["rsync", "rsync", (gate) => ["--port=5000", `rsync://${gate}/`]],
+  ...hydra("rdp", "rdp"),
+  ...hydra("ldap2", "ldap"),
+  ...hydra("mongodb", "mongodb"),
+  ...hydra("memcached", "memcached"),
+  ...hydra("irc", "irc"),
+  ...hydra("cvs", "cvs"),
+  ...hydra("rtsp", "rtsp"),
+  ...hydra("rlogin", "rlogin"),
+  ...hydra("xmpp", "xml"),
+  ...hydra("oracle-listener", "tns"),
+  ...hydra("s7-300", "s7comm"),
+];
+
+function hydra(service: string, protocol: string): (typeof others)[number][] {
+  const user = ["oracle-listener", "s7-300"].includes(service) ? [] : ["-l", "root"];
+  const argv = (gate: string) => [
+    "-I",
+    "-t",
+    "1",
+    "-w",
+    "2",
+    "-c",
+    "1",
+    ...user,
+    "-p",
+    "x",
+    "-s",
+    "5000",
+    gate,
+    service,
+  ];
+  return [[protocol, "hydra", argv]];
+}
+
+const programs = [...new Set(others.map(([, program]) => program))];
+
+describeWith(
+  "namespaces",
+  "executable",
+  ...programs.map((program) => ({ program })),
+)("the default profile", () => {
+  test("bans each by its name, with the first thing that it says", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network({ clients: others.length }));
+    // It leaves a file where it is started.
+    const { path: cwd } = stack.use(new TempDir());
+    const server = stack.use(await startServer(network.gate, "--port", "5001"));
+    const gate = stack.use(await RunningGate.start([], { namespace: network.gate }));
+    for (const [index, [protocol, program, argv]] of others.entries()) {
+      // None of them can be told which address of its own to use.
+      const source = network.clientIpv4(index + 1);
+      const by = ["dev", network.clientDevice, "src", source];
+      ip("-n", network.client, "route", "replace", `${network.gateIpv4}/32`, ...by);
+      await using _client = new Child([program, ...argv(network.gateIpv4)], { namespace: network.client, cwd });
+      const { protocol: found } = await gate.banned(source);
+      expect([program, ...argv(""), found]).toEqual([program, ...argv(""), protocol]);
+    }
+    expect((await gate.status()).connections.relayed).toBe(0);
+    expect((await server.until("a report", () => true)).strangers).toBe(0);
   });
 });

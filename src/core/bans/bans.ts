@@ -3,7 +3,7 @@
 // the enforcement. A ban is held in rows of numbers (table/) and read as a copy. No operation but `within` and
 // `all` looks at more than a few rows.
 import { contains, type Prefix, parsePrefix, widened } from "../address.ts";
-import type { Client } from "../client.ts";
+import { type Client, sourceBits } from "../client.ts";
 import { type Ban, everywhere, type FencedBan, holdsAt, isAskedForByOperator } from "./claim.ts";
 import { Arrivals } from "./table/arrivals.ts";
 import { ClaimRows } from "./table/claim_rows.ts";
@@ -62,9 +62,9 @@ export class Bans {
     return row === none ? undefined : this.#placeOf(row);
   }
 
-  /** What a single client is banned by: an IPv4 address, an IPv6 network of the ban prefix. */
+  /** What a single client is banned by: mostly an IPv4 address, an IPv6 network of the ban prefix. */
   isSource(prefix: Prefix): boolean {
-    return prefix.bits === (prefix.ipv4 ? 128 : this.#ipv6Bits);
+    return prefix.bits === sourceBits(prefix, this.#ipv6Bits);
   }
 
   /** The ban of exactly this prefix, by its text. */
@@ -151,7 +151,33 @@ export class Bans {
 
   /** How many bans stand in a map; undefined: in none. */
   standing(map: string | undefined): number {
-    return this.#in(map).reduce((sum, { endings }) => sum + endings.size, 0);
+    return this.#standing((place) => place === map);
+  }
+
+  /** The ticket of the ban that comes next. */
+  get nextTicket(): number {
+    return this.#arrivals.next;
+  }
+
+  /** How many bans from before a ticket stand in such maps. */
+  standingBefore(ticket: number, isWanted: (map: string | undefined) => boolean): number {
+    let standing = this.#standing(isWanted);
+    for (let later = ticket; later < this.#arrivals.next; later++) {
+      const row = this.#arrivals.row(later);
+      if (row !== none && isWanted(this.#placeOf(row).map)) standing--;
+    }
+    return standing;
+  }
+
+  /** Whether the ban of exactly this prefix is one of them. */
+  isStandingBefore(ticket: number, prefix: Prefix, isWanted: (map: string | undefined) => boolean): boolean {
+    const row = this.#index.find(prefix);
+    if (row === none || (this.#rows.columns(row).ticket[offsetOf(row)] ?? 0) >= ticket) return false;
+    return isWanted(this.#placeOf(row).map);
+  }
+
+  #standing(isWanted: (map: string | undefined) => boolean): number {
+    return this.#places.reduce((sum, { map, endings }) => sum + (isWanted(map) ? endings.size : 0), 0);
   }
 
   /** Takes out bans that are over, at most `limit`. */

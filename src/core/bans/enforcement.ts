@@ -70,6 +70,16 @@ export class Enforcement {
     return this.#fencing?.foldOf(prefix);
   }
 
+  /** How many bans from before a ticket should have an entry of their own in the fence. */
+  entriesBefore(ticket: number): number {
+    return this.#fencing?.entriesBefore(ticket) ?? 0;
+  }
+
+  /** Whether the ban of exactly this prefix is one of them. */
+  hasEntryBefore(ticket: number, prefix: Prefix): boolean {
+    return this.#fencing?.hasEntryBefore(ticket, prefix) === true;
+  }
+
   /** Bans that user space alone enforces, since the kernel could not take them. */
   get userSpaceOnly(): number {
     return this.#fencing === undefined ? 0 : this.bans.standing(undefined);
@@ -89,6 +99,9 @@ export class Enforcement {
 
   /** Like `ban` for many, by batch calls. One result for each request. @param isQuiet they are not counted either. */
   banMany(requests: readonly BanRequest[], nowMs: number, isQuiet = false): BanResult[] {
+    const [first] = requests;
+    // One by itself, as most of another gate's are, costs half of a batch of one.
+    if (first !== undefined && requests.length === 1 && !isQuiet) return [this.ban(first, nowMs)];
     const sizeBefore = this.bans.size;
     const made: { readonly ban: Ban; readonly claim: Claim }[] = [];
     const results = requests.map((request): BanResult => {

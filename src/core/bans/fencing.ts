@@ -37,6 +37,16 @@ export class Fencing {
     return this.#folding.covering(prefix);
   }
 
+  /** How many bans from before a ticket should have an entry of their own. */
+  entriesBefore(ticket: number): number {
+    return this.#bans.standingBefore(ticket, isMap);
+  }
+
+  /** Whether the ban of exactly this prefix is one of them. */
+  hasEntryBefore(ticket: number, prefix: Prefix): boolean {
+    return this.#bans.isStandingBefore(ticket, prefix, isMap);
+  }
+
   /** Where a ban is taken to stand before the fence has had it: nearly all will. */
   placeOf(ban: Ban): string {
     return everywhere(ban) === undefined ? atOneGate : this.#fence.mapOf(ban.prefix);
@@ -83,8 +93,7 @@ export class Fencing {
   /** A ban whose entry is gone although it should stand there. */
   vanished({ prefix, standsIn, untilMs = 0 }: FencedBan, nowMs: number): boolean {
     if (untilMs <= nowMs + clockToleranceMs) return false;
-    const stands = standsIn !== undefined && standsIn !== inFold;
-    return stands && this.#fence.record(prefix) === undefined;
+    return isMap(standsIn) && this.#fence.record(prefix) === undefined;
   }
 
   /** True, and noted, when a fold blocks the source. */
@@ -125,4 +134,8 @@ export class Fencing {
     this.#bans.stand(victim, undefined);
     return this.#fence.drop(victim.prefix);
   }
+}
+
+function isMap(place: string | undefined): boolean {
+  return place !== undefined && place !== inFold && place !== atOneGate;
 }

@@ -3,13 +3,14 @@
 // within the limits set here; what the gate itself bans and lifts is gathered to be announced. A record of a
 // gate is joined to what is known: the newer ban of a gate counts, the latest lift of anybody counts, so that
 // order, loss and repetition make no difference once the last record has come. Pure.
-import { isIpv4, type Prefix, parsePrefix } from "../address.ts";
+import { type Prefix, parsePrefix } from "../address.ts";
 import type { BanChange, BanFollower, BanRequest } from "../bans/change.ts";
 import { type Ban, type Claim, claimOf, claimsOf } from "../bans/claim.ts";
 import type { Enforcement } from "../bans/enforcement.ts";
+import { sourceBits } from "../client.ts";
 import { longestDurationMs } from "../duration.ts";
 import { Lifts } from "./lifts.ts";
-import { isShared, OwnDoings } from "./own_doings.ts";
+import { type Ending, isShared, OwnDoings } from "./own_doings.ts";
 import { Peer } from "./peer.ts";
 import { type Announcement, type FleetRecord, parseRecord, recordReason, shortEvidence } from "./record.ts";
 
@@ -47,6 +48,8 @@ const sameEndMs = 100;
 const futureMs = 1000;
 /** Of one gate; each takes about 150 bytes. */
 const liftsKept = 50_000;
+/** Between two turns of who compares, and what is asked of the engine in one question. */
+const comparedAtOnce = 500;
 /** A /64 and, in its 128-bit form, a single IPv4 address. */
 const widestIpv6Bits = 64;
 
@@ -151,28 +154,48 @@ export class FleetTable implements BanFollower {
     this.#take(peer, wanted, nowMs);
   }
 
-  /** Announces what the engine does not have as it is here: a slice between two turns of the caller. */
-  *compare(published: ReadonlyMap<string, FleetRecord>, nowMs: () => number): Generator<void, void, void> {
+  /** Sources that are not published as they are here: a slice between two turns of the caller. */
+  *compare(published: ReadonlyMap<string, FleetRecord>, nowMs: () => number): Generator<readonly string[], void, void> {
+    let different: string[] = [];
     let looked = 0;
     for (const ban of this.#options.enforcement.bans.all()) {
-      if (++looked % 1000 === 0) yield;
+      const source = ban.prefix.text;
       const claim = isNarrow(ban.prefix) ? sharedClaim(ban, nowMs()) : undefined;
-      if (claim === undefined) continue;
-      const record = published.get(ban.prefix.text);
-      const isThere =
-        record !== undefined &&
-        record.untilMs > record.madeMs &&
-        // Infinity less Infinity is no number.
-        (record.untilMs === claim.untilMs || Math.abs(record.untilMs - claim.untilMs - this.#offsetMs) < 1000);
-      if (!isThere) this.own.mark(ban.prefix.text);
+      if (claim !== undefined && !this.#isPublished(claim, published.get(source))) different.push(source);
+      if (++looked % comparedAtOnce !== 0) continue;
+      yield different;
+      different = [];
     }
-    for (const [source, { atMs, liftedMs }] of this.own.endings()) {
-      const record = published.get(source);
-      const lifted = liftedMs === undefined ? 0 : liftedMs + this.#offsetMs;
-      const isLive = record !== undefined && record.untilMs > record.madeMs;
-      if ((isLive && record.madeMs <= atMs + this.#offsetMs) || (record?.liftedMs ?? 0) < lifted - futureMs)
-        this.own.mark(source);
+    for (const [source, ending] of this.own.endings()) {
+      if (!this.#isEndPublished(ending, published.get(source))) different.push(source);
+      if (++looked % comparedAtOnce !== 0) continue;
+      yield different;
+      different = [];
     }
+    yield different;
+  }
+
+  /** The same of one source, by what the engine has of it. */
+  isDifferent(source: string, text: string | null, nowMs: number): boolean {
+    const record = text === null ? undefined : parseRecord(text);
+    const ban = this.#options.enforcement.bans.byText(source);
+    const claim = ban === undefined ? undefined : sharedClaim(ban, nowMs);
+    const ending = this.own.ending(source);
+    const isEndThere = ending === undefined || this.#isEndPublished(ending, record);
+    return !isEndThere || (claim !== undefined && !this.#isPublished(claim, record));
+  }
+
+  #isPublished({ untilMs }: Claim, record: FleetRecord | undefined): boolean {
+    if (record === undefined || record.untilMs <= record.madeMs) return false;
+    // Infinity less Infinity is no number.
+    return record.untilMs === untilMs || Math.abs(record.untilMs - untilMs - this.#offsetMs) < 1000;
+  }
+
+  #isEndPublished({ atMs, liftedMs }: Ending, record: FleetRecord | undefined): boolean {
+    const lifted = liftedMs === undefined ? 0 : liftedMs + this.#offsetMs;
+    const isLive = record !== undefined && record.untilMs > record.madeMs;
+    if (isLive && record.madeMs <= atMs + this.#offsetMs) return false;
+    return (record?.liftedMs ?? 0) >= lifted - futureMs;
   }
 
   /** What is to be announced of a source now; undefined: nothing. */
@@ -347,5 +370,5 @@ function gateOf(origin: string): string | undefined {
  */
 function isNarrow(prefix: Prefix): boolean {
   if (/^(127|169\.254)\.|^fe[89ab]|^::1$/.test(prefix.text)) return false;
-  return isIpv4(prefix) ? prefix.bits === 128 : prefix.bits >= widestIpv6Bits;
+  return prefix.bits >= sourceBits(prefix, widestIpv6Bits);
 }

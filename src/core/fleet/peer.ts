@@ -20,6 +20,7 @@ export class Peer {
   /** By the minute that they end in; without an end under Infinity. */
   readonly #held = new Map<number, number>();
   #heldNow = 0;
+  #countedMinute = Number.NEGATIVE_INFINITY;
   #tokens = 0;
   /** The first minute's are there from the start. */
   #filledMs = Number.NEGATIVE_INFINITY;
@@ -30,8 +31,11 @@ export class Peer {
 
   /** Bans held from this gate; those that ended are left out to the minute. */
   held(nowMs: number): number {
+    const now = Math.floor(nowMs / minuteMs);
+    if (now === this.#countedMinute) return this.#heldNow;
+    this.#countedMinute = now;
     for (const [minute, count] of this.#held) {
-      if ((minute + 1) * minuteMs > nowMs) continue;
+      if (minute >= now) continue;
       this.#held.delete(minute);
       this.#heldNow -= count;
     }

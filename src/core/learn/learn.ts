@@ -53,7 +53,7 @@ export function learn(recordings: readonly Recording[], name: string, ciphers: C
   const known = knownProtocolOf(samples, ciphers);
   const material = { name, ciphers, known, isVaried: tooLittle.length === 0 };
   const best = bestOf(samples, material);
-  if (best.kind === "nothing") return best;
+  if (best.kind === "nothing") return { ...best, message: best.message + strangerIn(samples, material) };
   const { derived, leftOut } = best;
   // The rules of a known protocol rest on its specification.
   const missing = known === undefined ? [...tooLittle, ...doubtsOf(leftOut)] : [];
@@ -121,10 +121,30 @@ function foldsOf(samples: readonly Recording[]): Fold[] {
 
 /** @returns how many sources of the fold are turned away by what the others have in common. */
 function bannedOf(fold: Fold, samples: readonly Recording[], material: Material): number {
-  const others = samples.filter(({ source }) => source === undefined || !fold.has(source));
-  const derived = derive(others, material);
+  const derived = derive(without(fold, samples), material);
   if (derived.kind === "nothing") return 0;
   return [...fold.values()].filter((own) => own.some((sample) => !isAccepted(derived.sniffer, sample))).length;
+}
+
+/** A single client is enough to leave nothing in common: a scanner that the server answered. */
+function strangerIn(samples: readonly Recording[], material: Omit<Material, "enoughBytes" | "known">): string {
+  const agree = (fold: Fold) => {
+    const others = without(fold, samples);
+    const known = knownProtocolOf(others, material.ciphers);
+    return others.length >= leastSamples && derive(others, { ...material, known, enoughBytes: 8 }).kind === "profile";
+  };
+  const singly = (fold: Fold) => [...fold].find((one) => agree(new Map([one])));
+  const found = foldsOf(samples)
+    .filter(agree)
+    .map(singly)
+    .find((one) => one !== undefined);
+  if (found === undefined) return "";
+  const [source, own] = found;
+  return `; without the ${own.length} of the source "${source}" they have: if that is no client of yours, take its lines out of a recording (--record) and learn from that`;
+}
+
+function without(fold: Fold, samples: readonly Recording[]): Recording[] {
+  return samples.filter(({ source }) => source === undefined || !fold.has(source));
 }
 
 function doubtsOf({ banned }: LearnReport["leftOut"]): string[] {

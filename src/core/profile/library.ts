@@ -4,7 +4,7 @@
 
 import { pattern } from "../recognisers/pattern.ts";
 import { minecraftHandshakes, minecraftLongHandshakes } from "../recognisers/peer.ts";
-import type { Rule } from "../signature/signature.ts";
+import { tinyRecords } from "../recognisers/secure.ts";
 import { amqp, dns, grpc, kafka, ldap, mongodb, openvpn, sip, socks } from "./library_clients.ts";
 import { http } from "./library_http.ts";
 import { modbus } from "./library_modbus.ts";
@@ -33,14 +33,6 @@ const opaque: ProfileSource = {
   foreign: "all",
   tolerate: ["wireguard"],
 };
-
-/** The first bytes of a ClientHello: its type, and its length below 65,536. */
-const helloHead = ["01", "00", "..", ".."];
-
-/** A hello may be spread over records of any size (RFC 8446 section 5.1), of which the next is a handshake too. */
-const tinyRecords: Rule[] = [1, 2, 3, 4].map((bytes) =>
-  pattern(`16 03 0. 00 0${bytes} ${helloHead.slice(0, bytes).join(" ")} 16 03 0.`),
-);
 
 const tls: ProfileSource = {
   name: "tls",

@@ -193,8 +193,8 @@ export function createSniffer(profile: CompiledProfile): Sniffer {
   function sniff(bytes: Uint8Array, ended: boolean): Sniff {
     const judged = judge(bytes, ended);
     // One byte is no evidence, whatever it is: its client was cut off.
-    const sniffed = bytes.length < fewestBytes && isAgainst(judged) ? more : judged;
-    return sniffed === more && ended && bytes.length > 0 && !profile.hasNear ? last : sniffed;
+    if (bytes.length < fewestBytes) return isAgainst(judged) ? more : judged;
+    return judged === more && ended && !profile.hasNear ? last : judged;
   }
 
   function evidence(bytes: Uint8Array): BetEvidence | undefined {

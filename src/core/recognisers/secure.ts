@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Encrypted channels, as data: TLS and its ancestors, SSH, tunnels.
 import type { Recogniser, Rule } from "../signature/signature.ts";
+import { pattern } from "./pattern.ts";
 
 /** 16 03 00 to 16 03 04: TLS record type and version. 21.7 bits. */
 const minorVersion: Rule = { kind: "number", at: 2, size: 1, max: 4 };
 
+/** The first bytes of a ClientHello: its type, and its length below 65,536. */
+const helloHead = ["01", "00", "..", ".."];
+
+/** A hello may be spread over records of any size (RFC 8446 section 5.1), of which the next is a handshake too. 64 bits. */
+export const tinyRecords: readonly Rule[] = [1, 2, 3, 4].map((bytes) =>
+  pattern(`16 03 0. 00 0${bytes} ${helloHead.slice(0, bytes).join(" ")} 16 03 0.`),
+);
+
 export const tls: Recogniser = {
   name: "tls",
-  description: "TLS 1.0 to 1.3 and SSL 3.0 records, and the SSL 2.0 client hello",
+  description: "TLS 1.0 to 1.3, TLCP and SSL 3.0 records, and the SSL 2.0 client hello",
   rules: [
     {
       // A ClientHello in its record: type, version, a length that can be, handshake type 1, a 24-bit
@@ -27,6 +36,14 @@ export const tls: Recogniser = {
       kind: "all",
       rules: [{ kind: "bytes", hex: "15 03" }, minorVersion, { kind: "bytes", at: 3, hex: ["00 02 01", "00 02 02"] }],
     },
+    ...tinyRecords,
+    // A record that is empty, which no handshake's may be, and the next one. 56 bits.
+    pattern("16 03 0. 00 00 16 03 0."),
+    // A change of ciphers before anything was agreed on, and a heartbeat in clear: 44 and 36 bits.
+    pattern("14 03 0. 00 01 01"),
+    pattern("18 03 0. 00 03 01"),
+    // The hello of TLCP, GB/T 38636: version 1.1 of its own. 24 + 16 + 16 bits.
+    pattern("16 01 01 .. .. 01 00 .. .. 01 01"),
     {
       // SSL 2.0 (draft-hickman-netscape-ssl-00) and the hello in its form that offers SSL 3 or TLS (RFC 5246
       // appendix E.2): two-byte length, type 1, version, cipher list, no session id or one of 16 bytes,

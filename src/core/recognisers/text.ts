@@ -23,8 +23,15 @@ export const text: Recogniser = {
     // 16 bytes may be a header in ASCII; 17 more are random: (98/256)^17 = 8.3e-8, 0.8 of 10,000,000
     // if every friend had such a header, and none where the header is shorter.
     { kind: "run", class: "text", min: 33 },
-    // Blank lines: 32 bits. PROXY protocol version 2 begins with 0d 0a 0d 0a 00.
+    // Blank lines: 32 bits. PROXY protocol version 2 begins with 0d 0a 0d 0a 00, so two of them need silence.
     { kind: "bytes", hex: ["0a 0a 0a 0a", "0d 0a 0d 0a 0d"] },
+    {
+      kind: "all",
+      rules: [
+        { kind: "bytes", hex: "0d 0a 0d 0a" },
+        { kind: "length", max: 4 },
+      ],
+    },
     {
       // One line, and silence. What a friend has sent by then ends in the middle of its first packet,
       // and that there is a line end, with only text before it, takes a very strange cut.

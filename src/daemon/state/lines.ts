@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table as lines: who is banned, and who was before. A slice at a time, with a turn for everything else in between.
-import { write } from "node:fs";
 import { setImmediate } from "node:timers/promises";
-import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
 import { type Ban, type Claim, claimsOf } from "../../core/bans/claim.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import type { Work } from "../../core/work.ts";
+import { writeBytes } from "../../host/write_all.ts";
 import { inTurns } from "../../sources/turns.ts";
 import { journalLine, type Moment, wallAtBootMs } from "./journal.ts";
 import { LineWriter } from "./line_writer.ts";
 import type { SavedSource } from "./saved_source.ts";
-
-const writeSome = promisify(write);
 
 export interface Table {
   readonly bans: Bans;
@@ -106,12 +103,5 @@ export class TableWriter {
       if (count % linesAtOnce === 0) yield;
     }
     return this.#writer.length > 0;
-  }
-}
-
-export async function writeBytes(fd: number, bytes: Uint8Array): Promise<void> {
-  for (let rest = bytes; rest.length > 0; ) {
-    const { bytesWritten } = await writeSome(fd, rest);
-    rest = rest.subarray(bytesWritten);
   }
 }

@@ -43,8 +43,8 @@ export interface HandoverParts {
   readonly log: Log;
 }
 
-/** A new process waits this long to be noticed. */
-const lookMs = 50;
+/** A new process waits this long to be noticed; the old one serves meanwhile. */
+const lookMs = 250;
 /** Somebody may remove its socket. */
 const renewMs = 1000;
 

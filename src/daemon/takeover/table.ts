@@ -6,11 +6,12 @@ import { parsePrefix } from "../../core/address.ts";
 import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
+import { writeBytes } from "../../host/write_all.ts";
 import { check } from "../../kernel/errno.ts";
 import type { Libc } from "../../kernel/libc.ts";
 import { cString } from "../../kernel/native_bytes.ts";
 import { journalHead, type Moment, parseJournalLine } from "../state/journal.ts";
-import { type Table, TableWriter, writeBytes } from "../state/lines.ts";
+import { type Table, TableWriter } from "../state/lines.ts";
 
 /** linux/memfd.h */
 const memfdCloexec = 1;

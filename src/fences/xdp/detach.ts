@@ -154,5 +154,7 @@ function sweepDocumented(libraries: Libraries, path: string): number {
   const isHash = type === 1 || type === 9;
   if (!isHash || keyBytes !== 4 || (valueBytes !== 4 && valueBytes !== 8)) return 0;
   const nowMs = uptimeSeconds(libraries) * 1000;
-  return new BanStore(path, map, ipv4Codec(valueBytes)).sweep(nowMs, () => true);
+  const store = new BanStore(path, map, ipv4Codec(valueBytes));
+  for (const _ of store.records(() => nowMs));
+  return store.ended;
 }

@@ -7,7 +7,6 @@ import { openMap } from "../../kernel/bpf_map.ts";
 import { closeFd, pin, unpin } from "../../kernel/bpffs.ts";
 import { access } from "../../kernel/files.ts";
 import type { Libraries } from "../../kernel/libraries.ts";
-import type { Log } from "../../log.ts";
 import { InterfaceGuard } from "./attach/interface_guard.ts";
 import { OwnFilter } from "./attach/own_filter.ts";
 import { type GateMaps, type GateObject, type GatePrograms, loadGate } from "./gate_program.ts";
@@ -127,7 +126,7 @@ function openStores(
   stores.adopt(nowMs);
   if (before !== undefined && before.ipv6PrefixBits !== ipv6PrefixBits) {
     const codec = exactCodec(reasons, before.ipv6PrefixBits);
-    regroup(new BanStore(paths.ttgate_bans, map("ttgate_bans"), codec), stores, options.log);
+    regroup(new BanStore(paths.ttgate_bans, map("ttgate_bans"), codec), stores, options);
   }
   return { settings, stores };
 }
@@ -171,8 +170,8 @@ function pinNew(libraries: Libraries, programs: GatePrograms, parts: OwnFencePar
 }
 
 /** With another ban prefix an IPv6 network that is in the exact map would never be found: it is a range now. */
-function regroup(before: BanStore, stores: BanStores, log: Log): void {
-  for (const records of before.records()) {
+function regroup(before: BanStore, stores: BanStores, { nowMs, log }: Pick<OpenedOptions, "nowMs" | "log">): void {
+  for (const records of before.records(nowMs)) {
     const networks = records.filter(({ prefix }) => !isIpv4(prefix));
     before.dropMany(networks.map(({ prefix }) => prefix));
     const lost = stores.putMany(networks).filter(({ kind }) => kind !== "enforced").length;

@@ -11,9 +11,6 @@ import type { InlineGate, InlineJudge } from "./inline/inline_judge.ts";
 import type { BanStores } from "./maps/ban_stores.ts";
 import type { OpenedOptions } from "./options.ts";
 
-/** A tick may take this long for entries that are over: relays wait meanwhile. */
-const sweepMs = 2;
-
 export interface XdpFenceParts {
   readonly options: Pick<OpenedOptions, "guarded" | "nowMs" | "log">;
   readonly stores: BanStores;
@@ -84,7 +81,8 @@ export class XdpFence implements Fence {
   }
 
   records(): Generator<readonly FenceRecord[], void, void> {
-    return this.#parts.stores.records();
+    const { stores, options } = this.#parts;
+    return stores.records(options.nowMs);
   }
 
   record(prefix: Prefix): FenceRecord | undefined {
@@ -154,8 +152,7 @@ export class XdpFence implements Fence {
   tick(nowMs: number): void {
     const { options, filter, stores, judge } = this.#parts;
     filter.tick(nowMs);
-    const endMs = performance.now() + sweepMs;
-    stores.sweep(nowMs, () => performance.now() < endMs);
+    stores.tellRanges();
     if (judge?.restore() === true) options.log("warn", overwritten);
   }
 
@@ -205,6 +202,6 @@ export class XdpFence implements Fence {
     if (this.#closed) return;
     this.#closed = true;
     using filter = this.#parts.filter;
-    if (!filter.detach(keep, this.#parts.options.nowMs())) this.#parts.stores.removeOurs();
+    if (!filter.detach(keep, this.#parts.options.nowMs())) this.#parts.stores.removeOurs(this.#parts.options.nowMs());
   }
 }

@@ -21,7 +21,9 @@ export interface CrowdsecOptions extends LapiOptions {
   readonly everyMs: () => number;
   readonly remedy: Remedy;
   /** Undefined: nothing is pushed. */
-  readonly push: { readonly outbox: Outbox; readonly origin: string } | undefined;
+  readonly push: { readonly outbox: Outbox; readonly origin: string; readonly machine: string } | undefined;
+  /** Why secrets that were read again are those of before; undefined: they are not. */
+  readonly whySecretsAreOld: () => string | undefined;
   readonly ipv6Bits: number;
   readonly moment: () => AlertMoment;
   readonly log: Log;
@@ -69,10 +71,10 @@ export class Crowdsec {
     this.#options = options;
     this.#lapi = new Lapi(options);
     this.#troubles = new Troubles(options.log);
-    const { push, machine, moment, ipv6Bits } = options;
-    if (push === undefined || machine === undefined) return;
+    const { push, moment, ipv6Bits, whySecretsAreOld } = options;
+    if (push === undefined) return;
     this.#publisher = new Publisher({
-      ...{ ...push, lapi: this.#lapi, machine: machine.login, ipv6Bits, moment, troubles: this.#troubles },
+      ...{ ...push, lapi: this.#lapi, ipv6Bits, moment, troubles: this.#troubles, whySecretsAreOld },
       deleted: (gone, left) => void this.#carryOut(() => options.remedy.replace(gone, left, this.#nowMs)),
     });
   }
@@ -248,6 +250,7 @@ export class Crowdsec {
   }
 
   #beginAnew(): void {
+    this.#lapi.renew();
     this.#fullMs = Number.NEGATIVE_INFINITY;
     this.#comparedMs = Number.NEGATIVE_INFINITY;
   }
@@ -258,18 +261,19 @@ export class Crowdsec {
     this.#beginAnew();
     const [kind, other] = isKeyUnknown(error) ? (["key", "poll"] as const) : (["poll", "key"] as const);
     this.#troubles.clear(other);
-    this.#troubles.set(kind, `CrowdSec at ${this.#options.address.text}: ${reasonOf(error)}`);
+    this.#troubles.set(kind, `CrowdSec at ${this.#options.address.text}: ${this.#reasonOf(error)}`);
+  }
+
+  #reasonOf(error: unknown): string {
+    if (isKeyUnknown(error)) {
+      const remedy = '"cscli bouncers add NAME -o raw" prints one, write it into the file of --crowdsec-key';
+      return `it does not know the key: ${this.#options.whySecretsAreOld() ?? remedy}`;
+    }
+    if (error instanceof Error && error.name === "TimeoutError") return "no answer in time";
+    return messageOf(error);
   }
 }
 
 function isKeyUnknown(error: unknown): boolean {
   return error instanceof LapiError && [401, 403].includes(error.status);
-}
-
-function reasonOf(error: unknown): string {
-  if (isKeyUnknown(error)) {
-    return 'it does not know the key: "cscli bouncers add NAME" prints one, write it into --crowdsec-key and restart';
-  }
-  if (error instanceof Error && error.name === "TimeoutError") return "no answer in time";
-  return messageOf(error);
 }

@@ -12,12 +12,17 @@ export interface MachineCredentials {
   readonly password: string;
 }
 
-export interface LapiOptions {
-  readonly address: CrowdsecAddress;
+export interface LapiSecrets {
   readonly key: string;
   /** PEM; undefined: what the system trusts. */
   readonly ca: string | undefined;
   readonly machine: MachineCredentials | undefined;
+}
+
+export interface LapiOptions {
+  readonly address: CrowdsecAddress;
+  /** As they are now: they are changed while the gate runs. */
+  readonly secrets: () => LapiSecrets;
   readonly version: string;
   /** Of one answer. */
   readonly mostBytes?: number;
@@ -56,10 +61,17 @@ interface Exchange {
 
 export class Lapi {
   readonly #options: LapiOptions;
+  #secrets: LapiSecrets;
   #session: { readonly token: string; readonly untilWallMs: number } | undefined;
 
   constructor(options: LapiOptions) {
     this.#options = options;
+    this.#secrets = options.secrets();
+  }
+
+  /** Key, password and certificates may be others by now. */
+  renew(): void {
+    this.#secrets = this.#options.secrets();
   }
 
   /**
@@ -94,7 +106,7 @@ export class Lapi {
 
   /** @throws LapiError when the machine is not known, or not validated. */
   async login(signal: AbortSignal): Promise<void> {
-    const { machine } = this.#options;
+    const { machine } = this.#secrets;
     if (machine === undefined) throw new Error("there are no credentials of a machine");
     const body = { machine_id: machine.login, password: machine.password, scenarios: [] };
     const found = await this.#json({ method: "POST", path: "/v1/watchers/login", headers: this.#plain, body }, signal);
@@ -131,7 +143,7 @@ export class Lapi {
   }
 
   get #keyed(): Readonly<Record<string, string>> {
-    return { ...this.#plain, "x-api-key": this.#options.key };
+    return { ...this.#plain, "x-api-key": this.#secrets.key };
   }
 
   async #json(exchange: Exchange, signal: AbortSignal): Promise<unknown> {
@@ -161,7 +173,8 @@ export class Lapi {
   }
 
   #send({ method, path, headers, body }: Exchange, signal: AbortSignal): Promise<IncomingMessage> {
-    const { address, ca } = this.#options;
+    const { address } = this.#options;
+    const { ca } = this.#secrets;
     const { server, socket, tls } = address;
     const bytes = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
     const where = server === undefined ? { socketPath: socket } : server;

@@ -20,6 +20,7 @@ export interface PublisherOptions {
   /** What CrowdSec still has on a source, now that the own decision is deleted. */
   readonly deleted: (gone: Decision, left: readonly Decision[]) => void;
   readonly moment: () => AlertMoment;
+  readonly whySecretsAreOld: () => string | undefined;
   readonly troubles: Troubles;
 }
 
@@ -64,6 +65,7 @@ export class Publisher {
         troubles.clear("push", "CrowdSec is told of bans again");
       } catch (error) {
         if (signal.aborted) return;
+        this.#options.lapi.renew();
         troubles.set("push", this.#trouble(error));
         this.#retry = new AbortController();
         const either = AbortSignal.any([signal, this.#retry.signal]);
@@ -129,11 +131,10 @@ export class Publisher {
   }
 
   #trouble(error: unknown): string {
-    const { machine } = this.#options;
+    const { machine, whySecretsAreOld } = this.#options;
     const isRefused = error instanceof LapiError && [401, 403].includes(error.status);
-    const remedy = isRefused
-      ? `: "cscli machines add ${machine} --auto --force --file FILE" writes new credentials`
-      : "";
+    const writeNew = `"cscli machines add ${machine} --auto --force --file FILE" writes new credentials`;
+    const remedy = isRefused ? `: ${whySecretsAreOld() ?? writeNew}` : "";
     return `CrowdSec is not told of bans, as the machine "${machine}": ${messageOf(error)}${remedy}`;
   }
 }

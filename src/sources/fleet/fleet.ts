@@ -14,7 +14,7 @@ import { inTurns } from "../turns.ts";
 import type { Engine, EngineSecrets } from "./engine.ts";
 import { Follower } from "./follower.ts";
 import { members } from "./members.ts";
-import { hintsOf, page, readHints, texts, timeMs } from "./replies.ts";
+import { hintsOf, page, readHints, recordsOf, texts, timeMs } from "./replies.ts";
 import { beatCommand, FleetKeys, writeCommand } from "./script.ts";
 import { FleetTroubles } from "./troubles.ts";
 import type { FleetAnswer, FleetPeerView, FleetView } from "./view.ts";
@@ -29,6 +29,10 @@ export interface FleetOptions {
   readonly table: FleetTable;
   readonly trusts: (gate: string) => boolean;
   readonly rate: () => number;
+  /** Bans of another gate that may be held. */
+  readonly most: () => number;
+  /** For tests. */
+  readonly readAtMost?: number;
   /** Bans in the gate's own table. */
   readonly bans: () => number;
   readonly nowMs: () => number;
@@ -42,7 +46,7 @@ const announcedAtOnce = 200;
 const writesAtOnce = 4;
 const hintsAtOnce = 500;
 const pageSize = 500;
-/** A gate that was written full by somebody is not read to its end. */
+/** Of one gate beyond the bans of it that may be held: one that was written full by somebody is not read to its end. */
 const readAtMost = 300_000;
 /** One ban comes at once; of many several come together, and following takes half of the time at most. */
 const breathLeastMs = 4;
@@ -111,6 +115,10 @@ export class Fleet {
     await Promise.race([this.#running, sleep(closeMs)]);
     this.#running = undefined;
     this.#state = "joining";
+  }
+
+  get #readAtMost(): number {
+    return this.#options.readAtMost ?? readAtMost;
   }
 
   get troubles(): readonly string[] {
@@ -229,13 +237,13 @@ export class Fleet {
   }
 
   async #readGate(engine: Engine, gate: string): Promise<void> {
-    const { table, nowMs } = this.#options;
+    const { table, most, nowMs } = this.#options;
     const peer = table.peer(gate);
     peer.isDeferred = false;
     peer.readAtMs = nowMs();
     this.#follower.stale.delete(gate);
     const isFirst = !this.#isCaughtUp;
-    for await (const entries of this.#pages(engine, this.keys.records(gate))) {
+    for await (const entries of this.#pages(engine, gate, most() + this.#readAtMost)) {
       table.apply(gate, entries, nowMs(), isFirst);
       if (peer.isDeferred) break;
     }
@@ -245,17 +253,35 @@ export class Fleet {
   async #compareOwn(engine: Engine): Promise<void> {
     const { table, gate, nowMs } = this.#options;
     const published = new Map<string, FleetRecord>();
-    for await (const entries of this.#pages(engine, this.keys.records(gate))) table.adopt(entries, nowMs(), published);
+    let read = 0;
+    for await (const entries of this.#pages(engine, gate, this.#readAtMost)) {
+      table.adopt(entries, nowMs(), published);
+      read += entries.length;
+    }
     this.#records = undefined;
     table.own.isOverflown = false;
-    for (const _ of table.compare(published, nowMs)) {
+    for (const different of table.compare(published, nowMs)) {
+      const sources = read < this.#readAtMost ? different : await this.#notPublished(engine, different);
+      for (const source of sources) table.own.mark(source);
       await setImmediate();
       // So that what waits never overflows while the table is gone through.
       if (table.own.waiting > announcedAtOnce * writesAtOnce) await this.#announceAll(engine);
     }
   }
 
-  async *#pages(engine: Engine, key: string): AsyncGenerator<readonly [string, string][]> {
+  /** Of more records than are read, these are asked for. */
+  async #notPublished(engine: Engine, sources: readonly string[]): Promise<readonly string[]> {
+    if (sources.length === 0) return sources;
+    const { table, gate, nowMs } = this.#options;
+    const reply = await this.#ask(engine, ["HMGET", this.keys.records(gate), ...sources]);
+    return recordsOf(reply, sources).flatMap(([source, text]) =>
+      table.isDifferent(source, text, nowMs()) ? [source] : [],
+    );
+  }
+
+  /** Records of a gate, so many at most. */
+  async *#pages(engine: Engine, gate: string, most: number): AsyncGenerator<readonly [string, string][]> {
+    const key = this.keys.records(gate);
     let cursor = "0";
     let read = 0;
     do {
@@ -266,7 +292,7 @@ export class Fleet {
       read += entries.length;
       cursor = next;
       await setImmediate();
-    } while (cursor !== "0" && read < readAtMost);
+    } while (cursor !== "0" && read < most);
   }
 
   /** Until something goes wrong or the gate stops. */

@@ -4,7 +4,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { fleetNamePattern } from "../../core/fleet/record.ts";
-import { type Hint, msOf, saidOf } from "./replies.ts";
+import { type Hint, msOf, recordsOf, saidOf } from "./replies.ts";
 import type { FleetKeys } from "./script.ts";
 
 export interface FollowerOptions {
@@ -48,7 +48,8 @@ export class Follower {
   readonly #heard = new Map<string, Heard>();
   #said: Said[] = [];
   #saidCharacters = 0;
-  #isTaking = false;
+  /** Others have their turn before what is said is taken further. */
+  #isResting = false;
   #onFailure: (error: unknown) => void = () => {};
   /** Records since the event loop had a turn. */
   #taken = 0;
@@ -83,7 +84,7 @@ export class Follower {
     if (this.#saidCharacters + message.length > heardAtMost) return;
     this.#said.push({ gate, message });
     this.#saidCharacters += message.length;
-    if (!this.#isTaking) this.#takeSaid().catch(this.#onFailure);
+    if (!this.#isResting) this.#takeSaid();
   }
 
   async take(hints: readonly Hint[], ask: Ask): Promise<void> {
@@ -104,18 +105,22 @@ export class Follower {
   }
 
   /** Many come together where one gate announces a list: a slice of them between two turns. */
-  async #takeSaid(): Promise<void> {
-    this.#isTaking = true;
+  #takeSaid(): void {
     try {
       for (let next = this.#said.shift(); next !== undefined; next = this.#said.shift()) {
         this.#saidCharacters -= next.message.length;
         this.#takeOne(next);
         if (this.#taken < askedAtOnce) continue;
         this.#taken = 0;
-        await setImmediate();
+        this.#isResting = true;
+        void setImmediate().then(() => {
+          this.#isResting = false;
+          this.#takeSaid();
+        });
+        return;
       }
-    } finally {
-      this.#isTaking = false;
+    } catch (error) {
+      this.#onFailure(error);
     }
   }
 
@@ -166,11 +171,6 @@ export class Follower {
   async #look(gate: string, sources: readonly string[], ask: Ask): Promise<void> {
     const { keys, table, nowMs } = this.#options;
     const reply = await ask(["HMGET", keys.records(gate), ...sources]);
-    const records = Array.isArray(reply) ? reply : [];
-    const entries = sources.map((source, index): [string, string | null] => {
-      const record: unknown = records[index];
-      return [source, typeof record === "string" ? record : null];
-    });
-    table.apply(gate, entries, nowMs());
+    table.apply(gate, recordsOf(reply, sources), nowMs());
   }
 }

@@ -60,6 +60,15 @@ export function page(reply: unknown): { readonly cursor: string; readonly entrie
   return { cursor: typeof cursor === "string" ? cursor : "0", entries };
 }
 
+/** Of `HMGET`: what there is of each. */
+export function recordsOf(reply: unknown, sources: readonly string[]): [source: string, text: string | null][] {
+  const records: readonly unknown[] = Array.isArray(reply) ? reply : [];
+  return sources.map((source, index) => {
+    const record = records[index];
+    return [source, typeof record === "string" ? record : null];
+  });
+}
+
 export function fieldsOf(reply: unknown): Readonly<Record<string, string>> {
   const flat = texts(reply);
   return Object.fromEntries(flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1] ?? ""]] : [])));

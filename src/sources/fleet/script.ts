@@ -11,9 +11,11 @@ export class FleetKeys {
   /** Sorted set of gates by when they were last there. */
   readonly gates: string;
   readonly #head: string;
+  readonly #headOfAll: string;
 
   constructor(fleet: string) {
     this.#head = `ttgate:{${fleet}}`;
+    this.#headOfAll = `${this.#head}:`;
     this.log = `${this.#head}:log`;
     this.gates = `${this.#head}:gates`;
   }
@@ -35,8 +37,8 @@ export class FleetKeys {
 
   /** Whose channel it is; empty: nobody's. */
   sayer(channel: string): string {
-    const isOne = channel.startsWith(`${this.#head}:`) && channel.endsWith(":said");
-    return isOne ? channel.slice(this.#head.length + 1, -":said".length) : "";
+    const isOne = channel.startsWith(this.#headOfAll) && channel.endsWith(":said");
+    return isOne ? channel.slice(this.#headOfAll.length, -":said".length) : "";
   }
 
   /** Hash: sign of life. */

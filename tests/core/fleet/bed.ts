@@ -95,7 +95,9 @@ export class Member {
     }
     const published = new Map<string, FleetRecord>();
     this.table.adopt(this.#memory.of(this.name), this.nowMs, published);
-    for (const _ of this.table.compare(published, () => this.nowMs));
+    for (const different of this.table.compare(published, () => this.nowMs)) {
+      for (const source of different) this.table.own.mark(source);
+    }
     this.announce();
   }
 

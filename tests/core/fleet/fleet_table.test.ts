@@ -31,16 +31,19 @@ describe("a ban of one gate", () => {
     expect(memory.of("b").size).toBe(0);
   });
 
-  test.each(["192.0.2.0/24", "2001:db8::/48", "127.0.0.1", "::1", "fe80::/64"])("of %s stays with it", (range) => {
-    const { memory, a, b } = two();
-    a.ban(range, minuteMs);
-    a.announce();
-    expect(memory.of("a").size).toBe(0);
-    memory.of("a").set(range, `${memory.nowMs} 0 0 http -`);
-    b.look("a", range);
-    expect(b.banned()).toEqual({});
-    expect(b.table.peer("a").refused.wide).toBe(1);
-  });
+  test.each(["192.0.2.0/24", "2001:db8::/48", "127.0.0.1", "::1", "fe80::/64", "64:ff9b::/64"])(
+    "of %s stays with it",
+    (range) => {
+      const { memory, a, b } = two();
+      a.ban(range, minuteMs);
+      a.announce();
+      expect(memory.of("a").size).toBe(0);
+      memory.of("a").set(range, `${memory.nowMs} 0 0 http -`);
+      b.look("a", range);
+      expect(b.banned()).toEqual({});
+      expect(b.table.peer("a").refused.wide).toBe(1);
+    },
+  );
 
   test("meets the never-ban list of the other", () => {
     const { a, b } = two({ neverBan: ["192.0.2.0/28"] });

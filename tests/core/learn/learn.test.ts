@@ -163,6 +163,19 @@ describe("too little to learn from", () => {
       message: expect.stringContaining("nothing in common"),
     });
   });
+
+  test.each([3, 40])("nothing in common with one of %d sources, which is named", (sources) => {
+    const friends = sizes(60).map((size, index) => ({
+      ...accepted(framed(ciphertext(size))),
+      source: `of ${index % sources}`,
+    }));
+    const scanner = [0x47, 0xff, 0].map((byte) => ({ ...accepted(Uint8Array.of(byte)), source: "scanner" }));
+    expect(learn(friends, "site", ciphers).kind).toBe("learned");
+    expect(learn([...friends, ...scanner], "site", ciphers)).toMatchObject({
+      kind: "nothing",
+      message: expect.stringMatching(/nothing in common.*; without the 3 of the source "scanner" they have: /),
+    });
+  });
 });
 
 test("whatever was recorded: no throw, and all that the server accepted is accepted", () => {

@@ -11,7 +11,7 @@ const vectors = loadVectors();
 const accepted: Readonly<Record<string, { protocols: readonly string[]; except: RegExp; also?: RegExp }>> = {
   tapetrack: { protocols: ["wireguard"], except: /^$/ },
   opaque: { protocols: ["wireguard"], except: /^$/ },
-  tls: { protocols: ["tls"], except: /alert|SSL 2|SSLv23|sslscan/ },
+  tls: { protocols: ["tls"], except: /alert|SSL 2|SSLv23|sslscan|empty record|change of ciphers|heartbeat|TLCP/ },
   ssh: { protocols: ["ssh"], except: /version 1/ },
   http: { protocols: ["http", "http2"], except: /response|lower case/ },
   grpc: { protocols: ["http2"], except: /^$/ },

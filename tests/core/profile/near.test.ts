@@ -12,8 +12,10 @@ test.each([...profileLibrary.keys()])("%s: one byte and silence are no evidence"
   const sniffer = loadSniffer(profile);
   for (let byte = 0; byte < 256; byte++) {
     const bytes = Uint8Array.of(byte);
-    for (const ended of [false, true])
-      expect([byte, ["accept", "more"].includes(sniffer.sniff(bytes, ended).kind)]).toEqual([byte, true]);
+    for (const ended of [false, true]) {
+      const sniffed = sniffer.sniff(bytes, ended);
+      if (sniffed.kind !== "accept") expect<unknown>([byte, sniffed]).toEqual([byte, { kind: "more" }]);
+    }
   }
 });
 

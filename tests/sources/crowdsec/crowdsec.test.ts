@@ -13,6 +13,7 @@ import { newBanCounters } from "../../../src/core/counters.ts";
 import { Outbox } from "../../../src/core/crowdsec/outbox.ts";
 import { Remedy } from "../../../src/core/crowdsec/remedy.ts";
 import { Crowdsec } from "../../../src/sources/crowdsec/crowdsec.ts";
+import type { LapiSecrets } from "../../../src/sources/crowdsec/lapi.ts";
 import { lifted } from "../../harness/lifted.ts";
 import { freePort } from "../../harness/ports.ts";
 import { sleep, waitFor } from "../../harness/wait.ts";
@@ -33,6 +34,7 @@ let asked: string[];
 let log: string[];
 let enforcement: Enforcement;
 let crowdsec: Crowdsec;
+let secrets: LapiSecrets;
 
 beforeEach(async () => {
   [asked, log] = [[], []];
@@ -48,16 +50,16 @@ beforeEach(async () => {
   enforcement = new Enforcement(new Bans(1000, 64), new NeverBan([]), undefined, newBanCounters());
   const address = parseCrowdsecAddress(`http://127.0.0.1:${port}`);
   if (address === undefined) throw new Error();
-  const push = { outbox: new Outbox(enforcement), origin: "ttgate:web-1" };
+  secrets = { key: "key", ca: undefined, machine: { login: "web-1", password: "p" } };
+  const push = { outbox: new Outbox(enforcement), origin: "ttgate:web-1", machine: "web-1" };
   const remedy = new Remedy({ enforcement, hasRoom: () => true, ownOrigin: push.origin });
   enforcement.follow(remedy);
   enforcement.follow(push.outbox);
   crowdsec = new Crowdsec({
     ...{
       address,
-      key: "key",
-      ca: undefined,
-      machine: { login: "web-1", password: "p" },
+      secrets: () => secrets,
+      whySecretsAreOld: () => undefined,
       version: "1",
       remedy,
       push,
@@ -125,6 +127,33 @@ describe("a LAPI that answers badly", () => {
     await waitFor("the end of the ban", () => !isBanned());
     expect(crowdsec.troubles).toEqual([]);
     expect(log.at(-1)).toContain("answers, and its decisions are carried out");
+  });
+
+  test("that knows another key now is asked with what the file has by then", async () => {
+    handle = ({ headers }, response) =>
+      headers["x-api-key"] === "new"
+        ? response.end(whole)
+        : response.writeHead(403).end('{"message":"access forbidden"}');
+    crowdsec.start();
+    await waitFor("the trouble", () => crowdsec.troubles.join().includes("it does not know the key"));
+    secrets = { ...secrets, key: "new" };
+    await following();
+    expect([isBanned(), crowdsec.troubles.length]).toEqual([true, 0]);
+  });
+
+  test("is asked with another key after a reload, also where the old one is still good", async () => {
+    const keys = new Set<unknown>();
+    handle = ({ headers }, response) => {
+      keys.add(headers["x-api-key"]);
+      response.end(whole);
+    };
+    crowdsec.start();
+    await following();
+    secrets = { ...secrets, key: "new" };
+    await sleep(50);
+    expect([...keys]).toEqual(["key"]);
+    crowdsec.reconfigure();
+    await waitFor("the new key", () => keys.has("new"));
   });
 
   test("is asked less and less often", async () => {
@@ -212,5 +241,28 @@ describe("what CrowdSec is told", () => {
     expect(alerts.map((alert) => alert.source.value)).toEqual(["203.0.113.8"]);
     await waitFor("no trouble", () => crowdsec.troubles.length === 0);
     expect(log.filter((line) => line.startsWith("warn"))).toHaveLength(1);
+  });
+
+  test("it is told with the password that the file has by then", async () => {
+    let posted = 0;
+    handle = (request, response, body) => {
+      if (request.method === "GET") {
+        const isStream = request.url?.includes("stream") === true;
+        response.end(isStream ? '{"deleted":null,"new":null}' : "null");
+      } else if (request.url !== "/v1/watchers/login") {
+        posted++;
+        response.writeHead(201).end('["1"]');
+      } else if (body.includes('"new"')) {
+        response.end(JSON.stringify({ code: 200, token: "t", expire: new Date(Date.now() + 3.6e6).toISOString() }));
+      } else response.writeHead(401).end('{"message":"incorrect Username or Password"}');
+    };
+    crowdsec.start();
+    await following();
+    const nowMs = performance.now();
+    const ban = { prefix: requirePrefix(source), reason: "http", origin: "sniffer" as const, untilMs: nowMs + 600_000 };
+    enforcement.ban(ban, nowMs);
+    await waitFor("the trouble", () => crowdsec.troubles.join().includes("incorrect Username or Password"));
+    secrets = { ...secrets, machine: { login: "web-1", password: "new" } };
+    await waitFor("that it is told", () => posted > 0 && crowdsec.troubles.length === 0);
   });
 });

@@ -15,6 +15,11 @@ export class Arrivals {
   readonly #pages = new Map<number, Page>();
   #next = 0;
 
+  /** The ticket of the one that comes next. */
+  get next(): number {
+    return this.#next;
+  }
+
   /** @returns its ticket. */
   add(row: number): number {
     const ticket = this.#next++;

@@ -6,7 +6,8 @@ import { closeFd } from "../../../kernel/bpffs.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
 import type { Log } from "../../../log.ts";
-import { replacedPin } from "../maps/integrity.ts";
+import type { KnownPin } from "../known_pin.ts";
+import { pinOfMap, replacedPin } from "../maps/integrity.ts";
 import type { OutcomeCount } from "../maps/layout.ts";
 import type { NamedMap } from "../maps/map_set.ts";
 import { describeProgram, isLoaded, type ProgramInfo, programById } from "../programs.ts";
@@ -19,6 +20,7 @@ export class ForeignFilter implements PacketFilter {
   readonly #mapId: number;
   /** A path, or `id:N`. */
   readonly #mapName: string;
+  readonly #knownPin: KnownPin;
   #readers: readonly ProgramInfo[];
   readonly #description: string;
   #interfaces: readonly string[];
@@ -39,6 +41,7 @@ export class ForeignFilter implements PacketFilter {
     this.#mapFd = fd;
     this.#mapId = info.id;
     this.#mapName = name;
+    this.#knownPin = pinOfMap(libraries, name, info.id);
     this.#readers = readers;
     this.#description = readers.map(({ id }) => describeProgram(libraries, id)).join(", ");
     this.#interfaces = interfaces;
@@ -95,11 +98,11 @@ export class ForeignFilter implements PacketFilter {
   faults(): readonly string[] {
     if (this.#gone) return [`The block map's reader ${this.#description} is gone: start ttgate again`];
     const remedy = "attach it, and start ttgate again if it is another one";
-    const replaced = replacedPin(this.#libraries, this.#mapName, this.#mapId);
+    const isReplaced = this.#knownPin.standing() === "another";
     const missing = this.places().filter(({ name, attach }) => attach === "none" && this.#held.has(name));
     return [
       ...missing.map(({ name, reason }) => `The block map's reader on interface "${name}": ${reason}: ${remedy}`),
-      ...(replaced === undefined ? [] : [replaced]),
+      ...(isReplaced ? [replacedPin(this.#mapName)] : []),
     ];
   }
 

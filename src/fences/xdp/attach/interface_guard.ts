@@ -50,6 +50,8 @@ export class InterfaceGuard {
   /** Another program was in the place of XDP when last tried. */
   #isOccupied = false;
   #triedMs = Number.NEGATIVE_INFINITY;
+  /** Of our programs, by descriptor. */
+  readonly #programIds = new Map<number, number>();
 
   constructor(name: string, options: GuardOptions) {
     this.name = name;
@@ -72,9 +74,17 @@ export class InterfaceGuard {
     const hook = attachment.mode === "tc" ? "tc" : "xdp";
     const programFd = hook === "tc" ? programs.tcFd(this.#header) : programs.xdpFd(this.#header);
     const id = attachment.programId();
-    if (id === readProgram(libraries, programFd).id) return { hook, programFd, header: this.#header };
+    if (id === this.#idOf(programFd)) return { hook, programFd, header: this.#header };
     const found = id === undefined ? "nothing" : describeProgram(libraries, id);
     return `interface "${this.name}": ${found} is in the place of ttgate's program`;
+  }
+
+  #idOf(programFd: number): number {
+    const known = this.#programIds.get(programFd);
+    if (known !== undefined) return known;
+    const { id } = readProgram(this.#options.libraries, programFd);
+    this.#programIds.set(programFd, id);
+    return id;
   }
 
   /** @throws Failure when a pin of somebody else's is in the way. */

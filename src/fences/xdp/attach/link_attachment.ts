@@ -11,6 +11,7 @@ import { nativeBytes } from "../../../kernel/native_bytes.ts";
 import { type LinkInfo, queryXdp, readLinkInfo } from "../../../kernel/xdp_query.ts";
 import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
+import { KnownPin } from "../known_pin.ts";
 import { describeProgram, gateTc, gateXdp, programById } from "../programs.ts";
 import type { Attachment, AttachStep } from "./attachment.ts";
 
@@ -37,6 +38,8 @@ export interface LinkPlace {
 export class LinkAttachment implements Attachment {
   readonly mode: "native" | "generic" | "tc";
   readonly pin: string | undefined;
+  /** Where this user may not look, what is there is taken to be ours. */
+  readonly #knownPin: KnownPin | undefined;
   #isPinDropped = false;
   readonly #libraries: Libraries;
   readonly #log: Log;
@@ -55,6 +58,10 @@ export class LinkAttachment implements Attachment {
     this.#fd = fd;
     this.mode = mode;
     this.pin = pinned;
+    if (pinned === undefined) return;
+    const { id } = readLinkInfo(libraries, fd);
+    const isIt = (found: Pin) => found.kind === "link" && readLinkInfo(libraries, found.fd).id === id;
+    this.#knownPin = new KnownPin(libraries, pinned, isIt);
   }
 
   programId(): number {
@@ -71,8 +78,8 @@ export class LinkAttachment implements Attachment {
 
   repin(): void {
     if (this.pin === undefined) return;
-    const standing = this.#standing(this.pin);
-    if (standing === "ours") return;
+    const standing = this.#knownPin?.standing() ?? "unknown";
+    if (standing === "it" || standing === "unknown") return;
     if (standing === "another") {
       const harm = "a crash would end the guard of its interface";
       throw new Failure(`Pin "${this.pin}" is another tool's now: ${harm}; remove it with rm ${this.pin}`);
@@ -80,17 +87,6 @@ export class LinkAttachment implements Attachment {
     pin(this.#libraries, this.#fd, this.pin);
     if (!this.#isPinDropped) this.#log("warn", `Pin "${this.pin}" was removed by another tool: put back`);
     this.#isPinDropped = false;
-  }
-
-  /** What is at the path of our pin. Where this user may not look, it is taken to be ours. */
-  #standing(path: string): "ours" | "another" | "nothing" {
-    const libraries = this.#libraries;
-    const found = openPin(libraries, path);
-    if (found === undefined) return "nothing";
-    if (typeof found === "number") return "ours";
-    using pinned = found;
-    const { id } = readLinkInfo(libraries, this.#fd);
-    return pinned.kind === "link" && readLinkInfo(libraries, pinned.fd).id === id ? "ours" : "another";
   }
 
   dropPin(): void {
@@ -111,7 +107,8 @@ export class LinkAttachment implements Attachment {
 
   #unpin(path: string): void {
     try {
-      if (this.#standing(path) === "ours") unpin(this.#libraries, path);
+      const standing = this.#knownPin?.standing();
+      if (standing === "it" || standing === "unknown") unpin(this.#libraries, path);
     } catch (error) {
       this.#log("warn", `${String(error)}: remove it with ttgate detach`);
     }

@@ -2,7 +2,8 @@
 // User space's part of a program that judges by itself: hands it the signatures, for each port, who is never
 // banned and how long a ban lasts; fetches what it decided.
 import { Buffer } from "node:buffer";
-import { isIpv4, type Prefix, prefixFromBytes, requirePrefix } from "../../../core/address.ts";
+import { type Prefix, requirePrefix } from "../../../core/address.ts";
+import { sourceOf } from "../../../core/client.ts";
 import type { SignatureTable } from "../../../core/signature/table.ts";
 import { type BpfMap, openMap, updateAny } from "../../../kernel/bpf_map.ts";
 import { check } from "../../../kernel/errno.ts";
@@ -182,7 +183,7 @@ export class InlineJudge {
   protect(prefixes: readonly Prefix[]): void {
     const wanted = new Map<string, { readonly prefix: Prefix; readonly value: number }>();
     for (const prefix of prefixes) {
-      const network = isIpv4(prefix) ? prefix : prefixFromBytes(prefix.bytes, this.#ipv6PrefixBits);
+      const network = sourceOf(prefix, this.#ipv6PrefixBits);
       if (network.bits < prefix.bits && !wanted.has(network.text)) {
         wanted.set(network.text, { prefix: network, value: neighbourNeverBanned });
       }

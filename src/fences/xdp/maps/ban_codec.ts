@@ -3,6 +3,7 @@
 // documented map of IPv4 addresses, which has room for an expiry and nothing else.
 import { type Prefix, prefixFromBytes } from "../../../core/address.ts";
 import type { FenceEntry, FenceRecord } from "../../../core/bans/fence.ts";
+import { sourceOf } from "../../../core/client.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 import {
   hasHostBits,
@@ -68,7 +69,11 @@ export function exactCodec(reasons: Reasons, ipv6PrefixBits: number): BanCodec {
     readKey: (keys, offset) => readBanKey(keys, offset, ipv6PrefixBits),
     properKey(keys, offset) {
       if (!hasHostBits(keys, offset, ipv6PrefixBits)) return undefined;
-      return prefixFromBytes(keys.subarray(offset, offset + structBytes.ban_key), ipv6PrefixBits).bytes;
+      const { bits, bytes } = sourceOf(
+        prefixFromBytes(keys.subarray(offset, offset + structBytes.ban_key)),
+        ipv6PrefixBits,
+      );
+      return bits === 128 ? undefined : bytes;
     },
   };
 }

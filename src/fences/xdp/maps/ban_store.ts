@@ -17,6 +17,8 @@ const batchEntries = 4096;
 const rangesReadMs = 1000;
 /** A list is loaded in many calls: this close together they are one load. */
 const loadPauseMs = 1000;
+/** Fewer are looked up each: that is cheaper than to look through a map of a million places. */
+const loadEntries = 500;
 /** Fewer entries than these are read before a load, so that not each of a million is looked up. */
 const knownLimit = 4096;
 
@@ -38,11 +40,9 @@ export class BanStore {
   readonly #keys: NativeBuffer;
   readonly #values: NativeBuffer;
   #entries = 0;
-  #sweep: Generator<MapSlice, void, void> | undefined;
-  #swept = 0;
+  #ended = 0;
   /** A walk during which nothing was changed here has counted right. */
   #changes = 0;
-  #sweptSince = 0;
   /** Of a trie: the ranges that are in it, since a lookup does not tell a range from a wider one. */
   #ranges = new Set<string>();
   #rangesReadMs = Number.NEGATIVE_INFINITY;
@@ -67,6 +67,11 @@ export class BanStore {
 
   get entries(): number {
     return this.#entries;
+  }
+
+  /** How many entries `records` has taken out so far. */
+  get ended(): number {
+    return this.#ended;
   }
 
   get isEmpty(): boolean {
@@ -96,7 +101,7 @@ export class BanStore {
     const added: (Prefix | undefined)[] = [];
     let addedCount = 0;
     const base = outcomes.length;
-    const before = this.#knownBeforeLoad();
+    const before = entries.length < loadEntries ? undefined : this.#knownBeforeLoad();
     let index = -1;
     for (const entry of entries) {
       index++;
@@ -140,7 +145,7 @@ export class BanStore {
 
   /**
    * Only for maps whose entries are all of this layout: in the documented one each has to be looked at.
-   * An entry that comes twice in one load is counted twice until the next sweep has gone round.
+   * An entry that comes twice in one load is counted twice until the next walk has gone round.
    */
   #knownBeforeLoad(): ReadonlySet<string> | undefined {
     if (this.#codec.mayBeForeign) return undefined;
@@ -242,54 +247,38 @@ export class BanStore {
     return this.#ranges.has(prefix.text) ? this.#map.lookup(key) : undefined;
   }
 
-  *records(): Generator<readonly FenceRecord[], void, void> {
-    const { keyBytes, valueBytes } = this.#codec;
+  /** Every entry, a slice at a time. What is over is taken out on the way, whoever wrote it. */
+  *records(nowMs: () => number): Generator<readonly FenceRecord[], void, void> {
     let seen = 0;
     const changes = this.#changes;
-    for (const { keys, values, count } of this.#map.slices(sliceEntries)) {
-      seen += count;
-      yield Array.from({ length: count }, (_, index) =>
-        this.#codec.readRecord(this.#codec.readKey(keys, index * keyBytes), values, index * valueBytes),
-      );
+    for (const slice of this.#map.slices(sliceEntries)) {
+      const { records, gone } = this.#sort(slice, nowMs());
+      const deleted = gone === 0 ? 0 : this.#map.deleteMany(this.#keys, gone);
+      this.#entries -= deleted;
+      this.#ended += deleted;
+      seen += slice.count - deleted;
+      if (records.length > 0) yield records;
     }
     if (this.#changes === changes) this.#entries = seen;
   }
 
-  /**
-   * Takes out what is over, a slice at a time, and goes round.
-   * @param mayGoOn asked before each slice.
-   * @returns how many were taken out.
-   */
-  sweep(nowMs: number, mayGoOn: () => boolean): number {
+  /** @returns what stays, and how many keys to delete are in the buffer. */
+  #sort({ keys, values, count }: MapSlice, nowMs: number): { readonly records: FenceRecord[]; readonly gone: number } {
     const { keyBytes, valueBytes } = this.#codec;
-    let ended = 0;
-    if (this.#sweep === undefined) {
-      this.#sweep = this.#map.slices(sliceEntries);
-      this.#swept = 0;
-      this.#sweptSince = this.#changes;
-    }
-    while (mayGoOn()) {
-      const step = this.#sweep.next();
-      if (step.done === true) {
-        if (this.#changes === this.#sweptSince) this.#entries = this.#swept;
-        this.#sweep = undefined;
-        break;
+    const records: FenceRecord[] = [];
+    let gone = 0;
+    for (let index = 0; index < count; index++) {
+      const [keyAt, valueAt] = [index * keyBytes, index * valueBytes];
+      const proper = this.#codec.properKey(keys, keyAt);
+      if (proper !== undefined) this.#move(proper, values, valueAt);
+      else if (this.#codec.readExpiresMs(values, valueAt) > nowMs) {
+        records.push(this.#codec.readRecord(this.#codec.readKey(keys, keyAt), values, valueAt));
+        continue;
       }
-      const { keys, values, count } = step.value;
-      let over = 0;
-      for (let index = 0; index < count; index++) {
-        const proper = this.#codec.properKey(keys, index * keyBytes);
-        if (proper !== undefined) this.#move(proper, values, index * valueBytes);
-        else if (this.#codec.readExpiresMs(values, index * valueBytes) > nowMs) continue;
-        this.#keys.set(keys.subarray(index * keyBytes, (index + 1) * keyBytes), over * keyBytes);
-        over++;
-      }
-      const deleted = over === 0 ? 0 : this.#map.deleteMany(this.#keys, over);
-      this.#entries -= deleted;
-      this.#swept += count - deleted;
-      ended += deleted;
+      this.#keys.set(keys.subarray(keyAt, keyAt + keyBytes), gone * keyBytes);
+      gone++;
     }
-    return ended;
+    return { records, gone };
   }
 
   /** Another tool wrote a key that is never looked up: its entry goes where it is found. */

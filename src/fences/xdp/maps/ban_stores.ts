@@ -4,6 +4,7 @@
 // ttgate's, since that map has no room to say so.
 import { isIpv4, type Prefix } from "../../../core/address.ts";
 import type { FenceEntry, FenceOutcome, FenceRecord, MapFill } from "../../../core/bans/fence.ts";
+import { sourceBits } from "../../../core/client.ts";
 import type { BanStore } from "./ban_store.ts";
 
 export interface OwnStores {
@@ -60,8 +61,8 @@ export class BanStores {
   storeOf(prefix: Prefix): BanStore | undefined {
     const ipv4 = isIpv4(prefix);
     if (ipv4 && prefix.bits === 128) return this.#ipv4 ?? this.#own?.exact;
-    const network = !ipv4 && prefix.bits === this.#own?.ipv6PrefixBits;
-    return network ? this.#own?.exact : this.#own?.cidr;
+    const own = this.#own;
+    return !ipv4 && own && prefix.bits === sourceBits(prefix, own.ipv6PrefixBits) ? own.exact : own?.cidr;
   }
 
   put(entry: FenceEntry): FenceOutcome {
@@ -70,7 +71,7 @@ export class BanStores {
     const outcome = store.put(entry);
     if (outcome.kind !== "enforced") return outcome;
     if (store === this.#ipv4) this.#ours.add(entry.prefix.text);
-    return store === this.#own?.cidr ? this.#tellRanges() : outcome;
+    return store === this.#own?.cidr ? this.tellRanges() : outcome;
   }
 
   putMany(entries: readonly FenceEntry[]): FenceOutcome[] {
@@ -87,7 +88,7 @@ export class BanStores {
   #putInto(store: BanStore, entries: readonly FenceEntry[]): readonly FenceOutcome[] {
     const results = store.putMany(entries);
     if (store === this.#own?.cidr) {
-      const told = this.#tellRanges();
+      const told = this.tellRanges();
       return results.map((outcome) => (outcome.kind === "enforced" ? told : outcome));
     }
     if (store === this.#ipv4) {
@@ -108,7 +109,7 @@ export class BanStores {
       const chosen = places.map((place) => prefixes[place]).filter((prefix) => prefix !== undefined);
       dropped += store.dropMany(chosen);
       if (store === this.#ipv4) for (const prefix of chosen) this.#ours.delete(prefix.text);
-      if (store === this.#own?.cidr) this.#tellRanges();
+      if (store === this.#own?.cidr) this.tellRanges();
     }
     return dropped;
   }
@@ -122,28 +123,36 @@ export class BanStores {
     return this.storeOf(prefix)?.covers(prefix) === true || this.#own?.cidr.covers(prefix) === true;
   }
 
-  *records(): Generator<readonly FenceRecord[], void, void> {
-    for (const store of this.#all) yield* store.records();
+  *records(nowMs: () => number): Generator<readonly FenceRecord[], void, void> {
+    for (const store of this.#all) yield* store.records(nowMs);
   }
 
   /** Takes out of the documented map what is over, and takes the rest on as ttgate's own. */
   adopt(nowMs: number): void {
-    this.#tellRanges();
-    this.#ipv4?.sweep(nowMs, () => true);
-    for (const records of this.#ipv4?.records() ?? []) {
+    this.tellRanges();
+    for (const records of this.#ipv4?.records(() => nowMs) ?? []) {
       for (const { prefix, origin } of records) if (origin !== "foreign") this.#ours.add(prefix.text);
     }
   }
 
-  /** A slice of each map. @param mayGoOn asked before each system call. */
-  sweep(nowMs: number, mayGoOn: () => boolean): void {
-    for (const store of this.#all) store.sweep(nowMs, mayGoOn);
-    this.#tellRanges();
+  /** The program looks at ranges only when it is told that there are some: another tool may not have said so. */
+  tellRanges(): FenceOutcome {
+    if (this.#own === undefined) return putDone;
+    const { cidr, rangesChanged } = this.#own;
+    const ranges = cidr.isEmpty ? 0 : Math.max(1, cidr.entries);
+    if (ranges === this.#ranges) return putDone;
+    try {
+      rangesChanged(ranges);
+    } catch (error) {
+      return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
+    }
+    this.#ranges = ranges;
+    return putDone;
   }
 
   /** Takes ttgate's entries out of the map that stays when ttgate goes. */
-  removeOurs(): void {
-    for (const records of this.#ipv4?.records() ?? []) {
+  removeOurs(nowMs: number): void {
+    for (const records of this.#ipv4?.records(() => nowMs) ?? []) {
       this.#ipv4?.dropMany(records.map(({ prefix }) => prefix).filter(({ text }) => this.#ours.has(text)));
     }
     this.#ours.clear();
@@ -159,21 +168,6 @@ export class BanStores {
       else chosen.push(place);
     }
     return places;
-  }
-
-  /** The program looks at ranges only when it is told that there are some: another tool may not have said so. */
-  #tellRanges(): FenceOutcome {
-    if (this.#own === undefined) return putDone;
-    const { cidr, rangesChanged } = this.#own;
-    const ranges = cidr.isEmpty ? 0 : Math.max(1, cidr.entries);
-    if (ranges === this.#ranges) return putDone;
-    try {
-      rangesChanged(ranges);
-    } catch (error) {
-      return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
-    }
-    this.#ranges = ranges;
-    return putDone;
   }
 
   #noPlace(prefix: Prefix): FenceOutcome {

@@ -2,10 +2,11 @@
 // Watches what other hands can do to ttgate's maps while it runs: a pin that was removed is put back, a
 // map that was frozen is told. Knows nothing of what the maps hold.
 import { Failure, messageOf } from "../../../failure.ts";
-import { isFrozen, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
-import { openPin, pin, prepareDirectory } from "../../../kernel/bpffs.ts";
+import { type BpfMap, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
+import { pin, prepareDirectory } from "../../../kernel/bpffs.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import type { Log } from "../../../log.ts";
+import { KnownPin } from "../known_pin.ts";
 
 export interface WatchedMap {
   readonly fd: number;
@@ -15,15 +16,23 @@ export interface WatchedMap {
   readonly isPinned: boolean;
 }
 
+interface Watched extends WatchedMap {
+  readonly map: BpfMap;
+  readonly knownPin: KnownPin;
+}
+
 export class Integrity {
   readonly #libraries: Libraries;
-  readonly #maps: readonly (WatchedMap & { readonly id: number })[];
+  readonly #maps: readonly Watched[];
   readonly #log: Log;
   #frozen: readonly string[] = [];
 
   constructor(libraries: Libraries, maps: readonly WatchedMap[], log: Log) {
     this.#libraries = libraries;
-    this.#maps = maps.map((map) => ({ ...map, id: openMap(libraries, map.fd).info.id }));
+    this.#maps = maps.map((watched) => {
+      const map = openMap(libraries, watched.fd);
+      return { ...watched, map, knownPin: pinOfMap(libraries, watched.name, map.info.id) };
+    });
     this.#log = log;
   }
 
@@ -34,27 +43,23 @@ export class Integrity {
 
   /** Puts back what can be. @returns what is wrong all the same, a sentence each. */
   check(): readonly string[] {
-    this.#frozen = this.#maps.filter(({ fd }) => isFrozen(this.#libraries, fd)).map(({ name }) => name);
+    this.#frozen = this.#maps.filter(({ map }) => map.isFrozen()).map(({ name }) => name);
     const frozen = this.#frozen.map(
       (name) => `Map "${name}" was frozen by another tool: no ban can be written into it`,
     );
     return [...frozen, ...this.#maps.flatMap((map) => this.#checkPin(map) ?? [])];
   }
 
-  #checkPin({ fd, name, id, isPinned }: WatchedMap & { readonly id: number }): string | undefined {
-    const libraries = this.#libraries;
-    if (!isPinned) return replacedPin(libraries, name, id);
-    const found = openPin(libraries, name);
+  #checkPin({ fd, name, isPinned, knownPin }: Watched): string | undefined {
+    const standing = knownPin.standing();
     // A user without rights to the directory cannot look.
-    if (typeof found === "number") return undefined;
-    if (found !== undefined) {
-      using pinned = found;
-      if (pinned.kind === "map" && readMapInfo(libraries, pinned.fd).id === id) return undefined;
+    if (standing === "it" || standing === "unknown") return undefined;
+    if (!isPinned) return standing === "another" ? replacedPin(name) : undefined;
+    if (standing === "another")
       return `Pin "${name}" is another tool's now: a crash would forget the bans; remove it with rm ${name}`;
-    }
     try {
-      prepareDirectory(libraries, name, (message) => this.#log("warn", message));
-      pin(libraries, fd, name);
+      prepareDirectory(this.#libraries, name, (message) => this.#log("warn", message));
+      pin(this.#libraries, fd, name);
       this.#log("warn", `Pin "${name}" was removed by another tool: put back`);
       return undefined;
     } catch (error) {
@@ -64,11 +69,11 @@ export class Integrity {
   }
 }
 
-/** Whether somebody put another map at the path of the one that is in use. @returns what is wrong then. */
-export function replacedPin(libraries: Libraries, name: string, id: number): string | undefined {
-  const found = openPin(libraries, name);
-  if (found === undefined || typeof found === "number") return undefined;
-  using pinned = found;
-  if (pinned.kind === "map" && readMapInfo(libraries, pinned.fd).id === id) return undefined;
+export function pinOfMap(libraries: Libraries, name: string, id: number): KnownPin {
+  return new KnownPin(libraries, name, ({ kind, fd }) => kind === "map" && readMapInfo(libraries, fd).id === id);
+}
+
+/** Somebody put another map at the path of the one that is in use. */
+export function replacedPin(name: string): string {
   return `Pin "${name}" is not the map in use any more: what others write there has no effect; start ttgate again`;
 }

@@ -3,6 +3,7 @@
 // checked against the loaded object's BTF and each opened map's geometry before the first use, so that
 // a mirror out of step is an error at start and not a wrong ban. docs/map.md is the text to it.
 import { isIpv4, type Prefix, prefixFromBytes, prefixFromWords } from "../../../core/address.ts";
+import { sourceOf } from "../../../core/client.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 
 export const layoutMagic = 0x74746774;
@@ -71,7 +72,7 @@ export function writeCidrKey(prefix: Prefix, keys: NativeBuffer, offset: number)
   keys.set(prefix.bytes, offset + 4);
 }
 
-/** True for an IPv6 key with bits beyond the ban prefix: the program masks them off before it looks. */
+/** True for an IPv6 key with bits beyond the ban prefix: in most networks the program masks them off before it looks. */
 export function hasHostBits(keys: NativeBuffer, offset: number, ipv6Bits: number): boolean {
   const view = new DataView(keys.buffer, keys.byteOffset);
   const mapped = view.getUint32(offset + 8) === 0xffff && readU64(view, offset) === 0;
@@ -88,7 +89,7 @@ export function readBanKey(keys: NativeBuffer, offset: number, ipv6Bits: number)
   const word = (index: number) => view.getUint32(offset + 4 * index);
   const single = prefixFromWords([word(0), word(1), word(2), word(3)]);
   if (isIpv4(single)) return single;
-  const network = prefixFromBytes(single.bytes, ipv6Bits);
+  const network = sourceOf(single, ipv6Bits);
   return network.bytes.every((byte, index) => byte === single.bytes[index]) ? network : single;
 }
 

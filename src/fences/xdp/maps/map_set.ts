@@ -5,7 +5,7 @@
 
 import { dirname } from "node:path";
 import { Failure, Unsupported } from "../../../failure.ts";
-import { isFrozen, type MapInfo, mapTypes, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
+import { type MapInfo, mapTypes, openMap, readMapInfo } from "../../../kernel/bpf_map.ts";
 import { closeFd, type MapPlace, openPin } from "../../../kernel/bpffs.ts";
 import { errnoName } from "../../../kernel/errno.ts";
 import { access } from "../../../kernel/files.ts";
@@ -153,7 +153,7 @@ function requireUsable(libraries: Libraries, shown: string, { flavour, fd, info 
   if (flavour.kind === "own" && (info.flags & programsMayNotWrite) !== 0) {
     throw refuse("no program may count in it (BPF_F_RDONLY_PROG)");
   }
-  if (isFrozen(libraries, fd)) throw refuse("is frozen, no entry can be written");
+  if (openMap(libraries, fd).isFrozen()) throw refuse("is frozen, no entry can be written");
 }
 
 /** Ours that are pinned already, from a process before. The caller closes them. */

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether what stands at the path of a pin is still what was put there. The object is opened and asked for once; as
+// long as the same inode stands there, it is the same object.
+import { identityAt } from "../../host/file_identity.ts";
+import { openPin, type Pin } from "../../kernel/bpffs.ts";
+import type { Libraries } from "../../kernel/libraries.ts";
+
+export class KnownPin {
+  readonly #libraries: Libraries;
+  readonly #path: string;
+  readonly #isIt: (pin: Pin) => boolean;
+  /** Of the inode that was found to be it. */
+  #identity: string | undefined;
+
+  constructor(libraries: Libraries, path: string, isIt: (pin: Pin) => boolean) {
+    this.#libraries = libraries;
+    this.#path = path;
+    this.#isIt = isIt;
+  }
+
+  /** "unknown": this user may not look. @throws KernelError */
+  standing(): "it" | "another" | "nothing" | "unknown" {
+    const identity = identityOf(this.#path);
+    if (identity !== undefined && identity === this.#identity) return "it";
+    const found = openPin(this.#libraries, this.#path);
+    if (found === undefined) return "nothing";
+    if (typeof found === "number") return "unknown";
+    using pin = found;
+    if (!this.#isIt(pin)) return "another";
+    this.#identity = identity;
+    return "it";
+  }
+}
+
+/** Undefined also where it cannot be told: then the pin is opened each time. */
+function identityOf(path: string): string | undefined {
+  try {
+    return identityAt(path);
+  } catch {
+    return undefined;
+  }
+}
