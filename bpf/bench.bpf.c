@@ -83,12 +83,12 @@ SEC("?xdp")
 int bare_random(struct xdp_md *ctx)
 {
 	struct iphdr *ip = ip_header(ctx);
-	struct source key = { 0 };
+	struct source key;
 
 	if (!ip)
 		return XDP_PASS;
 	set_random_source(ip);
-	key.low = bpf_cpu_to_be64(MAPPED_HEAD | bpf_ntohl(ip->saddr));
+	key = mapped(ip->saddr);
 	return bpf_map_lookup_elem(&bare_bans, &key) ? XDP_DROP : XDP_PASS;
 }
 

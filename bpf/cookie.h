@@ -11,12 +11,17 @@
 #include "inline_maps.h"
 #include "judged.h"
 #include "segment.h"
+#include "undecided.h"
 
 struct by_cookie {
 	__u32 first; /* sequence number of the stream's first byte, as the first segment has it */
 	__u32 next; /* behind what passed */
-	bool passed;
+	__u64 passed_at; /* jiffies; 0: not, or something came since that may begin another
+			    connection */
 };
+
+/* In jiffies, more than a packet waits for the kernel. */
+#define PASSED_JIFFIES 1000
 
 /* A socket takes its place within a batch. */
 struct {
@@ -36,8 +41,7 @@ struct {
  * The first segment makes the socket. What follows it in the batch may prove the cookie as well,
  * and is not the beginning that it seems to be. @returns whether it is that.
  */
-static __always_inline bool is_first_by_cookie(const struct frame *frame,
-					       const struct segment *segment)
+static __always_inline bool is_first_by_cookie(const struct segment *segment)
 {
 	const struct by_cookie *before = bpf_map_lookup_elem(&ttgate_cookies, &segment->ends);
 	struct by_cookie first = { .first = segment->seq };
@@ -50,9 +54,7 @@ static __always_inline bool is_first_by_cookie(const struct frame *frame,
 		if (behind < 2 * COOKIE_NUMBERS)
 			return false;
 	}
-	/* The kernel makes no socket of what is damaged. */
-	if (has_right_checksum(frame))
-		bpf_map_update_elem(&ttgate_cookies, &segment->ends, &first, BPF_ANY);
+	bpf_map_update_elem(&ttgate_cookies, &segment->ends, &first, BPF_ANY);
 	return true;
 }
 
@@ -78,14 +80,118 @@ static __always_inline void remember_cookie(const struct segment *segment)
 	if (!cookie)
 		return;
 	cookie->next = segment->seq + segment->payload_bytes;
-	cookie->passed = true;
+	cookie->passed_at = bpf_jiffies64();
+}
+
+/*
+ * A segment without data may end the connection that passed, and open the next one by another
+ * cookie, before the kernel has seen any of it.
+ */
+static __always_inline void forget_passed(const struct segment *segment)
+{
+	struct by_cookie *cookie = bpf_map_lookup_elem(&ttgate_cookies, &segment->ends);
+
+	if (cookie)
+		cookie->passed_at = 0;
 }
 
 static __always_inline bool is_behind_cookie(const struct segment *segment)
 {
 	const struct by_cookie *cookie = bpf_map_lookup_elem(&ttgate_cookies, &segment->ends);
 
-	return cookie && cookie->passed && segment->seq - cookie->next < JUDGED_SPAN;
+	return cookie && bpf_jiffies64() - cookie->passed_at < PASSED_JIFFIES &&
+	       segment->seq - cookie->next < JUDGED_SPAN;
+}
+
+enum cookies {
+	COOKIES_NONE,
+	COOKIES_GIVEN,
+	COOKIE_PROVEN, /* by the segment */
+};
+
+/* By the listener of the segment's port, whatever connection is there already. */
+static __always_inline enum cookies cookies_of(const struct frame *frame)
+{
+	struct scratch *scratch = bpf_map_lookup_elem(&ttgate_scratch, &(__u32){ 0 });
+	enum cookies cookies = COOKIES_NONE;
+	struct endpoints nobody;
+	struct bpf_sock *listener;
+
+	if (!scratch)
+		return COOKIES_NONE;
+	nobody = scratch->segment.ends;
+	nobody.source_port = 0;
+	listener = lookup_socket(frame, &nobody);
+	if (!listener)
+		return COOKIES_NONE;
+	if (listener->state == BPF_TCP_LISTEN && gives_cookies(listener)) {
+		cookies = COOKIES_GIVEN;
+		if (proves_cookie(frame, &scratch->place, listener, &scratch->segment))
+			cookies = COOKIE_PROVEN;
+	}
+	bpf_sk_release(listener);
+	return cookies;
+}
+
+__noinline int cookies_of_xdp(struct xdp_md *ctx)
+{
+	const struct frame frame = XDP_FRAME(ctx);
+
+	return cookies_of(&frame);
+}
+
+__noinline int cookies_of_skb(struct __sk_buff *skb)
+{
+	const struct frame frame = SKB_FRAME(skb);
+
+	return cookies_of(&frame);
+}
+
+/* Jiffies, when a connection last began while a server gave out cookies. */
+volatile __u64 cookies_at;
+
+static __always_inline bool cookies_are_given(void)
+{
+	return bpf_jiffies64() - cookies_at < COOKIE_JIFFIES;
+}
+
+/* A connection of a cookie that began with few bytes: what follows them proves the cookie too. */
+static __always_inline bool continues(struct scratch *scratch)
+{
+	const struct segment *segment = &scratch->segment;
+	const struct stream *stream = &segment->stream;
+	const struct undecided *kept;
+
+	if (segment->seq != stream->next || stream->received >= COOKIE_NUMBERS ||
+	    segment->ack != stream->ack_first)
+		return false;
+	set_stream_key(&scratch->key, segment);
+	kept = bpf_map_lookup_elem(&ttgate_undecided, &scratch->key);
+	return kept && kept->contiguous == stream->received;
+}
+
+/*
+ * Whether the segment may begin another connection than the one that is there: by a cookie, once
+ * that one has ended. The client may end it in the same batch; and it may have had the cookie
+ * before, or begin with that of the connection itself.
+ */
+static __always_inline bool begins_another(const struct frame *frame, struct scratch *scratch)
+{
+	const struct segment *segment = &scratch->segment;
+	const struct stream *stream = &segment->stream;
+	bool is_new = stream->kind == STREAM_OPEN && !stream->received;
+	enum cookies cookies = COOKIES_GIVEN;
+
+	if (stream->kind == STREAM_NONE || stream->kind == STREAM_LISTENER ||
+	    (!is_new && !cookies_are_given()))
+		return false;
+	if (!stream->by_cookie)
+		cookies = frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
+	if (cookies != COOKIES_NONE)
+		cookies_at = bpf_jiffies64();
+	if (cookies != COOKIE_PROVEN || (is_new && segment->seq == stream->next))
+		return false;
+	return stream->kind != STREAM_OPEN || !continues(scratch);
 }
 
 #endif

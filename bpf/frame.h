@@ -27,11 +27,13 @@ const volatile __u32 without_perfmon = 0;
 struct place {
 	__u32 network_offset;
 	__u32 tcp_offset;
-	__u32 told_end; /* by the headers: behind it is padding; 0: longer than they can tell */
+	__u32 told_end; /* by the headers: behind it is padding; 0: not told, or not by these */
 	__u32 bytes;
 	__s32 port;
 	bool is_ipv4;
-	bool is_fragment; /* the first one: of the others no port is known */
+	/* A first fragment: of the others no port is known. Or the sender's route goes on from
+	 * here. */
+	__u32 is_hidden;
 };
 
 struct frame {
@@ -40,7 +42,6 @@ struct frame {
 	struct xdp_md *xdp;
 	struct __sk_buff *skb;
 	bool is_xdp; /* which of the two: pointers are not to be compared with NULL */
-	__u64 bytes; /* of the whole frame, once measure() has run */
 	struct place place; /* what the plain gate does not ask for costs it nothing */
 };
 
@@ -115,18 +116,22 @@ static __always_inline int store_at(const struct frame *frame, __u32 offset, voi
 	return 0;
 }
 
-/* @told: the length by the headers, to see by whether there is more than the first piece. */
-static __always_inline void measure(struct frame *frame, __u64 told)
+/*
+ * Of the whole frame. There is more of it than the first piece only if its headers do not say that
+ * it ends there.
+ */
+static __always_inline __u64 bytes_of(const struct frame *frame)
 {
-	if (!frame->is_xdp) {
-		frame->bytes = frame->skb->len;
-	} else if (multi_buffer && without_perfmon) {
-		frame->bytes = bpf_xdp_get_buff_len(frame->xdp);
-	} else {
-		frame->bytes = frame->end - frame->data;
-		if (multi_buffer && told > frame->bytes)
-			frame->bytes = bpf_xdp_get_buff_len(frame->xdp);
-	}
+	__u64 bytes;
+
+	if (!frame->is_xdp)
+		return frame->skb->len;
+	if (without_perfmon)
+		return bpf_xdp_get_buff_len(frame->xdp);
+	bytes = frame->end - frame->data;
+	if ((__u64)frame->place.told_end - 1 >= bytes && multi_buffer)
+		return bpf_xdp_get_buff_len(frame->xdp);
+	return bytes;
 }
 
 #endif

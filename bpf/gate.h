@@ -12,9 +12,6 @@
 
 #define NS_PER_SECOND 1000000000ULL
 
-/* The lower half of an IPv4-mapped address, ::ffff:0:0/96. */
-#define MAPPED_HEAD 0xffff00000000ULL
-
 /* Halves of an address in network byte order, IPv4 as v4-mapped: a struct ban_key, aligned. */
 struct source {
 	__u64 high;
@@ -22,6 +19,16 @@ struct source {
 };
 
 _Static_assert(sizeof(struct source) == sizeof(struct ban_key), "source");
+
+/* ::ffff:0:0/96 */
+static __always_inline struct source mapped(__be32 address)
+{
+	const __be32 words[] = { 0, 0, bpf_htonl(0xffff), address };
+	struct source source;
+
+	__builtin_memcpy(&source, words, sizeof(source));
+	return source;
+}
 
 /*
  * Which map holds the IPv4 bans: 0, ttgate_bans like all others; else ipv4_bans, whose values
@@ -94,7 +101,7 @@ static __always_inline bool is_question(const struct frame *frame)
 /* 0: not to be counted. */
 static __always_inline __u64 counted_bytes(const struct frame *frame)
 {
-	return is_question(frame) ? 0 : frame->bytes;
+	return is_question(frame) ? 0 : bytes_of(frame);
 }
 
 /*
@@ -220,28 +227,25 @@ static __always_inline enum outcome judge_ipv4(struct frame *frame, const void *
 					       struct clock *clock)
 {
 	const struct iphdr *ip = network;
-	struct source source = { 0 };
+	struct source source;
 	enum outcome exact;
 	__be32 address;
 	int port;
 
-	if ((const void *)(ip + 1) > frame->end || !is_ipv4(ip)) {
-		measure(frame, 0);
+	if ((const void *)(ip + 1) > frame->end || !is_ipv4(ip))
 		return OUTCOME_PASS_UNPARSED;
-	}
 	address = ip->saddr;
 	port = parse_ipv4_port(frame, offset, ip);
 	frame->place.is_ipv4 = true;
 	frame->place.port = port;
 	frame->place.told_end = ip->tot_len ? offset + bpf_ntohs(ip->tot_len) : 0;
-	measure(frame, offset + bpf_ntohs(ip->tot_len));
 	if (settings->scope != SCOPE_HOST) {
 		if (port <= UNPARSED)
 			return OUTCOME_PASS_UNPARSED;
 		if (!guarded(settings, port))
 			return OUTCOME_PASS;
 	}
-	source.low = bpf_cpu_to_be64(MAPPED_HEAD | bpf_ntohl(address));
+	source = mapped(address);
 	if (ipv4_value_size)
 		exact = judge_ipv4_map(address, clock);
 	else
@@ -264,17 +268,14 @@ static __always_inline enum outcome judge_ipv6(struct frame *frame, const void *
 	enum outcome exact;
 	int port;
 
-	if ((const void *)(ip + 1) > frame->end || ip->version != 6) {
-		measure(frame, 0);
+	if ((const void *)(ip + 1) > frame->end || ip->version != 6)
 		return OUTCOME_PASS_UNPARSED;
-	}
 	__builtin_memcpy(&source, &ip->saddr, sizeof(source));
 	port = parse_ipv6_port(frame, offset, ip);
 	frame->place.port = port;
 	frame->place.told_end =
 		ip->payload_len ? offset + sizeof(*ip) + bpf_ntohs(ip->payload_len) : 0;
 	neighbour_discovery = is_neighbour_discovery(ip, frame->end);
-	measure(frame, offset + sizeof(*ip) + bpf_ntohs(ip->payload_len));
 	/* A prefix out of range would give all of IPv6 one key. */
 	if (settings->ipv6_prefix - 1 >= 128)
 		return OUTCOME_PASS;
@@ -299,17 +300,14 @@ static __always_inline enum outcome judge(struct frame *frame, struct clock *clo
 	__u32 offset;
 	int protocol;
 
-	if (!usable(settings)) {
-		measure(frame, 0);
+	if (!usable(settings))
 		return OUTCOME_PASS;
-	}
 	protocol = parse_link(frame, &network, &offset);
 	frame->place.network_offset = offset;
 	if (protocol == bpf_htons(ETH_P_IP))
 		return judge_ipv4(frame, network, offset, settings, clock);
 	if (protocol == bpf_htons(ETH_P_IPV6))
 		return judge_ipv6(frame, network, offset, settings, clock);
-	measure(frame, 0);
 	frame->place.port = protocol < 0 ? protocol : NO_PORT;
 	return protocol < 0 ? OUTCOME_PASS_UNPARSED : OUTCOME_PASS;
 }

@@ -28,9 +28,10 @@ __noinline int inspect_skb(struct __sk_buff *skb, bool banned, bool is_plain)
 /* By source and port alone: what is still to be done. */
 static __always_inline enum action judged(struct frame *frame, enum outcome outcome)
 {
-	bool banned = count(outcome, frame->bytes);
+	bool banned;
 
-	frame->place.bytes = frame->bytes;
+	frame->place.bytes = bytes_of(frame);
+	banned = count(outcome, frame->place.bytes);
 	if (is_inspected(&frame->place))
 		return banned ? ACTION_INSPECT_BANNED : ACTION_INSPECT;
 	return banned ? ACTION_DROP : ACTION_PASS;
@@ -75,7 +76,6 @@ __noinline int judge_skb(struct __sk_buff *skb, bool is_last)
 
 	if (outcome == OUTCOME_PASS_UNPARSED && !is_last)
 		return ACTION_AGAIN;
-	frame.bytes = skb->len;
 	return judged(&frame, outcome);
 }
 

@@ -93,6 +93,16 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
 	store_at(frame, tcp_offset, tcp, sizeof(*tcp));
 }
 
+/*
+ * Of a wrong checksum. Most likely the kernel would throw it away; but it takes the word of another
+ * machine on this host that a checksum is still to be made.
+ */
+static __always_inline enum action drop_damaged(const struct inline_settings *settings, __u64 bytes)
+{
+	count_inline(INLINE_UNPROVEN, bytes);
+	return settings->flags & INLINE_DRY_RUN ? ACTION_PASS : ACTION_DROP;
+}
+
 static __always_inline enum action refuse_segment(const struct frame *frame,
 						  struct scratch *scratch)
 {
@@ -248,7 +258,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	position = (__s64)stream->received + (__s32)(segment->seq - stream->next);
 	/* Behind what any rule looks at, or sent again: the kernel has it. */
 	if (stream->received >= header->prefix_bytes) {
-		set_judged(&segment->ends, stream->next);
+		if (!cookies_are_given())
+			set_judged(&segment->ends, stream->next);
 		return ACTION_PASS;
 	}
 	if (position >= header->prefix_bytes ||
@@ -261,9 +272,14 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		return ACTION_PASS;
 	}
 	if (!(settings->flags & INLINE_DRY_RUN)) {
-		if (stream->by_cookie && !is_first_by_cookie(frame, segment)) {
-			count_inline(INLINE_HELD, scratch->place.bytes);
-			return ACTION_DROP;
+		if (stream->by_cookie) {
+			is_proven = has_right_checksum(frame);
+			if (!is_proven)
+				return drop_damaged(settings, scratch->place.bytes);
+			if (!is_first_by_cookie(segment)) {
+				count_inline(INLINE_HELD, scratch->place.bytes);
+				return ACTION_DROP;
+			}
 		}
 		if (!stream->by_cookie && !stream->received &&
 		    began_elsewhere(segment, stream->next))
@@ -292,12 +308,10 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	}
 	if (load_prefix(frame, scratch, segment->payload_at + skip, from, to - from))
 		return ACTION_PASS;
-	if (kept || from) {
+	if (!is_proven && (kept || from)) {
 		is_proven = has_right_checksum(frame);
-		if (!is_proven) {
-			count_inline(INLINE_UNPROVEN, scratch->place.bytes);
-			return ACTION_PASS;
-		}
+		if (!is_proven)
+			return drop_damaged(settings, scratch->place.bytes);
 	}
 	match->length = to;
 	if (kept) {
@@ -314,17 +328,15 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	if (VERDICT_KIND(verdict) == VERDICT_PASS) {
 		if (kept)
 			kept->passed_at = match->length;
-		if (stream->by_cookie && (is_proven || has_right_checksum(frame)))
+		if (stream->by_cookie)
 			remember_cookie(segment);
 		welcome(segment);
 		set_seen(key);
 		count_inline(INLINE_PASSED, scratch->place.bytes);
 		return ACTION_PASS;
 	}
-	if (!is_proven && !has_right_checksum(frame)) {
-		count_inline(INLINE_UNPROVEN, scratch->place.bytes);
-		return ACTION_PASS;
-	}
+	if (!is_proven && !has_right_checksum(frame))
+		return drop_damaged(settings, scratch->place.bytes);
 	set_seen(key);
 	if (VERDICT_KIND(verdict) == VERDICT_FOREIGN)
 		return settle_foreign(frame, scratch, gate, settings, table, kept,
@@ -363,7 +375,8 @@ static __always_inline enum action end_banned(const struct frame *frame, struct 
 
 /*
  * What cannot be judged, and would reach the server all the same: a fragment's checksum proves
- * nothing, and its other bytes come in packets without a port.
+ * nothing, and its other bytes come in packets without a port. Or what is of another connection
+ * than it seems to be.
  */
 static __always_inline enum action refuse_hidden(const struct place *place, __u32 flags)
 {
@@ -405,7 +418,7 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	segment = &scratch->segment;
 	if ((settings->flags & (INLINE_DRY_RUN | INLINE_TRIAL)) == INLINE_DRY_RUN)
 		banned = false;
-	if (scratch->place.is_fragment || scratch->place.port == BEYOND)
+	if (scratch->place.port == BEYOND || is_hidden(frame, scratch))
 		return banned ? ACTION_DROP : refuse_hidden(&scratch->place, settings->flags);
 	if (read_segment(frame, &scratch->place, segment))
 		return banned ? ACTION_DROP : ACTION_PASS;
@@ -415,8 +428,13 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 		return ACTION_PLAIN;
 	if (segment->tcp.flags & TCP_SYN)
 		clear_judged(&segment->ends);
-	if (segment->payload_bytes == 0 || segment->tcp.flags & TCP_RST)
-		return ACTION_PASS;
+	if (is_empty(segment)) {
+		if (settings->flags & INLINE_DRY_RUN || !cookies_are_given())
+			return ACTION_PASS;
+		forget_passed(segment);
+		if (segment->tcp.flags & (TCP_SYN | TCP_RST))
+			return ACTION_PASS;
+	}
 	if (is_judged(&segment->ends, segment->seq))
 		return ACTION_PASS;
 	which = settings->table;
@@ -428,12 +446,15 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	if (!(segment->tcp.flags & TCP_ACK))
 		return ACTION_PASS;
 	find_stream(frame, &scratch->place, segment);
-	if (segment->stream.kind == STREAM_UNOPENED) {
-		if (settings->flags & INLINE_DRY_RUN || is_behind_cookie(segment))
-			return ACTION_PASS;
+	if (!(settings->flags & INLINE_DRY_RUN) &&
+	    (segment->stream.kind == STREAM_UNOPENED
+		     ? !is_empty(segment) && !is_behind_cookie(segment)
+		     : begins_another(frame, scratch))) {
 		count_inline(INLINE_HELD, scratch->place.bytes);
 		return ACTION_DROP;
 	}
+	if (is_empty(segment))
+		return ACTION_PASS;
 	if (segment->stream.kind == STREAM_NONE || segment->stream.kind == STREAM_LISTENER)
 		count_inline(INLINE_NO_SOCKET, scratch->place.bytes);
 	if (segment->stream.kind != STREAM_OPEN)
@@ -470,7 +491,7 @@ static __always_inline bool is_inspected(const struct place *place)
 	if (!scratch || !usable(gate))
 		return false;
 	slot = slot_of(place->port);
-	if (slot < 0 && place->port != BEYOND && !(place->port == UNPARSED && place->is_fragment))
+	if (slot < 0 && place->port != BEYOND && !(place->port == UNPARSED && place->is_hidden))
 		return false;
 	scratch->slot = slot < 0 ? UNREAD_SLOT : slot;
 	scratch->place = *place;

@@ -26,7 +26,7 @@
 enum inline_flags {
 	INLINE_DRY_RUN = 1 << 0, /* judge and count, ban nobody */
 	INLINE_BOUNCE = 1 << 1, /* answer the packets of those who are banned with RST */
-	INLINE_PASS_FRAGMENTS = 1 << 2, /* unjudged */
+	INLINE_PASS_FRAGMENTS = 1 << 2, /* and senders' routes: unjudged */
 	INLINE_PASS_UNREAD = 1 << 3, /* what lies behind more headers than are read: unjudged */
 	INLINE_TRIAL = 1 << 4, /* a dry run in which those who are banned already stay out */
 };
@@ -56,7 +56,7 @@ enum inline_outcome {
 	INLINE_HELD, /* dropped, and not lost: the client sends it again when it may be judged */
 	INLINE_RESET, /* of somebody banned, made a RST for the server */
 	INLINE_BOUNCED, /* of somebody banned, answered with a RST */
-	INLINE_FRAGMENT, /* the first IP fragment of a TCP segment, dropped */
+	INLINE_FRAGMENT, /* the first IP fragment of a TCP segment, or a sender's route: dropped */
 	INLINE_UNREAD, /* behind more tags or extension headers than are read, dropped */
 	INLINE_URGENT, /* first bytes, the urgent pointer taken out */
 	INLINE_MPTCP, /* MPTCP's option taken out */

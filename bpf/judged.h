@@ -5,8 +5,9 @@
  * connection has one place, where the next one pushes it out. What is found here passes, it never
  * bans.
  *
- * A SYN clears the place, so that the next connection between the same ends is judged. An entry
- * is one word, which CPUs that write at the same time leave whole.
+ * A SYN clears the place, so that the next connection between the same ends is judged, and keeps it
+ * clear for a while: what comes in its batch is looked up while the connection before it is still
+ * there. An entry is one word, which CPUs that write at the same time leave whole.
  */
 #ifndef TTGATE_JUDGED_H
 #define TTGATE_JUDGED_H
@@ -20,7 +21,13 @@
 /* Of sequence numbers, behind which the socket is asked again. */
 #define JUDGED_SPAN (1U << 30)
 
-/* Upper half: a hash of both ends, never 0. Lower half: what the kernel waited for. */
+/* In jiffies, more than a packet waits for the kernel. */
+#define JUDGED_PAUSE 100
+
+/*
+ * Upper half: a hash of both ends, never 0. Lower half: what the kernel waited for. Or 0, and when
+ * a SYN cleared it.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1 << JUDGED_BITS);
@@ -90,7 +97,12 @@ static __always_inline void set_judged(const struct endpoints *ends, __u32 next)
 	__u64 hash = hash_of(ends);
 	volatile __u64 *place = judged_place(hash);
 
-	if (place)
+	__u64 entry;
+
+	if (!place)
+		return;
+	entry = *place;
+	if (entry >> 32 || (__u32)bpf_jiffies64() - (__u32)entry >= JUDGED_PAUSE)
 		*place = (__u64)tag_of(hash) << 32 | next;
 }
 
@@ -99,7 +111,7 @@ static __always_inline void clear_judged(const struct endpoints *ends)
 	volatile __u64 *place = judged_place(hash_of(ends));
 
 	if (place)
-		*place = 0;
+		*place = (__u32)bpf_jiffies64();
 }
 
 #endif

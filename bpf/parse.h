@@ -35,6 +35,7 @@ const volatile __u32 without_ethernet = 0;
 #define IPV4_MORE_FRAGMENTS 0x2000
 #define IPV6_FRAGMENT_OFFSET 0xfff8
 #define IPV6_MORE_FRAGMENTS 0x0001
+#define IPV6_STATIONS_LEFT 0x00ff
 
 /* Instead of a port. */
 #define NO_PORT -1 /* another protocol, or a later fragment */
@@ -55,7 +56,7 @@ struct vlan_tag {
 struct extension_header {
 	__u8 next;
 	__u8 length; /* beyond the first 8 bytes: in units of 8, AH in units of 4 */
-	__be16 fragment_offset;
+	__be16 fragment_offset; /* of a route: its type, and how many stations are left */
 	__be32 rest;
 };
 
@@ -95,7 +96,7 @@ static __always_inline int parse_ipv4_port(struct frame *frame, __u32 offset,
 {
 	if (ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(IPV4_FRAGMENT_OFFSET))
 		return NO_PORT;
-	frame->place.is_fragment = (ip->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS)) != 0;
+	frame->place.is_hidden = (ip->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS)) != 0;
 	frame->place.tcp_offset = offset + ip->ihl * 4;
 	if (ip->ihl == 5)
 		return near_port(ip + 1, frame->end);
@@ -121,6 +122,7 @@ static __always_inline int parse_ipv6_port(struct frame *frame, __u32 offset,
 	/* 64 bits: kernel 5.15 forgets a shorter number that is put on the stack. */
 	for (__u64 i = 0; i < EXTENSION_HEADERS; i++) {
 		struct extension_header header;
+		__u32 is_route;
 
 		if (!is_extension(protocol))
 			return NO_PORT;
@@ -130,9 +132,13 @@ static __always_inline int parse_ipv6_port(struct frame *frame, __u32 offset,
 			if (header.fragment_offset & bpf_htons(IPV6_FRAGMENT_OFFSET))
 				return NO_PORT;
 			if (header.fragment_offset & bpf_htons(IPV6_MORE_FRAGMENTS))
-				frame->place.is_fragment = true;
+				frame->place.is_hidden = true;
 			header.length = 0;
 		}
+		/* Without an if, of which the verifier would follow both ways to the end. */
+		is_route = ((protocol ^ IPPROTO_ROUTING) - 1U) >> 31;
+		frame->place.is_hidden |=
+			is_route * (header.fragment_offset & bpf_htons(IPV6_STATIONS_LEFT));
 		offset += sizeof(header) + header.length * (protocol == IPPROTO_AH ? 4 : 8);
 		protocol = header.next;
 		frame->place.tcp_offset = offset;

@@ -76,6 +76,45 @@ static __always_inline int load_prefix(const struct frame *frame, struct scratch
 	return 0;
 }
 
+#define IPV4_OPTION_BYTES 40
+/* RFC 791 3.1 */
+#define OPTION_LOOSE_ROUTE 131
+#define OPTION_STRICT_ROUTE 137
+
+/*
+ * Or what looks like it: options of IPv4 that are neither come nearly never. Global, as those in
+ * signatures.h.
+ */
+__noinline int has_source_route(struct scratch *scratch, __u32 count)
+{
+	if (!scratch)
+		return false;
+	for (__u32 i = 0; i < IPV4_OPTION_BYTES; i++) {
+		if (i >= count)
+			break;
+		if (scratch->chunk[i] == OPTION_LOOSE_ROUTE ||
+		    scratch->chunk[i] == OPTION_STRICT_ROUTE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether it is not what it seems to be: a fragment, or on a sender's route to another of this
+ * host's addresses.
+ */
+static __always_inline bool is_hidden(const struct frame *frame, struct scratch *scratch)
+{
+	const struct place *place = &scratch->place;
+	__u32 options_at = place->network_offset + sizeof(struct iphdr);
+	__u32 count = place->tcp_offset - options_at;
+
+	if (place->is_hidden || !place->is_ipv4)
+		return place->is_hidden;
+	return count && !load_chunk(frame, scratch, options_at, count) &&
+	       has_source_route(scratch, count);
+}
+
 static __always_inline int read_segment(const struct frame *frame, const struct place *place,
 					struct segment *segment)
 {
@@ -101,15 +140,18 @@ static __always_inline int read_segment(const struct frame *frame, const struct 
 		if (load_header(frame, place->network_offset + offsetof(struct iphdr, saddr),
 				addresses, sizeof(addresses)))
 			return -1;
-		segment->ends.source.high = 0;
-		segment->ends.source.low = bpf_cpu_to_be64(MAPPED_HEAD | bpf_ntohl(addresses[0]));
-		segment->ends.destination.high = 0;
-		segment->ends.destination.low =
-			bpf_cpu_to_be64(MAPPED_HEAD | bpf_ntohl(addresses[1]));
+		segment->ends.source = mapped(addresses[0]);
+		segment->ends.destination = mapped(addresses[1]);
 		return 0;
 	}
 	return load_header(frame, place->network_offset + offsetof(struct ipv6hdr, saddr),
 			   &segment->ends.source, 2 * sizeof(struct source));
+}
+
+/* Nothing of it gets to the server. */
+static __always_inline bool is_empty(const struct segment *segment)
+{
+	return segment->payload_bytes == 0 || segment->tcp.flags & TCP_RST;
 }
 
 static __always_inline bool proves_cookie(const struct frame *frame, const struct place *place,

@@ -179,9 +179,11 @@ static __always_inline void read_cookie(struct stream *stream, __u32 seq, __u32 
 	stream->kind = STREAM_OPEN;
 }
 
-/* Two minutes of the fastest clock, for which the kernel takes its cookies; ten times as many of
- * others. */
-#define COOKIE_JIFFIES 120000
+/*
+ * Two minutes of the fastest clock, for which the kernel takes its cookies, and the second that it
+ * may be late to write down when it gave one out; ten times as many of others.
+ */
+#define COOKIE_JIFFIES 121000
 
 static __always_inline bool gives_cookies(struct bpf_sock *listener)
 {

@@ -16,7 +16,7 @@ static __always_inline int xdp(struct xdp_md *ctx, __u64 now_ns)
 	struct frame frame = XDP_FRAME(ctx);
 	enum outcome outcome = judge(&frame, &clock);
 
-	return count(outcome, frame.bytes) ? XDP_DROP : XDP_PASS;
+	return count(outcome, bytes_of(&frame)) ? XDP_DROP : XDP_PASS;
 }
 
 /* Global: gone through by the verifier once, although it is called twice. */

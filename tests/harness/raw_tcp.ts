@@ -34,6 +34,7 @@ export function compileC(name: string, directory: TempDir): string {
 const strangerCount = 250;
 const clientMac = Uint8Array.of(2, 0, 0, 0, 0, 2);
 const ethernetBytes = 14;
+const largestSyn = 1500;
 
 export class RawClients implements AsyncDisposable {
   readonly received: ReadSegment[] = [];
@@ -216,6 +217,10 @@ export class RawConnection {
   }
 
   sendSyn(synBytes = this.#options.synBytes): void {
+    this.#clients.sendFrames(this.synFrame(synBytes));
+  }
+
+  synFrame(synBytes = this.#options.synBytes): Uint8Array {
     const { options, window, wrapping } = this.#options;
     const fields: TcpFields = {
       ...{ seq: this.isn, flags: syn },
@@ -223,7 +228,7 @@ export class RawConnection {
       ...(window === undefined ? {} : { window }),
       ...(synBytes === undefined ? {} : { bytes: synBytes }),
     };
-    this.#clients.sendFrames(tcpFrame(this.ends, fields, wrapping));
+    return tcpFrame(this.ends, fields, wrapping);
   }
 
   /** SYN, and the answer to it. */
@@ -236,7 +241,8 @@ export class RawConnection {
     const answer = await this.#clients.expect(
       `a SYN-ACK for ${this.name}`,
       this.ends,
-      ({ flags }) => (flags & 0x3f) === (syn | ack),
+      // It acknowledges what the SYN carried too, or not.
+      (segment) => (segment.flags & 0x3f) === (syn | ack) && (segment.ack - this.isn - 1) >>> 0 <= largestSyn,
     );
     this.serverFirst = (answer.seq + 1) >>> 0;
     this.serverOptions = answer.options;
