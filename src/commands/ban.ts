@@ -23,7 +23,7 @@ so for the longer of both times: it is no error to ban twice.`,
     for: { short: "f", value: "DURATION", help: "such as 1h, or ever (default: the gate's --timeout)" },
     until: { value: "TIME", help: `such as ${momentForms}; without a zone it is this host's time` },
     from: listFlag,
-    force: { help: "also ban ranges wider than /16 (IPv6 /32)" },
+    force: { help: "also ban ranges wider than /16 (IPv6 /32, behind NAT64 /112)" },
     by: byFlag,
   },
   async run(call, env) {

@@ -201,7 +201,7 @@ function sourceOf({ ban }: BanChange): string {
 
 function bansOf(sources: readonly string[]): string {
   const [first] = sources;
-  return sources.length === 1 ? `the ban of ${first}` : `${sources.length} bans, of ${first} and others,`;
+  return sources.length === 1 ? `the ban of ${first}` : `${sources.length} bans (${first} and others)`;
 }
 
 function whyOf({ origin, reason, evidence, gate, isLocal }: Claim): string {

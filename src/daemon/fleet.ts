@@ -65,6 +65,7 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
   const capacity = Math.min(enforcement.bans.capacity, fence?.status().maps[0]?.capacity ?? Number.POSITIVE_INFINITY);
   const limits = {
     trusts: (peer: string) => config()["fleet-trust"].length === 0 || config()["fleet-trust"].includes(peer),
+    named: () => config()["fleet-trust"],
     rate: () => config()["fleet-rate"],
     most: () => config()["fleet-most"],
     room: () => Math.floor(capacity * shareOfOthers) - enforcement.bans.size,

@@ -35,7 +35,7 @@ export interface TcpSocket {
   readonly remote: Endpoint;
   readonly local: Endpoint;
   events: SocketEvents;
-  /** Sends in order. False: kept in memory, stop until `drain`. */
+  /** Sends in order; the bytes and the buffer they are in are the socket's from now on. False: kept in memory, stop until `drain`. */
   write(bytes: Uint8Array): boolean;
   /** Asks a silent peer whether it is still there (RFC 9293 3.8.4), first after this much silence. */
   keepAlive(idleMs: number): void;

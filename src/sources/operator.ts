@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bans and lifts that a person asks for, one or a slice of a list. Says no to slips of the finger: what is
 // not an address, too wide a range, a range that holds IPv4 and IPv6.
-import { coversBoth, isIpv4, type Prefix, parsePrefix } from "../core/address.ts";
+import { coversBoth, type Prefix, parsePrefix } from "../core/address.ts";
 import type { BanRequest } from "../core/bans/change.ts";
 import type { Asking, Ban, Origin } from "../core/bans/claim.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { manual } from "../core/bans/reason.ts";
-import { sourceOf } from "../core/client.ts";
+import { sourceBits, sourceOf } from "../core/client.ts";
 import type { BanOptions, ChangeLine, ChangeResult, Lifted, LineFailure, Refusal } from "./answer.ts";
 
 /** /16 and, in the 128-bit form of IPv4, 96 more. */
@@ -133,9 +133,9 @@ export class Operator {
   }
 }
 
-/** A slip of the finger that takes a continent out. */
+/** A slip of the finger that takes a continent out. Where NAT64 puts IPv4 a range is as wide as that of IPv4. */
 export function isWide(prefix: Prefix): boolean {
-  return prefix.bits < (isIpv4(prefix) ? widestIpv4Bits : widestIpv6Bits);
+  return prefix.bits < (sourceBits(prefix, widestIpv6Bits) === 128 ? widestIpv4Bits : widestIpv6Bits);
 }
 
 function foreignEntry(text: string): Refusal {
@@ -144,7 +144,10 @@ function foreignEntry(text: string): Refusal {
 }
 
 function tooWide(text: string): Refusal {
-  return { kind: "refused", message: `Cannot ban "${text}": wider than /16 (IPv6 /32), use --force if you mean it` };
+  return {
+    kind: "refused",
+    message: `Cannot ban "${text}": wider than /16 (IPv6 /32, behind NAT64 /112), use --force if you mean it`,
+  };
 }
 
 function mixed(text: string): Refusal {

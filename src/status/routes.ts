@@ -179,7 +179,9 @@ function statusApp(source: StatusSource, access: StatusAccess, frequent: Frequen
     }
   });
   app.post("/bans", async (context) => {
-    const body = banRequest.safeParse(await context.req.json().catch(() => undefined));
+    const given: unknown = await context.req.json().catch(() => undefined);
+    if (given === undefined) return context.json({ error: badBody(["it is no JSON"]) }, 400);
+    const body = banRequest.safeParse(given);
     if (!body.success) return context.json({ error: bodyMistake(body.error) }, 400);
     const { address, for: duration, force, by } = body.data;
     const forMs = duration === undefined ? undefined : parseBanDuration(duration);
@@ -264,5 +266,9 @@ function bodyMistake(error: z.ZodError): string {
   const mistakes = error.issues.map(({ path, message }) =>
     path.length === 0 ? message : `${path.join(".")}: ${message}`,
   );
+  return badBody(mistakes);
+}
+
+function badBody(mistakes: readonly string[]): string {
   return `Invalid body: ${mistakes.join("; ")}; expected {"address": "192.0.2.1", "for": "1h"}`;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The relay side by side: ttgate, HAProxy doing the same job with one thread, and no gate at all, in
-// alternating rounds against the same server with the same load.
+// The relay side by side: ttgate, HAProxy doing the same job with one thread, nginx that only relays, and no gate at
+// all, in alternating rounds against the same server with the same load.
 import type { Child } from "../harness/child.ts";
 import { freePort } from "../harness/ports.ts";
 import { TempDir } from "../harness/temp_dir.ts";
@@ -188,6 +188,7 @@ function methodOf(subjects: readonly Subject[], options: BenchOptions): string[]
     `${connections} connections over loopback, each from an address of its own; packets of 256 random bytes; load generator and server in C, one thread each`,
     `medians of ${options.rounds} alternating rounds (memory: ${Math.min(memoryRounds, options.rounds)}, fresh processes); nothing is pinned to a CPU; the first fifth of each run does not count`,
     "HAProxy: one thread, inspects the first bytes for the same protocols, stick table of 10 minutes, turns known sources away at accept",
+    "nginx: one worker, stream module, relays without looking",
     "hostile: connects, sends an HTTP request, waits for the end of the connection; no kernel block",
     `memory: resident; ${held} clients connect at once, as after a restart, exchange one packet each and stay; for each of them anonymous memory alone, since the pages of the executable that are read in meanwhile are nobody's`,
     "bare Bun: tests/bench/bare_relay.ts, a relay on the same runtime that does nothing else: the least that ttgate could take",

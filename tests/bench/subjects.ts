@@ -9,6 +9,7 @@ import { Child, run } from "../harness/child.ts";
 import { freePort, listening } from "../harness/ports.ts";
 import type { TempDir } from "../harness/temp_dir.ts";
 import { haproxyConfig } from "./haproxy.ts";
+import { nginxConfig, streamModule } from "./nginx.ts";
 
 export interface Subject extends AsyncDisposable {
   readonly name: string;
@@ -19,7 +20,7 @@ export interface Subject extends AsyncDisposable {
 }
 
 /** "bare Bun": a relay on the same runtime that does nothing else, the least that ttgate could take. */
-export type SubjectName = "ttgate" | "haproxy" | "bare Bun" | "direct";
+export type SubjectName = "ttgate" | "haproxy" | "nginx" | "bare Bun" | "direct";
 
 export async function startSubject(name: SubjectName, upstreamPort: number, directory: TempDir): Promise<Subject> {
   if (name === "direct")
@@ -36,7 +37,8 @@ export async function startSubject(name: SubjectName, upstreamPort: number, dire
   const version = await run(versionArgv);
   return {
     name,
-    version: version.stdout.split("\n")[0] ?? "",
+    // nginx tells it on stderr.
+    version: (version.stdout || version.stderr).split("\n")[0] ?? "",
     port,
     pid: child.pid,
     [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
@@ -59,6 +61,8 @@ function commandOf(
       return { argv: ttgateArgv(port, upstreamPort), versionArgv: [executable(), "version"] };
     case "haproxy":
       return { argv: haproxyArgv(port, upstreamPort, directory), versionArgv: ["haproxy", "-v"] };
+    case "nginx":
+      return { argv: nginxArgv(port, upstreamPort, directory), versionArgv: ["nginx", "-v"] };
     case "bare Bun":
       return {
         argv: [process.execPath, join(import.meta.dirname, "bare_relay.ts"), `${port}`, `${upstreamPort}`],
@@ -83,20 +87,28 @@ function haproxyArgv(port: number, upstreamPort: number, directory: TempDir): st
   return ["haproxy", "-db", "-f", directory.write(`haproxy-${port}.cfg`, haproxyConfig({ port, upstreamPort }))];
 }
 
+function nginxArgv(port: number, upstreamPort: number, directory: TempDir): string[] {
+  const config = directory.write(`nginx-${port}.conf`, nginxConfig({ port, upstreamPort }));
+  return ["nginx", "-p", directory.path, "-c", config, "-e", "stderr"];
+}
+
 /** The subjects that can run here, and why the others cannot. */
 export async function availableSubjects(say: (line: string) => void): Promise<SubjectName[]> {
   const subjects: SubjectName[] = [];
   if (existsSync(executable())) subjects.push("ttgate");
   else say(`Without ttgate: "${executable()}" is not built; run make bpf`);
-  if (
-    await run(["haproxy", "-v"]).then(
-      (result) => result.code === 0,
-      () => false,
-    )
-  )
-    subjects.push("haproxy");
+  if (await runs(["haproxy", "-v"])) subjects.push("haproxy");
   else say("Without HAProxy: it is not installed; run apt-get install haproxy");
+  if (existsSync(streamModule) && (await runs(["nginx", "-v"]))) subjects.push("nginx");
+  else say("Without nginx: it is not installed; run apt-get install nginx-light libnginx-mod-stream");
   return [...subjects, "bare Bun", "direct"];
+}
+
+function runs(argv: string[]): Promise<boolean> {
+  return run(argv).then(
+    ({ code }) => code === 0,
+    () => false,
+  );
 }
 
 /** Resident memory now; `anonymousBytes`: without pages of files, of which more are read in as more of the code runs. */

@@ -10,6 +10,7 @@ import { Offenders } from "../../src/core/bans/offenders.ts";
 import { newBanCounters } from "../../src/core/counters.ts";
 import { BanLog } from "../../src/daemon/ban_log.ts";
 import type { Spared } from "../../src/sources/client_bans.ts";
+import { lifted } from "../harness/lifted.ts";
 
 let told: string[];
 let log: BanLog;
@@ -112,4 +113,20 @@ test("the way of each source is asked for where a line tells of it, and not for 
   expect(told[0]).toContain("50 of them blocked in the kernel");
   expect(told.length).toBeLessThan(slices);
   expect(asked).toBe(50 * told.filter((line) => line.startsWith("Banned ")).length);
+});
+
+test("several lifts are one line", () => {
+  const told: string[] = [];
+  const enforcement = new Enforcement(new Bans(10, 64), new NeverBan(), undefined, newBanCounters());
+  const both = ["10.0.0.0", "10.0.0.1"].map(requirePrefix);
+  const requests = both.map((prefix) => ({ prefix, reason: "manual", origin: "operator" as const, untilMs: 60_000 }));
+  enforcement.banMany(requests, 0);
+  enforcement.follow(
+    new BanLog({
+      ...{ log: (_level: unknown, message: string) => void told.push(message), dryRun: false },
+      ...{ offenders: new Offenders(() => 0), refusalOf: () => ({ by: "kernel", why: null }) as const },
+    }),
+  );
+  lifted(enforcement, both, 1);
+  expect(told).toEqual(["Lifted 2 bans (10.0.0.0 and others): by command"]);
 });

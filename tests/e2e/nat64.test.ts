@@ -8,6 +8,7 @@ import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startServer } from "../harness/standin.ts";
+import { waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
 
@@ -41,8 +42,12 @@ describeWith("namespaces", "executable").each([...ways])("by %s", (_, options, s
         probeFrom(network.client, { host: network.gateIpv6, port: 5000, from, waitMs: 400 });
 
       const url = `http://[${network.gateIpv6}]:5000/`;
-      await run(["curl", "-sS", "--max-time", "1", "--interface", stranger, url], { namespace: network.client });
-      expect((await gate.banned(stranger)).source).toBe(stranger);
+      const curl = ["curl", "-sS", "--max-time", "2", "--interface", stranger, url];
+      const banned = await waitFor("the ban", async () => {
+        await run(curl, { namespace: network.client });
+        return gate.ban(stranger);
+      });
+      expect(banned.source).toBe(stranger);
       await gate.until("the kernel's entry", ({ kernel }) => kernel.entries === 1);
       expect([(await knock(stranger)).outcome, (await knock(customer)).outcome]).toEqual(["no answer", "open"]);
       expect(await gate.ban(customer)).toBeUndefined();
@@ -50,7 +55,8 @@ describeWith("namespaces", "executable").each([...ways])("by %s", (_, options, s
       await gate.command("lift", stranger);
       expect((await knock(stranger)).outcome).toBe("open");
       const whole = stranger.replace(/:[^:]*:[^:]*$/, ":0:0/96");
-      expect((await gate.command("ban", whole)).code).toBe(0);
+      expect(await gate.command("ban", whole)).toMatchObject({ code: 1, stderr: expect.stringContaining("--force") });
+      expect((await gate.command("ban", whole, "--force")).code).toBe(0);
       await gate.until("the range in the kernel", ({ kernel }) => kernel.entries === 1);
       expect([(await knock(stranger)).outcome, (await knock(customer)).outcome]).toEqual(["no answer", "no answer"]);
       expect((await gate.command("lift", whole)).code).toBe(0);

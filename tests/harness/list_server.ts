@@ -8,10 +8,25 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { join } from "node:path";
 import process from "node:process";
 
-/** `truncated` promises more than it sends; `cut` breaks a chunked body off; `slow` never comes to its end. */
-export type Mode = "ok" | "error" | "truncated" | "cut" | "slow" | "html" | "redirect" | "elsewhere" | "endless";
+/**
+ * `truncated` promises more than it sends; `cut` breaks a chunked body off; `unmeasured` ends with the connection, two
+ * characters too soon; `unpackable` is not packed as it says; `slow` never comes to its end.
+ */
+export type Mode =
+  | "ok"
+  | "error"
+  | "truncated"
+  | "cut"
+  | "unmeasured"
+  | "unpackable"
+  | "slow"
+  | "html"
+  | "redirect"
+  | "elsewhere"
+  | "endless";
 
-const html = "<!DOCTYPE html>\n<html>\n<body>\n<p>Too many requests</p>\n</body>\n</html>\n";
+const listed = Array.from({ length: 50 }, (_, index) => `198.18.9.${index}`).join("\n");
+const html = `<!DOCTYPE html>\n<html>\n<body>\n<pre>\n${listed}\n</pre>\n</body>\n</html>\n`;
 
 export function listServer(directory: string): Server {
   return createServer((request, response) => {
@@ -42,6 +57,13 @@ function answer(mode: Mode, body: Buffer, { url, headers }: IncomingMessage, res
     case "cut":
       response.writeHead(200);
       response.write(body, () => response.socket?.destroy());
+      return;
+    case "unmeasured":
+      response.socket?.write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+      response.socket?.end(body.subarray(0, -2));
+      return;
+    case "unpackable":
+      response.writeHead(200, { "content-encoding": "gzip" }).end(body);
       return;
     case "slow":
       response.writeHead(200);

@@ -10,16 +10,22 @@ export class RedisServer implements AsyncDisposable {
   readonly port: number;
   readonly directory = new TempDir();
   readonly #args: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
   #child: Child | undefined;
 
-  private constructor(port: number, args: readonly string[]) {
+  private constructor(port: number, args: readonly string[], env: Readonly<Record<string, string>>) {
     this.port = port;
     this.#args = args;
+    this.#env = env;
   }
 
   /** @param args of redis-server, beside what makes it one of a test. */
-  static async start(...args: readonly string[]): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), args);
+  static start(...args: readonly string[]): Promise<RedisServer> {
+    return RedisServer.startWith({}, ...args);
+  }
+
+  static async startWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), args, env);
     await server.start();
     return server;
   }
@@ -38,7 +44,9 @@ export class RedisServer implements AsyncDisposable {
 
   async start(): Promise<void> {
     const own = ["--port", String(this.port), "--bind", "127.0.0.1", "--save", "", "--dir", this.directory.path];
-    this.#child = new Child(["redis-server", ...own, "--logfile", "", ...this.#args]);
+    this.#child = new Child(["redis-server", ...own, "--logfile", "", ...this.#args], {
+      env: { ...this.#env },
+    });
     await listening(this.port);
   }
 

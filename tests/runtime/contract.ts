@@ -148,7 +148,7 @@ function stall(socket: TcpSocket): number {
   let written = 0;
   for (let more = true; more; written += bytes.length) {
     assert(written < 64_000_000, "write() never said stop");
-    more = socket.write(bytes);
+    more = socket.write(bytes.slice());
   }
   return written;
 }
@@ -173,7 +173,7 @@ export const contract: readonly ContractTest[] = [
         peer.write(bytes);
         await until("bytes of the peer", () => heard.received === bytes.length);
         assert.equal(heard.sum, sum);
-        socket.write(bytes);
+        socket.write(bytes.slice());
         await until("bytes at the peer", () => peerHeard.received === bytes.length);
         assert.equal(peerHeard.sum, sum);
       }),
@@ -187,7 +187,7 @@ export const contract: readonly ContractTest[] = [
         assert.equal(heard.received, 8);
         assert.equal(heard.closes, 0);
         const { bytes, sum } = pattern(20_000_000);
-        socket.write(bytes);
+        socket.write(bytes.slice());
         socket.shutdown();
         await until("the answer and its end", () => peerHeard.ended);
         assert.equal(peerHeard.received, bytes.length);
@@ -419,7 +419,7 @@ export const contract: readonly ContractTest[] = [
         assert.deepEqual(socket.remote, { address: "", port: 0 });
         socket.keepAlive(60_000);
         const { bytes, sum } = pattern(300_000);
-        socket.write(bytes);
+        socket.write(bytes.slice());
         socket.shutdown();
         await until("everything back, and the end", () => heard.ended && heard.closes === 1);
         assert.deepEqual([heard.received, heard.sum], [bytes.length, sum]);

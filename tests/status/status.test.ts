@@ -507,7 +507,10 @@ describe("changing", () => {
     ["198.51.100.7", undefined, "198.51.100.0/24 is never banned (--allow)"],
     ["198.51.0.0/16", undefined, "198.51.100.0/24 is never banned (--allow)"],
     ["192.0.0.0/15", undefined, "wider than /16"],
-    ["2001::/31", undefined, "wider than /16 (IPv6 /32)"],
+    ["2001::/31", undefined, "wider than /16 (IPv6 /32, behind NAT64 /112)"],
+    ["64:ff9b::/96", undefined, "wider than /16"],
+    ["64:ff9b:1:7::/64", undefined, "wider than /16"],
+    ["2001::/64", undefined, "wider than /16"],
     ["0.0.0.0/0", true, "is never banned"],
     ["::/0", true, "IPv4 lies in it too"],
     ["::/80", true, "IPv4 lies in it too"],
@@ -524,6 +527,10 @@ describe("changing", () => {
     await post("/bans", { address: "192.0.2.1" });
     expect((await remove("::1")).body).toEqual({ lifted: ["::/64"] });
     expect(sources()).toEqual(["192.0.2.1"]);
+  });
+
+  test.each(["", "{", "[".repeat(9000), '{"address": "192.0.2.1"} x'])("what is no JSON is told so", async (body) => {
+    expect((await post("/bans", body)).body.error).toStartWith("Invalid body: it is no JSON; expected {");
   });
 
   test("a wide ban is made when it is meant", async () => {
@@ -554,6 +561,7 @@ describe("changing", () => {
     '{"address": "192.0.2.1", "__proto__": {"force": true}, "colour": 1}',
     `${'{"address":'.repeat(20)}1${"}".repeat(20)}`,
     "\u0000",
+    "[".repeat(100_000),
   ])("the body %j changes nothing and is told what is wrong", async (body) => {
     await post("/bans", { address: "192.0.2.1", for: "1h" });
     const before = parts.enforcement.bans.get(requirePrefix("192.0.2.1"));

@@ -13,6 +13,7 @@ import { Network } from "../harness/netns.ts";
 import { freePort, listening } from "../harness/ports.ts";
 import { RedisServer, redisCli, Wire } from "../harness/redis.ts";
 import { type StandInClient, startClient, startServer } from "../harness/standin.ts";
+import { steppable } from "../harness/step_clock.ts";
 import { handsOver, takeoverPath } from "../harness/takeover.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
@@ -78,6 +79,21 @@ async function banMany(gate: RunningGate, count: number, network = 0): Promise<v
   const directory = stack.use(new TempDir());
   const lines = Array.from({ length: count }, (_, n) => `10.${network}.${n >> 8}.${n & 255} 1h`);
   await done(gate, "ban", "--from", directory.write("many", lines.join("\n")));
+}
+
+/** The connections on which gates hear of the others are cut, as for a gate that read too slowly. */
+async function hearsAgain(...servers: readonly RedisServer[]): Promise<void> {
+  const ids = async () => {
+    const lists = await Promise.all(servers.map((one) => one.cli("client", "list", "type", "pubsub")));
+    return lists.flatMap((list) => [...list.matchAll(/^id=(\d+) .* psub=1 /gm)].map(([, id]) => id)).sort();
+  };
+  const before = await ids();
+  expect(before.length).toBe(2);
+  for (const one of servers) await one.cli("client", "kill", "type", "pubsub");
+  await waitFor("new connections", async () => {
+    const now = await ids();
+    return now.length === before.length && !now.some((id) => before.includes(id));
+  });
 }
 
 function active(gate: RunningGate, count: number): Promise<unknown> {
@@ -411,6 +427,8 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     );
     await waitFor("the ban on the other gate", async () => "198.51.100.8" in (await bansOf(b)), 20_000);
     expect((await bansOf(b))[source]).toBe("gate:a");
+    for (const gate of [a, b]) await joined(gate);
+    await hearsAgain(replica);
   });
 
   test("a cluster: all keys of a fleet are with one of its servers", async () => {
@@ -429,7 +447,67 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     await done(a, "ban", source);
     await has(b, source, "gate:a");
     expect((await Promise.all(servers.map((server) => server.cli("dbsize")))).sort()[0]).toBe("0");
+    await hearsAgain(one, two);
   });
+});
+
+describeWith(
+  "apart",
+  "executable",
+  { program: "redis-server" },
+  { program: "gcc" },
+)("the engine's clock", () => {
+  test.each([
+    ["back", -3600],
+    ["forth", 3600],
+  ])(
+    "set %s by an hour moves no end, holds up no lift, and hides nothing from who comes later",
+    async (way, seconds) => {
+      const { env, step } = await steppable(stack.use(new TempDir()));
+      const redis = stack.use(await RedisServer.startWith(env));
+      const [a, b, c] = [await member("a", redis.url), await member("b", redis.url), await member("c", redis.url)];
+      for (const [address, time] of [
+        [source, "30m"],
+        ["198.51.100.8", "5h"],
+        ["198.51.100.9", "30m"],
+      ] as const) {
+        await done(a, "ban", address, "--for", time);
+        await has(b, address, "gate:a");
+      }
+      await done(a, "ban", "198.51.100.10", "--by", "fail2ban", "--for", "30m");
+      await has(b, "198.51.100.10", "gate:a");
+      await done(a, "lift", "198.51.100.9");
+      await hasNot(c, "198.51.100.9");
+      // Minutes that are left.
+      const ends = async (gate: RunningGate) =>
+        (await gate.bans())
+          .map((ban) => [ban.source, Math.round((Date.parse(ban.until ?? "") - Date.now()) / 60_000)])
+          .sort();
+      const before = await ends(b);
+      step(seconds);
+      for (const gate of [a, b, c])
+        await gate.child.said(new RegExp(`The clock of the fleet's engine was set 1h ${way}`), 10_000);
+      for (const gate of [a, b, c]) await joined(gate);
+      expect(await ends(b)).toEqual(before);
+      await done(b, "ban", "198.51.100.9");
+      for (const gate of [a, c]) await has(gate, "198.51.100.9", "gate:b");
+      await done(a, "lift", source);
+      await done(a, "lift", "198.51.100.10", "--by", "fail2ban");
+      for (const address of [source, "198.51.100.10"]) for (const gate of [b, c]) await hasNot(gate, address);
+      const d = await member("d", redis.url);
+      await has(d, "198.51.100.9", "gate:b");
+      await waitFor(
+        "the end as it is",
+        async () => {
+          const [there, here] = [await a.ban("198.51.100.8"), await d.ban("198.51.100.8")];
+          return Math.abs(Date.parse(there?.until ?? "") - Date.parse(here?.until ?? "")) < 1000;
+        },
+        20_000,
+      );
+      expect(Object.keys(await bansOf(d)).sort()).toEqual(["198.51.100.8", "198.51.100.9"]);
+      for (const gate of [a, b, c]) expect(gate.child.stderr).not.toContain("more than is taken");
+    },
+  );
 });
 
 describeWith("namespaces", "executable", { program: "redis-server" })("in the kernel, and beside a relay", () => {
@@ -581,6 +659,95 @@ describeWith(
     expect((await bansOf(victim))[source]).toBe("operator");
     // Not more than it may, and at last as much as it may.
     await victim.until("all that it may", ({ fleet: view }) => (view?.peers[0]?.held ?? 0) > 205, 15_000);
+  });
+
+  test("keys of another type: a gate's own concern it alone, and of shared ones the name is told", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await redis.cli("zadd", "ttgate:{ttgate}:gates", `${Date.now()}`, "evil");
+    for (const key of ["records", "about"]) await redis.cli("set", `ttgate:{ttgate}:evil:${key}`, "x");
+    await redis.cli("xadd", "ttgate:{ttgate}:log", "*", "g", "evil", "n", "9", "s", "198.51.100.9");
+    await b.child.said(/The fleet's gate evil announced more than is taken from it: \d+ not well formed/, 10_000);
+    await has(await member("c", redis.url), source, "gate:a");
+    await done(a, "ban", "198.51.100.8");
+    await has(b, "198.51.100.8", "gate:a");
+    expect(b.child.stderr).not.toContain("The fleet's engine at");
+    expect(await done(b, "fleet")).toMatch(/^evil +never +\?/m);
+    for (const key of ["ttgate:{ttgate}:log", "ttgate:{ttgate}:gates"]) {
+      await redis.cli("eval", "redis.call('del', KEYS[1]) redis.call('set', KEYS[1], 'x')", "1", key);
+      for (const gate of [a, b]) await troubled(gate, new RegExp(`key ${RegExp.escape(key)} is of another type`));
+      expect(Object.keys(await bansOf(b)).length).toBe(2);
+      await redis.cli("del", key);
+      for (const gate of [a, b]) await joined(gate);
+    }
+    await done(b, "ban", "198.51.100.10");
+    await has(a, "198.51.100.10", "gate:b");
+  });
+
+  test("texts of a megabyte fill no gate's memory", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    const before = await b.residentBytes();
+    const long = (command: string) => `local v = string.rep('x', 1e6) for i = 1, 200 do redis.call(${command}) end`;
+    const source4 = "'10.0.0.'..i";
+    await redis.cli("eval", long(`'hset', KEYS[1], ${source4}, v`), "1", "ttgate:{ttgate}:evil:records");
+    await redis.cli("eval", long(`'hset', KEYS[1], v..i, v`), "1", "ttgate:{ttgate}:evil:about");
+    await redis.cli("eval", long(`'zadd', KEYS[1], ${Date.now()}, v..i`), "1", "ttgate:{ttgate}:gates");
+    await redis.cli("zadd", "ttgate:{ttgate}:gates", `${Date.now()}`, "evil");
+    await redis.cli("eval", long(`'xadd', KEYS[1], '*', 'g', 'evil', 'n', i + 3, 's', v`), "1", "ttgate:{ttgate}:log");
+    let most = 0;
+    const grown = async () => (most = Math.max(most, await b.residentBytes()));
+    await waitFor(
+      "all of it to be read",
+      async () => {
+        await grown();
+        return ((await b.status()).fleet?.peers.find(({ gate }) => gate === "evil")?.refused["malformed"] ?? 0) >= 200;
+      },
+      20_000,
+    );
+    for (let n = 0; n < 5; n++) await Promise.all([done(b, "fleet", "--json"), grown()]);
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await grown();
+    // Each of the four has 200 MB.
+    expect(most - before).toBeLessThan(100e6);
+  });
+
+  test("a gate that may not write any more is apart, and tells so once", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    const other = await engine();
+    await redis.cli("replicaof", "127.0.0.1", String(other.port));
+    await troubled(a, /READONLY/);
+    const states = new Set<string | undefined>();
+    for (let n = 0; n < 30; n++) {
+      states.add((await a.status()).fleet?.state);
+      await sleep(100);
+    }
+    expect([...states]).toEqual(["apart"]);
+    expect(a.child.stderr.match(/READONLY/g)?.length).toBe(1);
+    expect(await bansOf(b)).toEqual({ [source]: "gate:a" });
+    await redis.cli("replicaof", "no", "one");
+    for (const gate of [a, b]) await joined(gate);
+    await done(a, "ban", "198.51.100.8");
+    await has(b, "198.51.100.8", "gate:a");
+  });
+
+  test("names that somebody adds to the list of gates drive nobody out who is trusted by name", async () => {
+    const redis = await engine();
+    const a = await member("a", redis.url);
+    await done(a, "ban", source);
+    const names = "for i = 1, 2500 do redis.call('zadd', KEYS[1], 9e12, 'fake'..i) end";
+    await redis.cli("eval", names, "1", "ttgate:{ttgate}:gates");
+    const all = await member("b", redis.url);
+    await troubled(all, /more than 2000 gates.*--fleet-trust/);
+    const named = await member("c", redis.url, "--fleet-trust", "a");
+    await has(named, source, "gate:a");
+    expect((await named.status()).fleet?.troubles).toEqual([]);
   });
 
   test("a process that takes over goes on as the same member; one that fails to leaves the other in the fleet", async () => {

@@ -26,7 +26,7 @@ function addressOf(url: string): FleetAddress {
 
 function gateOf(name: string, url: string, readAtMost: number) {
   const enforcement = new Enforcement(new Bans(100_000, 64), new NeverBan(), undefined, newBanCounters());
-  const limits = { trusts: () => true, rate: () => 1_000_000, most: () => 2000, room: () => 100_000 };
+  const limits = { trusts: () => true, named: () => [], rate: () => 1_000_000, most: () => 2000, room: () => 100_000 };
   const table = new FleetTable({ enforcement, gate: name, ...limits });
   enforcement.follow(table);
   const secrets = { password: undefined, ca: undefined, cert: undefined, key: undefined };

@@ -234,6 +234,51 @@ describeWith(...nftNeeds)("an nft", () => {
     await bed.closed(stranger);
   });
 
+  test("that hangs holds up no stop for long; what is left is told, and the next start takes it up", async () => {
+    await using bed = await NftBed.open();
+    using directory = new TempDir();
+    const hangs = directory.file("hangs");
+    const env = wrapped(directory, `while [ -e ${hangs} ]; do sleep 0.2; done`);
+    const gate = await bed.start(alone, { env });
+    const stranger = bed.network.clientIpv4(3);
+    await gate.command("ban", stranger, "--for", "1h");
+    await bed.closed(stranger);
+    writeFileSync(hangs, "");
+    await gate.command("ban", "198.51.100.1", "--for", "1h");
+    const startMs = performance.now();
+    gate.child.signal("SIGTERM");
+    const { code } = await gate.child.exited;
+    expect([code, performance.now() - startMs < 20_000]).toEqual([0, true]);
+    expect(gate.child.stderr).toMatch(/cannot be removed .*: remove it with nft delete table inet/);
+    rmSync(hangs);
+    const next = await bed.start(alone, { env });
+    await bed.closed(stranger);
+    next.child.signal("SIGTERM");
+    await next.child.exited;
+    expect(() => bed.listed()).toThrow("No such file");
+  });
+
+  test("that has thousands of others' rules to list is asked for them seldom; a flush is put right as soon", async () => {
+    await using bed = await NftBed.open();
+    using directory = new TempDir();
+    const asked = directory.file("asked");
+    const rules = Array.from({ length: 5000 }, (_, n) => `ip saddr 10.${n >> 8}.${n & 255}.1 counter accept`);
+    const table = `table inet other { chain c { type filter hook input priority 0; policy accept;\n${rules.join("\n")}\n}\n}`;
+    bed.nft("-f", directory.write("rules", table));
+    const gate = await bed.start(alone, { env: wrapped(directory, `echo "$@" >> ${asked}`) });
+    const many = Array.from({ length: 10_000 }, (_, n) => `198.18.${n >> 8}.${n & 255} 1h`);
+    await gate.command("ban", "--from", directory.write("many", many.join("\n")));
+    const stranger = bed.network.clientIpv4(3);
+    await gate.command("ban", stranger, "--for", "1h");
+    await bed.closed(stranger);
+    await waitFor("a look at chains alone", () => /list chains inet/.test(readFileSync(asked, "utf8")), 20_000);
+    bed.nft("flush", "ruleset");
+    const startMs = performance.now();
+    await bed.closed(stranger);
+    expect(performance.now() - startMs).toBeLessThan(8000);
+    await gate.child.said(/was changed by another tool \(it was gone\): put right/);
+  });
+
   test("that is slow holds nobody up, and there is one at a time", async () => {
     await using bed = await NftBed.open();
     await using stack = new AsyncDisposableStack();

@@ -47,6 +47,11 @@ const sets = {
   /** CJK and Hangul. */
   ideograph: [[0xe3, 0xed]],
   high: [[0x80, 0xff]],
+  /** Characters of two bytes, as GBK and EUC have them, and the letters of most alphabets in one byte. */
+  double: [[0xa1, 0xfe]],
+  letter8: [[0xc0, 0xff]],
+  /** A space in EBCDIC. */
+  space40: [[0x40, 0x40]],
   /** Sequences, and what a context numbers: X.690. */
   ber: [
     [0x30, 0x31],

@@ -73,11 +73,18 @@ const writing: WritingExpert = {
   ],
 };
 
-/** Hexadecimal digits, numbers and nothing but printable bytes. */
-const digits: WritingExpert = {
+/** Text that is older than Unicode: alphabets of one byte a letter, ideographs of two, EBCDIC. */
+const codePages: WritingExpert = {
   kind: "writing",
   name: "text",
-  cases: [{ next: { digit: 0.55, hexLetter: 0.37, mark: 0.04 } }],
+  cases: [
+    {
+      last: ["follow", "lead", "ones"],
+      next: { high: 0.18, double: 0.3, letter8: 0.32, space: 0.08, space40: 0.05, mark: 0.03, lineEnd: 0.01 },
+    },
+    { last: ["blank", "mark"], next: { high: 0.25, double: 0.2, letter8: 0.35, space: 0.05, printable: 0.12 } },
+    { next: { high: 0.2, double: 0.15, letter8: 0.25, printable: 0.25, space: 0.06, mark: 0.05 } },
+  ],
 };
 
 /** Names and numbers behind one another: strings with their lengths, between fields with zeros. */
@@ -183,7 +190,7 @@ export const writingExperts: readonly WritingExpert[] = [
   wide,
   records,
   numbers,
-  digits,
+  codePages,
   tags,
   letters,
 ];

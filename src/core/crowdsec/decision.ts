@@ -13,7 +13,8 @@ const text = z.string().max(longestText);
 const schema = z.object({
   id: z.int().nonnegative(),
   origin: text,
-  scenario: text,
+  /** A command's reason is any text. */
+  scenario: z.string(),
   scope: text,
   type: text,
   value: text,

@@ -2,8 +2,8 @@
 // Takes an answer of CrowdSec's decision stream apart while it comes, `{"deleted": [{…}, …], "new": null}`: a list of
 // tens of thousands is neither held nor parsed in one go. Pure.
 
-/** A decision has some 200 characters. */
-const longestItem = 8192;
+/** A decision has some 200 characters; its reason is free text. What is longer is an item without text. */
+const longestItem = 65_536;
 const longestKey = 64;
 
 const quote = 0x22;
@@ -33,6 +33,7 @@ export class DecisionReader {
   #key = "";
   /** Of an item that goes on in the next chunk. */
   #held = "";
+  #isTooLong = false;
 
   /** @throws Error when it is no such answer. */
   *read(chunk: string): Generator<StreamItem, void, void> {
@@ -47,8 +48,7 @@ export class DecisionReader {
       } else if (closers.has(code)) {
         if (--this.#depth !== itemDepth - 1) continue;
         this.#hold(chunk.slice(start, index + 1));
-        yield { list: this.#key, text: this.#held };
-        this.#held = "";
+        yield { list: this.#key, text: this.#release() };
       } else if (!blanks.has(code)) this.#other(code);
     }
     if (this.#depth >= itemDepth) this.#hold(chunk.slice(start));
@@ -61,8 +61,16 @@ export class DecisionReader {
   }
 
   #hold(text: string): void {
-    if (this.#held.length + text.length > longestItem) throw new Error(noStream);
-    this.#held += text;
+    this.#isTooLong ||= this.#held.length + text.length > longestItem;
+    this.#held = this.#isTooLong ? "" : this.#held + text;
+  }
+
+  /** The item that is over. */
+  #release(): string {
+    const text = this.#held;
+    this.#held = "";
+    this.#isTooLong = false;
+    return text;
   }
 
   #beginString(): void {

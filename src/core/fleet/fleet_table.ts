@@ -58,7 +58,7 @@ export class FleetTable implements BanFollower {
   readonly own: OwnDoings;
   readonly #options: FleetTableOptions;
   readonly #lifts = new Lifts(liftsKept);
-  /** Claims of others keep the engine's time of their making by this one number, whatever its clock does. */
+  /** Claims of others keep the engine's time of their making by this one number, until its clock is set. */
   #baseMs: number | undefined;
   #offsetMs = 0;
 
@@ -82,10 +82,20 @@ export class FleetTable implements BanFollower {
     return peer;
   }
 
-  /** @param offsetMs what is added to milliseconds since boot to have the engine's. */
-  setClock(offsetMs: number): void {
+  /**
+   * @param offsetMs what is added to milliseconds since boot to have the engine's.
+   * @returns by how much the engine's clock was set since the last time; 0: it was not.
+   */
+  setClock(offsetMs: number): number {
+    const byMs = this.#baseMs === undefined ? 0 : offsetMs - this.#offsetMs;
     this.#offsetMs = offsetMs;
     this.#baseMs ??= offsetMs;
+    if (Math.abs(byMs) <= futureMs) return 0;
+    // What was before and what was after stays so; what the engine has is of the other clock until it is written again.
+    this.#baseMs += byMs;
+    this.#lifts.shift(byMs);
+    for (const peer of this.peers.values()) peer.isOutdated = true;
+    return byMs;
   }
 
   /**
@@ -119,7 +129,7 @@ export class FleetTable implements BanFollower {
     // Nothing is said of it any more: its time was over, or the engine lost its memory. Nothing follows from that,
     // but whoever sends hints at nothing is to come to an end.
     if (text === null) {
-      if (!peer.spend(rate, nowMs)) this.#tooFast(peer);
+      peer.foundNothing(rate, nowMs);
       return undefined;
     }
     const prefix = parsePrefix(source);
@@ -142,11 +152,11 @@ export class FleetTable implements BanFollower {
       const record = text === null ? undefined : parseRecord(text);
       if (prefix === undefined || record === undefined || !isNarrow(prefix)) continue;
       published.set(source, record);
+      const ending = this.own.ending(source);
       this.#lift(peer, prefix, record, Number.POSITIVE_INFINITY, nowMs);
       const ban = enforcement.bans.get(prefix);
       if (ban !== undefined && sharedClaim(ban, nowMs) !== undefined) continue;
       // Taken back here, and the engine did not learn of it.
-      const ending = this.own.ending(source);
       if (ending !== undefined && ending.atMs + this.#offsetMs >= record.madeMs) continue;
       const one = this.#wanted(peer, prefix, record, nowMs);
       if (one !== undefined && this.#options.room() > wanted.length) wanted.push(one);
@@ -154,7 +164,10 @@ export class FleetTable implements BanFollower {
     this.#take(peer, wanted, nowMs);
   }
 
-  /** Sources that are not published as they are here: a slice between two turns of the caller. */
+  /**
+   * Sources that are not published as they are here: a slice between two turns of the caller.
+   * @param published what the engine has; empty where all of it is by a clock that was set since.
+   */
   *compare(published: ReadonlyMap<string, FleetRecord>, nowMs: () => number): Generator<readonly string[], void, void> {
     let different: string[] = [];
     let looked = 0;
@@ -248,9 +261,13 @@ export class FleetTable implements BanFollower {
 
   /** Bans that were made until the lift end, whoever made them; but another tool's entries are not ttgate's. */
   #lift(peer: Peer, prefix: Prefix, record: FleetRecord, rate: number, nowMs: number): void {
-    const saidMs = record.liftedMs;
-    if (saidMs === 0 || this.#lifts.isKnown(prefix.text, peer.name, saidMs)) return;
-    const liftedMs = Math.min(saidMs, this.#engineNow(nowMs));
+    const { liftedMs } = record;
+    if (liftedMs <= this.#lifts.of(prefix.text)) return;
+    // It would win over every ban until then. After the engine's clock was set back, it is announced anew.
+    if (liftedMs > this.#engineNow(nowMs)) {
+      peer.refused.malformed++;
+      return;
+    }
     const { enforcement, gate: self } = this.#options;
     const ban = enforcement.bans.get(prefix);
     const isLifted = (claim: Claim) =>
@@ -262,7 +279,7 @@ export class FleetTable implements BanFollower {
       this.#tooFast(peer);
       return;
     }
-    this.#lifts.remember(prefix.text, peer.name, liftedMs, saidMs);
+    this.#lifts.remember(prefix.text, peer.name, liftedMs);
     if (ended.length === 0) return;
     enforcement.liftClaims(prefix, nowMs, `gate:${peer.name}`, isLifted);
     if (peer.name === self) return;

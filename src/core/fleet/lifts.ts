@@ -3,10 +3,8 @@
 // memory, or from a gate that was away. Each gate has room of its own here, so that none drives out another's. Pure.
 
 interface Lift {
-  /** By the engine's clock. */
-  readonly liftedMs: number;
-  /** As the gate says it; one that lies in the future counts from when it was first seen. */
-  readonly saidMs: number;
+  /** By the engine's clock as it goes now. */
+  liftedMs: number;
   readonly gate: string;
 }
 
@@ -30,13 +28,12 @@ export class Lifts {
     return this.#bySource.get(source)?.liftedMs ?? 0;
   }
 
-  /** Whether a gate says something new. */
-  isKnown(source: string, gate: string, saidMs: number): boolean {
-    const lift = this.#bySource.get(source);
-    return lift !== undefined && (lift.gate === gate ? lift.saidMs >= saidMs : lift.liftedMs >= saidMs);
+  /** The engine's clock was set by so much. */
+  shift(byMs: number): void {
+    for (const lift of this.#bySource.values()) lift.liftedMs += byMs;
   }
 
-  remember(source: string, gate: string, liftedMs: number, saidMs = liftedMs): void {
+  remember(source: string, gate: string, liftedMs: number): void {
     const before = this.#bySource.get(source);
     if (before !== undefined) {
       if (before.liftedMs > liftedMs) return;
@@ -45,7 +42,7 @@ export class Lifts {
     const sources = this.#byGate.get(gate) ?? new Set();
     this.#byGate.set(gate, sources);
     sources.add(source);
-    this.#bySource.set(source, { liftedMs, saidMs, gate });
+    this.#bySource.set(source, { liftedMs, gate });
     if (sources.size <= this.#limit) return;
     const [oldest] = sources;
     if (oldest === undefined) return;

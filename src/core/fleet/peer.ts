@@ -7,6 +7,31 @@ export type PeerRefusal = "rate" | "most" | "room" | "wide" | "malformed" | "nev
 
 const minuteMs = 60_000;
 
+class Bucket {
+  #tokens = 0;
+  /** The first minute's are there from the start. */
+  #filledMs = Number.NEGATIVE_INFINITY;
+
+  spend(perMinute: number, nowMs: number): boolean {
+    this.#fill(perMinute, nowMs);
+    if (this.#tokens < 1) return false;
+    this.#tokens--;
+    return true;
+  }
+
+  credit(perMinute: number, awayMs: number, nowMs: number): void {
+    this.#fill(perMinute, nowMs);
+    this.#tokens += (perMinute * awayMs) / minuteMs;
+  }
+
+  /** Tokens beyond a minute's are a credit: they are used up, and not made more. */
+  #fill(perMinute: number, nowMs: number): void {
+    const gained = ((nowMs - this.#filledMs) * perMinute) / minuteMs;
+    this.#filledMs = nowMs;
+    if (this.#tokens < perMinute) this.#tokens = Math.min(perMinute, this.#tokens + gained);
+  }
+}
+
 export class Peer {
   readonly name: string;
   taken = 0;
@@ -14,16 +39,20 @@ export class Peer {
   readonly refused: Record<PeerRefusal, number> = { rate: 0, most: 0, room: 0, wide: 0, malformed: 0, neverBan: 0 };
   /** Something was left with the engine: the gate is read anew when there is room again. */
   isDeferred = false;
+  /** The log named too many sources that it has no word of: it is read as a whole instead. */
+  isHollow = false;
+  hollow = 0;
+  /** The engine's clock was set since this gate last wrote: its records are by another one. */
+  isOutdated = false;
   /** Number of the last hint of this gate that was followed; undefined: none yet. */
   lastHint: number | undefined;
   readAtMs = Number.NEGATIVE_INFINITY;
   /** By the minute that they end in; without an end under Infinity. */
   readonly #held = new Map<number, number>();
   #heldNow = 0;
+  readonly #taking = new Bucket();
+  readonly #hollow = new Bucket();
   #countedMinute = Number.NEGATIVE_INFINITY;
-  #tokens = 0;
-  /** The first minute's are there from the start. */
-  #filledMs = Number.NEGATIVE_INFINITY;
 
   constructor(name: string) {
     this.name = name;
@@ -59,22 +88,18 @@ export class Peer {
 
   /** One more ban or lift. @returns false when it is too much for this minute. */
   spend(perMinute: number, nowMs: number): boolean {
-    this.#fill(perMinute, nowMs);
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
+    return this.#taking.spend(perMinute, nowMs);
   }
 
   /** The engine was away for so long: what gathered there meanwhile may come at once. */
   credit(perMinute: number, awayMs: number, nowMs: number): void {
-    this.#fill(perMinute, nowMs);
-    this.#tokens += (perMinute * awayMs) / minuteMs;
+    this.#taking.credit(perMinute, awayMs, nowMs);
   }
 
-  /** Tokens beyond a minute's are a credit: they are used up, and not made more. */
-  #fill(perMinute: number, nowMs: number): void {
-    const gained = ((nowMs - this.#filledMs) * perMinute) / minuteMs;
-    this.#filledMs = nowMs;
-    if (this.#tokens < perMinute) this.#tokens = Math.min(perMinute, this.#tokens + gained);
+  /** One more hint at nothing: anybody may write those in its name, so it pays for none with what it says itself. */
+  foundNothing(perMinute: number, nowMs: number): void {
+    if (this.#hollow.spend(perMinute, nowMs)) return;
+    this.hollow++;
+    this.isHollow = true;
   }
 }

@@ -44,7 +44,7 @@ export const profileSchema = z.strictObject({
     .optional(),
   /**
    * So many strikes within ten minutes are a ban. A strike is a near miss; where the profile knows none, a
-   * connection that said something and stayed undecided.
+   * connection that said more than a byte and stayed undecided.
    */
   strikes: z.int().min(fewestStrikes).max(1000).optional(),
   /** Who speaks first once the connection is open. A silent client gets the greeting of a server that does. */

@@ -17,12 +17,16 @@ const errorChars = 300;
 export const nftMissing = `the program nft is not there: install the package nftables (apt install nftables)`;
 
 /** One transaction: all of it or nothing. @throws Failure as `nft` */
-export async function apply(libc: Libc, commands: readonly Command[]): Promise<void> {
+export async function apply(
+  libc: Libc,
+  commands: readonly Command[],
+  call: Pick<NftCall, "signal" | "limitMs"> = {},
+): Promise<void> {
   const text = Uint8Array.from(new TextEncoder().encode(JSON.stringify({ nftables: commands })));
   // Not a pipe: both runtimes make sockets of them, and nft opens its standard input by name.
   const fd = memoryFile(libc, "nft", text);
   try {
-    await nft(["--json", "--file", "-"], { input: fd });
+    await nft(["--json", "--file", "-"], { ...call, input: fd });
   } finally {
     libc.calls.close(fd);
   }
@@ -33,23 +37,31 @@ export interface NftCall {
   readonly input?: number;
   /** Called with each piece of what it prints: a long listing is read while it is made. */
   readonly onText?: (text: string) => void;
+  /** Ends it: a transaction of the kernel's is there as a whole then, or not at all. */
+  readonly signal?: AbortSignal;
+  readonly limitMs?: number;
 }
 
 /** @throws Failure with nft's own words, or `nftMissing`. */
-export function nft(args: readonly string[], { input, onText }: NftCall = {}): Promise<void> {
+export function nft(args: readonly string[], call: NftCall = {}): Promise<void> {
+  const { input, onText, signal, limitMs = patienceMs } = call;
   const { PATH = "/usr/sbin:/usr/bin:/sbin:/bin" } = process.env;
   return new Promise((resolve, reject) => {
     const child = spawn("nft", args, {
       env: { PATH, LC_ALL: "C" },
       stdio: [input ?? "ignore", "pipe", "pipe"],
-      timeout: patienceMs,
+      timeout: limitMs,
       killSignal: "SIGKILL",
     });
+    const stop = () => child.kill("SIGKILL");
+    signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted === true) stop();
     let said = "";
     let isOver = false;
     const over = (code: number | null) => {
       if (isOver) return;
       isOver = true;
+      signal?.removeEventListener("abort", stop);
       if (code === 0) resolve();
       else reject(new Failure(errorOf(said) ?? `nft ended with ${code ?? "a signal"}`, { exitCode: 3 }));
     };

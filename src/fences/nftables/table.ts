@@ -6,7 +6,7 @@ import type { Libc } from "../../kernel/libc.ts";
 import type { Log } from "../../log.ts";
 import type { Differences, Entries } from "./entries.ts";
 import { type Listing, ListingReader } from "./listing.ts";
-import { look } from "./look.ts";
+import { look, stands } from "./look.ts";
 import { apply, nft } from "./nft.ts";
 import { chainRemoval, elementCommands, family, removal, type Shape, structure } from "./ruleset.ts";
 
@@ -14,11 +14,14 @@ import { chainRemoval, elementCommands, family, removal, type Shape, structure }
 const batchSize = 5000;
 /** How soon a change by another tool is seen. */
 const lookMs = 1000;
-/** Listing every element may take this share of one CPU. */
+/** Listing every element, or every rule of the host, may take this share of one CPU. */
 const listingShare = 1 / 20;
 const retryMs = 2000;
 /** The longest listing of a full table takes some seconds. */
 const hangsMs = 15_000;
+/** A stop waits no longer for what is under way, and for each that it still has to do. */
+const stopMs = 3000;
+const lastMs = 5000;
 
 export interface TableParts {
   readonly libc: Libc;
@@ -36,6 +39,7 @@ export class Table {
   readonly #name: string;
   #turn: Promise<void> | undefined;
   #isClosed = false;
+  readonly #ending = new AbortController();
   /** Sets, chains and rules have to be written. */
   #isShapeDue = true;
   /** As it was read back after it was written; undefined: not read yet. */
@@ -52,6 +56,8 @@ export class Table {
   /** What another tool did; said when it is put right. */
   #damage: string | undefined;
   #lookedMs = Number.NEGATIVE_INFINITY;
+  #rulesMs = Number.NEGATIVE_INFINITY;
+  #rulesTookMs = 0;
   #listedMs = Number.NEGATIVE_INFINITY;
   #listingTookMs = 0;
   #before = { packets: 0, bytes: 0 };
@@ -126,7 +132,9 @@ export class Table {
   /** Touches nothing from here on. @returns when no nft runs any more. */
   async stop(): Promise<void> {
     this.#isClosed = true;
+    const late = setTimeout(() => this.#ending.abort(), stopMs);
     await this.#turn;
+    clearTimeout(late);
   }
 
   /** @param keep the table goes on without this process. */
@@ -138,7 +146,7 @@ export class Table {
       const { owner, table } = shape();
       while (keep && !entries.isWritten) await this.#write();
       const commands = !keep ? removal(table) : owner === undefined ? [] : [chainRemoval(table, owner)];
-      if (commands.length > 0) await apply(this.#parts.libc, commands);
+      if (commands.length > 0) await apply(this.#parts.libc, commands, { limitMs: lastMs });
     } catch (error) {
       const remedy = keep ? "" : `: remove it with nft delete table ${family} ${this.#name}`;
       log(
@@ -195,12 +203,16 @@ export class Table {
     if (isAnew) entries.rewrite(() => true);
     const batch = entries.next(batchSize, nowMs());
     try {
-      await apply(libc, [
-        ...(isAnew ? removal(wanted.table) : []),
-        ...(isShapeDue ? structure(wanted) : []),
-        ...(isAnew ? [] : this.#formerOwners.map((chain) => chainRemoval(wanted.table, chain))),
-        ...elementCommands(wanted.table, batch.changes, nowMs()),
-      ]);
+      await apply(
+        libc,
+        [
+          ...(isAnew ? removal(wanted.table) : []),
+          ...(isShapeDue ? structure(wanted) : []),
+          ...(isAnew ? [] : this.#formerOwners.map((chain) => chainRemoval(wanted.table, chain))),
+          ...elementCommands(wanted.table, batch.changes, nowMs()),
+        ],
+        this.#isClosed ? { limitMs: lastMs } : { signal: this.#ending.signal },
+      );
     } catch (error) {
       entries.failed(batch);
       this.#isShapeDue ||= isShapeDue;
@@ -225,15 +237,21 @@ export class Table {
     const { entries, nowMs, shape } = this.#parts;
     const startMs = nowMs();
     this.#lookedMs = startMs;
+    const { signal } = this.#ending;
     if (!isWhole) {
-      this.#compare(await look(this.#name), shape());
+      const isRecent = this.#isProven && startMs - this.#rulesMs < this.#rulesTookMs / listingShare - lookMs;
+      if (isRecent && (await stands(this.#name, signal))) return;
+      const listing = await look(this.#name, signal);
+      this.#rulesMs = startMs;
+      this.#rulesTookMs = nowMs() - startMs;
+      this.#compare(listing, shape());
       return;
     }
     const reader = new ListingReader(this.#name, (element) => entries.listed(element, nowMs()));
     this.#listedMs = startMs;
     entries.beginListing(startMs);
     try {
-      await nft(["--json", "list", "table", family, this.#name], { onText: (text) => reader.push(text) });
+      await nft(["--json", "list", "table", family, this.#name], { onText: (text) => reader.push(text), signal });
     } catch {
       // Most likely it is gone: the next look tells.
       this.#lookedMs = Number.NEGATIVE_INFINITY;

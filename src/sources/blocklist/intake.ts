@@ -43,6 +43,7 @@ export async function takeIn(chunks: AsyncIterable<string>, options: IntakeOptio
   const counts = { refused: 0, unreadable: 0, line: 0 };
   const take = (line: string) => {
     counts.line++;
+    if (counts.line === 1 && isHtml.test(line)) throw new Error("it is a page of HTML");
     for (const reading of reader.read(line)) {
       if (reading.kind === "mistake") fail(reading.message, true);
       else for (const { source, forMs } of reading.entries) enter(source, forMs);
@@ -78,8 +79,13 @@ function prefixOf(source: string, ipv6Bits: number): Prefix | undefined {
 function tooWide(prefix: Prefix, isWideAllowed: boolean): string | undefined {
   if (coversBoth(prefix)) return "holds IPv4 and IPv6";
   if (prefix.bits < (isIpv4(prefix) ? widestIpv4Bits : widestIpv6Bits)) return "is wider than /8 (IPv6 /19)";
-  return !isWideAllowed && isWide(prefix) ? 'is wider than /16 (IPv6 /32): allow it with "wide"' : undefined;
+  return !isWideAllowed && isWide(prefix)
+    ? 'is wider than /16 (IPv6 /32, behind NAT64 /112): allow it with "wide"'
+    : undefined;
 }
+
+/** One may have many addresses, a line each. */
+const isHtml = /^\ufeff?\s*<(!doctype|html|\?xml)\b/i;
 
 const tooLong = `a line is longer than ${longestLine / 1024} KiB: give a set of nft as text, without -j`;
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a list comes from: a file, or a URL by HTTP. Says that it is the same as before where that can be told, and
 // gives its text a chunk at a time within limits of size and time.
-import { createReadStream, type Stats, statSync } from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync, openSync, type Stats, statSync } from "node:fs";
+import { shownSource } from "../../config/blocklist.ts";
+import { messageOf } from "../../failure.ts";
 
 /** A million lines of JSON have some 70 bytes each. */
 const mostBytes = 128 * 1024 * 1024;
@@ -35,14 +37,39 @@ export function openSupply(source: string, known: string | undefined, signal: Ab
   return source.startsWith("/") ? Promise.resolve(openFile(source, known)) : openUrl(source, known, signal);
 }
 
+/** What a runtime says of a request has its URL, with the key in its query; and Deno's reason is the cause of it. */
+function withoutKeys(error: unknown): unknown {
+  if (!(error instanceof TypeError)) return error;
+  const { cause } = error;
+  const reason = cause instanceof Error ? `${messageOf(error)}: ${messageOf(cause)}` : messageOf(error);
+  return new Error(reason.replaceAll(/\bhttps?:\/\/[^\s"')]+/g, shownSource));
+}
+
 function openFile(path: string, known: string | undefined): Supply {
-  const found = statSync(path);
   // A pipe would be waited for.
-  if (!found.isFile()) throw new Error("it is no file");
-  if (found.size > mostBytes) throw new Error(tooLarge);
-  const version = versionOf(found);
-  if (version === known) return { kind: "unchanged" };
-  return { kind: "text", version, chunks: createReadStream(path, { encoding: "utf8", highWaterMark: chunkBytes }) };
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  let chunks: AsyncIterable<string> | undefined;
+  try {
+    const found = fstatSync(fd);
+    if (!found.isFile()) throw new Error("it is no file");
+    if (found.size > mostBytes) throw new Error(tooLarge);
+    const version = versionOf(found);
+    if (version === known) return { kind: "unchanged" };
+    chunks = textOfFile(path, fd, version);
+    return { kind: "text", version, chunks };
+  } finally {
+    if (chunks === undefined) closeSync(fd);
+  }
+}
+
+async function* textOfFile(path: string, fd: number, version: string): AsyncGenerator<string> {
+  try {
+    yield* createReadStream(path, { fd, autoClose: false, encoding: "utf8", highWaterMark: chunkBytes });
+    // One that is written in place: half of it would be half a list.
+    if (versionOf(fstatSync(fd)) !== version) throw new Error("it was changed while it was read");
+  } finally {
+    closeSync(fd);
+  }
 }
 
 const tooLarge = `it is larger than ${mostBytes / 1024 / 1024} MiB`;
@@ -72,7 +99,9 @@ async function openUrl(url: string, known: string | undefined, signal: AbortSign
 async function follow(from: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
   let url = from;
   for (let hops = 0; hops <= mostRedirects; hops++) {
-    const response = await fetch(url, { headers, signal, redirect: "manual" });
+    const response = await fetch(url, { headers, signal, redirect: "manual" }).catch((error: unknown) => {
+      throw withoutKeys(error);
+    });
     const location = response.headers.get("location");
     if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return response;
     await response.body?.cancel();
@@ -89,13 +118,34 @@ async function* textOf(response: Response): AsyncGenerator<string> {
   const promised = isEncoded ? undefined : Number(response.headers.get("content-length") ?? Number.NaN);
   const decoder = new TextDecoder();
   let bytes = 0;
-  for await (const chunk of response.body ?? []) {
+  let last = "";
+  for await (const chunk of bodyOf(response)) {
     bytes += chunk.length;
     if (bytes > mostBytes) throw new Error(tooLarge);
     for (let start = 0; start < chunk.length; start += chunkBytes) {
-      yield decoder.decode(chunk.subarray(start, start + chunkBytes), { stream: true });
+      const text = decoder.decode(chunk.subarray(start, start + chunkBytes), { stream: true });
+      last = text.at(-1) ?? last;
+      yield text;
     }
   }
   if (promised !== undefined && bytes < promised) throw new Error(`it ends after ${bytes} of ${promised} bytes`);
+  // Half an address may be another one.
+  if (!isMeasured(response) && last !== "\n")
+    throw new Error("it ends within a line, and its server does not say where");
   yield decoder.decode();
+}
+
+async function* bodyOf({ body }: Response): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body ?? [];
+  } catch (error) {
+    throw withoutKeys(error);
+  }
+}
+
+/** Otherwise its end is that of the connection, whatever ended that. HTTP/2 has none of these headers. */
+function isMeasured({ headers, url }: Response): boolean {
+  const has = (name: string) => headers.get(name) !== null;
+  if (has("content-length") || has("transfer-encoding") || has("content-encoding")) return true;
+  return url.startsWith("https:") && headers.get("connection") !== "close";
 }

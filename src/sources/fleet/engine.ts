@@ -3,9 +3,9 @@
 // by itself, or, where that is not allowed, as the answer to a command that waits for it. Nothing is queued without a
 // limit and nothing waits without one. Whatever goes wrong ends both connections; who uses them opens them anew, and
 // finds a server that took over that way.
-import { createClient, createCluster, createSentinel } from "@redis/client";
+import { createClient, createCluster, createSentinel, SocketClosedUnexpectedlyError } from "@redis/client";
 import type { FleetAddress } from "../../config/fleet_address.ts";
-import { messageOf } from "../../failure.ts";
+import { codeOf, messageOf } from "../../failure.ts";
 
 export interface EngineSecrets {
   readonly password: string | undefined;
@@ -39,7 +39,7 @@ const readingMs = 50;
 const queueLimit = 256;
 
 export class Engine {
-  /** Rejects when the connection on which what is new comes is lost, where the library does not make it anew. */
+  /** Rejects when the connection on which what is new comes is lost: the library does not make it anew. */
   readonly lost: Promise<never>;
   readonly #commands: Connection;
   readonly #waiting: Connection;
@@ -122,7 +122,10 @@ function connectionOf(
         ...{ nodeClientOptions: node, masterPoolSize: 1, replicaPoolSize: 0, reserveClient: true },
         sentinelClientOptions: { socket: { ...limits, ...tls } },
       });
-      client.on("error", () => {});
+      // A Sentinel that is not there is told in the same way, and is no loss.
+      client.on("error", (error: unknown) => {
+        if (isLostSocket(error)) onLost(error);
+      });
       return {
         connect: () => client.connect(),
         send: (args) => client.sendCommand(false, args),
@@ -139,6 +142,7 @@ function connectionOf(
         minimizeConnections: true,
       });
       client.on("error", () => {});
+      client.on("node-error", onLost);
       return {
         connect: () => client.connect(),
         send: (args) => client.sendCommand(key0, false, args),
@@ -149,6 +153,10 @@ function connectionOf(
     default:
       return address.kind satisfies never;
   }
+}
+
+function isLostSocket(error: unknown): error is Error {
+  return error instanceof SocketClosedUnexpectedlyError || (error instanceof Error && codeOf(error) === "ECONNRESET");
 }
 
 interface SingleParts {

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import type { FleetAddress } from "../../config/fleet_address.ts";
+import { formatDuration } from "../../core/duration.ts";
 import { EngineClock } from "../../core/fleet/engine_clock.ts";
 import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { type FleetRecord, fleetNamePattern } from "../../core/fleet/record.ts";
@@ -15,7 +16,7 @@ import type { Engine, EngineSecrets } from "./engine.ts";
 import { Follower } from "./follower.ts";
 import { members } from "./members.ts";
 import { hintsOf, page, readHints, recordsOf, texts, timeMs } from "./replies.ts";
-import { beatCommand, FleetKeys, writeCommand } from "./script.ts";
+import { beatCommand, FleetKeys, readCommand, StrangeKey, strangeKeyOr, writeCommand } from "./script.ts";
 import { FleetTroubles } from "./troubles.ts";
 import type { FleetAnswer, FleetPeerView, FleetView } from "./view.ts";
 
@@ -28,6 +29,8 @@ export interface FleetOptions {
   readonly version: string;
   readonly table: FleetTable;
   readonly trusts: (gate: string) => boolean;
+  /** Who is trusted by name; empty: all are. */
+  readonly named: () => readonly string[];
   readonly rate: () => number;
   /** Bans of another gate that may be held. */
   readonly most: () => number;
@@ -57,6 +60,9 @@ const logEveryMs = 1000;
 const gatesAtMost = 2000;
 /** Everything is read anew so often: what a failover lost comes back that way. */
 const fullEveryMs = 600_000;
+/** The others have noticed by then that the engine's clock was set; and by then they have announced all anew. */
+const clockNoticedMs = 5000;
+const clockFollowedMs = 15_000;
 /** One gate is read anew no more often. */
 const rereadMs = 5000;
 /** An engine that is full is tried again so often. */
@@ -82,6 +88,8 @@ export class Fleet {
   #announced = 0;
   #answeredMs: number | undefined;
   #fullMs = Number.NEGATIVE_INFINITY;
+  /** When the engine's clock was set, until what this gate said is announced anew. */
+  #clockSetMs: number | undefined;
   #isCaughtUp = false;
   /** What other gates say comes by itself. */
   #isHearing = false;
@@ -183,7 +191,7 @@ export class Fleet {
         if (signal.aborted) break;
         if (this.#state === "joined") lostMs = this.#options.nowMs();
         this.#state = "apart";
-        this.#troubles.set("engine", `The fleet's engine at ${this.#options.address.text}: ${messageOf(error)}`);
+        this.#troubles.set("engine", `The fleet's engine at ${this.#options.address.text}: ${reasonOf(error)}`);
       } finally {
         this.#engine?.close();
         this.#engine = undefined;
@@ -211,7 +219,9 @@ export class Fleet {
       for (const peer of table.peers.values()) peer.credit(rate(), nowMs() - lostMs, nowMs());
     }
     if (!(await this.#canGoOn(engine))) await this.#readAll(engine);
-    else await this.#compareOwn(engine);
+    else if (this.#clockSetMs === undefined) await this.#compareOwn(engine);
+    // Where it may not write, it has not joined.
+    await this.#beat(engine);
     this.#isCaughtUp = true;
     this.#state = "joined";
     this.#troubles.clear("engine", "The fleet's engine answers, and the shared table is read");
@@ -220,15 +230,17 @@ export class Fleet {
   /** True where the engine still has every hint since the last one that was followed. */
   async #canGoOn(engine: Engine): Promise<boolean> {
     if (!this.#isCaughtUp || this.#options.nowMs() - this.#fullMs > fullEveryMs) return false;
-    const [before] = hintsOf(await this.#ask(engine, ["XRANGE", this.keys.log, this.#position, "+", "COUNT", "1"]));
+    const [before] = hintsOf(await this.#read(engine, ["XRANGE", this.keys.log, this.#position, "+", "COUNT", "1"]));
     return before?.id === this.#position;
   }
 
   async #readAll(engine: Engine): Promise<void> {
-    const { gate: self, trusts, nowMs } = this.#options;
-    const [last] = hintsOf(await this.#ask(engine, ["XREVRANGE", this.keys.log, "+", "-", "COUNT", "1"]));
-    const names = texts(await this.#ask(engine, ["ZRANGE", this.keys.gates, "0", String(gatesAtMost - 1), "REV"]));
-    for (const gate of names) {
+    const { gate: self, trusts, named, table, nowMs } = this.#options;
+    const [last] = hintsOf(await this.#read(engine, ["XREVRANGE", this.keys.log, "+", "-", "COUNT", "1"]));
+    const found = texts(await this.#read(engine, ["ZRANGE", this.keys.gates, "0", String(gatesAtMost - 1), "REV"]));
+    this.#tellNames(found.length);
+    // Whoever adds names to the list of gates drives nobody out who is known.
+    for (const gate of new Set([...named(), ...table.peers.keys(), ...found])) {
       if (gate !== self && fleetNamePattern.test(gate) && trusts(gate)) await this.#readGate(engine, gate);
     }
     await this.#compareOwn(engine);
@@ -240,13 +252,30 @@ export class Fleet {
     const { table, most, nowMs } = this.#options;
     const peer = table.peer(gate);
     peer.isDeferred = false;
+    peer.isHollow = false;
+    if (peer.isOutdated) return;
     peer.readAtMs = nowMs();
     this.#follower.stale.delete(gate);
     const isFirst = !this.#isCaughtUp;
-    for await (const entries of this.#pages(engine, gate, most() + this.#readAtMost)) {
-      table.apply(gate, entries, nowMs(), isFirst);
-      if (peer.isDeferred) break;
+    try {
+      for await (const entries of this.#pages(engine, gate, most() + this.#readAtMost)) {
+        table.apply(gate, entries, nowMs(), isFirst);
+        if (peer.isDeferred) break;
+      }
+    } catch (error) {
+      // What one gate does to its own keys is no trouble of the others.
+      if (!(error instanceof StrangeKey)) throw error;
+      peer.refused.malformed++;
     }
+  }
+
+  #tellNames(count: number): void {
+    if (count < gatesAtMost || this.#options.named().length > 0) this.#troubles.clear("names");
+    else
+      this.#troubles.set(
+        "names",
+        `The fleet's list has more than ${gatesAtMost} gates, and not all are followed: name those that are with --fleet-trust`,
+      );
   }
 
   /** Announces again what the engine lost, and what it never had. */
@@ -258,10 +287,16 @@ export class Fleet {
       table.adopt(entries, nowMs(), published);
       read += entries.length;
     }
+    await this.#announceMissing(engine, published, read < this.#readAtMost);
+  }
+
+  /** @param isAll whether it is all that the engine has; otherwise it is asked about the rest. */
+  async #announceMissing(engine: Engine, published: ReadonlyMap<string, FleetRecord>, isAll: boolean): Promise<void> {
+    const { table, nowMs } = this.#options;
     this.#records = undefined;
     table.own.isOverflown = false;
     for (const different of table.compare(published, nowMs)) {
-      const sources = read < this.#readAtMost ? different : await this.#notPublished(engine, different);
+      const sources = isAll ? different : await this.#notPublished(engine, different);
       for (const source of sources) table.own.mark(source);
       await setImmediate();
       // So that what waits never overflows while the table is gone through.
@@ -273,7 +308,7 @@ export class Fleet {
   async #notPublished(engine: Engine, sources: readonly string[]): Promise<readonly string[]> {
     if (sources.length === 0) return sources;
     const { table, gate, nowMs } = this.#options;
-    const reply = await this.#ask(engine, ["HMGET", this.keys.records(gate), ...sources]);
+    const reply = await this.#read(engine, ["HMGET", this.keys.records(gate), ...sources]);
     return recordsOf(reply, sources).flatMap(([source, text]) =>
       table.isDifferent(source, text, nowMs()) ? [source] : [],
     );
@@ -286,7 +321,7 @@ export class Fleet {
     let read = 0;
     do {
       const { cursor: next, entries } = page(
-        await this.#ask(engine, ["HSCAN", key, cursor, "COUNT", String(pageSize)]),
+        await this.#read(engine, ["HSCAN", key, cursor, "COUNT", String(pageSize)]),
       );
       yield entries;
       read += entries.length;
@@ -316,7 +351,7 @@ export class Fleet {
       const hints = readHints(await this.#hints(engine));
       this.#answeredMs = nowMs();
       const begunMs = nowMs();
-      await this.#follower.take(hints, (command) => this.#ask(engine, command));
+      await this.#follower.take(hints, (command) => this.#read(engine, command));
       this.#position = hints.at(-1)?.id ?? this.#position;
       const breathMs = this.#breathMs(hints.length, nowMs() - begunMs);
       if (breathMs > 0) await sleep(breathMs, undefined, { signal }).catch(() => {});
@@ -326,7 +361,7 @@ export class Fleet {
   #hints(engine: Engine): Promise<unknown> {
     const from = ["STREAMS", this.keys.log, this.#position];
     const command = ["XREAD", "COUNT", String(hintsAtOnce)];
-    if (this.#isHearing) return this.#ask(engine, [...command, ...from]);
+    if (this.#isHearing) return this.#read(engine, [...command, ...from]);
     return engine.wait([...command, "BLOCK", String(blockMs), ...from], blockMs);
   }
 
@@ -386,8 +421,9 @@ export class Fleet {
       this.#tellRefusals();
       if (nowMs() - this.#fullMs > fullEveryMs) await this.#readAll(engine);
       else if (table.own.isOverflown) await this.#compareOwn(engine);
-      for (const { name, isDeferred, readAtMs } of table.peers.values()) {
-        const isStale = isDeferred || this.#follower.stale.has(name);
+      if (this.#isClockNoticed()) await this.#announceMissing(engine, new Map(), true);
+      for (const { name, isDeferred, isHollow, readAtMs } of table.peers.values()) {
+        const isStale = isDeferred || isHollow || this.#follower.stale.has(name);
         if (isStale && nowMs() - readAtMs > rereadMs) await this.#readGate(engine, name);
       }
       await sleep(beatMs, undefined, { signal }).catch(() => {});
@@ -430,7 +466,21 @@ export class Fleet {
     const sentMs = nowMs();
     const reply = await this.#ask(engine, ["TIME"]);
     this.clock.sample(sentMs, timeMs(reply), nowMs());
-    table.setClock(this.clock.offsetMs);
+    const byMs = table.setClock(this.clock.offsetMs);
+    if (byMs === 0) return;
+    const by = `${formatDuration(Math.abs(byMs))} ${byMs > 0 ? "forth" : "back"}`;
+    this.#options.log(
+      "warn",
+      `The clock of the fleet's engine was set ${by}: no end of a ban moves, and all is announced anew`,
+    );
+    this.#clockSetMs = nowMs();
+    this.#fullMs = Math.min(this.#fullMs, nowMs() - fullEveryMs + clockFollowedMs);
+  }
+
+  #isClockNoticed(): boolean {
+    if (this.#clockSetMs === undefined || this.#options.nowMs() - this.#clockSetMs < clockNoticedMs) return false;
+    this.#clockSetMs = undefined;
+    return true;
   }
 
   async #ask(engine: Engine, command: string[]): Promise<unknown> {
@@ -439,8 +489,18 @@ export class Fleet {
     return reply;
   }
 
+  async #read(engine: Engine, command: string[]): Promise<unknown> {
+    try {
+      return await this.#ask(engine, readCommand(this.keys, command));
+    } catch (error) {
+      throw strangeKeyOr(error, command);
+    }
+  }
+
   async #write(engine: Engine, command: string[]): Promise<unknown> {
-    const reply = await this.#ask(engine, command);
+    const reply = await this.#ask(engine, command).catch((error: unknown) => {
+      throw strangeKeyOr(error, command);
+    });
     this.#troubles.clear("full", "The fleet's engine takes writes again");
     return reply;
   }
@@ -454,10 +514,17 @@ export class Fleet {
   }
 
   #tellRefusals(): void {
-    for (const { name, refused, isDeferred } of this.#options.table.peers.values()) {
+    for (const { name, refused, isDeferred, hollow, isHollow } of this.#options.table.peers.values()) {
       const { rate, most, room, wide, malformed } = refused;
       const told = Object.entries({ rate, most, room, wide, malformed }).filter(([, count]) => count > 0);
       this.#troubles.refusals(`gate ${name}`, told, isDeferred);
+      if (hollow > 0) this.#troubles.refusals(`log in the name of ${name}`, [["hollow", hollow]], isHollow);
     }
   }
+}
+
+/** What the client library stumbles over is no answer. */
+function reasonOf(error: unknown): string {
+  const isNoAnswer = error instanceof TypeError || error instanceof RangeError;
+  return isNoAnswer ? `its answers are not those of a Redis or Valkey server (${messageOf(error)})` : messageOf(error);
 }

@@ -5,13 +5,15 @@ import { setImmediate } from "node:timers/promises";
 import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { fleetNamePattern } from "../../core/fleet/record.ts";
 import { type Hint, msOf, recordsOf, saidOf } from "./replies.ts";
-import type { FleetKeys } from "./script.ts";
+import { type FleetKeys, StrangeKey } from "./script.ts";
 
 export interface FollowerOptions {
   readonly gate: string;
   readonly table: FleetTable;
   readonly keys: FleetKeys;
   readonly trusts: (gate: string) => boolean;
+  /** Who is trusted by name: they have a place among the gates that are known. */
+  readonly named: () => readonly string[];
   /** Names of gates that are known; anybody may add to them. */
   readonly gatesAtMost: number;
   readonly nowMs: () => number;
@@ -126,6 +128,7 @@ export class Follower {
 
   #takeOne({ gate, message }: Said): void {
     const { table, nowMs } = this.#options;
+    table.peer(gate).isOutdated = false;
     const { number, entries } = saidOf(message);
     const heard = this.#heard.get(gate);
     const from = heard?.to === number - 1 ? heard.from : number;
@@ -144,13 +147,14 @@ export class Follower {
   }
 
   #isOfInterest(gate: string): boolean {
-    const { gate: self, trusts, table, gatesAtMost } = this.#options;
+    const { gate: self, trusts, named, table, gatesAtMost } = this.#options;
     if (gate === "" || gate === self || !trusts(gate)) return false;
-    return table.peers.has(gate) || table.peers.size < gatesAtMost;
+    return table.peers.has(gate) || table.peers.size < gatesAtMost || named().includes(gate);
   }
 
   #count({ gate, number }: Hint): void {
     const peer = this.#options.table.peer(gate);
+    peer.isOutdated = false;
     const isFirst = peer.lastHint === undefined;
     // One is missing in between, or it is a gate that was not known.
     const isGap = isFirst ? number !== 1 && peer.readAtMs < 0 : number !== (peer.lastHint ?? 0) + 1;
@@ -160,7 +164,8 @@ export class Follower {
 
   #questions(gate: string, sources: readonly string[], ask: Ask): (() => Promise<void>)[] {
     // Over its limit: it is read anew as a whole, a piece at a time.
-    if (this.#options.table.peer(gate).isDeferred) return [];
+    const { isDeferred, isHollow } = this.#options.table.peer(gate);
+    if (isDeferred || isHollow) return [];
     const questions: (() => Promise<void>)[] = [];
     for (let start = 0; start < sources.length; start += askedAtOnce) {
       questions.push(() => this.#look(gate, sources.slice(start, start + askedAtOnce), ask));
@@ -170,7 +175,10 @@ export class Follower {
 
   async #look(gate: string, sources: readonly string[], ask: Ask): Promise<void> {
     const { keys, table, nowMs } = this.#options;
-    const reply = await ask(["HMGET", keys.records(gate), ...sources]);
+    const reply = await ask(["HMGET", keys.records(gate), ...sources]).catch((error: unknown) => {
+      if (!(error instanceof StrangeKey)) throw error;
+      table.peer(gate).refused.malformed++;
+    });
     table.apply(gate, recordsOf(reply, sources), nowMs());
   }
 }

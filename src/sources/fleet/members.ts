@@ -2,8 +2,8 @@
 // Who is in a fleet, asked of its engine: only when somebody wants to know, so that it costs nothing otherwise.
 import { fleetNamePattern } from "../../core/fleet/record.ts";
 import type { Engine } from "./engine.ts";
-import { fieldsOf, hintsOf, msOf, texts, timeMs } from "./replies.ts";
-import type { FleetKeys } from "./script.ts";
+import { hintsOf, msOf, texts, timeMs } from "./replies.ts";
+import { type FleetKeys, readCommand, StrangeKey, strangeKeyOr } from "./script.ts";
 import type { FleetMemberView, FleetPeerView } from "./view.ts";
 
 /** Those that were there last. */
@@ -22,19 +22,29 @@ export async function members(
   self: string,
   peerView: (gate: string) => FleetPeerView,
 ): Promise<FleetMemberView[]> {
+  const read = async (command: string[]) => {
+    try {
+      return await engine.send(readCommand(keys, command));
+    } catch (error) {
+      const strange = strangeKeyOr(error, command);
+      // It says nothing of itself.
+      if (strange instanceof StrangeKey) return null;
+      throw error;
+    }
+  };
   const [time, gates] = await Promise.all([
     engine.send(["TIME"]),
-    engine.send(["ZRANGE", keys.gates, "0", String(listed - 1), "REV"]),
+    read(["ZRANGE", keys.gates, "0", String(listed - 1), "REV"]),
   ]);
   const engineMs = timeMs(time);
   const found: FleetMemberView[] = [];
   for (const gate of texts(gates).filter((name) => fleetNamePattern.test(name))) {
     const [about, records] = await Promise.all([
-      engine.send(["HGETALL", keys.about(gate)]),
-      engine.send(["HLEN", keys.records(gate)]),
+      read(["HMGET", keys.about(gate), "seen", "at", "bans", "version"]),
+      read(["HLEN", keys.records(gate)]),
     ]);
-    const { seen, at, bans, version } = fieldsOf(about);
-    const [missed] = at === undefined ? [] : hintsOf(await engine.send(firstBehind(keys.log, at)));
+    const [seen, at, bans, version] = texts(about).map((text) => (text === "" ? undefined : text));
+    const [missed] = at === undefined ? [] : hintsOf(await read(firstBehind(keys.log, at)));
     found.push({
       ...peerView(gate),
       self: gate === self,

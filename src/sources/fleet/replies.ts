@@ -69,18 +69,14 @@ export function recordsOf(reply: unknown, sources: readonly string[]): [source: 
   });
 }
 
-export function fieldsOf(reply: unknown): Readonly<Record<string, string>> {
-  const flat = texts(reply);
-  return Object.fromEntries(flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1] ?? ""]] : [])));
-}
-
 /** Milliseconds in the number of a stream's entry. */
 export function msOf(id: string): number {
   return Number(id.split("-")[0]);
 }
 
-/** Of `TIME`. */
+/** Of `TIME`. @throws Error for what is no time: every end would be computed by it. */
 export function timeMs(reply: unknown): number {
   const [seconds = "", micros = ""] = texts(reply);
+  if (!/^\d{1,12}$/.test(seconds) || !/^\d{1,6}$/.test(micros)) throw new Error("TIME: the answer is no time");
   return Number(seconds) * 1000 + Number(micros) / 1000;
 }

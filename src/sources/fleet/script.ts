@@ -4,6 +4,7 @@
 // an ACL can hold it to that. What is in the shared ones is no more than a hint; what counts is read from the
 // keys of the gate that it is about, or comes on that gate's own channel.
 import type { Announcement } from "../../core/fleet/record.ts";
+import { messageOf } from "../../failure.ts";
 
 export class FleetKeys {
   /** Stream of hints: which gate changed which sources. */
@@ -100,6 +101,44 @@ local before = redis.call('HMGET', KEYS[2], 'session', 'seen')
 redis.call('HSET', KEYS[2], 'session', ARGV[2], 'seen', whole(now), 'at', ARGV[3], 'version', ARGV[4], 'bans', ARGV[5])
 redis.call('ZADD', KEYS[1], whole(now), ARGV[1])
 return {before[1], before[2], redis.call('HLEN', KEYS[3]), whole(now)}`;
+
+/** Longer than what any gate writes: a hint has the most, 200 sources. */
+const longestText = 16_384;
+
+/**
+ * ARGV a command that reads. Somebody who may write can make texts of a megabyte and more: of these nothing comes, so that
+ * no answer fills a gate's memory. The key stands among the arguments because who runs a script is asked for the
+ * right to write its keys.
+ */
+const readScript = `local function short(reply)
+  if type(reply) == 'string' then return #reply > ${longestText} and '' or reply end
+  if type(reply) == 'table' then for i = 1, #reply do reply[i] = short(reply[i]) end end
+  return reply
+end
+return short(redis.call(unpack(ARGV)))`;
+
+export function readCommand({ log }: FleetKeys, command: readonly string[]): string[] {
+  return ["EVAL", readScript, "1", log, ...command];
+}
+
+/** A key that a command is about holds something that no gate puts there. */
+export class StrangeKey extends Error {
+  constructor(command: readonly string[]) {
+    const keys = [...new Set(command.filter((word) => word.startsWith("ttgate:{") && !word.endsWith(":said")))];
+    const [key = ""] = keys;
+    const remedy = `redis-cli del '${key}'`;
+    super(
+      keys.length === 1
+        ? `the key ${key} is of another type than a fleet's: ${remedy}`
+        : `one of the keys ${keys.join(", ")} is of another type than a fleet's: "redis-cli type KEY" says which, delete it`,
+    );
+  }
+}
+
+/** @returns what is to be thrown for it. */
+export function strangeKeyOr(error: unknown, command: readonly string[]): unknown {
+  return /\bWRONGTYPE\b/.test(messageOf(error)) ? new StrangeKey(command) : error;
+}
 
 export interface Writing {
   readonly announcements: readonly Announcement[];

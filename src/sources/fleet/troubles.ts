@@ -17,6 +17,7 @@ const words: Readonly<Record<string, string>> = {
   room: "for want of room in the table",
   wide: "wider than a /32 or /64, or of one host alone",
   malformed: "not well formed",
+  hollow: "hints at nothing",
 };
 
 export class FleetTroubles extends Troubles {

@@ -31,7 +31,20 @@ function besideBare(f: Figures): string {
   return ` A relay on the same runtime that does nothing else (\`tests/bench/bare_relay.ts\`) is the most that can be had: of its packets ttgate does ${share("ping-pong")}, of its connections ${share("connect, ping, close")}, of its bulk to the client ${share("bulk to the client")}; a held connection takes ${formatFigure(f.median("proxy", "memory per held connection", bare))} KiB there.`;
 }
 
+/** nginx relays and does nothing else. */
+function besideNginx(f: Figures): string {
+  if (!f.hasSubject("proxy", nginx)) return "";
+  const share = (metric: string) => percent(f.ratio("proxy", metric, "ttgate", nginx));
+  return ` Of what nginx does with one worker, which relays without looking: ${share("ping-pong")}, ${share("connect, ping, close")} and ${share("bulk to the client")}.`;
+}
+
+/** Who is in the plots of the relay. */
+function relays(f: Figures): readonly string[] {
+  return f.hasSubject("proxy", nginx) ? [...pair, nginx, "direct"] : [...pair, "direct"];
+}
+
 const bare = "bare Bun";
+const nginx = "nginx";
 const pair = ["ttgate", "haproxy"] as const;
 const quantiles = ["p50", "p90", "p99", "p99.9"] as const;
 const connection = "a connection: connect, ping, close";
@@ -43,18 +56,14 @@ export const sections: readonly Section[] = [
     title: "The relay beside HAProxy",
     file: "rates",
     benches: ["proxy"],
-    alt: "Bars of rates through ttgate, HAProxy and without a gate: ping-pong, connections, bulk both ways, strangers refused",
+    alt: "Bars of rates through ttgate, other relays and without a gate: ping-pong, connections, bulk both ways, strangers refused",
     line: (f) =>
-      `Of what HAProxy does with one thread, ttgate does ${percent(f.ratio("proxy", "ping-pong", "ttgate", "haproxy"))} of the packets, ${percent(f.ratio("proxy", "connect, ping, close", "ttgate", "haproxy"))} of the connections and ${percent(f.ratio("proxy", "bulk to the client", "ttgate", "haproxy"))} of the bulk to the client; a held connection takes ${formatFigure(f.median("proxy", "memory per held connection", "ttgate"))} KiB, ${formatFigure(f.median("proxy", "memory per held connection", "haproxy"))} KiB there.${besideBare(f)}`,
+      `Of what HAProxy does with one thread, ttgate does ${percent(f.ratio("proxy", "ping-pong", "ttgate", "haproxy"))} of the packets, ${percent(f.ratio("proxy", "connect, ping, close", "ttgate", "haproxy"))} of the connections and ${percent(f.ratio("proxy", "bulk to the client", "ttgate", "haproxy"))} of the bulk to the client; a held connection takes ${formatFigure(f.median("proxy", "memory per held connection", "ttgate"))} KiB, ${formatFigure(f.median("proxy", "memory per held connection", "haproxy"))} KiB there.${besideNginx(f)}${besideBare(f)}`,
     draw: (f) =>
       bars(
         f,
         [
-          ...all(
-            "proxy",
-            ["ping-pong", "connect, ping, close", "bulk to the client", "bulk to the server"],
-            [...pair, "direct"],
-          ),
+          ...all("proxy", ["ping-pong", "connect, ping, close", "bulk to the client", "bulk to the server"], relays(f)),
           ...all("proxy", ["hostile, new source", "hostile, known source"], pair),
           ...all("proxy", ["memory, idle", "memory per held connection"], pair),
         ],
@@ -65,12 +74,12 @@ export const sections: readonly Section[] = [
     title: "How long a packet takes there and back",
     file: "latency",
     benches: ["proxy"],
-    alt: "Lines of the time of a packet and its answer at four quantiles, through ttgate, HAProxy and without a gate",
+    alt: "Lines of the time of a packet and its answer at four quantiles, through ttgate, other relays and without a gate",
     line: (f) =>
       `With 32 connections that send as fast as answers come, half of the answers are there within ${formatFigure(f.median("proxy", "ping-pong p50", "ttgate"))} µs and 99.9 % within ${formatFigure(f.median("proxy", "ping-pong p99.9", "ttgate"))} µs (HAProxy: ${formatFigure(f.median("proxy", "ping-pong p50", "haproxy"))} and ${formatFigure(f.median("proxy", "ping-pong p99.9", "haproxy"))}).`,
     draw: (f) =>
       lines(
-        [...pair, "direct"].flatMap((subject) =>
+        relays(f).flatMap((subject) =>
           quantiles.map(
             (x): Point => ({ panel: "ping-pong, µs", subject, x, value: f.median("proxy", `ping-pong ${x}`, subject) }),
           ),
@@ -82,7 +91,7 @@ export const sections: readonly Section[] = [
     title: "System calls",
     file: "calls",
     benches: ["socket_calls"],
-    alt: "Stacked bars of system calls for a connection and for a packet, by call, of ttgate and HAProxy",
+    alt: "Stacked bars of system calls for a connection and for a packet, by call, of ttgate and other relays",
     line: (f) =>
       `A connection that comes, sends a packet, gets an answer and goes takes ${formatFigure(f.median("socket_calls", connection, "ttgate"))} system calls (HAProxy: ${formatFigure(f.median("socket_calls", connection, "haproxy"))}), a packet and its answer ${formatFigure(f.median("socket_calls", ping, "ttgate"))} (${formatFigure(f.median("socket_calls", ping, "haproxy"))}).`,
     draw: (f) =>

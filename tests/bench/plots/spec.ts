@@ -14,6 +14,7 @@ const colours: Readonly<Record<string, string>> = {
   asked: "#0969da",
   kernel: "#0b3d91",
   haproxy: "#d4761c",
+  nginx: "#2e8b57",
   "bare Bun": "#9a6bd0",
   "no gate": "#8c959f",
   direct: "#8c959f",

@@ -112,9 +112,14 @@ describe("an answer of the stream", () => {
     '{"message":"access forbidden"}',
     '{"new":null}',
     '{"deleted":null,"new":null}{"deleted":null,"new":null}',
-    `{"deleted":null,"new":[{"value":"${"x".repeat(10_000)}"}]}`,
     "",
   ])("%.40p is none", (answer) => {
     expect(() => items(answer)).toThrow("its answer");
+  });
+
+  test("with one item that is far too long has the others all the same", () => {
+    const long = `{"id":1,"scenario":"${"x".repeat(100_000)}"}`;
+    const found = items(`{"deleted":null,"new":[${long},{"id":2},{"scenario":"${"y".repeat(9000)}"}]}`);
+    expect(found.map(({ text }) => text.length)).toEqual([0, 8, 9015]);
   });
 });

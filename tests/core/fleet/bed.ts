@@ -14,6 +14,8 @@ import { lifted } from "../../harness/lifted.ts";
 /** What the engine holds: a record for each gate and source. */
 export class Memory {
   nowMs = 1_800_000_000_000;
+  /** By how much its clock was set. */
+  setByMs = 0;
   records = new Map<string, Map<string, string>>();
 
   of(gate: string): Map<string, string> {
@@ -47,12 +49,17 @@ export class Member {
       ...{ enforcement: this.enforcement, gate: name, trusts: () => true },
       ...{ rate: () => 1_000_000, most: () => 1_000_000, room: () => 1_000_000, ...limits },
     });
-    this.table.setClock(this.#bootMs);
+    this.askTime();
     this.enforcement.follow(this.table);
   }
 
   get nowMs(): number {
     return this.#memory.nowMs - this.#bootMs;
+  }
+
+  /** Asks the engine for its time. */
+  askTime(): number {
+    return this.table.setClock(this.#bootMs + this.#memory.setByMs);
   }
 
   ban(source: string, forMs: number, origin: Origin = "sniffer"): void {
@@ -71,7 +78,7 @@ export class Member {
         const announced = this.table.announcement(source, this.nowMs);
         if (announced === undefined) continue;
         const { leftMs, agoMs, liftedAgoMs, reason } = announced;
-        const now = this.#memory.nowMs;
+        const now = this.#memory.nowMs + this.#memory.setByMs;
         const madeMs = Math.round(Math.max(1, now - agoMs));
         const record: FleetRecord = {
           ...{ madeMs, reason, evidence: undefined },
@@ -95,6 +102,11 @@ export class Member {
     }
     const published = new Map<string, FleetRecord>();
     this.table.adopt(this.#memory.of(this.name), this.nowMs, published);
+    this.announceMissing(published);
+  }
+
+  /** @param published what the engine has; without it everything is announced. */
+  announceMissing(published: ReadonlyMap<string, FleetRecord> = new Map()): void {
     for (const different of this.table.compare(published, () => this.nowMs)) {
       for (const source of different) this.table.own.mark(source);
     }

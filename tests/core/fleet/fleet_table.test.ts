@@ -235,8 +235,9 @@ describe("a gate that is not to be believed", () => {
     },
   );
 
-  test("a lift from the future lifts no ban that is made after it was seen", () => {
+  test("a lift from the future is none", () => {
     const { memory, b } = two();
+    b.ban(source, minuteMs);
     memory.of("a").set(source, `1 1 ${memory.nowMs + 9_000_000} lifted -`);
     b.look("a", source);
     memory.nowMs += 2000;
@@ -295,6 +296,75 @@ describe("a gate that is not to be believed", () => {
     for (const _ of b.table.distrust(() => b.nowMs));
     expect(b.origins(source)).toEqual(["gate:a"]);
     expect(Object.keys(b.banned())).toEqual([source]);
+  });
+});
+
+describe.each([-3_600_000, 3_600_000])("when the engine's clock is set by %d ms", (byMs) => {
+  /** A fleet of three where `source` is banned by a, another was lifted by a, and the clock is set. */
+  function set() {
+    const { memory, a, b } = two();
+    const c = new Member("c", memory, 4000);
+    a.ban(source, 30 * minuteMs);
+    a.ban("192.0.2.2", 300 * minuteMs);
+    a.ban("192.0.2.9", minuteMs);
+    a.announce();
+    for (const gate of [b, c]) for (const one of memory.of("a").keys()) gate.look("a", one);
+    memory.nowMs += 10;
+    a.lift("192.0.2.9");
+    a.announce();
+    for (const gate of [b, c]) gate.look("a", "192.0.2.9");
+    memory.nowMs += minuteMs;
+    memory.setByMs = byMs;
+    for (const gate of [a, b, c]) expect(gate.askTime()).toBe(byMs);
+    memory.nowMs += 10;
+    return { memory, a, b, c };
+  }
+
+  test("no end of a ban moves, before and after all is announced anew", () => {
+    const { memory, a, b, c } = set();
+    const before = a.banned();
+    expect([b.banned(), c.banned()]).toEqual([before, before]);
+    a.announceMissing();
+    const d = new Member("d", memory, 3000);
+    for (const gate of [b, c, d]) gate.reconcile();
+    for (const gate of [a, b, c, d]) expect(gate.banned()).toEqual(before);
+    expect([b.table.peer("a").refused.malformed, c.askTime()]).toEqual([0, 0]);
+  });
+
+  test("a lift ends the ban at all, the own claim taken back ends its own", () => {
+    const { a, b, c } = set();
+    a.lift(source);
+    a.lift("192.0.2.2", "sniffer");
+    a.announce();
+    for (const one of [source, "192.0.2.2"]) b.look("a", one);
+    expect(b.banned()).toEqual({});
+    c.lift(source);
+    expect(Object.keys(c.banned())).toEqual(["192.0.2.2"]);
+  });
+
+  test("what was lifted before may be banned again, and lifted again", () => {
+    const { memory, a, b, c } = set();
+    b.ban("192.0.2.9", minuteMs);
+    b.announce();
+    for (const gate of [a, c]) {
+      gate.look("b", "192.0.2.9");
+      // The lift is still there as it was.
+      if (gate === c) gate.look("a", "192.0.2.9");
+      else gate.reconcile();
+      expect(gate.origins("192.0.2.9")).toEqual(["gate:b"]);
+    }
+    memory.nowMs += 10;
+    a.lift("192.0.2.9");
+    a.announce();
+    for (const gate of [b, c]) {
+      gate.look("a", "192.0.2.9");
+      expect(gate.origins("192.0.2.9")).toEqual([]);
+    }
+  });
+
+  test("a gate that wrote nothing since is known by that", () => {
+    const { b } = set();
+    expect(b.table.peer("a").isOutdated).toBe(true);
   });
 });
 

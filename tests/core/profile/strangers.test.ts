@@ -81,6 +81,56 @@ test("a stranger's evidence says who knew it, by how much, and from which byte o
   }
 });
 
+/** "Which version has the protocol, and who is connected?" and its like. */
+const codePages = [
+  [
+    "KOI8-R",
+    "ebc1cbc1d120d7c5d2d3c9d120d0d2cfd4cfcbcfccc120d520d7c1dbc5c7cf20d3c5d2d7c5d2c12c20c920cbd4cf20d3c5cadec1d320d0cf",
+  ],
+  [
+    "Windows-1251",
+    "cae0eae0ff20e2e5f0f1e8ff20eff0eef2eeeaeeebe020f320e2e0f8e5e3ee20f1e5f0e2e5f0e02c20e820eaf2ee20f1e5e9f7e0f120efee",
+  ],
+  [
+    "ISO 8859-7",
+    "d0efe9e120e5dfede1e920e720ddeae4eff3e720f4eff520f0f1f9f4efeafcebebeff520eae1e920f0efe9eff220e5dfede1e920f3f5ede4",
+  ],
+  [
+    "Windows-1256",
+    "e3c720e5e620c5d5cfc7d120c7e1c8d1e6cae6dfe6e120e6e3e420e5e620e3cad5e120c7e1c2e420c8c7e1cec7cfe320e3e420ddd6e1df",
+  ],
+  [
+    "Windows-1255",
+    "eee4e920e2f8f1fa20e4f4f8e5e8e5f7e5ec20e5eee920eee7e5e1f820f2ebf9e9e520ecf9f8fa20e1e1f7f9e420faf2f0e520ecf0e5",
+  ],
+  [
+    "GBK",
+    "c7ebb8e6cbdfced2c3c7d0add2e9b5c4b0e6b1bebac5c2ebd2d4bcb0cfd6d4dac1acbdd3b5bdb7fecef1c6f7b5c4d3c3bba7c3fbb5a5",
+  ],
+  [
+    "EUC-KR",
+    "c7c1b7cec5e4c4dd20b9f6c0fcb0fa20c1f6b1dd20bcadb9f6bfa120bfacb0e1b5c820bbe7bfebc0dab8a620becbb7c120c1d6bcbcbfe4",
+  ],
+  [
+    "TIS-620",
+    "e2bbc3b4bacda1c3d8e8b9a2cda7e2bbc3e2b5a4cdc5e1c5d0bcd9e9b7d5e8a1d3c5d1a7e0aad7e8cdc1b5e8cdcdc2d9e8b5cdb9b9d5e9",
+  ],
+  [
+    "EBCDIC",
+    "d7938581a28540a385939340a4a240a3888540a58599a289969540968640a3888540979996a3968396934081958440a688964089a240a388",
+  ],
+] as const;
+
+test.each(codePages)("text in %s is not relayed, however it is cut", (_, hex) => {
+  const bytes = Uint8Array.fromHex(hex);
+  for (let length = 1; length <= bytes.length; length++) {
+    for (const ended of [false, true]) {
+      const { kind } = tapetrack.sniff(bytes.subarray(0, length), ended);
+      expect([length, ["more", "foreign"]]).toEqual([length, expect.arrayContaining([kind])]);
+    }
+  }
+});
+
 describe("nmap's probes", () => {
   const file = `${import.meta.dirname}/../../vectors/probes/nmap.json`;
   const probes = (JSON.parse(readFileSync(file, "utf8")) as string[]).map((hex) => bytesOf(undefined, hex));

@@ -14,6 +14,7 @@ import { Enforcement } from "../../../src/core/bans/enforcement.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
 import { Blocklists } from "../../../src/sources/blocklist/blocklists.ts";
+import { run } from "../../harness/child.ts";
 import { lifted } from "../../harness/lifted.ts";
 import { listServer, type Mode } from "../../harness/list_server.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
@@ -149,7 +150,10 @@ describe("a list", () => {
     ["error", [], /the server answers 500/],
     ["truncated", addresses(40), /ends after|closed|terminated|socket|truncated|length/i],
     ["cut", addresses(40), /closed|terminated|socket|reset|abort/i],
-    ["html", [], /it is no list: 6 lines cannot be read, 1: /],
+    ["html", [], /it is a page of HTML/],
+    ["unmeasured", addresses(40), /it ends within a line/],
+    ["unpackable", addresses(40), /./],
+    ["ok", ["<p>", "Too many requests", "</p>"], /it is no list: 3 lines cannot be read, 1: /],
     ["elsewhere", [], /redirected from http:\/\/ to file:\/\/, which is refused/],
     ["endless", [], /larger than 128 MiB/],
     ["ok", [""], /it is empty/],
@@ -193,8 +197,12 @@ describe("a list", () => {
     bed.now += 1.2 * hour;
     await bed.look();
     expect(bed.view()).toMatchObject({ error: "it did not come within 0.5 s", source: `${url}?...` });
-    expect(bed.log.join()).not.toContain("secret");
     expect(requests().at(-1)).toBe("/list?key=secret slow 200");
+    give("unpackable", addresses(40));
+    bed.now += 1.2 * hour;
+    await bed.look();
+    expect(bed.view()?.error).toBeString();
+    expect(`${bed.log.join()} ${bed.view()?.error} ${bed.lists.notes().join()}`).not.toContain("secret");
     expect(bed.banned().length).toBe(40);
     await bed.lists.close();
   });
@@ -343,6 +351,33 @@ describe("a list", () => {
     await bed.look();
     expect(bed.view()?.error).toContain("ENOENT");
     expect(bed.banned().length).toBe(2);
+    await bed.lists.close();
+  });
+
+  test("in a file that is written while it is read, or is a pipe by then, changes nothing, and is told", async () => {
+    using files = new TempDir();
+    const bed = new Bed();
+    const path = files.write("list", `${addresses(40).join("\n")}\n`);
+    await bed.open(`l=${path}`);
+    await bed.look();
+    const many = (count: number) => `${addresses(count).join("\n")}\n`;
+    files.write("list", many(30_000));
+    bed.now += 1.2 * hour;
+    bed.lists.tick(bed.now);
+    // The first look was at it as a whole.
+    files.write("list", many(15_000));
+    await waitFor("the list", () => !bed.lists.isBusy, 50_000);
+    expect([bed.banned().length, bed.view()?.error]).toEqual([40, "it was changed while it was read"]);
+    rmSync(path);
+    expect((await run(["mkfifo", path])).code).toBe(0);
+    bed.now += 1.2 * hour;
+    await bed.look();
+    expect([bed.banned().length, bed.view()?.error]).toEqual([40, "it is no file"]);
+    rmSync(path);
+    files.write("list", many(41));
+    bed.now += 1.2 * hour;
+    await bed.look();
+    expect([bed.banned().length, bed.view()?.error]).toEqual([41, null]);
     await bed.lists.close();
   });
 

@@ -4,19 +4,25 @@ import { setImmediate } from "node:timers/promises";
 import { Follower } from "../../../src/sources/fleet/follower.ts";
 import type { Hint } from "../../../src/sources/fleet/replies.ts";
 import { FleetKeys } from "../../../src/sources/fleet/script.ts";
-import { Member, Memory } from "../../core/fleet/bed.ts";
+import { type Limits, Member, Memory } from "../../core/fleet/bed.ts";
 
 const keys = new FleetKeys("ttgate");
 
 /** A gate that hears of a's doings, and asks for what it did not hear. */
 class Ear {
   readonly memory = new Memory();
-  readonly member = new Member("b", this.memory);
+  readonly member: Member;
   readonly asked: string[][] = [];
-  readonly #follower = new Follower({
-    ...{ gate: "b", table: this.member.table, keys, gatesAtMost: 10, nowMs: () => this.member.nowMs },
-    trusts: (gate) => gate !== "evil",
-  });
+  readonly #follower: Follower;
+
+  constructor(limits: Limits = {}) {
+    this.member = new Member("b", this.memory, 1_000_000, limits);
+    this.#follower = new Follower({
+      ...{ gate: "b", table: this.member.table, keys, gatesAtMost: 10, nowMs: () => this.member.nowMs },
+      trusts: (gate) => gate !== "evil",
+      named: () => [],
+    });
+  }
 
   begin(): void {
     this.#follower.beginHearing(this.memory.nowMs, (error) => {
@@ -30,10 +36,18 @@ class Ear {
   }
 
   hint(gate: string, number: number, ...sources: string[]): Promise<void> {
-    const hint: Hint = { id: `${this.memory.nowMs + 1}-0`, gate, number, sources };
-    return this.#follower.take([hint], async (command) => {
+    return this.#answered(`${this.memory.nowMs} 0 0 http -`, { gate, number, sources });
+  }
+
+  /** A hint at what the gate has no word of. */
+  hollow(gate: string, number: number, ...sources: string[]): Promise<void> {
+    return this.#answered(null, { gate, number, sources });
+  }
+
+  #answered(record: string | null, hint: Omit<Hint, "id">): Promise<void> {
+    return this.#follower.take([{ id: `${this.memory.nowMs + 1}-0`, ...hint }], async (command) => {
       this.asked.push(command);
-      return command.slice(2).map(() => `${this.memory.nowMs} 0 0 http -`);
+      return command.slice(2).map(() => record);
     });
   }
 
@@ -103,4 +117,18 @@ test("a flood waits within bounds; what is beyond them is asked for by its hints
   expect(ear.asked).toEqual([]);
   await ear.hint("a", messages, source(messages - 1, 0));
   expect(ear.asked.length).toBe(1);
+});
+
+test("hints at nothing, in whosever name, come to an end, and hold up nothing that the gate says itself", async () => {
+  const ear = new Ear({ rate: () => 1000 });
+  ear.begin();
+  ear.says("a", 1, "192.0.2.1");
+  for (let n = 0; n < 20; n++) {
+    const sources = Array.from({ length: 100 }, (_, m) => `10.0.${n}.${m}`);
+    await ear.hollow("a", 5000 + n, ...sources);
+  }
+  const peer = ear.member.table.peer("a");
+  expect([ear.asked.length, peer.isHollow, peer.isDeferred, peer.refused.rate]).toEqual([11, true, false, 0]);
+  ear.says("a", 2, "192.0.2.2");
+  expect(ear.banned).toEqual(["192.0.2.1", "192.0.2.2"]);
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { fieldsOf, hintsOf, page, readHints, saidOf, timeMs } from "../../../src/sources/fleet/replies.ts";
+import { hintsOf, page, readHints, saidOf, timeMs } from "../../../src/sources/fleet/replies.ts";
 
 test("hints, of whoever wrote them", () => {
   const entry = (id: string, ...fields: string[]) => [id, fields];
@@ -32,8 +32,15 @@ test("what a gate says, and what it does not", () => {
 test("no reply makes reading it fail", () => {
   fc.assert(
     fc.property(fc.anything(), (reply) => {
-      for (const read of [hintsOf, readHints, page, fieldsOf, timeMs]) read(reply);
+      for (const read of [hintsOf, readHints, page]) read(reply);
       saidOf(`${JSON.stringify(reply)}`);
     }),
   );
+});
+
+test("an engine's time that is none is not computed with", () => {
+  expect(timeMs(["1800000000", "250000"])).toBe(1_800_000_000_250);
+  for (const reply of [null, "OK", [], ["1"], ["x", "1"], ["", ""], ["1e9", "1"], [1, 2]]) {
+    expect(() => timeMs(reply)).toThrow("no time");
+  }
 });
