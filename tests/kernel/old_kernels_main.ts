@@ -78,11 +78,19 @@ function to(host: string): string[] {
   return ["--host", host, "--port", "5000"];
 }
 
-/** Nobody else in this machine has loaded anything. */
+const kinds = ["link", "prog", "map"] as const;
+
+function loaded(kind: string): { readonly id: number }[] {
+  return (bpftool([kind, "show"]) ?? []) as { id: number }[];
+}
+
+/** What some kernels load by themselves. */
+const fromTheStart = Object.fromEntries(kinds.map((kind) => [kind, new Set(loaded(kind).map(({ id }) => id))]));
+
 async function nothingLeft(map: BlockMap): Promise<void> {
   assert.deepEqual(map.pins(), []);
-  for (const kind of ["link", "prog", "map"]) {
-    const left = () => (bpftool([kind, "show"]) ?? []) as { name?: string }[];
+  for (const kind of kinds) {
+    const left = () => loaded(kind).filter(({ id }) => !fromTheStart[kind]?.has(id));
     await waitFor(`the last ${kind}`, () => left().length === 0, slowMs).catch((cause: unknown) => {
       throw new Error(`Left behind: ${JSON.stringify(left())}`, { cause });
     });
