@@ -61,7 +61,7 @@ async function send(): Promise<void> {
   });
   const knock = async () => {
     while (!stopping) {
-      const { outcome } = await probe({ host, port, from, waitMs: 250 });
+      const { outcome } = await probe({ host, port, from });
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
       await sleep(5);
     }

@@ -11,7 +11,7 @@ export class KnownPin implements Disposable {
   readonly #isIt: (pin: Pin) => boolean;
   /** Of the inode that was found to be it. */
   #identity: string | undefined;
-  #watched: WatchedPin;
+  readonly #watched: WatchedPin;
 
   constructor(libraries: Libraries, path: string, isIt: (pin: Pin) => boolean) {
     this.#libraries = libraries;
@@ -28,10 +28,10 @@ export class KnownPin implements Disposable {
     if (found === undefined) return "nothing";
     if (typeof found === "number") return this.#watched.isGone ? "gone" : "unknown";
     using pin = found;
+    // Its path is enough; what is watched keeps the file system from being unmounted.
+    this[Symbol.dispose]();
     if (!this.#isIt(pin)) return "another";
     this.#identity = identity;
-    this[Symbol.dispose]();
-    this.#watched = new WatchedPin(this.#libraries, this.#path);
     return "it";
   }
 
