@@ -107,7 +107,7 @@ function redirectsOf(entries: readonly Json[]): readonly NftRedirect[] {
     if (!isObject(rule)) return [];
     const expressions = Array.isArray(rule["expr"]) ? rule["expr"].filter(isObject) : [];
     const statement = statements.find((name) => expressions.some((expression) => name in expression));
-    if (statement === undefined) return [];
+    if (statement === undefined || !expressions.every(mayBeTcp)) return [];
     const target = expressions.find((expression) => statement in expression)?.[statement];
     const { port, addr: address } = isObject(target) ? target : {};
     const matched = expressions.map(matchedPort).find((ports) => ports !== undefined);
@@ -119,6 +119,22 @@ function redirectsOf(entries: readonly Json[]): readonly NftRedirect[] {
     const text = `nft table ${rule["family"]} ${rule["table"]}, chain ${rule["chain"]}: ${from}${statement}${to}`;
     return [{ text, chain, expressions, statement, port, address, matched }];
   });
+}
+
+/** False for what matches another transport protocol alone: its ports are others. */
+function mayBeTcp({ match }: Json): boolean {
+  if (!isObject(match) || !isObject(match["left"])) return true;
+  const { meta, payload } = match["left"];
+  if (isObject(payload) && payload["field"] === "dport") return ["tcp", "th"].includes(String(payload["protocol"]));
+  const isTransport =
+    (isObject(meta) && meta["key"] === "l4proto") ||
+    (isObject(payload) && ["protocol", "nexthdr"].includes(String(payload["field"])));
+  return !isTransport || isTcp(match["right"]) === (match["op"] !== "!=");
+}
+
+function isTcp(protocols: unknown): boolean {
+  if (!isObject(protocols)) return protocols === "tcp" || protocols === 6;
+  return Array.isArray(protocols["set"]) && protocols["set"].some(isTcp);
 }
 
 function chainOf({ family, table }: Json, chain: unknown): string {
@@ -232,9 +248,11 @@ function exemptsSome(line: string): boolean {
   );
 }
 
-/** Those that change the destination; of what this host itself sends, none. */
+/** Those that change the destination of TCP; of what this host itself sends, none. */
 function iptablesRules(text: string): readonly string[] {
-  return text.split("\n").filter((line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY)\b/.test(line));
+  return text
+    .split("\n")
+    .filter((line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line));
 }
 
 function portsTo(line: string): RegExpExecArray | null {

@@ -82,6 +82,10 @@ function chained(place: "hook" | "output" | "jumped" | "alone", ...expressions: 
   });
 }
 
+function udp(field: string): object {
+  return { match: { op: "==", left: { payload: { protocol: "udp", field } }, right: 5000 } };
+}
+
 function meta(key: string, op: string, right: string): object {
   return { match: { op, left: { meta: { key } }, right } };
 }
@@ -115,6 +119,9 @@ test.each([
   ["of all other ports", chained("hook", { match: { ...Object(dport(5000)).match, op: "!=" } }, elsewhere)],
   ["of an address that is not listened to", chained("hook", address("daddr", "192.0.2.2"), dport(5000), elsewhere)],
   ["of loopback", chained("hook", address("daddr", "127.0.0.1"), dport(5000), elsewhere)],
+  ["of UDP", chained("hook", udp("dport"), elsewhere)],
+  ["of the same port of UDP", chained("hook", meta("l4proto", "==", "udp"), dport(5000), elsewhere)],
+  ["of anything but TCP", chained("hook", meta("l4proto", "!=", "tcp"), dport(5000), elsewhere)],
   ["nothing", ""],
 ])("nft: no diversion %s", (_name, json) => {
   expect(nftDiversions(json, guarded)).toEqual([]);
@@ -144,6 +151,7 @@ test("iptables: diversions of everybody, of some, and none", () => {
     rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j DNAT --to-destination 192.0.2.2:5000"),
     rule("PREROUTING", "-d 192.0.2.2/32 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 198.51.100.9"),
     rule("DOCKER", "-d 127.0.0.1/32 ! -i docker0 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 172.17.0.2:5000"),
+    rule("PREROUTING", "-p udp -m udp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-p tcp -m tcp ! --dport 5000 -j REDIRECT --to-ports 5001"),
   ];
   expect(iptablesDiversions([...none, ...whole, ...some].join("\n"), guarded)).toEqual([
