@@ -459,7 +459,7 @@ describeWith(
 )("the engine's clock", () => {
   test.each([
     ["back", -3600],
-    ["forth", 3600],
+    ["forward", 3600],
   ])(
     "set %s by an hour moves no end, holds up no lift, and hides nothing from who comes later",
     async (way, seconds) => {

@@ -468,7 +468,7 @@ export class Fleet {
     this.clock.sample(sentMs, timeMs(reply), nowMs());
     const byMs = table.setClock(this.clock.offsetMs);
     if (byMs === 0) return;
-    const by = `${formatDuration(Math.abs(byMs))} ${byMs > 0 ? "forth" : "back"}`;
+    const by = `${formatDuration(Math.abs(byMs))} ${byMs > 0 ? "forward" : "back"}`;
     this.#options.log(
       "warn",
       `The clock of the fleet's engine was set ${by}: no end of a ban moves, and all is announced anew`,
