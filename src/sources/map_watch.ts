@@ -37,8 +37,6 @@ export class MapWatch {
   #walk: Generator<readonly FenceRecord[], void, void> | undefined;
   #check: Generator<readonly FencedBan[], void, void> | undefined;
   #isPaused = false;
-  /** Of the walk through the map: 0-255. */
-  #round = 0;
   readonly #spared: SparedEntries;
 
   constructor(fence: Fence, enforcement: Enforcement, { log, nowMs, settle }: MapWatchParts) {
@@ -87,7 +85,7 @@ export class MapWatch {
   /** @returns false: at the end of the map follows what was not in it. */
   #takeUp(): boolean {
     if (this.#walk === undefined) {
-      this.#round = (this.#round + 1) % 256;
+      this.#enforcement.bans.beginRound();
       this.#walk = this.#fence.records(this.#isOfInterest);
       this.talkers.begin();
       this.#spared.begin();
@@ -97,7 +95,7 @@ export class MapWatch {
       this.#walk = undefined;
       this.talkers.roundOver();
       this.#spared.roundOver();
-      this.#check = this.#enforcement.bans.unmet(this.#round);
+      this.#check = this.#enforcement.bans.unmet();
     } else {
       this.talkers.see(slice.value);
       this.#adopt(slice.value);
@@ -148,7 +146,7 @@ export class MapWatch {
 
   /** True for what the table does not have like this. */
   #isNews(key: PrefixKey, expiresMs: number): boolean {
-    const untilMs = this.#enforcement.bans.meet(key, this.#round);
+    const untilMs = this.#enforcement.bans.meet(key);
     // Both may be without an end.
     if (untilMs !== undefined && (untilMs === expiresMs || Math.abs(untilMs - expiresMs) < sameEndMs)) return false;
     if (expiresMs <= this.#nowMs()) return false;

@@ -37,6 +37,8 @@ export class Bans {
   /** How many bans of each prefix length are not of single sources; empty nearly always. */
   readonly #ranges = new Map<number, number>();
   #size = 0;
+  /** Of walks through a fence's entries: 0-255. */
+  #round = 0;
 
   /**
    * @param capacity most bans held; the one that ends soonest makes room.
@@ -122,7 +124,9 @@ export class Bans {
     const evicted = this.#size >= this.capacity ? this.#evict() : undefined;
     const row = this.#rows.add(ban);
     this.#index.add(row);
-    this.#rows.columns(row).ticket[offsetOf(row)] = this.#arrivals.add(row);
+    const columns = this.#rows.columns(row);
+    columns.ticket[offsetOf(row)] = this.#arrivals.add(row);
+    columns.met[offsetOf(row)] = this.#round;
     this.#put(row, ban);
     this.#countRange(ban.prefix, 1);
     this.#size++;
@@ -184,22 +188,26 @@ export class Bans {
     );
   }
 
+  /** A walk through all entries of a fence begins. */
+  beginRound(): void {
+    this.#round = (this.#round + 1) % 256;
+  }
+
   /**
-   * A fence has an entry of exactly this prefix.
-   * @param round of a walk through all of its entries, 0-255.
+   * The walk has come to an entry of exactly this prefix.
    * @returns when the claim ends that holds everywhere; undefined: there is none.
    */
-  meet(prefix: PrefixKey, round: number): number | undefined {
+  meet(prefix: PrefixKey): number | undefined {
     const row = this.#index.find(prefix);
     if (row === none) return undefined;
-    this.#rows.columns(row).met[offsetOf(row)] = round;
+    this.#rows.columns(row).met[offsetOf(row)] = this.#round;
     return this.#fencedUntilMs(row);
   }
 
-  /** Those of which none was met in that round, and some more that have come since: a slice between two turns. */
-  unmet(round: number): Generator<readonly FencedBan[], void, void> {
+  /** Those of which the walk met no entry, but none that came since it began: a slice between two turns. */
+  unmet(): Generator<readonly FencedBan[], void, void> {
     return this.#chosen(
-      (row) => this.#rows.columns(row).met[offsetOf(row)] !== round,
+      (row) => this.#rows.columns(row).met[offsetOf(row)] !== this.#round,
       (row) => this.#fenced(row),
     );
   }

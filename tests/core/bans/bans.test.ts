@@ -136,7 +136,8 @@ class Compared {
     expect(this.#bans.size).toBe(this.#list.length);
     expect([...this.#bans.all()].map(plain)).toEqual(this.#list.map(plain));
     const fenced = this.#list.map((ban) => [textOf(ban), ban.standsIn, everywhere(ban)?.untilMs]);
-    const outlines = [...this.#bans.unmet(1)].flat();
+    this.#bans.beginRound();
+    const outlines = [...this.#bans.unmet()].flat();
     expect(outlines.map(({ prefix: of, standsIn, untilMs }) => [of.text, standsIn, untilMs])).toEqual(fenced);
     const found = [...this.#bans.tickets()].map((ticket) => this.#bans.byTicket(ticket));
     expect(found.map(textOf)).toEqual(this.#list.map(textOf));

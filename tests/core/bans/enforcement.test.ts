@@ -760,9 +760,10 @@ describe("a ban that holds at one gate alone", () => {
     expect(["a", "b", "c"].map((gate) => enforcement.refuses(one, 1000, gate))).toEqual([true, true, true]);
     expect(["a", "b", "c"].map((gate) => enforcement.refuses(one, 3000, gate))).toEqual([true, false, false]);
     // The entry is over in the kernel: nobody took it out.
-    const [ban] = [...enforcement.bans.unmet(1)].flat();
+    enforcement.bans.beginRound();
+    const [ban] = [...enforcement.bans.unmet()].flat();
     expect(ban && enforcement.vanished(ban, 3000)).toBe(false);
-    expect(enforcement.bans.meet(requirePrefix("192.0.2.1"), 1)).toBe(2000);
+    expect(enforcement.bans.meet(requirePrefix("192.0.2.1"))).toBe(2000);
   });
 
   test("is what is left when the claim that holds everywhere is taken back: the fence gives the entry up", () => {

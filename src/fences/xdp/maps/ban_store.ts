@@ -17,8 +17,10 @@ const batchEntries = 4096;
 const rangesReadMs = 1000;
 /** A list is loaded in many calls: this close together they are one load. */
 const loadPauseMs = 1000;
-/** Fewer are looked up each: that is cheaper than to look through a map of a million places. */
-const loadEntries = 500;
+/** Fewer at once are no load. */
+const loadedAtOnce = 50;
+/** The first ones of a load are looked up each: that is cheaper than to look through a map of a million places. */
+const lookedUpFirst = 500;
 /** Fewer entries than these are read before a load, so that not each of a million is looked up. */
 const knownLimit = 4096;
 
@@ -46,8 +48,9 @@ export class BanStore {
   /** Of a trie: the ranges that are in it, since a lookup does not tell a range from a wider one. */
   #ranges = new Set<string>();
   #rangesReadMs = Number.NEGATIVE_INFINITY;
-  /** What stood here before a load began; undefined when it is too much to know by heart. */
+  /** What stood here early in a load; undefined when it is too much to know by heart, and before. */
   #beforeLoad: ReadonlySet<string> | undefined;
+  #loaded = 0;
   #loadedMs = Number.NEGATIVE_INFINITY;
 
   constructor(name: string, map: BpfMap, codec: BanCodec) {
@@ -101,7 +104,7 @@ export class BanStore {
     const added: (Prefix | undefined)[] = [];
     let addedCount = 0;
     const base = outcomes.length;
-    const before = entries.length < loadEntries ? undefined : this.#knownBeforeLoad();
+    const before = entries.length < loadedAtOnce ? undefined : this.#knownInLoad(entries.length);
     let index = -1;
     for (const entry of entries) {
       index++;
@@ -147,12 +150,17 @@ export class BanStore {
    * Only for maps whose entries are all of this layout: in the documented one each has to be looked at.
    * An entry that comes twice in one load is counted twice until the next walk has gone round.
    */
-  #knownBeforeLoad(): ReadonlySet<string> | undefined {
+  #knownInLoad(count: number): ReadonlySet<string> | undefined {
     if (this.#codec.mayBeForeign) return undefined;
     const now = performance.now();
-    const goesOn = now - this.#loadedMs < loadPauseMs;
+    if (now - this.#loadedMs >= loadPauseMs) {
+      this.#loaded = 0;
+      this.#beforeLoad = undefined;
+    }
+    const before = this.#loaded;
     this.#loadedMs = now;
-    if (!goesOn) this.#beforeLoad = this.#readPrefixes(knownLimit);
+    this.#loaded += count;
+    if (before < lookedUpFirst && this.#loaded >= lookedUpFirst) this.#beforeLoad = this.#readPrefixes(knownLimit);
     return this.#beforeLoad;
   }
 
