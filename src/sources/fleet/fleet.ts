@@ -15,8 +15,8 @@ import { inTurns } from "../turns.ts";
 import type { Engine, EngineSecrets } from "./engine.ts";
 import { Follower } from "./follower.ts";
 import { members } from "./members.ts";
-import { hintsOf, page, readHints, recordsOf, texts, timeMs } from "./replies.ts";
-import { beatCommand, FleetKeys, readCommand, StrangeKey, strangeKeyOr, writeCommand } from "./script.ts";
+import { type Hint, hintsOf, page, readHints, recordsOf, shortHints, texts, timeMs } from "./replies.ts";
+import { beatCommand, FleetKeys, hintsCommand, readCommand, StrangeKey, strangeKeyOr, writeCommand } from "./script.ts";
 import { FleetTroubles } from "./troubles.ts";
 import type { FleetAnswer, FleetPeerView, FleetView } from "./view.ts";
 
@@ -348,7 +348,7 @@ export class Fleet {
   async #follow(engine: Engine, signal: AbortSignal): Promise<void> {
     const { nowMs } = this.#options;
     while (!signal.aborted) {
-      const hints = readHints(await this.#hints(engine));
+      const hints = await this.#hints(engine);
       this.#answeredMs = nowMs();
       const begunMs = nowMs();
       await this.#follower.take(hints, (command) => this.#read(engine, command));
@@ -358,11 +358,14 @@ export class Fleet {
     }
   }
 
-  #hints(engine: Engine): Promise<unknown> {
-    const from = ["STREAMS", this.keys.log, this.#position];
-    const command = ["XREAD", "COUNT", String(hintsAtOnce)];
-    if (this.#isHearing) return this.#read(engine, [...command, ...from]);
-    return engine.wait([...command, "BLOCK", String(blockMs), ...from], blockMs);
+  async #hints(engine: Engine): Promise<Hint[]> {
+    const { log } = this.keys;
+    if (this.#isHearing) {
+      const command = hintsCommand(this.keys, hintsAtOnce, this.#position);
+      return shortHints(await this.#readBy(engine, command));
+    }
+    const command = ["XREAD", "COUNT", String(hintsAtOnce), "BLOCK", String(blockMs), "STREAMS", log, this.#position];
+    return readHints(await engine.wait(command, blockMs));
   }
 
   /** Until the log is looked at again. */
@@ -489,9 +492,13 @@ export class Fleet {
     return reply;
   }
 
-  async #read(engine: Engine, command: string[]): Promise<unknown> {
+  #read(engine: Engine, command: string[]): Promise<unknown> {
+    return this.#readBy(engine, readCommand(this.keys, command), command);
+  }
+
+  async #readBy(engine: Engine, script: string[], command = script): Promise<unknown> {
     try {
-      return await this.#ask(engine, readCommand(this.keys, command));
+      return await this.#ask(engine, script);
     } catch (error) {
       throw strangeKeyOr(error, command);
     }

@@ -40,6 +40,16 @@ export function readHints(reply: unknown): Hint[] {
   return Array.isArray(stream) ? hintsOf(stream[1]) : [];
 }
 
+/** The same of `hintsCommand`: the id, and the fields as a gate writes them. */
+export function shortHints(reply: unknown): Hint[] {
+  return texts(reply).flatMap((text) => {
+    if (text === "") return [];
+    const [id = "", g, gate = "", n, number, s, ...sources] = text.split(" ", 6 + sourcesInHint);
+    const isHint = g === "g" && n === "n" && s === "s" && fleetNamePattern.test(gate);
+    return [{ id, gate: isHint ? gate : "", number: Number(number), sources }];
+  });
+}
+
 /** What a gate says on its channel: the number of its hint, and the sources with their records. */
 export function saidOf(message: string): { readonly number: number; readonly entries: readonly [string, string][] } {
   const [number = "", ...lines] = message.split("\n", sourcesInHint + 1);

@@ -117,6 +117,21 @@ const readScript = `local function short(reply)
 end
 return short(redis.call(unpack(ARGV)))`;
 
+/**
+ * KEYS log; ARGV how many, behind which. Gives a text for each hint, which costs the engine and each gate a fraction of what
+ * the parts of it would: all gates look at all hints of each second.
+ */
+const hintsScript = `local reply = redis.call('XREAD', 'COUNT', ARGV[1], 'STREAMS', KEYS[1], ARGV[2])
+local hints = {}
+for i, hint in ipairs(reply and reply[1][2] or {}) do
+  hints[i] = string.sub(hint[1]..' '..table.concat(hint[2], ' '), 1, ${longestText})
+end
+return hints`;
+
+export function hintsCommand({ log }: FleetKeys, count: number, behind: string): string[] {
+  return ["EVAL", hintsScript, "1", log, String(count), behind];
+}
+
 export function readCommand({ log }: FleetKeys, command: readonly string[]): string[] {
   return ["EVAL", readScript, "1", log, ...command];
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { hintsOf, page, readHints, saidOf, timeMs } from "../../../src/sources/fleet/replies.ts";
+import { hintsOf, page, readHints, saidOf, shortHints, timeMs } from "../../../src/sources/fleet/replies.ts";
 
 test("hints, of whoever wrote them", () => {
   const entry = (id: string, ...fields: string[]) => [id, fields];
@@ -12,6 +12,16 @@ test("hints, of whoever wrote them", () => {
   expect(hintsOf([entry("2-0", "g", "a b", "s")]).map(({ id, gate }) => [id, gate])).toEqual([["2-0", ""]]);
   const [flood] = hintsOf([entry("3-0", "g", "a", "s", "x ".repeat(100_000))]);
   expect(flood?.sources.length).toBe(200);
+});
+
+test("hints as short texts, of whoever wrote them", () => {
+  expect(shortHints(["1-0 g a n 7 s 192.0.2.1 192.0.2.2"])).toEqual([
+    { id: "1-0", gate: "a", number: 7, sources: ["192.0.2.1", "192.0.2.2"] },
+  ]);
+  const strange = ["2-0 g a b s", "3-0", "4-0 n 7 g a s x", "5-0 g a* n 7 s x"];
+  expect(shortHints(strange).map(({ id, gate }) => [id, gate])).toEqual(strange.map((text) => [text.slice(0, 3), ""]));
+  expect(shortHints([`6-0 g a n 1 s ${"x ".repeat(100_000)}`])[0]?.sources.length).toBe(200);
+  expect(shortHints(["", 5, null])).toEqual([]);
 });
 
 test("what a gate says, and what it does not", () => {
@@ -32,7 +42,7 @@ test("what a gate says, and what it does not", () => {
 test("no reply makes reading it fail", () => {
   fc.assert(
     fc.property(fc.anything(), (reply) => {
-      for (const read of [hintsOf, readHints, page]) read(reply);
+      for (const read of [hintsOf, readHints, shortHints, page]) read(reply);
       saidOf(`${JSON.stringify(reply)}`);
     }),
   );
