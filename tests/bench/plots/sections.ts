@@ -28,7 +28,7 @@ function all(bench: string, metrics: readonly string[], subjects: readonly strin
 function besideBare(f: Figures): string {
   if (!f.hasSubject("proxy", bare)) return "";
   const share = (metric: string) => percent(f.ratio("proxy", metric, "ttgate", bare));
-  return ` A relay on the same runtime that does nothing else (\`tests/bench/bare_relay.ts\`) is the most that can be had: of its packets ttgate does ${share("ping-pong")}, of its connections ${share("connect, ping, close")}, of its bulk to the client ${share("bulk to the client")}; a held connection takes ${formatFigure(f.median("proxy", "memory per held connection", bare))} KiB there.`;
+  return ` Of what a plain relay on the same runtime does (\`tests/bench/bare_relay.ts\`), ttgate does ${share("ping-pong")} of the packets, ${share("connect, ping, close")} of the connections and ${share("bulk to the client")} of the bulk to the client; a held connection takes ${formatFigure(f.median("proxy", "memory per held connection", bare))} KiB there.`;
 }
 
 /** nginx relays and does nothing else. */
