@@ -2,8 +2,15 @@
 // Rules of the packet filter that lead connections to a guarded port past its gate: strangers reach what is behind it,
 // or nobody does. Looked for whenever the rules were changed.
 import type { HostPort } from "../config/endpoints.ts";
-import { isWildcard, parsePrefix } from "../core/address.ts";
-import { type Diversion, diversionsFrom, type FilterRules, type Guarded, readFilterRules } from "../host/redirects.ts";
+import { isIpv4, isWildcard, type Prefix, parsePrefix } from "../core/address.ts";
+import {
+  type Diversion,
+  diversionsFrom,
+  type Family,
+  type FilterRules,
+  type Guarded,
+  readFilterRules,
+} from "../host/redirects.ts";
 import { FilterGeneration } from "../kernel/filter_generation.ts";
 import type { Libc } from "../kernel/libc.ts";
 import { hasAddress } from "../kernel/own_address.ts";
@@ -23,7 +30,7 @@ export class Diversions implements Disposable {
   #generations: FilterGeneration | undefined;
   #generation: number | undefined;
   #dueMs = Number.NEGATIVE_INFINITY;
-  #rules: FilterRules = { nft: "", iptables: "" };
+  #rules: FilterRules = { nft: "", ip: "", ip6: "" };
   #reasons: readonly string[] = [];
   #isClosed = false;
 
@@ -75,10 +82,16 @@ export class Diversions implements Disposable {
 
 export function guarded(libc: Libc, { host, port }: HostPort, all: readonly HostPort[]): Guarded {
   const isOwn = (address: string) => hasAddress(libc, address);
-  const listened = parsePrefix(host)?.text;
+  const listened = parsePrefix(host);
   const isListenedTo = (address: string) =>
-    isWildcard(host) ? isOwn(address) : parsePrefix(address)?.text === listened;
-  return { port, ports: all.map((listen) => listen.port), isOwn, isListenedTo };
+    isWildcard(host) ? isOwn(address) : parsePrefix(address)?.text === listened?.text;
+  return { port, ports: all.map((listen) => listen.port), families: familiesOf(listened), isOwn, isListenedTo };
+}
+
+/** Whoever listens at :: has the connections of IPv4 too. */
+function familiesOf(listened: Prefix | undefined): readonly Family[] {
+  if (listened === undefined || listened.text === "::") return ["ip", "ip6"];
+  return isIpv4(listened) ? ["ip"] : ["ip6"];
 }
 
 /** Also said by doctor. */

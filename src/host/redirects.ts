@@ -10,8 +10,10 @@ import { runProgram } from "./program.ts";
 export interface FilterRules {
   /** JSON of nft (libnftables-json(5)). */
   readonly nft: string;
-  /** Of iptables-save and ip6tables-save. */
-  readonly iptables: string;
+  /** Of iptables-save. */
+  readonly ip: string;
+  /** Of ip6tables-save. */
+  readonly ip6: string;
 }
 
 /** A rule, as the tool that lists it writes it, with where it stands. */
@@ -26,12 +28,12 @@ export interface Diversion extends RedirectRule {
 }
 
 export async function readFilterRules(): Promise<FilterRules> {
-  const [nft, ...iptables] = await Promise.all([
+  const [nft, ip, ip6] = await Promise.all([
     output("nft", ["--json", "--terse", "list", "ruleset"]),
     output("iptables-save", []),
     output("ip6tables-save", []),
   ]);
-  return { nft, iptables: iptables.join("\n") };
+  return { nft, ip, ip6 };
 }
 
 async function output(program: string, args: readonly string[]): Promise<string> {
@@ -44,23 +46,28 @@ async function output(program: string, args: readonly string[]): Promise<string>
   }
 }
 
-export function redirectsTo({ nft, iptables }: FilterRules, port: number): readonly RedirectRule[] {
-  return [...nftRedirects(nft, port), ...iptablesRedirects(iptables, port)];
+export function redirectsTo({ nft, ip, ip6 }: FilterRules, port: number): readonly RedirectRule[] {
+  return [...nftRedirects(nft, port), ...iptablesRedirects(`${ip}\n${ip6}`, port)];
 }
+
+export type Family = "ip" | "ip6";
 
 /** A guarded port, and what else is here. */
 export interface Guarded {
   readonly port: number;
   /** All that are guarded here: what is led from one to another is no diversion. */
   readonly ports: readonly number[];
+  /** Of the addresses that the gate listens at. */
+  readonly families: readonly Family[];
   /** Whether an address is this host's. */
   isOwn(address: string): boolean;
   /** Whether connections to an address are for the gate of this port. */
   isListenedTo(address: string): boolean;
 }
 
-export function diversionsFrom({ nft, iptables }: FilterRules, guarded: Guarded): readonly Diversion[] {
-  return [...nftDiversions(nft, guarded), ...iptablesDiversions(iptables, guarded)];
+export function diversionsFrom(rules: FilterRules, guarded: Guarded): readonly Diversion[] {
+  const ofIptables = guarded.families.flatMap((family) => iptablesDiversions(rules[family], guarded));
+  return [...nftDiversions(rules.nft, guarded), ...ofIptables];
 }
 
 /** Statements of nft's JSON (libnftables-json(5)) that change the destination. */
@@ -70,6 +77,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 interface NftRedirect extends RedirectRule {
   readonly chain: string;
+  readonly family: unknown;
   readonly expressions: readonly Json[];
   readonly statement: (typeof statements)[number];
   /** Where it leads to, as far as it says. */
@@ -89,7 +97,8 @@ export function nftDiversions(json: string, guarded: Guarded): readonly Diversio
   const entries = entriesOf(json);
   const entered = enteredChains(entries);
   return redirectsOf(entries).flatMap((rule) => {
-    const { text, expressions, statement, matched, address, port: to } = rule;
+    const { text, expressions, family, statement, matched, address, port: to } = rule;
+    if ((family === "ip" || family === "ip6") && !guarded.families.includes(family)) return [];
     const staysHere = address === undefined || (typeof address === "string" && guarded.isOwn(address));
     const isTo = (port: number) => holds(to ?? guarded.port, port);
     if (!holds(matched, guarded.port) || (staysHere && guarded.ports.some(isTo))) return [];
@@ -117,7 +126,7 @@ function redirectsOf(entries: readonly Json[]): readonly NftRedirect[] {
     const place = port === undefined ? host : `${host}:${portsText(port)}`;
     const to = place === "" ? "" : ` to ${place}`;
     const text = `nft table ${rule["family"]} ${rule["table"]}, chain ${rule["chain"]}: ${from}${statement}${to}`;
-    return [{ text, chain, expressions, statement, port, address, matched }];
+    return [{ text, chain, family: rule["family"], expressions, statement, port, address, matched }];
   });
 }
 

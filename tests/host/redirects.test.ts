@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which rules of a packet filter lead to the guarded port, or away from it, from what nft and iptables-save say.
 import { expect, test } from "bun:test";
-import { iptablesDiversions, iptablesRedirects, nftDiversions, nftRedirects } from "../../src/host/redirects.ts";
+import {
+  diversionsFrom,
+  iptablesDiversions,
+  iptablesRedirects,
+  nftDiversions,
+  nftRedirects,
+} from "../../src/host/redirects.ts";
 
 function nft(...expressions: readonly object[]): string {
   const rule = { family: "ip", table: "nat", chain: "pre", handle: 2, expr: expressions };
@@ -66,7 +72,7 @@ test("iptables: redirects, destination NAT and transparent proxying to the port,
 
 const own = ["192.0.2.1", "192.0.2.2"];
 const guarded = {
-  ...{ port: 5000, ports: [5000, 6000] },
+  ...{ port: 5000, ports: [5000, 6000], families: ["ip"] as const },
   isOwn: (address: string) => own.includes(address),
   isListenedTo: (address: string) => address === own[0] || address === "127.0.0.1",
 };
@@ -122,6 +128,7 @@ test.each([
   ["of UDP", chained("hook", udp("dport"), elsewhere)],
   ["of the same port of UDP", chained("hook", meta("l4proto", "==", "udp"), dport(5000), elsewhere)],
   ["of anything but TCP", chained("hook", meta("l4proto", "!=", "tcp"), dport(5000), elsewhere)],
+  ["of the other family", chained("hook", dport(5000), elsewhere).replaceAll('"family":"ip"', '"family":"ip6"')],
   ["nothing", ""],
 ])("nft: no diversion %s", (_name, json) => {
   expect(nftDiversions(json, guarded)).toEqual([]);
@@ -158,4 +165,7 @@ test("iptables: diversions of everybody, of some, and none", () => {
     ...whole.map((line) => ({ text: `iptables ${line}`, isWhole: true })),
     ...some.map((line) => ({ text: `iptables ${line}`, isWhole: false })),
   ]);
+  const [ofAll = ""] = whole;
+  expect(diversionsFrom({ nft: "", ip: "", ip6: ofAll }, guarded)).toEqual([]);
+  expect(diversionsFrom({ nft: "", ip: ofAll, ip6: "" }, guarded)).toMatchObject([{ isWhole: true }]);
 });

@@ -5,7 +5,6 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { prefixFromBytes, prefixOf } from "../../src/core/address.ts";
 import type { FenceRecord } from "../../src/core/bans/fence.ts";
-import type { Native, NativeLibrary, NativeSymbols } from "../../src/runtime/types.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { otherPort, pins, prefix, Sandbox, shell } from "./sandbox.ts";
 
@@ -200,42 +199,6 @@ export const fenceCases: readonly KernelCase[] = [
       );
       assert.equal(fence.dropMany(entries.map((entry) => entry.prefix)), 4);
       assert.deepEqual(all(fence.records()), []);
-    },
-  },
-  {
-    name: "scale: of a list that comes in small pieces only the first entries are looked up",
-    async run(native) {
-      let lookups = 0;
-      const open = <const S extends NativeSymbols>(path: string, symbols: S): NativeLibrary<S> => {
-        const library = native.open(path, symbols);
-        const { bpf_map_lookup_elem: lookup } = library.calls;
-        if (lookup === undefined) return library;
-        const counted = (...args: Parameters<typeof lookup>) => {
-          lookups++;
-          return lookup(...args);
-        };
-        const calls = { ...library.calls, bpf_map_lookup_elem: counted };
-        return { calls, [Symbol.dispose]: () => library[Symbol.dispose]() };
-      };
-      const counting: Native = {
-        open,
-        address: (buffer) => native.address(buffer),
-        read: (address, length) => native.read(address, length),
-        text: (address) => native.text(address),
-      };
-      await using sandbox = new Sandbox(counting);
-      const fence = await sandbox.open();
-      const expiresMs = sandbox.nowMs() + 600_000;
-      const before = lookups;
-      for (let piece = 0; piece < 200; piece++) {
-        const entries = Array.from({ length: 100 }, (_, index) => {
-          const source = prefix(`198.18.${piece}.${index}`);
-          return { prefix: source, expiresMs, reason: "HTTP", origin: "sniffer" as const };
-        });
-        assert.ok(fence.putMany(entries).every(({ kind }) => kind === "enforced"));
-      }
-      assert.equal(fence.status().entries, 20_000);
-      assert.ok(lookups > before && lookups - before < 1000, `${lookups - before} look-ups`);
     },
   },
   {

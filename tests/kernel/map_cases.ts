@@ -2,23 +2,29 @@
 // Maps by batch calls and without them: the same entries either way.
 import assert from "node:assert/strict";
 import { loadGate } from "../../src/fences/xdp/gate_program.ts";
+import { exactCodec } from "../../src/fences/xdp/maps/ban_codec.ts";
+import { BanStore } from "../../src/fences/xdp/maps/ban_store.ts";
+import { structBytes } from "../../src/fences/xdp/maps/layout.ts";
+import { Reasons } from "../../src/fences/xdp/maps/reasons.ts";
 import { type BpfMap, openMap } from "../../src/kernel/bpf_map.ts";
 import { closeFd } from "../../src/kernel/bpffs.ts";
 import { KernelError } from "../../src/kernel/errno.ts";
 import { type Libraries, openLibraries } from "../../src/kernel/libraries.ts";
 import { cString, nativeBytes } from "../../src/kernel/native_bytes.ts";
+import type { NativeBuffer } from "../../src/runtime/types.ts";
 import type { KernelCase } from "./kernel_case.ts";
+import { prefix } from "./sandbox.ts";
 
 const hash = 1;
 const trie = 11;
 const noPreallocation = 1;
 
-function create({ bpf }: Libraries, type: number, keyBytes: number, entries: number): number {
+function create({ bpf }: Libraries, type: number, keyBytes: number, entries: number, valueBytes = 8): number {
   const options = nativeBytes(48);
   const view = new DataView(options.buffer);
   view.setBigUint64(0, 48n, true);
   view.setUint32(28, noPreallocation, true);
-  const fd = bpf.bpf_map_create(type, cString("test"), keyBytes, 8, entries, options);
+  const fd = bpf.bpf_map_create(type, cString("test"), keyBytes, valueBytes, entries, options);
   assert.ok(fd >= 0, `map_create ${fd}`);
   return fd;
 }
@@ -108,6 +114,33 @@ export const mapCases: readonly KernelCase[] = [
         } finally {
           closeFd(libraries, fd);
         }
+      }
+    },
+  },
+  {
+    name: "maps: of a list that comes in small pieces only the first entries are looked up",
+    async run(native) {
+      const libraries = await openLibraries(native);
+      const fd = create(libraries, hash, structBytes.ban_key, 100_000, structBytes.ban);
+      try {
+        const map = openMap(libraries, fd);
+        let lookups = 0;
+        const counted = (key: NativeBuffer) => {
+          lookups++;
+          return map.lookup(key);
+        };
+        const store = new BanStore("test", { ...map, lookup: counted }, exactCodec(new Reasons([]), 64));
+        for (let piece = 0; piece < 200; piece++) {
+          const entries = Array.from({ length: 100 }, (_, index) => {
+            const source = prefix(`198.18.${piece}.${index}`);
+            return { prefix: source, expiresMs: 600_000, reason: "HTTP", origin: "sniffer" as const };
+          });
+          assert.ok(store.putMany(entries).every(({ kind }) => kind === "enforced"));
+        }
+        assert.equal(store.entries, 20_000);
+        assert.ok(lookups > 0 && lookups < 1000, `${lookups} look-ups`);
+      } finally {
+        closeFd(libraries, fd);
       }
     },
   },
