@@ -108,10 +108,10 @@ describeWith("namespaces", "executable", { program: "python3" })("a service mana
     await sleep(1000);
     const { stdout } = await clients.stop();
     const { arrived, failures } = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Arrivals;
-    // A stop cuts whom it is serving at that moment.
-    const { "Error: read ECONNRESET": cut = 0, ...others } = failures;
-    expect(others).toEqual({});
-    expect(cut).toBeLessThanOrEqual(2);
+    // A stop cuts whom it is serving at that moment, some before they know that they are connected.
+    const kinds = Object.keys(failures).filter((failure) => !/^Error: (read|connect) ECONNRESET/.test(failure));
+    expect(kinds).toEqual([]);
+    expect(Object.values(failures).reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(2);
     expect(arrived).toBeGreaterThan(100);
   });
 
