@@ -30,7 +30,7 @@ export class Diversions implements Disposable {
   #generations: FilterGeneration | undefined;
   #generation: number | undefined;
   #dueMs = Number.NEGATIVE_INFINITY;
-  #rules: FilterRules = { nft: "", ip: "", ip6: "" };
+  #rules: FilterRules = { nft: [], ip: [], ip6: [] };
   #reasons: readonly string[] = [];
   #isClosed = false;
 

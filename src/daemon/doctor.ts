@@ -10,7 +10,7 @@ import { localHeader } from "../core/proxy_protocol/written.ts";
 import { codeOf, messageOf } from "../failure.ts";
 import { connectError } from "../gate/connect_error.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
-import { diversionsFrom, readFilterRules, redirectsTo } from "../host/redirects.ts";
+import { diversionsFrom, type FilterRules, readFilterRules, redirectsTo } from "../host/redirects.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { hasAddress } from "../kernel/own_address.ts";
 import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";
@@ -34,7 +34,10 @@ export async function examine(
   instances: readonly Instance[],
   running: { readonly gates: readonly RunningGate[]; readonly lists: readonly BlocklistView[] },
 ): Promise<Finding[]> {
-  const ofGates = await Promise.all(config.gates.map((gate) => gateFindings(gate, config, runtime, instances)));
+  const rules = await readFilterRules();
+  const ofGates = await Promise.all(
+    config.gates.map((gate) => gateFindings(gate, config, { runtime, instances, rules })),
+  );
   return [
     ...(await kernelFindings(config, runtime)),
     ...ofGates.flat(),
@@ -45,18 +48,20 @@ export async function examine(
   ];
 }
 
-async function gateFindings(
-  gate: GateOptions,
-  config: Config,
-  runtime: Runtime,
-  instances: readonly Instance[],
-): Promise<Finding[]> {
+interface Surroundings {
+  readonly runtime: Runtime;
+  readonly instances: readonly Instance[];
+  readonly rules: FilterRules;
+}
+
+async function gateFindings(gate: GateOptions, config: Config, surroundings: Surroundings): Promise<Finding[]> {
+  const { runtime, instances } = surroundings;
   const isInline = gate.mode === "inline";
   const findings = [
     // In inline mode the server has it.
     ...(isInline ? [] : [await portFinding(gate, runtime, instances)]),
     ...(await Promise.all(serversOf(gate).map((server) => serverFinding(server, gate, runtime)))),
-    ...(await redirectFindings(gate, config, runtime)),
+    ...redirectFindings(gate, config, surroundings),
     profileFinding(gate, config["dry-run"]),
     ...(isInline ? [] : [connectionsFinding(gate, runtime)]),
   ];
@@ -166,15 +171,10 @@ async function serverFinding(server: ServerAddress, config: GateOptions, runtime
  * A rule that changes packets behind XDP leads them past it; user space in proxy mode sees them all the same. One that
  * leads them elsewhere leads them past the gate.
  */
-async function redirectFindings(
-  { listen, mode }: GateOptions,
-  config: Config,
-  { native }: Runtime,
-): Promise<Finding[]> {
+function redirectFindings({ listen, mode }: GateOptions, config: Config, { runtime, rules }: Surroundings): Finding[] {
   const { port } = listen;
-  const rules = await readFilterRules();
   const all = config.gates.map((gate) => gate.listen);
-  const away = diversionsFrom(rules, guarded(openLibc(native), listen, all));
+  const away = diversionsFrom(rules, guarded(openLibc(runtime.native), listen, all));
   const past = away.map((rule): Finding => {
     const found = divertedText(port, rule);
     const at = found.lastIndexOf(": ");

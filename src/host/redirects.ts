@@ -6,14 +6,13 @@ import { isLoopback } from "../core/address.ts";
 import { isVirtual } from "./addresses.ts";
 import { runProgram } from "./program.ts";
 
-/** What the tools print; empty where one is not installed, or does not answer. */
+/** The rules that change the destination of TCP; none where a tool is not installed, or does not answer. */
 export interface FilterRules {
-  /** JSON of nft (libnftables-json(5)). */
-  readonly nft: string;
+  readonly nft: readonly NftRule[];
   /** Of iptables-save. */
-  readonly ip: string;
+  readonly ip: readonly IptablesRule[];
   /** Of ip6tables-save. */
-  readonly ip6: string;
+  readonly ip6: readonly IptablesRule[];
 }
 
 /** A rule, as the tool that lists it writes it, with where it stands. */
@@ -33,7 +32,7 @@ export async function readFilterRules(): Promise<FilterRules> {
     output("iptables-save", []),
     output("ip6tables-save", []),
   ]);
-  return { nft, ip, ip6 };
+  return { nft: parseNft(nft), ip: parseIptables(ip), ip6: parseIptables(ip6) };
 }
 
 async function output(program: string, args: readonly string[]): Promise<string> {
@@ -47,7 +46,7 @@ async function output(program: string, args: readonly string[]): Promise<string>
 }
 
 export function redirectsTo({ nft, ip, ip6 }: FilterRules, port: number): readonly RedirectRule[] {
-  return [...nftRedirects(nft, port), ...iptablesRedirects(`${ip}\n${ip6}`, port)];
+  return [...nftRedirects(nft, port), ...iptablesRedirects([...ip, ...ip6], port)];
 }
 
 export type Family = "ip" | "ip6";
@@ -75,8 +74,9 @@ const statements = ["redirect", "dnat", "tproxy"] as const;
 
 type Json = Readonly<Record<string, unknown>>;
 
-interface NftRedirect extends RedirectRule {
-  readonly chain: string;
+export interface NftRule extends RedirectRule {
+  /** What comes from outside goes through its chain, or may. */
+  readonly isEntered: boolean;
   readonly family: unknown;
   readonly expressions: readonly Json[];
   readonly statement: (typeof statements)[number];
@@ -87,17 +87,14 @@ interface NftRedirect extends RedirectRule {
   readonly matched: unknown;
 }
 
-/** @param json of `nft -j list ruleset`. */
-export function nftRedirects(json: string, port: number): readonly RedirectRule[] {
+export function nftRedirects(rules: readonly NftRule[], port: number): readonly RedirectRule[] {
   // Without a port of its own, a connection keeps the one that it came to.
-  return redirectsOf(entriesOf(json)).filter((rule) => holds(rule.port ?? rule.matched, port));
+  return rules.filter((rule) => holds(rule.port ?? rule.matched, port));
 }
 
-export function nftDiversions(json: string, guarded: Guarded): readonly Diversion[] {
-  const entries = entriesOf(json);
-  const entered = enteredChains(entries);
-  return redirectsOf(entries).flatMap((rule) => {
-    const { text, expressions, family, statement, matched, address, port: to } = rule;
+export function nftDiversions(rules: readonly NftRule[], guarded: Guarded): readonly Diversion[] {
+  return rules.flatMap((rule) => {
+    const { text, isEntered, expressions, family, statement, matched, address, port: to } = rule;
     if ((family === "ip" || family === "ip6") && !guarded.families.includes(family)) return [];
     const staysHere = address === undefined || (typeof address === "string" && guarded.isOwn(address));
     const isTo = (port: number) => holds(to ?? guarded.port, port);
@@ -107,11 +104,14 @@ export function nftDiversions(json: string, guarded: Guarded): readonly Diversio
     );
     const exempts = rest.map((expression) => exempted(expression, guarded));
     if (exempts.includes("all")) return [];
-    return [{ text, isWhole: entered.has(rule.chain) && !exempts.includes("some") }];
+    return [{ text, isWhole: isEntered && !exempts.includes("some") }];
   });
 }
 
-function redirectsOf(entries: readonly Json[]): readonly NftRedirect[] {
+/** @param json of `nft -j list ruleset` (libnftables-json(5)). */
+export function parseNft(json: string): readonly NftRule[] {
+  const entries = entriesOf(json);
+  const entered = enteredChains(entries);
   return entries.flatMap(({ rule }) => {
     if (!isObject(rule)) return [];
     const expressions = Array.isArray(rule["expr"]) ? rule["expr"].filter(isObject) : [];
@@ -120,13 +120,13 @@ function redirectsOf(entries: readonly Json[]): readonly NftRedirect[] {
     const target = expressions.find((expression) => statement in expression)?.[statement];
     const { port, addr: address } = isObject(target) ? target : {};
     const matched = expressions.map(matchedPort).find((ports) => ports !== undefined);
-    const chain = chainOf(rule, rule["chain"]);
+    const isEntered = entered.has(chainOf(rule, rule["chain"]));
     const from = matched === undefined ? "" : `tcp dport ${portsText(matched)} `;
     const host = typeof address === "string" ? address : "";
     const place = port === undefined ? host : `${host}:${portsText(port)}`;
     const to = place === "" ? "" : ` to ${place}`;
     const text = `nft table ${rule["family"]} ${rule["table"]}, chain ${rule["chain"]}: ${from}${statement}${to}`;
-    return [{ text, chain, family: rule["family"], expressions, statement, port, address, matched }];
+    return [{ text, isEntered, family: rule["family"], expressions, statement, port, address, matched }];
   });
 }
 
@@ -223,16 +223,21 @@ function portsText(ports: unknown): string {
   return Array.isArray(range) ? `${range[0]}-${range[1]}` : "...";
 }
 
-/** @param text of `iptables-save`. */
-export function iptablesRedirects(text: string, port: number): readonly RedirectRule[] {
-  return iptablesRules(text).flatMap((line) => {
+export interface IptablesRule {
+  readonly line: string;
+  /** As in `NftRule`. */
+  readonly isEntered: boolean;
+}
+
+export function iptablesRedirects(rules: readonly IptablesRule[], port: number): readonly RedirectRule[] {
+  return rules.flatMap(({ line }) => {
     const ports = portsTo(line) ?? portsFrom(line);
     return within(ports, port) ? [{ text: `iptables ${line}` }] : [];
   });
 }
 
-export function iptablesDiversions(text: string, guarded: Guarded): readonly Diversion[] {
-  return iptablesRules(text).flatMap((line) => {
+export function iptablesDiversions(rules: readonly IptablesRule[], guarded: Guarded): readonly Diversion[] {
+  return rules.flatMap(({ line, isEntered }) => {
     const to = portsTo(line);
     const [, address] = /--to-destination \[?([^\s\]]*?)\]?(?::\d[-\d]*)?(?:\s|$)/.exec(line) ?? [];
     const [, destination] = / -d (\S+?)(?:\/(?:32|128))? /.exec(line) ?? [];
@@ -240,8 +245,6 @@ export function iptablesDiversions(text: string, guarded: Guarded): readonly Div
     const isTo = (port: number) => (to === null ? port === guarded.port : within(to, port));
     const isOthers = destination !== undefined && !destination.includes("/") && !isForGate(destination, guarded);
     if (!within(portsFrom(line), guarded.port) || (staysHere && guarded.ports.some(isTo)) || isOthers) return [];
-    const [, chain = ""] = /^-A (\S+)/.exec(line) ?? [];
-    const isEntered = chain === "PREROUTING" || text.split("\n").some((other) => other.endsWith(` -j ${chain}`));
     return [{ text: `iptables ${line}`, isWhole: isEntered && !exemptsSome(line) }];
   });
 }
@@ -257,11 +260,17 @@ function exemptsSome(line: string): boolean {
   );
 }
 
-/** Those that change the destination of TCP; of what this host itself sends, none. */
-function iptablesRules(text: string): readonly string[] {
-  return text
-    .split("\n")
-    .filter((line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line));
+/** @param text of `iptables-save`. Of what this host itself sends, none. */
+export function parseIptables(text: string): readonly IptablesRule[] {
+  const lines = text.split("\n");
+  const redirects = lines.filter(
+    (line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line),
+  );
+  return redirects.map((line) => {
+    const [, chain = ""] = /^-A (\S+)/.exec(line) ?? [];
+    const isEntered = chain === "PREROUTING" || lines.some((other) => other.endsWith(` -j ${chain}`));
+    return { line, isEntered };
+  });
 }
 
 function portsTo(line: string): RegExpExecArray | null {

@@ -7,6 +7,8 @@ import {
   iptablesRedirects,
   nftDiversions,
   nftRedirects,
+  parseIptables,
+  parseNft,
 } from "../../src/host/redirects.ts";
 
 function nft(...expressions: readonly object[]): string {
@@ -35,7 +37,7 @@ test.each([
   ],
   ["tcp dport 80 tproxy to :5000", [dport(80), { tproxy: { port: 5000 } }]],
 ])("nft: %s leads to port 5000", (text, expressions) => {
-  expect(texts(nftRedirects(nft(...expressions), 5000))).toEqual([`nft table ip nat, chain pre: ${text}`]);
+  expect(texts(nftRedirects(parseNft(nft(...expressions)), 5000))).toEqual([`nft table ip nat, chain pre: ${text}`]);
 });
 
 test.each([
@@ -47,7 +49,7 @@ test.each([
   ["nothing", ""],
   ["other JSON", '{"nftables": 5}'],
 ])("nft: %s does not", (_name, json) => {
-  expect(nftRedirects(json, 5000)).toEqual([]);
+  expect(nftRedirects(parseNft(json), 5000)).toEqual([]);
 });
 
 test("iptables: redirects, destination NAT and transparent proxying to the port, and no others", () => {
@@ -66,7 +68,7 @@ test("iptables: redirects, destination NAT and transparent proxying to the port,
     "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.1",
     "COMMIT",
   ];
-  const found = iptablesRedirects([...others, ...leading, ""].join("\n"), 5000);
+  const found = iptablesRedirects(parseIptables([...others, ...leading, ""].join("\n")), 5000);
   expect(texts(found)).toEqual(leading.map((line) => `iptables ${line}`));
 });
 
@@ -115,7 +117,7 @@ test.each([
   ["by a chain that nobody leads to", false, chained("alone", dport(5000), elsewhere)],
   ["of what this host sends", false, chained("output", dport(5000), elsewhere)],
 ])("nft: a diversion %s; of everybody: %p", (_name, isWhole, json) => {
-  expect(nftDiversions(json, guarded)).toMatchObject([{ isWhole }]);
+  expect(nftDiversions(parseNft(json), guarded)).toMatchObject([{ isWhole }]);
 });
 
 test.each([
@@ -131,7 +133,7 @@ test.each([
   ["of the other family", chained("hook", dport(5000), elsewhere).replaceAll('"family":"ip"', '"family":"ip6"')],
   ["nothing", ""],
 ])("nft: no diversion %s", (_name, json) => {
-  expect(nftDiversions(json, guarded)).toEqual([]);
+  expect(nftDiversions(parseNft(json), guarded)).toEqual([]);
 });
 
 test("iptables: diversions of everybody, of some, and none", () => {
@@ -161,11 +163,11 @@ test("iptables: diversions of everybody, of some, and none", () => {
     rule("PREROUTING", "-p udp -m udp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-p tcp -m tcp ! --dport 5000 -j REDIRECT --to-ports 5001"),
   ];
-  expect(iptablesDiversions([...none, ...whole, ...some].join("\n"), guarded)).toEqual([
+  expect(iptablesDiversions(parseIptables([...none, ...whole, ...some].join("\n")), guarded)).toEqual([
     ...whole.map((line) => ({ text: `iptables ${line}`, isWhole: true })),
     ...some.map((line) => ({ text: `iptables ${line}`, isWhole: false })),
   ]);
   const [ofAll = ""] = whole;
-  expect(diversionsFrom({ nft: "", ip: "", ip6: ofAll }, guarded)).toEqual([]);
-  expect(diversionsFrom({ nft: "", ip: ofAll, ip6: "" }, guarded)).toMatchObject([{ isWhole: true }]);
+  expect(diversionsFrom({ nft: [], ip: [], ip6: parseIptables(ofAll) }, guarded)).toEqual([]);
+  expect(diversionsFrom({ nft: [], ip: parseIptables(ofAll), ip6: [] }, guarded)).toMatchObject([{ isWhole: true }]);
 });
