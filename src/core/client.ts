@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is at the other end of a connection, and what a ban of it covers: the IPv4 address, or the IPv6
 // network of the ban prefix, since a single IPv6 customer commands a whole /64 (RFC 6177).
-import { contains, isIpv4, type Prefix, prefixFromWords, requirePrefix, unzoned } from "./address.ts";
+import { isIpv4, type Prefix, type PrefixKey, prefixFromWords, requirePrefix, sameHead, unzoned } from "./address.ts";
 import type { Endpoint } from "./proxy_protocol/header.ts";
 
 const mapped = "::ffff:";
@@ -62,5 +62,10 @@ const shared: readonly Prefix[] = ["64:ff9b::/47", "2001::/32"].map(requirePrefi
 
 /** How long the prefix of a source is: the whole address where a network would be many customers. */
 export function sourceBits(prefix: Prefix, ipv6Bits: number): number {
-  return isIpv4(prefix) || shared.some((network) => contains(network, prefix)) ? 128 : ipv6Bits;
+  return isIpv4(prefix) || isShared(prefix) ? 128 : ipv6Bits;
+}
+
+/** Of an IPv6 prefix, whether it is inside of one of these networks. */
+export function isShared({ words, bits }: PrefixKey): boolean {
+  return shared.some((network) => bits >= network.bits && sameHead(network.words, words, network.bits));
 }

@@ -105,7 +105,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const lookAtRoutes = () => protection.lookAtRoutes(nowMs()).catch(() => {});
   await lookAtRoutes();
 
-  // The last to go but for that: then the gate before knows that nothing of this one is left.
+  // Of what another process may see the last to go: then the gate before knows that nothing of this one is left.
   const takesOver = options.takesOver === true;
   const beginning = opened.use(await Beginning.find({ config, runtime, version, log, takesOver }));
   const { manager } = beginning;

@@ -65,7 +65,7 @@ export class Diversions implements Disposable {
     const all = listens();
     this.#reasons = all.flatMap((listen) =>
       diversionsFrom(this.#rules, guarded(libc, listen, all)).flatMap((rule) =>
-        rule.isWhole ? [divertedText(listen.port, rule)] : [],
+        rule.isWhole ? [`${divertedText(listen.port, rule)}: ${diversionRemedy}`] : [],
       ),
     );
     for (const reason of this.#reasons) if (!before.includes(reason)) log("error", reason);
@@ -95,9 +95,8 @@ function familiesOf(listened: Prefix | undefined): readonly Family[] {
 }
 
 /** Also said by doctor. */
+export const diversionRemedy = "remove the rule, or guard the port that it leads to";
+
 export function divertedText(port: number, { text, isWhole }: Diversion): string {
-  const rule = `${text}: remove the rule, or guard the port that it leads to`;
-  return isWhole
-    ? `Connections to port ${port} are led past the gate: ${rule}`
-    : `Some connections to port ${port} are led past the gate: ${rule}`;
+  return `${isWhole ? "Connections" : "Some connections"} to port ${port} are led past the gate: ${text}`;
 }

@@ -16,7 +16,7 @@ import { hasAddress } from "../kernel/own_address.ts";
 import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
 import { crowdsecFindings } from "./crowdsec_findings.ts";
-import { divertedText, guarded } from "./diversions.ts";
+import { diversionRemedy, divertedText, guarded } from "./diversions.ts";
 import type { Finding } from "./finding.ts";
 import { fleetFindings } from "./fleet_findings.ts";
 import type { Instance } from "./instance.ts";
@@ -175,12 +175,14 @@ function redirectFindings({ listen, mode }: GateOptions, config: Config, { runti
   const { port } = listen;
   const all = config.gates.map((gate) => gate.listen);
   const away = diversionsFrom(rules, guarded(openLibc(runtime.native), listen, all));
-  const past = away.map((rule): Finding => {
-    const found = divertedText(port, rule);
-    const at = found.lastIndexOf(": ");
-    const state = rule.isWhole ? "bad" : "warning";
-    return { name: "redirect", state, found: found.slice(0, at), remedy: found.slice(at + 2) };
-  });
+  const past = away.map(
+    (rule): Finding => ({
+      name: "redirect",
+      state: rule.isWhole ? "bad" : "warning",
+      found: divertedText(port, rule),
+      remedy: diversionRemedy,
+    }),
+  );
   if (mode === "proxy" && config["block-map"] === undefined) return past;
   const known = new Set(away.map(({ text }) => text));
   const others = redirectsTo(rules, port).filter(({ text }) => !known.has(text));

@@ -7,7 +7,7 @@ import type { Libc } from "./libc.ts";
 import { nativeBytes } from "./native_bytes.ts";
 
 /** bits/socket.h, linux/netlink.h */
-const afNetlink = 16;
+export const afNetlink = 16;
 const routeProtocol = 0;
 const sockRawCloexec = 3 | 0o2000000;
 /** MSG_DONTWAIT, and MSG_TRUNC: the answer's own length comes back, also where it was cut short. */
@@ -26,6 +26,11 @@ export const attributeBytes = 4;
 /** Twice what the kernel puts into one answer of a dump. */
 const answerBytes = 64 * 1024;
 
+/** @returns a descriptor. @throws KernelError where there are no such sockets. */
+export function openNetlink({ calls, result }: Libc, protocol = routeProtocol): number {
+  return check("Open a netlink socket", result(calls.socket(afNetlink, sockRawCloexec, protocol)));
+}
+
 export class NetlinkSocket implements Disposable {
   readonly #libc: Libc;
   #fd: number;
@@ -35,7 +40,7 @@ export class NetlinkSocket implements Disposable {
   /** @throws KernelError where there are no such sockets. */
   constructor(libc: Libc, protocol = routeProtocol) {
     this.#libc = libc;
-    this.#fd = check("Open a netlink socket", libc.result(libc.calls.socket(afNetlink, sockRawCloexec, protocol)));
+    this.#fd = openNetlink(libc, protocol);
   }
 
   /** @param payload what follows struct nlmsghdr. @returns the answer's length, in `view`; or -errno. */

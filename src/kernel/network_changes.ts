@@ -4,10 +4,9 @@
 import { check } from "./errno.ts";
 import type { Libc } from "./libc.ts";
 import { nativeBytes } from "./native_bytes.ts";
+import { afNetlink, openNetlink } from "./netlink.ts";
 
-/** bits/socket.h, linux/netlink.h */
-const afNetlink = 16;
-const sockRawCloexec = 3 | 0o2000000;
+/** MSG_DONTWAIT of bits/socket.h. */
 const dontWait = 0x40;
 /** linux/rtnetlink.h: links, addresses and routes of both families, MPLS routes, next-hop objects. */
 const groups = [1, 5, 9, 7, 11, 27, 32];
@@ -69,7 +68,7 @@ export class NetworkChanges implements Disposable {
 /** @throws KernelError where there are no such sockets. */
 function subscribed(libc: Libc): number {
   const { calls, result } = libc;
-  const fd = check("Open a netlink socket", result(calls.socket(afNetlink, sockRawCloexec, 0)));
+  const fd = openNetlink(libc);
   const address = nativeBytes(addressBytes);
   const view = new DataView(address.buffer);
   view.setUint16(0, afNetlink, true);

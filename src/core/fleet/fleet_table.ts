@@ -171,21 +171,27 @@ export class FleetTable implements BanFollower {
   *compare(published: ReadonlyMap<string, FleetRecord>, nowMs: () => number): Generator<readonly string[], void, void> {
     let different: string[] = [];
     let looked = 0;
-    for (const ban of this.#options.enforcement.bans.all()) {
-      const source = ban.prefix.text;
-      const claim = isNarrow(ban.prefix) ? sharedClaim(ban, nowMs()) : undefined;
-      if (claim !== undefined && !this.#isPublished(claim, published.get(source))) different.push(source);
-      if (++looked % comparedAtOnce !== 0) continue;
-      yield different;
-      different = [];
-    }
-    for (const [source, ending] of this.own.endings()) {
-      if (!this.#isEndPublished(ending, published.get(source))) different.push(source);
+    for (const source of this.#compared(published, nowMs)) {
+      if (source !== undefined) different.push(source);
       if (++looked % comparedAtOnce !== 0) continue;
       yield different;
       different = [];
     }
     yield different;
+  }
+
+  /** One by one: its source, or nothing where it is published as it is here. */
+  *#compared(
+    published: ReadonlyMap<string, FleetRecord>,
+    nowMs: () => number,
+  ): Generator<string | undefined, void, void> {
+    for (const ban of this.#options.enforcement.bans.all()) {
+      const source = ban.prefix.text;
+      const claim = isNarrow(ban.prefix) ? sharedClaim(ban, nowMs()) : undefined;
+      yield claim === undefined || this.#isPublished(claim, published.get(source)) ? undefined : source;
+    }
+    for (const [source, ending] of this.own.endings())
+      yield this.#isEndPublished(ending, published.get(source)) ? undefined : source;
   }
 
   /** The same of one source, by what the engine has of it. */

@@ -362,7 +362,7 @@ export class Fleet {
     const { log } = this.keys;
     if (this.#isHearing) {
       const command = hintsCommand(this.keys, hintsAtOnce, this.#position);
-      return shortHints(await this.#readBy(engine, command));
+      return shortHints(await this.#askAbout(engine, command));
     }
     const command = ["XREAD", "COUNT", String(hintsAtOnce), "BLOCK", String(blockMs), "STREAMS", log, this.#position];
     return readHints(await engine.wait(command, blockMs));
@@ -493,21 +493,20 @@ export class Fleet {
   }
 
   #read(engine: Engine, command: string[]): Promise<unknown> {
-    return this.#readBy(engine, readCommand(this.keys, command), command);
+    return this.#askAbout(engine, readCommand(this.keys, command), command);
   }
 
-  async #readBy(engine: Engine, script: string[], command = script): Promise<unknown> {
+  /** @param about the command that a script runs. @throws StrangeKey */
+  async #askAbout(engine: Engine, script: string[], about = script): Promise<unknown> {
     try {
       return await this.#ask(engine, script);
     } catch (error) {
-      throw strangeKeyOr(error, command);
+      throw strangeKeyOr(error, about);
     }
   }
 
   async #write(engine: Engine, command: string[]): Promise<unknown> {
-    const reply = await this.#ask(engine, command).catch((error: unknown) => {
-      throw strangeKeyOr(error, command);
-    });
+    const reply = await this.#askAbout(engine, command);
     this.#troubles.clear("full", "The fleet's engine takes writes again");
     return reply;
   }

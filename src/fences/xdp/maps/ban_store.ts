@@ -48,7 +48,7 @@ export class BanStore {
   /** Of a trie: the ranges that are in it, since a lookup does not tell a range from a wider one. */
   #ranges = new Set<string>();
   #rangesReadMs = Number.NEGATIVE_INFINITY;
-  /** What stood here early in a load; undefined when it is too much to know by heart, and before. */
+  /** What stood here early in a load; undefined before that, and where it is too much to know by heart. */
   #beforeLoad: ReadonlySet<string> | undefined;
   #loaded = 0;
   #loadedMs = Number.NEGATIVE_INFINITY;

@@ -2,8 +2,8 @@
 // The structs of bpf/ttgate.h as bytes, and the two value forms of the documented map. Their sizes are
 // checked against the loaded object's BTF and each opened map's geometry before the first use, so that
 // a mirror out of step is an error at start and not a wrong ban. docs/map.md is the text to it.
-import { maskOf, type PrefixKey, prefixOf } from "../../../core/address.ts";
-import { sourceBits } from "../../../core/client.ts";
+import { maskOf, type PrefixKey } from "../../../core/address.ts";
+import { isShared } from "../../../core/client.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 
 export const layoutMagic = 0x74746774;
@@ -102,8 +102,7 @@ export function banKeyAt(keys: NativeBuffer, offset: number, ipv6Bits: number): 
   for (let index = 0; index < 4; index++) words[index] = view.getUint32(offset + 4 * index);
   read.bits = 128;
   if (isMapped(view, offset)) return read;
-  const bits = sourceBits(prefixOf(read), ipv6Bits);
-  if (!hasHostBits(keys, offset, bits)) read.bits = bits;
+  if (!isShared(read) && !hasHostBits(keys, offset, ipv6Bits)) read.bits = ipv6Bits;
   return read;
 }
 
