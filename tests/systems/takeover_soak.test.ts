@@ -93,7 +93,13 @@ describeWith("namespaces", "executable")(`${takeovers} take-overs (SOAK_SEED=${s
       await gate.command("lift", stranger);
       await sleep(300);
       memory.push(await gate.residentBytes());
-      fds.push(descriptors(gate));
+      // The least of some moments: a program that lists rules has pipes for as long as it runs.
+      const counts: number[] = [];
+      for (let moment = 0; moment < 5; moment++) {
+        counts.push(descriptors(gate));
+        await sleep(50);
+      }
+      fds.push(Math.min(...counts));
       expect(xdpPrograms(network.gate, network.device)).toHaveLength(1);
       expect((await gate.status()).bans.active).toBe(1000);
     }
@@ -110,11 +116,11 @@ describeWith("namespaces", "executable")(`${takeovers} take-overs (SOAK_SEED=${s
     expect(said.arrived).toBeGreaterThan(takeovers * 200);
     expect(sent.sent).toBeGreaterThan(500);
     expect(received).toEqual({ datagrams: {}, connections: {} });
-    // Those of clients come and go, and pipes to a program that lists rules; what each gate leaves to the next would be there for good.
+    // Those of clients come and go; what each gate leaves to the next would be there for good.
     const half = Math.ceil(takeovers / 2);
     const least = (values: readonly number[]) => [Math.min(...values.slice(0, half)), Math.min(...values.slice(half))];
     const [fdsBefore = 0, fdsAfter = 0] = least(fds);
-    expect(fdsAfter).toBeLessThanOrEqual(fdsBefore + 8);
+    expect(fdsAfter).toBeLessThanOrEqual(fdsBefore + 4);
     const [memoryBefore = 0, memoryAfter = 0] = least(mebibytes);
     expect(memoryAfter).toBeLessThan(memoryBefore * 1.1 + 5);
   });
