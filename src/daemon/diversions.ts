@@ -98,5 +98,6 @@ function familiesOf(listened: Prefix | undefined): readonly Family[] {
 export const diversionRemedy = "remove the rule, or guard the port that it leads to";
 
 export function divertedText(port: number, { text, isWhole }: Diversion): string {
-  return `${isWhole ? "Connections" : "Some connections"} to port ${port} are led past the gate: ${text}`;
+  const whose = isWhole ? "Connections to port " : "Some connections to port ";
+  return `${whose}${port} are led past the gate: ${text}`;
 }
