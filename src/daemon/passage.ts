@@ -31,7 +31,7 @@ export async function passOn(runtime: Runtime, descriptor: number, unixPath: str
     socket.pause();
     open.add(socket);
     const relay = new Passed(socket, () => void open.delete(socket));
-    runtime.connect({ path: unixPath }, relay.serverEvents).then(
+    runtime.connect({ path: unixPath }, relay).then(
       (server) => {
         if (isOver) return server.close();
         relay.start(socket, server, [], false);

@@ -36,21 +36,21 @@ class Side implements SocketEvents {
     socket.events = this;
   }
 
-  data(bytes: Uint8Array): void {
+  data(bytes: Uint8Array, from: TcpSocket): void {
     if (!this.#isRemoved) this.#spoke();
-    this.#inner.data(bytes);
+    this.#inner.data(bytes, from);
   }
 
-  drain(): void {
-    this.#inner.drain();
+  drain(to: TcpSocket): void {
+    this.#inner.drain(to);
   }
 
-  end(): void {
-    this.#inner.end();
+  end(from: TcpSocket): void {
+    this.#inner.end(from);
   }
 
-  close(error: Error | undefined): void {
-    this.#inner.close(error);
+  close(error: Error | undefined, socket: TcpSocket): void {
+    this.#inner.close(error, socket);
   }
 
   remove(): void {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A connection of a trusted proxy until its header says whose it is (PROXY protocol). What follows the header
 // is the client's own, also in the same segment. Nobody is banned for a header that is missing.
+import type { Chain } from "../core/chain.ts";
 import { Client } from "../core/client.ts";
 import { concatenated } from "../core/concatenated.ts";
 import { parseProxyHeader } from "../core/proxy_protocol/header.ts";
 import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
-import { type LiveSession, Place, type Sessions } from "./sessions.ts";
+import { type LiveSession, type NewSession, Place, type Sessions, type SourceSessions } from "./sessions.ts";
 
 /** Not functions of each connection, since there are thousands at a time. */
 export interface ProxiedOwner {
@@ -18,9 +19,13 @@ export interface ProxiedOwner {
   saidNothing(): void;
 }
 
-export class Proxied implements SocketEvents, LiveSession {
+export class Proxied implements SocketEvents, NewSession {
   /** The proxy, which speaks for itself until its header is read. */
   readonly place: Place = new Place(this);
+  chain: Chain<LiveSession> | undefined;
+  previous: LiveSession | undefined;
+  next: LiveSession | undefined;
+  source: SourceSessions | undefined;
   readonly client: Client;
   readonly isFriend = false;
   readonly #owner: ProxiedOwner;
@@ -62,7 +67,7 @@ export class Proxied implements SocketEvents, LiveSession {
               });
         const events = this.#owner.identified(this.clientSocket, inside, this.#sinceMs);
         this.clientSocket.events = events;
-        if (rest.length > 0) events.data(rest);
+        if (rest.length > 0) events.data(rest, this.clientSocket);
         return;
       }
       default:

@@ -6,45 +6,24 @@ import type { SocketEvents, TcpSocket } from "../runtime/types.ts";
 /** A peer that vanished without FIN would hold its connection for ever: it is asked after this silence. */
 const keepAliveMs = 60_000;
 
-/** One direction: hears `from`, writes to `to`. */
-class Leg implements SocketEvents {
+/** Whose FIN has come. */
+const clients = 1;
+const servers = 2;
+
+/**
+ * Hears both connections. Whoever wants to know of its end extends it: there are thousands of relays at a time, and
+ * an object for each direction, or for who wants to know, counts.
+ */
+export abstract class Relay implements SocketEvents {
+  /** Until it is closed. */
+  #client: TcpSocket | undefined;
   /** Undefined before it stands and when it is closed. */
-  from: TcpSocket | undefined;
-  to: TcpSocket | undefined;
-  ended = false;
-  readonly #relay: Relay;
-
-  constructor(relay: Relay) {
-    this.#relay = relay;
-  }
-
-  data(bytes: Uint8Array): void {
-    if (this.to?.write(bytes) === false) this.from?.pause();
-  }
-
-  drain(): void {
-    this.#relay.drained(this);
-  }
-
-  end(): void {
-    this.ended = true;
-    this.to?.shutdown();
-  }
-
-  close(): void {
-    this.from = undefined;
-    this.#relay.closed(this);
-  }
-}
-
-/** Whoever wants to know of its end extends it: there are thousands of relays at a time. */
-export abstract class Relay {
-  readonly #fromClient = new Leg(this);
-  readonly #fromServer = new Leg(this);
+  #server: TcpSocket | undefined;
+  /** `clients` and `servers`. */
+  #ends = 0;
 
   constructor(client: TcpSocket) {
-    this.#fromClient.from = client;
-    this.#fromServer.to = client;
+    this.#client = client;
   }
 
   /** Called once, when both connections are gone; perhaps before `start` returns. */
@@ -52,59 +31,65 @@ export abstract class Relay {
 
   /** The client's connection, until it is closed. */
   get clientSocket(): TcpSocket | undefined {
-    return this.#fromClient.from;
-  }
-
-  /** Who hears the server, from before its connection stands. */
-  get serverEvents(): SocketEvents {
-    return this.#fromServer;
+    return this.#client;
   }
 
   /**
+   * It hears the server from before its connection stands, and the client from now on.
    * @param held what the client sent while it was judged; it goes first.
    * @param clientEnded the client's FIN came already.
    */
   start(client: TcpSocket, server: TcpSocket, held: readonly Uint8Array[], clientEnded: boolean): void {
-    this.#fromServer.from = server;
-    this.#fromClient.to = server;
-    client.events = this.#fromClient;
-    for (const bytes of held) this.#fromClient.data(bytes);
-    if (clientEnded) this.#fromClient.end();
+    this.#server = server;
+    client.events = this;
+    for (const bytes of held) this.data(bytes, client);
+    if (clientEnded) this.end(client);
   }
 
   /** What the server says reaches the client already; what the client says is for its owner to judge. */
   greet(server: TcpSocket): void {
-    this.#fromServer.from = server;
+    this.#server = server;
   }
 
   /** The client has read what it was sent before the start. */
   clientDrained(): void {
-    this.drained(this.#fromClient);
+    this.#server?.resume();
+  }
+
+  data(bytes: Uint8Array, from: TcpSocket): void {
+    if (this.#opposite(from)?.write(bytes) === false) from.pause();
+  }
+
+  drain(to: TcpSocket): void {
+    this.#opposite(to)?.resume();
+  }
+
+  end(from: TcpSocket): void {
+    this.#ends |= from === this.#client ? clients : servers;
+    this.#opposite(from)?.shutdown();
+  }
+
+  close(_error: Error | undefined, socket: TcpSocket): void {
+    const opposite = this.#opposite(socket);
+    if (socket === this.#client) this.#client = undefined;
+    else this.#server = undefined;
+    if (opposite === undefined) this.ended();
+    else if (this.#ends !== (clients | servers)) opposite.reset();
   }
 
   /** Both peers are asked from time to time whether they are there still. */
   protected keepAlive(): void {
-    this.#fromClient.from?.keepAlive(keepAliveMs);
-    this.#fromServer.from?.keepAlive(keepAliveMs);
+    this.#client?.keepAlive(keepAliveMs);
+    this.#server?.keepAlive(keepAliveMs);
   }
 
-  /** Resets both legs. */
+  /** Resets both connections. */
   protected reset(): void {
-    this.#fromClient.from?.reset();
-    this.#fromServer.from?.reset();
+    this.#client?.reset();
+    this.#server?.reset();
   }
 
-  drained(leg: Leg): void {
-    this.#opposite(leg).from?.resume();
-  }
-
-  closed(leg: Leg): void {
-    const opposite = this.#opposite(leg);
-    if (opposite.from === undefined) this.ended();
-    else if (!leg.ended || !opposite.ended) opposite.from.reset();
-  }
-
-  #opposite(leg: Leg): Leg {
-    return leg === this.#fromClient ? this.#fromServer : this.#fromClient;
+  #opposite(socket: TcpSocket): TcpSocket | undefined {
+    return socket === this.#client ? this.#server : this.#client;
   }
 }

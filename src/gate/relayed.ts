@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A connection that is being relayed: what is left of its session. Thousands are held at a time, and a session is
 // three times as large.
+import type { Chain } from "../core/chain.ts";
 import type { Client } from "../core/client.ts";
 import type { ConnectionCounters } from "../core/counters.ts";
 import type { TcpSocket } from "../runtime/types.ts";
 import { Relay } from "./relay.ts";
-import type { LiveSession, Place, Sessions } from "./sessions.ts";
+import type { Fresh, LiveSession, Sessions, SourceSessions } from "./sessions.ts";
 import type { Upstream } from "./upstream.ts";
 import type { Upstreams } from "./upstreams.ts";
 
@@ -21,17 +22,19 @@ export interface RelayedContext {
 }
 
 export class Relayed extends Relay implements LiveSession {
-  readonly place: Place;
+  chain: Chain<LiveSession> | undefined;
+  previous: LiveSession | undefined;
+  next: LiveSession | undefined;
+  source: SourceSessions | undefined;
+  fresh: Fresh | undefined;
   readonly client: Client;
   isFriend = false;
   readonly #context: RelayedContext;
   /** What it is connected to. */
   upstream: Upstream | undefined;
 
-  /** @param session what it is until the relay starts. */
-  constructor({ place, client }: LiveSession, context: RelayedContext, socket: TcpSocket) {
+  constructor(client: Client, context: RelayedContext, socket: TcpSocket) {
     super(socket);
-    this.place = place;
     this.client = client;
     this.#context = context;
   }

@@ -2,6 +2,7 @@
 // The life of one connection, from accept until it is relayed or ends: hold the first bytes, sniff, settle. Every
 // way out of sniffing goes through settle().
 import { type Evidence, evidenceBytes } from "../core/bans/claim.ts";
+import type { Chain } from "../core/chain.ts";
 import type { Client } from "../core/client.ts";
 import { concatenated } from "../core/concatenated.ts";
 import { recordedBytes } from "../core/learn/recording.ts";
@@ -14,7 +15,7 @@ import { followConversation } from "./conversation.ts";
 import type { OpeningOwner } from "./opening.ts";
 import { Relayed, type RelayedContext } from "./relayed.ts";
 import type { SessionObserver } from "./session_observer.ts";
-import { type LiveSession, Place } from "./sessions.ts";
+import { type LiveSession, type NewSession, Place, type SourceSessions } from "./sessions.ts";
 import type { Tap } from "./tap.ts";
 import type { TrialWatch } from "./trial_watch.ts";
 import type { Upstream } from "./upstream.ts";
@@ -44,8 +45,12 @@ const heldLimitBytes = 256 * 1024;
 /** What a session holds once it is judged. */
 const none: Uint8Array[] = [];
 
-export class Session implements SocketEvents, LiveSession, OpeningOwner {
+export class Session implements SocketEvents, NewSession, OpeningOwner {
   readonly place: Place = new Place(this);
+  chain: Chain<LiveSession> | undefined;
+  previous: LiveSession | undefined;
+  next: LiveSession | undefined;
+  source: SourceSessions | undefined;
   readonly client: Client;
   readonly #context: SessionContext;
   readonly clientSocket: TcpSocket;
@@ -211,8 +216,8 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
   #greet(): void {
     if (this.#state !== "sniffing" || this.#heldBytes > 0) return;
     this.#isGreeted = true;
-    this.#relay = new Relayed(this, this.#context, this.clientSocket);
-    this.#context.upstreams.open(this.#relay.serverEvents, this.#context.nowMs(), this);
+    this.#relay = new Relayed(this.client, this.#context, this.clientSocket);
+    this.#context.upstreams.open(this.#relay, this.#context.nowMs(), this);
   }
 
   #connect(speaksExpected: boolean): void {
@@ -221,9 +226,9 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
       this.#startRelay();
       return;
     }
-    this.#relay = new Relayed(this, this.#context, this.clientSocket);
-    const { serverEvents } = this.#relay;
-    this.#context.upstreams.open(this.#tap?.serverEvents(serverEvents) ?? serverEvents, this.#context.nowMs(), this);
+    const relay = new Relayed(this.client, this.#context, this.clientSocket);
+    this.#relay = relay;
+    this.#context.upstreams.open(this.#tap?.serverEvents(relay) ?? relay, this.#context.nowMs(), this);
   }
 
   opened(server: TcpSocket, upstream: Upstream): void {
@@ -262,10 +267,11 @@ export class Session implements SocketEvents, LiveSession, OpeningOwner {
     if (this.#isGreeted) tap?.startGreeted(server, this.#held, this.#clientEnded);
     else tap?.start(server, this.#held, this.#clientEnded);
     const held = this.#isGreeted ? this.#held : this.#introduced();
+    // Before the start, which may be the end as well.
+    this.#context.sessions.relayed(relay, this);
     relay.start(this.clientSocket, server, held, this.#clientEnded);
     tap?.join(this.clientSocket);
     this.#followTrial(server);
-    this.#context.sessions.relayed(relay);
   }
 
   #followTrial(server: TcpSocket): void {

@@ -9,41 +9,49 @@ import type { Endpoint, TcpSocket } from "../runtime/types.ts";
 import { Source, Undecided, type Waiting } from "./undecided.ts";
 
 /**
- * Where a session is. Deadlines are kept in sets, whose outgrown tables stay for a while (core/chain.ts): then this
- * stays, and nothing of the session.
+ * Where a session is while it is undecided. Deadlines are kept in sets, whose outgrown tables stay for a while
+ * (core/chain.ts): then this stays, and nothing of the session.
  */
 export class Place implements Waiting<Place> {
   chain: Chain<Place> | undefined;
   previous: Place | undefined;
   next: Place | undefined;
-  source: SourceSessions | undefined;
+  source: Source<Place> | undefined;
   isYoung = false;
   session: LiveSession | undefined;
-  /** While it is relayed for no longer than a moment. */
-  fresh: Fresh | undefined;
 
   constructor(session: LiveSession) {
     this.session = session;
   }
 }
 
-class SourceSessions extends Source<Place> {
-  readonly decided = new Chain<Place>();
+/** Who has connections: the chain of those that are decided. */
+export class SourceSessions extends Chain<LiveSession> {
+  readonly text: string;
+  /** Those that are not; also while it has none at all. Undefined with nearly all that are held. */
+  waiting: Source<Place> | undefined;
 
-  get size(): number {
-    return this.undecided + this.decided.size;
+  constructor(text: string) {
+    super();
+    this.text = text;
+  }
+
+  get connections(): number {
+    return this.size + (this.waiting?.undecided ?? 0);
   }
 
   *sessions(): Generator<LiveSession> {
-    for (const chain of [this.silent, this.excused, this.decided]) {
+    for (const chain of [this.waiting?.silent, this.waiting?.excused]) {
       for (let place = chain?.first; place !== undefined; place = place.next) {
         if (place.session !== undefined) yield place.session;
       }
     }
+    for (let session = this.first; session !== undefined; session = session.next) yield session;
   }
 }
 
-class Fresh implements Chained<Fresh> {
+/** A session that has been relayed for no longer than a moment. */
+export class Fresh implements Chained<Fresh> {
   chain: Chain<Fresh> | undefined;
   previous: Fresh | undefined;
   next: Fresh | undefined;
@@ -60,8 +68,13 @@ class Fresh implements Chained<Fresh> {
  */
 const idleLimit = 1024;
 
-export interface LiveSession {
-  readonly place: Place;
+export interface LiveSession extends Chained<LiveSession> {
+  /** Undefined once it is removed. */
+  source: SourceSessions | undefined;
+  /** Of one that was not judged at first. */
+  readonly place?: Place;
+  /** Of one that is relayed, for a moment. */
+  fresh?: Fresh | undefined;
   readonly client: Client;
   /** Undefined when it is closed. */
   readonly clientSocket: TcpSocket | undefined;
@@ -75,6 +88,11 @@ export interface LiveSession {
   endIfIdle(idleMs: number): void;
   /** Resets the connection, both legs. */
   cut(): void;
+}
+
+/** One that is not judged at first. */
+export interface NewSession extends LiveSession {
+  readonly place: Place;
 }
 
 export class Sessions {
@@ -104,7 +122,7 @@ export class Sessions {
   }
 
   ofSource(sourceText: string): number {
-    return this.#bySource.get(sourceText)?.size ?? 0;
+    return this.#bySource.get(sourceText)?.connections ?? 0;
   }
 
   /** Also while some come and go. */
@@ -114,7 +132,7 @@ export class Sessions {
 
   /** How many connections each source has. */
   *counts(): Generator<readonly [sourceText: string, connections: number], void, void> {
-    for (const [sourceText, { size }] of this.#bySource) if (size > 0) yield [sourceText, size];
+    for (const [sourceText, { connections }] of this.#bySource) if (connections > 0) yield [sourceText, connections];
   }
 
   /** Connections from an address and port: to another address here each. */
@@ -131,45 +149,55 @@ export class Sessions {
     return false;
   }
 
-  add({ place, client: { sourceText } }: LiveSession, deadlineMs: number): void {
-    let source = this.#bySource.get(sourceText);
+  add(session: NewSession, deadlineMs: number): void {
+    const { place, client } = session;
+    let source = this.#bySource.get(client.sourceText);
     if (source === undefined) {
-      source = new SourceSessions(sourceText);
-      this.#bySource.set(sourceText, source);
+      source = new SourceSessions(client.sourceText);
+      this.#bySource.set(client.sourceText, source);
     }
-    this.#idle.remove(source);
+    source.waiting ??= new Source(source.text);
+    this.#idle.remove(source.waiting);
+    session.source = source;
     this.#size++;
-    this.#undecided.add(source, place);
+    this.#undecided.add(source.waiting, place);
     this.#deadlines.add(place, deadlineMs);
   }
 
-  /** The session is judged: its deadline is off. */
-  decided({ place }: LiveSession, deadlineMs: number): void {
-    if (this.#undecided.remove(place)) place.source?.decided.append(place);
+  /** The session is judged, or over before: its deadline is off. */
+  decided(session: NewSession, deadlineMs: number): void {
+    const { place, source } = session;
     this.#deadlines.remove(place, deadlineMs);
+    if (!this.#leave(place) || source === undefined) return;
+    source.append(session);
+    if (source.waiting?.undecided === 0) source.waiting = undefined;
   }
 
-  /** It is relayed from now on; `session` takes the place of what it was. */
-  relayed(session: LiveSession): void {
-    const fresh = new Fresh(session);
-    session.place.session = session;
-    session.place.fresh = fresh;
-    this.#fresh.append(fresh);
+  /** It is relayed from now on; `session` takes the place of what it was, which was decided. */
+  relayed(session: LiveSession, was: LiveSession): void {
+    const { source } = was;
+    if (source === undefined) return;
+    source.remove(was);
+    was.source = undefined;
+    session.source = source;
+    source.append(session);
+    session.fresh = new Fresh(session);
+    this.#fresh.append(session.fresh);
   }
 
-  remove({ place }: LiveSession): void {
-    const { source, fresh } = place;
+  remove(session: LiveSession): void {
+    const { source, place, fresh } = session;
     if (source === undefined) return;
     fresh?.chain?.remove(fresh);
-    this.#undecided.remove(place);
-    source.decided.remove(place);
-    place.source = place.session = place.fresh = undefined;
+    if (place !== undefined) this.#leave(place);
+    source.remove(session);
+    session.source = undefined;
     this.#size--;
-    if (source.size === 0) this.#rest(source);
+    if (source.connections === 0) this.#rest(source);
   }
 
   /** It has sent something that decides nothing yet. */
-  spoke(session: LiveSession): void {
+  spoke(session: NewSession): void {
     this.#undecided.spoke(session.place);
   }
 
@@ -186,7 +214,7 @@ export class Sessions {
     this.#fresh = new Chain();
     for (let fresh = settled.first; fresh !== undefined; fresh = settled.first) {
       settled.remove(fresh);
-      fresh.session.place.fresh = undefined;
+      fresh.session.fresh = undefined;
       fresh.session.settled();
     }
   }
@@ -232,9 +260,17 @@ export class Sessions {
     return this.#bySource.get(sourceText)?.sessions() ?? [];
   }
 
+  /** @returns false when it is not among the undecided. */
+  #leave(place: Place): boolean {
+    const wasThere = this.#undecided.remove(place);
+    place.source = place.session = undefined;
+    return wasThere;
+  }
+
   /** A source has no connection any more. */
   #rest(source: SourceSessions): void {
-    this.#idle.append(source);
+    source.waiting ??= new Source(source.text);
+    this.#idle.append(source.waiting);
     const longest = this.#idle.first;
     if (this.#idle.size <= idleLimit || longest === undefined) return;
     this.#idle.remove(longest);

@@ -177,25 +177,25 @@ class TapSide implements SocketEvents {
     this.#notes = notes;
   }
 
-  data(bytes: Uint8Array): void {
+  data(bytes: Uint8Array, from: TcpSocket): void {
     const isOver = this.#tap.settle(this.#notes.data(bytes));
-    this.inner.data(bytes);
+    this.inner.data(bytes, from);
     if (isOver) this.#tap.report();
   }
 
-  drain(): void {
-    this.inner.drain();
+  drain(to: TcpSocket): void {
+    this.inner.drain(to);
   }
 
-  end(): void {
+  end(from: TcpSocket): void {
     const isOver = this.#tap.settle(this.#notes.end());
-    this.inner.end();
+    this.inner.end(from);
     if (isOver) this.#tap.report();
   }
 
-  close(error: Error | undefined): void {
+  close(error: Error | undefined, socket: TcpSocket): void {
     const isOver = this.#tap.settle(this.#notes.close());
-    this.inner.close(error);
+    this.inner.close(error, socket);
     if (isOver) this.#tap.report();
   }
 

@@ -208,7 +208,7 @@ class BunSocket implements TcpSocket {
     }
     this.#sentAll();
     if (this.#hasEnded(ours)) this.#finish();
-    else this.events.drain();
+    else this.events.drain(this);
   }
 
   #sentAll(): void {
@@ -224,7 +224,7 @@ class BunSocket implements TcpSocket {
 
   ended(): void {
     this.#ended |= peers;
-    this.events.end();
+    this.events.end(this);
     if (this.#hasEnded(ours) && this.#unsent === undefined) this.#finish();
   }
 
@@ -269,14 +269,14 @@ class BunSocket implements TcpSocket {
     if (this.#raw === undefined) return;
     this.#raw = undefined;
     this.#sentAll();
-    if (error === undefined && this.#ended === ours) this.events.end();
-    this.events.close(error);
+    if (error === undefined && this.#ended === ours) this.events.end(this);
+    this.events.close(error, this);
   }
 }
 
 /** The same functions for all sockets: a set for each would be most of what an idle one weighs. */
 const handlers: Omit<RawHandlers, "open"> = {
-  data: (socket, bytes) => socket.data.events.data(bytes),
+  data: ({ data: socket }, bytes) => socket.events.data(bytes, socket),
   end: (socket) => socket.data.ended(),
   close: (socket, error) => socket.data.closed(error),
   error: (socket, error) => socket.data.closed(error),

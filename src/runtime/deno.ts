@@ -59,13 +59,13 @@ class DenoSocket implements TcpSocket {
     this.local = { address: raw.localAddress ?? "", port: raw.localPort ?? 0 };
     let failure: Error | undefined;
     raw.setNoDelay(true);
-    raw.on("data", (bytes: Uint8Array) => this.events.data(bytes));
-    raw.on("drain", () => this.events.drain());
-    raw.on("end", () => this.events.end());
+    raw.on("data", (bytes: Uint8Array) => this.events.data(bytes, this));
+    raw.on("drain", () => this.events.drain(this));
+    raw.on("end", () => this.events.end(this));
     raw.on("error", (error: Error) => {
       failure = error;
     });
-    raw.on("close", () => this.events.close(failure));
+    raw.on("close", () => this.events.close(failure, this));
   }
 
   write(bytes: Uint8Array): boolean {

@@ -11,16 +11,19 @@ export interface Endpoint {
 /** A TCP port, or a unix socket. */
 export type ConnectTarget = { readonly host: string; readonly port: number } | { readonly path: string };
 
-/** What a connection's owner hears. Swapped as the connection goes from sniffing to relaying. */
+/**
+ * What a connection's owner hears, and of which connection: one object may hear several. Swapped as the connection
+ * goes from sniffing to relaying.
+ */
 export interface SocketEvents {
   /** Bytes that belong to the receiver: they are not reused. */
-  data(bytes: Uint8Array): void;
+  data(bytes: Uint8Array, from: TcpSocket): void;
   /** Everything that was written is with the kernel again; only after a write that returned false. */
-  drain(): void;
+  drain(to: TcpSocket): void;
   /** The peer sent FIN; writing goes on. */
-  end(): void;
+  end(from: TcpSocket): void;
   /** The last event, exactly once, whoever ended the connection. */
-  close(error: Error | undefined): void;
+  close(error: Error | undefined, socket: TcpSocket): void;
 }
 
 /** For a connection whose owner wants to hear nothing of it. */

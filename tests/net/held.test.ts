@@ -8,11 +8,10 @@ setDefaultTimeout(20_000);
 const held = 64;
 /** Objects of the gate's own for each, from a source of its own. */
 const kept: Readonly<Record<string, number>> = {
-  ...{ Relayed: 1, Leg: 2, Place: 1, Client: 1, BunSocket: 2 },
-  ...{ SourceSessions: 1, Chain: 1 },
+  ...{ Relayed: 1, Client: 1, BunSocket: 2, SourceSessions: 1 },
 };
 /** What only lasts until the relay starts, or for a moment after. */
-const dropped = ["Session", "Opening", "Attempt", "Fresh"];
+const dropped = ["Session", "Place", "Source", "Chain", "Opening", "Attempt", "Fresh"];
 
 /** Live objects by the name of their class, after a full collection. */
 function objects(): Map<string, number> {

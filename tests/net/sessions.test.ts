@@ -3,10 +3,15 @@
 import { describe, expect, test } from "bun:test";
 import { requirePrefix } from "../../src/core/address.ts";
 import { Client } from "../../src/core/client.ts";
-import { type LiveSession, Place, Sessions } from "../../src/gate/sessions.ts";
+import type { Chain } from "../../src/core/chain.ts";
+import { type LiveSession, type NewSession, Place, Sessions, type SourceSessions } from "../../src/gate/sessions.ts";
 
-class Noted implements LiveSession {
+class Noted implements NewSession {
   readonly place: Place = new Place(this);
+  chain: Chain<LiveSession> | undefined;
+  previous: LiveSession | undefined;
+  next: LiveSession | undefined;
+  source: SourceSessions | undefined;
   readonly client: Client;
   readonly clientSocket = undefined;
   readonly told: string[] = [];
@@ -129,7 +134,10 @@ describe("deadlines", () => {
 test("what is relayed is settled at the second look from then, once, if it is there still", () => {
   const sessions = new Sessions(64);
   const [brief, lasting] = [new Noted(sessions, "192.0.2.1"), new Noted(sessions, "192.0.2.2")];
-  for (const session of [brief, lasting]) sessions.relayed(session);
+  for (const session of [brief, lasting]) {
+    sessions.decided(session, 10_000);
+    sessions.relayed(session, session);
+  }
   sessions.settle();
   sessions.remove(brief);
   expect(lasting.told).toEqual([]);
