@@ -8,16 +8,13 @@ import { Client, sourceBits, sourceOf } from "../core/client.ts";
 import type { Endpoint, TcpSocket } from "../runtime/types.ts";
 import { Source, Undecided, type Waiting } from "./undecided.ts";
 
-/**
- * Where a session is while it is undecided. Deadlines are kept in sets, whose outgrown tables stay for a while
- * (core/chain.ts): then this stays, and nothing of the session.
- */
+/** Where a session is among the undecided: what a session is chained to itself is its deadline until then. */
 export class Place implements Waiting<Place> {
   chain: Chain<Place> | undefined;
   previous: Place | undefined;
   next: Place | undefined;
   source: Source<Place> | undefined;
-  isYoung = false;
+  youth = -1;
   session: LiveSession | undefined;
 
   constructor(session: LiveSession) {
@@ -103,7 +100,7 @@ export class Sessions {
   /** Relayed since the last look, and since the one before. */
   #fresh = new Chain<Fresh>();
   #settling = new Chain<Fresh>();
-  readonly #deadlines = new Expiry<Place>();
+  readonly #deadlines = new Expiry<LiveSession>();
   readonly #ipv6Bits: number;
   #size = 0;
 
@@ -161,13 +158,13 @@ export class Sessions {
     session.source = source;
     this.#size++;
     this.#undecided.add(source.waiting, place);
-    this.#deadlines.add(place, deadlineMs);
+    this.#deadlines.add(session, deadlineMs);
   }
 
   /** The session is judged, or over before: its deadline is off. */
   decided(session: NewSession, deadlineMs: number): void {
     const { place, source } = session;
-    this.#deadlines.remove(place, deadlineMs);
+    this.#deadlines.remove(session, deadlineMs);
     if (!this.#leave(place) || source === undefined) return;
     source.append(session);
     if (source.waiting?.undecided === 0) source.waiting = undefined;
@@ -190,7 +187,7 @@ export class Sessions {
     if (source === undefined) return;
     fresh?.chain?.remove(fresh);
     if (place !== undefined) this.#leave(place);
-    source.remove(session);
+    session.chain?.remove(session);
     session.source = undefined;
     this.#size--;
     if (source.connections === 0) this.#rest(source);
@@ -220,7 +217,7 @@ export class Sessions {
   }
 
   expire(nowMs: number): void {
-    for (const { session } of this.#deadlines.due(nowMs)) session?.deadline();
+    for (const session of this.#deadlines.due(nowMs)) session.deadline();
   }
 
   /** Resets every connection of the sources in a prefix, both legs. @returns how many. */

@@ -9,8 +9,8 @@ import { Chain, type Chained } from "../core/chain.ts";
 /** A connection; in one of the chains of its source. */
 export interface Waiting<T extends Waiting<T>> extends Chained<T> {
   source: Source<T> | undefined;
-  /** It has just come, and has sent nothing. */
-  isYoung: boolean;
+  /** Where it stands among those that have just come, and have sent nothing; -1: nowhere. */
+  youth: number;
 }
 
 /** Who has connections; in a chain of others while one of them is undecided. */
@@ -45,8 +45,8 @@ export class Undecided<T extends Waiting<T>> {
   readonly #levels: Level<T>[] = [new Level()];
   #size = 0;
   /** Here since the last `grow`, or the one before. */
-  #young: T[] = [];
-  #older: T[] = [];
+  #young: (T | undefined)[] = [];
+  #older: (T | undefined)[] = [];
 
   get size(): number {
     return this.#size;
@@ -54,16 +54,15 @@ export class Undecided<T extends Waiting<T>> {
 
   add(source: Source<T>, item: T): void {
     item.source = source;
-    item.isYoung = true;
     appendTo(source, "excused", item);
-    this.#young.push(item);
+    item.youth = this.#young.push(item) - 1;
     this.#size++;
     this.#place(source);
   }
 
   /** It has sent something, and is undecided still. */
   spoke(item: T): void {
-    item.isYoung = false;
+    this.#ages(item);
     const { source } = item;
     if (source === undefined || item.chain === undefined || item.chain !== source.silent) return;
     item.chain.remove(item);
@@ -76,6 +75,7 @@ export class Undecided<T extends Waiting<T>> {
     const { source, chain } = item;
     if (source === undefined || chain === undefined) return false;
     if (chain !== source.silent && chain !== source.excused) return false;
+    this.#ages(item);
     chain.remove(item);
     this.#size--;
     this.#place(source);
@@ -91,10 +91,10 @@ export class Undecided<T extends Waiting<T>> {
     this.#older = this.#young;
     this.#young = [];
     for (const item of grown) {
-      const { source, chain } = item;
-      if (source === undefined || !item.isYoung || chain === undefined || chain !== source.excused) continue;
-      item.isYoung = false;
-      chain.remove(item);
+      const source = item?.source;
+      if (item === undefined || source === undefined) continue;
+      item.youth = -1;
+      item.chain?.remove(item);
       appendTo(source, "silent", item);
       this.#place(source);
     }
@@ -105,6 +105,14 @@ export class Undecided<T extends Waiting<T>> {
     const top = this.#levels.at(-1);
     const source = top?.silent.first ?? top?.excused.first;
     return source?.silent?.first ?? source?.excused?.first;
+  }
+
+  /** Nothing is left of it where those stand that have just come: they are kept for longer than most take. */
+  #ages(item: T): void {
+    if (item.youth < 0) return;
+    const list = this.#young[item.youth] === item ? this.#young : this.#older;
+    list[item.youth] = undefined;
+    item.youth = -1;
   }
 
   /** To the end of the level that is its own now. */

@@ -2,27 +2,28 @@
 // Things that end at a given time, found without scanning: one bucket for each second, the seconds in
 // a heap. Adding and removing touch one bucket; the heap moves only when a bucket is opened or ends.
 import TinyQueue from "tinyqueue";
+import { Chain, type Chained } from "../chain.ts";
 
-export class Expiry<T> {
-  readonly #buckets = new Map<number, Set<T>>();
+export class Expiry<T extends Chained<T>> {
+  readonly #buckets = new Map<number, Chain<T>>();
   readonly #seconds = new TinyQueue<number>();
 
   /** @param deadlineMs same clock as `due`; Infinity never comes due. */
   add(item: T, deadlineMs: number): void {
     if (deadlineMs === Number.POSITIVE_INFINITY) return;
     const second = secondOf(deadlineMs);
-    const bucket = this.#buckets.get(second);
-    if (bucket !== undefined) {
-      bucket.add(item);
-      return;
+    let bucket = this.#buckets.get(second);
+    if (bucket === undefined) {
+      bucket = new Chain();
+      this.#buckets.set(second, bucket);
+      this.#seconds.push(second);
     }
-    this.#buckets.set(second, new Set([item]));
-    this.#seconds.push(second);
+    bucket.append(item);
   }
 
   /** @param deadlineMs the one it was added with. */
   remove(item: T, deadlineMs: number): void {
-    this.#buckets.get(secondOf(deadlineMs))?.delete(item);
+    this.#buckets.get(secondOf(deadlineMs))?.remove(item);
   }
 
   /** Takes out at most `limit` items whose second is over: up to a second late, never early. */
@@ -33,10 +34,10 @@ export class Expiry<T> {
       second !== undefined && second * 1000 <= nowMs;
       second = this.#seconds.peek()
     ) {
-      const bucket = this.#buckets.get(second) ?? new Set();
-      for (const item of bucket) {
+      const bucket = this.#buckets.get(second);
+      for (let item = bucket?.first; item !== undefined; item = bucket?.first) {
         if (items.length >= limit) return items;
-        bucket.delete(item);
+        bucket?.remove(item);
         items.push(item);
       }
       this.#close(second);
@@ -47,7 +48,8 @@ export class Expiry<T> {
   /** The item that ends first; undefined when nothing ends. */
   soonest(): T | undefined {
     for (let second = this.#seconds.peek(); second !== undefined; second = this.#seconds.peek()) {
-      for (const item of this.#buckets.get(second) ?? []) return item;
+      const first = this.#buckets.get(second)?.first;
+      if (first !== undefined) return first;
       this.#close(second);
     }
     return undefined;
