@@ -38,7 +38,7 @@ export class SourceSessions extends Chain<LiveSession> {
   }
 
   *sessions(): Generator<LiveSession> {
-    for (const chain of [this.waiting?.silent, this.waiting?.excused]) {
+    for (const chain of [this.waiting?.silent, this.waiting]) {
       for (let place = chain?.first; place !== undefined; place = place.next) {
         if (place.session !== undefined) yield place.session;
       }

@@ -13,23 +13,25 @@ export interface Waiting<T extends Waiting<T>> extends Chained<T> {
   youth: number;
 }
 
-/** Who has connections; in a chain of others while one of them is undecided. */
-export class Source<T extends Waiting<T>> implements Chained<Source<T>> {
+/**
+ * Who has connections, in a chain of others while one of them is undecided: the chain of those that have sent
+ * something, or have just come.
+ */
+export class Source<T extends Waiting<T>> extends Chain<T> implements Chained<Source<T>> {
   chain: Chain<Source<T>> | undefined;
   previous: Source<T> | undefined;
   next: Source<T> | undefined;
   readonly text: string;
-  /** Undefined while none of its connections is undecided, as with nearly all that are held. */
+  /** The others. Undefined until there is one, as with nearly all. */
   silent: Chain<T> | undefined;
-  /** Those that have sent something, or have just come. Undefined as the others are. */
-  excused: Chain<T> | undefined;
 
   constructor(text: string) {
+    super();
     this.text = text;
   }
 
   get undecided(): number {
-    return (this.silent?.size ?? 0) + (this.excused?.size ?? 0);
+    return (this.silent?.size ?? 0) + this.size;
   }
 }
 
@@ -54,7 +56,7 @@ export class Undecided<T extends Waiting<T>> {
 
   add(source: Source<T>, item: T): void {
     item.source = source;
-    appendTo(source, "excused", item);
+    source.append(item);
     item.youth = this.#young.push(item) - 1;
     this.#size++;
     this.#place(source);
@@ -66,7 +68,7 @@ export class Undecided<T extends Waiting<T>> {
     const { source } = item;
     if (source === undefined || item.chain === undefined || item.chain !== source.silent) return;
     item.chain.remove(item);
-    appendTo(source, "excused", item);
+    source.append(item);
     this.#place(source);
   }
 
@@ -74,7 +76,7 @@ export class Undecided<T extends Waiting<T>> {
   remove(item: T): boolean {
     const { source, chain } = item;
     if (source === undefined || chain === undefined) return false;
-    if (chain !== source.silent && chain !== source.excused) return false;
+    if (chain !== source.silent && chain !== source) return false;
     this.#ages(item);
     chain.remove(item);
     this.#size--;
@@ -94,8 +96,9 @@ export class Undecided<T extends Waiting<T>> {
       const source = item?.source;
       if (item === undefined || source === undefined) continue;
       item.youth = -1;
-      item.chain?.remove(item);
-      appendTo(source, "silent", item);
+      source.remove(item);
+      source.silent ??= new Chain<T>();
+      source.silent.append(item);
       this.#place(source);
     }
   }
@@ -104,7 +107,7 @@ export class Undecided<T extends Waiting<T>> {
   victim(): T | undefined {
     const top = this.#levels.at(-1);
     const source = top?.silent.first ?? top?.excused.first;
-    return source?.silent?.first ?? source?.excused?.first;
+    return source?.silent?.first ?? source?.first;
   }
 
   /** Nothing is left of it where those stand that have just come: they are kept for longer than most take. */
@@ -120,16 +123,11 @@ export class Undecided<T extends Waiting<T>> {
     const { undecided } = source;
     source.chain?.remove(source);
     if (undecided === 0) {
-      source.silent = source.excused = undefined;
+      source.silent = undefined;
       return;
     }
     if (this.#levels.length < undecided) this.#levels.push(new Level());
     const level = this.#levels[undecided - 1];
     (source.silent !== undefined && source.silent.size > 0 ? level?.silent : level?.excused)?.append(source);
   }
-}
-
-function appendTo<T extends Waiting<T>>(source: Source<T>, kind: "silent" | "excused", item: T): void {
-  source[kind] ??= new Chain<T>();
-  source[kind].append(item);
 }

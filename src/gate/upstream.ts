@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One of the servers behind a gate: where it is, and what was seen of it.
 import { isIP } from "node:net";
-import { formatServer, type ServerAddress } from "../config/endpoints.ts";
+import { formatServer, type HostPort, type ServerAddress } from "../config/endpoints.ts";
 import type { ConnectTarget } from "../runtime/types.ts";
 
 /** What is seen of an upstream changes its state after so many times in a row. */
@@ -51,6 +51,8 @@ export class Upstream {
   unanswered = 0;
   /** What was seen last, so many times in a row, speaks against the state. */
   #against = 0;
+  /** Where it was dialled last. */
+  #at: HostPort | undefined;
 
   constructor(server: ServerAddress) {
     this.server = server;
@@ -67,7 +69,10 @@ export class Upstream {
   /** Where to connect to; undefined for a name that was not resolved yet. */
   get target(): ConnectTarget | undefined {
     if ("path" in this.server) return this.server;
-    return this.dialled === undefined ? undefined : this.at(this.dialled);
+    if (this.dialled === undefined) return undefined;
+    // Asked for by each connection.
+    if (this.#at?.host !== this.dialled) this.#at = { host: this.dialled, port: this.server.port };
+    return this.#at;
   }
 
   /** At one of its addresses. */

@@ -92,6 +92,9 @@ export class Upstreams {
         this.#saw(upstream, undefined);
         upstream.active++;
         upstream.total++;
+        const nowMs = performance.now();
+        if (nowMs - upstream.followedMs < followMs) return;
+        upstream.followedMs = nowMs;
         void this.#follow(upstream, socket);
       },
     };
@@ -191,9 +194,6 @@ export class Upstreams {
 
   /** One client's connection now and then: a rule that turns connections back may come at any time. */
   async #follow(upstream: Upstream, socket: TcpSocket): Promise<void> {
-    const nowMs = performance.now();
-    if (nowMs - upstream.followedMs < followMs) return;
-    upstream.followedMs = nowMs;
     // All that are on the ring end with it.
     if (await this.#goesRound(upstream, socket)) socket.reset();
   }
