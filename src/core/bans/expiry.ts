@@ -8,7 +8,7 @@ export class Expiry<T extends Chained<T>> {
   readonly #buckets = new Map<number, Chain<T>>();
   readonly #seconds = new TinyQueue<number>();
 
-  /** @param deadlineMs same clock as `due`; Infinity never comes due. */
+  /** @param item in no chain. @param deadlineMs same clock as `due`; Infinity never comes due. */
   add(item: T, deadlineMs: number): void {
     if (deadlineMs === Number.POSITIVE_INFINITY) return;
     const second = secondOf(deadlineMs);
