@@ -3,6 +3,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
 import { join } from "node:path";
+import process from "node:process";
 import { Child } from "../harness/child.ts";
 import { waitFor } from "../harness/wait.ts";
 import { Bed, friendly, host, Peer, Server, until } from "./bed.ts";

@@ -3,6 +3,7 @@
 // and for each line of standard input what is alive after a full collection.
 //   held_main.ts UPSTREAM_PORT
 import { heapStats } from "bun:jsc";
+import process from "node:process";
 import { createInterface } from "node:readline";
 import { Bed, host } from "./bed.ts";
 

@@ -2,8 +2,8 @@
 // The register of open connections, with sessions that only note what they are told.
 import { describe, expect, test } from "bun:test";
 import { requirePrefix } from "../../src/core/address.ts";
-import { Client } from "../../src/core/client.ts";
 import type { Chain } from "../../src/core/chain.ts";
+import { Client } from "../../src/core/client.ts";
 import { type LiveSession, type NewSession, Place, Sessions, type SourceSessions } from "../../src/gate/sessions.ts";
 
 class Noted implements NewSession {
