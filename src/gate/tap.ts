@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Taps: they watch the beginning of relayed connections, for those who want to know what the server made of
-// a client. A tap stands between a socket and its leg of the relay and is removed as soon as that is known.
+// a client. A tap stands between a socket and the relay and is removed as soon as that is known.
 import type { Client } from "../core/client.ts";
 import type { Recording, ServerVerdict } from "../core/learn/recording.ts";
 import { stayMs, Witness } from "../core/learn/witness.ts";
