@@ -24,8 +24,8 @@ export function stateFinding(config: Pick<Config, "state">): Finding {
   }
   const isThere = existsSync(directory);
   try {
-    accessSync(isThere ? directory : above, constants.W_OK | constants.X_OK);
     if (isThere && !statSync(directory).isDirectory()) throw new Error("it is no directory");
+    accessSync(isThere ? directory : above, constants.W_OK | constants.X_OK);
   } catch (error) {
     const remedy = "make it writable, or name another with --state";
     return { name, state: "bad", found: `${directory}: ${messageOf(error)}`, remedy };

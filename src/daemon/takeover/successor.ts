@@ -152,7 +152,7 @@ export class Successor implements BanFollower, Disposable {
       const table = this.#take(this.#offer.table);
       if (table !== undefined && this.takesTable) {
         const { taken, error } = await takeUp(`/proc/self/fd/${table}`, goal);
-        if (error !== undefined) throw new Failure(`Take up the bans of pid ${this.pid}: ${error}`, { exitCode: 3 });
+        if (error !== undefined) throw new Error(error);
         if (taken > 0) this.#log("info", `Took up ${taken} bans from pid ${this.pid}`);
       }
       if (table !== undefined) this.#libc.calls.close(table);
