@@ -59,7 +59,8 @@ async function runningGates(
   const answers = holders.map(async ({ pid, status }) => {
     try {
       const { body } = await findDaemon(status, env).ask("GET", "/readyz");
-      return [{ pid, reasons: (body as ReadinessAnswer).reasons }];
+      const { reasons, notes = [] } = body as ReadinessAnswer;
+      return [{ pid, reasons, notes }];
     } catch {
       return [];
     }

@@ -384,7 +384,7 @@ export const options = {
   state: {
     of: "process",
     value: "DIR",
-    help: "keep bans here over restarts (default: STATE_DIRECTORY, or /var/lib/ttgate if it is there)",
+    help: "keep bans here over restarts; it is made, and none above it (default: STATE_DIRECTORY, or /var/lib/ttgate if it is there)",
     example: "/var/lib/ttgate",
     schema: name("a directory").optional(),
   },

@@ -23,6 +23,7 @@ import type { Instance } from "./instance.ts";
 import { listFindings } from "./list_findings.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 import { type RunningGate, runningFindings } from "./running_findings.ts";
+import { stateFinding } from "./state_finding.ts";
 
 /**
  * @param instances gates that run here: what they hold is not in their own way.
@@ -41,6 +42,7 @@ export async function examine(
   return [
     ...(await kernelFindings(config, runtime)),
     ...ofGates.flat(),
+    stateFinding(config),
     ...runningFindings(running.gates),
     ...(await listFindings(config, running.lists)),
     ...(await fleetFindings(config)),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { type Prefix, requirePrefix } from "../../src/core/address.ts";
 import { Bans } from "../../src/core/bans/bans.ts";
 import type { BanChange } from "../../src/core/bans/change.ts";
@@ -152,4 +152,27 @@ test("a ban that comes behind the walk is not let go", async () => {
   await rounds(watch, 1);
   expect(kept.lookedUp).toContain("10.0.0.9");
   expect(enforcement.bans.get(late.prefix)).toBeDefined();
+});
+
+test("a step takes its ten milliseconds however long everything else takes in between", async () => {
+  const { kept, watch } = keeping(2);
+  let clockMs = 0;
+  let slices = 0;
+  using _clock = spyOn(performance, "now").mockImplementation(() => clockMs);
+  kept.records = function* () {
+    for (;;) {
+      clockMs += 0.6;
+      slices++;
+      yield [];
+    }
+  };
+  let isOver = false;
+  const relay = () => {
+    clockMs += 5;
+    if (!isOver) setImmediate(relay);
+  };
+  relay();
+  await watch.step();
+  isOver = true;
+  expect(slices).toBe(17);
 });

@@ -6,6 +6,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import type { Prefix } from "../../core/address.ts";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Work } from "../../core/work.ts";
+import { messageOf } from "../../failure.ts";
 import { inTurns } from "../../sources/turns.ts";
 import { type Basis, journalHead, type Moment, momentBy, parseBasisLine, parseJournalBytes } from "./journal.ts";
 import type { SavedSource } from "./saved_source.ts";
@@ -21,6 +22,8 @@ export interface ReadState {
   readonly isWhole: boolean;
   /** By which clock the last of them were written; undefined where the file does not say so. */
   readonly basis: Basis | undefined;
+  /** Why no more of it could be read. */
+  readonly error: string | undefined;
 }
 
 /** Of every version. */
@@ -39,7 +42,6 @@ const linesAtOnce = 100;
 /**
  * @param take what the lines of a piece say last of each source, claims that are over left out: in the place of what
  * an earlier piece said of it.
- * @throws Error when a file that is there cannot be read.
  */
 export async function readState(
   path: string,
@@ -48,11 +50,9 @@ export async function readState(
 ): Promise<ReadState> {
   const reader = new StateReader(moment, take);
   if (!existsSync(path)) return reader;
-  const file = await open(path);
-  try {
-    for await (const bytes of chunksOf(file)) await inTurns(reader.read(bytes));
-  } finally {
-    await file.close();
+  for await (const bytes of chunksOf(path)) {
+    if (typeof bytes === "string") reader.error = bytes;
+    else await inTurns(reader.read(bytes));
   }
   return reader;
 }
@@ -63,6 +63,7 @@ class StateReader implements ReadState {
   isHeadForeign = false;
   isWhole = false;
   basis: Basis | undefined;
+  error: string | undefined;
   readonly #moment: () => Moment;
   readonly #take: (saved: readonly SavedSource[]) => void;
   #isBegun = false;
@@ -147,8 +148,23 @@ function running(saved: SavedSource, nowMs: number): SavedSource {
   return saved.claims.every(isRunning) ? saved : { ...saved, claims: saved.claims.filter(isRunning) };
 }
 
-/** Whole lines, a chunk of the file at a time; what stands behind the last newline comes last. The bytes are reused. */
-async function* chunksOf(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+/**
+ * Whole lines, a chunk of the file at a time; what stands behind the last newline comes last. The bytes are reused.
+ * A text says why there is no more.
+ */
+async function* chunksOf(path: string): AsyncGenerator<Uint8Array<ArrayBuffer> | string> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path);
+    yield* linesOf(file);
+  } catch (error) {
+    yield messageOf(error);
+  } finally {
+    await file?.close();
+  }
+}
+
+async function* linesOf(file: FileHandle): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   let buffer = new Uint8Array(2 * chunkBytes);
   let filled = 0;
   for (;;) {

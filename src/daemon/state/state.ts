@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the bans are saved, read again at the start, and by which gate: a file in the state directory,
 // named after the listener of a gate without a name, and a lock beside it that names the process.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { defaultGateName } from "../../config/gates.ts";
@@ -10,6 +10,7 @@ import type { Claim } from "../../core/bans/claim.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import { Failure, messageOf } from "../../failure.ts";
+import { makeDirectory } from "../../host/own_directory.ts";
 import { startTicks } from "../../host/start_ticks.ts";
 import type { Log } from "../../log.ts";
 import type { Moment } from "./journal.ts";
@@ -36,7 +37,7 @@ export interface StateOptions {
  */
 export function openState(options: StateOptions): OpenedState | undefined {
   const { config, log } = options;
-  const directory = directoryOf(config);
+  const directory = stateDirectoryOf(config);
   if (directory === undefined) return undefined;
   const path = join(directory, nameOf(config));
   if (config.forget) {
@@ -45,12 +46,12 @@ export function openState(options: StateOptions): OpenedState | undefined {
     return undefined;
   }
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // Said, since it is news where bans of an earlier run should be: an empty place for a disk that is not mounted.
+    if (makeDirectory(directory)) log("info", `Made the state directory "${directory}": no earlier bans are in it`);
     if (options.isLocked !== true) takeLock(`${path}.lock`);
   } catch (error) {
     const problem = `Cannot keep bans in "${directory}": ${messageOf(error)}`;
-    if (config.state !== undefined)
-      throw new Failure(`${problem}; give each gate a --state of its own`, { cause: error });
+    if (config.state !== undefined) throw new Failure(problem, { cause: error });
     log("warn", `${problem}; bans are forgotten when ttgate stops`);
     return undefined;
   }
@@ -166,7 +167,8 @@ function namesByListener({ gates }: StateOptions["config"]): string[] {
   return gates.map(({ listen: { host, port } }) => `bans-${host.replaceAll(/[^\w.]/g, "_")}-${port}`);
 }
 
-function directoryOf({ state }: StateOptions["config"]): string | undefined {
+/** Where bans are kept; undefined: nowhere. */
+export function stateDirectoryOf({ state }: Pick<Config, "state">): string | undefined {
   // systemd gives several with colons between them.
   const given = state ?? process.env["STATE_DIRECTORY"]?.split(":")[0];
   if (given !== undefined && given !== "") return given;
@@ -177,7 +179,7 @@ function directoryOf({ state }: StateOptions["config"]): string | undefined {
 function takeLock(path: string): void {
   const [pid = "", ticks = ""] = existsSync(path) ? readFileSync(path, "utf8").trim().split(" ") : [];
   if (pid !== "" && Number(pid) !== process.pid && startTicks(Number(pid)) === ticks) {
-    throw new Error(`the gate with pid ${pid} is using it`);
+    throw new Error(`the gate with pid ${pid} is using it; give each gate a --state of its own`);
   }
   rmSync(path, { force: true });
   writeFileSync(path, `${process.pid} ${startTicks(process.pid) ?? ""}\n`, { mode: 0o600, flag: "wx" });
@@ -186,12 +188,17 @@ function takeLock(path: string): void {
 async function restore(path: string, isOnTrial: (gate: string) => boolean, options: StateOptions): Promise<TakenUp> {
   const { log } = options;
   const read = await takeUp(path, options, isOnTrial);
-  const { taken, lines, damaged, isHeadForeign } = read;
+  const { taken, lines, damaged, isHeadForeign, error } = read;
+  if (error !== undefined) {
+    const told = taken === 0 ? "no ban is taken from it" : `${taken} bans are taken from its beginning`;
+    log("error", `Cannot read state "${path}": ${error}: ${told}, and it is kept as "${path}.unread"`);
+    keep(path, log);
+    return read;
+  }
   if (lines === 0 && (isHeadForeign || damaged > 0)) {
-    const kept = `${path}.unread`;
-    renameSync(path, kept);
     const told = "is damaged or of another version of ttgate: no ban is taken from it";
-    log("warn", `State "${path}" ${told}, and it is kept as "${kept}"`);
+    log("warn", `State "${path}" ${told}, and it is kept as "${path}.unread"`);
+    keep(path, log);
   } else if (isHeadForeign || damaged > 0) {
     const head = isHeadForeign ? "its head and " : "";
     log("warn", `State "${path}": ${head}${damaged} lines are damaged and were left out`);
@@ -200,11 +207,22 @@ async function restore(path: string, isOnTrial: (gate: string) => boolean, optio
   return read;
 }
 
+/** Under another name, since the bans of now are written in its place. */
+function keep(path: string, log: Log): void {
+  try {
+    renameSync(path, `${path}.unread`);
+  } catch (error) {
+    log("error", `Cannot keep bans in "${path}": ${messageOf(error)}`);
+  }
+}
+
 interface TakenUp extends ReadState {
   /** Bans. */
   readonly taken: number;
   /** Nothing of the file was left out: it can be written on. */
   readonly isComplete: boolean;
+  /** Why no more of it could be read. */
+  readonly error: string | undefined;
 }
 
 /** Bans that were saved become bans of the table, a piece of the file at a time. */
@@ -224,6 +242,6 @@ export async function takeUp(
     if (!enforcement.replace(taken, moment().nowMs)) isAll = false;
     for (const { prefix, offender } of saved) offenders.restore(prefix, offender);
   });
-  const isComplete = isAll && read.isWhole && read.damaged === 0 && !read.isHeadForeign;
+  const isComplete = isAll && read.isWhole && read.damaged === 0 && !read.isHeadForeign && read.error === undefined;
   return { ...read, taken: enforcement.bans.size - before, isComplete };
 }

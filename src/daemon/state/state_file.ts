@@ -8,9 +8,9 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fstatSync,
   fsync,
   fsyncSync,
-  mkdirSync,
   openSync,
   renameSync,
   rmSync,
@@ -23,6 +23,7 @@ import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import { messageOf } from "../../failure.ts";
 import { identityOfOpen, wasRemoved } from "../../host/file_identity.ts";
+import { makeDirectory } from "../../host/own_directory.ts";
 import type { Log } from "../../log.ts";
 import { type Basis, basisLine, basisOf, journalHead, type Moment, stepMs, wallAtBootMs } from "./journal.ts";
 import { TableWriter } from "./lines.ts";
@@ -41,6 +42,8 @@ export interface StateFileOptions {
 const slackLines = 10_000;
 /** A change that waits for a disk is remembered by its source; more than these are found in the table. */
 const waitingLimit = 100_000;
+/** To write a million bans in vain takes seconds of CPU and disk: it is tried again after so many times as long. */
+const restFactor = 20;
 
 const syncFile = promisify(fsync);
 const closeFile = promisify(close);
@@ -52,6 +55,8 @@ export class StateFile implements BanFollower {
   #fd: number | undefined;
   /** Lines in the file. */
   #lines = 0;
+  /** Of the file, as it was left. */
+  #bytes = 0;
   /** Sources whose last state is not in the file yet. */
   #waiting = new Set<string>();
   /** Too much waits, or the file is not whole: it has to be written anew. */
@@ -59,6 +64,8 @@ export class StateFile implements BanFollower {
   /** Of all ends that are written now. */
   #basis: Basis = { wallAtBootMs: 0 };
   #error: string | undefined;
+  /** By `performance.now`: not written anew before. */
+  #triedAgainMs = 0;
   #busy: Promise<void> | undefined;
 
   constructor(options: StateFileOptions) {
@@ -93,12 +100,15 @@ export class StateFile implements BanFollower {
   goOn(lines: number, basis: Basis | undefined): void {
     const { O_WRONLY, O_APPEND, O_NOFOLLOW } = constants;
     try {
+      // Of a process that was killed while it wrote the file anew.
+      rmSync(`${this.#path}.new`, { force: true });
       const fd = openSync(this.#path, O_WRONLY | O_APPEND | O_NOFOLLOW);
       this.#fd = fd;
       fchmodSync(fd, 0o600);
       const now = basisOf(this.#options.moment());
       this.#basis = basis?.boot !== undefined && basis.boot === now.boot ? basis : now;
       if (this.#basis === now) writeSync(fd, basisLine(now));
+      this.#bytes = fstatSync(fd).size;
     } catch {
       // It is written anew, and told where that fails too.
       return;
@@ -122,6 +132,7 @@ export class StateFile implements BanFollower {
   /** Writes what waits. */
   async close(): Promise<void> {
     await this.#busy;
+    this.#triedAgainMs = 0;
     await this.save();
     if (this.#fd === undefined) return;
     try {
@@ -137,12 +148,16 @@ export class StateFile implements BanFollower {
     try {
       const { bans, offenders } = this.#options;
       if (Math.abs(wallAtBootMs(this.#options.moment()) - this.#basis.wallAtBootMs) > stepMs) this.#isStale = true;
+      const harm = this.#harm();
+      if (harm !== undefined) {
+        this.#isStale = true;
+        if (this.#error === undefined) this.#options.log("warn", `"${this.#path}" ${harm}: it is written anew`);
+      }
       const isGrown = this.#lines > 2 * (bans.size + offenders.size) + slackLines;
-      const isGone = this.#fd !== undefined && wasRemoved(this.#path, identityOfOpen(this.#fd));
-      if (isGone && this.#error === undefined)
-        this.#options.log("warn", `"${this.#path}" was removed, with the bans in it: it is written anew`);
-      if (this.#isStale || isGrown || isGone) await this.#rewrite();
-      else await this.#append();
+      const isDue = performance.now() >= this.#triedAgainMs;
+      if (this.#isStale && !isDue) return;
+      if (this.#isStale) await this.#rewrite();
+      else if (!isGrown || !isDue || !(await this.#compact())) await this.#append();
       if (this.#error !== undefined) this.#options.log("info", "Bans are saved again");
       this.#error = undefined;
     } catch (error) {
@@ -157,6 +172,24 @@ export class StateFile implements BanFollower {
     }
   }
 
+  /** What somebody else did to the file. */
+  #harm(): string | undefined {
+    const fd = this.#fd;
+    if (fd === undefined) return undefined;
+    if (wasRemoved(this.#path, identityOfOpen(fd))) return "was removed, with the bans in it";
+    return fstatSync(fd).size === this.#bytes ? undefined : "was changed by another program";
+  }
+
+  /** @returns false where there is no room for a second file: what changes is written behind the first. */
+  async #compact(): Promise<boolean> {
+    try {
+      await this.#rewrite();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   async #append(): Promise<void> {
     const fd = this.#fd;
     if (this.#waiting.size === 0 || fd === undefined) return;
@@ -164,13 +197,29 @@ export class StateFile implements BanFollower {
     this.#waiting = new Set();
     this.#lines += await this.#writer(fd).writeOf(changed);
     await syncFile(fd);
+    this.#bytes = fstatSync(fd).size;
+  }
+
+  async #rewrite(): Promise<void> {
+    const begunMs = performance.now();
+    const [basis, waited] = [this.#basis, this.#waiting];
+    try {
+      await this.#replace();
+    } catch (error) {
+      this.#basis = basis;
+      for (const source of waited) this.#waiting.add(source);
+      const nowMs = performance.now();
+      this.#triedAgainMs = nowMs + restFactor * (nowMs - begunMs);
+      throw error;
+    }
+    await this.#append();
   }
 
   /** Everything that is banned into a new file, then what changed meanwhile, then in the old one's place. */
-  async #rewrite(): Promise<void> {
+  async #replace(): Promise<void> {
     const path = this.#path;
     const temporary = `${path}.new`;
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path));
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
     // Deno refuses O_TRUNC with O_APPEND. Nobody else writes to it.
     const fd = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
@@ -179,7 +228,7 @@ export class StateFile implements BanFollower {
       chmodSync(temporary, 0o600);
       this.#basis = basisOf(this.#options.moment());
       writeSync(fd, `${journalHead}\n${basisLine(this.#basis)}`);
-      this.#waiting.clear();
+      this.#waiting = new Set();
       this.#isStale = false;
       lines = await this.#writer(fd).writeAll();
       await syncFile(fd);
@@ -193,9 +242,10 @@ export class StateFile implements BanFollower {
     const earlier = this.#fd;
     this.#fd = fd;
     this.#lines = lines;
+    this.#bytes = fstatSync(fd).size;
     // The last to have it open: its hundreds of megabytes are given back now, which takes its time.
     if (earlier !== undefined) await closeFile(earlier);
-    await this.#append();
+    await syncDirectory(dirname(path));
   }
 
   #writer(fd: number): TableWriter {
@@ -203,5 +253,15 @@ export class StateFile implements BanFollower {
       const { nowMs } = this.#options.moment();
       return { nowMs, wallMs: nowMs + this.#basis.wallAtBootMs };
     });
+  }
+}
+
+/** A loss of power must not bring back the file that was there before: what is written behind the new one would be lost. */
+async function syncDirectory(path: string): Promise<void> {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    await syncFile(fd);
+  } finally {
+    await closeFile(fd);
   }
 }

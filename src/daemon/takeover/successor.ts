@@ -151,7 +151,8 @@ export class Successor implements BanFollower, Disposable {
     await this.#say(async () => {
       const table = this.#take(this.#offer.table);
       if (table !== undefined && this.takesTable) {
-        const { taken } = await takeUp(`/proc/self/fd/${table}`, goal);
+        const { taken, error } = await takeUp(`/proc/self/fd/${table}`, goal);
+        if (error !== undefined) throw new Error(error);
         if (taken > 0) this.#log("info", `Took up ${taken} bans from pid ${this.pid}`);
       }
       if (table !== undefined) this.#libc.calls.close(table);

@@ -83,8 +83,9 @@ test("a lift of a range ends a few bans in each turn", () => {
     enforcement.lift([requirePrefix("10.0.0.0/9")], () => 1),
   );
   expect([bans.size, fence.entries.size]).toEqual([0, 0]);
-  expect(turns.most).toBeLessThanOrEqual(most);
-  expect(turns.turns).toBeGreaterThan(count / most);
+  // Fewer than elsewhere: the first of them are run as cold code.
+  expect(turns.most).toBeLessThanOrEqual(100);
+  expect(turns.turns).toBeGreaterThan(count / 100);
 });
 
 test("a change of the never-ban list ends a few bans in each turn, and makes no new ones possible at once", () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A start takes the bans up from the file that the last run left, and goes on in it where nothing of it was left out.
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
 import { Enforcement } from "../../../src/core/bans/enforcement.ts";
@@ -24,12 +24,16 @@ beforeEach(() => {
 afterEach(() => directory[Symbol.dispose]());
 
 /** @param spared who is never banned. */
-async function start({ isOnTrial = (_gate: string): boolean => false, spared = [] as readonly string[] } = {}) {
+async function start({
+  isOnTrial = (_gate: string): boolean => false,
+  spared = [] as readonly string[],
+  at = directory.path,
+} = {}) {
   const bans = new Bans(1000, 64);
   const neverBan = new NeverBan(spared.map((text) => ({ prefix: requirePrefix(text), why: "--allow" })));
   const enforcement = new Enforcement(bans, neverBan, undefined, newBanCounters());
   const config = {
-    ...{ state: directory.path, forget: false },
+    ...{ state: at, forget: false },
     gates: [{ name: "default", listen: { host: "127.0.0.1", port: 5000 } }],
   } as unknown as StateOptions["config"];
   const state = openState({
@@ -99,4 +103,40 @@ test("a head of which a bit flipped costs no ban; a file that cannot be read at 
     expect(log.at(-1)).toContain(`kept as "${path}.unread"`);
     await next.stop();
   }
+});
+
+test("a state that cannot be read costs its bans and no start: it is said, and kept", async () => {
+  // As good as a disk that fails: it can be opened, and not read.
+  mkdirSync(path);
+  const { bans, ban, stop } = await start();
+  expect(log).toEqual([
+    `error Cannot read state "${path}": EISDIR: illegal operation on a directory, read: no ban is taken from it, and it is kept as "${path}.unread"`,
+  ]);
+  ban("192.0.2.1");
+  await stop();
+  expect([texts(bans), statSync(`${path}.unread`).isDirectory()]).toEqual([["192.0.2.1"], true]);
+  const next = await start();
+  expect(texts(next.bans)).toEqual(["192.0.2.1"]);
+  await next.stop();
+});
+
+test("a directory that is missing is made and said; one above it is not, since its disk may be", async () => {
+  const at = directory.file("disk/state");
+  const refused = await start({ at }).catch((error: Error) => error);
+  expect(String(refused)).toMatch(/Cannot keep bans in .*: there is no directory .*: mount its disk, or make it/);
+  expect(existsSync(directory.file("disk"))).toBe(false);
+  mkdirSync(directory.file("disk"));
+  const { stop } = await start({ at });
+  await stop();
+  expect(log).toEqual([`info Made the state directory "${at}": no earlier bans are in it`]);
+});
+
+test("what a process left that was killed while it wrote the file anew goes at the next start", async () => {
+  const first = await start();
+  first.ban("192.0.2.1");
+  await first.stop();
+  writeFileSync(`${path}.new`, journalHead);
+  const second = await start();
+  expect(existsSync(`${path}.new`)).toBe(false);
+  await second.stop();
 });

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { afterEach, beforeEach, expect, test } from "bun:test";
-import { appendFileSync, existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
 import { claimsOf, type Origin } from "../../../src/core/bans/claim.ts";
@@ -127,7 +136,6 @@ test("what cannot be written is told once, and written when it can be", async ()
   ban("192.0.2.1");
   await file.save();
   // A directory in the place of the new file: as good as a full disk for the next rewrite.
-  const { mkdirSync, rmSync } = await import("node:fs");
   mkdirSync(`${path}.new`);
   for (let number = 0; number < 100_001; number++) ban(`10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`);
   await file.save();
@@ -137,6 +145,62 @@ test("what cannot be written is told once, and written when it can be", async ()
   rmSync(`${path}.new`, { recursive: true });
   await file.close();
   expect([(await saved()).length, file.error, log.at(-1)]).toEqual([100_002, undefined, "info Bans are saved again"]);
+});
+
+test("what another program did to the file is said, and it is written anew", async () => {
+  const { file, ban } = setUp();
+  await file.save();
+  ban("192.0.2.1");
+  await file.save();
+  truncateSync(path, 0);
+  ban("192.0.2.2");
+  await file.save();
+  expect(await saved()).toEqual(["192.0.2.1", "192.0.2.2"]);
+  appendFileSync(path, "something else\n");
+  await file.save();
+  expect(await state()).toMatchObject({ lines: 2, damaged: 0 });
+  await file.close();
+  expect(log).toEqual(Array(2).fill(`warn "${path}" was changed by another program: it is written anew`));
+});
+
+test("a table that cannot be written is not written in vain again and again", async () => {
+  const { bans, file, ban } = setUp();
+  for (let number = 0; number < 50_000; number++) ban(`10.0.${number >> 8}.${number & 255}`);
+  // It cannot be replaced by the file, which is known when all of that is written.
+  mkdirSync(`${path}/something`, { recursive: true });
+  using all = spyOn(bans, "all");
+  for (let turn = 0; turn < 5; turn++) await file.save();
+  expect([file.error === undefined, all.mock.calls.length]).toEqual([false, 1]);
+  rmSync(path, { recursive: true });
+  await file.close();
+  expect([(await saved()).length, file.error]).toEqual([50_000, undefined]);
+});
+
+test("without room for a second file bans are written behind the first", async () => {
+  const { enforcement, file, ban } = setUp();
+  await file.save();
+  mkdirSync(`${path}.new`);
+  for (let round = 0; round < 5; round++) {
+    for (let number = 0; number < 3000; number++) ban(`10.0.${number >> 8}.${number & 255}`);
+    await file.save();
+    lifted(enforcement, [requirePrefix("10.0.0.0/16")], nowMs);
+    await file.save();
+  }
+  const before = await state();
+  ban("192.0.2.1");
+  await file.save();
+  expect([before.lines > 20_000, await saved(), file.error, log]).toEqual([true, ["192.0.2.1"], undefined, []]);
+});
+
+test("a directory is made, and none above it: a disk may be missing there", async () => {
+  path = directory.file("above/state/bans");
+  const { file, ban } = setUp();
+  ban("192.0.2.1");
+  await file.save();
+  expect(file.error).toContain(`there is no directory "${directory.file("above")}"`);
+  mkdirSync(directory.file("above"));
+  await file.close();
+  expect([await saved(), statSync(directory.file("above/state")).mode & 0o777]).toEqual([["192.0.2.1"], 0o700]);
 });
 
 test("a file that has grown far beyond what it holds is written anew", async () => {

@@ -2,11 +2,12 @@
 // A disk that is full, for what the gate writes: its state, a recording, its log. It says so, serves its clients, bans
 // strangers, and goes on writing when there is room again.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { Child, run } from "../../harness/child.ts";
-import { executable, RunningGate } from "../../harness/gate.ts";
+import { executable, RunningGate, ttgate } from "../../harness/gate.ts";
 import { describeWith } from "../../harness/needs.ts";
 import { Network } from "../../harness/netns.ts";
+import { freePort } from "../../harness/ports.ts";
 import { probeFrom } from "../../harness/probe.ts";
 import { startClient, startServer } from "../../harness/standin.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
@@ -24,6 +25,20 @@ async function smallDisk(path: string): Promise<Disposable> {
   if (mounted.code !== 0) throw new Error(`Cannot mount "${path}": ${mounted.stderr}`);
   const undo = new Undo();
   undo.push(() => Bun.spawnSync(["umount", "--lazy", path]));
+  return undo;
+}
+
+/** The same directory once more. @param options of the mount that is made. */
+async function bound(path: string, at: string, options?: string): Promise<Disposable> {
+  mkdirSync(at, { recursive: true });
+  const undo = new Undo();
+  const mount = async (...args: readonly string[]) => {
+    const { code, stderr } = await run(["mount", ...args, at]);
+    if (code !== 0) throw new Error(`Cannot mount "${at}": ${stderr}`);
+  };
+  await mount("--bind", path);
+  undo.push(() => Bun.spawnSync(["umount", "--lazy", at]));
+  if (options !== undefined) await mount("-o", options);
   return undo;
 }
 
@@ -94,5 +109,43 @@ describeWith("namespaces", "executable")("a full disk", () => {
     await waitFor("the ban", async () => (await ask(`/bans/${from}`)).ok);
     expect(statSync(`${path}/log`).size).toBe(0);
     expect(await gate.stop()).toMatchObject({ code: 0 });
+  });
+});
+
+describeWith("namespaces", "executable")("a disk that can only be read", () => {
+  test("is said by /readyz and doctor, and bans are saved when it can be written again", async () => {
+    using directory = new TempDir();
+    const [path, other] = [directory.file("disk"), directory.file("other")];
+    using _disk = await smallDisk(path);
+    using _other = await bound(path, other);
+    const args = ["-l", `127.0.0.1:${await freePort()}`, "-u", "127.0.0.1:9", "--state", `${path}/state`];
+    {
+      await using gate = await RunningGate.start(args);
+      await gate.child.said(/Made the state directory ".*": no earlier bans are in it/);
+      const ban = async (source: string) => expect((await gate.command("ban", source, "--for", "1h")).code).toBe(0);
+      const doctor = async () => (await run(ttgate(["doctor", ...args]))).stdout;
+      await ban("198.51.100.1");
+      expect(await doctor()).toMatch(/ok +state +.*\/state, on the disk that is mounted at .*disk$/m);
+      {
+        using _readOnly = await bound(path, path, "remount,bind,ro");
+        // Its file is still open: what is damaged has to be written anew.
+        for (const name of readdirSync(`${other}/state`).filter((name) => !name.includes("lock"))) {
+          truncateSync(`${other}/state/${name}`);
+        }
+        await ban("198.51.100.2");
+        await gate.child.said(/was changed by another program: it is written anew/);
+        await gate.child.said(/Cannot save bans to .*EROFS.*; it is tried again/);
+        const { notes } = (await (await gate.fetch("/readyz")).json()) as { notes: string[] };
+        expect(notes.join()).toMatch(/Bans cannot be saved, and would be forgotten by a restart: EROFS/);
+        const told = await doctor();
+        expect(told).toMatch(/BAD +state +.*EROFS/);
+        expect(told).toMatch(/warn +running gate +pid \d+: Bans cannot be saved/);
+      }
+      await gate.child.said(/Bans are saved again/);
+      gate.child.signal("SIGKILL");
+      await gate.child.done();
+    }
+    await using gate = await RunningGate.start(args);
+    expect((await gate.bans()).map(({ source }) => source).sort()).toEqual(["198.51.100.1", "198.51.100.2"]);
   });
 });

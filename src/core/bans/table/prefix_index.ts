@@ -1,110 +1,154 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the row of a prefix: linear hashing (Litwin, "Linear Hashing", 1980), where each ban that comes splits one
-// bucket at most, so that nothing is ever filled anew as a whole. The rows of a bucket are linked to each other. The
-// hash is simple tabulation with random tables (Patrascu and Thorup, "The Power of Simple Tabulation Hashing", 2012):
-// nobody can choose addresses that meet in it.
+// Finds the row of a prefix: extendible hashing (Fagin and others, "Extendible Hashing", 1979). A bucket that is full
+// is split, so that nothing is ever filled anew as a whole. In a bucket rows stand at the first free slot from their
+// own on, each with some bits of its hash: who asks for one of a million waits for memory twice, for the slot and for
+// the row, and once where there is none. The hash is simple tabulation with random tables (Patrascu and Thorup, "The
+// Power of Simple Tabulation Hashing", 2012): nobody can choose addresses that meet in it.
 import type { PrefixKey } from "../../address.ts";
 import type { ClaimRows } from "./claim_rows.ts";
-import { none, offsetOf, rowsInChunk } from "./slab.ts";
+import { none, offsetOf } from "./slab.ts";
+
+/** Split in a tenth of a millisecond. */
+const slotsInBucket = 1024;
+/** With more of them in use an empty slot, where a search ends, is too far. */
+const mostUsed = (7 / 8) * slotsInBucket;
+/** Two buckets with fewer rows together become one: less than either has after a split. */
+const fewTogether = (3 / 8) * slotsInBucket;
+
+/** Of a slot, in the lower bits: 67 million rows, four for each of the most bans that there can be. */
+const rowBits = 26;
+const rowMask = 2 ** rowBits - 1;
+/** In place of a row. A search goes on behind one that has gone. */
+const empty = 0xffff_ffff;
+const gone = 0xffff_fffe;
+
+class Bucket {
+  /** How many of a hash's first bits its rows have in common. */
+  readonly depth: number;
+  readonly slots = new Uint32Array(slotsInBucket).fill(empty);
+  rows = 0;
+  /** With those that have gone. */
+  used = 0;
+
+  constructor(depth: number) {
+    this.depth = depth;
+  }
+
+  /** @param row one that is not here. */
+  put(hash: number, row: number): void {
+    let at = homeOf(hash);
+    while ((this.slots[at] ?? 0) < gone) at = after(at);
+    if (this.slots[at] === empty) this.used++;
+    this.slots[at] = (tagOf(hash) | row) >>> 0;
+    this.rows++;
+  }
+
+  /** @param row one that is here. */
+  take(hash: number, row: number): void {
+    const wanted = (tagOf(hash) | row) >>> 0;
+    let at = homeOf(hash);
+    while (this.slots[at] !== wanted) at = after(at);
+    this.rows--;
+    this.slots[at] = gone;
+    // Nothing is searched for behind an empty slot: those before it are free for good.
+    if (this.slots[after(at)] !== empty) return;
+    for (; this.slots[at] === gone; at = before(at)) {
+      this.slots[at] = empty;
+      this.used--;
+    }
+  }
+}
 
 export class PrefixIndex {
   readonly #rows: ClaimRows;
   /** For each byte of an address 256 random numbers, and for the lengths. */
   readonly #random = crypto.getRandomValues(new Uint32Array(17 * 256));
-  /** The first row of each bucket, in chunks: an object for each bucket would tear holes into the heap. */
-  readonly #heads: Uint32Array[] = [];
-  #buckets = 0;
-  /** Of the bits of a hash that all buckets are told apart by; those that were split, by one more. */
-  #mask = 0;
-  #size = 0;
+  /** By the first bits of a hash; several for a bucket of a lesser depth. */
+  #buckets = [new Bucket(0)];
+  /** How many bits those are: more only ever, of eight bytes for some hundred rows. */
+  #depth = 0;
   /** What all IPv4 addresses have in common: ::ffff:0:0/96. */
   readonly #ipv4: number;
 
   constructor(rows: ClaimRows) {
     this.#rows = rows;
     this.#ipv4 = this.#hashWords([0, 0, 0xffff], 0, 0, 3);
-    this.#addBucket();
   }
 
   /** @returns the row; `none` when there is none. */
   find(key: PrefixKey): number {
-    let row = this.#head(this.#bucketOf(this.#hash(key.words, 0, key.bits)));
-    while (row !== none && !this.#rows.is(row, key)) row = this.#next(row);
-    return row;
+    const hash = this.#hash(key.words, 0, key.bits);
+    const { slots } = this.#bucketOf(hash);
+    const tag = tagOf(hash);
+    for (let at = homeOf(hash); ; at = after(at)) {
+      const slot = slots[at] ?? empty;
+      if (slot === empty) return none;
+      if ((slot ^ tag) >>> rowBits !== 0 || slot === gone) continue;
+      if (this.#rows.is(slot & rowMask, key)) return slot & rowMask;
+    }
   }
 
   /** @param row one whose prefix is not here yet. */
   add(row: number): void {
-    this.#put(row, this.#bucketOf(this.#hashOf(row)));
-    if (++this.#size > this.#buckets) this.#split();
+    const hash = this.#hashOf(row);
+    let bucket = this.#bucketOf(hash);
+    for (; bucket.used >= mostUsed; bucket = this.#bucketOf(hash)) this.#makeRoom(bucket, hash);
+    bucket.put(hash, row);
   }
 
   /** @param row one that is here. */
   remove(row: number): void {
-    const bucket = this.#bucketOf(this.#hashOf(row));
-    let before = none;
-    for (let at = this.#head(bucket); at !== row; at = this.#next(at)) before = at;
-    if (before === none) this.#setHead(bucket, this.#next(row));
-    else this.#link(before, this.#next(row));
-    this.#size--;
-    while (this.#buckets > 1 && 2 * this.#size < this.#buckets) this.#merge();
+    const hash = this.#hashOf(row);
+    const bucket = this.#bucketOf(hash);
+    bucket.take(hash, row);
+    const other = bucket.depth === 0 ? bucket : this.#bucketOf(hash ^ (1 << (32 - bucket.depth)));
+    if (other.depth !== bucket.depth || other === bucket || bucket.rows + other.rows >= fewTogether) return;
+    this.#replace(hash, new Bucket(bucket.depth - 1), [bucket, other]);
   }
 
-  #bucketOf(hash: number): number {
-    const bucket = hash & (2 * this.#mask + 1);
-    return bucket < this.#buckets ? bucket : hash & this.#mask;
+  #bucketOf(hash: number): Bucket {
+    return this.#buckets[head(hash, this.#depth)] as Bucket;
   }
 
-  /** Moves about half of the rows of the next bucket in turn to a new one. */
-  #split(): void {
-    let row = this.#head(this.#buckets & this.#mask);
-    this.#setHead(this.#buckets & this.#mask, none);
-    this.#addBucket();
-    while (row !== none) {
-      const next = this.#next(row);
-      this.#put(row, this.#bucketOf(this.#hashOf(row)));
-      row = next;
+  /** By two in its place; by a new one, where half of what is used has gone. */
+  #makeRoom(bucket: Bucket, hash: number): void {
+    const { depth } = bucket;
+    if (bucket.rows < mostUsed / 2) {
+      this.#replace(hash, new Bucket(depth), [bucket]);
+      return;
     }
-    if (this.#buckets === 2 * (this.#mask + 1)) this.#mask = this.#buckets - 1;
-  }
-
-  /** The reverse: the last bucket goes back to the one that it was split from. */
-  #merge(): void {
-    if (this.#buckets === this.#mask + 1) this.#mask >>>= 1;
-    const last = --this.#buckets;
-    for (let row = this.#head(last); row !== none; ) {
-      const next = this.#next(row);
-      this.#put(row, last & this.#mask);
-      row = next;
+    if (depth === this.#depth) {
+      this.#buckets = this.#buckets.flatMap((one) => [one, one]);
+      this.#depth++;
     }
-    // One chunk is kept, for what comes next.
-    if (this.#buckets <= (this.#heads.length - 2) * rowsInChunk) this.#heads.pop();
+    const bit = 1 << (31 - depth);
+    this.#enter(hash & ~bit, new Bucket(depth + 1));
+    this.#enter(hash | bit, new Bucket(depth + 1));
+    this.#move([bucket]);
   }
 
-  #addBucket(): void {
-    if (this.#buckets === this.#heads.length * rowsInChunk) this.#heads.push(new Uint32Array(rowsInChunk));
-    this.#setHead(this.#buckets++, none);
+  #replace(hash: number, bucket: Bucket, from: readonly Bucket[]): void {
+    this.#enter(hash, bucket);
+    this.#move(from);
   }
 
-  #head(bucket: number): number {
-    return this.#heads[Math.floor(bucket / rowsInChunk)]?.[offsetOf(bucket)] ?? none;
+  /** For all hashes that begin like this one. */
+  #enter(hash: number, bucket: Bucket): void {
+    const places = 2 ** (this.#depth - bucket.depth);
+    const first = head(hash, bucket.depth) * places;
+    this.#buckets.fill(bucket, first, first + places);
   }
 
-  #setHead(bucket: number, row: number): void {
-    (this.#heads[Math.floor(bucket / rowsInChunk)] as Uint32Array)[offsetOf(bucket)] = row;
-  }
-
-  #put(row: number, bucket: number): void {
-    this.#link(row, this.#head(bucket));
-    this.#setHead(bucket, row);
-  }
-
-  #next(row: number): number {
-    return this.#rows.columns(row).nextInBucket[offsetOf(row)] ?? none;
-  }
-
-  #link(row: number, next: number): void {
-    this.#rows.columns(row).nextInBucket[offsetOf(row)] = next;
+  #move(from: readonly Bucket[]): void {
+    for (const { slots } of from) {
+      // Not by an iterator, which takes twice as long.
+      for (let at = 0; at < slotsInBucket; at++) {
+        const slot = slots[at] ?? empty;
+        if (slot >= gone) continue;
+        const hash = this.#hashOf(slot & rowMask);
+        this.#bucketOf(hash).put(hash, slot & rowMask);
+      }
+    }
   }
 
   #hashOf(row: number): number {
@@ -131,4 +175,26 @@ export class PrefixIndex {
     }
     return hash;
   }
+}
+
+/** The first bits of a hash: a shift by 32 would be none. */
+function head(hash: number, bits: number): number {
+  return bits === 0 ? 0 : hash >>> (32 - bits);
+}
+
+function homeOf(hash: number): number {
+  return hash & (slotsInBucket - 1);
+}
+
+function after(at: number): number {
+  return (at + 1) & (slotsInBucket - 1);
+}
+
+function before(at: number): number {
+  return (at - 1) & (slotsInBucket - 1);
+}
+
+/** Bits of a hash that say neither its bucket nor its slot, above those of a row. */
+function tagOf(hash: number): number {
+  return (hash << 16) & ~rowMask;
 }
