@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
+#include "seen.h"
 #include "socket.h"
 
 #define JUDGED_BITS 12
@@ -35,31 +36,9 @@ struct {
 	__type(value, __u64);
 } ttgate_judged SEC(".maps");
 
-/*
- * Of this load, and odd: else somebody could look for ends that hash alike, one of which then
- * vouches for the other.
- */
-volatile __u64 judged_factor;
-
-static __always_inline __u64 factor(void)
-{
-	__u64 factor = judged_factor;
-
-	if (factor)
-		return factor;
-	factor = ((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) | 1;
-	judged_factor = factor;
-	return factor;
-}
-
-static __always_inline __u64 mixed(__u64 sum, __u64 factor)
-{
-	return (sum ^ sum >> 32) * factor;
-}
-
 static __always_inline __u64 hash_of(const struct endpoints *ends)
 {
-	__u64 by = factor();
+	__u64 by = hash_factor();
 	__u64 sum = mixed(ends->source.low, by) + ends->source.high;
 
 	sum = mixed(sum, by) + ((__u32)ends->source_port << 16 | ends->destination_port);

@@ -9,8 +9,8 @@
 #include "inline_maps.h"
 
 /*
- * Before kernel 5.18: bytes of an XDP frame by pointer, to the chunk. Global, as those in
- * signatures.h.
+ * Before kernel 5.18: bytes of an XDP frame by pointer, to the chunk; in words, as far as they go.
+ * Global, as those in signatures.h.
  */
 __noinline int load_by_pointer(struct xdp_md *ctx, __u32 offset, __u32 size)
 {
@@ -18,17 +18,26 @@ __noinline int load_by_pointer(struct xdp_md *ctx, __u32 offset, __u32 size)
 	const __u8 *from = (const void *)(long)ctx->data;
 	const void *end = (const void *)(long)ctx->data_end;
 	__u64 distance = offset & OFFSET_MASK;
+	__u32 i = 0;
 
 	if (!scratch)
 		return -1;
 	asm volatile("%0 &= %1" : "+r"(distance) : "i"(OFFSET_MASK));
 	from += distance;
-	for (__u32 i = 0; i < CHUNK_BYTES; i++) {
+	for (; i < CHUNK_BYTES; i += sizeof(__u64)) {
+		if (i + sizeof(__u64) > size)
+			break;
+		if ((const void *)(from + i + sizeof(__u64)) > end)
+			return -1;
+		*(__u64 *)(scratch->chunk + i) = load_u64(from + i);
+	}
+	for (__u32 rest = 1; rest < sizeof(__u64); rest++) {
 		if (i >= size)
 			break;
 		if ((const void *)(from + i + 1) > end)
 			return -1;
 		scratch->chunk[i] = from[i];
+		i++;
 	}
 	return 0;
 }
@@ -67,10 +76,11 @@ static __always_inline int load_prefix(const struct frame *frame, struct scratch
 		return bpf_xdp_load_bytes(frame->xdp, offset, to, last + 1);
 	if (load_by_pointer(frame->xdp, offset, size))
 		return -1;
-	for (__u32 i = 0; i < PREFIX_BYTES; i++) {
+	/* The last word may be more than was loaded: nobody looks at that. */
+	for (__u32 i = 0; i < PREFIX_BYTES; i += sizeof(__u64)) {
 		if (i >= size)
 			break;
-		to[i] = scratch->chunk[i];
+		*(__u64 *)(to + i) = load_u64(scratch->chunk + i);
 		asm volatile("" ::: "memory"); /* else it becomes a call of memmove */
 	}
 	return 0;
