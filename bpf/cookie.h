@@ -147,12 +147,24 @@ __noinline int cookies_of_skb(struct __sk_buff *skb)
 	return cookies_of(&frame);
 }
 
-/* Jiffies, when a connection last began while a server gave out cookies. */
-volatile __u64 cookies_at;
+static __always_inline enum cookies find_cookies(const struct frame *frame)
+{
+	return frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
+}
 
 static __always_inline bool cookies_are_given(void)
 {
-	return bpf_jiffies64() - cookies_at < COOKIE_JIFFIES;
+	const volatile __u64 *at = cookies_at();
+
+	return at && bpf_jiffies64() - *at < COOKIE_JIFFIES;
+}
+
+static __always_inline void set_cookies_given(void)
+{
+	volatile __u64 *at = cookies_at();
+
+	if (at)
+		*at = bpf_jiffies64();
 }
 
 /* A connection of a cookie that began with few bytes: what follows them proves the cookie too. */
@@ -186,9 +198,9 @@ static __always_inline bool begins_another(const struct frame *frame, struct scr
 	    (!is_new && !cookies_are_given()))
 		return false;
 	if (!stream->by_cookie)
-		cookies = frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
+		cookies = find_cookies(frame);
 	if (cookies != COOKIES_NONE)
-		cookies_at = bpf_jiffies64();
+		set_cookies_given();
 	if (cookies != COOKIE_PROVEN || (is_new && segment->seq == stream->next))
 		return false;
 	return stream->kind != STREAM_OPEN || !continues(scratch);

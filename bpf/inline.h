@@ -281,7 +281,7 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 				return ACTION_DROP;
 			}
 		}
-		if (!stream->by_cookie && !stream->received &&
+		if (!stream->by_cookie && !stream->received && cookies_are_given() &&
 		    began_elsewhere(segment, stream->next))
 			return refuse_segment(frame, scratch);
 	}
@@ -436,6 +436,9 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 			return ACTION_PASS;
 	}
 	if (is_judged(&segment->ends, segment->seq))
+		return ACTION_PASS;
+	/* Nearly all of them: the connection that is there is not looked up then. */
+	if (is_empty(segment) && find_cookies(frame) != COOKIE_PROVEN)
 		return ACTION_PASS;
 	which = settings->table;
 	table = bpf_map_lookup_elem(&ttgate_tables, &which);

@@ -11,7 +11,7 @@
 #include "socket.h"
 
 #define INLINE_MAGIC 0x696e6c6e /* "inln" */
-#define INLINE_LAYOUT 3
+#define INLINE_LAYOUT 4
 
 /*
  * Each guarded port has a place of its own, which is its place among settings.ports; behind them is

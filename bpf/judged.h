@@ -27,11 +27,11 @@
 
 /*
  * Upper half: a hash of both ends, never 0. Lower half: what the kernel waited for. Or 0, and when
- * a SYN cleared it.
+ * a SYN cleared it. Behind the last place, and so handed on with them: cookies_at().
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1 << JUDGED_BITS);
+	__uint(max_entries, (1 << JUDGED_BITS) + 1);
 	__type(key, __u32);
 	__type(value, __u64);
 } ttgate_judged SEC(".maps");
@@ -91,6 +91,12 @@ static __always_inline void clear_judged(const struct endpoints *ends)
 
 	if (place)
 		*place = (__u32)bpf_jiffies64();
+}
+
+/* Jiffies, when a connection last began while a server gave out SYN cookies. */
+static __always_inline volatile __u64 *cookies_at(void)
+{
+	return bpf_map_lookup_elem(&ttgate_judged, &(__u32){ 1 << JUDGED_BITS });
 }
 
 #endif

@@ -6,7 +6,7 @@ import type { NativeBuffer } from "../../../runtime/types.ts";
 import { maxPorts } from "../maps/layout.ts";
 
 const inlineMagic = 0x696e6c6e;
-const inlineLayout = 3;
+const inlineLayout = 4;
 
 /** UNREAD_SLOT of bpf/inline_maps.h: the place of packets whose port is not read, behind those of the ports. */
 export const unreadSlot = maxPorts;
