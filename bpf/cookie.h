@@ -185,13 +185,15 @@ static __always_inline bool continues(struct scratch *scratch)
 /*
  * Whether the segment may begin another connection than the one that is there: by a cookie, once
  * that one has ended. The client may end it in the same batch; and it may have had the cookie
- * before, or begin with that of the connection itself.
+ * before, or begin with that of the connection itself. Of one that is over or closing the kernel
+ * takes no more bytes, so that those that come are of another, if of any.
  */
 static __always_inline bool begins_another(const struct frame *frame, struct scratch *scratch)
 {
 	const struct segment *segment = &scratch->segment;
 	const struct stream *stream = &segment->stream;
-	bool is_new = stream->kind == STREAM_OPEN && !stream->received;
+	bool is_open = stream->kind == STREAM_OPEN;
+	bool is_new = !is_open || !stream->received;
 	enum cookies cookies = COOKIES_GIVEN;
 
 	if (stream->kind == STREAM_NONE || stream->kind == STREAM_LISTENER ||
@@ -201,9 +203,13 @@ static __always_inline bool begins_another(const struct frame *frame, struct scr
 		cookies = find_cookies(frame);
 	if (cookies != COOKIES_NONE)
 		set_cookies_given();
+	if (!is_open)
+		return cookies == COOKIE_PROVEN ||
+		       (cookies == COOKIES_GIVEN && stream->kind != STREAM_UNJUDGED &&
+			!is_empty(segment));
 	if (cookies != COOKIE_PROVEN || (is_new && segment->seq == stream->next))
 		return false;
-	return stream->kind != STREAM_OPEN || !continues(scratch);
+	return !continues(scratch);
 }
 
 #endif

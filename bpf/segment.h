@@ -20,7 +20,8 @@ __noinline int load_by_pointer(struct xdp_md *ctx, __u32 offset, __u32 size)
 	__u64 distance = offset & OFFSET_MASK;
 	__u32 i = 0;
 
-	if (!scratch)
+	/* So far in is only what the kernel has put together from several packets. */
+	if (!scratch || offset > OFFSET_MASK)
 		return -1;
 	asm volatile("%0 &= %1" : "+r"(distance) : "i"(OFFSET_MASK));
 	from += distance;
@@ -213,7 +214,9 @@ static __always_inline void find_stream(const struct frame *frame, const struct 
 			break;
 		read_established(stream, tcp);
 		stream->kind = STREAM_OPEN;
-		if (is_subflow(tcp) || is_half_closed(socket->state))
+		if (is_half_closed(socket->state))
+			stream->kind = STREAM_CLOSING;
+		if (is_subflow(tcp))
 			stream->kind = STREAM_UNJUDGED;
 		break;
 	case STATE_NEW_SYN_RECV:
@@ -240,18 +243,6 @@ static __always_inline bool is_acceptable(const struct segment *segment)
 
 	return segment->ack - stream->ack_first <= stream->ack_last - stream->ack_first &&
 	       ahead <= (__s32)stream->window;
-}
-
-/*
- * It acknowledges what was before the connection, which proves nothing. RFC 5961 5.2 has it
- * discarded, but the kernel's fast path (tcp_rcv_established) takes the data that is next in turn.
- */
-static __always_inline bool has_old_ack(const struct segment *segment)
-{
-	const struct stream *stream = &segment->stream;
-
-	return segment->ack - stream->ack_first > stream->ack_last - stream->ack_first &&
-	       (__s32)(segment->ack - stream->ack_last) <= 0;
 }
 
 static __always_inline __u16 fold(__u64 sum)
