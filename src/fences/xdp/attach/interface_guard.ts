@@ -10,16 +10,20 @@ import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
 import { describeProgram, readProgram } from "../programs.ts";
 import { type Attachment, type AttachStep, attachLadder, type GuardedPlace, interfaceMissing } from "./attachment.ts";
+import { climbToNative } from "./climb.ts";
 import { FilterAttachment, removeFilter } from "./clsact_filter.ts";
 import { attachLink, type LinkPlace, takeOverLink } from "./link_attachment.ts";
 
 /** How often it is looked whether XDP is free again. */
 const climbMs = 1000;
+/** How often a driver that refused native XDP is asked again: its MTU or queues may have changed. */
+const nativeMs = 60_000;
 /** Two tools that both want to be first: a line in so long. */
 const lineMs = 60_000;
 
 const ebusy = -16;
 const eexist = -17;
+const eopnotsupp = -95;
 
 export interface GuardOptions {
   readonly libraries: Libraries;
@@ -52,6 +56,10 @@ export class InterfaceGuard {
   /** Another program was in the place of XDP when last tried. */
   #isOccupied = false;
   #triedMs = Number.NEGATIVE_INFINITY;
+  /** The driver does not have native XDP, whatever changes. */
+  #hasNoNative = false;
+  /** When native XDP was last tried, or waited for first. */
+  #nativeMs: number | undefined;
   #reported = "";
   /** When it was last said that another program was before ours. */
   #saidMs = Number.NEGATIVE_INFINITY;
@@ -186,6 +194,7 @@ export class InterfaceGuard {
    */
   #climbUp(ifindex: number, nowMs: number): boolean {
     const before = this.#attachment;
+    if (before?.mode === "generic") return this.#climbFromGeneric(before, ifindex, nowMs);
     const isDown =
       before === undefined ? ifindex !== 0 && !this.#isUnreadable : before.mode === "tc" && this.#isOccupied;
     if (!isDown || nowMs - this.#triedMs < climbMs) return false;
@@ -205,6 +214,24 @@ export class InterfaceGuard {
     }
     before?.repin();
     return false;
+  }
+
+  /** @returns true when native XDP, or only tc, stands now. */
+  #climbFromGeneric(before: Attachment, ifindex: number, nowMs: number): boolean {
+    const ladder = this.#options.ladder ?? attachLadder;
+    if (this.#hasNoNative || !ladder.includes("native")) return false;
+    this.#nativeMs ??= nowMs;
+    if (nowMs - this.#nativeMs < nativeMs) return false;
+    this.#nativeMs = nowMs;
+    const place = this.#placeAt(ifindex);
+    const made = climbToNative(before, ladder, (step) => this.#try(place, step));
+    this.#attachment = made;
+    if (made.mode === "generic") return false;
+    // Where generic XDP was refused too, it is tried each second whether it is free again.
+    this.#isOccupied = made.mode === "tc";
+    this.#reason = made.mode === "tc" ? "XDP was refused when native XDP was tried again" : undefined;
+    this.#report();
+    return true;
   }
 
   /** An interface that is there and could not be guarded is not tried again each second. */
@@ -242,7 +269,11 @@ export class InterfaceGuard {
   #try(place: LinkPlace, step: AttachStep): Attachment | number {
     const { libraries, programs, filterHandle } = this.#options;
     try {
-      if (step !== "clsact") return attachLink(place, step);
+      if (step !== "clsact") {
+        const made = attachLink(place, step);
+        if (step === "native") this.#hasNoNative = made === eopnotsupp;
+        return made;
+      }
       return new FilterAttachment(libraries, place.ifindex, filterHandle, programs.tcFd(place.header));
     } catch (error) {
       if (error instanceof KernelError) return -error.errno;
