@@ -96,10 +96,7 @@ describeWith("namespaces", "executable")("what comes before the kernel would tak
     await friend.open();
     friend.send({ at: friendly.length });
     await bed.sink.got(friend.name, friendly);
-    bed.clients.sendFrames(
-      friend.frame({ at: friendly.length, flags: rst | ack }),
-      stranger.frame({ bytes: hostile }),
-    );
+    bed.clients.sendFrames(friend.frame({ at: friendly.length, flags: rst | ack }), stranger.frame({ bytes: hostile }));
     await expectUnread(bed, before, 1);
   });
 });

@@ -2,7 +2,7 @@
 // Our program on one interface: native XDP, else generic XDP, else tc, else nothing, with the reason for
 // each step down. What somebody else attached stays where it is. An interface that comes back, or that
 // somebody took our program off, is guarded again with the next tick.
-import { errnoName, KernelError } from "../../../kernel/errno.ts";
+import { KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { type LinkHeader, linkKind } from "../../../kernel/link_header.ts";
 import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
@@ -13,6 +13,7 @@ import { type Attachment, type AttachStep, attachLadder, type GuardedPlace, inte
 import { climbToNative } from "./climb.ts";
 import { FilterAttachment, removeFilter } from "./clsact_filter.ts";
 import { attachLink, type LinkPlace, takeOverLink } from "./link_attachment.ts";
+import { ebusy, eexist, eopnotsupp, refusalText } from "./refusal.ts";
 
 /** How often it is looked whether XDP is free again. */
 const climbMs = 1000;
@@ -20,10 +21,6 @@ const climbMs = 1000;
 const nativeMs = 60_000;
 /** Two tools that both want to be first: a line in so long. */
 const lineMs = 60_000;
-
-const ebusy = -16;
-const eexist = -17;
-const eopnotsupp = -95;
 
 export interface GuardOptions {
   readonly libraries: Libraries;
@@ -259,7 +256,7 @@ export class InterfaceGuard {
         break;
       }
       occupied = made === ebusy || made === eexist;
-      refusals.push(this.#refusal(place.ifindex, step, made));
+      refusals.push(refusalText(place, step, made));
       this.#isOccupied ||= occupied;
     }
     this.#reason = refusals.length === 0 ? undefined : refusals.join("; ");
@@ -279,27 +276,6 @@ export class InterfaceGuard {
       if (error instanceof KernelError) return -error.errno;
       throw error;
     }
-  }
-
-  #refusal(ifindex: number, step: AttachStep, result: number): string {
-    const name = errnoName(-result);
-    const isXdp = step === "native" || step === "generic";
-    if (isXdp && (result === ebusy || result === eexist)) {
-      const { libraries } = this.#options;
-      const { programId } = queryXdp(libraries, ifindex);
-      // net/core/dev.c, dev_xdp_attach: a port of a bridge or bond whose master has a program.
-      if (programId === 0) return `no XDP: the bridge or bond above it has an XDP program (${name})`;
-      return `no XDP: ${describeProgram(libraries, programId)} is attached there (${name})`;
-    }
-    const why: Readonly<Record<string, string>> = {
-      EOPNOTSUPP: "the driver does not have it",
-      ERANGE: "the interface's MTU is too large for it",
-      EINVAL: step === "tcx" ? "the kernel is older than 6.6" : "the driver refuses it as it is set up now",
-      ENOMEM: "not enough memory or queues",
-      EPERM: "it needs root or CAP_NET_ADMIN and CAP_BPF",
-    };
-    const what = { native: "native XDP", generic: "generic XDP", tcx: "tc link", clsact: "tc filter" }[step];
-    return `no ${what}: ${why[name] ?? "refused"} (${name})`;
   }
 
   #report(): void {
