@@ -101,7 +101,8 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
  *   look and before the kernel's own
  *   the word of another machine on this host that a checksum is still to be made
  */
-static __always_inline enum action drop_unproven(const struct inline_settings *settings, __u64 bytes)
+static __always_inline enum action drop_unproven(const struct inline_settings *settings,
+						 __u64 bytes)
 {
 	count_inline(INLINE_UNPROVEN, bytes);
 	return settings->flags & INLINE_DRY_RUN ? ACTION_PASS : ACTION_DROP;
@@ -352,7 +353,8 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	if (!kept) {
 		__builtin_memset(&scratch->fresh, 0, sizeof(scratch->fresh));
 		merge(&scratch->fresh, match, from, to);
-		/* Not in the place of what another CPU has just put there, which would be forgotten. */
+		/* Not in the place of what another CPU has just put there, which would be
+		 * forgotten. */
 		if (bpf_map_update_elem(&ttgate_undecided, key, &scratch->fresh, BPF_NOEXIST))
 			return hold(settings, scratch->place.bytes);
 	}

@@ -16,7 +16,7 @@
 #include <bpf/bpf_helpers.h>
 
 #define SEEN_BITS 15
-/* Where as many connections are judged within a second or two, one in ten thousand is pushed out. */
+/* With so many connections within a second or two, one in ten thousand is pushed out. */
 #define SEEN_SETS (1 << SEEN_BITS)
 #define SEEN_WAYS 7
 

@@ -12,10 +12,11 @@ import { waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
 
-const sourcesOfEach = 12;
+const sourcesOfEach = 25;
 /** GRO hands up what it does not keep in eights (gro_normal_batch), and what it keeps at the end of a batch of 64. */
 const handedUp = 8;
 const between = 54;
+const xdpDrop = 1;
 
 /** As from a card: the program sees several packets before the kernel takes the first. */
 function inBatches({ gate, device }: Network): void {
@@ -61,6 +62,19 @@ describeWith("namespaces", "executable")("what comes before the kernel would tak
       await waitFor("the server's accept", () => bed.sink.of(stranger.name).opened > 0);
     }
     await expectUnread(bed, before, all.length);
+  });
+
+  // The same without the race.
+  test("an acknowledgement of what was never sent", async () => {
+    await using bed = await InlineBed.open();
+    for (const source of [bed.nextIpv4(), bed.nextIpv6()]) {
+      const stranger = await bed.clients.connect(source);
+      await waitFor("the server's accept", () => bed.sink.of(stranger.name).opened > 0);
+      const tried = (acknowledged: number) => bed.tryFrame(stranger.frame({ bytes: hostile, ack: acknowledged }));
+      for (const beyond of [1, greetingBytes, 100_000]) {
+        expect((await tried(stranger.serverFirst + beyond)).verdict).toBe(xdpDrop);
+      }
+    }
   });
 
   // A connection that nobody said anything on, so that nothing told that there are cookies.
