@@ -147,12 +147,24 @@ __noinline int cookies_of_skb(struct __sk_buff *skb)
 	return cookies_of(&frame);
 }
 
-/* Jiffies, when a connection last began while a server gave out cookies. */
-volatile __u64 cookies_at;
+static __always_inline enum cookies find_cookies(const struct frame *frame)
+{
+	return frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
+}
 
 static __always_inline bool cookies_are_given(void)
 {
-	return bpf_jiffies64() - cookies_at < COOKIE_JIFFIES;
+	const volatile __u64 *at = cookies_at();
+
+	return at && bpf_jiffies64() - *at < COOKIE_JIFFIES;
+}
+
+static __always_inline void set_cookies_given(void)
+{
+	volatile __u64 *at = cookies_at();
+
+	if (at)
+		*at = bpf_jiffies64();
 }
 
 /* A connection of a cookie that began with few bytes: what follows them proves the cookie too. */
@@ -173,25 +185,31 @@ static __always_inline bool continues(struct scratch *scratch)
 /*
  * Whether the segment may begin another connection than the one that is there: by a cookie, once
  * that one has ended. The client may end it in the same batch; and it may have had the cookie
- * before, or begin with that of the connection itself.
+ * before, or begin with that of the connection itself. Of one that is over or closing the kernel
+ * takes no more bytes, so that those that come are of another, if of any.
  */
 static __always_inline bool begins_another(const struct frame *frame, struct scratch *scratch)
 {
 	const struct segment *segment = &scratch->segment;
 	const struct stream *stream = &segment->stream;
-	bool is_new = stream->kind == STREAM_OPEN && !stream->received;
+	bool is_open = stream->kind == STREAM_OPEN;
+	bool is_new = !is_open || !stream->received;
 	enum cookies cookies = COOKIES_GIVEN;
 
 	if (stream->kind == STREAM_NONE || stream->kind == STREAM_LISTENER ||
 	    (!is_new && !cookies_are_given()))
 		return false;
 	if (!stream->by_cookie)
-		cookies = frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
+		cookies = find_cookies(frame);
 	if (cookies != COOKIES_NONE)
-		cookies_at = bpf_jiffies64();
+		set_cookies_given();
+	if (!is_open)
+		return cookies == COOKIE_PROVEN ||
+		       (cookies == COOKIES_GIVEN && stream->kind != STREAM_UNJUDGED &&
+			!is_empty(segment));
 	if (cookies != COOKIE_PROVEN || (is_new && segment->seq == stream->next))
 		return false;
-	return stream->kind != STREAM_OPEN || !continues(scratch);
+	return !continues(scratch);
 }
 
 #endif

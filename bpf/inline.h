@@ -94,13 +94,27 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
 }
 
 /*
- * Of a wrong checksum. Most likely the kernel would throw it away; but it takes the word of another
- * machine on this host that a checksum is still to be made.
+ * Perhaps forged or damaged. Most likely the kernel would throw it away; but it takes
+ *
+ *   what acknowledges bytes from before the connection, on its fast path (tcp_rcv_established)
+ *   what acknowledges bytes that the server writes, or lies in a window that it opens, after this
+ *   look and before the kernel's own
+ *   the word of another machine on this host that a checksum is still to be made
  */
-static __always_inline enum action drop_damaged(const struct inline_settings *settings, __u64 bytes)
+static __always_inline enum action drop_unproven(const struct inline_settings *settings,
+						 __u64 bytes)
 {
 	count_inline(INLINE_UNPROVEN, bytes);
 	return settings->flags & INLINE_DRY_RUN ? ACTION_PASS : ACTION_DROP;
+}
+
+/* What cannot be judged now: the client sends it again. */
+static __always_inline enum action hold(const struct inline_settings *settings, __u64 bytes)
+{
+	if (settings->flags & INLINE_DRY_RUN)
+		return ACTION_PASS;
+	count_inline(INLINE_HELD, bytes);
+	return ACTION_DROP;
 }
 
 static __always_inline enum action refuse_segment(const struct frame *frame,
@@ -213,19 +227,22 @@ static __always_inline enum action judge_syn(const struct frame *frame, struct s
 	struct segment *segment = &scratch->segment;
 	__u32 bytes = segment->payload_bytes < PREFIX_BYTES ? segment->payload_bytes : PREFIX_BYTES;
 
-	if (settings->flags & INLINE_DRY_RUN || !takes_early_data(frame, segment) ||
-	    load_prefix(frame, scratch, segment->payload_at, 0, bytes))
+	if (settings->flags & INLINE_DRY_RUN || !takes_early_data(frame, segment))
 		return ACTION_PASS;
+	if (load_prefix(frame, scratch, segment->payload_at, 0, bytes))
+		return hold(settings, scratch->place.bytes);
 	scratch->match.length = bytes;
 	if (VERDICT_KIND(sniff(table, &scratch->match)) == VERDICT_PASS) {
+		/* Later segments are not the first of their connection, which else look for it. */
+		if (find_cookies(frame) != COOKIES_NONE)
+			set_cookies_given();
 		segment->stream.next = segment->seq + 1;
 		segment->stream.received = 0;
 		set_stream_key(&scratch->key, segment);
 		set_seen(&scratch->key);
 		return ACTION_PASS;
 	}
-	count_inline(INLINE_HELD, scratch->place.bytes);
-	return ACTION_DROP;
+	return hold(settings, scratch->place.bytes);
 }
 
 /* Sockets count in 32 bits: whoever waits for weeks before the first byte is taken for younger. */
@@ -265,23 +282,17 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	if (position >= header->prefix_bytes ||
 	    position + segment->payload_bytes <= (__s64)stream->received)
 		return ACTION_PASS;
-	if (!is_acceptable(segment)) {
-		count_inline(INLINE_UNPROVEN, scratch->place.bytes);
-		if (has_old_ack(segment) && !(settings->flags & INLINE_DRY_RUN))
-			return ACTION_DROP;
-		return ACTION_PASS;
-	}
+	if (!is_acceptable(segment))
+		return drop_unproven(settings, scratch->place.bytes);
 	if (!(settings->flags & INLINE_DRY_RUN)) {
 		if (stream->by_cookie) {
 			is_proven = has_right_checksum(frame);
 			if (!is_proven)
-				return drop_damaged(settings, scratch->place.bytes);
-			if (!is_first_by_cookie(segment)) {
-				count_inline(INLINE_HELD, scratch->place.bytes);
-				return ACTION_DROP;
-			}
+				return drop_unproven(settings, scratch->place.bytes);
+			if (!is_first_by_cookie(segment))
+				return hold(settings, scratch->place.bytes);
 		}
-		if (!stream->by_cookie && !stream->received &&
+		if (!stream->by_cookie && !stream->received && cookies_are_given() &&
 		    began_elsewhere(segment, stream->next))
 			return refuse_segment(frame, scratch);
 	}
@@ -307,20 +318,16 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		return ACTION_PASS;
 	}
 	if (load_prefix(frame, scratch, segment->payload_at + skip, from, to - from))
-		return ACTION_PASS;
+		return hold(settings, scratch->place.bytes);
 	if (!is_proven && (kept || from)) {
 		is_proven = has_right_checksum(frame);
 		if (!is_proven)
-			return drop_damaged(settings, scratch->place.bytes);
+			return drop_unproven(settings, scratch->place.bytes);
 	}
 	match->length = to;
 	if (kept) {
-		if (merge(kept, match, from, to)) {
-			if (settings->flags & INLINE_DRY_RUN)
-				return ACTION_PASS;
-			count_inline(INLINE_HELD, scratch->place.bytes);
-			return ACTION_DROP;
-		}
+		if (merge_alone(kept, match, from, to))
+			return hold(settings, scratch->place.bytes);
 	} else if (from) {
 		match->length = 0;
 	}
@@ -336,7 +343,7 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 		return ACTION_PASS;
 	}
 	if (!is_proven && !has_right_checksum(frame))
-		return drop_damaged(settings, scratch->place.bytes);
+		return drop_unproven(settings, scratch->place.bytes);
 	set_seen(key);
 	if (VERDICT_KIND(verdict) == VERDICT_FOREIGN)
 		return settle_foreign(frame, scratch, gate, settings, table, kept,
@@ -346,7 +353,10 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	if (!kept) {
 		__builtin_memset(&scratch->fresh, 0, sizeof(scratch->fresh));
 		merge(&scratch->fresh, match, from, to);
-		bpf_map_update_elem(&ttgate_undecided, key, &scratch->fresh, BPF_ANY);
+		/* Not in the place of what another CPU has just put there, which would be
+		 * forgotten. */
+		if (bpf_map_update_elem(&ttgate_undecided, key, &scratch->fresh, BPF_NOEXIST))
+			return hold(settings, scratch->place.bytes);
 	}
 	count_inline(INLINE_UNDECIDED, scratch->place.bytes);
 	return ACTION_PASS;
@@ -364,7 +374,8 @@ static __always_inline enum action end_banned(const struct frame *frame, struct 
 	if (!(segment->tcp.flags & TCP_ACK) || segment->tcp.flags & (TCP_SYN | TCP_RST))
 		return ACTION_DROP;
 	find_stream(frame, &scratch->place, segment);
-	if ((segment->stream.kind == STREAM_OPEN || segment->stream.kind == STREAM_UNJUDGED) &&
+	if ((segment->stream.kind == STREAM_OPEN || segment->stream.kind == STREAM_UNJUDGED ||
+	     segment->stream.kind == STREAM_CLOSING) &&
 	    is_acceptable(segment)) {
 		make_reset(frame, scratch->place.tcp_offset, segment);
 		count_inline(INLINE_RESET, scratch->place.bytes);
@@ -437,6 +448,9 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	}
 	if (is_judged(&segment->ends, segment->seq))
 		return ACTION_PASS;
+	/* Nearly all of them: the connection that is there is not looked up then. */
+	if (is_empty(segment) && find_cookies(frame) != COOKIE_PROVEN)
+		return ACTION_PASS;
 	which = settings->table;
 	table = bpf_map_lookup_elem(&ttgate_tables, &which);
 	if (!table)
@@ -449,10 +463,8 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 	if (!(settings->flags & INLINE_DRY_RUN) &&
 	    (segment->stream.kind == STREAM_UNOPENED
 		     ? !is_empty(segment) && !is_behind_cookie(segment)
-		     : begins_another(frame, scratch))) {
-		count_inline(INLINE_HELD, scratch->place.bytes);
-		return ACTION_DROP;
-	}
+		     : begins_another(frame, scratch)))
+		return hold(settings, scratch->place.bytes);
 	if (is_empty(segment))
 		return ACTION_PASS;
 	if (segment->stream.kind == STREAM_NONE || segment->stream.kind == STREAM_LISTENER)

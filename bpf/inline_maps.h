@@ -11,7 +11,7 @@
 #include "socket.h"
 
 #define INLINE_MAGIC 0x696e6c6e /* "inln" */
-#define INLINE_LAYOUT 3
+#define INLINE_LAYOUT 4
 
 /*
  * Each guarded port has a place of its own, which is its place among settings.ports; behind them is
@@ -96,6 +96,7 @@ struct undecided {
 	__u32 contiguous; /* from the first byte on */
 	__u32 passed_at; /* with so many they passed; 0: not yet; REFUSED: they never will */
 	__u8 bytes[PREFIX_BYTES];
+	__u64 is_taken; /* by a CPU that adds bytes */
 };
 
 #define CHUNK_BYTES 512

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
+#include "seen.h"
 #include "socket.h"
 
 #define JUDGED_BITS 12
@@ -26,40 +27,18 @@
 
 /*
  * Upper half: a hash of both ends, never 0. Lower half: what the kernel waited for. Or 0, and when
- * a SYN cleared it.
+ * a SYN cleared it. Behind the last place, and so handed on with them: cookies_at().
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1 << JUDGED_BITS);
+	__uint(max_entries, (1 << JUDGED_BITS) + 1);
 	__type(key, __u32);
 	__type(value, __u64);
 } ttgate_judged SEC(".maps");
 
-/*
- * Of this load, and odd: else somebody could look for ends that hash alike, one of which then
- * vouches for the other.
- */
-volatile __u64 judged_factor;
-
-static __always_inline __u64 factor(void)
-{
-	__u64 factor = judged_factor;
-
-	if (factor)
-		return factor;
-	factor = ((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) | 1;
-	judged_factor = factor;
-	return factor;
-}
-
-static __always_inline __u64 mixed(__u64 sum, __u64 factor)
-{
-	return (sum ^ sum >> 32) * factor;
-}
-
 static __always_inline __u64 hash_of(const struct endpoints *ends)
 {
-	__u64 by = factor();
+	__u64 by = hash_factor();
 	__u64 sum = mixed(ends->source.low, by) + ends->source.high;
 
 	sum = mixed(sum, by) + ((__u32)ends->source_port << 16 | ends->destination_port);
@@ -112,6 +91,12 @@ static __always_inline void clear_judged(const struct endpoints *ends)
 
 	if (place)
 		*place = (__u32)bpf_jiffies64();
+}
+
+/* Jiffies, when a connection last began while a server gave out SYN cookies. */
+static __always_inline volatile __u64 *cookies_at(void)
+{
+	return bpf_map_lookup_elem(&ttgate_judged, &(__u32){ 1 << JUDGED_BITS });
 }
 
 #endif

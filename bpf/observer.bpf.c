@@ -262,7 +262,7 @@ static __always_inline void look(__u64 address, struct followed *followed, bool 
 	ends.first = BPF_CORE_READ(tcp, rcv_nxt) - (__u32)taken;
 	ifindex = ifindex_of(sock);
 	settings = watch_settings();
-	if (bpf_map_lookup_elem(&ttgate_seen, &ends) || !settings ||
+	if (is_seen(&ends) || !settings ||
 	    (ifindex == LOOPBACK_IFINDEX && !(settings->flags & WATCH_LOOPBACK))) {
 		bpf_map_delete_elem(&ttgate_followed, &address);
 		return;

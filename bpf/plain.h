@@ -78,7 +78,7 @@ static __always_inline bool is_past(const struct frame *frame, struct scratch *s
 
 	find_stream(frame, &scratch->place, &scratch->segment);
 	if (stream->kind != STREAM_OPEN)
-		return stream->kind == STREAM_UNJUDGED;
+		return stream->kind == STREAM_UNJUDGED || stream->kind == STREAM_CLOSING;
 	if (!stream->received)
 		return false;
 	set_stream_key(&scratch->key, &scratch->segment);

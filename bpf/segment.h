@@ -9,8 +9,8 @@
 #include "inline_maps.h"
 
 /*
- * Before kernel 5.18: bytes of an XDP frame by pointer, to the chunk. Global, as those in
- * signatures.h.
+ * Before kernel 5.18: bytes of an XDP frame by pointer, to the chunk; in words, as far as they go.
+ * Global, as those in signatures.h.
  */
 __noinline int load_by_pointer(struct xdp_md *ctx, __u32 offset, __u32 size)
 {
@@ -18,17 +18,27 @@ __noinline int load_by_pointer(struct xdp_md *ctx, __u32 offset, __u32 size)
 	const __u8 *from = (const void *)(long)ctx->data;
 	const void *end = (const void *)(long)ctx->data_end;
 	__u64 distance = offset & OFFSET_MASK;
+	__u32 i = 0;
 
-	if (!scratch)
+	/* So far in is only what the kernel has put together from several packets. */
+	if (!scratch || offset > OFFSET_MASK)
 		return -1;
 	asm volatile("%0 &= %1" : "+r"(distance) : "i"(OFFSET_MASK));
 	from += distance;
-	for (__u32 i = 0; i < CHUNK_BYTES; i++) {
+	for (; i < CHUNK_BYTES; i += sizeof(__u64)) {
+		if (i + sizeof(__u64) > size)
+			break;
+		if ((const void *)(from + i + sizeof(__u64)) > end)
+			return -1;
+		*(__u64 *)(scratch->chunk + i) = load_u64(from + i);
+	}
+	for (__u32 rest = 1; rest < sizeof(__u64); rest++) {
 		if (i >= size)
 			break;
 		if ((const void *)(from + i + 1) > end)
 			return -1;
 		scratch->chunk[i] = from[i];
+		i++;
 	}
 	return 0;
 }
@@ -67,10 +77,11 @@ static __always_inline int load_prefix(const struct frame *frame, struct scratch
 		return bpf_xdp_load_bytes(frame->xdp, offset, to, last + 1);
 	if (load_by_pointer(frame->xdp, offset, size))
 		return -1;
-	for (__u32 i = 0; i < PREFIX_BYTES; i++) {
+	/* The last word may be more than was loaded: nobody looks at that. */
+	for (__u32 i = 0; i < PREFIX_BYTES; i += sizeof(__u64)) {
 		if (i >= size)
 			break;
-		to[i] = scratch->chunk[i];
+		*(__u64 *)(to + i) = load_u64(scratch->chunk + i);
 		asm volatile("" ::: "memory"); /* else it becomes a call of memmove */
 	}
 	return 0;
@@ -203,7 +214,9 @@ static __always_inline void find_stream(const struct frame *frame, const struct 
 			break;
 		read_established(stream, tcp);
 		stream->kind = STREAM_OPEN;
-		if (is_subflow(tcp) || is_half_closed(socket->state))
+		if (is_half_closed(socket->state))
+			stream->kind = STREAM_CLOSING;
+		if (is_subflow(tcp))
 			stream->kind = STREAM_UNJUDGED;
 		break;
 	case STATE_NEW_SYN_RECV:
@@ -230,18 +243,6 @@ static __always_inline bool is_acceptable(const struct segment *segment)
 
 	return segment->ack - stream->ack_first <= stream->ack_last - stream->ack_first &&
 	       ahead <= (__s32)stream->window;
-}
-
-/*
- * It acknowledges what was before the connection, which proves nothing. RFC 5961 5.2 has it
- * discarded, but the kernel's fast path (tcp_rcv_established) takes the data that is next in turn.
- */
-static __always_inline bool has_old_ack(const struct segment *segment)
-{
-	const struct stream *stream = &segment->stream;
-
-	return segment->ack - stream->ack_first > stream->ack_last - stream->ack_first &&
-	       (__s32)(segment->ack - stream->ack_last) <= 0;
 }
 
 static __always_inline __u16 fold(__u64 sum)

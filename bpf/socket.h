@@ -104,7 +104,8 @@ enum stream_kind {
 	STREAM_LISTENER, /* no connection */
 	STREAM_UNOPENED, /* SYN cookies: perhaps one whose last ACK is under way in the kernel */
 	STREAM_OPEN,
-	STREAM_UNJUDGED, /* closing, or of a protocol above TCP that joins connections */
+	STREAM_UNJUDGED, /* of a protocol above TCP that joins connections */
+	STREAM_CLOSING, /* the client has said its last byte */
 	STREAM_OTHER, /* over, or this host's own attempt to connect */
 };
 

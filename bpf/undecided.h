@@ -94,4 +94,17 @@ __noinline int merge(struct undecided *kept, struct match *match, __u32 from, __
 	return 0;
 }
 
+/* Not while another CPU does: one of them would forget what the other adds. */
+static __always_inline int merge_alone(struct undecided *kept, struct match *match, __u32 from,
+				       __u32 to)
+{
+	int result;
+
+	if (__sync_val_compare_and_swap(&kept->is_taken, 0, 1))
+		return -1;
+	result = merge(kept, match, from, to);
+	__sync_lock_test_and_set(&kept->is_taken, 0);
+	return result;
+}
+
 #endif

@@ -8,7 +8,7 @@ import { run } from "./child.ts";
 import { BlockMap, bpftool, RunningGate, xdpPrograms } from "./gate.ts";
 import { Network } from "./netns.ts";
 import { RawClients } from "./raw_tcp.ts";
-import { Sink } from "./sink.ts";
+import { Sink, type SinkWord } from "./sink.ts";
 import { TempDir } from "./temp_dir.ts";
 import { waitFor } from "./wait.ts";
 
@@ -22,7 +22,7 @@ export const hostile = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: gate\r\
 export type Counts = Readonly<Record<InlineOutcome, number>>;
 
 export interface BedOptions {
-  readonly sink?: readonly ("fastopen" | "defer" | "mptcp")[];
+  readonly sink?: readonly SinkWord[];
   readonly gate?: readonly string[];
   readonly sysctl?: readonly string[];
   /** The clients are behind a tunnel, whose frames have no Ethernet header. */

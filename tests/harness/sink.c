@@ -3,7 +3,7 @@
  * A server that tells what it gets, one line for each event: "open", "data" with hexadecimal
  * digits, "end" with what read() said; each with the client's address and port.
  *
- *   sink PORT [fastopen] [defer] [mptcp]
+ *   sink PORT [fastopen] [defer] [mptcp] [greet]
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -23,6 +23,8 @@
 #define MAX_FD 16384
 
 static char names[MAX_FD][64];
+/* What each client is told first. */
+static const char *greeting = "";
 
 static void fail(const char *what)
 {
@@ -76,6 +78,8 @@ static void take_client(int poller, int listener)
 	if (IN6_IS_ADDR_V4MAPPED(&from.sin6_addr))
 		address += strlen("::ffff:");
 	snprintf(names[fd], sizeof(names[fd]), "%s %d", address, ntohs(from.sin6_port));
+	if (*greeting)
+		send(fd, greeting, strlen(greeting), MSG_NOSIGNAL);
 	printf("open %s\n", names[fd]);
 	epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
 }
@@ -102,9 +106,11 @@ int main(int argc, char **argv)
 	int listener, poller, count;
 
 	if (argc < 2) {
-		fprintf(stderr, "Usage: sink PORT [fastopen] [defer] [mptcp]\n");
+		fprintf(stderr, "Usage: sink PORT [fastopen] [defer] [mptcp] [greet]\n");
 		return 2;
 	}
+	if (has(argc, argv, "greet"))
+		greeting = "SSH-2.0-sink\r\n";
 	listener = listen_on(argc, argv);
 	poller = epoll_create1(0);
 	event.data.fd = listener;

@@ -5,6 +5,10 @@ import { compileC } from "./raw_tcp.ts";
 import { TempDir } from "./temp_dir.ts";
 import { waitFor } from "./wait.ts";
 
+/** "greet": the server speaks first, `greetingBytes` of them. */
+export type SinkWord = "fastopen" | "defer" | "mptcp" | "greet";
+export const greetingBytes = "SSH-2.0-sink\r\n".length;
+
 export class Sink implements AsyncDisposable {
   readonly #child: Child;
   readonly #directory: TempDir;
@@ -14,7 +18,7 @@ export class Sink implements AsyncDisposable {
     this.#child = new Child([compileC("sink", this.#directory), "5000", ...words], { namespace });
   }
 
-  static async start(namespace: string, ...words: readonly ("fastopen" | "defer" | "mptcp")[]): Promise<Sink> {
+  static async start(namespace: string, ...words: readonly SinkWord[]): Promise<Sink> {
     const sink = new Sink(namespace, words);
     await sink.#child.said(/^ready\n/);
     return sink;

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { detachFence } from "../../src/fences/xdp/detach.ts";
 import { openLibraries } from "../../src/kernel/libraries.ts";
 import { interfaceIndex } from "../../src/kernel/xdp_query.ts";
+import { waitFor } from "../harness/wait.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { attachFirst, attachReader, loadReader } from "./other_program.ts";
 import { pins, prefix, Sandbox, shell } from "./sandbox.ts";
@@ -31,6 +32,49 @@ export const attachCases: readonly KernelCase[] = [
       assert.ok(sandbox.log.some((line) => /^warn Interface "lo": guarded by generic XDP: no native XDP/.test(line)));
       fence.close(false);
       assert.doesNotMatch(shell("ip", "link", "show"), /xdp/);
+    },
+  },
+  {
+    name: "a driver that takes native XDP again gets it, within a minute, and no packet passes in between",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      await sandbox.listen();
+      const { device } = sandbox.network;
+      const peer = ["ip", "netns", "exec", sandbox.network.client, "ethtool", "-L", sandbox.network.clientDevice];
+      // veth takes native XDP only with as many queues as the other end sends by.
+      shell(...peer, "tx", "2");
+      const fence = await sandbox.open({ scope: "host" });
+      assert.equal(fence.status().weakest?.attach, "generic");
+      const places = () => fence.status().places.map(({ attach, reason }) => [attach, reason]);
+      const refused = places();
+      const pinned = pins(sandbox.map);
+      sandbox.ban(fence, "10.77.1.1");
+      const ticks = [0, 59_999, 60_000, 120_000].map((afterMs) => sandbox.nowMs() + afterMs);
+      // Still refused: as before.
+      for (const atMs of ticks.slice(0, 3)) fence.tick(atMs);
+      assert.deepEqual(places(), refused);
+      assert.deepEqual(pins(sandbox.map), pinned);
+      assert.equal(await sandbox.connects("10.77.1.1"), false);
+      shell(...peer, "tx", "1");
+      fence.tick((ticks[2] ?? 0) + 59_999);
+      assert.deepEqual(places(), refused);
+      const dropped = () => fence.record(prefix("10.77.1.1"))?.packets ?? 0;
+      const before = dropped();
+      const got = await sandbox.flood("10.77.1.1");
+      const friends = await sandbox.flood("10.77.1.2");
+      await waitFor("the floods", () => dropped() > before && friends.length > 0);
+      fence.tick(ticks[3] ?? 0);
+      assert.deepEqual(places(), [["native", undefined]]);
+      const natively = dropped();
+      await waitFor("the flood to go on", () => dropped() > natively);
+      const until = friends.length;
+      await waitFor("a friend's datagrams", () => friends.length > until + 100);
+      assert.deepEqual([got, pins(sandbox.map)], [[], pinned]);
+      fence.prove(sandbox.nowMs());
+      assert.equal(fence.status().proof?.passed, true);
+      assert.doesNotMatch(shell("bpftool", "net", "show", "dev", device), /tcx/);
+      assert.ok(sandbox.log.includes(`info Interface "${device}": guarded by native XDP`));
+      assert.equal(await sandbox.connects("10.77.1.2"), true);
     },
   },
   {

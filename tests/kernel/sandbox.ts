@@ -4,6 +4,7 @@
 // put back at the end, pins included.
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { createSocket } from "node:dgram";
 import { createServer, type Server } from "node:net";
 import { resolve } from "node:path";
 import process from "node:process";
@@ -178,6 +179,25 @@ export class Sandbox implements AsyncDisposable {
       nc.once("error", reject);
       nc.once("exit", (code) => resolve(code === 0));
     });
+  }
+
+  /** Datagrams from this client address, about a thousand a second. @returns those that a socket got so far. */
+  async flood(source: string): Promise<readonly string[]> {
+    const got: string[] = [];
+    const socket = createSocket("udp4", (bytes, { address }) => got.push(`${address} ${bytes.length}`));
+    this.#undo.push(() => socket.close());
+    await new Promise<void>((resolve) => socket.bind(0, this.network.gateIpv4, resolve));
+    const program = `
+import socket, time
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.bind(("${source}", 0))
+while True:
+    sender.sendto(b"flood", ("${this.network.gateIpv4}", ${socket.address().port}))
+    time.sleep(0.001)`;
+    const client = [`--net=/run/netns/${this.network.client}`, "--", "python3", "-c", program];
+    const sender = spawn("nsenter", client, { stdio: "ignore" });
+    this.#undo.push(() => sender.kill("SIGKILL"));
+    return got;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@
 // Our program on one interface: native XDP, else generic XDP, else tc, else nothing, with the reason for
 // each step down. What somebody else attached stays where it is. An interface that comes back, or that
 // somebody took our program off, is guarded again with the next tick.
-import { errnoName, KernelError } from "../../../kernel/errno.ts";
+import { KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { type LinkHeader, linkKind } from "../../../kernel/link_header.ts";
 import { interfaceIndex, queryXdp } from "../../../kernel/xdp_query.ts";
@@ -10,16 +10,17 @@ import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
 import { describeProgram, readProgram } from "../programs.ts";
 import { type Attachment, type AttachStep, attachLadder, type GuardedPlace, interfaceMissing } from "./attachment.ts";
+import { climbToNative } from "./climb.ts";
 import { FilterAttachment, removeFilter } from "./clsact_filter.ts";
 import { attachLink, type LinkPlace, takeOverLink } from "./link_attachment.ts";
+import { ebusy, eexist, eopnotsupp, refusalText } from "./refusal.ts";
 
 /** How often it is looked whether XDP is free again. */
 const climbMs = 1000;
+/** How often a driver that refused native XDP is asked again: its MTU or queues may have changed. */
+const nativeMs = 60_000;
 /** Two tools that both want to be first: a line in so long. */
 const lineMs = 60_000;
-
-const ebusy = -16;
-const eexist = -17;
 
 export interface GuardOptions {
   readonly libraries: Libraries;
@@ -52,6 +53,10 @@ export class InterfaceGuard {
   /** Another program was in the place of XDP when last tried. */
   #isOccupied = false;
   #triedMs = Number.NEGATIVE_INFINITY;
+  /** The driver does not have native XDP, whatever changes. */
+  #hasNoNative = false;
+  /** When native XDP was last tried, or waited for first. */
+  #nativeMs: number | undefined;
   #reported = "";
   /** When it was last said that another program was before ours. */
   #saidMs = Number.NEGATIVE_INFINITY;
@@ -186,6 +191,7 @@ export class InterfaceGuard {
    */
   #climbUp(ifindex: number, nowMs: number): boolean {
     const before = this.#attachment;
+    if (before?.mode === "generic") return this.#climbFromGeneric(before, ifindex, nowMs);
     const isDown =
       before === undefined ? ifindex !== 0 && !this.#isUnreadable : before.mode === "tc" && this.#isOccupied;
     if (!isDown || nowMs - this.#triedMs < climbMs) return false;
@@ -205,6 +211,24 @@ export class InterfaceGuard {
     }
     before?.repin();
     return false;
+  }
+
+  /** @returns true when native XDP, or only tc, stands now. */
+  #climbFromGeneric(before: Attachment, ifindex: number, nowMs: number): boolean {
+    const ladder = this.#options.ladder ?? attachLadder;
+    if (this.#hasNoNative || !ladder.includes("native")) return false;
+    this.#nativeMs ??= nowMs;
+    if (nowMs - this.#nativeMs < nativeMs) return false;
+    this.#nativeMs = nowMs;
+    const place = this.#placeAt(ifindex);
+    const made = climbToNative(before, ladder, (step) => this.#try(place, step));
+    this.#attachment = made;
+    if (made.mode === "generic") return false;
+    // Where generic XDP was refused too, it is tried each second whether it is free again.
+    this.#isOccupied = made.mode === "tc";
+    this.#reason = made.mode === "tc" ? "XDP was refused when native XDP was tried again" : undefined;
+    this.#report();
+    return true;
   }
 
   /** An interface that is there and could not be guarded is not tried again each second. */
@@ -232,7 +256,7 @@ export class InterfaceGuard {
         break;
       }
       occupied = made === ebusy || made === eexist;
-      refusals.push(this.#refusal(place.ifindex, step, made));
+      refusals.push(refusalText(place, step, made));
       this.#isOccupied ||= occupied;
     }
     this.#reason = refusals.length === 0 ? undefined : refusals.join("; ");
@@ -242,33 +266,16 @@ export class InterfaceGuard {
   #try(place: LinkPlace, step: AttachStep): Attachment | number {
     const { libraries, programs, filterHandle } = this.#options;
     try {
-      if (step !== "clsact") return attachLink(place, step);
+      if (step !== "clsact") {
+        const made = attachLink(place, step);
+        if (step === "native") this.#hasNoNative = made === eopnotsupp;
+        return made;
+      }
       return new FilterAttachment(libraries, place.ifindex, filterHandle, programs.tcFd(place.header));
     } catch (error) {
       if (error instanceof KernelError) return -error.errno;
       throw error;
     }
-  }
-
-  #refusal(ifindex: number, step: AttachStep, result: number): string {
-    const name = errnoName(-result);
-    const isXdp = step === "native" || step === "generic";
-    if (isXdp && (result === ebusy || result === eexist)) {
-      const { libraries } = this.#options;
-      const { programId } = queryXdp(libraries, ifindex);
-      // net/core/dev.c, dev_xdp_attach: a port of a bridge or bond whose master has a program.
-      if (programId === 0) return `no XDP: the bridge or bond above it has an XDP program (${name})`;
-      return `no XDP: ${describeProgram(libraries, programId)} is attached there (${name})`;
-    }
-    const why: Readonly<Record<string, string>> = {
-      EOPNOTSUPP: "the driver does not have it",
-      ERANGE: "the interface's MTU is too large for it",
-      EINVAL: step === "tcx" ? "the kernel is older than 6.6" : "the driver refuses it as it is set up now",
-      ENOMEM: "not enough memory or queues",
-      EPERM: "it needs root or CAP_NET_ADMIN and CAP_BPF",
-    };
-    const what = { native: "native XDP", generic: "generic XDP", tcx: "tc link", clsact: "tc filter" }[step];
-    return `no ${what}: ${why[name] ?? "refused"} (${name})`;
   }
 
   #report(): void {

@@ -6,12 +6,12 @@ import type { NativeBuffer } from "../../../runtime/types.ts";
 import { maxPorts } from "../maps/layout.ts";
 
 const inlineMagic = 0x696e6c6e;
-const inlineLayout = 3;
+const inlineLayout = 4;
 
 /** UNREAD_SLOT of bpf/inline_maps.h: the place of packets whose port is not read, behind those of the ports. */
 export const unreadSlot = maxPorts;
 
-export const inlineStructBytes = { inline_settings: 40, inline_event: 104, stream_key: 40, undecided: 296 } as const;
+export const inlineStructBytes = { inline_settings: 40, inline_event: 104, stream_key: 40, undecided: 304 } as const;
 
 /** SIGNATURES_BYTES of bpf/signature_table.h, and the room behind it. */
 export const signaturesBytes = 256 * 1024 + 64;
