@@ -4,6 +4,7 @@
 import { type RequestOptions, request } from "node:http";
 import { formatStatus, parseStatus, type StatusAddress } from "../config/endpoints.ts";
 import { isWildcard } from "../core/address.ts";
+import { bearerToken } from "../core/bearer_token.ts";
 import { operatorHeader, sshHeader } from "../core/operator_header.ts";
 import { runningInstances } from "../daemon/instance.ts";
 import { Failure, type FailureCode, messageOf } from "../failure.ts";
@@ -40,7 +41,9 @@ const defaultStatus: StatusAddress = { kind: "tcp", host: "127.0.0.1", port: 950
 export function findDaemon(statusText: string | undefined, { variables, runDirectory }: Env): DaemonClient {
   const caller = callerHeaders(variables);
   const instances = runningInstances(runDirectory);
-  const given = variables["TTGATE_TOKEN"];
+  const named = bearerToken(variables["TTGATE_TOKEN"]);
+  if ("error" in named) throw new Failure(named.error, { exitCode: 2 });
+  const given = named.token;
   if (statusText !== undefined) {
     const address = parseStatus(statusText);
     if (address === undefined || address.kind === "off") {
