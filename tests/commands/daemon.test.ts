@@ -273,6 +273,15 @@ describe("why", () => {
     for (const part of ["for another 1h: it spoke http", "192.0.2.1 to port 5000", "474554"])
       expect(lines).toContain(part);
     expect(lines).toContain("the live program says drop, 4 packets and 240 bytes dropped, last at then\n");
+    expect(lines).toEndWith(
+      'advice:   a customer? "ttgate lift 192.0.2.1" lets it in again; an office behind one address? --spare-friends: docs/customers.md\n',
+    );
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, protocol: "proxy" } }];
+    expect(await text("why", "192.0.2.1")).toEndWith(
+      "advice:   a load balancer of yours? --accept-proxy 192.0.2.1 believes its headers\n",
+    );
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, by: "operator" } }];
+    expect(await text("why", "192.0.2.1")).not.toContain("advice");
   });
 });
 
