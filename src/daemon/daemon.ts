@@ -171,10 +171,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     gates.replace([...gates.open, new DaemonGate(gate, profile, surroundings, descriptor)]);
   }
   step("gates made");
+  // Who writes the same entry again and again fills no log.
+  const rewritten: Log = (level, message, fields = {}) =>
+    bans.log.lines.line(level, "entries for addresses that are never banned", () => [message, fields]);
   const watch =
     fence === undefined
       ? undefined
-      : new MapWatch(fence, enforcement, { log, nowMs, settle: () => gates.fetchDecisions() });
+      : new MapWatch(fence, enforcement, { log: rewritten, nowMs, settle: () => gates.fetchDecisions() });
 
   const ticker = new Ticker(log, nowMs);
   const hasRoom = roomForLists(enforcement.bans, fence, () => status.fence);
