@@ -23,7 +23,7 @@ test("twenty are named, the others counted, and each round says nothing new", ()
   expect(told).toHaveLength(21);
   // One of those that were named was taken out: the next is.
   round(entries, all.slice(1));
-  expect(told.slice(21)).toEqual([expect.stringContaining("10.0.0.20, which is never banned")]);
+  expect(told.slice(21)).toEqual([expect.stringContaining("10.0.0.20, which blocked 10.0.0.0/8 (--allow)")]);
 });
 
 test("one that is written again is told again", () => {
