@@ -117,9 +117,9 @@ export class Protection {
    * @returns true when there may be more entries now.
    */
   loggedIn(connection: string, nowMs: number): boolean {
-    if (!this.#sshSessions.vouch(connection)) return false;
+    if (!this.#sshSessions.vouch(connection) || !this.#reachesSsh()) return false;
     this.#lookForSessions(nowMs);
-    return this.#reachesSsh();
+    return true;
   }
 
   #lookForSessions(nowMs: number): void {
@@ -132,10 +132,9 @@ export class Protection {
     const { scope, gates } = this.#config;
     const sessions = this.#sshSessions;
     for (const { listen, upstream } of gates) {
-      const leadsThere = upstream.some(
-        (server) => "host" in server && isLoopback(server.host) && sessions.isPort(server.port),
-      );
-      if (leadsThere) sessions.addPort(listen.port);
+      for (const server of upstream) {
+        if ("host" in server && isLoopback(server.host)) sessions.relays(listen.port, server.port);
+      }
     }
     return scope === "host" || gates.some(({ listen }) => sessions.isPort(listen.port));
   }

@@ -7,6 +7,8 @@ import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 
 /** LoginGraceTime of sshd_config(5). */
 const loginGraceMs = 120_000;
+/** Of those that nobody has looked for yet: where a ban reaches no session, the kernel's list is not read. */
+const vouchedLimit = 1024;
 
 interface Connection {
   readonly peer: Prefix;
@@ -24,13 +26,14 @@ export class SshSessions {
   /** When each was first seen. Undefined: this is the first look, and all of them may have been there for long. */
   #seenMs: ReadonlyMap<string, number> | undefined;
 
+  /** Known, or told of. */
   isPort(port: number): boolean {
-    return this.#ports.has(port);
+    return this.#ports.has(port) || this.#vouched.values().some((told) => told === port);
   }
 
-  /** What comes to this port goes on to sshd. */
-  addPort(port: number): void {
-    this.#ports.add(port);
+  /** What comes to a port goes on to another one of this host, perhaps sshd's. */
+  relays(port: number, to: number): void {
+    if (this.#ports.has(to)) this.#ports.add(port);
   }
 
   /**
@@ -43,6 +46,8 @@ export class SshSessions {
     if (peer === undefined || !isPort(clientPort) || !isPort(port)) return false;
     const id = idOf(peer, Number(clientPort), Number(port));
     if (this.#vouched.has(id)) return false;
+    const [oldest = ""] = this.#vouched.keys();
+    if (this.#vouched.size >= vouchedLimit) this.#vouched.delete(oldest);
     this.#vouched.set(id, Number(port));
     this.#anyIsVouched ||= isLoopback(client);
     return true;
