@@ -69,8 +69,10 @@ describeWith("namespaces")("a host", () => {
 
   async function ask(expression: string): Promise<unknown> {
     const script = `const host = await import(${JSON.stringify(import.meta.resolve("../src/host/addresses.ts"))});
+      const { SshSessions } = await import(${JSON.stringify(import.meta.resolve("../src/host/ssh_sessions.ts"))});
       const plain = (list) => list.map(({ prefix, why }) => [prefix.text, why]);
-      console.log(JSON.stringify(${expression}));`;
+      console.log(JSON.stringify(${expression}));
+      process.exit();`;
     const { stdout, stderr } = await run([process.execPath, "-e", script], { namespace: loopback.name });
     if (stdout === "") throw new Error(stderr);
     return JSON.parse(stdout);
@@ -115,11 +117,62 @@ describeWith("namespaces")("a host", () => {
       });
       client.send("x");
       await _server.said(/x/);
-      expect(await ask("plain(host.sshPeers())")).toContainEqual([address, "has an SSH session here"]);
+      expect(await ask("plain(new SshSessions().peers(0))")).toContainEqual([address, "has an SSH session here"]);
       client.closeInput();
     }
   });
+
+  test("takes for an SSH session what sshd would have ended by now, and what somebody inside tells of", async () => {
+    expect(await ask(sessionsScript)).toEqual({
+      fresh: [],
+      old: ["10.88.0.2"],
+      told: ["10.99.0.2"],
+      elsewhere: ["fd88::2"],
+      gone: [],
+      isNews: [true, false, false, false],
+    });
+  });
 });
+
+/** Of the clock of who asks: two minutes take no time. */
+const sessionsScript = `await (async () => {
+  const net = await import("node:net");
+  const serve = async (port) => {
+    const server = net.createServer().listen(port, "::");
+    await new Promise((listening) => server.once("listening", listening));
+  };
+  const connect = async (localAddress, host, port) => {
+    const socket = net.connect({ localAddress, host, port });
+    await new Promise((connected) => socket.once("connect", connected));
+    return socket;
+  };
+  await serve(22);
+  await serve(2022);
+  const sessions = new SshSessions();
+  const peers = (nowMs) => sessions.peers(nowMs).map(({ prefix }) => prefix.text);
+  peers(0);
+  const first = await connect("10.88.0.2", "10.99.0.2", 22);
+  const fresh = peers(1000);
+  const old = peers(121000);
+  first.destroy();
+  const second = await connect("10.99.0.2", "10.88.0.2", 22);
+  const connection = ["10.99.0.2", second.localPort, "10.88.0.2", 22].join(" ");
+  const isNews = [sessions.vouch(connection)];
+  const told = peers(122000);
+  second.destroy();
+  const third = await connect("fd88::2", "fd88::2", 2022);
+  isNews.push(sessions.vouch("fd88::2 nonsense"), sessions.vouch("192.0.2.1 99999999 x 22"), sessions.vouch(""));
+  const before = peers(123000);
+  sessions.vouch(["fd88::2", third.localPort, "fd88::2", 2022].join(" "));
+  const elsewhere = [...before, ...peers(124000)];
+  third.destroy();
+  let gone = peers(400000);
+  for (let tries = 0; gone.length > 0 && tries < 1000; tries++) {
+    await Bun.sleep(10);
+    gone = peers(400000);
+  }
+  return { fresh, old, told, elsewhere, gone, isNews };
+})()`;
 
 const gatewaysScript = `
   const { native } = await import("${import.meta.resolve("../src/runtime/bun_ffi.ts")}");

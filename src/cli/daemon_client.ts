@@ -4,9 +4,11 @@
 import { type RequestOptions, request } from "node:http";
 import { formatStatus, parseStatus, type StatusAddress } from "../config/endpoints.ts";
 import { isWildcard } from "../core/address.ts";
-import { operatorHeader } from "../core/operator_header.ts";
+import { bearerToken } from "../core/bearer_token.ts";
+import { operatorHeader, sshHeader } from "../core/operator_header.ts";
 import { runningInstances } from "../daemon/instance.ts";
 import { Failure, type FailureCode, messageOf } from "../failure.ts";
+import { sshConnection } from "../host/ssh_connection.ts";
 import type { Env } from "./env.ts";
 
 export interface Reply {
@@ -37,19 +39,21 @@ const defaultStatus: StatusAddress = { kind: "tcp", host: "127.0.0.1", port: 950
  * @throws Failure when the text is wrong, or when it is not clear which daemon is meant.
  */
 export function findDaemon(statusText: string | undefined, { variables, runDirectory }: Env): DaemonClient {
-  const operator = operatorName(variables);
+  const caller = callerHeaders(variables);
   const instances = runningInstances(runDirectory);
-  const given = variables["TTGATE_TOKEN"];
+  const named = bearerToken(variables["TTGATE_TOKEN"]);
+  if ("error" in named) throw new Failure(named.error, { exitCode: 2 });
+  const given = named.token;
   if (statusText !== undefined) {
     const address = parseStatus(statusText);
     if (address === undefined || address.kind === "off") {
       throw new Failure(`Invalid --status "${statusText}": expected HOST:PORT or unix:/PATH`, { exitCode: 2 });
     }
     const text = formatStatus(address);
-    return clientOf(address, given ?? instances.find(({ status }) => status === text)?.token, operator);
+    return clientOf(address, given ?? instances.find(({ status }) => status === text)?.token, caller);
   }
   const [instance, ...others] = instances;
-  if (instance === undefined) return clientOf(defaultStatus, given, operator);
+  if (instance === undefined) return clientOf(defaultStatus, given, caller);
   if (others.length > 0) {
     const list = instances.map(({ listen, status }) => `--status ${status} (listens on ${listen})`);
     throw new Failure(`Several gates run here: choose one with ${list.join(" or ")}`, { exitCode: 2 });
@@ -59,8 +63,10 @@ export function findDaemon(statusText: string | undefined, { variables, runDirec
     const gate = `the gate with pid ${instance.pid} runs with --status off`;
     throw new Failure(`Cannot ask: ${gate}, restart it with a status address`, { exitCode: 3 });
   }
-  return clientOf(address, given ?? instance.token, operator);
+  return clientOf(address, given ?? instance.token, caller);
 }
+
+type Headers = Readonly<Record<string, string>>;
 
 /** For the audit trail: who typed it, where sudo hides that. */
 function operatorName({ SUDO_USER, USER, LOGNAME }: Env["variables"]): string | undefined {
@@ -69,14 +75,23 @@ function operatorName({ SUDO_USER, USER, LOGNAME }: Env["variables"]): string | 
   return SUDO_USER === undefined ? name : `${name} (sudo)`;
 }
 
-function clientOf(address: StatusAddress, token: string | undefined, operator: string | undefined): DaemonClient {
+function callerHeaders(variables: Env["variables"]): Headers {
+  const operator = operatorName(variables);
+  const session = sshConnection(variables);
+  return {
+    ...(operator === undefined ? {} : { [operatorHeader]: operator }),
+    ...(session === undefined || !/^[\x20-\x7e]+$/.test(session) ? {} : { [sshHeader]: session }),
+  };
+}
+
+function clientOf(address: StatusAddress, token: string | undefined, caller: Headers): DaemonClient {
   const where =
     address.kind === "unix"
       ? { socketPath: address.path }
       : { host: address.kind === "tcp" ? address.host : "", port: address.kind === "tcp" ? address.port : 0 };
   const text = formatStatus(address);
-  const credentials: Readonly<Record<string, string>> = {
-    ...(operator === undefined ? {} : { [operatorHeader]: operator }),
+  const credentials: Headers = {
+    ...caller,
     host: address.kind === "tcp" && !isWildcard(address.host) ? text : "localhost",
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
   };

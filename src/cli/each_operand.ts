@@ -5,6 +5,7 @@ import { oneLine } from "../log.ts";
 import { red } from "./colour.ts";
 import type { DaemonCall } from "./daemon_command.ts";
 import type { Env } from "./env.ts";
+import { ReaderGone } from "./standard_output.ts";
 
 /**
  * @param run returns what is printed; what it throws as a Failure is one line on stderr.
@@ -25,6 +26,8 @@ export async function eachOperand(
     try {
       stdout.line(await run(operand));
     } catch (error) {
+      // Nobody reads what became of them: they are carried out all the same.
+      if (error instanceof ReaderGone) continue;
       if (!(error instanceof Failure)) throw error;
       stderr.line(`${red(stderr, "ttgate:")} ${oneLine(error.message.replaceAll("\n", " "))}`);
       exitCode = Math.max(exitCode, error.exitCode);

@@ -52,7 +52,10 @@ export const config: Command = {
         env.stdout.line(JSON.stringify(z.toJSONSchema(fileSchema, { io: "input" }), undefined, 2));
         return 0;
       default:
-        throw new Failure(`Unknown "config ${verb ?? ""}": expected check, show or schema`, { exitCode: 2 });
+        throw new Failure(
+          `${verb === undefined ? "Missing verb" : `Unknown "config ${verb}"`}: expected check, show or schema`,
+          { exitCode: 2 },
+        );
     }
   },
 };

@@ -41,10 +41,12 @@ export const detach: Command = {
     for (const table of given.length > 0 ? [] : await tablesApart(ofPins)) {
       results.push({ map: table, ...(await detachTable(table, { force, isNamed: false })), endedEntries: 0 });
     }
-    env.stdout.line(flags["json"] === true ? JSON.stringify(results) : rendered(results));
     const missing = results.filter(
       ({ removed, endedEntries, left }) => removed.length + endedEntries + left.length === 0,
     );
+    const isToldOfAll = given.length === 0 || missing.length < results.length;
+    if (flags["json"] === true) env.stdout.line(JSON.stringify(results));
+    else if (isToldOfAll) env.stdout.line(rendered(results));
     if (given.length > 0 && missing.length > 0) {
       env.stderr.line(`ttgate: Nothing of ttgate goes by the name ${missing.map(({ map }) => `"${map}"`).join(", ")}`);
     }

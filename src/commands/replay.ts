@@ -26,7 +26,7 @@ changes. RECORDING was made with --record of "ttgate run" or "ttgate learn"; - i
 
 const exitCodes = {
   0: "NEW accepts everything that the server accepted",
-  1: "NEW rejects connections that the server accepted, or a line is not a recording",
+  1: "NEW rejects connections that the server accepted, a line is not a recording, or there is none",
   2: "usage error, or a profile that is not valid",
   3: "a recording could not be read, or a verdict depended on how the bytes were cut",
 } as const;
@@ -70,7 +70,10 @@ export const replay: Command = {
     }
     env.stdout.line(json ? JSON.stringify({ sum }) : sumText(sum, String(against), profile));
     if (sum.defects > 0) return 3;
-    return sum.wrongly > 0 || sum.invalid > 0 ? 1 : 0;
+    if (sum.connections === 0) {
+      env.stderr.line("ttgate: Replay a recording: there is no connection in it, so nothing is shown by this");
+    }
+    return sum.wrongly > 0 || sum.invalid > 0 || sum.connections === 0 ? 1 : 0;
   },
 };
 

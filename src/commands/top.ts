@@ -15,6 +15,7 @@ import type { Key, Terminal } from "../host/terminal.ts";
 const everyDefault = "1s";
 /** Each look is five questions to the daemon. */
 const everyLeastMs = 200;
+const everyMostMs = 3_600_000;
 const plainBans = 20;
 
 export const top: Command = daemonCommand({
@@ -29,8 +30,8 @@ export const top: Command = daemonCommand({
   async run(call, env) {
     const { once, every = everyDefault } = call.flags;
     const everyMs = typeof every === "string" ? parseDuration(every) : undefined;
-    if (everyMs === undefined || everyMs < everyLeastMs) {
-      throw new Failure(`Invalid --every "${every}": expected a duration of ${everyLeastMs}ms or more, such as 2s`, {
+    if (everyMs === undefined || everyMs < everyLeastMs || everyMs > everyMostMs) {
+      throw new Failure(`Invalid --every "${every}": expected a duration from ${everyLeastMs}ms to 1h, such as 2s`, {
         exitCode: 2,
       });
     }

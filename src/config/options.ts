@@ -77,6 +77,14 @@ function parseCheck(given: string): "off" | number | undefined {
 const fewestCheckMs = 500;
 const mostCheckMs = 3_600_000;
 
+/** A pause that a client does not notice; the engine's timers end at 24 days. */
+function parsePause(given: string): number | undefined {
+  const pauseMs = parseDuration(given);
+  return pauseMs !== undefined && pauseMs <= longestPauseMs ? pauseMs : undefined;
+}
+
+const longestPauseMs = 60_000;
+
 /** How often CrowdSec is asked. */
 function parsePoll(given: string): number | undefined {
   const everyMs = parseDuration(given);
@@ -310,7 +318,7 @@ export const options = {
   "never-ban": {
     of: "process",
     value: "auto|none",
-    help: "auto: never ban loopback, own addresses, gateways, upstreams and, with --scope host, SSH peers; or none (default auto)",
+    help: "auto: never ban loopback, own addresses, gateways, upstreams and SSH sessions that a ban would end (docs/policy.md); or none (default auto)",
     reloads: true,
     schema: z.enum(["auto", "none"], `expected "auto" or "none"`).default("auto"),
   },
@@ -525,7 +533,7 @@ export const options = {
     value: "DURATION",
     help: "with a server that speaks first: how long a client must be silent before the server is connected (default 300ms)",
     reloads: true,
-    schema: duration.default(300),
+    schema: text("a duration from 1ms to 1m", parsePause).default(300),
   },
   "max-connections": {
     of: "gate",

@@ -86,6 +86,11 @@ function inProxy(
   if (gate["excess-strikes"] > 0 && gate["max-per-source"] === 0 && gate["max-rate"] === undefined) {
     return ["excess-strikes", ": there is no limit to run into, set one with --max-rate or --max-per-source"];
   }
+  // The default is too short to matter, and means nothing where clients speak first.
+  if (own["greeting-pause"] !== undefined && gate["greeting-pause"] >= gate["first-packet"]) {
+    const [pause, limit] = [spellDuration(gate["greeting-pause"]), spellDuration(gate["first-packet"])];
+    return ["greeting-pause", ` "${pause}": no client would wait for it, make it shorter than --first-packet ${limit}`];
+  }
   return (gate.prefilter ? behindPrefilter(gate, hasMap) : undefined) ?? unknownProtocol(gate);
 }
 

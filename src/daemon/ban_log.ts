@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log lines about bans, made from the changes of the table whoever asked for them: what was done, to
 // whom, why and for how long, and whether a fence holds it.
+
 import { defaultGateName } from "../config/gates.ts";
+import { balancerAdvice } from "../core/bans/advice.ts";
 import type { BanChange, BanFollower } from "../core/bans/change.ts";
 import type { Ban, Claim, Evidence, Origin } from "../core/bans/claim.ts";
 import type { FenceOutcome } from "../core/bans/fence.ts";
@@ -104,9 +106,10 @@ export class BanLog implements BanFollower {
     const verb = this.#dryRun ? "Would ban" : "Banned";
     const bans = claim.evidence === undefined ? undefined : this.#offenders.of(source, atMs)?.bans;
     const again = bans === undefined || bans < 2 ? "" : `; ban number ${bans} of this source`;
+    const balancer = claim.evidence && balancerAdvice(claim.reason, claim.evidence.clientAddress);
     const end = this.#dryRun && claim.evidence !== undefined ? ` (${this.#occasion})` : this.#wayOut(ban, claim);
     this.lines.line("info", "bans", () => [
-      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${again}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}`,
+      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${again}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}${balancer === undefined ? "" : `; ${balancer}`}`,
       {
         ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
         origin: claim.origin,

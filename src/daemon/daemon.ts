@@ -14,6 +14,7 @@ import { Failure } from "../failure.ts";
 import { interfaceMissing } from "../fences/xdp/attach/attachment.ts";
 import { bootId } from "../host/boot_id.ts";
 import { Names } from "../host/names.ts";
+import { sshConnection } from "../host/ssh_connection.ts";
 import { bootClock, kernelClock } from "../kernel/clock.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { NetworkChanges } from "../kernel/network_changes.ts";
@@ -101,6 +102,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const network = opened.use(new NetworkChanges(libc));
   const networkVersion = () => network.version();
   const protection = new Protection(config, names, networkVersion, () => readNextHops(runtime.native, libc));
+  const session = sshConnection(process.env);
+  if (session !== undefined) protection.loggedIn(session, nowMs());
   // What fails here fails again within a second, as periodic work, and is said then.
   const lookAtRoutes = () => protection.lookAtRoutes(nowMs()).catch(() => {});
   await lookAtRoutes();
@@ -168,10 +171,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     gates.replace([...gates.open, new DaemonGate(gate, profile, surroundings, descriptor)]);
   }
   step("gates made");
+  // Who writes the same entry again and again fills no log.
+  const rewritten: Log = (level, message, fields = {}) =>
+    bans.log.lines.line(level, "entries for addresses that are never banned", () => [message, fields]);
   const watch =
     fence === undefined
       ? undefined
-      : new MapWatch(fence, enforcement, { log, nowMs, settle: () => gates.fetchDecisions() });
+      : new MapWatch(fence, enforcement, { log: rewritten, nowMs, settle: () => gates.fetchDecisions() });
 
   const ticker = new Ticker(log, nowMs);
   const hasRoom = roomForLists(enforcement.bans, fence, () => status.fence);
@@ -201,7 +207,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     },
   });
   const status: DaemonStatus = new DaemonStatus({
-    ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload },
+    ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload, loggedIn },
     gates: () => gates.open,
     judgedCounts: () => judge()?.counts,
     talkers: watch?.talkers,
@@ -318,6 +324,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     for (const { observer } of gates.open) await observer.begin();
     await inTurns(enforcement.refill(nowMs));
     watch?.resume();
+  }
+
+  async function loggedIn(connection: string): Promise<void> {
+    if (protection.loggedIn(connection, nowMs()))
+      await inTurns(enforcement.protect(protection.entries(nowMs()), nowMs));
   }
 
   /** One after another: what replaces gates, and what hands them over. */

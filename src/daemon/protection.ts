@@ -5,15 +5,16 @@ import type { Config, GateOptions } from "../config/options.ts";
 import { isLoopback, parsePrefix } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import type { Work } from "../core/work.ts";
-import { protectedAddresses, sshPeers } from "../host/addresses.ts";
+import { protectedAddresses, resolvers } from "../host/addresses.ts";
 import type { Names } from "../host/names.ts";
+import { SshSessions } from "../host/ssh_sessions.ts";
 import type { NextHops } from "../kernel/next_hops.ts";
 import { inTurns } from "../sources/turns.ts";
 
 type ProtectionConfig = Pick<Config, "never-ban" | "scope" | "allow"> & {
   readonly fleet?: Config["fleet"];
   readonly crowdsec?: Config["crowdsec"];
-  readonly gates: readonly Pick<GateOptions, "upstream" | "accept-proxy">[];
+  readonly gates: readonly Pick<GateOptions, "listen" | "upstream" | "accept-proxy">[];
 };
 
 /** The kernel's list of all connections may be long: it is not read each second. */
@@ -26,6 +27,7 @@ export class Protection {
   #config: ProtectionConfig;
   /** Addresses of upstreams that are names, as they were last resolved. */
   readonly #names: Names;
+  readonly #sshSessions = new SshSessions();
   #administrators: readonly NeverBanEntry[] = [];
   #administratorsMs = Number.NEGATIVE_INFINITY;
   #gateways: readonly NeverBanEntry[] = [];
@@ -69,6 +71,7 @@ export class Protection {
       ...this.#hostAddresses(),
       ...this.#gateways,
       ...this.#sshPeers(nowMs),
+      ...this.#resolvers(),
       ...upstreams,
       ...this.#engines(),
     ]);
@@ -108,14 +111,44 @@ export class Protection {
     }
   }
 
-  /** With --scope host a ban would cut an administrator off. */
-  #sshPeers(nowMs: number): readonly NeverBanEntry[] {
-    if (this.#config.scope !== "host") return [];
-    if (nowMs - this.#administratorsMs >= administratorsMs) {
-      this.#administrators = sshPeers();
-      this.#administratorsMs = nowMs;
+  /**
+   * Somebody is logged in on this host by SSH, and asks for a change.
+   * @param connection SSH_CONNECTION.
+   * @returns true when there may be more entries now.
+   */
+  loggedIn(connection: string, nowMs: number): boolean {
+    if (!this.#sshSessions.vouch(connection) || !this.#reachesSsh()) return false;
+    this.#lookForSessions(nowMs);
+    return true;
+  }
+
+  #lookForSessions(nowMs: number): void {
+    this.#administrators = this.#sshSessions.peers(nowMs);
+    this.#administratorsMs = nowMs;
+  }
+
+  /** A ban of the port that SSH comes by ends a session as one of the whole host does. */
+  #reachesSsh(): boolean {
+    const { scope, gates } = this.#config;
+    const sessions = this.#sshSessions;
+    for (const { listen, upstream } of gates) {
+      for (const server of upstream) {
+        if ("host" in server && isLoopback(server.host)) sessions.relays(listen.port, server.port);
+      }
     }
+    return scope === "host" || gates.some(({ listen }) => sessions.isPort(listen.port));
+  }
+
+  /** A ban would lock an administrator out. */
+  #sshPeers(nowMs: number): readonly NeverBanEntry[] {
+    if (!this.#reachesSsh()) return [];
+    if (nowMs - this.#administratorsMs >= administratorsMs) this.#lookForSessions(nowMs);
     return this.#administrators;
+  }
+
+  /** With --scope host a ban drops their answers. */
+  #resolvers(): readonly NeverBanEntry[] {
+    return this.#config.scope === "host" ? resolvers() : [];
   }
 
   /** With --scope host a ban of the fleet's engine, or of CrowdSec, would be the last that is heard of it. */

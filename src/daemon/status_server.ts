@@ -5,6 +5,7 @@ import { dirname } from "node:path";
 import process from "node:process";
 import { formatStatus, type StatusAddress } from "../config/endpoints.ts";
 import { isLoopback } from "../core/address.ts";
+import { bearerToken } from "../core/bearer_token.ts";
 import { Failure } from "../failure.ts";
 import { cannotListen } from "../gate/listen_error.ts";
 import { hostAddresses } from "../host/addresses.ts";
@@ -21,11 +22,9 @@ const closedMs = 5000;
 
 /** Given by TTGATE_TOKEN, or made anew at each start. */
 export function statusToken(): string {
-  const given = process.env["TTGATE_TOKEN"];
-  if (given === undefined || given === "") return crypto.getRandomValues(new Uint8Array(24)).toHex();
-  // RFC 6750 2.1: what a Bearer header can carry.
-  if (/^[A-Za-z0-9\-._~+/]+=*$/.test(given)) return given;
-  throw new Failure("Invalid TTGATE_TOKEN: expected letters, digits and -._~+/ only", { exitCode: 2 });
+  const given = bearerToken(process.env["TTGATE_TOKEN"]);
+  if ("error" in given) throw new Failure(given.error, { exitCode: 2 });
+  return given.token ?? crypto.getRandomValues(new Uint8Array(24)).toHex();
 }
 
 const onUnixSocket: StatusAccess = { token: undefined, closed: false };

@@ -80,6 +80,7 @@ export interface StatusParts {
   readonly crowdsec: () => Crowdsec | undefined;
   readonly nowMs: () => number;
   readonly reload: () => Promise<ReloadAnswer>;
+  readonly loggedIn: (connection: string) => Promise<void>;
 }
 
 export class DaemonStatus implements StatusSource {
@@ -278,6 +279,10 @@ export class DaemonStatus implements StatusSource {
       yield;
     }
     return { total: matching - (page.length - others.length), bans: views };
+  }
+
+  loggedIn(connection: string): Promise<void> {
+    return this.#parts.loggedIn(connection);
   }
 
   ban(address: string, options: BanOptions): ChangeResult<BanView> {

@@ -2,7 +2,7 @@
 // What becomes of first packets beyond their verdict: they are recorded (--record), and count against
 // sources that stay undecided (a profile's strikes) or on which the server hangs up (--judge upstream).
 import { evidenceBytes } from "../core/bans/claim.ts";
-import { ServerStrikes } from "../core/bans/server_strikes.ts";
+import { ServerStrikes, troubleMs } from "../core/bans/server_strikes.ts";
 import { refusedByServer, Strikes, tooManyConnections, undecidedTooOften } from "../core/bans/strikes.ts";
 import type { Client } from "../core/client.ts";
 import { pseudonymOf } from "../host/pseudonym.ts";
@@ -41,6 +41,7 @@ export class Observer implements SessionObserver {
   #undecided: Strikes | undefined;
   #excess: Strikes | undefined;
   #wasDown = false;
+  #troubleUntilMs = Number.NEGATIVE_INFINITY;
   #trial: TrialWatch | undefined;
 
   constructor(options: ObserverOptions) {
@@ -85,16 +86,23 @@ export class Observer implements SessionObserver {
     this.#trial = undefined;
   }
 
-  /** A source ran into --max-per-source or --max-rate. */
+  /** A source ran into --max-per-source or --max-rate. Whom the server cut off, or the gate for want of one, only comes again. */
   exceeded(client: Client): void {
+    if (this.#options.nowMs() < this.#troubleUntilMs) return;
     if (this.#excess?.add(client.sourceText, this.#options.nowMs()) !== true) return;
     this.#ban(client, "strikes", tooManyConnections, new Uint8Array(0));
   }
 
   /** An upstream came or went. That it is there at the first attempt is no sign of trouble. */
   upstreamChanged(reachable: boolean): void {
-    if (!reachable || this.#wasDown) this.#serverStrikes?.trouble(this.#options.nowMs());
+    if (!reachable || this.#wasDown) this.#trouble(this.#options.nowMs());
     this.#wasDown ||= !reachable;
+  }
+
+  #trouble(nowMs: number): void {
+    this.#troubleUntilMs = nowMs + troubleMs;
+    this.#excess?.forgiveAll();
+    this.#serverStrikes?.trouble(nowMs);
   }
 
   tick(): void {

@@ -3,15 +3,7 @@
 // node: modules and /proc; nothing is changed.
 import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import {
-  isLoopback,
-  isWildcard,
-  type Prefix,
-  parsePrefix,
-  prefixFromBytes,
-  requirePrefix,
-  zoneOf,
-} from "../core/address.ts";
+import { isLoopback, isWildcard, type Prefix, parsePrefix, requirePrefix, zoneOf } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 
 export interface HostAddress {
@@ -36,7 +28,7 @@ function deviceOf(label: string): string {
 
 /** All but loopback, also those without an address. /proc/self/net/dev: two lines of heads, then "NAME: ..." for each. */
 export function interfaceNames(): string[] {
-  return procTable("/proc/self/net/dev")
+  return tableIn("/proc/self/net/dev")
     .slice(2)
     .flatMap(([field = ""]) => {
       const name = field.split(":", 1)[0] ?? "";
@@ -75,26 +67,15 @@ export function protectedAddresses(): NeverBanEntry[] {
   return [...loopback, ...own.filter(({ prefix }) => !isLoopback(prefix.text))];
 }
 
-/**
- * Who has an SSH session on this host right now: with --scope host a ban would cut an administrator off.
- * /proc/self/net/tcp: local and remote address in hex, host byte order in each 32-bit word; 01 is established.
- */
-export function sshPeers(): NeverBanEntry[] {
-  return ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
-    .flatMap(procTable)
-    .flatMap(([, local = "", remote = "", state]) => {
-      if (state !== "01" || !local.endsWith(sshPort)) return [];
-      const words = remote.split(":")[0]?.match(/.{8}/g) ?? [];
-      const bytes = words.flatMap((word) => [6, 4, 2, 0].map((at) => Number.parseInt(word.slice(at, at + 2), 16)));
-      const mapped = bytes.length === 4 ? [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes] : bytes;
-      return [{ prefix: prefixFromBytes(Uint8Array.from(mapped)), why: "has an SSH session here" }];
-    });
+/** Without them no name of an upstream, a list or an engine is found. systemd-resolved keeps its own in a second file. */
+export function resolvers(): NeverBanEntry[] {
+  return ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"].flatMap(tableIn).flatMap(([word, address = ""]) => {
+    const prefix = word === "nameserver" && !isLoopback(address) ? parsePrefix(address) : undefined;
+    return prefix === undefined ? [] : [{ prefix, why: "resolver of this host" }];
+  });
 }
 
-/** 22. */
-const sshPort = ":0016";
-
-function procTable(path: string): string[][] {
+function tableIn(path: string): string[][] {
   if (!existsSync(path)) return [];
   return readFileSync(path, "utf8")
     .split("\n")

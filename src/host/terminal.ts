@@ -40,7 +40,9 @@ const ending = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
 
 /** @returns undefined where standard input and output are not both a terminal. */
 export function processTerminal(): Terminal | undefined {
-  if (!isatty(0) || !isatty(1)) return undefined;
+  // Of a terminal without a name, or a dumb one, nobody knows that it takes control sequences: terminfo(5).
+  const name = process.env["TERM"] ?? "";
+  if (!isatty(0) || !isatty(1) || name === "" || name === "dumb") return undefined;
   const { stdin, stdout } = process;
   let isTaken = false;
   const enter = () => {

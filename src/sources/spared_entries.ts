@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Entries of a fence's map that stand for addresses which are never banned: another tool wrote them. Some are told by
-// name, the others by their number; whoever fills the map with them fills neither the log nor the memory.
+// Entries of a fence's map that stood for addresses which are never banned: another tool wrote them, or an earlier run
+// before the address was protected. Some are told by name, the others by their number; whoever fills the map with them
+// fills neither the log nor the memory.
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import type { Log } from "../log.ts";
 
@@ -35,13 +36,12 @@ export class SparedEntries {
     }
     this.#named.add(source);
     if (this.#before.has(source)) return;
-    this.#log("warn", `The map holds ${source}, which is never banned: take it out, it blocks ${prefix.text} (${why})`);
+    this.#log("warn", `Removed from the map: ${source}, which blocked ${prefix.text} (${why}) and is never banned`);
   }
 
   /** The walk came to its end. */
   roundOver(): void {
     if (this.#others === 0 || this.#othersBefore > 0) return;
-    const remedy = "take them out, they block addresses that are never banned";
-    this.#log("warn", `The map holds ${this.#others} more entries than those that were named: ${remedy}`);
+    this.#log("warn", `Removed from the map: ${this.#others} more entries than those that were named, for the same`);
   }
 }

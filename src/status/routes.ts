@@ -7,6 +7,7 @@ import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import { type Asking, asking } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
+import { sshHeader } from "../core/operator_header.ts";
 import type { Work } from "../core/work.ts";
 import { Failure } from "../failure.ts";
 import type { HttpHandler } from "../runtime/types.ts";
@@ -38,6 +39,8 @@ export interface ReadinessAnswer {
 export interface StatusSource extends PageSource, FrequentSource {
   readiness(): Promise<ReadinessAnswer>;
   talkers(): Work<TalkersView>;
+  /** Whoever asks for a change does so in this SSH session, which is not to be banned. */
+  loggedIn(connection: string): Promise<void>;
   find(address: string): ChangeResult<BanDetails | undefined>;
   ban(address: string, options: BanOptions): ChangeResult<BanView>;
   /** Undefined without a fleet. */
@@ -131,6 +134,11 @@ function statusApp(source: StatusSource, access: StatusAccess, frequent: Frequen
     const guard = bearerAuth({ token: access.token });
     app.use(async (context, next) => (isReading(context.req.method) && !access.closed ? next() : guard(context, next)));
   }
+  app.use(async (context, next) => {
+    const connection = isReading(context.req.method) ? undefined : context.req.header(sshHeader);
+    if (connection !== undefined) await source.loggedIn(connection);
+    await next();
+  });
   addPages(app, source, slices, access.token !== undefined);
   for (const [path, answer] of frequent) app.get(path, answer);
   app.get("/bans", async (context) => {

@@ -4,6 +4,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { ReaderGone } from "../../src/cli/standard_output.ts";
 import { FakeDaemon } from "./fake_daemon.ts";
 import { ttgate } from "./fake_env.ts";
 
@@ -92,6 +93,19 @@ describe("ban and lift", () => {
     daemon.answers["DELETE /bans/192.0.2.2"] = [200, { lifted: ["192.0.2.2"] }];
     const lines = await text("unban", "192.0.2.1", "192.0.2.2", "--json");
     expect(lines).toBe('{"lifted":["192.0.2.1"]}\n{"lifted":["192.0.2.2"]}\n');
+  });
+
+  test("are carried out for all, also when nobody reads on what becomes of them", async () => {
+    const stdout = {
+      line() {
+        throw new ReaderGone();
+      },
+    };
+    daemon.answers["POST /bans"] = ({ body }) => [201, { ...manual, source: JSON.parse(body).address }];
+    const { code } = await daemon.ttgate(["ban", "192.0.2.1", "192.0.2.2", "192.0.2.3"], { stdout });
+    expect([code, daemon.requests.map(({ body }) => JSON.parse(body).address)]).toEqual([
+      ...[0, ["192.0.2.1", "192.0.2.2", "192.0.2.3"]],
+    ]);
   });
 
   test("end at the time of --until", async () => {
@@ -259,6 +273,15 @@ describe("why", () => {
     for (const part of ["for another 1h: it spoke http", "192.0.2.1 to port 5000", "474554"])
       expect(lines).toContain(part);
     expect(lines).toContain("the live program says drop, 4 packets and 240 bytes dropped, last at then\n");
+    expect(lines).toEndWith(
+      'advice:   a customer? "ttgate lift 192.0.2.1" lets it in again; an office behind one address? --spare-friends: docs/customers.md\n',
+    );
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, protocol: "proxy" } }];
+    expect(await text("why", "192.0.2.1")).toEndWith(
+      "advice:   a load balancer of yours? --accept-proxy 192.0.2.1 believes its headers\n",
+    );
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, by: "operator" } }];
+    expect(await text("why", "192.0.2.1")).not.toContain("advice");
   });
 });
 
@@ -302,6 +325,18 @@ describe("events", () => {
 describe("the daemon", () => {
   beforeEach(() => {
     daemon.answers["GET /bans"] = [200, { total: 0, bans: [] }];
+  });
+
+  test("is not sent a token that is empty, or that no header could carry", async () => {
+    await daemon.ttgate(["bans"], { variables: { TTGATE_TOKEN: "" } });
+    expect(daemon.requests.at(-1)?.authorization).toBe(`Bearer ${daemon.token}`);
+    for (const token of ["é", "two words", "a\nb"]) {
+      const { code, stderr } = await daemon.ttgate(["lift", "192.0.2.1"], { variables: { TTGATE_TOKEN: token } });
+      expect([code, stderr]).toEqual([
+        ...[2, "ttgate: Invalid TTGATE_TOKEN: expected letters, digits and -._~+/ only\n"],
+      ]);
+    }
+    expect(daemon.requests).toHaveLength(1);
   });
 
   test("is sent the token of its run file, or the one in the environment", async () => {

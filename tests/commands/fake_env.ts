@@ -6,7 +6,7 @@ import type { Env } from "../../src/cli/env.ts";
 import { runProgram } from "../../src/cli/program.ts";
 import { commands } from "../../src/main.ts";
 
-export interface Given extends Partial<Omit<Env, "stdout" | "stderr" | "stdin">> {
+export interface Given extends Partial<Omit<Env, "stderr" | "stdin">> {
   /** Standard input; empty without it. */
   readonly input?: string | Uint8Array;
   /** Standard output and error are terminals: with colour, and progress. */

@@ -96,6 +96,12 @@ test("a file's name makes the profile's", async () => {
   expect((await ttgate(["check", "-p", "./my site (2).json", "friend"])).code).toBe(0);
 });
 
+test("replay of no connection at all has shown nothing", async () => {
+  const { code, stdout, stderr } = await ttgate(["replay", "/dev/null", "-p", "http", "--json"]);
+  expect([code, JSON.parse(stdout).sum.connections]).toEqual([1, 0]);
+  expect(stderr).toBe("ttgate: Replay a recording: there is no connection in it, so nothing is shown by this\n");
+});
+
 test.each<[string[], number, string]>([
   [["learn"], 2, "Learn a profile: no file is given; say -o FILE.toml"],
   [["learn", "-o", "x"], 2, 'Write "x": the format is unknown'],

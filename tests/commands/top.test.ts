@@ -208,11 +208,11 @@ describe("without a terminal", () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ readiness: few.readiness, bans: few.bans, talkers: few.talkers });
   });
 
-  test.each(["0s", "100ms", "soon", "-1s"])("--every %s is refused", async (every) => {
+  test.each(["0s", "100ms", "soon", "-1s", "100d"])("--every %s is refused", async (every) => {
     const { code, stderr } = await daemon.ttgate(["top", `--every=${every}`]);
     expect([code, stderr]).toEqual([
       2,
-      `ttgate: Invalid --every "${every}": expected a duration of 200ms or more, such as 2s\n`,
+      `ttgate: Invalid --every "${every}": expected a duration from 200ms to 1h, such as 2s\n`,
     ]);
   });
 

@@ -297,6 +297,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["first-packet", '"soon"', "expected a duration"],
   ["idle", '"soon"', "expected a duration"],
   ["greeting-pause", '"soon"', "expected a duration"],
+  ["greeting-pause", '"25d"', "expected a duration from 1ms to 1m"],
   ["drain", '"soon"', "expected a duration"],
   ["state", '""', "expected a directory"],
   ["forget", '"yes"', "expected true or false"],
@@ -424,6 +425,13 @@ describe("the table [fleet]", () => {
       "secret",
     );
   });
+});
+
+test("a greeting pause that no client would wait for is refused, the default is not", () => {
+  expect(failureOf(() => byFlags("--greeting-pause", "2s", "--first-packet", "1500ms")).message).toBe(
+    'Invalid --greeting-pause "2s": no client would wait for it, make it shorter than --first-packet 1s500ms',
+  );
+  expect(byFlags("--first-packet", "250ms")["greeting-pause"]).toBe(300);
 });
 
 describe("the table [crowdsec]", () => {

@@ -130,3 +130,15 @@ test("several lifts are one line", () => {
   lifted(enforcement, both, 1);
   expect(told).toEqual(["Lifted 2 bans (10.0.0.0 and others): by command"]);
 });
+
+test("whoever spoke PROXY protocol may be a load balancer, with all who are behind it", () => {
+  const enforcement = new Enforcement(new Bans(10, 64), new NeverBan(), undefined, newBanCounters());
+  enforcement.follow(log);
+  const firstBytes = new TextEncoder().encode("PROXY TCP4 ");
+  const evidence = { firstBytes, clientAddress: "2001:db8::7", clientPort: 4711, gatePort: 5000 };
+  const request = { prefix: requirePrefix("2001:db8::/64"), origin: "sniffer", untilMs: 600_000, evidence } as const;
+  enforcement.ban({ ...request, reason: "proxy" }, 0);
+  expect(told[0]).toEndWith("; a load balancer of yours? --accept-proxy 2001:db8::7 believes its headers");
+  enforcement.ban({ ...request, prefix: requirePrefix("192.0.2.1"), reason: "http" }, 0);
+  expect(told[1]).not.toContain("balancer");
+});

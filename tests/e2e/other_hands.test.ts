@@ -54,6 +54,32 @@ function silentFrom(network: Network, from: string) {
 }
 
 describeWith("namespaces", "executable")("another tool", () => {
+  test("that writes an address that is never banned into the map blocks it for a moment only", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack, "--allow", "10.77.1.4");
+    const friend = network.clientIpv4(4);
+    bpftool(["map", "update", "pinned", map.path, "key", ...keyOf(friend), "value", ...endless]);
+    await gate.child.said(`Removed from the map: ${friend}, which blocked ${friend} (--allow) and is never banned`);
+    expect(bpftool(["map", "dump", "pinned", map.path])).toEqual([]);
+    expect((await silentFrom(network, friend)).outcome).toBe("open");
+  });
+
+  test("or a gate from before that left entries for an address that is never banned now", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack, "--keep");
+    const [customer, other] = [network.clientIpv4(4), network.clientIpv4(5)];
+    for (const source of [customer, other]) expect((await gate.command("ban", source)).code).toBe(0);
+    await gate.child.stop();
+    expect((await silentFrom(network, customer)).outcome).toBe("no answer");
+    const next = await RunningGate.start(["-B", map.name, "-i", network.device, "--allow", customer], {
+      namespace: network.gate,
+    });
+    stack.use(next);
+    await next.until("one ban", ({ bans }) => bans.active === 1);
+    await waitFor("the customer", async () => (await silentFrom(network, customer)).outcome === "open");
+    expect((await silentFrom(network, other)).outcome).toBe("no answer");
+  });
+
   test("that writes a friend's address into the map cuts its relays within a second, and is told", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, map, gate } = await scene(stack);

@@ -3,7 +3,7 @@
 // and with XDP in namespaces.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { RunningGate } from "../harness/gate.ts";
-import { hostile, InlineBed } from "../harness/inline_bed.ts";
+import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import { freePort } from "../harness/ports.ts";
 import { probe } from "../harness/probe.ts";
@@ -112,6 +112,19 @@ describeWith("executable")("by policy", () => {
     expect(await second.banned("127.1.0.6")).toMatchObject({ protocol: "excess", by: "strikes" });
     expect(await left(second, "127.1.0.6")).toBeGreaterThan(3590);
     await second.child.said("it opened too many connections again and again");
+  });
+
+  test("who comes again and again while no server is there is reset, and not banned", async () => {
+    const port = await freePort();
+    const limits = ["--max-rate", "3/1h", "--excess-strikes", "3", "--never-ban", "none"];
+    const upstream = `${host}:${await freePort()}`;
+    await using gate = await RunningGate.start(["-l", `${host}:${port}`, "-u", upstream, ...limits]);
+    const from = "127.1.0.7";
+    for (let count = 0; count < 9; count++) {
+      await probe({ host, port, from, send: [friendly], waitMs: 2000 });
+    }
+    const { connections, bans } = await gate.status();
+    expect([connections.upstreamFailed, connections.refusedRate, bans.total]).toEqual([3, 6, 0]);
   });
 });
 

@@ -51,6 +51,12 @@ describeWith("apart", "executable")("top", () => {
 
   for (const [form, need] of forms) {
     describeWith(need)(`as ${form}`, () => {
+      test.each(["", "dumb"])("on a terminal by the name of %j is plain text", async (name) => {
+        await using pty = new Pty(argv(form), 80, 24, { TERM: name });
+        await waitFor("two looks", () => pty.written.split("ttgate on ").length > 2);
+        expect(pty.written).not.toContain("\u001b[?1049h");
+      });
+
       test("shows, follows the size, filters, orders and lifts", async () => {
         await using pty = new Pty(argv(form));
         const first = await shown(pty);

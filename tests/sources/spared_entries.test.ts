@@ -17,13 +17,13 @@ test("twenty are named, the others counted, and each round says nothing new", ()
   const all = Array.from({ length: 1000 }, (_, index) => `10.0.${index >> 8}.${index & 255}`);
   round(entries, all);
   expect(told).toHaveLength(21);
-  expect(told[0]).toBe("The map holds 10.0.0.0, which is never banned: take it out, it blocks 10.0.0.0/8 (--allow)");
-  expect(told[20]).toStartWith("The map holds 980 more entries than those that were named: ");
+  expect(told[0]).toBe("Removed from the map: 10.0.0.0, which blocked 10.0.0.0/8 (--allow) and is never banned");
+  expect(told[20]).toStartWith("Removed from the map: 980 more entries than those that were named");
   round(entries, all);
   expect(told).toHaveLength(21);
   // One of those that were named was taken out: the next is.
   round(entries, all.slice(1));
-  expect(told.slice(21)).toEqual([expect.stringContaining("10.0.0.20, which is never banned")]);
+  expect(told.slice(21)).toEqual([expect.stringContaining("10.0.0.20, which blocked 10.0.0.0/8 (--allow)")]);
 });
 
 test("one that is written again is told again", () => {

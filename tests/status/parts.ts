@@ -73,6 +73,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     ...{ refusalOf, unseen, openFiles, lists, fleet: () => undefined, crowdsec: () => undefined },
     events: new EventStreams(events, nowMs),
     reload: async () => ({ applied: [], waiting: [] }),
+    loggedIn: async () => {},
   });
   const { enforcement, counters, latency, operator } = bans;
   const ban = (text: string, forMs?: number) => operator.ban(text, { forMs, force: false, by: "operator" });

@@ -124,11 +124,13 @@ export class Enforcement {
 
   /**
    * Takes up entries that stand in the fence already, with the time that they have left: from before the
-   * start, or written by another tool. Where the table's own end is later, the entry is put right.
+   * start, or written by another tool. Where the table's own end is later, the entry is put right; where the source is
+   * never banned, it is taken out, but for one that is not ttgate's to take out.
    * @returns one result for each.
    */
   adopt(records: readonly FenceRecord[], nowMs: number): BanResult[] {
     const results = records.map((record) => this.#adopt(record, nowMs));
+    this.#fencing?.drop(records.filter(({ origin }, at) => results[at]?.kind === "spared" && origin !== "foreign"));
     this.#tell();
     return results;
   }

@@ -8,8 +8,8 @@ import { Strikes, strikeWindowMs } from "./strikes.ts";
 const friendMs = 86_400_000;
 /** Only who is welcomed takes room here, so no stranger can push a friend out. */
 const friendLimit = 262_144;
-/** After a sign that something is wrong with the server itself. */
-const troubleMs = 60_000;
+/** After a sign that something is wrong with the server itself: its clients come back all at once, again and again. */
+export const troubleMs = 60_000;
 
 export class ServerStrikes {
   readonly #strikes: Strikes;

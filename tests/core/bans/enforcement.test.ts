@@ -494,7 +494,13 @@ test("who is protected can be banned on no path", () => {
   ]) {
     expect(enforcement.ban(requestOf(text, 1000), 0)).toMatchObject({ kind: "spared" });
     expect(enforcement.banMany([requestOf(text, 1000)], 0)).toMatchObject([{ kind: "spared" }]);
-    expect(enforcement.adopt([recordOf(text, 1000)], 0)).toMatchObject([{ kind: "spared" }]);
+    const foreign = { ...recordOf(text, 1000), origin: "foreign" } as const;
+    expect(enforcement.adopt([foreign], 0)).toMatchObject([{ kind: "spared" }]);
+    expect([bans.size, fence.calls, counters.bansTotal]).toEqual([0, [], 0]);
+    // One that is there is taken out: nobody else would.
+    const record = recordOf(text, 1000);
+    expect(enforcement.adopt([record], 0)).toMatchObject([{ kind: "spared" }]);
+    expect(fence.calls.splice(0)).toEqual([`drop ${record.prefix.text}`]);
   }
   expect([bans.size, fence.calls, counters.bansTotal]).toEqual([0, [], 0]);
   expect(enforcement.ban(requestOf("2001:db8::2", 1000), 0)).toMatchObject({ kind: "banned" });

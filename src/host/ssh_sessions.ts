@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who has an SSH session on this host right now: a ban that reaches it would lock an administrator out. Whoever merely
+// connects to SSH's port is not one yet: sshd throws out who has not logged in after two minutes.
+import { readdirSync, readFileSync } from "node:fs";
+import { isLoopback, type Prefix, parsePrefix, prefixFromBytes } from "../core/address.ts";
+import type { NeverBanEntry } from "../core/bans/never_ban.ts";
+
+/** LoginGraceTime of sshd_config(5). */
+const loginGraceMs = 120_000;
+/** Of those that nobody has looked for yet: where a ban reaches no session, the kernel's list is not read. */
+const vouchedLimit = 1024;
+
+interface Connection {
+  readonly peer: Prefix;
+  readonly port: number;
+  /** The same of two looks: peer and both ports. */
+  readonly id: string;
+}
+
+export class SshSessions {
+  readonly #ports = new Set([22, ...configuredPorts()]);
+  /** Those that somebody has told of who sits behind them, with the port that they came to. */
+  readonly #vouched = new Map<string, number>();
+  /** Somebody came by a relay of this host, and nobody knows by which connection to it. */
+  #anyIsVouched = false;
+  /** When each was first seen. Undefined: this is the first look, and all of them may have been there for long. */
+  #seenMs: ReadonlyMap<string, number> | undefined;
+
+  /** Known, or told of. */
+  isPort(port: number): boolean {
+    return this.#ports.has(port) || this.#vouched.values().some((told) => told === port);
+  }
+
+  /** What comes to a port goes on to another one of this host, perhaps sshd's. */
+  relays(port: number, to: number): void {
+    if (this.#ports.has(to)) this.#ports.add(port);
+  }
+
+  /**
+   * @param connection SSH_CONNECTION of ssh(1), as a process of the session has it: `CLIENT PORT SERVER PORT`.
+   * @returns true when it is news, and another look is worth its while.
+   */
+  vouch(connection: string): boolean {
+    const [client = "", clientPort, , port] = connection.split(" ");
+    const peer = parsePrefix(client);
+    if (peer === undefined || !isPort(clientPort) || !isPort(port)) return false;
+    const id = idOf(peer, Number(clientPort), Number(port));
+    if (this.#vouched.has(id)) return false;
+    const [oldest = ""] = this.#vouched.keys();
+    if (this.#vouched.size >= vouchedLimit) this.#vouched.delete(oldest);
+    this.#vouched.set(id, Number(port));
+    this.#anyIsVouched ||= isLoopback(client);
+    return true;
+  }
+
+  /** Reads the kernel's list of connections, which may be long. */
+  peers(nowMs: number): NeverBanEntry[] {
+    const connections = [...connectionsTo(new Set([...this.#ports, ...this.#vouched.values()]))];
+    const ids = new Set(connections.map(({ id }) => id));
+    for (const [id, port] of this.#vouched) {
+      if (ids.has(id)) this.#ports.add(port);
+      else this.#vouched.delete(id);
+    }
+    const before = this.#seenMs;
+    const sinceMs = (id: string) =>
+      before === undefined || this.#anyIsVouched || this.#vouched.has(id)
+        ? Number.NEGATIVE_INFINITY
+        : (before.get(id) ?? nowMs);
+    const seenMs = new Map(connections.map(({ id }) => [id, sinceMs(id)]));
+    this.#seenMs = seenMs;
+    this.#anyIsVouched = false;
+    return connections
+      .filter(({ id, port }) => this.#ports.has(port) && nowMs - (seenMs.get(id) ?? nowMs) >= loginGraceMs)
+      .filter(({ peer }) => !isLoopback(peer.text))
+      .map(({ peer }) => ({ prefix: peer, why: "has an SSH session here" }));
+  }
+}
+
+function isPort(text: string | undefined): boolean {
+  return text !== undefined && /^\d{1,5}$/.test(text);
+}
+
+function idOf(peer: Prefix, peerPort: number, port: number): string {
+  return `${peer.text} ${peerPort} ${port}`;
+}
+
+/**
+ * Established ones. /proc/self/net/tcp: local and remote address in hex, host byte order in each 32-bit word, and
+ * port; 01 is established.
+ */
+function* connectionsTo(ports: ReadonlySet<number>): Generator<Connection> {
+  for (const table of ["/proc/self/net/tcp", "/proc/self/net/tcp6"]) {
+    for (const line of linesOf(table)) {
+      const [, local = "", remote = "", state] = line.trim().split(/\s+/);
+      const port = portOf(local);
+      if (state !== "01" || !ports.has(port)) continue;
+      const words = remote.split(":")[0]?.match(/.{8}/g) ?? [];
+      const bytes = words.flatMap((word) => [6, 4, 2, 0].map((at) => Number.parseInt(word.slice(at, at + 2), 16)));
+      const mapped = bytes.length === 4 ? [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes] : bytes;
+      const peer = prefixFromBytes(Uint8Array.from(mapped));
+      yield { peer, port, id: idOf(peer, portOf(remote), port) };
+    }
+  }
+}
+
+function portOf(end: string): number {
+  return Number.parseInt(end.split(":")[1] ?? "", 16);
+}
+
+/** Of sshd_config(5) and the files that Debian and Red Hat include; nothing where they cannot be read. */
+function configuredPorts(): number[] {
+  const directory = "/etc/ssh/sshd_config.d";
+  const included = namesIn(directory).filter((name) => name.endsWith(".conf"));
+  return ["/etc/ssh/sshd_config", ...included.map((name) => `${directory}/${name}`)]
+    .flatMap(linesOf)
+    .flatMap((line) => /^\s*(?:Port[\s=]+|ListenAddress[\s=]+\S+:)(\d{1,5})\s*$/i.exec(line)?.[1] ?? [])
+    .map(Number);
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function linesOf(path: string): string[] {
+  try {
+    return readFileSync(path, "latin1").split("\n");
+  } catch {
+    return [];
+  }
+}
