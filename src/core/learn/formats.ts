@@ -178,41 +178,49 @@ function stringOf(samples: readonly Recording[], isVaried: boolean): Format | un
     const isApart = at === 0 || new Set(samples.map(({ bytes }) => bytes[at - 1])).size === 1;
     for (const size of isApart ? [4, 2, 1] : [1]) {
       for (const endian of ["big", "little"] as const) {
-        const lengths = samples.map(({ bytes }) => stringLength(bytes, at, size, endian));
-        if (lengths.some((length) => length === undefined)) continue;
-        const strings = samples.map(({ bytes }, index) =>
-          latin(bytes.subarray(at + size, at + size + (lengths[index] ?? 0))),
-        );
-        // A protocol's name, where many sources say it and it is one word.
-        if (isVaried && new Set(strings).size < 2 && /^[A-Za-z]+$/.test(strings[0] ?? "")) continue;
-        const greatest = Math.max(...(lengths as number[]));
-        const bits = `${size * 8}-bit${size > 1 ? ` ${endian}-endian` : ""}`;
-        return {
-          words: `At byte ${at} there is a string behind its ${bits} length; up to ${greatest} bytes were seen`,
-          valuesAt: at,
-          rules: roomFor(greatest, at, size, endian),
-        };
+        const found = stringAt(samples, isVaried, at, size, endian);
+        if (found !== undefined) return found;
       }
     }
   }
   return undefined;
 }
 
-/** Of a length of one byte any may come. */
+function stringAt(
+  samples: readonly Recording[],
+  isVaried: boolean,
+  at: number,
+  size: number,
+  endian: "big" | "little",
+): Format | undefined {
+  const strings = samples.map(({ bytes }) => stringBehind(bytes, at, size, endian));
+  if (strings.includes(undefined)) return undefined;
+  // A protocol's name, where many sources say it and it is one word.
+  if (isVaried && new Set(strings).size === 1 && /^[A-Za-z]+$/.test(strings[0] ?? "")) return undefined;
+  const greatest = Math.max(...strings.map((string) => string?.length ?? 0));
+  const bits = `${size * 8}-bit${size > 1 ? ` ${endian}-endian` : ""}`;
+  return {
+    words: `At byte ${at} there is a string behind its ${bits} length; up to ${greatest} bytes were seen`,
+    valuesAt: at,
+    rules: roomFor(greatest, at, size, endian),
+  };
+}
+
+/** Room for values four times as long as any that was seen; of a length of one byte any may come. */
 function roomFor(greatest: number, at: number, size: number, endian: "big" | "little"): Rule[] {
-  return size === 1
-    ? []
-    : [{ kind: "number", at, size, endian, min: 0, max: Math.min(256 ** size - 1, Math.max(leastRoom, greatest * 4)) }];
+  if (size === 1) return [];
+  const max = Math.min(256 ** size - 1, Math.max(leastRoom, greatest * 4));
+  return [{ kind: "number", at, size, endian, min: 0, max }];
 }
 
 const leastRoom = 1023;
 
 /** Of three letters at least, since a small number before two letters is nothing unusual. */
-function stringLength(bytes: Uint8Array, at: number, size: number, endian: "big" | "little"): number | undefined {
+function stringBehind(bytes: Uint8Array, at: number, size: number, endian: "big" | "little"): string | undefined {
   if (at + size > bytes.length) return undefined;
   const length = numberAt(bytes, at, size, endian);
   const value = bytes.subarray(at + size, at + size + length);
-  return length >= 3 && value.length === length && value.every((byte) => isText(byte)) ? length : undefined;
+  return length >= 3 && value.length === length && value.every((byte) => isText(byte)) ? latin(value) : undefined;
 }
 
 function latin(bytes: Uint8Array): string {
