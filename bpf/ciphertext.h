@@ -24,11 +24,13 @@ struct sums {
 	__u64 first, second, third, fourth;
 };
 #define BET_LANES 13
-#define LONE_LANE 0xffffULL
+/* What borrows from the lowest lane of the fourth tells nothing. */
+#define LONE_SIGN 0x8000ULL
 
 static __always_inline bool has_sign(const struct sums *sums)
 {
-	return (sums->first | sums->second | sums->third | sums->fourth) & LANE_SIGNS;
+	return ((sums->first | sums->second | sums->third) & LANE_SIGNS) |
+	       (sums->fourth & LONE_SIGN);
 }
 
 static __always_inline struct sums load_sums(const struct match *match)
@@ -76,8 +78,7 @@ static __always_inline __u64 remember(struct match *match, __u64 byte)
 	__u8 *seen = match->seen + (byte & 255);
 	__u64 before = *seen;
 
-	/* Without a branch: MEMORY_ROW is a power of two. */
-	*seen = before + (((before + 1) & MEMORY_ROW) == 0);
+	*seen = before + 1;
 	return before & (MEMORY_ROW - 1);
 }
 
@@ -88,7 +89,7 @@ static __always_inline void add_memory(struct sums *sums, struct match *match, _
 	__u64 before = remember(match, match->bytes[at & (PREFIX_BYTES - 1)]);
 
 	asm volatile("" : "+r"(row));
-	sums->fourth = (sums->fourth + memory_scores[row + before]) & LONE_LANE;
+	sums->fourth += memory_scores[row + before];
 }
 
 /*
@@ -207,7 +208,7 @@ __noinline int match_ciphertext(const struct signatures *table, struct match *ma
 	match->sums[0] += shift;
 	match->sums[1] += shift;
 	match->sums[2] += shift;
-	match->sums[3] = (match->sums[3] + step->bet.shift) & LONE_LANE;
+	match->sums[3] += step->bet.shift;
 	if (beats_all(match, step->at))
 		return shortest + 1;
 	if (shortest < LATER_TRIAL) {

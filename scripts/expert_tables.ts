@@ -49,7 +49,6 @@ export function expertHeader(): string {
       return wordOf(scores);
     }),
   );
-  // In the lowest lane of a word whose others are empty: a score borrows from nobody.
   const memoryScores = Array.from({ length: memoryPlaces * memoryRow }, (_, index) => memory[index] ?? 0);
   return [
     "/* SPDX-License-Identifier: GPL-2.0 */",

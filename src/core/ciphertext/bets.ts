@@ -3,7 +3,7 @@
 // expert? The experts' sums are kept in lanes of 16 bits, two in a word, so that one addition serves
 // two; bpf/ciphertext.h does the same with four. docs/verdict.md is the mathematics. No allocation.
 import { expertNames, laneNames, memoryRow, scoreTable, stepLanes } from "./score_table.ts";
-import { mostSeen, scoreUnits } from "./scores.ts";
+import { scoreUnits } from "./scores.ts";
 
 export interface BetOptions {
   /** Clear bytes at the beginning, at most: no evidence against a client. */
@@ -115,8 +115,13 @@ export function createBets(options: BetOptions): Bets {
   /** @returns how often the byte came before. */
   function remember(byte: number): number {
     const before = seen[byte] ?? 0;
-    if (before < mostSeen) seen[byte] = before + 1;
+    seen[byte] = before + 1;
     return before;
+  }
+
+  /** @returns the score of the expert of memory, which remembers the byte from now on. */
+  function remembered(at: number, byte: number): number {
+    return at < header ? 0 : (memory[at * memoryRow + remember(byte)] ?? 0);
   }
 
   /**
@@ -130,8 +135,6 @@ export function createBets(options: BetOptions): Bets {
     let before = byteAt(bytes, from - 2);
     let seventh = sum6;
     let lostAt = 0;
-    const isHeader = from < header;
-    if (!isHeader) rememberHeader(bytes);
     for (let at = from; at < to; at++) {
       const byte = bytes[at] ?? 0;
       const block = blockOf[(asLast[last] ?? 0) | (asBefore[before] ?? 0)] ?? 0;
@@ -143,7 +146,7 @@ export function createBets(options: BetOptions): Bets {
       fifth = (fifth + (steps1[(byte - last) & 255] ?? 0) + (steps2[(byte - before) & 255] ?? 0)) | 0;
       const step4 = steps4[(byte - byteAt(bytes, at - 4)) & 255] ?? 0;
       sixth = (sixth + step4 + (steps8[(byte - byteAt(bytes, at - 8)) & 255] ?? 0)) | 0;
-      if (!isHeader) seventh = (seventh + (memory[at * memoryRow + remember(byte)] ?? 0)) & 0xffff;
+      seventh = (seventh + remembered(at, byte)) & 0xffff;
       before = last;
       last = byte;
       if (stops && ((first | second | third | fourth | fifth | sixth | seventh) & signs) !== 0) {
@@ -167,6 +170,7 @@ export function createBets(options: BetOptions): Bets {
 
   function lostAt(bytes: Uint8Array, length: number): number {
     begin(betStart);
+    rememberHeader(bytes);
     return add(bytes, header, Math.min(length, shortest), true);
   }
 
@@ -186,6 +190,7 @@ export function createBets(options: BetOptions): Bets {
 
   function isUniform(bytes: Uint8Array, length: number): boolean {
     begin(uniformStart);
+    rememberHeader(bytes);
     add(bytes, header, length, false);
     return isUniformBefore(bytes);
   }

@@ -4,12 +4,12 @@
 // which no expert sees a difference share their rows. scripts/embed.ts writes the same table as C.
 import { type BeforeKind, beforeKindOf, beforeKinds, type LastKind, lastKindOf, lastKinds } from "./byte_kind.ts";
 import { type Case, experts, memoryExpert, stepExperts, writingExperts } from "./experts.ts";
-import { mostSeen, scoresOfMemory, scoresOfShares, scoresOfStep } from "./scores.ts";
+import { scoresOfMemory, scoresOfShares, scoresOfStep } from "./scores.ts";
 
 export const writingLanes = writingExperts.length;
 export const stepLanes = stepExperts.length;
-/** Scores for each number of bytes before: a row. */
-export const memoryRow = mostSeen + 1;
+/** Scores for each number of bytes before: a row, by how often the byte was among them. A power of two. */
+export const memoryRow = 128;
 /** No bet looks at more bytes: bets.ts. */
 export const memoryRows = 96;
 
@@ -65,6 +65,8 @@ function workOut(): ScoreTable {
   for (const [lane, expert] of stepExperts.entries()) {
     for (const [difference, score] of scoresOfStep(expert).entries()) steps[difference * stepLanes + lane] = score;
   }
+  const memory = new Int16Array(memoryRows * memoryRow);
+  for (let bytes = 0; bytes < memoryRows; bytes++) memory.set(scoresOfMemory(memoryExpert, bytes), bytes * memoryRow);
   return {
     asLast: Uint8Array.from({ length: 256 }, (_, byte) => lastKinds.indexOf(lastKindOf(byte)) << beforeBits),
     asBefore: Uint8Array.from({ length: 256 }, (_, byte) => beforeKinds.indexOf(beforeKindOf(byte))),
@@ -72,9 +74,7 @@ function workOut(): ScoreTable {
     blockCount: blocks.size,
     writing,
     steps,
-    memory: Int16Array.from(
-      Array.from({ length: memoryRows }, (_, bytes) => [...scoresOfMemory(memoryExpert, bytes)]).flat(),
-    ),
+    memory,
   };
 }
 

@@ -35,15 +35,12 @@ const nearSteps = 8;
 
 /**
  * @param bytes how many came before.
- * @returns by how often a value was among them; the last is that of more, too.
+ * @returns by how often a value was among them.
  */
 export function scoresOfMemory({ unseen }: MemoryExpert, bytes: number): Int16Array {
-  const chances = Float64Array.from({ length: mostSeen + 1 }, (_, seen) => (seen + unseen) / (bytes + 256 * unseen));
+  const chances = Float64Array.from({ length: bytes + 1 }, (_, seen) => (seen + unseen) / (bytes + 256 * unseen));
   return scoresOf(chances);
 }
-
-/** More often counts no more, which only makes the expert poorer. A power of two less one. */
-export const mostSeen = 15;
 
 function scoresOf(chances: Float64Array): Int16Array {
   return Int16Array.from(chances, (chance) => {

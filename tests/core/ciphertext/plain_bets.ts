@@ -4,7 +4,7 @@
 import { laterTrials } from "../../../src/core/ciphertext/bets.ts";
 import { beforeKindOf, lastKindOf } from "../../../src/core/ciphertext/byte_kind.ts";
 import { type Expert, experts, type WritingExpert } from "../../../src/core/ciphertext/experts.ts";
-import { mostSeen, scoresOfMemory, scoresOfShares, scoresOfStep } from "../../../src/core/ciphertext/scores.ts";
+import { scoresOfMemory, scoresOfShares, scoresOfStep } from "../../../src/core/ciphertext/scores.ts";
 
 export interface PlainOptions {
   readonly header: number;
@@ -46,7 +46,7 @@ export function scoreAt(expert: Expert, bytes: Uint8Array, at: number): number {
   const byte = bytes[at] ?? 0;
   if (expert.kind === "memory") {
     const seen = bytes.subarray(0, at).filter((before) => before === byte).length;
-    return scoresOfMemory(expert, at)[Math.min(seen, mostSeen)] ?? 0;
+    return scoresOfMemory(expert, at)[seen] ?? 0;
   }
   const back = (distance: number) => (at < distance ? 0 : (bytes[at - distance] ?? 0));
   if (expert.kind === "step") {
