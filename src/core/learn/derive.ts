@@ -270,8 +270,8 @@ function randomRule({ at, bytes }: RandomPart, blocks: number | undefined): Rule
 
 /** With a header of few constant bytes strangers that happen to look alike are told by what they are. */
 function wantsLibrary(fields: Fields): boolean {
-  const { constants, format, isText, random } = fields;
+  const { constants, random } = fields;
   const first = firstWords(fields);
   if (first !== undefined) return !first.isSure;
-  return countOf(constants) < (random === undefined ? tellingBytes : enoughBytes) && (format !== undefined || !isText);
+  return countOf(constants) < (random === undefined ? tellingBytes : enoughBytes);
 }
