@@ -150,7 +150,8 @@ const remembered: [string, (at: number) => number][] = [
   ]),
   ...[0x5a, 0x80, 0xc3].map((key): [string, (at: number) => number] => [
     `text behind the constant 0x${key.toString(16)}`,
-    (at) => ("In the beginning the Universe was created, which made many people angry. ".charCodeAt(at % 74) || 32) ^ key,
+    (at) =>
+      ("In the beginning the Universe was created, which made many people angry. ".charCodeAt(at % 74) || 32) ^ key,
   ]),
 ];
 
