@@ -19,19 +19,23 @@
 #define CLEAR_BYTES 16 /* a header has no more */
 #define LATER_TRIAL 64
 
-/* Four experts in each. */
+/* Four experts in each; in the fourth one alone, that of memory. */
 struct sums {
-	__u64 first, second, third;
+	__u64 first, second, third, fourth;
 };
+#define BET_LANES 13
+/* What borrows from the lowest lane of the fourth tells nothing. */
+#define LONE_SIGN 0x8000ULL
 
 static __always_inline bool has_sign(const struct sums *sums)
 {
-	return (sums->first | sums->second | sums->third) & LANE_SIGNS;
+	return ((sums->first | sums->second | sums->third) & LANE_SIGNS) |
+	       (sums->fourth & LONE_SIGN);
 }
 
 static __always_inline struct sums load_sums(const struct match *match)
 {
-	return (struct sums){ match->sums[0], match->sums[1], match->sums[2] };
+	return (struct sums){ match->sums[0], match->sums[1], match->sums[2], match->sums[3] };
 }
 
 static __always_inline void store_sums(struct match *match, const struct sums *sums)
@@ -39,6 +43,7 @@ static __always_inline void store_sums(struct match *match, const struct sums *s
 	match->sums[0] = sums->first;
 	match->sums[1] = sums->second;
 	match->sums[2] = sums->third;
+	match->sums[3] = sums->fourth;
 }
 
 /* What the expert of a step gives for a difference. */
@@ -67,10 +72,46 @@ static __always_inline void add_scores(struct sums *sums, const struct match *ma
 	sums->third += step_score(768, byte, here[0]);
 }
 
+/* How often the byte came before, and once more from now on. */
+static __always_inline __u64 remember(struct match *match, __u64 byte)
+{
+	__u8 *seen = match->seen + (byte & 255);
+	__u64 before = *seen;
+
+	*seen = before + 1;
+	return before & (MEMORY_ROW - 1);
+}
+
+/* What the expert of memory gives for the byte at a place; not asked for a header's. */
+static __always_inline void add_memory(struct sums *sums, struct match *match, __u64 at)
+{
+	__u64 row = (at & (MEMORY_PLACES - 1)) * MEMORY_ROW;
+	__u64 before = remember(match, match->bytes[at & (PREFIX_BYTES - 1)]);
+
+	asm volatile("" : "+r"(row));
+	sums->fourth += memory_scores[row + before];
+}
+
 /*
  * Each loop in a global function of its own, which the verifier goes through once: it would follow
  * every way out of one loop through the next. Sums are handed on in the match.
  */
+
+/* What came before the header's end is known, and no bet. */
+__noinline int remember_header(struct match *match, __u32 header)
+{
+	__u64 end = header;
+
+	if (!match)
+		return 0;
+	__builtin_memset(match->seen, 0, sizeof(match->seen));
+	for (__u64 at = 0; at < CLEAR_BYTES; at++) {
+		if (at >= end)
+			break;
+		remember(match, match->bytes[at]);
+	}
+	return 0;
+}
 
 /* Bets on the bytes from the header's end to the shortest packet's. Negative: one is won. */
 __noinline int bet(const struct signatures *table, struct match *match, __u32 step_at)
@@ -82,13 +123,16 @@ __noinline int bet(const struct signatures *table, struct match *match, __u32 st
 	if (!table || !match)
 		return 0;
 	step = table_at(table, step_at);
+	remember_header(match, step->at);
 	at = step->at;
 	end = step->count < match->length ? step->count : match->length;
 	sums.first = sums.second = sums.third = LANES((__u64)step->bet.start);
+	sums.fourth = step->bet.start;
 	for (__u64 i = 0; i < BET_BYTES; i++) {
 		if (at >= end)
 			break;
 		add_scores(&sums, match, at);
+		add_memory(&sums, match, at);
 		at++;
 		if (has_sign(&sums)) {
 			match->lost_at = at;
@@ -99,7 +143,7 @@ __noinline int bet(const struct signatures *table, struct match *match, __u32 st
 	return -(int)match->lost_at;
 }
 
-/* Adds the scores of the bytes from..to). */
+/* Adds the scores of the bytes from..to), which come next. */
 __noinline int add_up(struct match *match, __u32 from, __u32 to)
 {
 	struct sums sums;
@@ -112,6 +156,7 @@ __noinline int add_up(struct match *match, __u32 from, __u32 to)
 		if (at >= end)
 			break;
 		add_scores(&sums, match, at);
+		add_memory(&sums, match, at);
 		at++;
 	}
 	store_sums(match, &sums);
@@ -163,6 +208,7 @@ __noinline int match_ciphertext(const struct signatures *table, struct match *ma
 	match->sums[0] += shift;
 	match->sums[1] += shift;
 	match->sums[2] += shift;
+	match->sums[3] += step->bet.shift;
 	if (beats_all(match, step->at))
 		return shortest + 1;
 	if (shortest < LATER_TRIAL) {

@@ -21,7 +21,7 @@
 #define MAX_STEPS 32
 
 /* Scores of experts are added up in so many words. */
-#define BET_WORDS 3
+#define BET_WORDS 4
 
 /* In place of a set's index, of a maximum or of a place. */
 #define NOTHING 0xffff

@@ -34,6 +34,7 @@ struct match {
 	__u64 fresh[PREFIX_BYTES / 64]; /* which bytes the segment brought */
 	__u64 sums[BET_WORDS]; /* of the experts, and of those who won the earliest bet */
 	__u64 won[BET_WORDS];
+	__u8 seen[256]; /* how often each byte came before: of the expert of memory */
 	__u32 lost_at, bet_lost_at; /* of one alternative, and of what is expected; 0: not */
 	__u8 before[8]; /* zeros: what an expert takes for the bytes before the first */
 	/* Twice as long, so that the verifier sees at once that bytes behind an offset fit. */
@@ -363,7 +364,7 @@ static __always_inline void scan(const struct signatures *table, struct match *m
 static __always_inline __u32 winner(const struct signatures *table, const struct match *match,
 				    const struct signature_header *header)
 {
-	for (__u32 lane = 0; lane < BET_WORDS * 4; lane++) {
+	for (__u32 lane = 0; lane < BET_LANES; lane++) {
 		if (match->won[lane / 4] >> (lane % 4 * 16 + 15) & 1)
 			return *(const __u16 *)table_at(table, header->lanes_at + lane * 2);
 	}

@@ -2,7 +2,7 @@
 // Two sequential tests: is it certain that the bytes are no ciphertext, and does uniform beat every
 // expert? The experts' sums are kept in lanes of 16 bits, two in a word, so that one addition serves
 // two; bpf/ciphertext.h does the same with four. docs/verdict.md is the mathematics. No allocation.
-import { expertNames, laneNames, scoreTable, stepLanes } from "./score_table.ts";
+import { expertNames, laneNames, memoryRow, scoreTable, stepLanes } from "./score_table.ts";
 import { scoreUnits } from "./scores.ts";
 
 export interface BetOptions {
@@ -81,6 +81,10 @@ export function createBets(options: BetOptions): Bets {
   let sums3 = 0;
   let sums4 = 0;
   let sums5 = 0;
+  /** Of the expert of memory, in one lane, and what it remembers. */
+  let sum6 = 0;
+  const seen = new Uint8Array(256);
+  const { memory } = table;
 
   function begin(sums: number): void {
     sums0 = sums;
@@ -89,6 +93,7 @@ export function createBets(options: BetOptions): Bets {
     sums3 = sums;
     sums4 = sums;
     sums5 = sums;
+    sum6 = sums & 0xffff;
   }
 
   function shift(by: number): void {
@@ -98,16 +103,37 @@ export function createBets(options: BetOptions): Bets {
     sums3 = (sums3 + by) | 0;
     sums4 = (sums4 + by) | 0;
     sums5 = (sums5 + by) | 0;
+    sum6 = (sum6 + by) & 0xffff;
+  }
+
+  /** What came before the header's end is known, and no bet. */
+  function rememberHeader(bytes: Uint8Array): void {
+    seen.fill(0);
+    for (let at = 0; at < header; at++) remember(bytes[at] ?? 0);
+  }
+
+  /** @returns how often the byte came before. */
+  function remember(byte: number): number {
+    const before = seen[byte] ?? 0;
+    seen[byte] = before + 1;
+    return before;
+  }
+
+  /** @returns the score of the expert of memory, which remembers the byte from now on. */
+  function remembered(at: number, byte: number): number {
+    return at < header ? 0 : (memory[at * memoryRow + remember(byte)] ?? 0);
   }
 
   /**
-   * Adds the scores of the bytes from..to), in locals, which is twice as fast as where the sums are kept.
+   * Adds the scores of the bytes from..to), in locals, which is twice as fast as where the sums are kept: from the
+   * header's end on, or a byte of the header.
    * @returns where a sum's sign came up, which ends it, counted from 1; 0: nowhere, or not asked.
    */
   function add(bytes: Uint8Array, from: number, to: number, stops: boolean): number {
     let [first, second, third, fourth, fifth, sixth] = [sums0, sums1, sums2, sums3, sums4, sums5];
     let last = byteAt(bytes, from - 1);
     let before = byteAt(bytes, from - 2);
+    let seventh = sum6;
     let lostAt = 0;
     for (let at = from; at < to; at++) {
       const byte = bytes[at] ?? 0;
@@ -120,9 +146,10 @@ export function createBets(options: BetOptions): Bets {
       fifth = (fifth + (steps1[(byte - last) & 255] ?? 0) + (steps2[(byte - before) & 255] ?? 0)) | 0;
       const step4 = steps4[(byte - byteAt(bytes, at - 4)) & 255] ?? 0;
       sixth = (sixth + step4 + (steps8[(byte - byteAt(bytes, at - 8)) & 255] ?? 0)) | 0;
+      seventh = (seventh + remembered(at, byte)) & 0xffff;
       before = last;
       last = byte;
-      if (stops && ((first | second | third | fourth | fifth | sixth) & signs) !== 0) {
+      if (stops && ((first | second | third | fourth | fifth | sixth | seventh) & signs) !== 0) {
         lostAt = at + 1;
         break;
       }
@@ -133,15 +160,17 @@ export function createBets(options: BetOptions): Bets {
     sums3 = fourth;
     sums4 = fifth;
     sums5 = sixth;
+    sum6 = seventh;
     return lostAt;
   }
 
   function hasSign(): boolean {
-    return ((sums0 | sums1 | sums2 | sums3 | sums4 | sums5) & signs) !== 0;
+    return ((sums0 | sums1 | sums2 | sums3 | sums4 | sums5 | sum6) & signs) !== 0;
   }
 
   function lostAt(bytes: Uint8Array, length: number): number {
     begin(betStart);
+    rememberHeader(bytes);
     return add(bytes, header, Math.min(length, shortest), true);
   }
 
@@ -154,12 +183,14 @@ export function createBets(options: BetOptions): Bets {
       firstLane(sums3, 6) ??
       firstLane(sums4, 8) ??
       firstLane(sums5, 10) ??
+      firstLane(sum6, 12) ??
       0
     );
   }
 
   function isUniform(bytes: Uint8Array, length: number): boolean {
     begin(uniformStart);
+    rememberHeader(bytes);
     add(bytes, header, length, false);
     return isUniformBefore(bytes);
   }
@@ -202,7 +233,7 @@ export function createBets(options: BetOptions): Bets {
     evidence(bytes, length) {
       const byte = lostAt(bytes, length);
       if (byte === 0) return undefined;
-      const sums = [sums0, sums1, sums2, sums3, sums4, sums5].flatMap((word) => [word & 0xffff, word >>> 16]);
+      const sums = [sums0, sums1, sums2, sums3, sums4, sums5, sum6].flatMap((word) => [word & 0xffff, word >>> 16]);
       const lane = winningLane();
       return { expert: laneNames[lane] ?? "", bits: ((sums[lane] ?? 0) - 0x8000 + limit) / scoreUnits, byte };
     },

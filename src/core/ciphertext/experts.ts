@@ -32,7 +32,18 @@ export interface StepExpert {
   readonly near: number;
 }
 
-export type Expert = WritingExpert | StepExpert;
+/**
+ * Knows how often each byte came before, the header's included: of a few values the next is one of them. It says
+ * nothing of the header itself.
+ */
+export interface MemoryExpert {
+  readonly kind: "memory";
+  readonly name: string;
+  /** What a value counts that has not come yet. */
+  readonly unseen: number;
+}
+
+export type Expert = WritingExpert | StepExpert | MemoryExpert;
 
 const text: Shares = {
   frequent: 0.36,
@@ -183,6 +194,9 @@ const pairs: StepExpert = { kind: "step", name: "pattern", distance: 2, same: 0.
 const words: StepExpert = { kind: "step", name: "pattern", distance: 4, same: 0.42, next: 0.06, near: 0.12 };
 const doubles: StepExpert = { kind: "step", name: "pattern", distance: 8, same: 0.38, next: 0.03, near: 0.09 };
 
+/** Periods of any length, alphabets that no other knows, text behind a constant that is added to it. */
+export const memoryExpert: MemoryExpert = { kind: "memory", name: "pattern", unseen: 1 / 64 };
+
 /** In the order that gives the name where two are certain with the same byte. */
 export const writingExperts: readonly WritingExpert[] = [
   writing,
@@ -195,4 +209,4 @@ export const writingExperts: readonly WritingExpert[] = [
   letters,
 ];
 export const stepExperts: readonly StepExpert[] = [again, pairs, words, doubles];
-export const experts: readonly Expert[] = [...writingExperts, ...stepExperts];
+export const experts: readonly Expert[] = [...writingExperts, ...stepExperts, memoryExpert];

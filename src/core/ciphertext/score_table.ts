@@ -3,11 +3,15 @@
 // for one byte, so that one look is enough; which row is chosen by the two bytes before. Contexts in
 // which no expert sees a difference share their rows. scripts/embed.ts writes the same table as C.
 import { type BeforeKind, beforeKindOf, beforeKinds, type LastKind, lastKindOf, lastKinds } from "./byte_kind.ts";
-import { type Case, experts, stepExperts, writingExperts } from "./experts.ts";
-import { scoresOfShares, scoresOfStep } from "./scores.ts";
+import { type Case, experts, memoryExpert, stepExperts, writingExperts } from "./experts.ts";
+import { scoresOfMemory, scoresOfShares, scoresOfStep } from "./scores.ts";
 
 export const writingLanes = writingExperts.length;
 export const stepLanes = stepExperts.length;
+/** Scores for each number of bytes before: a row, by how often the byte was among them. A power of two. */
+export const memoryRow = 128;
+/** No bet looks at more bytes: bets.ts. */
+export const memoryRows = 96;
 
 /** Bits of a context for the kind of the byte before the last; the kind of the last is above them. */
 export const beforeBits = 2;
@@ -24,6 +28,8 @@ export interface ScoreTable {
   readonly writing: Int16Array;
   /** By the difference, modulo 256, the scores of the experts of steps. */
   readonly steps: Int16Array;
+  /** By how many bytes came before, and how often the byte was among them, the score of the expert of memory. */
+  readonly memory: Int16Array;
 }
 
 let table: ScoreTable | undefined;
@@ -59,6 +65,8 @@ function workOut(): ScoreTable {
   for (const [lane, expert] of stepExperts.entries()) {
     for (const [difference, score] of scoresOfStep(expert).entries()) steps[difference * stepLanes + lane] = score;
   }
+  const memory = new Int16Array(memoryRows * memoryRow);
+  for (let bytes = 0; bytes < memoryRows; bytes++) memory.set(scoresOfMemory(memoryExpert, bytes), bytes * memoryRow);
   return {
     asLast: Uint8Array.from({ length: 256 }, (_, byte) => lastKinds.indexOf(lastKindOf(byte)) << beforeBits),
     asBefore: Uint8Array.from({ length: 256 }, (_, byte) => beforeKinds.indexOf(beforeKindOf(byte))),
@@ -66,6 +74,7 @@ function workOut(): ScoreTable {
     blockCount: blocks.size,
     writing,
     steps,
+    memory,
   };
 }
 
@@ -77,7 +86,7 @@ function caseOf(cases: readonly Case[], last: LastKind, before: BeforeKind): { i
   return { index, found };
 }
 
-/** The names of lanes, in their order: those of writing, then those of steps. */
+/** The names of lanes, in their order: those of writing, then those of steps, then that of memory. */
 export const laneNames: readonly string[] = experts.map(({ name }) => name);
 
 /** Each name once, in the order of the lanes. */

@@ -2,7 +2,7 @@
 // From what an expert expects to what a byte scores with it: the logarithm of how much likelier than
 // one of 256 the expert holds it to be, in 1/32 bit, rounded down.
 import { type ByteKind, byteKinds } from "./byte_kind.ts";
-import type { Shares, StepExpert } from "./experts.ts";
+import type { MemoryExpert, Shares, StepExpert } from "./experts.ts";
 
 /** Units of a bit. A byte scores at most 8 bits either way, and 96 bytes fit 16 bits with a threshold. */
 export const scoreUnits = 32;
@@ -32,6 +32,15 @@ export function scoresOfStep({ same, next, near }: StepExpert): Int16Array {
 }
 
 const nearSteps = 8;
+
+/**
+ * @param bytes how many came before.
+ * @returns by how often a value was among them.
+ */
+export function scoresOfMemory({ unseen }: MemoryExpert, bytes: number): Int16Array {
+  const chances = Float64Array.from({ length: bytes + 1 }, (_, seen) => (seen + unseen) / (bytes + 256 * unseen));
+  return scoresOf(chances);
+}
 
 function scoresOf(chances: Float64Array): Int16Array {
   return Int16Array.from(chances, (chance) => {

@@ -7,10 +7,19 @@ import { createSniffer } from "../profile/sniffer.ts";
 import type { Ciphers } from "../signature/cipher.ts";
 import type { Rule } from "../signature/signature.ts";
 import type { Sniffer } from "../sniff.ts";
-import { blocksOf, type Constant, constantsOf, lengthFieldOf, lengthRule, randomPartOf, shortestOf } from "./fields.ts";
+import { askedOf, enoughBytes } from "./asked.ts";
+import {
+  blocksOf,
+  type Constant,
+  constantsOf,
+  lengthFieldOf,
+  lengthRules,
+  randomPartOf,
+  shortestOf,
+} from "./fields.ts";
 import { type Fields, hexOf, type RandomPart } from "./findings.ts";
 import { type Format, formatOf, isText } from "./formats.ts";
-import { keysOf, leading } from "./keys.ts";
+import { keysOf } from "./keys.ts";
 import type { KnownProtocol } from "./known.ts";
 import type { Recording } from "./recording.ts";
 import { rulingOf } from "./replay.ts";
@@ -19,16 +28,20 @@ import { rulingOf } from "./replay.ts";
 const blockBytes = 16;
 /** One stranger in 2^24 has these by chance. */
 const tellingBytes = 3;
+/** Of shorter packets the library says too little. */
+const leastAny = 8;
 /** What overlaps with more of the library says little: then the library itself is all that tells. */
 const mostTolerated = 20;
 
 export interface Material {
   readonly name: string;
   readonly ciphers: Ciphers;
-  /** So many constant bytes tell strangers apart; more would only be a risk to friends. */
-  readonly enoughBytes: number;
+  /** So many constant bytes are asked for, and a name in letters. */
+  readonly askedBytes: number;
   /** What is always the same is so for many sources. */
   readonly isVaried: boolean;
+  /** Where they have nothing in common, the library alone tells strangers. */
+  readonly takesAny?: boolean;
   /** The profile that takes all samples, where one of ttgate's own does. */
   readonly known: KnownProtocol | undefined;
 }
@@ -55,6 +68,8 @@ export function derive(samples: readonly Recording[], material: Material): Deriv
   const fields = fieldsOf(samples, material);
   const random = randomRulesOf(fields);
   if (rulesOf(fields, random[0]).length === 0) {
+    if (material.takesAny === true && fields.shortest >= leastAny)
+      return tried({ ...head, expect: anyOf(fields), foreign: "all" }, samples, material, fields);
     const message = "The connections that the server accepted have nothing in common; write a profile by hand";
     return { kind: "nothing", message };
   }
@@ -87,9 +102,13 @@ function* profilesOf(
   const mild = firstWords(fields)?.isSure === false ? { default: "undecided" as const } : {};
   if (wantsLibrary(fields)) yield { ...head, expect, ...library, ...mild };
   // So few constant bytes that a stranger of the library may have them too: then it is the library that tells.
-  const left = random ?? { kind: "length" as const, min: Math.max(1, Math.floor(fields.shortest / 2)) };
+  const left = random ?? anyOf(fields);
   if (wantsLibrary(fields)) yield { ...head, expect: left, ...library };
   yield { ...head, expect, ...mild };
+}
+
+function anyOf({ shortest }: Fields): Rule {
+  return { kind: "length", min: Math.max(1, Math.floor(shortest / 2)) };
 }
 
 /**
@@ -158,7 +177,7 @@ export function isAccepted(sniffer: Sniffer, recording: Recording): boolean {
   return rulingOf(sniffer, recording).verdict === "accept" && sniffer.sniff(recording.bytes, false).kind === "accept";
 }
 
-function fieldsOf(samples: readonly Recording[], { enoughBytes, isVaried }: Material): Fields {
+function fieldsOf(samples: readonly Recording[], { askedBytes, isVaried }: Material): Fields {
   const shortest = shortestOf(samples);
   const isTextOnly = samples.every(({ bytes }) => bytes.subarray(0, shortest).every(isText));
   const random = isTextOnly ? undefined : randomPartOf(samples);
@@ -168,9 +187,16 @@ function fieldsOf(samples: readonly Recording[], { enoughBytes, isVaried }: Mate
   const field = length !== undefined && length.at < (format?.valuesAt ?? length.at + 1) ? length : undefined;
   const end = Math.min(random?.at ?? shortest, format?.valuesAt ?? shortest);
   const same = constantsOf(samples, end, field, format === undefined);
-  const constants = leading(keysOf(same, samples, isVaried), enoughBytes);
+  const keys = keysOf(same, samples, isVaried);
   return {
-    ...{ shortest, field, random, format, constants },
+    ...{
+      shortest,
+      field,
+      random,
+      format,
+      same: keys,
+      ...askedOf(keys, samples, field, format === undefined ? end + 1 : end, askedBytes),
+    },
     isText: isTextOnly,
     isLikeWireguard: random !== undefined && random.at >= wireguardHead.length && canBegin(samples, wireguardHead),
     blocks: random === undefined ? undefined : blocksOf(samples, random.at),
@@ -188,9 +214,10 @@ function canBegin(samples: readonly Recording[], head: readonly number[]): boole
 }
 
 function rulesOf(fields: Fields, random: Rule | undefined): Rule[] {
-  const { shortest, field, format, constants, isText } = fields;
+  const { shortest, field, format, constants, ranges, isText } = fields;
   const rules: Rule[] = constants.map(({ at, bytes }) => ({ kind: "bytes", at, hex: bytes.map(hexOf).join(" ") }));
-  if (field !== undefined) rules.push(lengthRule(field));
+  for (const { at, max } of ranges) rules.push({ kind: "number", at, size: 1, min: 0, max });
+  if (field !== undefined) rules.push(...lengthRules(field));
   const first = firstWords(fields);
   if (first !== undefined) rules.push({ kind: "text", at: first.at, text: [...first.texts], ignoreCase: true });
   rules.push(...(format?.rules ?? []));
@@ -216,7 +243,7 @@ const highBytes = Array.from({ length: 128 }, (_, index) => hexOf(128 + index)).
 function randomRulesOf({ shortest, random, blocks }: Fields): Rule[] {
   if (random === undefined) return [];
   const plain = randomRule(random, blocks);
-  const least = leastCipherBytes.find((bytes) => bytes <= shortest);
+  const least = leastCipherBytes.find((bytes) => bytes <= Math.min(shortest, random.at + random.bytes));
   if (random.at > mostClearBytes || least === undefined || least - random.at < blockBytes) return [plain];
   return [{ kind: "ciphertext", header: random.at, shortest: least }, plain];
 }
@@ -243,8 +270,8 @@ function randomRule({ at, bytes }: RandomPart, blocks: number | undefined): Rule
 
 /** With a header of few constant bytes strangers that happen to look alike are told by what they are. */
 function wantsLibrary(fields: Fields): boolean {
-  const { constants, format, isText } = fields;
+  const { constants, random } = fields;
   const first = firstWords(fields);
   if (first !== undefined) return !first.isSure;
-  return countOf(constants) < tellingBytes && (format !== undefined || !isText);
+  return countOf(constants) < (random === undefined ? tellingBytes : enoughBytes);
 }

@@ -73,7 +73,7 @@ export function randomPartOf(samples: readonly Recording[]): { at: number; bytes
   for (let at = 0; at <= headerLimitBytes && at + 16 <= shortest; at++) {
     // A header byte more or less hardly shows in a block, but it does in how often samples agree.
     if (!isVaried(samples, at)) continue;
-    const bytes = Math.min(shortest - at, randomLimitBytes);
+    const bytes = variedBytes(samples, at, Math.min(shortest - at, randomLimitBytes));
     const { run } = randomProbe({ kind: "random", at, bytes });
     if (samples.every((sample) => run(sample.bytes, sample.bytes.length, true) > 0)) return { at, bytes };
   }
@@ -82,12 +82,19 @@ export function randomPartOf(samples: readonly Recording[]): { at: number; bytes
 
 /** Random bytes have about as many values as there are samples, at every place of a block. */
 function isVaried(samples: readonly Recording[], from: number): boolean {
-  const expected = 256 * (1 - (1 - 1 / 256) ** samples.length);
-  for (let at = from; at < from + 16; at++) {
-    if (new Set(samples.map(({ bytes }) => bytes[at])).size < expected * 0.7) return false;
-  }
-  return true;
+  return variedBytes(samples, from, blockBytes) === blockBytes;
 }
+
+/** How many bytes do, up to `most`: behind a nonce or a hash the packet may go on in clear. */
+function variedBytes(samples: readonly Recording[], from: number, most: number): number {
+  const expected = 256 * (1 - (1 - 1 / 256) ** samples.length);
+  for (let count = 0; count < most; count++) {
+    if (new Set(samples.map(({ bytes }) => bytes[from + count])).size < expected * 0.7) return count;
+  }
+  return most;
+}
+
+const blockBytes = 16;
 
 /**
  * @param samples in the order of their time.
@@ -108,6 +115,7 @@ export function constantsOf(
       value !== undefined &&
       !isIn(field, at) &&
       !clockAt(samples, at) &&
+      !yearAt(samples, at) &&
       !(isOfFewSizes && mayBeLength(samples, values, at)),
   );
   // What looks random from its first byte on may begin with a counter: the byte at the limit moves, too.
@@ -222,6 +230,21 @@ function clockAt(samples: readonly Recording[], at: number): boolean {
   return false;
 }
 
+/** The Gregorian calendar's, on average: it is wrong for hours around New Year, and then for no sample of the rest. */
+const yearMs = 31_556_952_000;
+
+/** The year of a date: a number of 16 bits, or what is left of it after the century, also as two decimal digits. */
+function yearAt(samples: readonly Recording[], at: number): boolean {
+  return samples.every(({ bytes, atMs }) => {
+    const year = 1970 + Math.floor(atMs / yearMs);
+    const short = year % 100;
+    const byte = bytes[at] ?? 0;
+    const isWide = (from: number) =>
+      from >= 0 && (numberAt(bytes, from, 2, "big") === year || numberAt(bytes, from, 2, "little") === year);
+    return isWide(at) || isWide(at - 1) || byte === short || byte === Math.floor(short / 10) * 16 + (short % 10);
+  });
+}
+
 /** 16 when the sizes are a whole number of blocks of AES after the first `after` bytes, in every sample. */
 export function blocksOf(samples: readonly Recording[], after: number): number | undefined {
   const totals = new Set(samples.map(({ totalBytes }) => totalBytes));
@@ -230,12 +253,14 @@ export function blocksOf(samples: readonly Recording[], after: number): number |
 }
 
 /**
- * The field as a rule that leaves room for packets four times as long as any that was seen, and for those
- * that end with the field.
+ * The field as a rule, where it says anything: it leaves room for packets sixteen times as long as any that was
+ * seen, for those of 16 KiB, or of 1 MiB where the field is made for such, and for those that end with the field.
  */
-export function lengthRule(field: LengthField): Rule {
-  const limit = 256 ** field.size - 1;
-  const greatest = Math.min(limit, 4 * 2 ** Math.ceil(Math.log2(field.greatest + 1)) - 1);
-  const least = Math.max(0, field.at + field.size - field.plus);
-  return { kind: "number", at: field.at, size: field.size, endian: field.endian, min: least, max: greatest };
+export function lengthRules(field: LengthField): Rule[] {
+  const { at, size, endian } = field;
+  const limit = 256 ** size - 1;
+  const room = size > 2 ? 0x10_0000 : 0x4000;
+  const max = Math.min(limit, Math.max(room, 16 * 2 ** Math.ceil(Math.log2(field.greatest + 1))) - 1);
+  const min = Math.max(0, at + size - field.plus);
+  return min === 0 && max === limit ? [] : [{ kind: "number", at, size, endian, min, max }];
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was found in common, and in words for people.
+import type { Range } from "./asked.ts";
 import type { Constant, LengthField } from "./fields.ts";
 import type { Format } from "./formats.ts";
 import type { KnownProtocol } from "./known.ts";
@@ -16,7 +17,11 @@ export interface Fields {
   readonly field: LengthField | undefined;
   readonly random: RandomPart | undefined;
   readonly format: Format | undefined;
+  /** What the rules ask for: bytes that never changed, and small numbers. */
   readonly constants: readonly Constant[];
+  readonly ranges: readonly Range[];
+  /** What never changed, asked for or not. */
+  readonly same: readonly Constant[];
   readonly isText: boolean;
   /** A friend's clear header may come to begin as WireGuard does, and it would have to wait. */
   readonly isLikeWireguard: boolean;
@@ -34,14 +39,9 @@ export function wordsOfKnown(samples: readonly Recording[], { name }: KnownProto
 }
 
 export function wordsOf(samples: readonly Recording[], fields: Fields): string[] {
-  const { shortest, field, random, format, constants, isText, blocks } = fields;
-  const words: string[] = [];
-  for (const { at, bytes } of constants) {
-    const text = bytes.every((byte) => byte >= 0x20 && byte <= 0x7e)
-      ? ` (${JSON.stringify(String.fromCharCode(...bytes))})`
-      : "";
-    words.push(`The bytes ${bytes.map(hexOf).join(" ")}${text} are at ${at} in all ${samples.length} samples`);
-  }
+  const { shortest, field, random, format, isText, blocks } = fields;
+  const words = fields.same.map((run) => `The bytes ${placed(run)} in all ${samples.length} samples`);
+  if (words.length > 0) words.push(askedWords(fields));
   if (field !== undefined) {
     const bits = `${field.size * 8}-bit${field.size > 1 ? ` ${field.endian}-endian` : ""}`;
     words.push(
@@ -62,6 +62,24 @@ export function wordsOf(samples: readonly Recording[], fields: Fields): string[]
     );
   }
   return words;
+}
+
+/** What is asked for, and why no more. */
+function askedWords({ constants, ranges, same }: Fields): string {
+  const countOf = (runs: readonly Constant[]) => runs.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  if (countOf(constants) === countOf(same)) return "The rules ask for all of these";
+  const asked = [
+    ...constants.map((run) => placed(run).replace(" are at ", " at ")),
+    ...ranges.map(({ at, max }) => `up to ${max} at ${at}`),
+  ];
+  const rest = "a version, a date, the upper part of a number or a site's own may change some day";
+  return `Of these the rules ask for ${asked.length === 0 ? "none" : asked.join(", ")}: ${rest}`;
+}
+
+function placed({ at, bytes }: Constant): string {
+  const isText = bytes.every((byte) => byte >= 0x20 && byte <= 0x7e);
+  const text = isText ? ` (${JSON.stringify(String.fromCharCode(...bytes))})` : "";
+  return `${bytes.map(hexOf).join(" ")}${text} are at ${at}`;
 }
 
 export function hexOf(byte: number): string {

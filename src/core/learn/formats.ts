@@ -111,10 +111,14 @@ function linesOf(samples: readonly Recording[]): Format | undefined {
   };
 }
 
-/** The first word and the byte that ends it. */
+/**
+ * The first word and the byte that ends it. A word ends where a digit begins, which may be a version's or a
+ * date's; of what begins with marks, as JSON and XML do, the marks are all.
+ */
 function commandOf(bytes: Uint8Array): string | undefined {
-  const end = bytes.findIndex(isDelimiter);
-  return end < 2 || end > longestKey ? undefined : latin(bytes.subarray(0, end + 1));
+  const start = latin(bytes.subarray(0, longestKey + 1));
+  const word = /^(?:[A-Za-z][A-Za-z_-]+[^A-Za-z0-9]?|[^A-Za-z0-9\s]+)/.exec(start)?.[0];
+  return word === undefined || word.length > longestKey ? undefined : word;
 }
 
 interface Chain {
@@ -162,7 +166,7 @@ function chainFormat({ at, tagBytes, lengthBytes, endian }: Chain, samples: read
   return {
     words: `From byte ${at} on there is a chain of ${bits} and value`,
     valuesAt: lengthAt,
-    rules: [{ kind: "number", at: lengthAt, size: lengthBytes, endian, min: 0, max: roomFor(greatest, lengthBytes) }],
+    rules: roomFor(greatest, lengthAt, lengthBytes, endian),
   };
 }
 
@@ -170,37 +174,53 @@ function chainFormat({ at, tagBytes, lengthBytes, endian }: Chain, samples: read
 function stringOf(samples: readonly Recording[], isVaried: boolean): Format | undefined {
   const limit = Math.min(headerLimitBytes, shortestOf(samples) - 1);
   for (let at = 0; at < limit; at++) {
-    for (const size of [4, 2, 1]) {
+    // Zeros behind a byte that moves are the upper part of its number, not of the length behind them.
+    const isApart = at === 0 || new Set(samples.map(({ bytes }) => bytes[at - 1])).size === 1;
+    for (const size of isApart ? [4, 2, 1] : [1]) {
       for (const endian of ["big", "little"] as const) {
-        const lengths = samples.map(({ bytes }) => stringLength(bytes, at, size, endian));
-        if (lengths.some((length) => length === undefined)) continue;
-        const ends = lengths.map((length) => at + size + (length ?? 0));
-        if (isVaried && new Set(samples.map(({ bytes }, index) => bytes.subarray(at, ends[index]).toHex())).size < 2)
-          continue;
-        const greatest = Math.max(...(lengths as number[]));
-        const max = roomFor(greatest, size);
-        const bits = `${size * 8}-bit${size > 1 ? ` ${endian}-endian` : ""}`;
-        return {
-          words: `At byte ${at} there is a string behind its ${bits} length; up to ${greatest} bytes were seen`,
-          valuesAt: at,
-          rules: [{ kind: "number", at, size, endian, min: 0, max }],
-        };
+        const found = stringAt(samples, isVaried, at, size, endian);
+        if (found !== undefined) return found;
       }
     }
   }
   return undefined;
 }
 
-function roomFor(greatest: number, size: number): number {
-  return Math.min(256 ** size - 1, Math.max(longestKey, greatest * 4));
+function stringAt(
+  samples: readonly Recording[],
+  isVaried: boolean,
+  at: number,
+  size: number,
+  endian: "big" | "little",
+): Format | undefined {
+  const strings = samples.map(({ bytes }) => stringBehind(bytes, at, size, endian));
+  if (strings.includes(undefined)) return undefined;
+  // A protocol's name, where many sources say it and it is one word.
+  if (isVaried && new Set(strings).size === 1 && /^[A-Za-z]+$/.test(strings[0] ?? "")) return undefined;
+  const greatest = Math.max(...strings.map((string) => string?.length ?? 0));
+  const bits = `${size * 8}-bit${size > 1 ? ` ${endian}-endian` : ""}`;
+  return {
+    words: `At byte ${at} there is a string behind its ${bits} length; up to ${greatest} bytes were seen`,
+    valuesAt: at,
+    rules: roomFor(greatest, at, size, endian),
+  };
 }
 
+/** Room for values four times as long as any that was seen; of a length of one byte any may come. */
+function roomFor(greatest: number, at: number, size: number, endian: "big" | "little"): Rule[] {
+  if (size === 1) return [];
+  const max = Math.min(256 ** size - 1, Math.max(leastRoom, greatest * 4));
+  return [{ kind: "number", at, size, endian, min: 0, max }];
+}
+
+const leastRoom = 1023;
+
 /** Of three letters at least, since a small number before two letters is nothing unusual. */
-function stringLength(bytes: Uint8Array, at: number, size: number, endian: "big" | "little"): number | undefined {
+function stringBehind(bytes: Uint8Array, at: number, size: number, endian: "big" | "little"): string | undefined {
   if (at + size > bytes.length) return undefined;
   const length = numberAt(bytes, at, size, endian);
   const value = bytes.subarray(at + size, at + size + length);
-  return length >= 3 && value.length === length && value.every((byte) => isText(byte)) ? length : undefined;
+  return length >= 3 && value.length === length && value.every((byte) => isText(byte)) ? latin(value) : undefined;
 }
 
 function latin(bytes: Uint8Array): string {

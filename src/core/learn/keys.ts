@@ -7,8 +7,6 @@ import type { Recording } from "./recording.ts";
 
 /** Fewer letters in a row may be numbers. */
 const tellingText = 3;
-/** Zeros fill up numbers and names. */
-const mostBytes = 16;
 
 /**
  * @param isVaried what is the same is so for many sources.
@@ -58,21 +56,4 @@ function runsOf(at: number, bytes: readonly number[], isKept: readonly boolean[]
     else runs.push({ at: at + index, bytes: [byte] });
   }
   return runs;
-}
-
-/** The first of them, until `enoughBytes` that are not zero tell strangers apart. */
-export function leading(constants: readonly Constant[], enoughBytes: number): Constant[] {
-  const taken: Constant[] = [];
-  let telling = 0;
-  let all = 0;
-  for (const { at, bytes } of constants) {
-    let count = 0;
-    while (count < bytes.length && telling < enoughBytes && all < mostBytes) {
-      if (bytes[count] !== 0) telling++;
-      count++;
-      all++;
-    }
-    if (count > 0) taken.push({ at, bytes: bytes.slice(0, count) });
-  }
-  return taken;
 }

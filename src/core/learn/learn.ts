@@ -4,6 +4,7 @@
 // found and what that rests on, and where that is too little, what is missing. Knows nothing of sockets and files.
 import type { ProfileSource } from "../profile/profile.ts";
 import type { Ciphers } from "../signature/cipher.ts";
+import { enoughBytes } from "./asked.ts";
 import { type Derived, derive, isAccepted, type Material } from "./derive.ts";
 import { wordsOf, wordsOfKnown } from "./findings.ts";
 import { knownProtocolOf } from "./known.ts";
@@ -13,8 +14,8 @@ import { missingIn, plural, samplesBySource, type Variety, varietyOf } from "./v
 /** Fewer say too little: a byte that is 0 in 29 of 30 packets would be taken for a constant. */
 export const leastSamples = 30;
 
-/** How many constant bytes are taken, the strictest first. */
-const enough = [8, 4, 3];
+/** How many constant bytes are asked for, the strictest first. */
+const asked = [enoughBytes, 1, 0];
 /** That one client has nothing in common with the others shows in so many bytes; of 4 KiB each it took half a minute. */
 const tellingBytes = 64;
 /** Of more sources several are left out at a time: learning this often takes seconds. */
@@ -54,8 +55,12 @@ export function learn(recordings: readonly Recording[], name: string, ciphers: C
   const tooLittle = missingIn(variety);
   const known = knownProtocolOf(samples, ciphers);
   const material = { name, ciphers, known, isVaried: tooLittle.length === 0 };
-  const best = bestOf(samples, material);
-  if (best.kind === "nothing") return { ...best, message: best.message + strangerIn(samples, material) };
+  let best = bestOf(samples, material);
+  if (best.kind === "nothing") {
+    const stranger = strangerIn(samples, material);
+    if (stranger === "") best = bestOf(samples, { ...material, takesAny: true });
+    if (best.kind === "nothing") return { ...best, message: best.message + stranger };
+  }
   const { derived, leftOut } = best;
   // The rules of a known protocol rest on its specification.
   const missing = known === undefined ? [...tooLittle, ...doubtsOf(leftOut)] : [];
@@ -84,13 +89,13 @@ interface Best {
 
 function bestOf(
   samples: readonly Recording[],
-  given: Omit<Material, "enoughBytes">,
+  given: Omit<Material, "askedBytes">,
 ): Best | Extract<LearnResult, { kind: "nothing" }> {
   const folds = foldsOf(samples);
   let best: Best | undefined;
   let before = "";
-  for (const enoughBytes of given.known === undefined ? enough : enough.slice(0, 1)) {
-    const material = { ...given, enoughBytes };
+  for (const askedBytes of given.known === undefined ? asked : asked.slice(0, 1)) {
+    const material = { ...given, askedBytes };
     const derived = derive(samples, material);
     if (derived.kind === "nothing") {
       if (best === undefined) return derived;
@@ -129,12 +134,15 @@ function bannedOf(fold: Fold, samples: readonly Recording[], material: Material)
 }
 
 /** A single client is enough to leave nothing in common: a scanner that the server answered. */
-function strangerIn(recordings: readonly Recording[], material: Omit<Material, "enoughBytes" | "known">): string {
+function strangerIn(recordings: readonly Recording[], material: Omit<Material, "askedBytes" | "known">): string {
   const samples = recordings.map((sample) => ({ ...sample, bytes: sample.bytes.subarray(0, tellingBytes) }));
   const agree = (fold: Fold) => {
     const others = without(fold, samples);
     const known = knownProtocolOf(others, material.ciphers);
-    return others.length >= leastSamples && derive(others, { ...material, known, enoughBytes: 8 }).kind === "profile";
+    return (
+      others.length >= leastSamples &&
+      derive(others, { ...material, known, askedBytes: enoughBytes }).kind === "profile"
+    );
   };
   const singly = (fold: Fold) => [...fold].find((one) => agree(new Map([one])));
   const found = foldsOf(samples)

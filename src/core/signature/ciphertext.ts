@@ -17,12 +17,16 @@ export function betOptionsOf({ header, shortest, banBits, acceptBits }: Cipherte
   };
 }
 
+function silentWords(shortest: number): string {
+  return shortest > leastUniformBytes ? ` (${leastUniformBytes} where silence follows)` : "";
+}
+
 export function ciphertextProbe(rule: CiphertextRule): Probe {
   const options = betOptionsOf(rule);
   const { header, shortest } = options;
   const bets = createBets(options);
   return {
-    words: `ciphertext after at most ${header} clear bytes, ${shortest} bytes or more`,
+    words: `ciphertext after at most ${header} clear bytes, ${shortest} bytes or more${silentWords(shortest)}`,
     head: new Uint8Array(0),
     minBytes: Math.min(leastUniformBytes, shortest),
     horizonBytes: mostBetBytes,

@@ -3,15 +3,17 @@
 import { describe, expect, test } from "bun:test";
 import { banLimit, mostBetBytes } from "../../../src/core/ciphertext/bets.ts";
 import { beforeKindOf, beforeKinds, lastKindOf, lastKinds } from "../../../src/core/ciphertext/byte_kind.ts";
-import { experts, stepExperts, writingExperts } from "../../../src/core/ciphertext/experts.ts";
+import { experts, memoryExpert, stepExperts, writingExperts } from "../../../src/core/ciphertext/experts.ts";
 import {
   beforeBits,
   expertNames,
+  memoryRow,
   scoreTable,
   stepLanes,
   writingLanes,
 } from "../../../src/core/ciphertext/score_table.ts";
-import { scoresOfShares, scoresOfStep, scoreUnits } from "../../../src/core/ciphertext/scores.ts";
+import { scoresOfMemory, scoresOfShares, scoresOfStep, scoreUnits } from "../../../src/core/ciphertext/scores.ts";
+import { createRandom } from "../../vectors/friends.ts";
 import { scoreAt } from "./plain_bets.ts";
 
 /** What a stake of 1 is worth on average after a byte that is uniform. */
@@ -73,8 +75,8 @@ test("every byte has a kind as the last and as the one before, and every kind ha
 });
 
 test("a lane of 16 bits holds every sum", () => {
-  const { writing, steps } = scoreTable();
-  const most = Math.max(...[...writing, ...steps].map(Math.abs));
+  const { writing, steps, memory } = scoreTable();
+  const most = Math.max(...[...writing, ...steps, ...memory].map(Math.abs));
   expect(most).toBeLessThanOrEqual(8 * scoreUnits);
   expect(mostBetBytes * most + banLimit(60)).toBeLessThan(0x8000);
 });
@@ -83,3 +85,22 @@ test("of a certainty of 2^-30 every expert has a share", () => {
   expect(banLimit(30) / scoreUnits).toBeGreaterThanOrEqual(30 + Math.log2(experts.length));
   expect(expertNames).toEqual(["text", "utf-8", "utf-16", "binary", "pattern"]);
 });
+
+test.each(Array.from({ length: mostBetBytes }, (_, bytes) => bytes))(
+  "what is remembered of %i bytes wins nothing from the next, if that is uniform",
+  (count) => {
+    const { memory } = scoreTable();
+    const random = createRandom(count);
+    for (const values of [1, 2, 7, 60, 256]) {
+      const seen = new Map<number, number>();
+      for (let at = 0; at < count; at++) {
+        const byte = random() % values;
+        seen.set(byte, (seen.get(byte) ?? 0) + 1);
+      }
+      const scores = Array.from({ length: 256 }, (_, byte) => memory[count * memoryRow + (seen.get(byte) ?? 0)] ?? 0);
+      expect(scores[0]).toBe(scoresOfMemory(memoryExpert, count)[seen.get(0) ?? 0] ?? Number.NaN);
+      expect(meanOf(scores)).toBeLessThanOrEqual(1);
+      expect(meanOf(scores)).toBeGreaterThan(0.97);
+    }
+  },
+);

@@ -4,7 +4,7 @@
 import { laterTrials } from "../../../src/core/ciphertext/bets.ts";
 import { beforeKindOf, lastKindOf } from "../../../src/core/ciphertext/byte_kind.ts";
 import { type Expert, experts, type WritingExpert } from "../../../src/core/ciphertext/experts.ts";
-import { scoresOfShares, scoresOfStep } from "../../../src/core/ciphertext/scores.ts";
+import { scoresOfMemory, scoresOfShares, scoresOfStep } from "../../../src/core/ciphertext/scores.ts";
 
 export interface PlainOptions {
   readonly header: number;
@@ -44,6 +44,10 @@ function caseOf({ cases }: WritingExpert, last: number, before: number) {
 /** What the expert's bet on the byte at a place brings. */
 export function scoreAt(expert: Expert, bytes: Uint8Array, at: number): number {
   const byte = bytes[at] ?? 0;
+  if (expert.kind === "memory") {
+    const seen = bytes.subarray(0, at).filter((before) => before === byte).length;
+    return scoresOfMemory(expert, at)[seen] ?? 0;
+  }
   const back = (distance: number) => (at < distance ? 0 : (bytes[at - distance] ?? 0));
   if (expert.kind === "step") {
     return memo(expert, () => scoresOfStep(expert))[(byte - back(expert.distance) + 256) % 256] ?? 0;
@@ -60,7 +64,9 @@ function sumOf(expert: Expert, bytes: Uint8Array, from: number, to: number): num
 
 export function isUniform(bytes: Uint8Array, length: number, { header, margin }: PlainOptions): boolean {
   for (let start = 0; start <= header; start++) {
-    if (experts.every((expert) => sumOf(expert, bytes, start, length) <= -margin)) return true;
+    const isBeaten = (expert: Expert) =>
+      sumOf(expert, bytes, expert.kind === "memory" ? header : start, length) <= -margin;
+    if (experts.every(isBeaten)) return true;
   }
   return false;
 }

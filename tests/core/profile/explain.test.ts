@@ -29,3 +29,12 @@ describe.each(["tapetrack", "ssh", "http"])("%s", (profile) => {
     }
   });
 });
+
+test("of ciphertext that ends early it says with how few bytes silence is enough", () => {
+  const bytes = Uint8Array.fromHex("9f1ce46b0ad37785c2b85e91fd4013a8676ef2199bd05c24e78a31c6b97f0d52f4");
+  expect(createExplainer(loadProfile("tapetrack"))(bytes)).toMatchObject({
+    verdict: "accept",
+    byte: null,
+    reason: "ciphertext after at most 16 clear bytes, 44 bytes or more (32 where silence follows), then silence",
+  });
+});

@@ -141,3 +141,22 @@ describe("nmap's probes", () => {
     expect(verdicts.filter(([, kind]) => kind === "accept")).toEqual([]);
   });
 });
+
+/** Of each the bytes behind the clear header are all that tells. */
+const remembered: [string, (at: number) => number][] = [
+  ...[3, 5, 6, 7, 12, 16].map((period): [string, (at: number) => number] => [
+    `bytes that come again after ${period}`,
+    (at) => (((at % period) + 3) * 0x9e) & 255,
+  ]),
+  ...[0x5a, 0x80, 0xc3].map((key): [string, (at: number) => number] => [
+    `text behind the constant 0x${key.toString(16)}`,
+    (at) =>
+      ("In the beginning the Universe was created, which made many people angry. ".charCodeAt(at % 74) || 32) ^ key,
+  ]),
+];
+
+test.each(remembered)("%s: no ciphertext, by what was remembered", (_, byteAt) => {
+  const bytes = Uint8Array.from({ length: 60 }, (_, at) => byteAt(at));
+  expect(bare.sniff(bytes, true)).toEqual({ kind: "foreign", protocol: "pattern" });
+  expect(bare.evidence?.(bytes)?.byte).toBeLessThanOrEqual(44);
+});
