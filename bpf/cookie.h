@@ -149,10 +149,48 @@ __noinline int cookies_of_skb(struct __sk_buff *skb)
 
 /* Jiffies, when a connection last began while a server gave out cookies. */
 volatile __u64 cookies_at;
+/* Since when that goes on, and ends of connections are noted. */
+volatile __u64 cookies_since_ns;
 
 static __always_inline bool cookies_are_given(void)
 {
 	return bpf_jiffies64() - cookies_at < COOKIE_JIFFIES;
+}
+
+static __always_inline void note_cookies(void)
+{
+	if (!cookies_are_given())
+		cookies_since_ns = bpf_ktime_get_ns();
+	cookies_at = bpf_jiffies64();
+}
+
+/* More than a packet waits for the kernel, and less than a client waits until it sends again. */
+#define ENDING_NS 100000000
+
+/* When something that may end a connection went on to the kernel. A socket takes its place within a
+ * batch. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct endpoints);
+	__type(value, __u64);
+} ttgate_ended SEC(".maps");
+
+static __always_inline void note_end(struct scratch *scratch)
+{
+	if (!cookies_are_given())
+		return;
+	scratch->now_ns = bpf_ktime_get_ns();
+	bpf_map_update_elem(&ttgate_ended, &scratch->segment.ends, &scratch->now_ns, BPF_ANY);
+}
+
+/* Whether the connection that is there may be over when the kernel takes the segment. */
+static __always_inline bool may_have_ended(const struct segment *segment)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+	const __u64 *at_ns = bpf_map_lookup_elem(&ttgate_ended, &segment->ends);
+
+	return now_ns - cookies_since_ns < ENDING_NS || (at_ns && now_ns - *at_ns < ENDING_NS);
 }
 
 /* A connection of a cookie that began with few bytes: what follows them proves the cookie too. */
@@ -173,7 +211,8 @@ static __always_inline bool continues(struct scratch *scratch)
 /*
  * Whether the segment may begin another connection than the one that is there: by a cookie, once
  * that one has ended. The client may end it in the same batch; and it may have had the cookie
- * before, or begin with that of the connection itself.
+ * before, or begin with that of the connection itself. The connection's own segments prove its
+ * cookie too, whenever both sides have said as much as one another.
  */
 static __always_inline bool begins_another(const struct frame *frame, struct scratch *scratch)
 {
@@ -188,8 +227,10 @@ static __always_inline bool begins_another(const struct frame *frame, struct scr
 	if (!stream->by_cookie)
 		cookies = frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
 	if (cookies != COOKIES_NONE)
-		cookies_at = bpf_jiffies64();
+		note_cookies();
 	if (cookies != COOKIE_PROVEN || (is_new && segment->seq == stream->next))
+		return false;
+	if (!is_new && !may_have_ended(segment))
 		return false;
 	return stream->kind != STREAM_OPEN || !continues(scratch);
 }
