@@ -167,8 +167,7 @@ static __always_inline void note_cookies(void)
 /* More than a packet waits for the kernel, and less than a client waits until it sends again. */
 #define ENDING_NS 100000000
 
-/* When something that may end a connection went on to the kernel. A socket takes its place within a
- * batch. */
+/* When something that may end a connection went on to the kernel; a socket tells within a batch. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
