@@ -250,7 +250,7 @@ export class OwnFilter implements PacketFilter {
     try {
       unpin(libraries, path);
     } catch (error) {
-      options.log("warn", `${String(error)}: remove it with ttgate detach -B ${options.map}`);
+      options.log("warn", `${messageOf(error)}: remove it with ttgate detach -B ${options.map}`);
     }
   }
 
