@@ -116,7 +116,8 @@ export function whyUnseen(places: readonly FencePlace[], interfaceName: string |
   const place = places.find(({ name }) => name === interfaceName);
   if (place === undefined) return `this interface is not guarded: add --interface ${interfaceName}`;
   if (place.attach === "none") return `this interface is not guarded: ${place.reason ?? "nothing is attached"}`;
-  if (nowMs - (place.sinceMs ?? Number.NEGATIVE_INFINITY) < justGuardedMs) return "it was not guarded until a moment ago";
+  if (nowMs - (place.sinceMs ?? Number.NEGATIVE_INFINITY) < justGuardedMs)
+    return "it was not guarded until a moment ago";
   return changedBehind;
 }
 

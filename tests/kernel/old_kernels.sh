@@ -97,8 +97,10 @@ try() {
 		-append "console=ttyS0 panic=-1 quiet loglevel=0" $(share host /) $(share tree "$tree") \
 		</dev/null | tr -d '\r' >"$directory/said" || echo "no end within 1200 s" >>"$directory/said"
 	sed -n '/^ended with/d; s/^/  /p' "$directory/said"
-	grep -q '^ended with 0' "$directory/said"
+	local ended=0
+	grep -q '^ended with 0' "$directory/said" || ended=1
 	rm -rf "$directory"
+	return "$ended"
 }
 
 open_archives
