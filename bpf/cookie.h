@@ -152,6 +152,9 @@ static __always_inline enum cookies find_cookies(const struct frame *frame)
 	return frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
 }
 
+/* Since when cookies are given, and ends of connections are noted; 0: a program before did that. */
+volatile __u64 cookies_since_ns;
+
 static __always_inline bool cookies_are_given(void)
 {
 	const volatile __u64 *at = cookies_at();
@@ -163,8 +166,41 @@ static __always_inline void set_cookies_given(void)
 {
 	volatile __u64 *at = cookies_at();
 
-	if (at)
-		*at = bpf_jiffies64();
+	if (!at)
+		return;
+	if (!cookies_are_given())
+		cookies_since_ns = bpf_ktime_get_ns();
+	*at = bpf_jiffies64();
+}
+
+/* More than a packet waits for the kernel, and less than a client waits until it sends again. */
+#define ENDING_NS 100000000
+
+/* When something that may end a connection went on to the kernel; a socket tells within a batch. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct endpoints);
+	__type(value, __u64);
+} ttgate_ended SEC(".maps");
+
+static __always_inline void note_end(struct scratch *scratch)
+{
+	if (!cookies_are_given())
+		return;
+	scratch->now_ns = bpf_ktime_get_ns();
+	bpf_map_update_elem(&ttgate_ended, &scratch->segment.ends, &scratch->now_ns, BPF_ANY);
+}
+
+/* Whether the connection that is there may be over when the kernel takes the segment. */
+static __always_inline bool may_have_ended(const struct segment *segment)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+	const __u64 *at_ns = bpf_map_lookup_elem(&ttgate_ended, &segment->ends);
+
+	if (!cookies_since_ns)
+		cookies_since_ns = now_ns;
+	return now_ns - cookies_since_ns < ENDING_NS || (at_ns && now_ns - *at_ns < ENDING_NS);
 }
 
 /* A connection of a cookie that began with few bytes: what follows them proves the cookie too. */
@@ -186,7 +222,8 @@ static __always_inline bool continues(struct scratch *scratch)
  * Whether the segment may begin another connection than the one that is there: by a cookie, once
  * that one has ended. The client may end it in the same batch; and it may have had the cookie
  * before, or begin with that of the connection itself. Of one that is over or closing the kernel
- * takes no more bytes, so that those that come are of another, if of any.
+ * takes no more bytes, so that those that come are of another, if of any. The connection's own
+ * segments prove its cookie too, whenever both sides have said as much as one another.
  */
 static __always_inline bool begins_another(const struct frame *frame, struct scratch *scratch)
 {
@@ -209,7 +246,7 @@ static __always_inline bool begins_another(const struct frame *frame, struct scr
 			!is_empty(segment));
 	if (cookies != COOKIE_PROVEN || (is_new && segment->seq == stream->next))
 		return false;
-	return !continues(scratch);
+	return (is_new || may_have_ended(segment)) && !continues(scratch);
 }
 
 #endif

@@ -77,9 +77,9 @@ static __always_inline enum never_ban never_ban_of(const struct segment *segment
  * The segment, as the server's kernel gets it: a RST, in the place where it waits for the next
  * byte, so that the socket is freed at once (RFC 5961 3.2 wants exactly that number).
  */
-static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offset,
-				       struct segment *segment)
+static __always_inline void make_reset(const struct frame *frame, struct scratch *scratch)
 {
+	struct segment *segment = &scratch->segment;
 	struct tcp_header *tcp = &segment->tcp;
 	struct tcp_header before = *tcp;
 	__s64 sum;
@@ -90,7 +90,8 @@ static __always_inline void make_reset(const struct frame *frame, __u32 tcp_offs
 	sum = bpf_csum_diff((void *)&before, sizeof(before), (void *)tcp, sizeof(*tcp),
 			    (__u16)~tcp->check);
 	tcp->check = ~fold((__u32)sum);
-	store_at(frame, tcp_offset, tcp, sizeof(*tcp));
+	store_at(frame, scratch->place.tcp_offset, tcp, sizeof(*tcp));
+	note_end(scratch);
 }
 
 /*
@@ -120,7 +121,7 @@ static __always_inline enum action hold(const struct inline_settings *settings, 
 static __always_inline enum action refuse_segment(const struct frame *frame,
 						  struct scratch *scratch)
 {
-	make_reset(frame, scratch->place.tcp_offset, &scratch->segment);
+	make_reset(frame, scratch);
 	count_inline(INLINE_RESET, scratch->place.bytes);
 	return ACTION_PASS;
 }
@@ -173,7 +174,7 @@ settle_foreign(const struct frame *frame, struct scratch *scratch, const struct 
 	count_inline(what, scratch->place.bytes);
 	tell(segment, scratch, settings, owner, what, now_ns);
 	if (what != INLINE_WOULD_BAN)
-		make_reset(frame, scratch->place.tcp_offset, segment);
+		make_reset(frame, scratch);
 	return ACTION_PASS;
 }
 
@@ -190,7 +191,7 @@ static __always_inline enum action settle_malformed(const struct frame *frame,
 	count_inline(INLINE_MALFORMED, scratch->place.bytes);
 	tell(segment, scratch, settings, NOTHING, INLINE_MALFORMED, read_clock(clock));
 	if (!(settings->flags & INLINE_DRY_RUN))
-		make_reset(frame, scratch->place.tcp_offset, segment);
+		make_reset(frame, scratch);
 	return ACTION_PASS;
 }
 
@@ -377,7 +378,7 @@ static __always_inline enum action end_banned(const struct frame *frame, struct 
 	if ((segment->stream.kind == STREAM_OPEN || segment->stream.kind == STREAM_UNJUDGED ||
 	     segment->stream.kind == STREAM_CLOSING) &&
 	    is_acceptable(segment)) {
-		make_reset(frame, scratch->place.tcp_offset, segment);
+		make_reset(frame, scratch);
 		count_inline(INLINE_RESET, scratch->place.bytes);
 		return ACTION_PASS;
 	}
@@ -443,6 +444,8 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 		if (settings->flags & INLINE_DRY_RUN || !cookies_are_given())
 			return ACTION_PASS;
 		forget_passed(segment);
+		if (segment->tcp.flags & TCP_RST)
+			note_end(scratch);
 		if (segment->tcp.flags & (TCP_SYN | TCP_RST))
 			return ACTION_PASS;
 	}
@@ -465,6 +468,8 @@ static __always_inline enum action inspect(const struct frame *frame, bool banne
 		     ? !is_empty(segment) && !is_behind_cookie(segment)
 		     : begins_another(frame, scratch)))
 		return hold(settings, scratch->place.bytes);
+	if (segment->tcp.flags & TCP_FIN || segment->stream.is_ending)
+		note_end(scratch);
 	if (is_empty(segment))
 		return ACTION_PASS;
 	if (segment->stream.kind == STREAM_NONE || segment->stream.kind == STREAM_LISTENER)

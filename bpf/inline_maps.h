@@ -122,6 +122,7 @@ struct scratch {
 	struct stream_key key;
 	struct undecided fresh;
 	struct inline_event event;
+	__u64 now_ns;
 	__u32 slot; /* of the packet's port */
 	struct {
 		volatile __u32 next, blank_end;

@@ -198,6 +198,7 @@ static __always_inline void find_stream(const struct frame *frame, const struct 
 
 	stream->kind = STREAM_NONE;
 	stream->by_cookie = false;
+	stream->is_ending = false;
 	if (!socket)
 		return;
 	stream->kind = STREAM_OTHER;
@@ -214,6 +215,8 @@ static __always_inline void find_stream(const struct frame *frame, const struct 
 			break;
 		read_established(stream, tcp);
 		stream->kind = STREAM_OPEN;
+		stream->is_ending =
+			socket->state != BPF_TCP_ESTABLISHED && socket->state != BPF_TCP_SYN_RECV;
 		if (is_half_closed(socket->state))
 			stream->kind = STREAM_CLOSING;
 		if (is_subflow(tcp))
@@ -231,6 +234,8 @@ static __always_inline void find_stream(const struct frame *frame, const struct 
 		else if (gives_cookies(socket))
 			stream->kind = STREAM_UNOPENED;
 		break;
+	default:
+		stream->is_ending = true;
 	}
 	bpf_sk_release(socket);
 }

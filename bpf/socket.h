@@ -119,6 +119,7 @@ struct stream {
 	/* Jiffies of the handshake's end, while nothing was received; 0: it is about to end. */
 	__u32 since;
 	bool by_cookie;
+	bool is_ending; /* by whatever comes next */
 };
 
 static __always_inline void read_established(struct stream *stream, struct tcp_sock *tcp)

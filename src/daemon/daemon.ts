@@ -218,7 +218,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     crowdsec: () => crowdsec,
   });
 
-  if (fence !== undefined) lookAtFence(fence, { status, bans });
+  if (fence !== undefined) lookAtFence(fence, { status, bans, nowMs });
   const isOnTrial = (name: string) => gates.open.some((gate) => gate.name === name && gate.isOnTrial);
   const goal = { enforcement, offenders, moment: () => sinceBoot(nowMs()) };
   await beginning.takeTable(goal);

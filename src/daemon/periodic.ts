@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the daemon does again and again, each part with its name and its period.
 import type { Config } from "../config/options.ts";
-import type { Fence } from "../core/bans/fence.ts";
+import type { Fence, FencePlace } from "../core/bans/fence.ts";
 import { isAtRest } from "../kernel/interface_request.ts";
 import type { Libc } from "../kernel/libc.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
@@ -161,8 +161,26 @@ async function forEachGate(gates: DaemonGates, act: (gate: DaemonGate["gate"]) =
 }
 
 /** For those who ask for the status: they make no system call. */
-export function lookAtFence(fence: Fence, { status, bans }: Pick<PeriodicParts, "status" | "bans">): void {
-  status.fence = fence.status();
+export function lookAtFence(
+  fence: Fence,
+  { status, bans, nowMs }: Pick<PeriodicParts, "status" | "bans" | "nowMs">,
+): void {
+  const now = fence.status();
+  status.fence = { ...now, places: withAge(now.places, status.fence?.places, nowMs()) };
   const { managedBy, places } = status.fence;
   bans.isFenceUp = managedBy !== undefined || places.some(({ attach }) => attach !== "none");
+}
+
+function withAge(
+  places: readonly FencePlace[],
+  before: readonly FencePlace[] | undefined,
+  nowMs: number,
+): readonly FencePlace[] {
+  if (before === undefined) return places;
+  const held = new Map(before.map((place) => [place.name, place]));
+  return places.map((place) => {
+    const last = held.get(place.name);
+    const isNew = last === undefined || last.attach === "none";
+    return place.attach === "none" ? place : { ...place, sinceMs: isNew ? nowMs : last.sinceMs };
+  });
 }

@@ -57,7 +57,7 @@ export class RefusedThoughFenced {
       return;
     }
     const interfaceName = ways.interfaceOf(source);
-    const why = whyUnseen(places(), interfaceName);
+    const why = whyUnseen(places(), interfaceName, now);
     unseen.add(
       { missed: "dropped", source: source.text, sourcePort: client.port, port: port(), interfaceName, why },
       now,

@@ -105,19 +105,24 @@ export class SecondObserver implements Disposable {
   #tell(found: UnseenConnection, nowMs: number): void {
     const { source, sourcePort, port, interfaceIndex } = found;
     const interfaceName = interfaceIndex === 0 ? undefined : this.#nameOf(interfaceIndex);
-    const why = whyUnseen(this.#parts.places(), interfaceName);
+    const why = whyUnseen(this.#parts.places(), interfaceName, nowMs);
     this.#parts.unseen.add({ missed: "judged", source: source.text, sourcePort, port, interfaceName, why }, nowMs);
   }
 }
 
 /** Why the kernel program did not see what came by an interface, and what to do; a clause. */
-export function whyUnseen(places: readonly FencePlace[], interfaceName: string | undefined): string {
+export function whyUnseen(places: readonly FencePlace[], interfaceName: string | undefined, nowMs: number): string {
   if (interfaceName === undefined) return "it is not known by which way it came; ttgate doctor lists redirects";
   const place = places.find(({ name }) => name === interfaceName);
   if (place === undefined) return `this interface is not guarded: add --interface ${interfaceName}`;
   if (place.attach === "none") return `this interface is not guarded: ${place.reason ?? "nothing is attached"}`;
+  if (nowMs - (place.sinceMs ?? Number.NEGATIVE_INFINITY) < justGuardedMs)
+    return "it was not guarded until a moment ago";
   return changedBehind;
 }
+
+/** What came before is told within a second. */
+const justGuardedMs = 2000;
 
 const changedBehind =
   "the interface is guarded, but the packets did not look like this there (a redirect to the port, a tunnel, or fragments with --fragments pass): ttgate doctor lists redirects";

@@ -41,10 +41,14 @@ test.each([
   ["tun0", "this interface is not guarded: add --interface tun0"],
   ["eth1", "this interface is not guarded: no room"],
   ["eth0", expect.stringContaining("a redirect to the port")],
+  ["eth2", "it was not guarded until a moment ago"],
+  ["eth3", expect.stringContaining("a redirect to the port")],
 ] as const)("why a connection by %s was not seen", (name, why) => {
   const places = [
     { name: "eth0", attach: "native", reason: undefined },
     { name: "eth1", attach: "none", reason: "no room" },
+    { name: "eth2", attach: "native", reason: undefined, sinceMs: 9500 },
+    { name: "eth3", attach: "native", reason: undefined, sinceMs: 5000 },
   ];
-  expect(whyUnseen(places, name)).toEqual(why);
+  expect(whyUnseen(places, name, 10_000)).toEqual(why);
 });

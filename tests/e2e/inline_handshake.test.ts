@@ -3,10 +3,13 @@
 // data, MPTCP.
 
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { run } from "../harness/child.ts";
+import { BlockMap, RunningGate } from "../harness/gate.ts";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
-import { ip } from "../harness/netns.ts";
+import { ip, Network } from "../harness/netns.ts";
 import { RawConnection, type SegmentOptions } from "../harness/raw_tcp.ts";
+import { startClient, startServer } from "../harness/standin.ts";
 import { ack, joined, optionOf, rst, syn } from "../harness/tcp_frame.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
 
@@ -73,6 +76,29 @@ describeWith("namespaces", "executable")("SYN cookies", () => {
         await bed.sink.got(liar.name, friendly);
       }
     }
+  });
+
+  // Then what one of them sends next proves the connection's own cookie. Ends are on their way for a tenth of a second.
+  test("do not hold up a client and a server that say as much as one another, nor the end of their connections", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    await run(["sysctl", "-qw", "net.ipv4.tcp_syncookies=2"], { namespace: network.gate });
+    stack.use(await startServer(network.gate, "--port", "5000", "--host", "::"));
+    const gate = stack.use(await RunningGate.start(["-B", map.name, "-m", "inline"], { namespace: network.gate }));
+    for (const [host, from] of [
+      [network.gateIpv4, network.clientIpv4(2)],
+      [network.gateIpv6, network.clientIpv6(2)],
+    ] as const) {
+      const address = ["--host", host, "--port", "5000", "--from", from, "--reconnect", "20"];
+      const client = stack.use(await startClient(network.client, ...address));
+      await client.until("connections", ({ connections, packets }) => connections >= 4 && packets >= 65);
+      expect((await client.stop()).failures).toBe(0);
+      const ending = async () => (await run(["ss", "-Htn", "state", "last-ack"], { namespace: network.gate })).stdout;
+      await waitFor("the end of every connection", async () => (await ending()) === "");
+    }
+    const { kernel, bans } = await gate.status();
+    expect([bans.total, kernel.unseen?.connections]).toEqual([0, 0]);
   });
 });
 

@@ -10,6 +10,8 @@ import { clearArray } from "../harness/kernel_hands.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
+import { openScene } from "../harness/scene.ts";
+import { startClient } from "../harness/standin.ts";
 import { ownNetwork, swarm } from "../harness/swarm.ts";
 import { waitFor } from "../harness/wait.ts";
 
@@ -56,6 +58,32 @@ async function redirect(bed: InlineBed): Promise<void> {
   const result = await run(["nft", "-f", "-"], { namespace: bed.network.gate, input: `${rules.join("\n")}\n` });
   if (result.code !== 0) throw new Error(`Cannot redirect a port: ${result.stderr}`);
 }
+
+describeWith("namespaces", "executable")("while its interface is not guarded", () => {
+  test("what came is told; afterwards it is not put down to a redirect", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, gate } = await openScene(stack, () => ["--mode", "inline"]);
+    const { gateIpv4: host, device } = network;
+    const inGate = (...args: readonly string[]) => ip("-n", network.gate, ...args);
+    const why = async () => (await gate.status()).kernel.unseen?.last?.why;
+    inGate("address", "flush", "dev", device);
+    inGate("address", "add", `${host}/32`, "dev", "lo");
+    inGate("route", "add", "10.77.0.0/16", "dev", device);
+    await waitFor("the end of the guard", async () => (await gate.status()).kernel.interfaces.length === 0);
+    const address = ["--host", host, "--port", "5000", "--from", network.clientIpv4(2), "--reconnect", "1"];
+    const client = stack.use(await startClient(network.client, ...address));
+    await waitFor("the remedy", async () => (await why())?.includes(`add --interface ${device}`));
+    inGate("address", "del", `${host}/32`, "dev", "lo");
+    inGate("address", "add", `${host}/16`, "dev", device);
+    await gate.until("the guard", ({ kernel }) => kernel.interfaces.length === 1);
+    const { connections } = client.last() ?? { connections: 0 };
+    await client.until("a second of connections", (report) => report.connections > connections + 20);
+    expect((await client.stop()).failures).toBe(0);
+    const told = (await (await gate.fetch("/readyz")).text()) + (await why()) + gate.child.stderr;
+    expect(told).toContain("it was not guarded until a moment ago");
+    expect(told).not.toContain("a redirect to the port");
+  });
+});
 
 describeWith("namespaces", "executable")("connections that the judge sees", () => {
   test("never count: 200 friends, 50 strangers, live connections over a restart, loopback", async () => {

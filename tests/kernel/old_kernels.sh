@@ -95,10 +95,12 @@ try() {
 	timeout 1200 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3072 -no-reboot -display none -nodefaults \
 		-serial stdio -kernel "$directory/boot/vmlinuz-$release" -initrd "$directory/initrd.gz" \
 		-append "console=ttyS0 panic=-1 quiet loglevel=0" $(share host /) $(share tree "$tree") \
-		</dev/null | tr -d '\r' >"$directory/said" || echo "no end within 600 s" >>"$directory/said"
+		</dev/null | tr -d '\r' >"$directory/said" || echo "no end within 1200 s" >>"$directory/said"
 	sed -n '/^ended with/d; s/^/  /p' "$directory/said"
-	grep -q '^ended with 0' "$directory/said"
+	local ended=0
+	grep -q '^ended with 0' "$directory/said" || ended=1
 	rm -rf "$directory"
+	return "$ended"
 }
 
 open_archives

@@ -2,6 +2,8 @@
 // The proof by test frames: right for the real program, and red as soon as the kernel does not do what
 // it is believed to do.
 import assert from "node:assert/strict";
+import type { LibbpfCalls } from "../../src/kernel/libbpf.ts";
+import { openLibraries } from "../../src/kernel/libraries.ts";
 import type { KernelCase } from "./kernel_case.ts";
 import { attachReader, loadReader } from "./other_program.ts";
 import { prefix, Sandbox, shell } from "./sandbox.ts";
@@ -82,6 +84,30 @@ export const proofCases: readonly KernelCase[] = [
       fence.tick(sandbox.nowMs());
       assert.equal(fence.status().proof?.passed, true);
       assert.ok(sandbox.log.includes("info The kernel blocks as it should again"));
+    },
+  },
+  {
+    name: "proof: a process that stands still in its midst finds nothing wrong",
+    async run(native) {
+      await using sandbox = new Sandbox(native);
+      const fence = await sandbox.open();
+      const bpf: { bpf_prog_test_run_opts: LibbpfCalls["bpf_prog_test_run_opts"] } = (await openLibraries(native)).bpf;
+      const tryOut = bpf.bpf_prog_test_run_opts;
+      let tries = 0;
+      bpf.bpf_prog_test_run_opts = (fd, options) => {
+        // As SIGSTOP, a freezer or a suspended machine make it, in the kernel's time.
+        if (tries++ === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10_500);
+        return tryOut(fd, options);
+      };
+      sandbox.defer(() => {
+        bpf.bpf_prog_test_run_opts = tryOut;
+      });
+      fence.prove(sandbox.nowMs());
+      assert.deepEqual([fence.status().proof?.failure, tries > 1], [undefined, true]);
+      assert.deepEqual(
+        sandbox.log.filter((line) => line.startsWith("error")),
+        [],
+      );
     },
   },
   {

@@ -49,6 +49,8 @@ export interface FencePlace {
   readonly attach: string;
   /** Why it is not the best that the fence can do; undefined when it is. */
   readonly reason: string | undefined;
+  /** When it was first seen to hold there; undefined where it did from the start, or does not. */
+  readonly sinceMs?: number | undefined;
 }
 
 /** Why a fence without a place blocks nothing. */

@@ -2,7 +2,7 @@
 // Our program on an interface by a BPF link: pinned, so that it outlives a crash, and updated in place
 // when the next process takes over. The kernel lets nobody replace what a link holds.
 
-import { Failure } from "../../../failure.ts";
+import { Failure, messageOf } from "../../../failure.ts";
 import { closedDirectory, closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
 import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
@@ -124,7 +124,7 @@ export class LinkAttachment implements Attachment {
       const standing = this.#knownPin?.standing();
       if (standing === "it" || standing === "unknown") unpin(this.#libraries, path);
     } catch (error) {
-      this.#log("warn", `${String(error)}: remove it with ttgate detach`);
+      this.#log("warn", `${messageOf(error)}: remove it with ttgate detach`);
     }
   }
 }

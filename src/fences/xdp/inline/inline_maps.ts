@@ -8,6 +8,7 @@ export const inlineMaps = [
   "ttgate_undecided",
   "ttgate_welcome",
   "ttgate_cookies",
+  "ttgate_ended",
   "ttgate_never_ban",
   "ttgate_events",
   "ttgate_inline_counters",
