@@ -30,7 +30,7 @@ const limits = ["--fleet-rate", "10000000", "--fleet-most", "10000000"];
 const patienceMs = 300_000;
 const pageSize = 10_000;
 /** Gates run for weeks: what is measured is not their first steps. */
-const warmSeconds = 5;
+const warmSeconds = number("FLEET_WARM", 5);
 
 await using stack = new AsyncDisposableStack();
 const redis = stack.use(await RedisServer.start("--unixsocket", "redis.sock"));
