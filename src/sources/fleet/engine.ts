@@ -38,6 +38,7 @@ const commandMs = 2500;
 /** Where this process itself had no turn for so long, the answer is there and only has to be read. */
 const readingMs = 50;
 const queueLimit = 256;
+const resp2 = { RESP: 2 } as const;
 
 export class Engine {
   /** Rejects when a connection is lost: the library does not make it anew, and what comes after nonsense is none. */
@@ -120,11 +121,11 @@ function connectionOf(
     case "sentinel": {
       const socket = { ...limits, ...tls };
       const client = createSentinel({
-        ...{ RESP: 2, name: address.master ?? "", sentinelRootNodes: [...address.nodes] },
+        ...{ ...resp2, name: address.master ?? "", sentinelRootNodes: [...address.nodes] },
         ...{ masterPoolSize: 1, replicaPoolSize: 0, reserveClient: true },
         // Once more: some of its connections know no other options.
-        nodeClientOptions: { ...common, RESP: 2, socket },
-        sentinelClientOptions: { RESP: 2, socket },
+        nodeClientOptions: { ...common, ...resp2, socket },
+        sentinelClientOptions: { ...resp2, socket },
       });
       // A Sentinel that is not there is told in the same way, and is no loss.
       client.on("error", (error: unknown) => {

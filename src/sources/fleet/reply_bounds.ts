@@ -10,10 +10,8 @@ const mostParts = 100_000;
 /** A page of records of the longest texts that are asked for is 20 MB. */
 const mostBytes = 32 * 1024 * 1024;
 
-const [carriageReturn, lineFeed, minus, zero, nine] = [0x0d, 0x0a, 0x2d, 0x30, 0x39];
-const [array, text] = [0x2a, 0x24];
-/** A simple string, an error, an integer. */
-const lines: readonly number[] = [0x2b, 0x2d, 0x3a];
+const [carriageReturn, lineFeed, minus, zero, one, nine] = [0x0d, 0x0a, 0x2d, 0x30, 0x31, 0x39];
+const [array, text, simple, error, integer] = [0x2a, 0x24, 0x2b, 0x2d, 0x3a];
 
 export class ReplyBounds {
   /** Of the line that has begun; 0: none. */
@@ -21,7 +19,8 @@ export class ReplyBounds {
   /** Of parts or bytes; minus one: there is no array, no text. */
   #number = 0;
   #digits = 0;
-  #before = 0;
+  /** Its end has begun. */
+  #isReturned = false;
   /** Bytes of a text, with the end of its line, that are still to come. */
   #textBytes = 0;
   /** Parts that are still to come; the reply itself is one. */
@@ -32,47 +31,61 @@ export class ReplyBounds {
   /** @throws RangeError when a reply is more than any honest one, or none at all. */
   look(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length; ) {
-      if (this.#textBytes === 0) this.#lookAt(chunk[at++] ?? 0);
-      else {
-        const here = Math.min(this.#textBytes, chunk.length - at);
-        at += here;
-        this.#textBytes -= here;
+      const from = at;
+      if (this.#textBytes > 0) {
+        at = Math.min(from + this.#textBytes, chunk.length);
+        this.#textBytes -= at - from;
         if (this.#textBytes === 0) this.#endPart();
+      } else {
+        at = this.#line(chunk, from);
+        this.#count(at - from);
       }
     }
   }
 
-  #lookAt(byte: number): void {
-    this.#count(1);
-    const before = this.#before;
-    this.#before = byte;
-    if (this.#type === 0) this.#begin(byte);
-    else if (byte === lineFeed && before === carriageReturn) this.#end();
-    else if (byte === lineFeed || before === carriageReturn) throw malformed();
-    else if (byte !== carriageReturn && !lines.includes(this.#type)) this.#addDigit(byte);
+  /** A line or what there is of it. @returns where the next one begins. */
+  #line(chunk: Uint8Array, from: number): number {
+    let at = from;
+    if (this.#type === 0) this.#begin(chunk[at++]);
+    if (!this.#isReturned) {
+      at = this.#type === array || this.#type === text ? this.#size(chunk, at) : endOf(chunk, at);
+      if (at < chunk.length) this.#isReturned = true;
+      at++;
+    }
+    if (at >= chunk.length) return chunk.length;
+    if (chunk[at] !== lineFeed) throw malformed();
+    this.#endLine();
+    return at + 1;
   }
 
-  #begin(type: number): void {
-    if (type !== array && type !== text && !lines.includes(type)) throw malformed();
+  #begin(type: number | undefined): void {
+    if (type !== array && type !== text && type !== simple && type !== error && type !== integer) throw malformed();
     this.#type = type;
+    this.#isReturned = false;
     this.#number = 0;
     this.#digits = 0;
   }
 
-  #addDigit(byte: number): void {
-    const isNone = this.#number < 0 && this.#digits === 1 && byte === zero + 1;
-    if (byte === minus && this.#digits === 0) this.#number = -1;
-    else if (this.#number >= 0 && byte >= zero && byte <= nine) this.#number = this.#number * 10 + byte - zero;
-    else if (!isNone) throw malformed();
-    this.#digits++;
+  /** @returns where it ends. */
+  #size(chunk: Uint8Array, from: number): number {
+    for (let at = from; at < chunk.length; at++) {
+      const byte = chunk[at] ?? 0;
+      if (byte === carriageReturn) return at;
+      if (byte >= zero && byte <= nine && this.#number >= 0) this.#number = this.#number * 10 + byte - zero;
+      else if (byte === minus && this.#digits === 0) this.#number = -1;
+      else if (byte !== one || this.#number >= 0 || this.#digits !== 1) throw malformed();
+      this.#digits++;
+    }
+    return chunk.length;
   }
 
-  #end(): void {
-    const type = this.#type;
+  #endLine(): void {
+    const isSize = this.#type === array || this.#type === text;
+    const isText = this.#type === text;
     this.#type = 0;
-    if (!lines.includes(type) && this.#digits < (this.#number < 0 ? 2 : 1)) throw malformed();
-    if (lines.includes(type) || this.#number < 0) this.#endPart();
-    else if (type === text) {
+    if (isSize && this.#digits < (this.#number < 0 ? 2 : 1)) throw malformed();
+    if (!isSize || this.#number < 0) this.#endPart();
+    else if (isText) {
       this.#textBytes = this.#number + 2;
       this.#count(this.#textBytes);
     } else {
@@ -97,6 +110,11 @@ export class ReplyBounds {
   }
 }
 
+function endOf(chunk: Uint8Array, from: number): number {
+  const end = chunk.indexOf(carriageReturn, from);
+  return end < 0 ? chunk.length : end;
+}
+
 function malformed(): RangeError {
   return new RangeError("a reply that is not RESP 2");
 }
@@ -108,8 +126,11 @@ const { write, reset } = Decoder.prototype;
 export function boundReplies(): void {
   if (Decoder.prototype.write !== write) return;
   Decoder.prototype.write = function (this: Decoder, chunk: Uint8Array): void {
-    const ours = bounds.get(this) ?? new ReplyBounds();
-    bounds.set(this, ours);
+    let ours = bounds.get(this);
+    if (ours === undefined) {
+      ours = new ReplyBounds();
+      bounds.set(this, ours);
+    }
     ours.look(chunk);
     write.call(this, chunk);
   };

