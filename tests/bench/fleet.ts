@@ -2,8 +2,8 @@
 // How fast a ban travels in a fleet, from a ban at one gate to the entry in another one's kernel; what a delivered ban
 // costs; how long the gates take to be of one mind after a partition, and to catch up with a long list. Real gates, a
 // real redis-server, all on this machine. Run it by `make bench FLEET=1`, as root: FLEET_GATES=8 FLEET_RATE=200
-// FLEET_SECONDS=10 FLEET_BANS=100000 FLEET_PARTITION=60 (seconds; 0: none). Of what the gates do no more is looked at
-// than has to be: one of them is followed, the others are asked when all is over.
+// FLEET_SECONDS=10 FLEET_BANS=100000 FLEET_WARM=20000 FLEET_PARTITION=60 (seconds; 0: none). Of what the gates do no more
+// is looked at than has to be: one of them is followed, the others are asked when all is over.
 import { cpus, loadavg } from "node:os";
 import process from "node:process";
 import type { BanView } from "../../src/status/snapshot.ts";
@@ -29,8 +29,13 @@ const lifts = 50;
 const limits = ["--fleet-rate", "10000000", "--fleet-most", "10000000"];
 const patienceMs = 300_000;
 const pageSize = 10_000;
-/** Gates run for weeks: what is measured is not their first steps. */
-const warmSeconds = 5;
+/**
+ * Gates run for weeks: what is measured is not their first steps. What follows the others is compiled again and again by
+ * the runtime until it has seen some 20,000 of their bans, half a second of a CPU in each gate, and on this machine the
+ * processors for that are those of all gates.
+ */
+const warmBans = number("FLEET_WARM", 20_000);
+const warmRate = 500;
 
 await using stack = new AsyncDisposableStack();
 const redis = stack.use(await RedisServer.start("--unixsocket", "redis.sock"));
@@ -177,8 +182,9 @@ console.log(
 const seen = new Map<string, number>();
 void follow(watched, seen).catch(() => {});
 await sleep(200);
-const warm = (await banAtRate(others, 49, rate, warmSeconds)).size;
+const warm = (await banAtRate(others, 49, warmRate, warmBans / warmRate)).size;
 await allHave(warm);
+await sleep(3000);
 const total = rate * seconds;
 let made = new Map<string, number>();
 let ended = 0;

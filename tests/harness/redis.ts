@@ -82,11 +82,12 @@ export async function redisCli(port: number, ...args: readonly string[]): Promis
   return stdout.trim();
 }
 
-/** A wire to a port of loopback. Cut, nothing goes through, and nobody is told; mended, what is new does. */
+/** A wire to a port of loopback. Cut, nothing goes through, and nobody is told; mended, what is new does. It may lie. */
 export class Wire implements Disposable {
   readonly port: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #near = new Set<Socket>();
   #isCut = false;
 
   private constructor(server: Server, port: number, to: number) {
@@ -116,6 +117,11 @@ export class Wire implements Disposable {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** In the place of who is at its other end, on each connection. */
+  say(text: string): void {
+    for (const socket of this.#near) socket.write(text);
+  }
+
   [Symbol.dispose](): void {
     this.mend();
     this.#server.close();
@@ -123,6 +129,8 @@ export class Wire implements Disposable {
 
   #join(near: Socket, to: number): void {
     const far = connect({ port: to, host: "127.0.0.1" });
+    this.#near.add(near);
+    near.on("close", () => this.#near.delete(near));
     for (const [from, into] of [
       [near, far],
       [far, near],

@@ -715,6 +715,26 @@ describeWith(
     expect(most - before).toBeLessThan(100e6);
   });
 
+  test("an engine that lies about the size of its answers fills no gate's memory", async () => {
+    const redis = await engine();
+    const wire = stack.use(await Wire.to(redis.port));
+    const [a, b] = [await member("a", redis.url), await member("b", wire.url)];
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    const before = await b.residentBytes();
+    let most = 0;
+    for (const lie of ["*99999999\r\n", "*90000\r\n".repeat(1000), "$999999999\r\n", "+".repeat(40e6)]) {
+      wire.say(lie);
+      await waitFor("it to be told", async () => {
+        most = Math.max(most, await b.residentBytes());
+        return (await b.status()).fleet?.troubles.some((trouble) => /a reply of \d+ (parts|bytes)/.test(trouble));
+      });
+      await joined(b);
+    }
+    expect(Object.keys(await bansOf(b))).toEqual([source]);
+    expect(most - before).toBeLessThan(100e6);
+  });
+
   test("a gate that may not write any more is apart, and tells so once", async () => {
     const redis = await engine();
     const [a, b] = [await member("a", redis.url), await member("b", redis.url)];

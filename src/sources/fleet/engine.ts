@@ -6,6 +6,7 @@
 import { createClient, createCluster, createSentinel, SocketClosedUnexpectedlyError } from "@redis/client";
 import type { FleetAddress } from "../../config/fleet_address.ts";
 import { codeOf, messageOf } from "../../failure.ts";
+import { boundReplies } from "./reply_bounds.ts";
 
 export interface EngineSecrets {
   readonly password: string | undefined;
@@ -37,9 +38,10 @@ const commandMs = 2500;
 /** Where this process itself had no turn for so long, the answer is there and only has to be read. */
 const readingMs = 50;
 const queueLimit = 256;
+const resp2 = { RESP: 2 } as const;
 
 export class Engine {
-  /** Rejects when the connection on which what is new comes is lost: the library does not make it anew. */
+  /** Rejects when a connection is lost: the library does not make it anew, and what comes after nonsense is none. */
   readonly lost: Promise<never>;
   readonly #commands: Connection;
   readonly #waiting: Connection;
@@ -49,12 +51,13 @@ export class Engine {
     // It concerns who waits for it alone.
     promise.catch(() => {});
     this.lost = promise;
-    this.#commands = connectionOf(options, () => {});
+    this.#commands = connectionOf(options, reject);
     this.#waiting = connectionOf(options, reject);
   }
 
   /** @throws Error when it cannot be reached, or does not let this gate in. */
   static async open(options: EngineOptions): Promise<Engine> {
+    boundReplies();
     const engine = new Engine(options);
     try {
       const connected = Promise.all([engine.#commands.connect(), engine.#waiting.connect()]);
@@ -116,11 +119,13 @@ function connectionOf(
     case "single":
       return singleConnection({ address, common, tls, limits, onLost });
     case "sentinel": {
-      const node = { ...common, socket: { ...limits, ...tls } };
+      const socket = { ...limits, ...tls };
       const client = createSentinel({
-        ...{ RESP: 2, name: address.master ?? "", sentinelRootNodes: [...address.nodes] },
-        ...{ nodeClientOptions: node, masterPoolSize: 1, replicaPoolSize: 0, reserveClient: true },
-        sentinelClientOptions: { socket: { ...limits, ...tls } },
+        ...{ ...resp2, name: address.master ?? "", sentinelRootNodes: [...address.nodes] },
+        ...{ masterPoolSize: 1, replicaPoolSize: 0, reserveClient: true },
+        // Once more: some of its connections know no other options.
+        nodeClientOptions: { ...common, ...resp2, socket },
+        sentinelClientOptions: { ...resp2, socket },
       });
       // A Sentinel that is not there is told in the same way, and is no loss.
       client.on("error", (error: unknown) => {
