@@ -8,12 +8,13 @@ import { DecisionReader } from "../../core/crowdsec/decision_reader.ts";
 import type { Outbox } from "../../core/crowdsec/outbox.ts";
 import { Answer, type Remedy } from "../../core/crowdsec/remedy.ts";
 import type { Work } from "../../core/work.ts";
-import { messageOf } from "../../failure.ts";
+import { codeOf, messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
+import { pause } from "../pause.ts";
 import { Troubles } from "../troubles.ts";
 import { inTurns } from "../turns.ts";
 import type { AlertMoment } from "./alert.ts";
-import { Lapi, LapiError, type LapiOptions } from "./lapi.ts";
+import { Lapi, LapiError, type LapiOptions, type LapiSecrets } from "./lapi.ts";
 import { Publisher } from "./publisher.ts";
 import type { CrowdsecView } from "./view.ts";
 
@@ -71,10 +72,10 @@ export class Crowdsec {
     this.#options = options;
     this.#lapi = new Lapi(options);
     this.#troubles = new Troubles(options.log);
-    const { push, moment, ipv6Bits, whySecretsAreOld } = options;
+    const { push, moment, ipv6Bits, secrets, whySecretsAreOld } = options;
     if (push === undefined) return;
     this.#publisher = new Publisher({
-      ...{ ...push, lapi: this.#lapi, ipv6Bits, moment, troubles: this.#troubles, whySecretsAreOld },
+      ...{ ...push, lapi: this.#lapi, ipv6Bits, moment, troubles: this.#troubles, secrets, whySecretsAreOld },
       deleted: (gone, left) => void this.#carryOut(() => options.remedy.replace(gone, left, this.#nowMs)),
     });
   }
@@ -137,31 +138,40 @@ export class Crowdsec {
     let failures = 0;
     while (!signal.aborted) {
       const begunMs = this.#nowMs();
+      const used = this.#lapi.secrets;
+      let isApart = false;
       try {
         if (!this.#isPaused) await this.#poll(signal);
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
         if (!this.#isPaused) {
-          failures++;
+          isApart = true;
+          if (!isNobodyThere(error)) failures++;
           this.#failed(error);
         }
       }
       const everyMs = this.#options.everyMs();
       // Twice as long after each failure, and not all gates at the same moment.
       const pauseMs = failures === 0 ? everyMs : Math.min(Math.max(retryMostMs, everyMs), everyMs * 2 ** failures);
-      const spreadMs = failures === 0 ? pauseMs : pauseMs * (0.5 + Math.random() / 2);
-      const isWanted = failures === 0 && !this.#isPaused && this.#fullMs === Number.NEGATIVE_INFINITY;
-      await this.#rest(isWanted ? 0 : spreadMs - (this.#nowMs() - begunMs), signal);
+      const spreadMs = isApart ? pauseMs * (0.5 + Math.random() / 2) : pauseMs;
+      const isWanted = !isApart && !this.#isPaused && this.#fullMs === Number.NEGATIVE_INFINITY;
+      const restMs = isWanted ? 0 : spreadMs - (this.#nowMs() - begunMs);
+      await this.#rest(restMs, signal, isApart ? used : undefined);
+      if (isApart) this.#lapi.renew();
     }
   }
 
-  /** Until it is time, or something is to be done at once. */
-  async #rest(durationMs: number, signal: AbortSignal): Promise<void> {
+  /**
+   * Until it is time, or something is to be done at once.
+   * @param used with what the last attempt failed.
+   */
+  async #rest(durationMs: number, signal: AbortSignal, used: LapiSecrets | undefined): Promise<void> {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
     const either = AbortSignal.any([signal, woken.signal]);
-    await sleep(Math.max(0, durationMs), undefined, { signal: either }).catch(() => {});
+    if (used !== undefined) await pause(durationMs, either, used, this.#options.secrets);
+    else await sleep(Math.max(0, durationMs), undefined, { signal: either }).catch(() => {});
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
@@ -276,4 +286,9 @@ export class Crowdsec {
 
 function isKeyUnknown(error: unknown): boolean {
   return error instanceof LapiError && [401, 403].includes(error.status);
+}
+
+/** It costs nobody anything to ask as often as before, until it is started again. */
+function isNobodyThere(error: unknown): boolean {
+  return error instanceof Error && ["ECONNREFUSED", "ENOENT"].includes(codeOf(error) ?? "");
 }

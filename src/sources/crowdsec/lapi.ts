@@ -69,6 +69,11 @@ export class Lapi {
     this.#secrets = options.secrets();
   }
 
+  /** What it is asked with. */
+  get secrets(): LapiSecrets {
+    return this.#secrets;
+  }
+
   /** Key, password and certificates may be others by now. */
   renew(): void {
     this.#secrets = this.#options.secrets();

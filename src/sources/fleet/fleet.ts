@@ -11,6 +11,7 @@ import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { type FleetRecord, fleetNamePattern } from "../../core/fleet/record.ts";
 import { messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
+import { pause } from "../pause.ts";
 import { inTurns } from "../turns.ts";
 import type { Engine, EngineSecrets } from "./engine.ts";
 import { Follower } from "./follower.ts";
@@ -174,31 +175,31 @@ export class Fleet {
 
   async #run(): Promise<void> {
     const { signal } = this.#ending;
-    const { table, nowMs } = this.#options;
+    const { address, secrets, table, nowMs } = this.#options;
     await inTurns(table.recount(nowMs));
     let retryMs = retryLeastMs;
     let lostMs: number | undefined;
     while (!signal.aborted) {
       const begunMs = nowMs();
+      const used = secrets();
       try {
         const { Engine } = await import("./engine.ts");
-        const { address, secrets } = this.#options;
-        this.#engine = await Engine.open({ address, ...secrets(), key0: this.keys.log });
+        this.#engine = await Engine.open({ address, ...used, key0: this.keys.log });
         await this.#join(this.#engine, lostMs);
         retryMs = retryLeastMs;
         await this.#belong(this.#engine);
       } catch (error) {
         if (signal.aborted) break;
-        if (this.#state === "joined") lostMs = this.#options.nowMs();
+        if (this.#state === "joined") lostMs = nowMs();
         this.#state = "apart";
-        this.#troubles.set("engine", `The fleet's engine at ${this.#options.address.text}: ${reasonOf(error)}`);
+        this.#troubles.set("engine", `The fleet's engine at ${address.text}: ${reasonOf(error)}`);
       } finally {
         this.#engine?.close();
         this.#engine = undefined;
       }
       // Not all gates at the same moment; who waited for an answer in vain has waited already.
       const pauseMs = Math.max(retryLeastMs, retryMs - (nowMs() - begunMs));
-      await sleep(pauseMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
+      await pause(pauseMs * (0.5 + Math.random()), signal, used, secrets);
       retryMs = Math.min(retryMostMs, retryMs * 2);
     }
   }
