@@ -65,6 +65,8 @@ export class Crowdsec {
   #fullTookMs = 0;
   #comparedMs = Number.NEGATIVE_INFINITY;
   #answeredMs: number | undefined;
+  /** Why decisions are left to other components, as it was told. */
+  readonly #said = new Set<string>();
   /** One after another: what an answer says, and what is asked for singly. */
   #applying: Promise<unknown> = Promise.resolve();
 
@@ -245,10 +247,12 @@ export class Crowdsec {
     const isFirst = this.#state === "joining";
     if (this.#state === "apart") this.#publisher?.retry();
     this.#state = "following";
-    const { room, wide, malformed } = remedy.refused;
+    const { room, wide, malformed, remedy: otherwise, scope } = remedy.refused;
     this.#say("room", room, "for want of room in the table or the map");
     this.#say("wide", wide, "wider than /8 (IPv6 /19)");
     this.#say("malformed", malformed, "not well formed");
+    this.#sayOnce("warn", scope, "they are on countries or AS numbers");
+    this.#sayOnce("info", otherwise, "they want something else than a ban, such as a captcha");
     if (!isFirst && added + removed <= toldSingly) return;
     const fields = { decisions: remedy.size, added, removed };
     log("info", `CrowdSec: ${remedy.size} sources are banned there, ${added} added here, ${removed} removed`, fields);
@@ -257,6 +261,15 @@ export class Crowdsec {
   #say(kind: string, count: number, why: string): void {
     if (count === 0) this.#troubles.clear(kind);
     else this.#troubles.set(kind, `CrowdSec: ${count} decisions are not carried out, ${why}`);
+  }
+
+  /** Nothing is wrong with either side: another component may carry them out. */
+  #sayOnce(level: "info" | "warn", count: number, why: string): void {
+    if (count === 0) this.#said.delete(why);
+    else if (!this.#said.has(why)) {
+      this.#said.add(why);
+      this.#options.log(level, `CrowdSec: ${count} decisions are not carried out here, because ${why}`);
+    }
   }
 
   #beginAnew(): void {

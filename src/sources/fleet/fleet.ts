@@ -533,5 +533,7 @@ export class Fleet {
 /** What the client library stumbles over is no answer. */
 function reasonOf(error: unknown): string {
   const isNoAnswer = error instanceof TypeError || error instanceof RangeError;
-  return isNoAnswer ? `its answers are not those of a Redis or Valkey server (${messageOf(error)})` : messageOf(error);
+  if (isNoAnswer) return `its answers are not those of a Redis or Valkey server (${messageOf(error)})`;
+  const isForbidden = /\bNOPERM\b|user executing the script can't/.test(messageOf(error));
+  return isForbidden ? `${messageOf(error)}: docs/fleet.md has what its user has to be allowed` : messageOf(error);
 }
