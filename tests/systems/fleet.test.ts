@@ -301,6 +301,23 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     await has(await member("c", redis.url), source, "gate:a");
   });
 
+  test("emptied just before a gate writes: noticed all the same", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await banMany(a, 300);
+    await active(b, 300);
+    const records = (gate: string) => redis.cli("hlen", `ttgate:{ttgate}:${gate}:records`);
+    await waitFor("all of them", async () => (await records("a")) === "300");
+    // Between two signs of life.
+    await redis.cli("eval", "redis.call('flushall')", "0");
+    await Promise.all([done(a, "ban", source), done(b, "lift", "10.0.0.5")]);
+    // With the one that b lifted, or without.
+    await waitFor("announced again", async () => Number(await records("a")) >= 300);
+    const c = await member("c", redis.url);
+    await active(c, 300);
+    expect((await bansOf(c))["10.0.0.5"]).toBeUndefined();
+  });
+
   test("full: it is told, reading goes on, and what waited is announced when there is room", async () => {
     const redis = await engine("--maxmemory-policy", "noeviction");
     const [a, b] = [await member("a", redis.url), await member("b", redis.url)];

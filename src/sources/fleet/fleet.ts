@@ -86,6 +86,7 @@ export class Fleet {
   #position = "0-0";
   /** Of this gate with the engine, as of the last answer; undefined: not known. */
   #records: number | undefined;
+  #hasForgotten = false;
   #announced = 0;
   #answeredMs: number | undefined;
   #fullMs = Number.NEGATIVE_INFINITY;
@@ -406,7 +407,8 @@ export class Fleet {
     const writing = { announcements, engineMs: madeMs + this.clock.offsetMs, isSaid: this.#isHearing };
     try {
       const reply = await this.#write(engine, writeCommand(this.keys, gate, writing));
-      this.#records = Array.isArray(reply) ? Number(reply[1]) : undefined;
+      const [, records, over] = Array.isArray(reply) ? reply : [];
+      this.#countRecords(Number(records), Number(over));
       this.#announced += announcements.length;
       return true;
     } catch (error) {
@@ -454,15 +456,23 @@ export class Fleet {
         `Another gate calls itself "${gate}" in this fleet: give each a --fleet-gate of its own`,
       );
     } else this.#troubles.clear("name");
-    // Fewer than there were, although nothing was taken out since: the engine forgot, or threw out.
-    if (this.#records !== undefined && Number(records) < this.#records) {
+    this.#countRecords(Number(records), 0);
+    if (this.#hasForgotten) {
+      this.#hasForgotten = false;
       this.#troubles.set("lost", "The fleet's engine lost what was announced: it is announced again");
       await this.#readAll(engine);
-    } else {
-      this.#records = Number(records);
-      this.#troubles.clear("lost");
-    }
+    } else this.#troubles.clear("lost");
     this.#answeredMs = nowMs();
+  }
+
+  /**
+   * Of each answer, in their order: a write after a loss must not hide it.
+   * @param over taken out with this command.
+   */
+  #countRecords(records: number, over: number): void {
+    // Fewer than there were, although nothing else was taken out since: the engine forgot, or threw out.
+    if (this.#records !== undefined && records < this.#records - over) this.#hasForgotten = true;
+    this.#records = records;
   }
 
   async #askTime(engine: Engine): Promise<void> {
