@@ -9,7 +9,7 @@ import { formatDuration } from "../../core/duration.ts";
 import { EngineClock } from "../../core/fleet/engine_clock.ts";
 import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { type FleetRecord, fleetNamePattern } from "../../core/fleet/record.ts";
-import { messageOf } from "../../failure.ts";
+import { codeOf, messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
 import { pause } from "../pause.ts";
 import { inTurns } from "../turns.ts";
@@ -70,6 +70,9 @@ const rereadMs = 5000;
 const fullRetryMs = 1000;
 /** A stop waits for the engine no longer. */
 const closeMs = 1000;
+/** A connection that is lost, and nothing more is known: told where it happens more often, or so many times in a row. */
+const seldomMs = 60_000;
+const toldFailures = 3;
 const retryLeastMs = 200;
 const retryMostMs = 2000;
 
@@ -180,6 +183,8 @@ export class Fleet {
     await inTurns(table.recount(nowMs));
     let retryMs = retryLeastMs;
     let lostMs: number | undefined;
+    let isSeldom = true;
+    let failures = 0;
     while (!signal.aborted) {
       const begunMs = nowMs();
       const used = secrets();
@@ -191,9 +196,15 @@ export class Fleet {
         await this.#belong(this.#engine);
       } catch (error) {
         if (signal.aborted) break;
-        if (this.#state === "joined") lostMs = nowMs();
+        if (this.#state === "joined") {
+          isSeldom = lostMs === undefined || nowMs() - lostMs > seldomMs;
+          lostMs = nowMs();
+          failures = 0;
+        }
         this.#state = "apart";
-        this.#troubles.set("engine", `The fleet's engine at ${address.text}: ${reasonOf(error)}`);
+        // Whether it is there again, or else why it is not, one of the next attempts says.
+        const isPassing = isSeldom && isLostConnection(error) && ++failures < toldFailures;
+        if (!isPassing) this.#troubles.set("engine", `The fleet's engine at ${address.text}: ${reasonOf(error)}`);
       } finally {
         this.#engine?.close();
         this.#engine = undefined;
@@ -538,6 +549,12 @@ export class Fleet {
       if (hollow > 0) this.#troubles.refusals(`log in the name of ${name}`, [["hollow", hollow]], isHollow);
     }
   }
+}
+
+/** Nothing but that: not why. */
+function isLostConnection(error: unknown): boolean {
+  const isEnd = /^(Socket closed unexpectedly|The client is (closed|offline))/.test(messageOf(error));
+  return isEnd || ["ECONNRESET", "EPIPE"].includes(codeOf(error) ?? "");
 }
 
 /** What the client library stumbles over is no answer. */
