@@ -81,7 +81,10 @@ function blocklists(lists: Snapshot["blocklists"]): Row[] {
     ];
     const read = ageSeconds === null ? "not read yet" : `read ${formatDuration(ageSeconds * 1000)} ago`;
     const changed = unchangedSeconds === null ? "" : `, changed ${formatDuration(unchangedSeconds * 1000)} ago`;
-    return [`list ${name}`, `${counts.join(", ")}, ${read}${changed}, from ${source}${error === null ? "" : `; ${error}`}`];
+    return [
+      `list ${name}`,
+      `${counts.join(", ")}, ${read}${changed}, from ${source}${error === null ? "" : `; ${error}`}`,
+    ];
   });
 }
 

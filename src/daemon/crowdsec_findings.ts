@@ -56,7 +56,8 @@ export async function crowdsecFindings(config: Config): Promise<Finding[]> {
 
 function leftOut(count: number): Finding {
   const found = `${count} bans are on countries or AS numbers, and not carried out here: a gate bans addresses and ranges`;
-  const remedy = 'cscli decisions list -a --scope Country (and "--scope AS") shows them; --blocklist takes a list of networks';
+  const remedy =
+    'cscli decisions list -a --scope Country (and "--scope AS") shows them; --blocklist takes a list of networks';
   return { name, state: "warning", found, remedy };
 }
 

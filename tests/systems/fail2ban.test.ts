@@ -291,7 +291,11 @@ describeWith(
     await gate.child.stop();
     for (const address of [one, other]) {
       fail2ban.knocked(address);
-      await waitFor("its failure", () => fail2ban.log.split("Failed to execute ban").length > (address === one ? 1 : 2), 30_000);
+      await waitFor(
+        "its failure",
+        () => fail2ban.log.split("Failed to execute ban").length > (address === one ? 1 : 2),
+        30_000,
+      );
     }
     const next = await open();
     await sleep(3500);

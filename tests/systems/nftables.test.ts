@@ -96,7 +96,10 @@ describeWith(...nftNeeds)("another tool's hands in the table", () => {
         ],
         /a chain was edited/,
       ],
-      [[inTable("add", "chain", "theirs", "{ type filter hook input priority 0; policy drop; }")], /a chain was edited/],
+      [
+        [inTable("add", "chain", "theirs", "{ type filter hook input priority 0; policy drop; }")],
+        /a chain was edited/,
+      ],
       [[inTable("add", "set", "theirs", "{ type ipv4_addr; }")], /a chain was edited/],
       [[["-f", smaller]], /set ipv6_64 was gone/],
       [[inTable("flush", "set", "ipv4_32")], /2 elements were gone/],

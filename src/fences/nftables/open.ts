@@ -57,7 +57,10 @@ export async function openNftFence(options: NftFenceOptions): Promise<NftFence> 
     throw new Failure(explained(messageOf(error)), { exitCode: 3, cause: error });
   }
   if (isRestored) {
-    log("info", `The nftables table "${name}" was there from another boot of this host, and is made anew: leave it out of saved rules`);
+    log(
+      "info",
+      `The nftables table "${name}" was there from another boot of this host, and is made anew: leave it out of saved rules`,
+    );
   }
   if (entries.size > 0) log("info", `The nftables table "${name}" has ${entries.size} bans from before`);
   log("info", `Bans are in the nftables table "${family} ${name}"`);

@@ -141,27 +141,34 @@ export class Crowdsec {
     while (!signal.aborted) {
       const begunMs = this.#nowMs();
       const used = this.#lapi.secrets;
-      let isApart = false;
-      try {
-        if (!this.#isPaused) await this.#poll(signal);
-        failures = 0;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (!this.#isPaused) {
-          isApart = true;
-          if (!isNobodyThere(error)) failures++;
-          this.#failed(error);
-        }
-      }
-      const everyMs = this.#options.everyMs();
-      // Twice as long after each failure, and not all gates at the same moment.
-      const pauseMs = failures === 0 ? everyMs : Math.min(Math.max(retryMostMs, everyMs), everyMs * 2 ** failures);
-      const spreadMs = isApart ? pauseMs * (0.5 + Math.random() / 2) : pauseMs;
-      const isWanted = !isApart && !this.#isPaused && this.#fullMs === Number.NEGATIVE_INFINITY;
-      const restMs = isWanted ? 0 : spreadMs - (this.#nowMs() - begunMs);
+      const error = await this.#attempt(signal);
+      const isApart = error !== undefined;
+      if (!isApart) failures = 0;
+      else if (!isNobodyThere(error)) failures++;
+      const restMs = this.#pauseMs(failures, isApart) - (this.#nowMs() - begunMs);
       await this.#rest(restMs, signal, isApart ? used : undefined);
       if (isApart) this.#lapi.renew();
     }
+  }
+
+  /** @returns why it failed; undefined: it did not, or nobody waits for it any more. */
+  async #attempt(signal: AbortSignal): Promise<unknown> {
+    try {
+      if (!this.#isPaused) await this.#poll(signal);
+    } catch (error) {
+      if (signal.aborted || this.#isPaused) return undefined;
+      this.#failed(error);
+      return error;
+    }
+    return undefined;
+  }
+
+  #pauseMs(failures: number, isApart: boolean): number {
+    const everyMs = this.#options.everyMs();
+    if (!isApart) return !this.#isPaused && this.#fullMs === Number.NEGATIVE_INFINITY ? 0 : everyMs;
+    // Twice as long after each failure, and not all gates at the same moment.
+    const pauseMs = failures === 0 ? everyMs : Math.min(Math.max(retryMostMs, everyMs), everyMs * 2 ** failures);
+    return pauseMs * (0.5 + Math.random() / 2);
   }
 
   /**

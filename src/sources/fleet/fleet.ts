@@ -185,6 +185,7 @@ export class Fleet {
     let lostMs: number | undefined;
     let isSeldom = true;
     let failures = 0;
+    let wasVague = false;
     while (!signal.aborted) {
       const begunMs = nowMs();
       const used = secrets();
@@ -203,8 +204,12 @@ export class Fleet {
         }
         this.#state = "apart";
         // Whether it is there again, or else why it is not, one of the next attempts says.
-        const isPassing = isSeldom && isLostConnection(error) && ++failures < toldFailures;
-        if (!isPassing) this.#troubles.set("engine", `The fleet's engine at ${address.text}: ${reasonOf(error)}`);
+        const isVague = isLostConnection(error);
+        if (!isVague || !isSeldom || ++failures === toldFailures) {
+          if (wasVague && !isVague) this.#troubles.clear("engine");
+          this.#troubles.set("engine", `The fleet's engine at ${address.text}: ${reasonOf(error)}`);
+          wasVague = isVague;
+        }
       } finally {
         this.#engine?.close();
         this.#engine = undefined;

@@ -31,7 +31,10 @@ function row(list: List): Row {
   const changed = unchangedSeconds === null ? "" : `${formatDuration(unchangedSeconds * 1000)} ago`;
   const state = error === null ? mark(true, "up to date") : mark(false, error);
   const isWaiting = error === null && ageSeconds === null;
-  return { id: `list-${name}`, cells: [name, source, number(entries), left(list), read, changed, isWaiting ? "" : state] };
+  return {
+    id: `list-${name}`,
+    cells: [name, source, number(entries), left(list), read, changed, isWaiting ? "" : state],
+  };
 }
 
 /** Entries and lines that ban nobody, and why. */

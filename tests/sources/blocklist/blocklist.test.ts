@@ -275,7 +275,14 @@ describe("a list", () => {
 
   test("with all networks that no packet of the internet comes from bans no private network, but hosts in one", async () => {
     const bed = new Bed();
-    const bogons = ["10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "192.128.0.0/9"];
+    const bogons = [
+      "10.0.0.0/8",
+      "100.64.0.0/10",
+      "169.254.0.0/16",
+      "172.16.0.0/12",
+      "192.168.0.0/16",
+      "192.128.0.0/9",
+    ];
     give("ok", [...addresses(3), ...bogons, "192.0.2.0/24", "192.168.7.9", "10.1.0.0/16"]);
     await bed.open(`l=${url} wide`);
     await bed.look();
@@ -292,7 +299,9 @@ describe("a list", () => {
     await bed.look();
     // By its server's word, and by what is seen here.
     const year = Date.parse("2026-01-01T00:00:00Z");
-    expect(bed.lists.views(year)).toMatchObject([{ changedAt: "2025-12-25T00:00:00.000Z", unchangedSeconds: 7 * 86_400 }]);
+    expect(bed.lists.views(year)).toMatchObject([
+      { changedAt: "2025-12-25T00:00:00.000Z", unchangedSeconds: 7 * 86_400 },
+    ]);
     give("same", addresses(50));
     for (let look = 0; look < 20; look++) {
       bed.now += 1.25 * hour;
