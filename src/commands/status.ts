@@ -70,7 +70,8 @@ function gateRows(
 }
 
 function blocklists(lists: Snapshot["blocklists"]): Row[] {
-  return lists.map(({ name, source, entries, refused, neverBanned, noRoom, lifted, ageSeconds, error }) => {
+  return lists.map((list) => {
+    const { name, source, entries, refused, neverBanned, noRoom, lifted, ageSeconds, unchangedSeconds, error } = list;
     const counts = [
       `${entries} entries`,
       ...(refused === 0 ? [] : [`${refused} lines refused`]),
@@ -79,7 +80,11 @@ function blocklists(lists: Snapshot["blocklists"]): Row[] {
       ...(lifted === 0 ? [] : [`${lifted} lifted by hand`]),
     ];
     const read = ageSeconds === null ? "not read yet" : `read ${formatDuration(ageSeconds * 1000)} ago`;
-    return [`list ${name}`, `${counts.join(", ")}, ${read} from ${source}${error === null ? "" : `; ${error}`}`];
+    const changed = unchangedSeconds === null ? "" : `, changed ${formatDuration(unchangedSeconds * 1000)} ago`;
+    return [
+      `list ${name}`,
+      `${counts.join(", ")}, ${read}${changed}, from ${source}${error === null ? "" : `; ${error}`}`,
+    ];
   });
 }
 
@@ -135,10 +140,11 @@ function fleetRow(fleet: Snapshot["fleet"]): (readonly [string, string])[] {
 
 function crowdsecRow(crowdsec: Snapshot["crowdsec"]): (readonly [string, string])[] {
   if (crowdsec === null) return [];
-  const { url, state, decisions, push, troubles } = crowdsec;
+  const { url, state, decisions, refused, push, troubles } = crowdsec;
+  const others = refused.scope === 0 ? "" : `, ${refused.scope} decisions on countries or AS numbers left out`;
   const told = push === null ? "" : `; ${push.pushed} bans pushed as ${push.machine}, ${push.waiting} waiting`;
   const trouble = troubles.map((text) => `; ${text}`).join("");
-  return [["crowdsec", `${state} ${url}, ${decisions} sources banned there${told}${trouble}`]];
+  return [["crowdsec", `${state} ${url}, ${decisions} sources banned there${others}${told}${trouble}`]];
 }
 
 function recordingRow(recording: Snapshot["recording"]): (readonly [string, string])[] {

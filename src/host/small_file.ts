@@ -42,10 +42,15 @@ export function readSmallText(path: string): string {
 }
 
 function readUpTo(fd: number, limit: number): Uint8Array {
-  const bytes = new Uint8Array(limit);
+  let bytes = new Uint8Array(Math.min(limit, chunkBytes));
   let length = 0;
   while (length < limit) {
-    const count = readSync(fd, bytes, length, Math.min(chunkBytes, limit - length), null);
+    if (length === bytes.length) {
+      const larger = new Uint8Array(Math.min(limit, 2 * length));
+      larger.set(bytes);
+      bytes = larger;
+    }
+    const count = readSync(fd, bytes, length, Math.min(chunkBytes, bytes.length - length), null);
     if (count === 0) break;
     length += count;
   }

@@ -82,13 +82,19 @@ const whole: Omit<Snapshot, "gates"> = {
   },
   crowdsec: {
     ...{ url: "http://127.0.0.1:8080", state: "following", troubles: [], everySeconds: 2, decisions: 9 },
-    ...{ taken: 8, lifted: 1, refused: { malformed: 0, wide: 1, neverBan: 1, room: 0 }, answeredSecondsAgo: 0.5 },
+    ...{
+      taken: 8,
+      lifted: 1,
+      refused: { malformed: 0, wide: 1, remedy: 2, scope: 3, neverBan: 1, room: 0 },
+      answeredSecondsAgo: 0.5,
+    },
     push: { machine: "web-1", origin: "ttgate:web-1", pushed: 3, deleted: 1, waiting: 1 },
   },
   blocklists: [
     {
       ...{ name: "drop", source: "https://example.org/drop.txt", entries: 9, refused: 1, neverBanned: 1, noRoom: 1 },
       ...{ lifted: 1, readAt: "2026-11-29T00:00:00.000Z", ageSeconds: 60, error: null },
+      ...{ changedAt: "2026-11-28T00:00:00.000Z", unchangedSeconds: 86_460 },
     },
   ],
   recording: { file: "/var/lib/ttgate/recording", connections: 1, dropped: 1, bytes: 1, limitBytes: 2, ended: null },

@@ -8,12 +8,13 @@ import { DecisionReader } from "../../core/crowdsec/decision_reader.ts";
 import type { Outbox } from "../../core/crowdsec/outbox.ts";
 import { Answer, type Remedy } from "../../core/crowdsec/remedy.ts";
 import type { Work } from "../../core/work.ts";
-import { messageOf } from "../../failure.ts";
+import { codeOf, messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
+import { pause } from "../pause.ts";
 import { Troubles } from "../troubles.ts";
 import { inTurns } from "../turns.ts";
 import type { AlertMoment } from "./alert.ts";
-import { Lapi, LapiError, type LapiOptions } from "./lapi.ts";
+import { Lapi, LapiError, type LapiOptions, type LapiSecrets } from "./lapi.ts";
 import { Publisher } from "./publisher.ts";
 import type { CrowdsecView } from "./view.ts";
 
@@ -64,6 +65,8 @@ export class Crowdsec {
   #fullTookMs = 0;
   #comparedMs = Number.NEGATIVE_INFINITY;
   #answeredMs: number | undefined;
+  /** Why decisions are left to other components, as it was told. */
+  readonly #said = new Set<string>();
   /** One after another: what an answer says, and what is asked for singly. */
   #applying: Promise<unknown> = Promise.resolve();
 
@@ -71,10 +74,10 @@ export class Crowdsec {
     this.#options = options;
     this.#lapi = new Lapi(options);
     this.#troubles = new Troubles(options.log);
-    const { push, moment, ipv6Bits, whySecretsAreOld } = options;
+    const { push, moment, ipv6Bits, secrets, whySecretsAreOld } = options;
     if (push === undefined) return;
     this.#publisher = new Publisher({
-      ...{ ...push, lapi: this.#lapi, ipv6Bits, moment, troubles: this.#troubles, whySecretsAreOld },
+      ...{ ...push, lapi: this.#lapi, ipv6Bits, moment, troubles: this.#troubles, secrets, whySecretsAreOld },
       deleted: (gone, left) => void this.#carryOut(() => options.remedy.replace(gone, left, this.#nowMs)),
     });
   }
@@ -137,31 +140,47 @@ export class Crowdsec {
     let failures = 0;
     while (!signal.aborted) {
       const begunMs = this.#nowMs();
-      try {
-        if (!this.#isPaused) await this.#poll(signal);
-        failures = 0;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (!this.#isPaused) {
-          failures++;
-          this.#failed(error);
-        }
-      }
-      const everyMs = this.#options.everyMs();
-      // Twice as long after each failure, and not all gates at the same moment.
-      const pauseMs = failures === 0 ? everyMs : Math.min(Math.max(retryMostMs, everyMs), everyMs * 2 ** failures);
-      const spreadMs = failures === 0 ? pauseMs : pauseMs * (0.5 + Math.random() / 2);
-      const isWanted = failures === 0 && !this.#isPaused && this.#fullMs === Number.NEGATIVE_INFINITY;
-      await this.#rest(isWanted ? 0 : spreadMs - (this.#nowMs() - begunMs), signal);
+      const used = this.#lapi.secrets;
+      const error = await this.#attempt(signal);
+      const isApart = error !== undefined;
+      if (!isApart) failures = 0;
+      else if (!isNobodyThere(error)) failures++;
+      const restMs = this.#pauseMs(failures, isApart) - (this.#nowMs() - begunMs);
+      await this.#rest(restMs, signal, isApart ? used : undefined);
+      if (isApart) this.#lapi.renew();
     }
   }
 
-  /** Until it is time, or something is to be done at once. */
-  async #rest(durationMs: number, signal: AbortSignal): Promise<void> {
+  /** @returns why it failed; undefined: it did not, or nobody waits for it any more. */
+  async #attempt(signal: AbortSignal): Promise<unknown> {
+    try {
+      if (!this.#isPaused) await this.#poll(signal);
+    } catch (error) {
+      if (signal.aborted || this.#isPaused) return undefined;
+      this.#failed(error);
+      return error;
+    }
+    return undefined;
+  }
+
+  #pauseMs(failures: number, isApart: boolean): number {
+    const everyMs = this.#options.everyMs();
+    if (!isApart) return !this.#isPaused && this.#fullMs === Number.NEGATIVE_INFINITY ? 0 : everyMs;
+    // Twice as long after each failure, and not all gates at the same moment.
+    const pauseMs = failures === 0 ? everyMs : Math.min(Math.max(retryMostMs, everyMs), everyMs * 2 ** failures);
+    return pauseMs * (0.5 + Math.random() / 2);
+  }
+
+  /**
+   * Until it is time, or something is to be done at once.
+   * @param used with what the last attempt failed.
+   */
+  async #rest(durationMs: number, signal: AbortSignal, used: LapiSecrets | undefined): Promise<void> {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
     const either = AbortSignal.any([signal, woken.signal]);
-    await sleep(Math.max(0, durationMs), undefined, { signal: either }).catch(() => {});
+    if (used !== undefined) await pause(durationMs, either, used, this.#options.secrets);
+    else await sleep(Math.max(0, durationMs), undefined, { signal: either }).catch(() => {});
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
@@ -235,10 +254,12 @@ export class Crowdsec {
     const isFirst = this.#state === "joining";
     if (this.#state === "apart") this.#publisher?.retry();
     this.#state = "following";
-    const { room, wide, malformed } = remedy.refused;
+    const { room, wide, malformed, remedy: otherwise, scope } = remedy.refused;
     this.#say("room", room, "for want of room in the table or the map");
     this.#say("wide", wide, "wider than /8 (IPv6 /19)");
     this.#say("malformed", malformed, "not well formed");
+    this.#sayOnce("warn", scope, "they are on countries or AS numbers");
+    this.#sayOnce("info", otherwise, "they want something else than a ban, such as a captcha");
     if (!isFirst && added + removed <= toldSingly) return;
     const fields = { decisions: remedy.size, added, removed };
     log("info", `CrowdSec: ${remedy.size} sources are banned there, ${added} added here, ${removed} removed`, fields);
@@ -247,6 +268,15 @@ export class Crowdsec {
   #say(kind: string, count: number, why: string): void {
     if (count === 0) this.#troubles.clear(kind);
     else this.#troubles.set(kind, `CrowdSec: ${count} decisions are not carried out, ${why}`);
+  }
+
+  /** Nothing is wrong with either side: another component may carry them out. */
+  #sayOnce(level: "info" | "warn", count: number, why: string): void {
+    if (count === 0) this.#said.delete(why);
+    else if (!this.#said.has(why)) {
+      this.#said.add(why);
+      this.#options.log(level, `CrowdSec: ${count} decisions are not carried out here, because ${why}`);
+    }
   }
 
   #beginAnew(): void {
@@ -276,4 +306,9 @@ export class Crowdsec {
 
 function isKeyUnknown(error: unknown): boolean {
   return error instanceof LapiError && [401, 403].includes(error.status);
+}
+
+/** It costs nobody anything to ask as often as before, until it is started again. */
+function isNobodyThere(error: unknown): boolean {
+  return error instanceof Error && ["ECONNREFUSED", "ENOENT"].includes(codeOf(error) ?? "");
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tells CrowdSec of this gate's own bans, as alerts with a decision each, and deletes the decision when the ban is
 // lifted here. Nothing waits for it; while CrowdSec is away what is to be told waits, within limits.
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Decision, readDecision } from "../../core/crowdsec/decision.ts";
 import type { Doing, Outbox } from "../../core/crowdsec/outbox.ts";
 import { messageOf } from "../../failure.ts";
+import { pause } from "../pause.ts";
 import type { Troubles } from "../troubles.ts";
 import { type AlertMoment, alertOf, scopeOf } from "./alert.ts";
-import { type Lapi, LapiError } from "./lapi.ts";
+import { type Lapi, LapiError, type LapiSecrets } from "./lapi.ts";
 import type { CrowdsecPushView } from "./view.ts";
 
 export interface PublisherOptions {
@@ -20,6 +20,7 @@ export interface PublisherOptions {
   /** What CrowdSec still has on a source, now that the own decision is deleted. */
   readonly deleted: (gone: Decision, left: readonly Decision[]) => void;
   readonly moment: () => AlertMoment;
+  readonly secrets: () => LapiSecrets;
   readonly whySecretsAreOld: () => string | undefined;
   readonly troubles: Troubles;
 }
@@ -53,23 +54,25 @@ export class Publisher {
 
   /** Until the signal. */
   async run(signal: AbortSignal): Promise<void> {
-    const { outbox, troubles } = this.#options;
+    const { lapi, outbox, secrets, troubles } = this.#options;
     let retryMs = retryLeastMs;
     signal.addEventListener("abort", () => this.#wake(), { once: true });
     while (!signal.aborted) {
       if (outbox.waiting === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
       if (signal.aborted) return;
+      const used = lapi.secrets;
       try {
         await this.flush(signal);
         retryMs = retryLeastMs;
         troubles.clear("push", "CrowdSec is told of bans again");
       } catch (error) {
         if (signal.aborted) return;
-        this.#options.lapi.renew();
+        lapi.renew();
         troubles.set("push", this.#trouble(error));
         this.#retry = new AbortController();
         const either = AbortSignal.any([signal, this.#retry.signal]);
-        await sleep(retryMs * (0.5 + Math.random()), undefined, { signal: either }).catch(() => {});
+        await pause(retryMs * (0.5 + Math.random()), either, used, secrets);
+        lapi.renew();
         retryMs = Math.min(retryMostMs, retryMs * 2);
       }
       if (outbox.lost > 0) {
@@ -92,6 +95,7 @@ export class Publisher {
         for (const [source, doing] of [...open]) {
           if (doing === "delete") await this.#delete(source, signal);
           open.delete(source);
+          outbox.done(source, this.#options.moment().nowMs);
         }
       } catch (error) {
         outbox.giveBack(open);
@@ -113,7 +117,10 @@ export class Publisher {
     });
     if (alerts.length > 0) await lapi.push(alerts, signal);
     this.#pushed += alerts.length;
-    for (const [source] of entries) open.delete(source);
+    for (const [source] of entries) {
+      open.delete(source);
+      outbox.done(source, moment().nowMs);
+    }
   }
 
   /** Its own decisions on exactly this source. */

@@ -35,9 +35,10 @@ let log: string[];
 let enforcement: Enforcement;
 let crowdsec: Crowdsec;
 let secrets: LapiSecrets;
+let everyMs: number;
 
 beforeEach(async () => {
-  [asked, log] = [[], []];
+  [asked, log, everyMs] = [[], [], 20];
   handle = (_, response) => response.end(whole);
   server = createServer(async (request, response) => {
     asked.push(`${request.method} ${request.url}`);
@@ -65,7 +66,11 @@ beforeEach(async () => {
       push,
       mostBytes: 4 << 20,
     },
-    ...{ ipv6Bits: 64, everyMs: () => 20, log: (level: string, text: string) => void log.push(`${level} ${text}`) },
+    ...{
+      ipv6Bits: 64,
+      everyMs: () => everyMs,
+      log: (level: string, text: string) => void log.push(`${level} ${text}`),
+    },
     moment: () => ({ nowMs: performance.now(), wallMs: Date.now() }),
   });
 });
@@ -139,6 +144,40 @@ describe("a LAPI that answers badly", () => {
     secrets = { ...secrets, key: "new" };
     await following();
     expect([isBanned(), crowdsec.troubles.length]).toEqual([true, 0]);
+  });
+
+  test("is asked at once when its key is another, however long the pause would be", async () => {
+    // Between 5 and 10 s after the first failure.
+    everyMs = 5000;
+    let known = "other";
+    handle = ({ headers }, response) =>
+      headers["x-api-key"] === known ? response.end(whole) : response.writeHead(403).end();
+    crowdsec.start();
+    await waitFor("the trouble", () => crowdsec.troubles.length > 0);
+    secrets = { ...secrets, key: known };
+    await waitFor("its answer", () => crowdsec.view().state === "following", 4000);
+    // The one with which it failed is not the one that it has when that is told.
+    known = "third";
+    handle = (_, response) => {
+      secrets = { ...secrets, key: known };
+      response.writeHead(403).end();
+      handle = ({ headers }, next) => (headers["x-api-key"] === known ? next.end(whole) : next.writeHead(403).end());
+    };
+    crowdsec.reconfigure();
+    await waitFor("the trouble", () => crowdsec.view().state === "apart");
+    await waitFor("its answer", () => crowdsec.view().state === "following", 4000);
+  });
+
+  test("that is not there is asked as often as before, and so noticed soon when it is", async () => {
+    everyMs = 200;
+    crowdsec.start();
+    await following();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    await waitFor("the trouble", () => crowdsec.troubles.length > 0);
+    await sleep(3000);
+    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+    await waitFor("its answer", () => crowdsec.view().state === "following", 1500);
   });
 
   test("is asked with another key after a reload, also where the old one is still good", async () => {
