@@ -230,23 +230,23 @@ static __always_inline bool begins_another(const struct frame *frame, struct scr
 	const struct segment *segment = &scratch->segment;
 	const struct stream *stream = &segment->stream;
 	bool is_open = stream->kind == STREAM_OPEN;
-	bool is_new = !is_open || !stream->received;
+	bool is_first = is_open && !stream->received;
 	enum cookies cookies = COOKIES_GIVEN;
 
 	if (stream->kind == STREAM_NONE || stream->kind == STREAM_LISTENER ||
-	    (!is_new && !cookies_are_given()))
+	    (is_open && !is_first && !cookies_are_given()))
 		return false;
 	if (!stream->by_cookie)
 		cookies = find_cookies(frame);
 	if (cookies != COOKIES_NONE)
 		set_cookies_given();
-	if (!is_open)
-		return cookies == COOKIE_PROVEN ||
-		       (cookies == COOKIES_GIVEN && stream->kind != STREAM_UNJUDGED &&
-			!is_empty(segment));
-	if (cookies != COOKIE_PROVEN || (is_new && segment->seq == stream->next))
+	if (!is_open && stream->kind != STREAM_UNJUDGED && !is_empty(segment))
+		return cookies != COOKIES_NONE;
+	if (cookies != COOKIE_PROVEN)
 		return false;
-	return (is_new || may_have_ended(segment)) && !continues(scratch);
+	if (is_first)
+		return segment->seq != stream->next;
+	return may_have_ended(segment) && !(is_open && continues(scratch));
 }
 
 #endif
