@@ -31,7 +31,12 @@ export function stateFinding(config: Pick<Config, "state">): Finding {
     return { name, state: "bad", found: `${directory}: ${messageOf(error)}`, remedy };
   }
   const disk = `on the disk that is mounted at ${mountPointOf(isThere ? directory : above)}`;
-  return { name, state: "good", found: isThere ? `${directory}, ${disk}` : `${directory}, which a start makes, ${disk}`, remedy: null };
+  return {
+    name,
+    state: "good",
+    found: isThere ? `${directory}, ${disk}` : `${directory}, which a start makes, ${disk}`,
+    remedy: null,
+  };
 }
 
 /** The highest directory of the same file system. */

@@ -14,7 +14,9 @@ export function makeDirectory(path: string): boolean {
     const code = codeOf(error);
     if (code === "ENOENT") {
       const above = dirname(path);
-      throw new Failure(`there is no directory "${above}": mount its disk, or make it with mkdir -p ${above}`);
+      throw new Failure(`there is no directory "${above}": mount its disk, or make it with mkdir -p ${above}`, {
+        cause: error,
+      });
     }
     if (code === "EEXIST" && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return false;
     throw error;
