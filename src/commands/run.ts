@@ -65,9 +65,9 @@ async function guard({ flags, positionals }: CommandLine): Promise<number> {
 async function serve(options: Omit<DaemonOptions, "version">): Promise<number> {
   const { log } = options;
   const stop = stopSignal();
-  const { openDaemon } = await import("../daemon/daemon.ts");
-  const daemon = await openDaemon({ ...options, version });
-  if (hangupReloads) process.on("SIGHUP", () => void reload(daemon, log));
+  const opening = import("../daemon/daemon.ts").then(({ openDaemon }) => openDaemon({ ...options, version }));
+  if (hangupReloads) process.on("SIGHUP", () => void reload(opening, log));
+  const daemon = await opening;
   const why = await Promise.race([stop, daemon.replaced]);
   log("info", `Stopping ${why}`);
   await daemon.close();
@@ -81,7 +81,10 @@ function stopSignal(): Promise<string> {
   });
 }
 
-async function reload(daemon: Daemon, log: Log): Promise<void> {
+/** While it starts, once it has: what was changed may have been read before. */
+async function reload(opening: Promise<Daemon>, log: Log): Promise<void> {
+  const daemon = await opening.catch(() => undefined);
+  if (daemon === undefined) return;
   log("info", "Audit: reload by the signal SIGHUP", { audit: "reload", peer: "signal" });
   try {
     await daemon.reload();

@@ -4,12 +4,13 @@
 
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
-import { run } from "../harness/child.ts";
+import { Child, run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { startClient, startServer } from "../harness/standin.ts";
+import { TempDir } from "../harness/temp_dir.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(30_000);
@@ -53,6 +54,28 @@ describeWith("namespaces", "executable")("a gate with -B", () => {
     );
     expect(Math.min(...durations)).toBeWithin(1, listenLimitMs);
     expect(Math.min(...sizes)).toBeWithin(1, idleLimit);
+  });
+
+  test("that gets SIGHUP while it starts reloads once it has started", async () => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    const map = stack.use(new BlockMap());
+    const directory = stack.use(new TempDir());
+    const config = directory.write("gate.toml", 'timeout = "1m"\n');
+    const status = `unix:${directory.file("status")}`;
+    // A server that does not answer is waited for a moment before the start is over.
+    const silent = "10.77.9.9:5001";
+    const argv = ttgate(["-c", config, "-s", status, "-B", map.name, "-u", silent]);
+    const gate = stack.use(new Child(argv, { namespace: network.gate, cwd: directory.path }));
+    await gate.said(/Listening on/);
+    directory.write("gate.toml", 'timeout = "2m"\n');
+    gate.signal("SIGHUP");
+    await gate.said(/Audit: reload by the signal SIGHUP/);
+    await waitFor("the new time-out", async () => {
+      const { stdout } = await run(["curl", "-s", "--unix-socket", directory.file("status"), "http://x/status"]);
+      return JSON.parse(stdout).gates[0].timeoutSeconds === 120;
+    });
+    expect(await gate.stop()).toMatchObject({ code: 0 });
   });
 
   test.each(["SIGTERM", "SIGINT"] as const)("leaves nothing behind after %s", async (signal) => {
