@@ -19,7 +19,7 @@ const action = resolve(import.meta.dirname, "../../contrib/fail2ban/action.d/ttg
 /** fail2ban's own: how often its polling back end looks at a file (sleeptime of filterpoll). */
 const pollingMs = 1000;
 
-/** fail2ban with one jail, over a log file of the test. */
+/** fail2ban with a jail over a log file of the test, and another one for those who come back. */
 class Fail2ban implements AsyncDisposable {
   readonly #directory: TempDir;
   readonly #network: Network;
@@ -32,6 +32,7 @@ class Fail2ban implements AsyncDisposable {
     copyFileSync(action, directory.file("action.d/ttgate.conf"));
     directory.write("auth.log", "");
     directory.write("filter.d/knock.conf", "[Definition]\nfailregex = ^\\s*refused <ADDR>$\n");
+    directory.write("filter.d/again.conf", "[Definition]\nfailregex = ^\\s*again refused <ADDR>$\n");
     const own = { socket: "socket", pidfile: "pid", dbfile: "db", logtarget: "log" };
     const paths = Object.entries(own).map(([key, name]) => `${key} = ${directory.file(name)}`);
     directory.write(
@@ -44,7 +45,10 @@ class Fail2ban implements AsyncDisposable {
       [
         ...["[knock]", "enabled = true", "backend = polling", "filter = knock", "maxretry = 1", "findtime = 600"],
         ...[`bantime = ${bantime}`, `logpath = ${directory.file("auth.log")}`, "usedns = no", "ignoreself = false"],
-        `action = ttgate[ttgate="${executable}", options="--status ${status}", tries=8]`,
+        `action = ttgate[ttgate="${executable}", options="--status ${status}", tries=8, missed="${directory.file("missed")}"]`,
+        ...["", "[again]", "enabled = true", "backend = polling", "filter = again", "maxretry = 1", "findtime = 600"],
+        ...["bantime = 3600", `logpath = ${directory.file("auth.log")}`, "usedns = no", "ignoreself = false"],
+        `action = ttgate[ttgate="${executable}", options="--status ${status}", tries=8, missed="${directory.file("missed")}"]`,
         "",
       ].join("\n"),
     );
@@ -73,9 +77,9 @@ class Fail2ban implements AsyncDisposable {
   }
 
   /** A line of the log that it reads. */
-  knocked(address: string): void {
+  knocked(address: string, words = "refused"): void {
     const [day, time] = new Date().toISOString().split(/[T.]/);
-    appendFileSync(this.#directory.file("auth.log"), `${day} ${time}+0000 refused ${address}\n`);
+    appendFileSync(this.#directory.file("auth.log"), `${day} ${time}+0000 ${words} ${address}\n`);
   }
 
   get log(): string {
@@ -260,5 +264,49 @@ describeWith(
     expect(await claimsOn(meanwhile, next)).toEqual(["fail2ban"]);
     await fail2ban.stop();
     expect(fail2ban.log).not.toContain("Failed to execute ban");
+  });
+
+  test("of two jails that ban an address: the end of the shorter ban leaves the longer one", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, gate, fail2ban, claimsOn, why } = await scene(stack, "5");
+    const address = network.clientIpv4(7);
+    fail2ban.knocked(address);
+    await gate.banned(address);
+    fail2ban.knocked(address, "again refused");
+    await waitFor("the longer ban", async () => leftOf((await gate.ban(address))?.until) > 3000);
+    await waitFor("the end of the shorter", () => fail2ban.log.includes(`[knock] Unban ${address}`), 20_000);
+    await waitFor("its action", async () => (await fail2ban.client("status", "knock")).stdout.includes("banned:	0"));
+    await sleep(1000);
+    expect(await claimsOn(address)).toEqual(["fail2ban"]);
+    expect((await why(address)).kernel.answer).toBe("drop");
+    await fail2ban.client("unban", address);
+    await waitFor("its claim to end", async () => (await claimsOn(address)).length === 0);
+    expect(fail2ban.log).not.toContain("ERROR");
+  });
+
+  test("bans again whom it found while the gate was away for long, when they go on", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, gate, fail2ban, open, claimsOn } = await scene(stack);
+    const [one, other] = [network.clientIpv4(5), network.clientIpv4(6)];
+    await gate.child.stop();
+    for (const address of [one, other]) {
+      fail2ban.knocked(address);
+      await waitFor(
+        "its failure",
+        () => fail2ban.log.split("Failed to execute ban").length > (address === one ? 1 : 2),
+        30_000,
+      );
+    }
+    const next = await open();
+    await sleep(3500);
+    expect(await next.bans()).toEqual([]);
+    for (const address of [one, other]) {
+      fail2ban.knocked(address);
+      await waitFor("its ban", async () => (await claimsOn(address, next)).join() === "fail2ban", 20_000);
+    }
+    fail2ban.forgetLog();
+    fail2ban.knocked(network.clientIpv4(8));
+    await next.banned(network.clientIpv4(8));
+    expect(fail2ban.log).not.toContain("ERROR");
   });
 });
