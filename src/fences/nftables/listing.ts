@@ -19,6 +19,8 @@ export interface Listing {
   readonly isThere: boolean;
   /** Sets, chains and rules in one text: another text is another table. */
   readonly fingerprint: string;
+  /** Sets and chains, a text each: lines of the fingerprint. */
+  readonly objects: readonly string[];
   readonly sets: readonly string[];
   readonly rules: number;
   /** The chain that sees every packet is where it has to be, and the table has no flags: one that is dormant is passed over. */
@@ -164,6 +166,7 @@ function listingOf(objects: readonly Json[], table: string): Listing {
   const plain = [...of("set"), ...chains].map(stable).toSorted();
   return {
     isThere: of("table").some(({ name }) => name === table),
+    objects: plain,
     fingerprint: [...plain, ...rules.map(stable)].join("\n"),
     sets,
     rules: rules.length,

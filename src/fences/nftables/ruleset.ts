@@ -48,14 +48,22 @@ export function tableOf(map: string): string {
 }
 
 /** The chain without rules by which a process says that the table is its own. */
-export function ownerChain(pid: number, ticks: string): string {
-  return `gate_${pid}_${ticks}`;
+export function ownerChain({ pid, ticks, boot }: Owner): string {
+  return boot === "" ? `gate_${pid}_${ticks}` : `gate_${pid}_${ticks}_${boot}`;
+}
+
+export interface Owner {
+  readonly pid: number;
+  /** When it was started, since boot; empty where that is not known. */
+  readonly ticks: string;
+  /** Which boot that was: the beginning of its identity; empty where nobody tells. */
+  readonly boot: string;
 }
 
 /** @returns undefined for another chain. */
-export function ownerOf(chain: string): { readonly pid: number; readonly ticks: string } | undefined {
-  const [, pid, ticks = ""] = /^gate_(\d+)_(\d*)$/.exec(chain) ?? [];
-  return pid === undefined ? undefined : { pid: Number(pid), ticks };
+export function ownerOf(chain: string): Owner | undefined {
+  const [, pid, ticks = "", boot = ""] = /^gate_(\d+)_(\d*)(?:_([0-9a-f]{8}))?$/.exec(chain) ?? [];
+  return pid === undefined ? undefined : { pid: Number(pid), ticks, boot };
 }
 
 /** The set that holds a prefix. */

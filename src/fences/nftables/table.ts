@@ -298,6 +298,9 @@ export class Table {
         : "the table or a chain was edited";
     if (this.#fingerprint === undefined) throw new Failure(`what was just written is not what is there: ${found}`);
     this.#damage = found;
+    // What was added, or is of another kind, goes with the table alone.
+    const known = new Set(this.#fingerprint.split("\n"));
+    this.#isAnewDue ||= listing.objects.some((object) => !known.has(object));
     return false;
   }
 
