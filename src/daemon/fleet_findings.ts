@@ -14,7 +14,7 @@ export async function fleetFindings(config: Config): Promise<Finding[]> {
   const { fleet: address } = config;
   if (address === undefined) return [];
   const { Engine } = await import("../sources/fleet/engine.ts");
-  const { FleetKeys } = await import("../sources/fleet/script.ts");
+  const { FleetKeys, readCommand } = await import("../sources/fleet/script.ts");
   const keys = new FleetKeys(config["fleet-name"]);
   let engine: EngineType;
   let gate: string;
@@ -26,15 +26,15 @@ export async function fleetFindings(config: Config): Promise<Finding[]> {
     return [{ name, state: "bad", found: `${address.text}: ${messageOf(error)}`, remedy }];
   }
   try {
-    const ask = async (...command: string[]) => {
+    const ask = async (...command: readonly string[]) => {
       try {
-        return String(await engine.send(command));
+        return String(await engine.send([...command]));
       } catch (error) {
         return messageOf(error);
       }
     };
     const found = `${address.text} answers; this gate is "${gate}" of fleet "${config["fleet-name"]}"`;
-    const readable = await ask("HLEN", keys.records(gate));
+    const readable = await ask(...readCommand(keys, ["HLEN", keys.records(gate)]));
     return [
       /^\d+$/.test(readable)
         ? { name, state: "good", found, remedy: null }

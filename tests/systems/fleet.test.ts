@@ -301,6 +301,23 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     await has(await member("c", redis.url), source, "gate:a");
   });
 
+  test("emptied just before a gate writes: noticed all the same", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await banMany(a, 300);
+    await active(b, 300);
+    const records = (gate: string) => redis.cli("hlen", `ttgate:{ttgate}:${gate}:records`);
+    await waitFor("all of them", async () => (await records("a")) === "300");
+    // Between two signs of life.
+    await redis.cli("eval", "redis.call('flushall')", "0");
+    await Promise.all([done(a, "ban", source), done(b, "lift", "10.0.0.5")]);
+    // With the one that b lifted, or without.
+    await waitFor("announced again", async () => Number(await records("a")) >= 300);
+    const c = await member("c", redis.url);
+    await active(c, 300);
+    expect((await bansOf(c))["10.0.0.5"]).toBeUndefined();
+  });
+
   test("full: it is told, reading goes on, and what waited is announced when there is room", async () => {
     const redis = await engine("--maxmemory-policy", "noeviction");
     const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
@@ -792,6 +809,49 @@ describeWith(
     await sleep(5000);
     expect((await next.status()).fleet?.troubles).toEqual([]);
     expect(next.child.stderr).not.toContain("Another gate calls itself");
+  });
+
+  test("a user that is changed, limited or taken away while gates run: the log says why, and all goes on when it is mended", async () => {
+    const redis = await engine();
+    for (const gate of ["a", "b"]) await redis.cli(...rightsOf(gate));
+    const directory = stack.use(new TempDir());
+    const password = directory.write("password", "secret\n");
+    const url = (gate: string) => `redis://${gate}@127.0.0.1:${redis.port}`;
+    const own = ["--fleet-password", password];
+    const [a, b] = [await member("a", url("a"), ...own), await member("b", url("b"), ...own)];
+    await done(a, "ban", source, "--for", "1h");
+    await has(b, source, "gate:a");
+    // A connection that is lost and there again is nobody's concern.
+    await redis.cli("client", "kill", "type", "pubsub");
+    await waitFor("new ones", async () => (await redis.cli("pubsub", "numpat")) === "1");
+    for (const gate of [a, b]) await joined(gate);
+    expect(`${a.child.stderr}${b.child.stderr}`).not.toMatch(/warn The fleet/);
+
+    await redis.cli("acl", "setuser", "a", "resetpass", ">other");
+    // Redis leaves the connections of before.
+    await done(a, "ban", "198.51.100.8", "--for", "1h");
+    await has(b, "198.51.100.8", "gate:a");
+    await redis.cli("client", "kill", "user", "a");
+    await a.child.said(/warn The fleet's engine at .*WRONGPASS/);
+    directory.write("password", "other\n");
+    await joined(a);
+
+    for (const command of ["eval", "hset", "xread", "zadd"]) {
+      const before = a.child.stderr.length;
+      await redis.cli("acl", "setuser", "a", `-${command}`);
+      await troubled(a, /docs\/fleet\.md has what its user has to be allowed/);
+      expect(a.child.stderr.slice(before)).toContain("docs/fleet.md has what its user has to be allowed");
+      expect(await bansOf(b)).toEqual({ [source]: "gate:a", "198.51.100.8": "gate:a" });
+      await redis.cli("acl", "setuser", "a", `+${command}`);
+      await joined(a);
+    }
+    await redis.cli("acl", "deluser", "a");
+    await troubled(a, /WRONGPASS/);
+    await done(a, "lift", source);
+    expect((await bansOf(b))[source]).toBe("gate:a");
+    await redis.cli(...rightsOf("a").map((word) => word.replace("secret", "other")));
+    await joined(a);
+    await hasNot(b, source);
   });
 
   test("another password in its file is taken with the next connection; without the file the last one", async () => {

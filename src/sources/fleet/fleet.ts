@@ -9,7 +9,7 @@ import { formatDuration } from "../../core/duration.ts";
 import { EngineClock } from "../../core/fleet/engine_clock.ts";
 import type { FleetTable } from "../../core/fleet/fleet_table.ts";
 import { type FleetRecord, fleetNamePattern } from "../../core/fleet/record.ts";
-import { messageOf } from "../../failure.ts";
+import { codeOf, messageOf } from "../../failure.ts";
 import type { Log } from "../../log.ts";
 import { pause } from "../pause.ts";
 import { inTurns } from "../turns.ts";
@@ -70,6 +70,9 @@ const rereadMs = 5000;
 const fullRetryMs = 1000;
 /** A stop waits for the engine no longer. */
 const closeMs = 1000;
+/** A connection that is lost, and nothing more is known: told where it happens more often, or so many times in a row. */
+const seldomMs = 60_000;
+const toldFailures = 3;
 const retryLeastMs = 200;
 const retryMostMs = 2000;
 
@@ -86,6 +89,7 @@ export class Fleet {
   #position = "0-0";
   /** Of this gate with the engine, as of the last answer; undefined: not known. */
   #records: number | undefined;
+  #hasForgotten = false;
   #announced = 0;
   #answeredMs: number | undefined;
   #fullMs = Number.NEGATIVE_INFINITY;
@@ -179,6 +183,9 @@ export class Fleet {
     await inTurns(table.recount(nowMs));
     let retryMs = retryLeastMs;
     let lostMs: number | undefined;
+    let isSeldom = true;
+    let failures = 0;
+    let wasVague = false;
     while (!signal.aborted) {
       const begunMs = nowMs();
       const used = secrets();
@@ -190,9 +197,19 @@ export class Fleet {
         await this.#belong(this.#engine);
       } catch (error) {
         if (signal.aborted) break;
-        if (this.#state === "joined") lostMs = nowMs();
+        if (this.#state === "joined") {
+          isSeldom = lostMs === undefined || nowMs() - lostMs > seldomMs;
+          lostMs = nowMs();
+          failures = 0;
+        }
         this.#state = "apart";
-        this.#troubles.set("engine", `The fleet's engine at ${address.text}: ${reasonOf(error)}`);
+        // Whether it is there again, or else why it is not, one of the next attempts says.
+        const isVague = isLostConnection(error);
+        if (!isVague || !isSeldom || ++failures === toldFailures) {
+          if (wasVague && !isVague) this.#troubles.clear("engine");
+          this.#troubles.set("engine", `The fleet's engine at ${address.text}: ${reasonOf(error)}`);
+          wasVague = isVague;
+        }
       } finally {
         this.#engine?.close();
         this.#engine = undefined;
@@ -406,7 +423,8 @@ export class Fleet {
     const writing = { announcements, engineMs: madeMs + this.clock.offsetMs, isSaid: this.#isHearing };
     try {
       const reply = await this.#write(engine, writeCommand(this.keys, gate, writing));
-      this.#records = Array.isArray(reply) ? Number(reply[1]) : undefined;
+      const [, records, over] = Array.isArray(reply) ? reply : [];
+      this.#countRecords(Number(records), Number(over));
       this.#announced += announcements.length;
       return true;
     } catch (error) {
@@ -454,15 +472,23 @@ export class Fleet {
         `Another gate calls itself "${gate}" in this fleet: give each a --fleet-gate of its own`,
       );
     } else this.#troubles.clear("name");
-    // Fewer than there were, although nothing was taken out since: the engine forgot, or threw out.
-    if (this.#records !== undefined && Number(records) < this.#records) {
+    this.#countRecords(Number(records), 0);
+    if (this.#hasForgotten) {
+      this.#hasForgotten = false;
       this.#troubles.set("lost", "The fleet's engine lost what was announced: it is announced again");
       await this.#readAll(engine);
-    } else {
-      this.#records = Number(records);
-      this.#troubles.clear("lost");
-    }
+    } else this.#troubles.clear("lost");
     this.#answeredMs = nowMs();
+  }
+
+  /**
+   * Of each answer, in their order: a write after a loss must not hide it.
+   * @param over taken out with this command.
+   */
+  #countRecords(records: number, over: number): void {
+    // Fewer than there were, although nothing else was taken out since: the engine forgot, or threw out.
+    if (this.#records !== undefined && records < this.#records - over) this.#hasForgotten = true;
+    this.#records = records;
   }
 
   async #askTime(engine: Engine): Promise<void> {
@@ -530,8 +556,16 @@ export class Fleet {
   }
 }
 
+/** Nothing but that: not why. */
+function isLostConnection(error: unknown): boolean {
+  const isEnd = /^(Socket closed unexpectedly|The client is (closed|offline))/.test(messageOf(error));
+  return isEnd || ["ECONNRESET", "EPIPE"].includes(codeOf(error) ?? "");
+}
+
 /** What the client library stumbles over is no answer. */
 function reasonOf(error: unknown): string {
   const isNoAnswer = error instanceof TypeError || error instanceof RangeError;
-  return isNoAnswer ? `its answers are not those of a Redis or Valkey server (${messageOf(error)})` : messageOf(error);
+  if (isNoAnswer) return `its answers are not those of a Redis or Valkey server (${messageOf(error)})`;
+  const isForbidden = /\bNOPERM\b|user executing the script can't/.test(messageOf(error));
+  return isForbidden ? `${messageOf(error)}: docs/fleet.md has what its user has to be allowed` : messageOf(error);
 }

@@ -62,7 +62,7 @@ const lateMs = 3000;
 
 /**
  * KEYS log gates records ends about; ARGV gate, its channel or nothing, when it was written by this clock, then seven for
- * each announcement. Gives now and the records. Ages and rests are those of that moment: what was on its way for longer
+ * each announcement. Gives now, the records, and how many were taken out. Ages and rests are those of that moment: what was on its way for longer
  * moves no end and no lift, and what nobody waits for any more is not carried out.
  */
 const writeScript = `${now}
@@ -93,7 +93,7 @@ end
 local number = redis.call('HINCRBY', KEYS[5], 'hints', 1)
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ${logLength}, '*', 'g', ARGV[1], 'n', number, 's', table.concat(names, ' '))
 if ARGV[2] ~= '' then redis.pcall('PUBLISH', ARGV[2], number..'\\n'..table.concat(said, '\\n')) end
-return {whole(now), redis.call('HLEN', KEYS[3])}`;
+return {whole(now), redis.call('HLEN', KEYS[3]), #over}`;
 
 /** KEYS gates about records; ARGV gate session position version bans. Gives the session before, when, records, now. */
 const beatScript = `${now}
