@@ -135,10 +135,11 @@ function fleetRow(fleet: Snapshot["fleet"]): (readonly [string, string])[] {
 
 function crowdsecRow(crowdsec: Snapshot["crowdsec"]): (readonly [string, string])[] {
   if (crowdsec === null) return [];
-  const { url, state, decisions, push, troubles } = crowdsec;
+  const { url, state, decisions, refused, push, troubles } = crowdsec;
+  const others = refused.scope === 0 ? "" : `, ${refused.scope} decisions on countries or AS numbers left out`;
   const told = push === null ? "" : `; ${push.pushed} bans pushed as ${push.machine}, ${push.waiting} waiting`;
   const trouble = troubles.map((text) => `; ${text}`).join("");
-  return [["crowdsec", `${state} ${url}, ${decisions} sources banned there${told}${trouble}`]];
+  return [["crowdsec", `${state} ${url}, ${decisions} sources banned there${others}${told}${trouble}`]];
 }
 
 function recordingRow(recording: Snapshot["recording"]): (readonly [string, string])[] {

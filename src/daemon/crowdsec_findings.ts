@@ -33,6 +33,8 @@ export async function crowdsecFindings(config: Config): Promise<Finding[]> {
   try {
     await lapi.decisionsOn("Ip", nobody, AbortSignal.timeout(limitMs));
     findings.push({ name, state: "good", found: `${address.text} answers, and knows the key`, remedy: null });
+    const others = await lapi.otherScopes(AbortSignal.timeout(limitMs));
+    if (others > 0) findings.push(leftOut(others));
   } catch (error) {
     const isKey = error instanceof LapiError && error.status === 403;
     const remedy = isKey
@@ -50,6 +52,13 @@ export async function crowdsecFindings(config: Config): Promise<Finding[]> {
     findings.push(bad(error, remedy));
   }
   return findings;
+}
+
+function leftOut(count: number): Finding {
+  const found = `${count} bans are on countries or AS numbers, and not carried out here: a gate bans addresses and ranges`;
+  const remedy =
+    'cscli decisions list -a --scope Country (and "--scope AS") shows them; --blocklist takes a list of networks';
+  return { name, state: "warning", found, remedy };
 }
 
 const noTls: Finding = {

@@ -82,7 +82,12 @@ const whole: Omit<Snapshot, "gates"> = {
   },
   crowdsec: {
     ...{ url: "http://127.0.0.1:8080", state: "following", troubles: [], everySeconds: 2, decisions: 9 },
-    ...{ taken: 8, lifted: 1, refused: { malformed: 0, wide: 1, neverBan: 1, room: 0 }, answeredSecondsAgo: 0.5 },
+    ...{
+      taken: 8,
+      lifted: 1,
+      refused: { malformed: 0, wide: 1, remedy: 2, scope: 3, neverBan: 1, room: 0 },
+      answeredSecondsAgo: 0.5,
+    },
     push: { machine: "web-1", origin: "ttgate:web-1", pushed: 3, deleted: 1, waiting: 1 },
   },
   blocklists: [

@@ -142,7 +142,23 @@ describeWith("namespaces", "executable", { program: "crowdsec" })("CrowdSec", ()
     expect(await kernelSays("10.77.1.239")).toBe("pass");
     await twoTurns();
     expect(await claimsOn(network.clientIpv4(2))).toEqual([]);
-    expect((await gate.status()).crowdsec?.troubles).toEqual([]);
+    const { troubles, refused } = (await gate.status()).crowdsec ?? {};
+    expect(troubles).toEqual([]);
+    // Left to others, and told once.
+    expect(refused).toMatchObject({ scope: 1, remedy: 1 });
+    await gate.child.said(/warn CrowdSec: 1 decisions are not carried out here, because they are on countries or AS/);
+    await gate.child.said(/info CrowdSec: 1 decisions are not carried out here, .*such as a captcha/);
+    await decide("--scope", "AS", "-v", "64496", "-d", "1h");
+    await gate.until("it was read", ({ crowdsec }) => crowdsec?.refused.scope === 2);
+    expect(gate.child.stderr.match(/on countries or AS numbers/g)).toHaveLength(1);
+    expect(await command("status")).toMatch(/sources banned there, 2 decisions on countries or AS numbers left out/);
+    const asks = ["--crowdsec", api.url, "--crowdsec-key", api.keyFile];
+    const doctor = await run([...ttgate(["doctor", "-c", "/dev/null", "-u", "127.0.0.1:9", ...asks])], {
+      namespace: network.gate,
+    });
+    expect(doctor.stdout).toMatch(/^warn +CrowdSec +2 bans are on countries or AS numbers, and not carried out here/m);
+    for (const value of ["CH", "64496"]) await api.cscli("decisions", "delete", "--value", value);
+    await gate.until("that they are gone", ({ crowdsec }) => crowdsec?.refused.scope === 0);
     await api.cscli("decisions", "delete", "--range", "10.77.1.240/28");
     await hasNot("10.77.1.240/28");
   });

@@ -38,9 +38,10 @@ export interface Decision {
 
 export type DecisionReading =
   | { readonly kind: "ban"; readonly decision: Decision }
-  /** Another remedy, another scope, or a simulation. */
-  | { readonly kind: "other" }
-  | { readonly kind: "malformed" | "wide" };
+  | { readonly kind: "simulation" | NotTaken };
+
+/** Why a decision is not carried out: another remedy than a ban, or on something else than an address or a range. */
+export type NotTaken = "malformed" | "wide" | "remedy" | "scope";
 
 /** Wider than these nothing is taken, as from a list: a mistake of others takes a continent out. */
 const widestIpv4Bits = 96 + 8;
@@ -56,7 +57,9 @@ export function readDecision(found: unknown, ipv6Bits: number): DecisionReading 
   if (!parsed.success) return { kind: "malformed" };
   const { id, origin, scope, type, value, scenario, simulated, duration } = parsed.data;
   const isAddress = /^ip$/i.test(scope);
-  if (type !== "ban" || simulated === true || !(isAddress || /^range$/i.test(scope))) return { kind: "other" };
+  if (simulated === true) return { kind: "simulation" };
+  if (type !== "ban") return { kind: "remedy" };
+  if (!isAddress && !/^range$/i.test(scope)) return { kind: "scope" };
   const given = parsePrefix(value);
   const leftMs = parseGoDuration(duration);
   if (given === undefined || leftMs === undefined || leftMs > longestLeftMs) return { kind: "malformed" };

@@ -12,8 +12,10 @@ export type Doing = "push" | "delete";
 const waitingLimit = 20_000;
 /** CrowdSec's end of a ban may be so much earlier than the own one before it is told again. */
 const sameEndMs = 60_000;
-/** A ban is told within so long, unless CrowdSec is away. */
+/** A ban is told within so long, unless CrowdSec is away; and what it was told is in its answers after so long. */
 const onItsWayMs = 3000;
+/** An answer with everything is given up after a minute, and carried out then. */
+const longestAnswerMs = 120_000;
 /** What is told of a ban without an end. */
 export const longestMs = 10 * 365 * 86_400_000;
 
@@ -26,6 +28,10 @@ export class Outbox implements BanFollower {
   lost = 0;
   readonly #enforcement: Enforcement;
   readonly #waiting = new Map<string, Doing>();
+  /** Taken, and neither done nor given back. */
+  readonly #underWay = new Set<string>();
+  /** When it was done, milliseconds since boot: the last ones. */
+  readonly #done = new Map<string, number>();
 
   constructor(enforcement: Enforcement) {
     this.#enforcement = enforcement;
@@ -71,13 +77,30 @@ export class Outbox implements BanFollower {
   /** At most so many that wait; they are marked again where it could not be done. */
   take(limit: number): [source: string, doing: Doing][] {
     const taken = [...this.#waiting.entries().take(limit)];
-    for (const [source] of taken) this.#waiting.delete(source);
+    for (const [source] of taken) {
+      this.#waiting.delete(source);
+      this.#underWay.add(source);
+    }
     return taken;
+  }
+
+  /** CrowdSec was told. */
+  done(source: string, nowMs: number): void {
+    this.#underWay.delete(source);
+    this.#done.delete(source);
+    this.#done.set(source, nowMs);
+    for (const [oldest, atMs] of this.#done) {
+      if (atMs > nowMs - longestAnswerMs) break;
+      this.#done.delete(oldest);
+    }
   }
 
   /** Marks again what could not be done, unless something newer waits. */
   giveBack(entries: Iterable<readonly [source: string, doing: Doing]>): void {
-    for (const [source, doing] of entries) if (!this.#waiting.has(source)) this.mark(source, doing);
+    for (const [source, doing] of entries) {
+      this.#underWay.delete(source);
+      if (!this.#waiting.has(source)) this.mark(source, doing);
+    }
   }
 
   /** The claim to tell of a source now; undefined: none. */
@@ -102,7 +125,8 @@ export class Outbox implements BanFollower {
       if (claim === undefined || this.#waiting.has(ban.prefix.text)) continue;
       const wantedMs = Math.min(claim.untilMs, nowMs() + longestMs / 2);
       if (endOf(ban.prefix.text) >= wantedMs - sameEndMs) continue;
-      if (claim.sinceMs > answeredMs - onItsWayMs) isComplete = false;
+      const saidMs = Math.max(claim.sinceMs, this.#done.get(ban.prefix.text) ?? 0);
+      if (saidMs > answeredMs - onItsWayMs || this.#underWay.has(ban.prefix.text)) isComplete = false;
       else this.mark(ban.prefix.text, "push");
     }
     return isComplete;

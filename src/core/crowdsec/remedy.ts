@@ -6,7 +6,7 @@ import { type Prefix, requirePrefix } from "../address.ts";
 import type { BanChange, BanFollower, BanRequest } from "../bans/change.ts";
 import { type Ban, claimOf, claimsOf } from "../bans/claim.ts";
 import type { Enforcement } from "../bans/enforcement.ts";
-import type { Decision, DecisionReading } from "./decision.ts";
+import type { Decision, DecisionReading, NotTaken } from "./decision.ts";
 import { type Held, Holdings, mostHeld } from "./holdings.ts";
 
 export interface RemedyOptions {
@@ -32,8 +32,8 @@ export class Answer {
   readonly isFull: boolean;
   /** When it began to come, milliseconds since boot: what is left of a decision is left from then. */
   readonly atMs: number;
-  malformed = 0;
-  wide = 0;
+  /** What is new of it and not carried out. */
+  readonly notTaken: Record<NotTaken, number> = { malformed: 0, wide: 0, remedy: 0, scope: 0 };
   tooMany = 0;
 
   constructor(isFull: boolean, ownOrigin: string | undefined, atMs: number) {
@@ -45,9 +45,9 @@ export class Answer {
   /** @throws Error when it is more than is carried out one by one. */
   add(list: string, reading: DecisionReading): void {
     if (this.came.length + this.went.length >= mostChanges) throw new Error("it has more changes than are followed");
-    if (reading.kind === "other") return;
+    if (reading.kind === "simulation") return;
     if (reading.kind !== "ban") {
-      this[reading.kind]++;
+      if (list === "new" || reading.kind === "malformed") this.notTaken[reading.kind]++;
       return;
     }
     const { decision } = reading;
@@ -72,7 +72,7 @@ interface Request extends BanRequest {
   readonly before: number | undefined;
 }
 
-type Refused = Record<"malformed" | "wide" | "neverBan" | "room", number>;
+type Refused = Record<NotTaken | "neverBan" | "room", number>;
 
 /** What an answer changed. */
 export interface Changed {
@@ -94,7 +94,7 @@ const origin = "crowdsec";
 export class Remedy implements BanFollower {
   readonly counts = { taken: 0, lifted: 0 };
   /** Decisions that are not carried out, as of the last full answer. */
-  refused: Refused = { malformed: 0, wide: 0, neverBan: 0, room: 0 };
+  refused: Refused = { malformed: 0, wide: 0, remedy: 0, scope: 0, neverBan: 0, room: 0 };
   readonly #options: RemedyOptions;
   #holdings = new Holdings();
   /** Decisions that LAPI said were deleted, since the last full answer. */
@@ -139,13 +139,12 @@ export class Remedy implements BanFollower {
     if (answer.isFull) {
       this.#holdings = answer.holdings;
       this.#deleted.clear();
-      refused = { malformed: answer.malformed, wide: answer.wide, neverBan: 0, room: answer.tooMany };
+      refused = { ...answer.notTaken, neverBan: 0, room: answer.tooMany };
       for (const source of this.#lifted.keys()) if (this.#holdings.of(source).length === 0) this.#lifted.delete(source);
       yield* this.#withdrawOthers(nowMs);
       touched = this.#holdings.sources();
     } else {
-      refused.malformed += answer.malformed;
-      refused.wide += answer.wide;
+      for (const why of ["malformed", "wide", "remedy", "scope"] as const) refused[why] += answer.notTaken[why];
       for (const decision of answer.came) if (!this.#holdings.add(decision, answer.atMs)) refused.room++;
       unsure = this.#gone(answer, nowMs());
       const isUnsure = new Set(unsure);

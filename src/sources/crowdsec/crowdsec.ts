@@ -65,6 +65,8 @@ export class Crowdsec {
   #fullTookMs = 0;
   #comparedMs = Number.NEGATIVE_INFINITY;
   #answeredMs: number | undefined;
+  /** Why decisions are left to other components, as it was told. */
+  readonly #said = new Set<string>();
   /** One after another: what an answer says, and what is asked for singly. */
   #applying: Promise<unknown> = Promise.resolve();
 
@@ -139,27 +141,34 @@ export class Crowdsec {
     while (!signal.aborted) {
       const begunMs = this.#nowMs();
       const used = this.#lapi.secrets;
-      let isApart = false;
-      try {
-        if (!this.#isPaused) await this.#poll(signal);
-        failures = 0;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (!this.#isPaused) {
-          isApart = true;
-          if (!isNobodyThere(error)) failures++;
-          this.#failed(error);
-        }
-      }
-      const everyMs = this.#options.everyMs();
-      // Twice as long after each failure, and not all gates at the same moment.
-      const pauseMs = failures === 0 ? everyMs : Math.min(Math.max(retryMostMs, everyMs), everyMs * 2 ** failures);
-      const spreadMs = isApart ? pauseMs * (0.5 + Math.random() / 2) : pauseMs;
-      const isWanted = !isApart && !this.#isPaused && this.#fullMs === Number.NEGATIVE_INFINITY;
-      const restMs = isWanted ? 0 : spreadMs - (this.#nowMs() - begunMs);
+      const error = await this.#attempt(signal);
+      const isApart = error !== undefined;
+      if (!isApart) failures = 0;
+      else if (!isNobodyThere(error)) failures++;
+      const restMs = this.#pauseMs(failures, isApart) - (this.#nowMs() - begunMs);
       await this.#rest(restMs, signal, isApart ? used : undefined);
       if (isApart) this.#lapi.renew();
     }
+  }
+
+  /** @returns why it failed; undefined: it did not, or nobody waits for it any more. */
+  async #attempt(signal: AbortSignal): Promise<unknown> {
+    try {
+      if (!this.#isPaused) await this.#poll(signal);
+    } catch (error) {
+      if (signal.aborted || this.#isPaused) return undefined;
+      this.#failed(error);
+      return error;
+    }
+    return undefined;
+  }
+
+  #pauseMs(failures: number, isApart: boolean): number {
+    const everyMs = this.#options.everyMs();
+    if (!isApart) return !this.#isPaused && this.#fullMs === Number.NEGATIVE_INFINITY ? 0 : everyMs;
+    // Twice as long after each failure, and not all gates at the same moment.
+    const pauseMs = failures === 0 ? everyMs : Math.min(Math.max(retryMostMs, everyMs), everyMs * 2 ** failures);
+    return pauseMs * (0.5 + Math.random() / 2);
   }
 
   /**
@@ -245,10 +254,12 @@ export class Crowdsec {
     const isFirst = this.#state === "joining";
     if (this.#state === "apart") this.#publisher?.retry();
     this.#state = "following";
-    const { room, wide, malformed } = remedy.refused;
+    const { room, wide, malformed, remedy: otherwise, scope } = remedy.refused;
     this.#say("room", room, "for want of room in the table or the map");
     this.#say("wide", wide, "wider than /8 (IPv6 /19)");
     this.#say("malformed", malformed, "not well formed");
+    this.#sayOnce("warn", scope, "they are on countries or AS numbers");
+    this.#sayOnce("info", otherwise, "they want something else than a ban, such as a captcha");
     if (!isFirst && added + removed <= toldSingly) return;
     const fields = { decisions: remedy.size, added, removed };
     log("info", `CrowdSec: ${remedy.size} sources are banned there, ${added} added here, ${removed} removed`, fields);
@@ -257,6 +268,15 @@ export class Crowdsec {
   #say(kind: string, count: number, why: string): void {
     if (count === 0) this.#troubles.clear(kind);
     else this.#troubles.set(kind, `CrowdSec: ${count} decisions are not carried out, ${why}`);
+  }
+
+  /** Nothing is wrong with either side: another component may carry them out. */
+  #sayOnce(level: "info" | "warn", count: number, why: string): void {
+    if (count === 0) this.#said.delete(why);
+    else if (!this.#said.has(why)) {
+      this.#said.add(why);
+      this.#options.log(level, `CrowdSec: ${count} decisions are not carried out here, because ${why}`);
+    }
   }
 
   #beginAnew(): void {

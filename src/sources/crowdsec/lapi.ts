@@ -43,6 +43,8 @@ const usualMostBytes = 128 * 1024 * 1024;
 const mostShortBytes = 1024 * 1024;
 const answerMs = 10_000;
 const wholeMs = 60_000;
+/** Those on countries and networks come only when they are asked for: they are counted. */
+const scopes = "ip,range,country,as";
 /** Between two turns of everything else. */
 const chunkBytes = 64 * 1024;
 /** A session is renewed so long before it ends. */
@@ -84,7 +86,7 @@ export class Lapi {
    * @throws Error also from what it yields: then nothing of it counts.
    */
   async *stream(isFull: boolean, signal: AbortSignal): AsyncGenerator<string, void, void> {
-    const path = `/v1/decisions/stream?startup=${isFull}`;
+    const path = `/v1/decisions/stream?scopes=${scopes}&startup=${isFull}`;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(isFull ? wholeMs : answerMs)]);
     yield* this.#ask({ method: "GET", path, headers: this.#keyed }, this.#options.mostBytes ?? usualMostBytes, limit);
   }
@@ -94,6 +96,13 @@ export class Lapi {
     const query = new URLSearchParams({ scope, value });
     const found = await this.#json({ method: "GET", path: `/v1/decisions?${query}`, headers: this.#keyed }, signal);
     return z.array(z.unknown()).nullable().parse(found) ?? [];
+  }
+
+  /** How many bans it has on countries, and on networks by their AS number. */
+  async otherScopes(signal: AbortSignal): Promise<number> {
+    const path = "/v1/decisions?scopes=country,as&type=ban";
+    const found = await this.#json({ method: "GET", path, headers: this.#keyed }, signal);
+    return z.array(z.unknown()).nullable().parse(found)?.length ?? 0;
   }
 
   async push(alerts: readonly Alert[], signal: AbortSignal): Promise<void> {

@@ -95,6 +95,7 @@ export class Publisher {
         for (const [source, doing] of [...open]) {
           if (doing === "delete") await this.#delete(source, signal);
           open.delete(source);
+          outbox.done(source, this.#options.moment().nowMs);
         }
       } catch (error) {
         outbox.giveBack(open);
@@ -116,7 +117,10 @@ export class Publisher {
     });
     if (alerts.length > 0) await lapi.push(alerts, signal);
     this.#pushed += alerts.length;
-    for (const [source] of entries) open.delete(source);
+    for (const [source] of entries) {
+      open.delete(source);
+      outbox.done(source, moment().nowMs);
+    }
   }
 
   /** Its own decisions on exactly this source. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is said of CrowdSec in the status, the metrics and by `ttgate status`. Names are a contract.
+import type { NotTaken } from "../../core/crowdsec/decision.ts";
 
 export interface CrowdsecView {
   readonly url: string;
@@ -14,7 +15,7 @@ export interface CrowdsecView {
   readonly taken: number;
   readonly lifted: number;
   /** Decisions that are not carried out, by why. */
-  readonly refused: Readonly<Record<"malformed" | "wide" | "neverBan" | "room", number>>;
+  readonly refused: Readonly<Record<NotTaken | "neverBan" | "room", number>>;
   /** How long ago it last answered; null: never. */
   readonly answeredSecondsAgo: number | null;
   /** Null without --crowdsec-push. */

@@ -50,10 +50,10 @@ describe("a decision", () => {
   });
 
   test.each([
-    [{ type: "captcha" }, "other"],
-    [{ scope: "Country", value: "CH" }, "other"],
-    [{ scope: "AS", value: "64496" }, "other"],
-    [{ simulated: true }, "other"],
+    [{ type: "captcha" }, "remedy"],
+    [{ scope: "Country", value: "CH" }, "scope"],
+    [{ scope: "AS", value: "64496" }, "scope"],
+    [{ simulated: true }, "simulation"],
     [{ value: "somewhere" }, "malformed"],
     [{ value: "1.2.3.4; drop" }, "malformed"],
     [{ value: "x".repeat(600) }, "malformed"],

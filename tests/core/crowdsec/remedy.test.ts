@@ -250,7 +250,7 @@ describe("what CrowdSec is told", () => {
     ban("203.0.113.2", "sniffer");
     ban("203.0.113.3", "operator", Number.POSITIVE_INFINITY);
     ban("203.0.113.4", "crowdsec");
-    outbox.take(9);
+    for (const [source] of outbox.take(9)) outbox.done(source, nowMs);
     const ends = new Map([
       ["203.0.113.2", nowMs + 599_000],
       ["203.0.113.3", nowMs + 10 * 365 * 86_400_000],
@@ -263,6 +263,30 @@ describe("what CrowdSec is told", () => {
       ),
     );
     expect(outbox.take(9)).toEqual([["203.0.113.1", "push"]]);
+  });
+
+  test("what is being told, or was told a moment before it answered, is not told twice", () => {
+    ban("203.0.113.1", "sniffer");
+    const [[source] = [""]] = outbox.take(9);
+    nowMs += 60_000;
+    const isComplete = (answeredMs: number) => {
+      const comparing = outbox.compare(
+        () => 0,
+        answeredMs,
+        () => nowMs,
+      );
+      for (;;) {
+        const { done, value } = comparing.next();
+        if (done === true) return value;
+      }
+    };
+    expect([isComplete(nowMs), outbox.waiting]).toEqual([false, 0]);
+    outbox.done(source, nowMs);
+    expect([isComplete(nowMs + 1000), outbox.waiting]).toEqual([false, 0]);
+    // It has an answer without it although it was told.
+    expect([isComplete(nowMs + 5000), outbox.waiting]).toEqual([true, 1]);
+    outbox.giveBack(outbox.take(9).map(([one]) => [one, "push"]));
+    expect(outbox.waiting).toBe(1);
   });
 
   test("never more waits than there is room for; lost lifts are counted", () => {

@@ -66,7 +66,11 @@ beforeEach(async () => {
       push,
       mostBytes: 4 << 20,
     },
-    ...{ ipv6Bits: 64, everyMs: () => everyMs, log: (level: string, text: string) => void log.push(`${level} ${text}`) },
+    ...{
+      ipv6Bits: 64,
+      everyMs: () => everyMs,
+      log: (level: string, text: string) => void log.push(`${level} ${text}`),
+    },
     moment: () => ({ nowMs: performance.now(), wallMs: Date.now() }),
   });
 });
