@@ -70,7 +70,8 @@ function gateRows(
 }
 
 function blocklists(lists: Snapshot["blocklists"]): Row[] {
-  return lists.map(({ name, source, entries, refused, neverBanned, noRoom, lifted, ageSeconds, error }) => {
+  return lists.map((list) => {
+    const { name, source, entries, refused, neverBanned, noRoom, lifted, ageSeconds, unchangedSeconds, error } = list;
     const counts = [
       `${entries} entries`,
       ...(refused === 0 ? [] : [`${refused} lines refused`]),
@@ -79,7 +80,11 @@ function blocklists(lists: Snapshot["blocklists"]): Row[] {
       ...(lifted === 0 ? [] : [`${lifted} lifted by hand`]),
     ];
     const read = ageSeconds === null ? "not read yet" : `read ${formatDuration(ageSeconds * 1000)} ago`;
-    return [`list ${name}`, `${counts.join(", ")}, ${read} from ${source}${error === null ? "" : `; ${error}`}`];
+    const changed = unchangedSeconds === null ? "" : `, changed ${formatDuration(unchangedSeconds * 1000)} ago`;
+    return [
+      `list ${name}`,
+      `${counts.join(", ")}, ${read}${changed}, from ${source}${error === null ? "" : `; ${error}`}`,
+    ];
   });
 }
 

@@ -53,7 +53,9 @@ async function listFinding(
   }
 }
 
-function runningText({ entries, ageSeconds, error }: BlocklistView): string {
+function runningText({ entries, ageSeconds, unchangedSeconds, error }: BlocklistView): string {
   const read = ageSeconds === null ? "has not read it yet" : `read it ${formatDuration(ageSeconds * 1000)} ago`;
-  return `the gate ${read} and holds ${entries} entries${error === null ? "" : `; the last time it failed: ${error}`}`;
+  const changed =
+    unchangedSeconds === null ? "" : `, where it last changed ${formatDuration(unchangedSeconds * 1000)} ago,`;
+  return `the gate ${read}${changed} and holds ${entries} entries${error === null ? "" : `; the last time it failed: ${error}`}`;
 }

@@ -193,6 +193,12 @@ const metrics: readonly Metric[] = [
   },
   {
     type: "gauge",
+    name: "ttgate_blocklist_unchanged_seconds",
+    help: "Time since a list became another, as its server or file says or as it was seen here.",
+    read: byBlocklist(({ unchangedSeconds }) => unchangedSeconds),
+  },
+  {
+    type: "gauge",
     name: "ttgate_upstream_reachable",
     help: "1 when it is taken to be up: by its last attempts to connect, or the last one without --check.",
     read: byUpstream(({ reachable }) => Number(reachable === true)),

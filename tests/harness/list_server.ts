@@ -10,10 +10,12 @@ import process from "node:process";
 
 /**
  * `truncated` promises more than it sends; `cut` breaks a chunked body off; `unmeasured` ends with the connection, two
- * characters too soon; `unpackable` is not packed as it says; `slow` never comes to its end.
+ * characters too soon; `unpackable` is not packed as it says; `slow` never comes to its end;
+ * `same` says for ever that nothing changed since Christmas 2025.
  */
 export type Mode =
   | "ok"
+  | "same"
   | "error"
   | "truncated"
   | "cut"
@@ -47,6 +49,11 @@ function answer(mode: Mode, body: Buffer, { url, headers }: IncomingMessage, res
       response.end(response.statusCode === 304 ? undefined : body);
       return;
     }
+    case "same":
+      response.setHeader("last-modified", "Thu, 25 Dec 2025 00:00:00 GMT");
+      response.statusCode = headers["if-modified-since"] === undefined ? 200 : 304;
+      response.end(response.statusCode === 304 ? undefined : body);
+      return;
     case "error":
       response.writeHead(500).end("Internal error");
       return;

@@ -94,6 +94,7 @@ const whole: Omit<Snapshot, "gates"> = {
     {
       ...{ name: "drop", source: "https://example.org/drop.txt", entries: 9, refused: 1, neverBanned: 1, noRoom: 1 },
       ...{ lifted: 1, readAt: "2026-11-29T00:00:00.000Z", ageSeconds: 60, error: null },
+      ...{ changedAt: "2026-11-28T00:00:00.000Z", unchangedSeconds: 86_460 },
     },
   ],
   recording: { file: "/var/lib/ttgate/recording", connections: 1, dropped: 1, bytes: 1, limitBytes: 2, ended: null },

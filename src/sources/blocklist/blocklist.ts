@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One list: looks for a new version when it is time, takes it when it is one, and keeps what it took before when it
 // is not. Nothing that goes wrong with a list reaches anything else.
+import { createHash, type Hash } from "node:crypto";
 import { type BlocklistOptions, shownSource } from "../../config/blocklist.ts";
 import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import { Entries } from "../../core/lists/entries.ts";
@@ -14,6 +15,11 @@ import type { BlocklistView } from "./view.ts";
 
 /** Below that a list may lose what it will. */
 const smallList = 20;
+/**
+ * So often it is read whole, also where its server or its file says that nothing has changed: one that says so for ever
+ * would be believed for ever.
+ */
+const wholeEveryMs = 24 * 3_600_000;
 /** A list that could not be had is asked for again sooner than it is due. */
 const retryMs = 60_000;
 
@@ -45,6 +51,11 @@ export class Blocklist implements BanFollower {
   #applied = none;
   readonly #lifted = new Set<string>();
   #readMs: number | undefined;
+  #wholeMs = Number.NEGATIVE_INFINITY;
+  /** Of the text that was read last. */
+  #digest: string | undefined;
+  /** When it became what it is: as it was seen here by nowMs, and as its server or file said, since 1970. */
+  #changed: { readonly seenMs: number; readonly saidMs: number | undefined } | undefined;
   /** When this version was read. */
   #versionMs = 0;
   #dueMs = 0;
@@ -79,6 +90,7 @@ export class Blocklist implements BanFollower {
   view(wallMs: number): BlocklistView {
     const { name, source } = this.options;
     const ageMs = this.#readMs === undefined ? undefined : this.#parts.nowMs() - this.#readMs;
+    const unchangedMs = this.#unchangedMs(wallMs);
     const { neverBanned, noRoom } = this.#applied;
     return {
       ...{
@@ -92,8 +104,16 @@ export class Blocklist implements BanFollower {
       lifted: this.#lifted.size,
       readAt: ageMs === undefined ? null : new Date(wallMs - ageMs).toISOString(),
       ageSeconds: ageMs === undefined ? null : ageMs / 1000,
+      changedAt: unchangedMs === undefined ? null : new Date(wallMs - unchangedMs).toISOString(),
+      unchangedSeconds: unchangedMs === undefined ? null : unchangedMs / 1000,
       error: this.#error ?? null,
     };
+  }
+
+  #unchangedMs(wallMs: number): number | undefined {
+    if (this.#changed === undefined) return undefined;
+    const { seenMs, saidMs = wallMs } = this.#changed;
+    return Math.max(this.#parts.nowMs() - seenMs, wallMs - saidMs);
   }
 
   /** What an operator lifts stays lifted, and so does what another tool takes out of the map. */
@@ -177,22 +197,33 @@ export class Blocklist implements BanFollower {
     const reloads = this.#reloads;
     if (source.startsWith("/")) this.#tried = fileVersion(source);
     const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(this.#fetchMs)]);
-    const supply = await openSupply(source, this.#version, signal);
+    const known = nowMs() - this.#wholeMs < wholeEveryMs ? this.#version : undefined;
+    const supply = await openSupply(source, known, signal);
     if (supply.kind === "unchanged") {
       this.#readMs = nowMs();
       return;
     }
-    const { entries, refused, failures } = await takeIn(supply.chunks, { ipv6Bits, wide });
+    const hash = createHash("sha256");
+    const { entries, refused, failures } = await takeIn(hashed(supply.chunks, hash), { ipv6Bits, wide });
     this.#requireWhole(entries.size);
     this.#entries = entries;
     this.#before = entries.size;
     const isCurrent = supply.version.trim() !== "" && reloads === this.#reloads;
     this.#version = isCurrent ? supply.version : undefined;
     this.#refused = refused;
+    this.#wholeMs = nowMs();
+    this.#noteChange(hash.digest("base64"), supply.changedMs);
     this.#readMs = nowMs();
     this.#versionMs = nowMs();
     this.#failures = failures;
     for (const lifted of this.#lifted) if (!entries.has(lifted)) this.#lifted.delete(lifted);
+  }
+
+  #noteChange(digest: string, saidMs: number | undefined): void {
+    if (digest === this.#digest) return;
+    // What is the first here may have been there for long.
+    this.#changed = { seenMs: this.#parts.nowMs(), saidMs: this.#digest === undefined ? saidMs : undefined };
+    this.#digest = digest;
   }
 
   /** @throws Error when most of it is gone. */
@@ -250,6 +281,13 @@ export class Blocklist implements BanFollower {
     ];
     const level = failures.length > 0 || noRoom > 0 ? "warn" : "info";
     log(level, `List "${name}": ${parts.join(", ")}`, { list: name, added, removed, refused: this.#refused });
+  }
+}
+
+async function* hashed(chunks: AsyncIterable<string>, hash: Hash): AsyncGenerator<string> {
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    yield chunk;
   }
 }
 

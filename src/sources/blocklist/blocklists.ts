@@ -68,8 +68,8 @@ export class Blocklists implements BanFollower {
     }
   }
 
-  views(): readonly BlocklistView[] {
-    return this.#lists.map((list) => list.view(Date.now()));
+  views(wallMs = Date.now()): readonly BlocklistView[] {
+    return this.#lists.map((list) => list.view(wallMs));
   }
 
   /** One of them is being read or carried out. */

@@ -2,7 +2,7 @@
 // Reads a list into entries, line by line in slices, and says whether it is one: a page of HTML, an empty body or a
 // list that lost most of its entries since the last time changes nothing.
 import { setImmediate } from "node:timers/promises";
-import { coversBoth, isIpv4, type Prefix, parsePrefix } from "../../core/address.ts";
+import { contains, coversBoth, isIpv4, type Prefix, parsePrefix, requirePrefix } from "../../core/address.ts";
 import { sourceOf } from "../../core/client.ts";
 import { Entries } from "../../core/lists/entries.ts";
 import { ListReader } from "../../core/lists/list_reader.ts";
@@ -21,6 +21,13 @@ const failuresTold = 5;
 /** Wider than these nothing is taken from a list, whatever it is allowed: a mistake of others takes a continent out. */
 const widestIpv4Bits = 96 + 8;
 const widestIpv6Bits = 19;
+/**
+ * RFC 1918, 6598 and 3927. Lists of what cannot come over the internet have them, and here they would be the site's own
+ * clients. (Those of IPv6 are too wide.)
+ */
+const privateNetworks = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"].map(
+  requirePrefix,
+);
 
 export interface Intake {
   readonly entries: Entries;
@@ -57,7 +64,7 @@ export async function takeIn(chunks: AsyncIterable<string>, options: IntakeOptio
   const enter = (source: string, forMs: number | undefined) => {
     const prefix = prefixOf(source, options.ipv6Bits);
     if (prefix === undefined) return fail(notAnAddress(source).message, true);
-    const reason = tooWide(prefix, options.wide);
+    const reason = whyNotTaken(prefix, options.wide);
     if (reason !== undefined) return fail(`"${source}" ${reason}`, false);
     entries.add(prefix.text, forMs);
     if (entries.size > mostEntries) throw new Error(`it has more than ${mostEntries} entries`);
@@ -76,9 +83,11 @@ function prefixOf(source: string, ipv6Bits: number): Prefix | undefined {
   return prefix === undefined || source.includes("/") ? prefix : sourceOf(prefix, ipv6Bits);
 }
 
-function tooWide(prefix: Prefix, isWideAllowed: boolean): string | undefined {
+function whyNotTaken(prefix: Prefix, isWideAllowed: boolean): string | undefined {
   if (coversBoth(prefix)) return "holds IPv4 and IPv6";
   if (prefix.bits < (isIpv4(prefix) ? widestIpv4Bits : widestIpv6Bits)) return "is wider than /8 (IPv6 /19)";
+  const held = privateNetworks.find((network) => contains(prefix, network));
+  if (held !== undefined) return `holds the private network ${held.text}: "ttgate ban" bans it, if that is meant`;
   return !isWideAllowed && isWide(prefix)
     ? 'is wider than /16 (IPv6 /32, behind NAT64 /112): allow it with "wide"'
     : undefined;

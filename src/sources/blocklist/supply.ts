@@ -13,8 +13,13 @@ const mostRedirects = 5;
 export type Supply =
   /** The same as at the last time. */
   | { readonly kind: "unchanged" }
-  /** `version`: what to come back with. */
-  | { readonly kind: "text"; readonly version: string; readonly chunks: AsyncIterable<string> };
+  /** `version`: what to come back with. `changedMs`: since when it is so, since 1970; undefined: that is not said. */
+  | {
+      readonly kind: "text";
+      readonly version: string;
+      readonly changedMs: number | undefined;
+      readonly chunks: AsyncIterable<string>;
+    };
 
 /** What tells one version of a file from the next; undefined where it is not there, or cannot be looked at. */
 export function fileVersion(path: string): string | undefined {
@@ -56,7 +61,7 @@ function openFile(path: string, known: string | undefined): Supply {
     const version = versionOf(found);
     if (version === known) return { kind: "unchanged" };
     chunks = textOfFile(path, fd, version);
-    return { kind: "text", version, chunks };
+    return { kind: "text", version, changedMs: found.mtimeMs, chunks };
   } finally {
     if (chunks === undefined) closeSync(fd);
   }
@@ -92,7 +97,11 @@ async function openUrl(url: string, known: string | undefined, signal: AbortSign
     throw new Error(`the server answers ${response.status}`);
   }
   const version = `${response.headers.get("etag") ?? ""}\n${response.headers.get("last-modified") ?? ""}`;
-  return { kind: "text", version, chunks: textOf(response) };
+  const changedMs = Date.parse(response.headers.get("last-modified") ?? "");
+  return {
+    ...{ kind: "text", version, chunks: textOf(response) },
+    changedMs: Number.isNaN(changedMs) ? undefined : changedMs,
+  };
 }
 
 /** Never from https to http, nor to anything else. */

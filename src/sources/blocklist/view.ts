@@ -18,6 +18,10 @@ export interface BlocklistView {
   readonly readAt: string | null;
   /** Since then; null: never. */
   readonly ageSeconds: number | null;
+  /** RFC 3339: when it last became another, by its server's word or as it was seen here; null: not known. */
+  readonly changedAt: string | null;
+  /** Since then; null: not known. */
+  readonly unchangedSeconds: number | null;
   /** Why it could not be taken the last time; what was taken before holds. */
   readonly error: string | null;
 }

@@ -21,15 +21,20 @@ const columns: readonly Column[] = [
   { name: "Entries", isNumber: true },
   { name: "Not banned" },
   { name: "Read" },
+  { name: "Changed" },
   { name: "State" },
 ];
 
 function row(list: List): Row {
-  const { name, source, entries, ageSeconds, error } = list;
+  const { name, source, entries, ageSeconds, unchangedSeconds, error } = list;
   const read = ageSeconds === null ? "not yet" : `${formatDuration(ageSeconds * 1000)} ago`;
+  const changed = unchangedSeconds === null ? "" : `${formatDuration(unchangedSeconds * 1000)} ago`;
   const state = error === null ? mark(true, "up to date") : mark(false, error);
   const isWaiting = error === null && ageSeconds === null;
-  return { id: `list-${name}`, cells: [name, source, number(entries), left(list), read, isWaiting ? "" : state] };
+  return {
+    id: `list-${name}`,
+    cells: [name, source, number(entries), left(list), read, changed, isWaiting ? "" : state],
+  };
 }
 
 /** Entries and lines that ban nobody, and why. */

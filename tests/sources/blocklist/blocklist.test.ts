@@ -209,14 +209,14 @@ describe("a list", () => {
 
   test("is read again when a reload comes while it is being read", async () => {
     const bed = new Bed();
-    give("ok", [...addresses(40), "10.0.0.0/8"]);
+    give("ok", [...addresses(40), "45.0.0.0/8"]);
     await bed.open(`l=${url}`);
     bed.lists.tick(bed.now);
     await bed.lists.reconfigure([options(`l=${url} wide`)]);
     await waitFor("the lists", () => !bed.lists.isBusy);
-    expect(bed.banned()).not.toContain("10.0.0.0/8");
+    expect(bed.banned()).not.toContain("45.0.0.0/8");
     await bed.look();
-    expect(bed.banned()).toContain("10.0.0.0/8");
+    expect(bed.banned()).toContain("45.0.0.0/8");
     await bed.lists.close();
   });
 
@@ -249,7 +249,7 @@ describe("a list", () => {
   test("is never taken over the never-ban list, nor where it is too wide", async () => {
     const bed = new Bed();
     bed.enforcement.neverBan.add({ prefix: requirePrefix("198.18.0.5"), why: "--allow" });
-    const wide = ["0.0.0.0/0", "10.0.0.0/8", "::/0", "2001::/16", "198.18.0.0/28", "198.51.0.0/12", "not an address"];
+    const wide = ["0.0.0.0/0", "45.0.0.0/8", "::/0", "2001::/16", "198.18.0.0/28", "198.51.0.0/12", "not an address"];
     give("ok", [...addresses(40), ...wide]);
     await bed.open(`l=${url}`);
     await bed.look();
@@ -262,7 +262,7 @@ describe("a list", () => {
     expect(bed.log[0]).toContain('line 41: "0.0.0.0/0" is wider than /8 (IPv6 /19)');
     await bed.lists.reconfigure([options(`l=${url} wide`)]);
     await bed.look();
-    expect(bed.banned()).toContain("10.0.0.0/8");
+    expect(bed.banned()).toContain("45.0.0.0/8");
     expect(bed.view()).toMatchObject({ refused: 4 });
     // It is allowed no more: what was spared is banned with the next look.
     bed.enforcement.neverBan.replace([]);
@@ -270,6 +270,52 @@ describe("a list", () => {
     await bed.look();
     expect(bed.banned()).toContain("198.18.0.5");
     expect(bed.view()).toMatchObject({ neverBanned: 0 });
+    await bed.lists.close();
+  });
+
+  test("with all networks that no packet of the internet comes from bans no private network, but hosts in one", async () => {
+    const bed = new Bed();
+    const bogons = [
+      "10.0.0.0/8",
+      "100.64.0.0/10",
+      "169.254.0.0/16",
+      "172.16.0.0/12",
+      "192.168.0.0/16",
+      "192.128.0.0/9",
+    ];
+    give("ok", [...addresses(3), ...bogons, "192.0.2.0/24", "192.168.7.9", "10.1.0.0/16"]);
+    await bed.open(`l=${url} wide`);
+    await bed.look();
+    expect(bed.banned()).toEqual([...addresses(3), "192.0.2.0/24", "192.168.7.9", "10.1.0.0/16"].sort());
+    expect(bed.view()).toMatchObject({ refused: 6 });
+    expect(bed.log[0]).toContain('"10.0.0.0/8" holds the private network 10.0.0.0/8: "ttgate ban" bans it, if that is');
+    await bed.lists.close();
+  });
+
+  test("whose server says for ever that nothing changed is read whole once a day, and says how old it is", async () => {
+    const bed = new Bed();
+    give("same", addresses(40));
+    await bed.open(`l=${url}`);
+    await bed.look();
+    // By its server's word, and by what is seen here.
+    const year = Date.parse("2026-01-01T00:00:00Z");
+    expect(bed.lists.views(year)).toMatchObject([
+      { changedAt: "2025-12-25T00:00:00.000Z", unchangedSeconds: 7 * 86_400 },
+    ]);
+    give("same", addresses(50));
+    for (let look = 0; look < 20; look++) {
+      bed.now += 1.25 * hour;
+      await bed.look();
+    }
+    expect(requests().filter((line) => line.endsWith("304"))).toHaveLength(19);
+    expect(bed.view()).toMatchObject({ entries: 50, ageSeconds: 0 });
+    expect(bed.lists.views(year + 30 * hour)[0]?.unchangedSeconds).toBeLessThan(3 * 3600);
+    // The same text once more is no change.
+    give("ok", addresses(50));
+    bed.now += 25 * hour;
+    await bed.look();
+    expect(requests().at(-1)).toEndWith("ok 200");
+    expect(bed.view()?.unchangedSeconds).toBeGreaterThanOrEqual(25 * 3600);
     await bed.lists.close();
   });
 
