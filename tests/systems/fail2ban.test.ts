@@ -234,6 +234,14 @@ describeWith(
       expect(leftOf(until)).toBeLessThan(599);
     }
     expect((await gate.status()).bans.active).toBe(addresses.length);
+    for (const words of [["reload"], ["reload", "--restart", "knock"]]) {
+      fail2ban.forgetLog();
+      expect(await fail2ban.client(...words)).toMatchObject({ code: 0 });
+      await waitFor("its word", () => /Jail 'knock' (reloaded|started)/.test(fail2ban.log));
+      await waitFor("its jail", async () => (await fail2ban.client("status", "knock")).code === 0, 20_000);
+      const active = (await gate.status()).bans.active;
+      expect([words.join(" "), active]).toEqual([words.join(" "), addresses.length]);
+    }
     expect(fail2ban.log).not.toContain("ERROR");
   });
 
