@@ -94,7 +94,7 @@ mode = "inline"
   test("has a row for each list: entries, what is not banned of it, age and what went wrong", async () => {
     await using page = await browser.page(views[1] as View);
     await page.open(origin);
-    const [name, source, entries, left, read, state] = await cells(page, "list-good");
+    const [name, source, entries, left, read, changed, state] = await cells(page, "list-good");
     expect([name, source, entries, left, state]).toEqual([
       "good",
       directory.file("good.txt"),
@@ -103,10 +103,12 @@ mode = "inline"
       "✓ up to date",
     ]);
     expect(read).toMatch(/^\d+m?s ago$/);
+    expect(changed).toMatch(/^\d+m?s ago$/);
     expect((await cells(page, "list-missing")).slice(2)).toEqual([
       "0",
       "",
       "not yet",
+      "",
       expect.stringMatching(/^✗ .*no such file/i),
     ]);
     const doctor = await gate.command("doctor", "-c", directory.file("ttgate.toml"));
