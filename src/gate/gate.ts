@@ -133,7 +133,7 @@ export class Gate implements BanFollower {
       names: parts.names ?? new Names(log),
       rings: parts.rings,
       isOwn: (target) => ownPort.isReachedBy(target),
-      failed: () => this.#observer?.upstreamChanged(false),
+      failed: (isServed) => this.#observer?.upstreamChanged(false, isServed),
       changed: (status) => this.#upstreamChanged(status),
     });
     this.#rate = new ConnectionRate(config["max-rate"]);

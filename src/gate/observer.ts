@@ -93,16 +93,20 @@ export class Observer implements SessionObserver {
     this.#ban(client, "strikes", tooManyConnections, new Uint8Array(0));
   }
 
-  /** An upstream came or went. That it is there at the first attempt is no sign of trouble. */
-  upstreamChanged(reachable: boolean): void {
-    if (!reachable || this.#wasDown) this.#trouble(this.#options.nowMs());
+  /**
+   * An upstream came or went. That it is there at the first attempt is no sign of trouble.
+   * @param isServed it was away before, and another one answers: a spare that is down for days excuses nobody.
+   */
+  upstreamChanged(reachable: boolean, isServed = false): void {
+    if (!reachable || this.#wasDown) this.#trouble(this.#options.nowMs(), isServed);
     this.#wasDown ||= !reachable;
   }
 
-  #trouble(nowMs: number): void {
+  #trouble(nowMs: number, isServed: boolean): void {
+    this.#serverStrikes?.trouble(nowMs);
+    if (isServed) return;
     this.#troubleUntilMs = nowMs + troubleMs;
     this.#excess?.forgiveAll();
-    this.#serverStrikes?.trouble(nowMs);
   }
 
   tick(): void {

@@ -43,7 +43,11 @@ export class SourceSessions extends Chain<LiveSession> {
         if (place.session !== undefined) yield place.session;
       }
     }
-    for (let session = this.first; session !== undefined; session = session.next) yield session;
+    // Who looks at one may end it.
+    for (let session = this.first, next = session?.next; session !== undefined; session = next) {
+      ({ next } = session);
+      yield session;
+    }
   }
 }
 

@@ -32,8 +32,8 @@ export interface UpstreamsOptions {
   isOwn(target: ConnectTarget): boolean;
   /** Undefined where there are no other gates, and nobody to be told. */
   readonly rings?: Rings | undefined;
-  /** An upstream did not take a connection, whatever that says of its state. */
-  failed(): void;
+  /** An upstream did not take a connection, whatever that says of its state. @param isServed another one answers. */
+  failed(isServed: boolean): void;
   /** An upstream comes or goes. */
   changed(status: UpstreamStatus): void;
 }
@@ -240,7 +240,8 @@ export class Upstreams {
   }
 
   #saw(upstream: Upstream, error: string | undefined): void {
-    if (error !== undefined) this.#options.failed();
+    if (error !== undefined)
+      this.#options.failed(this.#upstreams.some((one) => one !== upstream && one.reachable === true));
     if (upstream.saw(error, this.#policy)) this.#options.changed(this.#statusOf(upstream));
   }
 

@@ -40,6 +40,15 @@ class Noted implements NewSession {
   }
 }
 
+test("a look at all connections goes on when one ends that is looked at", () => {
+  const sessions = new Sessions(64);
+  for (const deadline of Array.from({ length: 5 }, () => 10_000)) {
+    sessions.decided(new Noted(sessions, "192.0.2.1", deadline), deadline);
+  }
+  for (const session of sessions.all()) session.cut();
+  expect(sessions.size).toBe(0);
+});
+
 const addresses = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "::1"];
 
 describe("a cut", () => {

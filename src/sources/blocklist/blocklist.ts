@@ -208,13 +208,16 @@ export class Blocklist implements BanFollower {
     this.#requireWhole(entries.size);
     this.#entries = entries;
     this.#before = entries.size;
+    const digest = hash.digest("base64");
+    const isSame = supply.version === this.#version && digest === this.#digest;
     const isCurrent = supply.version.trim() !== "" && reloads === this.#reloads;
     this.#version = isCurrent ? supply.version : undefined;
     this.#refused = refused;
     this.#wholeMs = nowMs();
-    this.#noteChange(hash.digest("base64"), supply.changedMs);
+    this.#noteChange(digest, supply.changedMs);
     this.#readMs = nowMs();
-    this.#versionMs = nowMs();
+    // Times in a list count from when this version came, and not from when it was read whole once more.
+    if (!isSame) this.#versionMs = nowMs();
     this.#failures = failures;
     for (const lifted of this.#lifted) if (!entries.has(lifted)) this.#lifted.delete(lifted);
   }

@@ -456,6 +456,11 @@ describe("a list", () => {
       await bed.look();
     }
     expect(bed.banned()).toEqual(["203.0.113.2"]);
+    // Read whole once more.
+    bed.now += 25 * hour;
+    bed.enforcement.sweep(bed.now);
+    await bed.look();
+    expect(bed.banned()).toEqual(["203.0.113.2"]);
     await bed.lists.close();
   });
 
