@@ -203,6 +203,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       fleet: () => member?.fleet,
       crowdsec: () => crowdsec,
       unsaved: () => state?.error,
+      growth: () => state?.growth,
       nowMs,
     },
   });

@@ -29,6 +29,8 @@ export interface ReadinessParts {
   readonly crowdsec: () => Crowdsec | undefined;
   /** Why bans cannot be saved; they hold until a restart all the same. */
   readonly unsaved: () => string | undefined;
+  /** Why the file that they are saved in can only grow. */
+  readonly growth: () => string | undefined;
   readonly nowMs: () => number;
 }
 
@@ -67,12 +69,13 @@ export class Readiness {
       ...ticker.failing().map(({ name, reason }) => `Periodic work "${name}" fails: ${reason}`),
       ...gates().flatMap((gate) => reasonsOf(gate, nowMs()).map((reason) => gatePrefix(gate.name) + reason)),
     ];
-    const unsaved = this.#parts.unsaved();
+    const [unsaved, growth] = [this.#parts.unsaved(), this.#parts.growth()];
     const notes = [
       ...lists.notes(),
       ...(this.#parts.fleet()?.troubles ?? []),
       ...(this.#parts.crowdsec()?.troubles ?? []),
       ...(unsaved === undefined ? [] : [`Bans cannot be saved, and would be forgotten by a restart: ${unsaved}`]),
+      ...(growth === undefined ? [] : [`The file of the bans grows, since it cannot be written anew: ${growth}`]),
     ];
     return { ready: reasons.length === 0, reasons, ...(notes.length === 0 ? {} : { notes }) };
   }

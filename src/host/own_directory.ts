@@ -5,7 +5,7 @@ import { mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { codeOf, Failure } from "../failure.ts";
 
-/** @returns true when it was made. @throws Failure where the one above it is missing, Error where it cannot be made. */
+/** @returns true when it was made. @throws Failure where the one above it, or that it links to, is missing, Error where it cannot be made. */
 export function makeDirectory(path: string): boolean {
   try {
     mkdirSync(path, { mode: 0o700 });
@@ -18,7 +18,11 @@ export function makeDirectory(path: string): boolean {
         cause: error,
       });
     }
-    if (code === "EEXIST" && statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return false;
+    const there = code === "EEXIST" ? statSync(path, { throwIfNoEntry: false }) : undefined;
+    if (there?.isDirectory() === true) return false;
+    if (code === "EEXIST" && there === undefined) {
+      throw new Failure(`"${path}" leads to a directory that is not there: mount its disk`, { cause: error });
+    }
     throw error;
   }
 }

@@ -60,6 +60,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     fleet: () => undefined,
     crowdsec: () => undefined,
     unsaved: () => undefined,
+    growth: () => undefined,
     nowMs,
   });
   readiness.phase = "serving";

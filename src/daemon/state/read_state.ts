@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the bans that an earlier run saved, a piece at a time: nothing of a million of them is held here. What is
 // damaged is counted and left out; everything else counts.
-import { existsSync } from "node:fs";
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Prefix } from "../../core/address.ts";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Work } from "../../core/work.ts";
-import { messageOf } from "../../failure.ts";
+import { codeOf, messageOf } from "../../failure.ts";
 import { inTurns } from "../../sources/turns.ts";
 import { type Basis, journalHead, type Moment, momentBy, parseBasisLine, parseJournalBytes } from "./journal.ts";
 import type { SavedSource } from "./saved_source.ts";
@@ -38,10 +38,13 @@ const chunkBytes = 256 * 1024;
 const longestLine = 1024 * 1024;
 /** Taken together: a fourth of a millisecond. */
 const linesAtOnce = 100;
+/** What the file is, and stays: there is no use in waiting. Of others, as of too many open files, the next start knows nothing. */
+const lasting: ReadonlySet<string | undefined> = new Set(["EACCES", "EPERM", "EISDIR", "ELOOP", "ENXIO"]);
 
 /**
  * @param take what the lines of a piece say last of each source, claims that are over left out: in the place of what
  * an earlier piece said of it.
+ * @throws Error for a reason that may pass; the file is as it was.
  */
 export async function readState(
   path: string,
@@ -49,7 +52,6 @@ export async function readState(
   take: (saved: readonly SavedSource[]) => void,
 ): Promise<ReadState> {
   const reader = new StateReader(moment, take);
-  if (!existsSync(path)) return reader;
   for await (const bytes of chunksOf(path)) {
     if (typeof bytes === "string") reader.error = bytes;
     else await inTurns(reader.read(bytes));
@@ -150,14 +152,22 @@ function running(saved: SavedSource, nowMs: number): SavedSource {
 
 /**
  * Whole lines, a chunk of the file at a time; what stands behind the last newline comes last. The bytes are reused.
- * A text says why there is no more.
+ * A text says why there is no more. Throws for a reason that may pass.
  */
 async function* chunksOf(path: string): AsyncGenerator<Uint8Array<ArrayBuffer> | string> {
   let file: FileHandle | undefined;
   try {
-    file = await open(path);
-    yield* linesOf(file);
+    // A pipe is not waited for.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stat = await file.stat();
+    if (stat.isFile() || stat.isDirectory()) yield* linesOf(file);
+    else yield "it is no regular file";
   } catch (error) {
+    const code = codeOf(error);
+    if (code === "ENOENT") return;
+    // What is open and cannot be read has a bad sector.
+    const isBad = code === "EIO" && file !== undefined;
+    if (!isBad && !lasting.has(code)) throw error;
     yield messageOf(error);
   } finally {
     await file?.close();

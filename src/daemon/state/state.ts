@@ -51,7 +51,7 @@ export function openState(options: StateOptions): OpenedState | undefined {
     if (options.isLocked !== true) takeLock(`${path}.lock`);
   } catch (error) {
     const problem = `Cannot keep bans in "${directory}": ${messageOf(error)}`;
-    if (config.state !== undefined) throw new Failure(problem, { cause: error });
+    if (askedFor(config) !== undefined) throw new Failure(problem, { cause: error });
     log("warn", `${problem}; bans are forgotten when ttgate stops`);
     return undefined;
   }
@@ -76,6 +76,7 @@ export class OpenedState {
   /**
    * Takes up the bans that were saved, but for those of gates on trial, and saves from now on.
    * @param isTaken the table has come from the process before, which has written the file for the last time.
+   * @throws Failure when what was saved cannot be read at the moment: it is left for the next start.
    */
   async begin(isOnTrial: (gate: string) => boolean, isTaken = false): Promise<void> {
     const { config, enforcement, offenders, moment, isLocked, log } = this.#options;
@@ -102,6 +103,11 @@ export class OpenedState {
   /** Why bans cannot be saved at the moment. */
   get error(): string | undefined {
     return this.#file?.error;
+  }
+
+  /** Why the file can only grow; bans are saved in it all the same. */
+  get growth(): string | undefined {
+    return this.#file?.growth;
   }
 
   /** With --user that user goes on writing them. */
@@ -169,10 +175,13 @@ function namesByListener({ gates }: StateOptions["config"]): string[] {
 
 /** Where bans are kept; undefined: nowhere. */
 export function stateDirectoryOf({ state }: Pick<Config, "state">): string | undefined {
+  return askedFor({ state }) ?? (existsSync(usualDirectory) ? usualDirectory : undefined);
+}
+
+function askedFor({ state }: Pick<Config, "state">): string | undefined {
   // systemd gives several with colons between them.
   const given = state ?? process.env["STATE_DIRECTORY"]?.split(":")[0];
-  if (given !== undefined && given !== "") return given;
-  return existsSync(usualDirectory) ? usualDirectory : undefined;
+  return given === "" ? undefined : given;
 }
 
 /** @throws Error when a process that lives has it. */
@@ -187,18 +196,19 @@ function takeLock(path: string): void {
 
 async function restore(path: string, isOnTrial: (gate: string) => boolean, options: StateOptions): Promise<TakenUp> {
   const { log } = options;
-  const read = await takeUp(path, options, isOnTrial);
+  const read = await takeUp(path, options, isOnTrial).catch((error: unknown) => {
+    const problem = `Cannot read state "${path}": ${messageOf(error)}: a start without its bans would lose them`;
+    throw new Failure(problem, { exitCode: 3, cause: error });
+  });
   const { taken, lines, damaged, isHeadForeign, error } = read;
   if (error !== undefined) {
     const told = taken === 0 ? "no ban is taken from it" : `${taken} bans are taken from its beginning`;
-    log("error", `Cannot read state "${path}": ${error}: ${told}, and it is kept as "${path}.unread"`);
-    keep(path, log);
+    log("error", `Cannot read state "${path}": ${error}: ${told}, and it is kept as "${keep(path, log)}"`);
     return read;
   }
   if (lines === 0 && (isHeadForeign || damaged > 0)) {
     const told = "is damaged or of another version of ttgate: no ban is taken from it";
-    log("warn", `State "${path}" ${told}, and it is kept as "${path}.unread"`);
-    keep(path, log);
+    log("warn", `State "${path}" ${told}, and it is kept as "${keep(path, log)}"`);
   } else if (isHeadForeign || damaged > 0) {
     const head = isHeadForeign ? "its head and " : "";
     log("warn", `State "${path}": ${head}${damaged} lines are damaged and were left out`);
@@ -207,13 +217,16 @@ async function restore(path: string, isOnTrial: (gate: string) => boolean, optio
   return read;
 }
 
-/** Under another name, since the bans of now are written in its place. */
-function keep(path: string, log: Log): void {
+/** Under another name, since the bans of now are written in its place. @returns that name; no other file has it. */
+function keep(path: string, log: Log): string {
+  let kept = `${path}.unread`;
+  for (let number = 2; existsSync(kept); number++) kept = `${path}.unread-${number}`;
   try {
-    renameSync(path, `${path}.unread`);
+    renameSync(path, kept);
   } catch (error) {
     log("error", `Cannot keep bans in "${path}": ${messageOf(error)}`);
   }
+  return kept;
 }
 
 interface TakenUp extends ReadState {

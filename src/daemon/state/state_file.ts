@@ -21,7 +21,7 @@ import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
 import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
-import { messageOf } from "../../failure.ts";
+import { codeOf, messageOf } from "../../failure.ts";
 import { identityOfOpen, wasRemoved } from "../../host/file_identity.ts";
 import { makeDirectory } from "../../host/own_directory.ts";
 import type { Log } from "../../log.ts";
@@ -64,6 +64,7 @@ export class StateFile implements BanFollower {
   /** Of all ends that are written now. */
   #basis: Basis = { wallAtBootMs: 0 };
   #error: string | undefined;
+  #growth: string | undefined;
   /** By `performance.now`: not written anew before. */
   #triedAgainMs = 0;
   #busy: Promise<void> | undefined;
@@ -77,6 +78,11 @@ export class StateFile implements BanFollower {
   /** Why bans cannot be saved at the moment. */
   get error(): string | undefined {
     return this.#error;
+  }
+
+  /** Why the file can only grow, other than for want of room, which is told when it is out; bans are saved in it all the same. */
+  get growth(): string | undefined {
+    return this.#growth;
   }
 
   bansChanged(changes: readonly BanChange[]): void {
@@ -180,12 +186,19 @@ export class StateFile implements BanFollower {
     return fstatSync(fd).size === this.#bytes ? undefined : "was changed by another program";
   }
 
-  /** @returns false where there is no room for a second file: what changes is written behind the first. */
+  /** @returns false where there can be no second file, be it for want of room: what changes is written behind the first. */
   async #compact(): Promise<boolean> {
     try {
       await this.#rewrite();
       return true;
-    } catch {
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === "ENOSPC" || code === "EDQUOT") return false;
+      if (this.#growth === undefined) {
+        const told = `Cannot write "${this.#path}" anew: ${messageOf(error)}; it grows until that is mended`;
+        this.#options.log("warn", told);
+      }
+      this.#growth = messageOf(error);
       return false;
     }
   }
@@ -242,6 +255,7 @@ export class StateFile implements BanFollower {
     const earlier = this.#fd;
     this.#fd = fd;
     this.#lines = lines;
+    this.#growth = undefined;
     this.#bytes = fstatSync(fd).size;
     // The last to have it open: its hundreds of megabytes are given back now, which takes its time.
     if (earlier !== undefined) await closeFile(earlier);

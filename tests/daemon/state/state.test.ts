@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // A start takes the bans up from the file that the last run left, and goes on in it where nothing of it was left out.
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import process from "node:process";
 import { requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
 import { Enforcement } from "../../../src/core/bans/enforcement.ts";
@@ -11,6 +22,7 @@ import { newBanCounters } from "../../../src/core/counters.ts";
 import { journalHead } from "../../../src/daemon/state/journal.ts";
 import { openState, type StateOptions } from "../../../src/daemon/state/state.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
+import { Undo } from "../../harness/undo.ts";
 
 let directory: TempDir;
 let path: string;
@@ -27,13 +39,14 @@ afterEach(() => directory[Symbol.dispose]());
 async function start({
   isOnTrial = (_gate: string): boolean => false,
   spared = [] as readonly string[],
-  at = directory.path,
+  at = directory.path as string | null,
+  beforeItReads = () => {},
 } = {}) {
   const bans = new Bans(1000, 64);
   const neverBan = new NeverBan(spared.map((text) => ({ prefix: requirePrefix(text), why: "--allow" })));
   const enforcement = new Enforcement(bans, neverBan, undefined, newBanCounters());
   const config = {
-    ...{ state: at, forget: false },
+    ...{ state: at ?? undefined, forget: false },
     gates: [{ name: "default", listen: { host: "127.0.0.1", port: 5000 } }],
   } as unknown as StateOptions["config"];
   const state = openState({
@@ -41,6 +54,7 @@ async function start({
     moment: () => ({ nowMs: 1000, wallMs: 1_800_000_000_000 }),
     log: (level, message) => void log.push(`${level} ${message}`),
   });
+  beforeItReads();
   await state?.begin(isOnTrial);
   const ban = (text: string, gate?: string) =>
     enforcement.ban({ prefix: requirePrefix(text), reason: "http", origin: "sniffer", untilMs: 60_000, gate }, 1000);
@@ -96,13 +110,17 @@ test("a head of which a bit flipped costs no ban; a file that cannot be read at 
   await second.stop();
   expect(readFileSync(path, "utf8").startsWith(`${journalHead}\n`)).toBe(true);
   expect(existsSync(`${path}.unread`)).toBe(false);
-  for (const strange of ["ttgate-bans 2\nsomething else\n", "\0\0\0\0"]) {
-    writeFileSync(path, strange);
+  const strange = ["ttgate-bans 2\nsomething else\n", "\0\0\0\0"];
+  const kept = [`${path}.unread`, `${path}.unread-2`];
+  for (const [index, text] of strange.entries()) {
+    writeFileSync(path, text);
     const next = await start();
-    expect([texts(next.bans), readFileSync(`${path}.unread`, "utf8")]).toEqual([[], strange]);
-    expect(log.at(-1)).toContain(`kept as "${path}.unread"`);
+    expect(texts(next.bans)).toEqual([]);
+    expect(log.at(-1)).toContain(`kept as "${kept[index]}"`);
     await next.stop();
   }
+  // The first may be put back one day.
+  expect(kept.map((file) => readFileSync(file, "utf8"))).toEqual(strange);
 });
 
 test("a state that cannot be read costs its bans and no start: it is said, and kept", async () => {
@@ -120,6 +138,54 @@ test("a state that cannot be read costs its bans and no start: it is said, and k
   await next.stop();
 });
 
+test("what is no file of bans, or has a bad sector, is kept aside; a pipe is not waited for", async () => {
+  symlinkSync(path, path);
+  await (await start()).stop();
+  rmSync(path);
+  expect(Bun.spawnSync(["mkfifo", path]).success).toBe(true);
+  await (await start()).stop();
+  rmSync(path);
+  // Nothing is mapped at the address 0.
+  symlinkSync("/proc/self/mem", path);
+  await (await start()).stop();
+  expect(log).toEqual([
+    expect.stringMatching(/^error Cannot read state .*ELOOP.* kept as ".*\.unread"$/),
+    expect.stringMatching(/^error Cannot read state .*: it is no regular file: .* kept as ".*\.unread-2"$/),
+    expect.stringMatching(/^error Cannot read state .*EIO.* kept as ".*\.unread-3"$/),
+  ]);
+});
+
+test("a start that cannot read the bans at the moment fails, and the next one finds them", async () => {
+  const first = await start();
+  first.ban("192.0.2.1");
+  await first.stop();
+  {
+    using undo = new Undo();
+    const refused = await start({ beforeItReads: () => openAllFiles(undo) }).catch((error: Error) => error);
+    expect(String(refused)).toMatch(/Cannot read state ".*": EMFILE: .*: a start without its bans would lose them/);
+    expect(refused).toMatchObject({ exitCode: 3 });
+  }
+  const next = await start();
+  expect([texts(next.bans), existsSync(`${path}.unread`)]).toEqual([["192.0.2.1"], false]);
+  await next.stop();
+});
+
+/** As many as this process may have. */
+function openAllFiles(undo: Undo): void {
+  const limit = (soft: string) => Bun.spawnSync(["prlimit", `--pid=${process.pid}`, `--nofile=${soft}:`]).success;
+  const before = /Max open files +(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? "";
+  undo.push(() => void limit(before));
+  expect(limit("512")).toBe(true);
+  try {
+    for (;;) {
+      const fd = openSync("/dev/null", "r");
+      undo.push(() => closeSync(fd));
+    }
+  } catch {
+    // No more.
+  }
+}
+
 test("a directory that is missing is made and said; one above it is not, since its disk may be", async () => {
   const at = directory.file("disk/state");
   const refused = await start({ at }).catch((error: Error) => error);
@@ -129,6 +195,25 @@ test("a directory that is missing is made and said; one above it is not, since i
   const { stop } = await start({ at });
   await stop();
   expect(log).toEqual([`info Made the state directory "${at}": no earlier bans are in it`]);
+});
+
+test("one that the environment names is asked for as one of --state", async () => {
+  const before = process.env["STATE_DIRECTORY"];
+  process.env["STATE_DIRECTORY"] = directory.file("disk/state");
+  try {
+    const refused = await start({ at: null }).catch((error: Error) => error);
+    expect(String(refused)).toMatch(/Cannot keep bans in .*: there is no directory .*: mount its disk, or make it/);
+  } finally {
+    if (before === undefined) delete process.env["STATE_DIRECTORY"];
+    else process.env["STATE_DIRECTORY"] = before;
+  }
+});
+
+test("a link to a disk that is not mounted is said to be that", async () => {
+  const at = directory.file("state");
+  symlinkSync(directory.file("disk/state"), at);
+  const refused = await start({ at }).catch((error: Error) => error);
+  expect(String(refused)).toContain(`"${at}" leads to a directory that is not there: mount its disk`);
 });
 
 test("what a process left that was killed while it wrote the file anew goes at the next start", async () => {

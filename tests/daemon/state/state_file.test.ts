@@ -176,7 +176,7 @@ test("a table that cannot be written is not written in vain again and again", as
   expect([(await saved()).length, file.error]).toEqual([50_000, undefined]);
 });
 
-test("without room for a second file bans are written behind the first", async () => {
+test("without a second file bans are written behind the first, and it is told once that it grows", async () => {
   const { enforcement, file, ban } = setUp();
   await file.save();
   mkdirSync(`${path}.new`);
@@ -189,7 +189,12 @@ test("without room for a second file bans are written behind the first", async (
   const before = await state();
   ban("192.0.2.1");
   await file.save();
-  expect([before.lines > 20_000, await saved(), file.error, log]).toEqual([true, ["192.0.2.1"], undefined, []]);
+  expect([before.lines > 20_000, await saved(), file.error]).toEqual([true, ["192.0.2.1"], undefined]);
+  const told = expect.stringMatching(/^warn Cannot write ".*\/bans" anew: EISDIR.*; it grows until that is mended$/);
+  expect([log, file.growth]).toEqual([[told], expect.stringContaining("EISDIR")]);
+  rmSync(`${path}.new`, { recursive: true });
+  await file.close();
+  expect([(await state()).lines, file.growth]).toEqual([1, undefined]);
 });
 
 test("a directory is made, and none above it: a disk may be missing there", async () => {

@@ -28,9 +28,9 @@ async function smallDisk(path: string): Promise<Disposable> {
   return undo;
 }
 
-/** The same directory once more. @param options of the mount that is made. */
+/** The same directory, or file, once more. @param options of the mount that is made. */
 async function bound(path: string, at: string, options?: string): Promise<Disposable> {
-  mkdirSync(at, { recursive: true });
+  if (statSync(path).isDirectory()) mkdirSync(at, { recursive: true });
   const undo = new Undo();
   const mount = async (...args: readonly string[]) => {
     const { code, stderr } = await run(["mount", ...args, at]);
@@ -147,5 +147,30 @@ describeWith("namespaces", "executable")("a disk that can only be read", () => {
     }
     await using gate = await RunningGate.start(args);
     expect((await gate.bans()).map(({ source }) => source).sort()).toEqual(["198.51.100.1", "198.51.100.2"]);
+  });
+});
+
+describeWith("namespaces", "executable")("a state file in whose place there can be no other", () => {
+  test("is written on, and /readyz says that it grows", async () => {
+    using directory = new TempDir();
+    const port = await freePort();
+    const args = ["-l", `127.0.0.1:${port}`, "-u", "127.0.0.1:9", "--state", directory.path];
+    {
+      await using gate = await RunningGate.start(args);
+      expect((await gate.command("ban", "198.51.100.1", "--for", "1h")).code).toBe(0);
+      await gate.child.stop();
+    }
+    const path = directory.file(`bans-127.0.0.1-${port}`);
+    const lines = readFileSync(path, "utf8");
+    // More than is left standing of one ban.
+    writeFileSync(path, lines + lines.slice(lines.trimEnd().lastIndexOf("\n") + 1).repeat(10_100));
+    // As of a container that has this one file of its host.
+    using _mount = await bound(path, path);
+    await using gate = await RunningGate.start(args);
+    await gate.child.said(/Cannot write ".*" anew: EBUSY.*; it grows until that is mended/);
+    const { notes } = (await (await gate.fetch("/readyz")).json()) as { notes: string[] };
+    expect(notes.join()).toMatch(/The file of the bans grows, since it cannot be written anew: EBUSY/);
+    expect((await gate.command("ban", "198.51.100.2", "--for", "1h")).code).toBe(0);
+    await waitFor("the ban in the file", () => readFileSync(path, "utf8").includes("198.51.100.2"));
   });
 });
