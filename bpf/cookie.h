@@ -241,7 +241,8 @@ static __always_inline bool begins_another(const struct frame *frame, struct scr
 		cookies = find_cookies(frame);
 	if (cookies != COOKIES_NONE)
 		set_cookies_given();
-	if ((stream->kind == STREAM_OTHER || (stream->kind == STREAM_CLOSING && may_have_ended(segment))) &&
+	if ((stream->kind == STREAM_OTHER ||
+	     (stream->kind == STREAM_CLOSING && may_have_ended(segment))) &&
 	    !is_empty(segment))
 		return cookies != COOKIES_NONE;
 	if (cookies != COOKIE_PROVEN)

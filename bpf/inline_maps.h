@@ -158,7 +158,8 @@ struct {
 	__type(value, struct undecided);
 } ttgate_undecided SEC(".maps");
 
-/* Those of them that a CPU adds bytes to right now: JITs of old kernels know no compare-and-swap. */
+/* Those of them that a CPU adds bytes to right now: JITs of old kernels know no compare-and-swap.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
