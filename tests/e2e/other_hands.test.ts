@@ -64,6 +64,16 @@ describeWith("namespaces", "executable")("another tool", () => {
     expect((await silentFrom(network, friend)).outcome).toBe("open");
   });
 
+  test("that does so in an inline dry run, which takes nothing out, is told that the entry still blocks", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack, "--mode", "inline", "--dry-run", "--allow", "10.77.1.4");
+    const friend = network.clientIpv4(4);
+    bpftool(["map", "update", "pinned", map.path, "key", ...keyOf(friend), "value", ...endless]);
+    await gate.child.said(`The map holds ${friend}, which is never banned: take it out, it blocks ${friend} (--allow)`);
+    expect(JSON.stringify(bpftool(["map", "dump", "pinned", map.path]))).not.toBe("[]");
+    expect((await silentFrom(network, friend)).outcome).toBe("no answer");
+  });
+
   test("or a gate from before that left entries for an address that is never banned now", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, map, gate } = await scene(stack, "--keep");
