@@ -221,9 +221,10 @@ static __always_inline bool continues(struct scratch *scratch)
 /*
  * Whether the segment may begin another connection than the one that is there: by a cookie, once
  * that one has ended. The client may end it in the same batch; and it may have had the cookie
- * before, or begin with that of the connection itself. Of one that is over or closing the kernel
- * takes no more bytes, so that those that come are of another, if of any. The connection's own
- * segments prove its cookie too, whenever both sides have said as much as one another.
+ * before, or begin with that of the connection itself. Of one that is over the kernel takes no more
+ * bytes, so that those that come are of another, if of any; of one that the client has closed it
+ * does while they come again. The connection's own segments prove its cookie too, whenever both
+ * sides have said as much as one another.
  */
 static __always_inline bool begins_another(const struct frame *frame, struct scratch *scratch)
 {
@@ -240,7 +241,8 @@ static __always_inline bool begins_another(const struct frame *frame, struct scr
 		cookies = find_cookies(frame);
 	if (cookies != COOKIES_NONE)
 		set_cookies_given();
-	if (!is_open && stream->kind != STREAM_UNJUDGED && !is_empty(segment))
+	if ((stream->kind == STREAM_OTHER || (stream->kind == STREAM_CLOSING && may_have_ended(segment))) &&
+	    !is_empty(segment))
 		return cookies != COOKIES_NONE;
 	if (cookies != COOKIE_PROVEN)
 		return false;

@@ -327,7 +327,7 @@ static __always_inline enum action judge_segment(const struct frame *frame, stru
 	}
 	match->length = to;
 	if (kept) {
-		if (merge_alone(kept, match, from, to))
+		if (merge_alone(kept, scratch, from, to))
 			return hold(settings, scratch->place.bytes);
 	} else if (from) {
 		match->length = 0;

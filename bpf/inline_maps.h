@@ -96,7 +96,6 @@ struct undecided {
 	__u32 contiguous; /* from the first byte on */
 	__u32 passed_at; /* with so many they passed; 0: not yet; REFUSED: they never will */
 	__u8 bytes[PREFIX_BYTES];
-	__u64 is_taken; /* by a CPU that adds bytes */
 };
 
 #define CHUNK_BYTES 512
@@ -158,6 +157,14 @@ struct {
 	__type(key, struct stream_key);
 	__type(value, struct undecided);
 } ttgate_undecided SEC(".maps");
+
+/* Those of them that a CPU adds bytes to right now: JITs of old kernels know no compare-and-swap. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct stream_key);
+	__type(value, __u32);
+} ttgate_merging SEC(".maps");
 
 /*
  * Sources with a connection that passed: what stays undecided is no strike against them. User

@@ -56,7 +56,8 @@ static __always_inline __u64 hash_factor(void)
 	if (factor)
 		return factor;
 	factor = ((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) | 1;
-	__sync_val_compare_and_swap(&last->added, 0, factor);
+	/* Two CPUs may, for the first packets of all: the later one stays. */
+	*(volatile __u64 *)&last->added = factor;
 	return *(volatile __u64 *)&last->added;
 }
 
@@ -112,7 +113,8 @@ static __always_inline void set_seen(const void *key)
 
 	if (!set || has_hash(set, hash))
 		return;
-	way = __sync_fetch_and_add(&set->added, 1) % SEEN_WAYS;
+	/* Where two CPUs do this at once, one of both is forgotten. */
+	way = set->added++ % SEEN_WAYS;
 	/* Else the compiler makes of it what the verifier knows no bounds of. */
 	asm volatile("" : "+r"(way));
 	if (way < SEEN_WAYS)

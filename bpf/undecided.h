@@ -95,15 +95,15 @@ __noinline int merge(struct undecided *kept, struct match *match, __u32 from, __
 }
 
 /* Not while another CPU does: one of them would forget what the other adds. */
-static __always_inline int merge_alone(struct undecided *kept, struct match *match, __u32 from,
+static __always_inline int merge_alone(struct undecided *kept, struct scratch *scratch, __u32 from,
 				       __u32 to)
 {
 	int result;
 
-	if (__sync_val_compare_and_swap(&kept->is_taken, 0, 1))
+	if (bpf_map_update_elem(&ttgate_merging, &scratch->key, &scratch->slot, BPF_NOEXIST))
 		return -1;
-	result = merge(kept, match, from, to);
-	__sync_lock_test_and_set(&kept->is_taken, 0);
+	result = merge(kept, &scratch->match, from, to);
+	bpf_map_delete_elem(&ttgate_merging, &scratch->key);
 	return result;
 }
 

@@ -171,7 +171,7 @@ scrape_configs:
     const limit = (files: number) => run(["prlimit", "--pid", String(lonely.pid), `--nofile=${files}:`]);
     expect((await limit(8)).code).toBe(0);
     await probeFrom(network.client, { host: network.gateIpv4, port: 5010, waitMs: 300 });
-    await lonely.child.said(/Open files ran out/);
+    await lonely.said(/Open files ran out/);
     expect((await limit(1024)).code).toBe(0);
   }
 

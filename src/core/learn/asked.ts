@@ -14,6 +14,8 @@ export interface Asked {
   readonly constants: readonly Constant[];
   /** Small numbers, which may grow; only where the constants tell too little. */
   readonly ranges: readonly Range[];
+  /** Of the constants, those beside bytes that move: a name, or the upper bytes of a number that has not come so far yet. */
+  readonly doubtful: readonly Constant[];
 }
 
 /** Two bytes are a name: a stranger has them by chance once in 65,536 times, and those that are known are named. */
@@ -57,6 +59,7 @@ export function askedOf(
   return {
     constants: runsOf(bytes, (at) => exact.includes(at)),
     ranges: ranges.slice(0, mostRanges),
+    doubtful: runsOf(bytes, (at) => exact.includes(at) && !name.includes(at) && isUpper(at)),
   };
 }
 

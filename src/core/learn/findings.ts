@@ -20,6 +20,7 @@ export interface Fields {
   /** What the rules ask for: bytes that never changed, and small numbers. */
   readonly constants: readonly Constant[];
   readonly ranges: readonly Range[];
+  readonly doubtful: readonly Constant[];
   /** What never changed, asked for or not. */
   readonly same: readonly Constant[];
   readonly isText: boolean;
@@ -76,7 +77,7 @@ function askedWords({ constants, ranges, same }: Fields): string {
   return `Of these the rules ask for ${asked.length === 0 ? "none" : asked.join(", ")}: ${rest}`;
 }
 
-function placed({ at, bytes }: Constant): string {
+export function placed({ at, bytes }: Constant): string {
   const isText = bytes.every((byte) => byte >= 0x20 && byte <= 0x7e);
   const text = isText ? ` (${JSON.stringify(String.fromCharCode(...bytes))})` : "";
   return `${bytes.map(hexOf).join(" ")}${text} are at ${at}`;

@@ -6,7 +6,7 @@ import type { ProfileSource } from "../profile/profile.ts";
 import type { Ciphers } from "../signature/cipher.ts";
 import { enoughBytes } from "./asked.ts";
 import { type Derived, derive, isAccepted, type Material } from "./derive.ts";
-import { wordsOf, wordsOfKnown } from "./findings.ts";
+import { type Fields, placed, wordsOf, wordsOfKnown } from "./findings.ts";
 import { knownProtocolOf } from "./known.ts";
 import type { Recording } from "./recording.ts";
 import { missingIn, plural, samplesBySource, type Variety, varietyOf } from "./variety.ts";
@@ -63,7 +63,7 @@ export function learn(recordings: readonly Recording[], name: string, ciphers: C
   }
   const { derived, leftOut } = best;
   // The rules of a known protocol rest on its specification.
-  const missing = known === undefined ? [...tooLittle, ...doubtsOf(leftOut)] : [];
+  const missing = known === undefined ? [...tooLittle, ...doubtsOf(leftOut), ...doubtsAbout(derived.fields)] : [];
   const refused = recordings.filter(({ server, bytes }) => server === "refused" && bytes.length > 0);
   const profile = {
     ...derived.profile,
@@ -163,6 +163,13 @@ function doubtsOf({ banned }: LearnReport["leftOut"]): string[] {
   return [
     `${banned} ${plural("source", banned)} would have been banned by what the others have in common: there may be more kinds of clients`,
   ];
+}
+
+function doubtsAbout(fields: Fields | undefined): string[] {
+  const runs = fields?.doubtful ?? [];
+  return runs.map(
+    (run) => `the bytes ${placed(run)}, beside bytes that change, and may be the upper part of a number that grows`,
+  );
 }
 
 /** A server that waits for its clients never speaks first. */

@@ -236,3 +236,19 @@ describe("recordings", () => {
     expect(parseRecording(line).kind).toBe("invalid");
   });
 });
+
+test("a beginning that may be the upper part of a number is tried before it bans", () => {
+  const serials = Array.from({ length: 60 }, (_, index) => {
+    const bytes = Uint8Array.from([
+      ...be(0x5a41_0000 + ((index * 40_503) % 65_536), 4),
+      ...Array(12 + (index % 7)).fill(index % 5),
+    ]);
+    const atMs = 1_800_000_000_000 + index * 3_600_000;
+    return { ...accepted(bytes, atMs), source: `192.0.2.${index % 12}` };
+  });
+  const { profile, report } = learned(serials);
+  const doubt =
+    'the bytes 5a 41 ("ZA") are at 0, beside bytes that change, and may be the upper part of a number that grows';
+  expect(report.missing).toEqual([doubt]);
+  expect(profile.unproven).toBe(doubt);
+});

@@ -40,6 +40,8 @@ export interface Attachment {
   update(programFd: number): void;
   /** Puts a pin back that was removed. @throws Failure when it cannot, or another tool has one there. */
   repin(): void;
+  /** False where this user could not make the pin again, so that another attachment would end with this process. */
+  canPin(): boolean;
   /** Makes room for the pin of another attachment; this one goes on until `release`. */
   dropPin(): void;
   /** Idempotent. With `keep` the kernel goes on without this process, where it can. */

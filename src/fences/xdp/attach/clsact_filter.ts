@@ -87,6 +87,10 @@ export class FilterAttachment implements Attachment {
   /** Nothing is pinned: a filter stays by itself. */
   repin(): void {}
 
+  canPin(): boolean {
+    return true;
+  }
+
   dropPin(): void {}
 
   programId(): number | undefined {

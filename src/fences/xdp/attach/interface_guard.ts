@@ -2,6 +2,7 @@
 // Our program on one interface: native XDP, else generic XDP, else tc, else nothing, with the reason for
 // each step down. What somebody else attached stays where it is. An interface that comes back, or that
 // somebody took our program off, is guarded again with the next tick.
+import { Failure } from "../../../failure.ts";
 import { KernelError } from "../../../kernel/errno.ts";
 import type { Libraries } from "../../../kernel/libraries.ts";
 import { type LinkHeader, linkKind } from "../../../kernel/link_header.ts";
@@ -19,6 +20,9 @@ import { ebusy, eexist, eopnotsupp, refusalText } from "./refusal.ts";
 const climbMs = 1000;
 /** How often a driver that refused native XDP is asked again: its MTU or queues may have changed. */
 const nativeMs = 60_000;
+/** It may take tens of milliseconds, so one that refused so many times is asked each hour. */
+const nativeTries = 10;
+const seldomNativeMs = 3_600_000;
 /** Two tools that both want to be first: a line in so long. */
 const lineMs = 60_000;
 
@@ -57,6 +61,7 @@ export class InterfaceGuard {
   #hasNoNative = false;
   /** When native XDP was last tried, or waited for first. */
   #nativeMs: number | undefined;
+  #nativeTries = 0;
   #reported = "";
   /** When it was last said that another program was before ours. */
   #saidMs = Number.NEGATIVE_INFINITY;
@@ -196,7 +201,7 @@ export class InterfaceGuard {
       before === undefined ? ifindex !== 0 && !this.#isUnreadable : before.mode === "tc" && this.#isOccupied;
     if (!isDown || nowMs - this.#triedMs < climbMs) return false;
     this.#triedMs = nowMs;
-    if (queryXdp(this.#options.libraries, ifindex).programId !== 0) return false;
+    if (queryXdp(this.#options.libraries, ifindex).programId !== 0 || before?.canPin() === false) return false;
     const place = this.#placeAt(ifindex);
     before?.dropPin();
     for (const step of ["native", "generic"] as const) {
@@ -218,8 +223,11 @@ export class InterfaceGuard {
     const ladder = this.#options.ladder ?? attachLadder;
     if (this.#hasNoNative || !ladder.includes("native")) return false;
     this.#nativeMs ??= nowMs;
-    if (nowMs - this.#nativeMs < nativeMs) return false;
+    const everyMs = this.#nativeTries < nativeTries ? nativeMs : seldomNativeMs;
+    if (nowMs - this.#nativeMs < everyMs || !before.canPin()) return false;
     this.#nativeMs = nowMs;
+    this.#nativeTries++;
+    if (!this.#hasStandIn()) return false;
     const place = this.#placeAt(ifindex);
     const made = climbToNative(before, ladder, (step) => this.#try(place, step));
     this.#attachment = made;
@@ -229,6 +237,16 @@ export class InterfaceGuard {
     this.#reason = made.mode === "tc" ? "XDP was refused when native XDP was tried again" : undefined;
     this.#report();
     return true;
+  }
+
+  /** Loads it, which takes its time, before anything is changed. */
+  #hasStandIn(): boolean {
+    try {
+      return this.#options.programs.tcFd(this.#header) >= 0;
+    } catch (error) {
+      if (error instanceof KernelError || error instanceof Failure) return false;
+      throw error;
+    }
   }
 
   /** An interface that is there and could not be guarded is not tried again each second. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our program on an interface by a BPF link: pinned, so that it outlives a crash, and updated in place
 // when the next process takes over. The kernel lets nobody replace what a link holds.
-
+import { accessSync, constants } from "node:fs";
+import { dirname } from "node:path";
 import { Failure, messageOf } from "../../../failure.ts";
 import { closedDirectory, closeFd, openPin, type Pin, pin, unpin } from "../../../kernel/bpffs.ts";
 import { check, errnoName, KernelError } from "../../../kernel/errno.ts";
@@ -102,6 +103,12 @@ export class LinkAttachment implements Attachment {
     this.#isPinDropped = false;
   }
 
+  canPin(): boolean {
+    if (this.pin === undefined) return false;
+    const standing = this.#knownPin?.standing();
+    return (standing === "it" || standing === "nothing") && mayWriteIn(dirname(this.pin));
+  }
+
   dropPin(): void {
     if (this.pin !== undefined) this.#unpin(this.pin);
     this.#isPinDropped = true;
@@ -126,6 +133,15 @@ export class LinkAttachment implements Attachment {
     } catch (error) {
       this.#log("warn", `${messageOf(error)}: remove it with ttgate detach`);
     }
+  }
+}
+
+function mayWriteIn(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

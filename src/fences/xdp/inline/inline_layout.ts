@@ -11,7 +11,7 @@ const inlineLayout = 4;
 /** UNREAD_SLOT of bpf/inline_maps.h: the place of packets whose port is not read, behind those of the ports. */
 export const unreadSlot = maxPorts;
 
-export const inlineStructBytes = { inline_settings: 40, inline_event: 104, stream_key: 40, undecided: 304 } as const;
+export const inlineStructBytes = { inline_settings: 40, inline_event: 104, stream_key: 40, undecided: 296 } as const;
 
 /** SIGNATURES_BYTES of bpf/signature_table.h, and the room behind it. */
 export const signaturesBytes = 256 * 1024 + 64;

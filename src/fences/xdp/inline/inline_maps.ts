@@ -6,6 +6,7 @@ export const inlineMaps = [
   "ttgate_inline",
   "ttgate_tables",
   "ttgate_undecided",
+  "ttgate_merging",
   "ttgate_welcome",
   "ttgate_cookies",
   "ttgate_ended",
