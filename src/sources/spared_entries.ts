@@ -43,7 +43,7 @@ export class SparedEntries {
       "warn",
       this.#isRemoved
         ? `Removed from the map: ${source}, which blocked ${prefix.text} (${why}) and is never banned`
-        : `The map holds ${source}, which is never banned: take it out, it blocks ${prefix.text} (${why})`,
+        : `The map holds ${source}, which covers ${prefix.text} (${why}) and is never banned: a dry run takes nothing out`,
     );
   }
 
@@ -53,9 +53,7 @@ export class SparedEntries {
     const more = `${this.#others} more entries than those that were named`;
     this.#log(
       "warn",
-      this.#isRemoved
-        ? `Removed from the map: ${more}, for the same`
-        : `The map holds ${more}: take them out, for the same`,
+      this.#isRemoved ? `Removed from the map: ${more}, for the same` : `The map holds ${more}, for the same`,
     );
   }
 }

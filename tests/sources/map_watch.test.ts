@@ -184,5 +184,7 @@ test("without a fence of its own, as in an inline dry run, an entry for somebody
   const log = (_level: unknown, message: string) => void told.push(message);
   const watch = new MapWatch(fence, enforcement, { log, nowMs: () => nowMs, settle: () => true });
   for (let round = 0; round < 2; round++) await watch.step();
-  expect(told).toEqual(["The map holds 192.0.2.1, which is never banned: take it out, it blocks 192.0.2.1 (--allow)"]);
+  expect(told).toEqual([
+    "The map holds 192.0.2.1, which covers 192.0.2.1 (--allow) and is never banned: a dry run takes nothing out",
+  ]);
 });
