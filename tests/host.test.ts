@@ -125,6 +125,9 @@ describeWith("namespaces")("a host", () => {
   test("takes for an SSH session what sshd would have ended by now, and what somebody inside tells of", async () => {
     expect(await ask(sessionsScript)).toEqual({
       fresh: [],
+      young: [],
+      longer: [[], ["10.88.0.2"]],
+      forEver: [],
       old: ["10.88.0.2"],
       told: ["10.99.0.2"],
       elsewhere: ["fd88::2"],
@@ -148,30 +151,37 @@ const sessionsScript = `await (async () => {
   };
   await serve(22);
   await serve(2022);
-  const sessions = new SshSessions();
-  const peers = (nowMs) => sessions.peers(nowMs).map(({ prefix }) => prefix.text);
-  peers(0);
+  const sessions = new SshSessions([]);
+  const texts = (list) => list.map(({ prefix }) => prefix.text);
+  const peers = (nowMs) => texts(sessions.peers(nowMs));
+  const patient = new SshSessions(["LoginGraceTime 5m"]);
+  const endless = new SshSessions(["LoginGraceTime 0"]);
+  for (const all of [sessions, patient, endless]) all.peers(0);
   const first = await connect("10.88.0.2", "10.99.0.2", 22);
   const fresh = peers(1000);
-  const old = peers(121000);
+  const young = peers(129000);
+  const old = peers(132000);
+  for (const all of [patient, endless]) all.peers(1000);
+  const longer = [texts(patient.peers(132000)), texts(patient.peers(320000))];
+  const forEver = texts(endless.peers(9e9));
   first.destroy();
   const second = await connect("10.99.0.2", "10.88.0.2", 22);
   const connection = ["10.99.0.2", second.localPort, "10.88.0.2", 22].join(" ");
   const isNews = [sessions.vouch(connection)];
-  const told = peers(122000);
+  const told = peers(133000);
   second.destroy();
   const third = await connect("fd88::2", "fd88::2", 2022);
   isNews.push(sessions.vouch("fd88::2 nonsense"), sessions.vouch("192.0.2.1 99999999 x 22"), sessions.vouch(""));
-  const before = peers(123000);
+  const before = peers(134000);
   sessions.vouch(["fd88::2", third.localPort, "fd88::2", 2022].join(" "));
-  const elsewhere = [...before, ...peers(124000)];
+  const elsewhere = [...before, ...peers(135000)];
   third.destroy();
   let gone = peers(400000);
   for (let tries = 0; gone.length > 0 && tries < 1000; tries++) {
     await Bun.sleep(10);
     gone = peers(400000);
   }
-  return { fresh, old, told, elsewhere, gone, isNews };
+  return { fresh, young, longer, forEver, old, told, elsewhere, gone, isNews };
 })()`;
 
 const gatewaysScript = `

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who has an SSH session on this host right now: a ban that reaches it would lock an administrator out. Whoever merely
-// connects to SSH's port is not one yet: sshd throws out who has not logged in after two minutes.
+// connects to SSH's port is not one yet: sshd throws out who has not logged in after two minutes, or as it is set up.
 import { readdirSync, readFileSync } from "node:fs";
 import { isLoopback, type Prefix, parsePrefix, prefixFromBytes } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
+import { parseDuration } from "../core/duration.ts";
 
-/** LoginGraceTime of sshd_config(5). */
-const loginGraceMs = 120_000;
+/** LoginGraceTime of sshd_config(5), where it says nothing else. */
+const usualGraceMs = 120_000;
+/** By chance sshd waits some seconds longer. */
+const graceSpreadMs = 10_000;
 /** Of those that nobody has looked for yet: where a ban reaches no session, the kernel's list is not read. */
 const vouchedLimit = 1024;
 
@@ -18,13 +21,21 @@ interface Connection {
 }
 
 export class SshSessions {
-  readonly #ports = new Set([22, ...configuredPorts()]);
+  readonly #ports: Set<number>;
+  /** Infinity: sshd throws nobody out. */
+  readonly #graceMs: number;
   /** Those that somebody has told of who sits behind them, with the port that they came to. */
   readonly #vouched = new Map<string, number>();
   /** Somebody came by a relay of this host, and nobody knows by which connection to it. */
   #anyIsVouched = false;
   /** When each was first seen. Undefined: this is the first look, and all of them may have been there for long. */
   #seenMs: ReadonlyMap<string, number> | undefined;
+
+  /** @param lines of sshd's configuration. */
+  constructor(lines: readonly string[] = configuration()) {
+    this.#ports = new Set([22, ...portsIn(lines)]);
+    this.#graceMs = graceIn(lines) + graceSpreadMs;
+  }
 
   /** Known, or told of. */
   isPort(port: number): boolean {
@@ -70,7 +81,7 @@ export class SshSessions {
     this.#seenMs = seenMs;
     this.#anyIsVouched = false;
     return connections
-      .filter(({ id, port }) => this.#ports.has(port) && nowMs - (seenMs.get(id) ?? nowMs) >= loginGraceMs)
+      .filter(({ id, port }) => this.#ports.has(port) && nowMs - (seenMs.get(id) ?? nowMs) >= this.#graceMs)
       .filter(({ peer }) => !isLoopback(peer.text))
       .map(({ peer }) => ({ prefix: peer, why: "has an SSH session here" }));
   }
@@ -108,13 +119,28 @@ function portOf(end: string): number {
 }
 
 /** Of sshd_config(5) and the files that Debian and Red Hat include; nothing where they cannot be read. */
-function configuredPorts(): number[] {
+function configuration(): string[] {
   const directory = "/etc/ssh/sshd_config.d";
   const included = namesIn(directory).filter((name) => name.endsWith(".conf"));
-  return ["/etc/ssh/sshd_config", ...included.map((name) => `${directory}/${name}`)]
-    .flatMap(linesOf)
+  return ["/etc/ssh/sshd_config", ...included.map((name) => `${directory}/${name}`)].flatMap(linesOf);
+}
+
+function portsIn(lines: readonly string[]): number[] {
+  return lines
     .flatMap((line) => /^\s*(?:Port[\s=]+|ListenAddress[\s=]+\S+:)(\d{1,5})\s*$/i.exec(line)?.[1] ?? [])
     .map(Number);
+}
+
+/** The longest of them: which one sshd goes by depends on how it was started. */
+function graceIn(lines: readonly string[]): number {
+  const graces = lines.flatMap((line) => /^\s*LoginGraceTime[\s=]+"?(\w+)"?\s*$/i.exec(line)?.[1] ?? []).map(graceMsOf);
+  return Math.max(usualGraceMs, ...graces);
+}
+
+/** Of sshd_config(5): seconds, or with units; 0: for ever. */
+function graceMsOf(text: string): number {
+  if (!/[1-9]/.test(text)) return Number.POSITIVE_INFINITY;
+  return parseDuration(/^\d+$/.test(text) ? `${text}s` : text.toLowerCase()) ?? usualGraceMs;
 }
 
 function namesIn(directory: string): string[] {
