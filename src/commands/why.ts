@@ -41,7 +41,7 @@ function whereText({ gate, scope }: Pick<ClaimView, "gate" | "scope">): string {
 }
 
 function rendered(
-  { address, source, ban, neverBanned, offender, kernel, connections, within }: Why,
+  { address, source, ban, neverBanned, offender, kernel, connections, balancer, within }: Why,
   stdout: Output,
 ): string[] {
   const verdict = ban === null ? green(stdout, "is not banned") : red(stdout, "is banned");
@@ -56,9 +56,8 @@ function rendered(
   if (connections > 0) lines.push(`open now: ${connections} connections`);
   if (within !== null) lines.push(...withinText(within));
   if (ban !== null && isForItsBytes(ban.by)) {
-    lines.push(
-      `advice:   ${balancerAdvice(ban.protocol, ban.evidence?.client ?? address) ?? customerAdvice(ban.source)}`,
-    );
+    // A gate of an earlier version does not say.
+    lines.push(`advice:   ${balancer ? balancerAdvice(balancer) : customerAdvice(ban.source)}`);
   }
   return lines;
 }

@@ -34,6 +34,11 @@ export const proxyOnly = [
   "record-max",
 ] as const;
 
+/** Of clients that begin with a PROXY protocol header: true where the option would make sense, and is not there. */
+export function lacksProxies(gate: Pick<GateOptions, "mode" | "prefilter" | "accept-proxy">): boolean {
+  return gate.mode === "proxy" && !gate.prefilter && gate["accept-proxy"].length === 0;
+}
+
 /** @param own what was said of this gate alone. */
 export function contradictionIn(
   gate: GateOptions,

@@ -3,7 +3,7 @@
 // whom, why and for how long, and whether a fence holds it.
 
 import { defaultGateName } from "../config/gates.ts";
-import { balancerAdvice } from "../core/bans/advice.ts";
+import { balancerAdvice, balancerIn } from "../core/bans/advice.ts";
 import type { BanChange, BanFollower } from "../core/bans/change.ts";
 import type { Ban, Claim, Evidence, Origin } from "../core/bans/claim.ts";
 import type { FenceOutcome } from "../core/bans/fence.ts";
@@ -31,6 +31,8 @@ export interface BanLogOptions {
   readonly occasion?: "dry run" | "trial";
   /** Who keeps a source out whose ban is in the fence. */
   readonly refusalOf: (ban: Ban) => Refusal;
+  /** Whether a load balancer may be told to a gate (--accept-proxy). */
+  readonly mayAcceptProxy: (gate: string | undefined) => boolean;
   /** Told of a change before this log is. */
   readonly offenders: Offenders;
 }
@@ -42,14 +44,16 @@ export class BanLog implements BanFollower {
   readonly #dryRun: boolean;
   readonly #occasion: string;
   readonly #refusalOf: (ban: Ban) => Refusal;
+  readonly #mayAcceptProxy: BanLogOptions["mayAcceptProxy"];
   #isWayOutSaid = false;
   #adoptedAtStart: number | undefined = 0;
   readonly #log: Log;
   readonly #offenders: Offenders;
 
-  constructor({ log, dryRun, occasion = "dry run", refusalOf, offenders }: BanLogOptions) {
+  constructor({ log, dryRun, occasion = "dry run", refusalOf, mayAcceptProxy, offenders }: BanLogOptions) {
     this.#log = log;
     this.#refusalOf = refusalOf;
+    this.#mayAcceptProxy = mayAcceptProxy;
     this.#offenders = offenders;
     this.lines = new LineLimit(log, linesPerPeriod, periodMs);
     this.#dryRun = dryRun;
@@ -106,10 +110,10 @@ export class BanLog implements BanFollower {
     const verb = this.#dryRun ? "Would ban" : "Banned";
     const bans = claim.evidence === undefined ? undefined : this.#offenders.of(source, atMs)?.bans;
     const again = bans === undefined || bans < 2 ? "" : `; ban number ${bans} of this source`;
-    const balancer = claim.evidence && balancerAdvice(claim.reason, claim.evidence.clientAddress);
+    const balancer = balancerIn(claim, this.#mayAcceptProxy);
     const end = this.#dryRun && claim.evidence !== undefined ? ` (${this.#occasion})` : this.#wayOut(ban, claim);
     this.lines.line("info", "bans", () => [
-      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${again}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}${balancer === undefined ? "" : `; ${balancer}`}`,
+      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${again}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}${balancer === undefined ? "" : `; ${balancerAdvice(balancer)}`}`,
       {
         ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
         origin: claim.origin,

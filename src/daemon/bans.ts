@@ -34,6 +34,8 @@ export interface DaemonBansOptions {
   readonly fence: Fence | undefined;
   /** Who keeps a banned source out. */
   readonly refusalOf: (ban: Ban) => Refusal;
+  /** Whether a load balancer may be told to a gate (--accept-proxy). */
+  readonly mayAcceptProxy: (gate: string | undefined) => boolean;
   readonly events: Events;
   readonly log: Log;
   readonly nowMs: () => number;
@@ -65,13 +67,14 @@ export class DaemonBans {
       neverBan,
       fence,
       refusalOf,
+      mayAcceptProxy,
       events,
       log,
       nowMs,
     } = options;
     this.#options = options;
     this.offenders = new Offenders(() => (terms().factor === 1 ? 0 : terms().memoryMs));
-    this.log = new BanLog({ log, dryRun, occasion, refusalOf, offenders: this.offenders });
+    this.log = new BanLog({ log, dryRun, occasion, refusalOf, mayAcceptProxy, offenders: this.offenders });
     this.#events = new BanEvents(events, dryRun);
     const bans = new Bans(maxBans, ipv6Bits);
     this.enforcement = new Enforcement(bans, new NeverBan(neverBan), dryRun ? undefined : fence, this.counters);

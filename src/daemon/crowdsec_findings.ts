@@ -33,14 +33,19 @@ export async function crowdsecFindings(config: Config): Promise<Finding[]> {
   try {
     await lapi.decisionsOn("Ip", nobody, AbortSignal.timeout(limitMs));
     findings.push({ name, state: "good", found: `${address.text} answers, and knows the key`, remedy: null });
-    const others = await lapi.otherScopes(AbortSignal.timeout(limitMs));
-    if (others > 0) findings.push(leftOut(others));
   } catch (error) {
     const isKey = error instanceof LapiError && error.status === 403;
     const remedy = isKey
       ? '"cscli bouncers add NAME -o raw" prints a key: write it into the file of --crowdsec-key'
       : "start CrowdSec, or correct --crowdsec; without it the gate goes on by itself";
     return [bad(error, remedy)];
+  }
+  try {
+    const others = await lapi.otherScopes(AbortSignal.timeout(limitMs));
+    if (others > 0) findings.push(leftOut(`${others} bans are on countries or AS numbers, and`));
+  } catch (error) {
+    // The gate goes on without: it never asks for that.
+    findings.push(leftOut(`bans on countries or AS numbers cannot be counted (${messageOf(error)}), and are`));
   }
   if (!address.tls && !isLocalApi(address)) findings.push(noTls);
   if (login === undefined) return findings;
@@ -54,8 +59,8 @@ export async function crowdsecFindings(config: Config): Promise<Finding[]> {
   return findings;
 }
 
-function leftOut(count: number): Finding {
-  const found = `${count} bans are on countries or AS numbers, and not carried out here: a gate bans addresses and ranges`;
+function leftOut(what: string): Finding {
+  const found = `${what} not carried out here: a gate bans addresses and ranges`;
   const remedy =
     'cscli decisions list -a --scope Country (and "--scope AS") shows them; --blocklist takes a list of networks';
   return { name, state: "warning", found, remedy };

@@ -4,6 +4,7 @@
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import type { Config } from "../config/options.ts";
+import { lacksProxies } from "../config/sense.ts";
 import { termsOf } from "../config/terms.ts";
 import type { Ban } from "../core/bans/claim.ts";
 import { Events } from "../core/bans/events.ts";
@@ -141,9 +142,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => ways[Symbol.dispose]());
   await ways.open(runtime.native, log);
   const refusalOf = (ban: Ban) => ways.refusalOf(ban);
+  const mayAcceptProxy = (seenBy: string | undefined) =>
+    config.gates.some((gate) => lacksProxies(gate) && (seenBy ?? gate.name) === gate.name);
   const unseen = new UnseenConnections(events, log);
   const bans: DaemonBans = new DaemonBans({
-    ...{ dryRun, fence, refusalOf, events, log, nowMs },
+    ...{ dryRun, fence, refusalOf, mayAcceptProxy, events, log, nowMs },
     terms: () => termsOf({ ...config, "timeout-for": [] }),
     hasFriends: (client) => gates.open.some(({ gate }) => gate.sessions.hasFriend(client.sourceText)),
     maxBans: config["max-bans"],
@@ -209,6 +212,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   });
   const status: DaemonStatus = new DaemonStatus({
     ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload, loggedIn },
+    mayAcceptProxy,
     gates: () => gates.open,
     judgedCounts: () => judge()?.counts,
     talkers: watch?.talkers,

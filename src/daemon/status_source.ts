@@ -5,6 +5,7 @@ import process from "node:process";
 import { gatePrefix } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
 import { type Prefix, parsePrefix } from "../core/address.ts";
+import { balancerIn } from "../core/bans/advice.ts";
 import type { Asking, Ban } from "../core/bans/claim.ts";
 import type { Fence, FenceRecord, FenceStatus } from "../core/bans/fence.ts";
 import type { Refusal } from "../core/bans/refusal.ts";
@@ -68,6 +69,7 @@ export interface StatusParts {
   readonly readiness: Readiness;
   readonly fence: Fence | undefined;
   readonly refusalOf: (ban: Ban) => Refusal;
+  readonly mayAcceptProxy: (gate: string | undefined) => boolean;
   /** Undefined where the kernel judges nothing. */
   readonly judgedCounts: () => InlineCounts | undefined;
   readonly unseen: UnseenConnections;
@@ -246,14 +248,14 @@ export class DaemonStatus implements StatusSource {
     const source = operator.prefixOf(address);
     const single = parsePrefix(address);
     if (source === undefined || single === undefined) return notAnAddress(address);
-    const found = this.find(address);
+    const ban = this.#banOf(single, moment.nowMs);
     const conflict = enforcement.neverBan.conflict(single);
     return {
       kind: "done",
       value: {
         address: single.text,
         source: source.text,
-        ban: found.kind === "done" ? (found.value ?? null) : null,
+        ban: ban === undefined ? null : banDetails(ban, this.#inFence(ban), moment),
         neverBanned: conflict === undefined ? null : { prefix: conflict.prefix.text, why: conflict.why },
         offender: offenderView(offenders.of(source.text, moment.nowMs), moment),
         kernel: {
@@ -262,6 +264,7 @@ export class DaemonStatus implements StatusSource {
           fold: enforcement.foldOf(source)?.text ?? null,
         },
         connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
+        balancer: (ban && balancerIn(ban, this.#parts.mayAcceptProxy)) ?? null,
         within: single.bits === 128 ? null : await inTurns(this.#within(single)),
       },
     };

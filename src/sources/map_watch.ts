@@ -42,7 +42,7 @@ export class MapWatch {
   constructor(fence: Fence, enforcement: Enforcement, { log, nowMs, settle }: MapWatchParts) {
     this.#fence = fence;
     this.#enforcement = enforcement;
-    this.#spared = new SparedEntries(log);
+    this.#spared = new SparedEntries(log, enforcement.hasFence);
     this.#nowMs = nowMs;
     this.#settle = settle;
   }

@@ -186,6 +186,8 @@ export interface Why {
     readonly fold: string | null;
   };
   readonly connections: number;
+  /** The client's own address, where it may be a load balancer that --accept-proxy would believe; null otherwise. */
+  readonly balancer: string | null;
   /** Of a range the bans inside it, the newest 1000 of them; null of a single address. */
   readonly within: { readonly total: number; readonly bans: readonly BanView[] } | null;
 }

@@ -219,6 +219,7 @@ describe("why", () => {
     offender: null,
     connections: 0,
     within: null,
+    balancer: null,
   };
   const kernel = { answer: "drop", fold: null };
 
@@ -276,10 +277,15 @@ describe("why", () => {
     expect(lines).toEndWith(
       'advice:   a customer? "ttgate lift 192.0.2.1" lets it in again; an office behind one address? --spare-friends: docs/customers.md\n',
     );
-    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, protocol: "proxy" } }];
+    daemon.answers["GET /why/192.0.2.1"] = [
+      200,
+      { ...why, kernel, ban: { ...ban, protocol: "proxy" }, balancer: "192.0.2.1" },
+    ];
     expect(await text("why", "192.0.2.1")).toEndWith(
       "advice:   a load balancer of yours? --accept-proxy 192.0.2.1 believes its headers\n",
     );
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, protocol: "proxy" } }];
+    expect(await text("why", "192.0.2.1")).toContain("advice:   a customer?");
     daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, by: "operator" } }];
     expect(await text("why", "192.0.2.1")).not.toContain("advice");
   });

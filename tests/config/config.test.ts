@@ -15,6 +15,7 @@ import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { configSchema, type OptionName, options } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
+import { lacksProxies } from "../../src/config/sense.ts";
 import { checkEvery } from "../../src/config/servers.ts";
 import { writtenConfig } from "../../src/config/written.ts";
 import { Failure } from "../../src/failure.ts";
@@ -531,7 +532,10 @@ describe("precedence", () => {
       const { message, exitCode } = failureOf(() => byFlags(...args, "--accept-proxy", "192.0.2.7"));
       expect([message, exitCode]).toEqual([expect.stringContaining("do not show the client inside"), 2]);
       expect(message).toMatch(/use --mode proxy$|leave --prefilter out$/);
+      expect(lacksProxies(byFlags(...args))).toBe(false);
     }
+    expect(lacksProxies(byFlags())).toBe(true);
+    expect(lacksProxies(byFlags("--accept-proxy", "192.0.2.7"))).toBe(false);
   });
 
   test("servers are looked at by default where there is a choice", () => {

@@ -21,6 +21,7 @@ beforeEach(() => {
     log: (_level, message) => void told.push(message),
     dryRun: false,
     refusalOf: () => ({ by: "kernel", why: null }),
+    mayAcceptProxy: (gate) => gate !== "inline",
     offenders: new Offenders(() => 0),
   });
 });
@@ -96,7 +97,12 @@ test("the way of each source is asked for where a line tells of it, and not for 
     return { by: "kernel", why: null } as const;
   };
   const many = new BanLog({
-    ...{ log: (_level: unknown, message: string) => void told.push(message), dryRun: false, refusalOf },
+    ...{
+      log: (_level: unknown, message: string) => void told.push(message),
+      dryRun: false,
+      refusalOf,
+      mayAcceptProxy: () => true,
+    },
     offenders: new Offenders(() => 0),
   });
   const enforcement = new Enforcement(new Bans(100_000, 64), new NeverBan(), roomy as Fence, newBanCounters());
@@ -123,7 +129,11 @@ test("several lifts are one line", () => {
   enforcement.banMany(requests, 0);
   enforcement.follow(
     new BanLog({
-      ...{ log: (_level: unknown, message: string) => void told.push(message), dryRun: false },
+      ...{
+        log: (_level: unknown, message: string) => void told.push(message),
+        dryRun: false,
+        mayAcceptProxy: () => true,
+      },
       ...{ offenders: new Offenders(() => 0), refusalOf: () => ({ by: "kernel", why: null }) as const },
     }),
   );
@@ -141,4 +151,11 @@ test("whoever spoke PROXY protocol may be a load balancer, with all who are behi
   expect(told[0]).toEndWith("; a load balancer of yours? --accept-proxy 2001:db8::7 believes its headers");
   enforcement.ban({ ...request, prefix: requirePrefix("192.0.2.1"), reason: "http" }, 0);
   expect(told[1]).not.toContain("balancer");
+  // Who the kernel bans came to a gate that can have no proxy in front, and so does who came to such a gate.
+  const others = [{ origin: "kernel" }, { origin: "sniffer", gate: "inline" }] as const;
+  for (const [at, other] of others.entries()) {
+    enforcement.ban({ ...request, prefix: requirePrefix(`192.0.2.${at + 2}`), reason: "proxy", ...other }, 0);
+  }
+  expect(told.slice(2)).toEqual([expect.stringContaining("192.0.2.2"), expect.stringContaining("192.0.2.3")]);
+  expect(told.slice(2).join()).not.toContain("balancer");
 });

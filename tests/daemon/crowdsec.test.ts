@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, describe, expect, test } from "bun:test";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { loadConfig } from "../../src/config/load.ts";
 import { crowdsecSecrets, machineIn, sameMachine } from "../../src/daemon/crowdsec.ts";
+import { crowdsecFindings } from "../../src/daemon/crowdsec_findings.ts";
 import { Reread } from "../../src/daemon/reread.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
@@ -75,5 +78,30 @@ describe("files that are changed while the gate runs", () => {
     directory.write("rotated.yaml", "login: web-2\npassword: three\n");
     expect(now()).toEqual(["two", "two"]);
     expect(read.failure).toBe('--crowdsec-push names another machine, "web-2": restart to be that one');
+  });
+});
+
+describe("the doctor", () => {
+  test.each([
+    ["more than fits", 200, JSON.stringify(["x".repeat(1 << 20)]), "its answer is larger than 1 MiB"],
+    ["a failure", 500, '{"message":"no such table"}', "no such table"],
+  ])("finds CrowdSec good that answers %s to who is left out", async (_, status, answer, why) => {
+    const server = createServer(({ url: asked = "" }, response) => {
+      response.statusCode = asked.includes("scopes=") ? status : 200;
+      response.end(asked.includes("scopes=") ? answer : "null");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const key = directory.write("key", "k\n");
+      const findings = await crowdsecFindings(loadConfig({ crowdsec: address, "crowdsec-key": key }, none));
+      expect(findings).toMatchObject([
+        { state: "good", found: `${address} answers, and knows the key` },
+        { state: "warning", found: expect.stringContaining(why), remedy: expect.stringContaining("--scope Country") },
+      ]);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 });

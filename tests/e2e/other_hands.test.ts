@@ -64,6 +64,17 @@ describeWith("namespaces", "executable")("another tool", () => {
     expect((await silentFrom(network, friend)).outcome).toBe("open");
   });
 
+  test("that does so in an inline dry run is told that the entry stays", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await scene(stack, "--mode", "inline", "--dry-run", "--allow", "10.77.1.4");
+    const friend = network.clientIpv4(4);
+    bpftool(["map", "update", "pinned", map.path, "key", ...keyOf(friend), "value", ...endless]);
+    await gate.child.said(`The map holds ${friend}, which covers ${friend} (--allow) and is never banned: a dry`);
+    expect(bpftool(["map", "dump", "pinned", map.path])).toHaveLength(1);
+    // A dry run keeps nobody out.
+    expect((await silentFrom(network, friend)).outcome).toBe("open");
+  });
+
   test("or a gate from before that left entries for an address that is never banned now", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, map, gate } = await scene(stack, "--keep");

@@ -195,6 +195,7 @@ export class Bed implements AsyncDisposable {
       terms: () => options.terms ?? lasting(60_000),
       hasFriends: (client) => this.gate.sessions.hasFriend(client.sourceText),
       refusalOf: () => ({ by: "kernel", why: null }),
+      mayAcceptProxy: () => true,
       log: (_level, message) => {
         this.log.push(message);
         options.onLog?.();

@@ -176,3 +176,15 @@ test("a step takes its ten milliseconds however long everything else takes in be
   isOver = true;
   expect(slices).toBe(17);
 });
+
+test("without a fence of its own, as in an inline dry run, an entry for somebody never banned stays, and is told so", async () => {
+  const neverBan = new NeverBan([{ prefix, why: "--allow" }]);
+  const enforcement = new Enforcement(new Bans(10, 64), neverBan, undefined, newBanCounters());
+  const told: string[] = [];
+  const log = (_level: unknown, message: string) => void told.push(message);
+  const watch = new MapWatch(fence, enforcement, { log, nowMs: () => nowMs, settle: () => true });
+  for (let round = 0; round < 2; round++) await watch.step();
+  expect(told).toEqual([
+    "The map holds 192.0.2.1, which covers 192.0.2.1 (--allow) and is never banned: a dry run takes nothing out",
+  ]);
+});

@@ -13,7 +13,7 @@ function round(entries: SparedEntries, sources: readonly string[]): void {
 
 test("twenty are named, the others counted, and each round says nothing new", () => {
   const told: string[] = [];
-  const entries = new SparedEntries((_level, message) => told.push(message));
+  const entries = new SparedEntries((_level, message) => told.push(message), true);
   const all = Array.from({ length: 1000 }, (_, index) => `10.0.${index >> 8}.${index & 255}`);
   round(entries, all);
   expect(told).toHaveLength(21);
@@ -26,9 +26,21 @@ test("twenty are named, the others counted, and each round says nothing new", ()
   expect(told.slice(21)).toEqual([expect.stringContaining("10.0.0.20, which blocked 10.0.0.0/8 (--allow)")]);
 });
 
+test("where nothing is taken out nothing is said to be", () => {
+  const told: string[] = [];
+  const entries = new SparedEntries((_level, message) => told.push(message), false);
+  const all = Array.from({ length: 30 }, (_, number) => `10.0.0.${number}`);
+  for (let times = 0; times < 2; times++) round(entries, all);
+  expect(told).toHaveLength(21);
+  expect(told[0]).toBe(
+    "The map holds 10.0.0.0, which covers 10.0.0.0/8 (--allow) and is never banned: a dry run takes nothing out",
+  );
+  expect(told[20]).toBe("The map holds 10 more entries than those that were named, for the same");
+});
+
 test("one that is written again is told again", () => {
   const told: string[] = [];
-  const entries = new SparedEntries((_level, message) => told.push(message));
+  const entries = new SparedEntries((_level, message) => told.push(message), true);
   for (const sources of [["10.0.0.1"], ["10.0.0.1"], [], ["10.0.0.1"]]) round(entries, sources);
   expect(told).toHaveLength(2);
 });

@@ -51,6 +51,7 @@ beforeEach(async () => {
       log: () => {},
     },
     refusalOf: () => ({ by: "kernel", why: null }) as const,
+    mayAcceptProxy: () => true,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
   };
   bans = new DaemonBans({ ...options, dryRun: false });

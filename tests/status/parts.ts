@@ -24,9 +24,10 @@ export function partsOf(config: Config, maxBans = 1000) {
   const nowMs = () => clock.nowMs;
   const log = () => {};
   const events = new Events(1024, 0);
+  const mayAcceptProxy = (gate: string | undefined) => gate !== "inline";
   const refusalOf = () => ({ by: "user space", why: null }) as const;
   const bans = new DaemonBans({
-    ...{ maxBans, ipv6Bits: 64, dryRun: false, fence: undefined, refusalOf, events, log, nowMs },
+    ...{ maxBans, ipv6Bits: 64, dryRun: false, fence: undefined, refusalOf, mayAcceptProxy, events, log, nowMs },
     terms: () => lasting(config.timeout),
     ...noFriends,
     neverBan: [{ prefix: requirePrefix("198.51.100.0/24"), why: "--allow" }],
@@ -71,7 +72,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     config: () => config,
     version: "1.2.3",
     runtime: "bun test",
-    ...{ refusalOf, unseen, openFiles, lists, fleet: () => undefined, crowdsec: () => undefined },
+    ...{ refusalOf, mayAcceptProxy, unseen, openFiles, lists, fleet: () => undefined, crowdsec: () => undefined },
     events: new EventStreams(events, nowMs),
     reload: async () => ({ applied: [], waiting: [] }),
     loggedIn: async () => {},

@@ -444,6 +444,20 @@ describe("/why/ADDR", () => {
     expect((await ask("/why/198.51.100.9")).body).toMatchObject({ ban: null, neverBanned: { why: "--allow" } });
     expect((await ask("/why/nobody")).status).toBe(400);
   });
+
+  test("has the client that may be a load balancer, and not its network", async () => {
+    const evidence = { firstBytes: new Uint8Array([80]), clientAddress: "2001:db8::7", clientPort: 1, gatePort: 5000 };
+    const request = { prefix: requirePrefix("2001:db8::/64"), untilMs: parts.clock.nowMs + 60_000, evidence };
+    for (const [reason, gate, balancer] of [
+      ["proxy", "inline", null],
+      ["http", "web", null],
+      ["proxy", "web", "2001:db8::7"],
+    ] as const) {
+      parts.enforcement.ban({ ...request, reason, gate, origin: "sniffer" }, parts.clock.nowMs);
+      expect((await ask("/why/2001:db8::9")).body).toMatchObject({ ban: { protocol: reason }, balancer });
+      await remove("2001:db8::/64");
+    }
+  });
 });
 
 describe("changing", () => {

@@ -60,6 +60,11 @@ export class Enforcement {
     };
   }
 
+  /** False: nothing is written into the kernel's map, or taken out of it. */
+  get hasFence(): boolean {
+    return this.#fencing !== undefined;
+  }
+
   /** Prefixes that stand in the kernel for their dense neighbours. */
   get folds(): number {
     return this.#fencing?.folds ?? 0;

@@ -46,7 +46,7 @@ export class Blocklist implements BanFollower {
   #seen: string | undefined;
   #tried: string | undefined;
   #refused = 0;
-  /** Lines of a version that was just read. */
+  /** Lines of what was just read, where they are to be told. */
   #failures: readonly LineFailure[] = [];
   #applied = none;
   readonly #lifted = new Set<string>();
@@ -172,7 +172,6 @@ export class Blocklist implements BanFollower {
     const reloads = this.#reloads;
     let failure: string | undefined;
     try {
-      this.#failures = [];
       await this.#read();
     } catch (error) {
       failure = this.#reasonOf(error);
@@ -210,6 +209,8 @@ export class Blocklist implements BanFollower {
     this.#before = entries.size;
     const digest = hash.digest("base64");
     const isSame = supply.version === this.#version && digest === this.#digest;
+    // Not of the same text again, but where other lines of it are refused, since it may be wide now or no more.
+    if (digest !== this.#digest || refused !== this.#refused) this.#failures = failures;
     const isCurrent = supply.version.trim() !== "" && reloads === this.#reloads;
     this.#version = isCurrent ? supply.version : undefined;
     this.#refused = refused;
@@ -218,7 +219,6 @@ export class Blocklist implements BanFollower {
     this.#readMs = nowMs();
     // Times in a list count from when this version came, and not from when it was read whole once more.
     if (!isSame) this.#versionMs = nowMs();
-    this.#failures = failures;
     for (const lifted of this.#lifted) if (!entries.has(lifted)) this.#lifted.delete(lifted);
   }
 
@@ -269,6 +269,7 @@ export class Blocklist implements BanFollower {
 
   #sayApplied(applied: Applied): void {
     const failures = this.#failures;
+    this.#failures = [];
     const { log } = this.#parts;
     const { name } = this.options;
     const isNews = applied.added > 0 || applied.removed > 0 || failures.length > 0;

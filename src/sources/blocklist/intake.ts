@@ -87,7 +87,10 @@ function whyNotTaken(prefix: Prefix, isWideAllowed: boolean): string | undefined
   if (coversBoth(prefix)) return "holds IPv4 and IPv6";
   if (prefix.bits < (isIpv4(prefix) ? widestIpv4Bits : widestIpv6Bits)) return "is wider than /8 (IPv6 /19)";
   const held = privateNetworks.find((network) => contains(prefix, network));
-  if (held !== undefined) return `holds the private network ${held.text}: "ttgate ban" bans it, if that is meant`;
+  if (held !== undefined) {
+    const command = isWide(prefix) ? "ttgate ban --force" : "ttgate ban";
+    return `holds the private network ${held.text}: "${command}" bans it, if that is meant`;
+  }
   return !isWideAllowed && isWide(prefix)
     ? 'is wider than /16 (IPv6 /32, behind NAT64 /112): allow it with "wide"'
     : undefined;

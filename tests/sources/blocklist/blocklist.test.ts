@@ -288,7 +288,10 @@ describe("a list", () => {
     await bed.look();
     expect(bed.banned()).toEqual([...addresses(3), "192.0.2.0/24", "192.168.7.9", "10.1.0.0/16"].sort());
     expect(bed.view()).toMatchObject({ refused: 6 });
-    expect(bed.log[0]).toContain('"10.0.0.0/8" holds the private network 10.0.0.0/8: "ttgate ban" bans it, if that is');
+    expect(bed.log[0]).toContain(
+      '"10.0.0.0/8" holds the private network 10.0.0.0/8: "ttgate ban --force" bans it, if that is meant',
+    );
+    expect(bed.log[0]).toContain('"169.254.0.0/16" holds the private network 169.254.0.0/16: "ttgate ban" bans it');
     await bed.lists.close();
   });
 
@@ -316,6 +319,31 @@ describe("a list", () => {
     await bed.look();
     expect(requests().at(-1)).toEndWith("ok 200");
     expect(bed.view()?.unchangedSeconds).toBeGreaterThanOrEqual(25 * 3600);
+    await bed.lists.close();
+  });
+
+  test("that has not changed says once which of its lines are refused, though it is read whole once a day", async () => {
+    const bed = new Bed();
+    const warnings = () => bed.log.filter((line) => line.startsWith("warn")).length;
+    give("ok", [...addresses(40), "198.18.0.0/15"]);
+    await bed.open(`l=${url}`);
+    for (let day = 0; day < 3; day++) {
+      await bed.look();
+      bed.now += 25 * hour;
+    }
+    expect(warnings()).toBe(1);
+    expect(bed.log[0]).toContain("1 lines refused");
+    // What may be wide now was no news before.
+    await bed.lists.reconfigure([options(`l=${url} wide`)]);
+    await bed.look();
+    expect([warnings(), bed.view()?.refused]).toEqual([1, 0]);
+    await bed.lists.reconfigure([options(`l=${url}`)]);
+    await bed.look();
+    expect([warnings(), bed.view()?.refused]).toEqual([2, 1]);
+    give("ok", [...addresses(41), "198.18.0.0/15"]);
+    bed.now += 25 * hour;
+    await bed.look();
+    expect(warnings()).toBe(3);
     await bed.lists.close();
   });
 
