@@ -5,8 +5,8 @@
  * a later connection between the same ends is another one.
  *
  * Only proven connections get in. The observer looks within a second or two of a connection's
- * first bytes, so that the oldest may make room. A hash of each, in a set of few that take two lines
- * of the cache: an update of a map by key costs ten times as much, for every connection.
+ * first bytes, so that the oldest may make room. A hash of each, in a set of few that take two
+ * lines of the cache: an update of a map by key costs ten times as much, for every connection.
  */
 #ifndef TTGATE_SEEN_H
 #define TTGATE_SEEN_H

@@ -275,7 +275,7 @@ describe("why", () => {
       expect(lines).toContain(part);
     expect(lines).toContain("the live program says drop, 4 packets and 240 bytes dropped, last at then\n");
     expect(lines).toEndWith(
-      'advice:   a customer? "ttgate lift 192.0.2.1" lets it in again; an office behind one address? --spare-friends: docs/customers.md\n',
+      'advice:   a customer? "ttgate lift 192.0.2.1" lets it in again; an office behind one address? docs/customers.md\n',
     );
     daemon.answers["GET /why/192.0.2.1"] = [
       200,

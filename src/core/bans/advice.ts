@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What may be behind a ban for a client's own bytes, besides an attack, and which option it takes then.
+// What may be behind a ban for a client's own bytes, besides an attack, and what to do then.
 
 import { proxy } from "../recognisers/relay.ts";
 import type { Claim } from "./claim.ts";
@@ -23,5 +23,5 @@ export function balancerAdvice(client: string): string {
 
 /** @param source as it is banned. */
 export function customerAdvice(source: string): string {
-  return `a customer? "ttgate lift ${source}" lets it in again; an office behind one address? --spare-friends: docs/customers.md`;
+  return `a customer? "ttgate lift ${source}" lets it in again; an office behind one address? docs/customers.md`;
 }
