@@ -16,6 +16,16 @@ function spoil(path: string, offset: number, value: number): void {
   shell("bpftool", "map", "update", "pinned", path, "key", "0", "0", "0", "0", "value", ...bytes);
 }
 
+interface Counter {
+  readonly formatted: { readonly values: readonly { readonly value: { readonly packets: number } }[] };
+}
+
+/** Of all CPUs; behind what passed, which frames of the kernel's own do as well. */
+function countsIn(dump: string): number[] {
+  const counters = JSON.parse(dump) as readonly Counter[];
+  return counters.slice(1).map(({ formatted }) => formatted.values.reduce((sum, { value }) => sum + value.packets, 0));
+}
+
 export const proofCases: readonly KernelCase[] = [
   {
     name: "proof: the live program answers right in every mode, scope and flavour, and leaves no trace",
@@ -46,12 +56,10 @@ export const proofCases: readonly KernelCase[] = [
         await using sandbox = new Sandbox(native);
         const fence = await sandbox.open({ interfaces: [sandbox.network.device, ...others] });
         assert.deepEqual([fence.status().places.length, fence.status().proof?.passed], [1 + others.length, true]);
-        const counters = shell("bpftool", "-j", "map", "dump", "pinned", `${sandbox.path}_counters`);
-        // Behind what passed, which frames of the kernel's own do as well.
-        dropped.push(counters.match(/"packets":[1-9]\d*/g)?.slice(1));
+        dropped.push(countsIn(shell("bpftool", "-j", "map", "dump", "pinned", `${sandbox.path}_counters`)));
       }
       assert.deepEqual(dropped[1], dropped[0]);
-      assert.ok((dropped[0]?.length ?? 0) > 0);
+      assert.ok((dropped[0] ?? []).some((packets) => packets > 0));
     },
   },
   {

@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
 import { Enforcement } from "../../../src/core/bans/enforcement.ts";
@@ -40,7 +41,7 @@ async function start({
   isOnTrial = (_gate: string): boolean => false,
   spared = [] as readonly string[],
   at = directory.path as string | null,
-  beforeItReads = () => {},
+  beforeItReads = async () => {},
 } = {}) {
   const bans = new Bans(1000, 64);
   const neverBan = new NeverBan(spared.map((text) => ({ prefix: requirePrefix(text), why: "--allow" })));
@@ -54,7 +55,7 @@ async function start({
     moment: () => ({ nowMs: 1000, wallMs: 1_800_000_000_000 }),
     log: (level, message) => void log.push(`${level} ${message}`),
   });
-  beforeItReads();
+  await beforeItReads();
   await state?.begin(isOnTrial);
   const ban = (text: string, gate?: string) =>
     enforcement.ban({ prefix: requirePrefix(text), reason: "http", origin: "sniffer", untilMs: 60_000, gate }, 1000);
@@ -170,19 +171,24 @@ test("a start that cannot read the bans at the moment fails, and the next one fi
   await next.stop();
 });
 
-/** As many as this process may have. */
-function openAllFiles(undo: Undo): void {
+/** As many as this process may have, and those that others give back meanwhile. */
+async function openAllFiles(undo: Undo): Promise<void> {
   const limit = (soft: string) => Bun.spawnSync(["prlimit", `--pid=${process.pid}`, `--nofile=${soft}:`]).success;
   const before = /Max open files +(\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? "";
   undo.push(() => void limit(before));
   expect(limit("512")).toBe(true);
-  try {
-    for (;;) {
+  while (openWhatIsFree(undo) > 0) await sleep(20);
+}
+
+/** @returns how many there were. */
+function openWhatIsFree(undo: Undo): number {
+  for (let count = 0; ; count++) {
+    try {
       const fd = openSync("/dev/null", "r");
       undo.push(() => closeSync(fd));
+    } catch {
+      return count;
     }
-  } catch {
-    // No more.
   }
 }
 
