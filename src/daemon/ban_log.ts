@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log lines about bans, made from the changes of the table whoever asked for them: what was done, to
 // whom, why and for how long, and whether a fence holds it.
-
 import { defaultGateName } from "../config/gates.ts";
 import { balancerAdvice, balancerIn } from "../core/bans/advice.ts";
 import type { BanChange, BanFollower } from "../core/bans/change.ts";

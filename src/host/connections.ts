@@ -4,34 +4,53 @@ import { readFileSync } from "node:fs";
 
 const established = "01";
 
+export interface Connection {
+  readonly localPort: number;
+  /** 4 bytes, or 16 in IPv6. */
+  readonly peer: readonly number[];
+  readonly peerPort: number;
+}
+
+/** Of a million lines only those that are asked for are taken apart. */
+export function* connectionsTo(isPort: (localPort: number) => boolean): Generator<Connection, void, void> {
+  for (const table of ["/proc/self/net/tcp", "/proc/self/net/tcp6"]) {
+    for (const line of linesOf(table)) {
+      const [, local = "", remote = "", state] = line.trim().split(/\s+/);
+      const localPort = portOf(local);
+      if (state !== established || !isPort(localPort)) continue;
+      yield { localPort, peer: bytesOf(remote), peerPort: portOf(remote) };
+    }
+  }
+}
+
 /** @returns the peers of connections to the local port: IPv4 as `192.0.2.1`, IPv6 as 32 hexadecimal digits. */
 export function peersOf(localPort: number): ReadonlySet<string> {
   const peers = new Set<string>();
-  for (const file of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    for (const line of linesOf(file)) {
-      const [, local = "", remote = "", state] = line.trim().split(/\s+/);
-      const [address = ""] = remote.split(":");
-      if (state !== established || Number.parseInt(local.split(":")[1] ?? "", 16) !== localPort) continue;
-      peers.add(addressOf(address));
-    }
-  }
+  for (const { peer } of connectionsTo((port) => port === localPort)) peers.add(textOf(peer));
   return peers;
 }
 
-function linesOf(file: string): readonly string[] {
+/** None of what is not there or may not be read, as on a kernel without IPv6. */
+export function linesOf(path: string): readonly string[] {
   try {
-    return readFileSync(file, "latin1").split("\n").slice(1);
+    return readFileSync(path, "latin1").split("\n");
   } catch {
-    // A kernel without IPv6.
     return [];
   }
 }
 
-/** Words in the host's byte order, which is little-endian wherever ttgate runs. */
-function addressOf(hex: string): string {
-  const bytes = (hex.toLowerCase().match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).reverse());
-  const isMapped = bytes.length === 16 && bytes.slice(0, 12).join("") === "00000000000000000000ffff";
-  const ipv4 = isMapped ? bytes.slice(12) : bytes;
-  if (ipv4.length === 4) return ipv4.map((byte) => Number.parseInt(byte, 16)).join(".");
-  return bytes.join("");
+/** ADDRESS:PORT in hexadecimal digits; words in the host's byte order, which is little-endian wherever ttgate runs. */
+function bytesOf(end: string): number[] {
+  const words = end.split(":", 1)[0]?.match(/.{8}/g) ?? [];
+  return words.flatMap((word) => [6, 4, 2, 0].map((at) => Number.parseInt(word.slice(at, at + 2), 16)));
+}
+
+function portOf(end: string): number {
+  return Number.parseInt(end.split(":")[1] ?? "", 16);
+}
+
+function textOf(address: readonly number[]): string {
+  const hex = Uint8Array.from(address).toHex();
+  const isMapped = hex.length === 32 && hex.startsWith("00000000000000000000ffff");
+  return address.length === 4 || isMapped ? address.slice(-4).join(".") : hex;
 }

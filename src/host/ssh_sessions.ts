@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who has an SSH session on this host right now: a ban that reaches it would lock an administrator out. Whoever merely
 // connects to SSH's port is not one yet: sshd throws out who has not logged in after two minutes, or as it is set up.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { isLoopback, type Prefix, parsePrefix, prefixFromBytes } from "../core/address.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { parseDuration } from "../core/duration.ts";
+import { type Connection, connectionsTo, linesOf } from "./connections.ts";
 
 /** LoginGraceTime of sshd_config(5), where it says nothing else. */
 const usualGraceMs = 120_000;
@@ -13,7 +14,7 @@ const graceSpreadMs = 10_000;
 /** Of those that nobody has looked for yet: where a ban reaches no session, the kernel's list is not read. */
 const vouchedLimit = 1024;
 
-interface Connection {
+interface SshConnection {
   readonly peer: Prefix;
   readonly port: number;
   /** The same of two looks: peer and both ports. */
@@ -66,7 +67,8 @@ export class SshSessions {
 
   /** Reads the kernel's list of connections, which may be long. */
   peers(nowMs: number): NeverBanEntry[] {
-    const connections = [...connectionsTo(new Set([...this.#ports, ...this.#vouched.values()]))];
+    const ports = new Set([...this.#ports, ...this.#vouched.values()]);
+    const connections = [...connectionsTo((port) => ports.has(port))].map(sshConnectionOf);
     const ids = new Set(connections.map(({ id }) => id));
     for (const [id, port] of this.#vouched) {
       if (ids.has(id)) this.#ports.add(port);
@@ -95,27 +97,10 @@ function idOf(peer: Prefix, peerPort: number, port: number): string {
   return `${peer.text} ${peerPort} ${port}`;
 }
 
-/**
- * Established ones. /proc/self/net/tcp: local and remote address in hex, host byte order in each 32-bit word, and
- * port; 01 is established.
- */
-function* connectionsTo(ports: ReadonlySet<number>): Generator<Connection> {
-  for (const table of ["/proc/self/net/tcp", "/proc/self/net/tcp6"]) {
-    for (const line of linesOf(table)) {
-      const [, local = "", remote = "", state] = line.trim().split(/\s+/);
-      const port = portOf(local);
-      if (state !== "01" || !ports.has(port)) continue;
-      const words = remote.split(":")[0]?.match(/.{8}/g) ?? [];
-      const bytes = words.flatMap((word) => [6, 4, 2, 0].map((at) => Number.parseInt(word.slice(at, at + 2), 16)));
-      const mapped = bytes.length === 4 ? [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes] : bytes;
-      const peer = prefixFromBytes(Uint8Array.from(mapped));
-      yield { peer, port, id: idOf(peer, portOf(remote), port) };
-    }
-  }
-}
-
-function portOf(end: string): number {
-  return Number.parseInt(end.split(":")[1] ?? "", 16);
+function sshConnectionOf({ localPort: port, peer: bytes, peerPort }: Connection): SshConnection {
+  const mapped = bytes.length === 4 ? [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...bytes] : bytes;
+  const peer = prefixFromBytes(Uint8Array.from(mapped));
+  return { peer, port, id: idOf(peer, peerPort, port) };
 }
 
 /** Of sshd_config(5) and the files that Debian and Red Hat include; nothing where they cannot be read. */
@@ -146,14 +131,6 @@ function graceMsOf(text: string): number {
 function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);
-  } catch {
-    return [];
-  }
-}
-
-function linesOf(path: string): string[] {
-  try {
-    return readFileSync(path, "latin1").split("\n");
   } catch {
     return [];
   }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may be behind a ban for a client's own bytes, besides an attack, and what to do then.
-
 import { proxy } from "../recognisers/relay.ts";
 import type { Claim } from "./claim.ts";
 

@@ -19,13 +19,18 @@ export function climbToNative(before: Attachment, ladder: readonly AttachStep[],
   }
   before.release(false);
   standIn.dropPin();
-  const made = firstOf(["native", "generic"], attach);
+  const made = firstXdp(attach);
   if (made === undefined) {
     standIn.repin();
     return standIn;
   }
   standIn.release(false);
   return made;
+}
+
+/** @returns undefined where both are refused. */
+export function firstXdp(attach: Attach): Attachment | undefined {
+  return firstOf(["native", "generic"], attach);
 }
 
 function firstOf(steps: readonly AttachStep[], attach: Attach): Attachment | undefined {

@@ -11,7 +11,7 @@ import type { Log } from "../../../log.ts";
 import type { GatePrograms } from "../gate_program.ts";
 import { describeProgram, readProgram } from "../programs.ts";
 import { type Attachment, type AttachStep, attachLadder, type GuardedPlace, interfaceMissing } from "./attachment.ts";
-import { climbToNative } from "./climb.ts";
+import { climbToNative, firstXdp } from "./climb.ts";
 import { FilterAttachment, removeFilter } from "./clsact_filter.ts";
 import { attachLink, type LinkPlace, takeOverLink } from "./link_attachment.ts";
 import { ebusy, eexist, eopnotsupp, refusalText } from "./refusal.ts";
@@ -204,18 +204,17 @@ export class InterfaceGuard {
     if (queryXdp(this.#options.libraries, ifindex).programId !== 0 || before?.canPin() === false) return false;
     const place = this.#placeAt(ifindex);
     before?.dropPin();
-    for (const step of ["native", "generic"] as const) {
-      const made = this.#try(place, step);
-      if (typeof made === "number") continue;
-      before?.release(false);
-      this.#attachment = made;
-      this.#isOccupied = false;
-      this.#reason = step === "native" ? undefined : "native XDP was refused";
-      this.#report();
-      return true;
+    const made = firstXdp((step) => this.#try(place, step));
+    if (made === undefined) {
+      before?.repin();
+      return false;
     }
-    before?.repin();
-    return false;
+    before?.release(false);
+    this.#attachment = made;
+    this.#isOccupied = false;
+    this.#reason = made.mode === "native" ? undefined : "native XDP was refused";
+    this.#report();
+    return true;
   }
 
   /** @returns true when native XDP, or only tc, stands now. */
