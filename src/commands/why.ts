@@ -11,6 +11,7 @@ import { eachOperand } from "../cli/each_operand.ts";
 import type { Output } from "../cli/env.ts";
 import { defaultGateName } from "../config/gates.ts";
 import { balancerAdvice, customerAdvice } from "../core/bans/advice.ts";
+import { byConduct } from "../core/bans/offenders.ts";
 import { manual } from "../core/bans/reason.ts";
 import { refusalText } from "../core/bans/refusal.ts";
 import { conducts, tooManyConnections } from "../core/bans/strikes.ts";
@@ -55,7 +56,7 @@ function rendered(
   lines.push(`kernel:   ${kernelText(ban, kernel)}`);
   if (connections > 0) lines.push(`open now: ${connections} connections`);
   if (within !== null) lines.push(...withinText(within));
-  if (ban !== null && isForItsBytes(ban.by)) {
+  if (ban !== null && byConduct.has(ban.by)) {
     // A gate of an earlier version does not say.
     lines.push(`advice:   ${balancer ? balancerAdvice(balancer) : customerAdvice(ban.source)}`);
   }
@@ -66,11 +67,6 @@ function withinText({ total, bans }: NonNullable<Why["within"]>): string[] {
   if (total === 0) return ["inside:   no other ban"];
   const more = bans.length < total ? [`  the newest ${bans.length} are shown: more with ttgate bans --in --limit`] : [];
   return [`inside:   ${total} bans`, ...banTable(bans).map((line) => `  ${line}`), ...more];
-}
-
-/** And not by somebody's word. */
-function isForItsBytes(origin: string): boolean {
-  return origin === "sniffer" || origin === "kernel" || origin === "strikes" || origin === "server";
 }
 
 function banText({ remainingSeconds, source, protocol, by, gate, scope }: BanDetails): string {

@@ -18,7 +18,7 @@ export interface Offender {
 const sourceLimit = 65_536;
 
 /** Conduct of a connection; what a person or a list asked for is nobody's offence. */
-const byConduct: ReadonlySet<Origin> = new Set(["sniffer", "strikes", "kernel", "server"]);
+export const byConduct: ReadonlySet<Origin> = new Set(["sniffer", "strikes", "kernel", "server"]);
 
 export class Offenders implements BanFollower {
   readonly #memoryMs: () => number;
