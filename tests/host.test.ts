@@ -100,6 +100,8 @@ describeWith("namespaces")("a host", () => {
     expect(await ask('host.interfacesOf("fd88:0::2")')).toEqual(["one"]);
     expect(await ask('host.interfacesOf("127.0.0.1")')).toEqual(["lo"]);
     expect(await ask('host.interfacesOf("192.0.2.1")')).toEqual([]);
+    ip("-n", loopback.name, "address", "add", "10.55.0.1/32", "dev", "lo");
+    expect(await ask('host.interfacesOf("10.55.0.1").sort()')).toEqual(["one", "two"]);
     for (const device of ["one", "two"])
       ip("-n", loopback.name, "address", "add", "fe80::77/64", "dev", device, "nodad");
     expect(await ask('host.interfacesOf("fe80::77%two")')).toEqual(["two"]);

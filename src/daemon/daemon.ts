@@ -37,6 +37,7 @@ import { DaemonGate, type GateSurroundings, judgedPort, judgingOf } from "./daem
 import { Diversions } from "./diversions.ts";
 import { openFleet } from "./fleet.ts";
 import { DaemonGates } from "./gates.ts";
+import { GuardedInterfaces } from "./guarded_interfaces.ts";
 import { innerStatusPath } from "./instance.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { OpenFiles } from "./open_files.ts";
@@ -160,10 +161,12 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const isLocked = beginning.replaces !== undefined;
   const state = dryRun ? undefined : openState({ config, enforcement, offenders, moment, log, isLocked });
   opened.defer(() => state?.close());
+  const places = () => status.fence?.places ?? [];
+  const interfaces = new GuardedInterfaces({ config: () => config, libc, places, networkVersion });
   const surroundings: GateSurroundings = {
-    ...{ runtime, libc, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
+    ...{ runtime, libc, bans, events, ways, unseen, judge, names, log, nowMs, places, config: () => config },
     trialPath: (gate) => state?.trialPath(gate),
-    places: () => status.fence?.places ?? [],
+    cameBy: (interfaceName) => interfaces.cameBy(interfaceName),
     gates: () => gates.open,
     guardsLoopback: () => guardedInterfaces(config).includes("lo"),
     relays: () => Math.max(1, config.gates.filter(({ mode }) => mode === "proxy").length),
@@ -293,18 +296,16 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       watch,
       state,
       fence,
-      libc,
+      interfaces,
       unseen,
       openFiles,
       diversions,
       lists,
       announcement,
       nowMs,
-      networkVersion,
       renewFence,
     },
     judges: judge() !== undefined,
-    config: () => config,
   });
   member?.start(ticker);
   crowdsec?.start();

@@ -44,6 +44,8 @@ export interface GateSurroundings {
   readonly ways: Ways;
   readonly unseen: UnseenConnections;
   readonly places: () => readonly FencePlace[];
+  /** Told of an interface by which a connection came, and that is not guarded. @returns true when it is from now on. */
+  readonly cameBy: (interfaceName: string) => boolean;
   /** The kernel's judge that is in place now. */
   readonly judge: () => InlineJudge | undefined;
   /** Loopback is guarded too. */
@@ -75,8 +77,8 @@ export class DaemonGate implements RingGate {
 
   /** @param descriptor a socket that listens where the gate is to, from elsewhere. */
   constructor(config: GateOptions, profile: GateProfile, surroundings: GateSurroundings, descriptor?: number) {
-    const { runtime, libc, bans, events, ways, unseen, places, judge, guardsLoopback, relays, names, log, nowMs } =
-      surroundings;
+    const { runtime, libc, bans, events, ways, unseen, places, cameBy } = surroundings;
+    const { judge, guardsLoopback, relays, names, log, nowMs } = surroundings;
     this.#surroundings = surroundings;
     this.#config = config;
     this.#profile = profile;
@@ -97,7 +99,7 @@ export class DaemonGate implements RingGate {
         ? undefined
         : new Recorder({ file: config.record, limitBytes: config["record-max"] * 1024 * 1024, log: ownLog });
     const { enforcement } = bans;
-    const refused = new RefusedThoughFenced({ enforcement, ways, unseen, places, port, nowMs });
+    const refused = new RefusedThoughFenced({ enforcement, ways, unseen, places, cameBy, port, nowMs });
     this.gate = new Gate({
       ...{ name: config.name, config: this.#whole(), sniffer: profile.sniffer, recorder: this.recorder },
       ...{ runtime, desk, names, log: ownLog, nowMs, descriptor, gates: relays },

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the daemon does again and again, each part with its name and its period.
-import type { Config } from "../config/options.ts";
 import type { Fence, FencePlace } from "../core/bans/fence.ts";
-import { isAtRest } from "../kernel/interface_request.ts";
-import type { Libc } from "../kernel/libc.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { MapWatch } from "../sources/map_watch.ts";
 import { inTurns } from "../sources/turns.ts";
@@ -12,7 +9,7 @@ import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { Diversions } from "./diversions.ts";
 import type { DaemonGates } from "./gates.ts";
-import { guardedInterfaces } from "./open_fence.ts";
+import type { GuardedInterfaces } from "./guarded_interfaces.ts";
 import type { OpenFiles } from "./open_files.ts";
 import type { Protection } from "./protection.ts";
 import type { Readiness } from "./readiness.ts";
@@ -24,14 +21,13 @@ import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
 
 export interface PeriodicParts {
-  readonly config: () => Config;
   readonly gates: DaemonGates;
   readonly bans: DaemonBans;
   readonly protection: Protection;
   readonly readiness: Readiness;
   readonly status: DaemonStatus;
   readonly fence: Fence | undefined;
-  readonly libc: Libc;
+  readonly interfaces: GuardedInterfaces;
   /** The kernel judges first bytes. */
   readonly judges: boolean;
   readonly watch: MapWatch | undefined;
@@ -43,8 +39,6 @@ export interface PeriodicParts {
   readonly diversions: Diversions;
   readonly announcement: Announcement;
   readonly nowMs: () => number;
-  /** Another number when interfaces, addresses or routes may have changed. */
-  readonly networkVersion: () => number;
   renewFence(nowMs: number): Promise<void>;
 }
 
@@ -106,10 +100,9 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
 }
 
 function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
-  const { gates, fence, judges, watch, unseen } = parts;
+  const { gates, fence, interfaces, judges, watch, unseen } = parts;
   if (fence !== undefined) {
     const asOwner = true;
-    const interfaces = new GuardedInterfaces(parts);
     ticker.add({ name: "interfaces", everyMs: hostMs, asOwner, run: () => fence.cover(interfaces.now()) });
     ticker.add({ name: "fence", everyMs: tickMs, asOwner, run: (now) => fence.tick(now) });
     ticker.add({ name: "replacing frozen maps", everyMs: renewMs, asOwner, run: (now) => parts.renewFence(now) });
@@ -126,34 +119,6 @@ function addKernelWork(ticker: Ticker, parts: PeriodicParts): void {
     ticker.add({ name: "kernel judge", everyMs: tickMs, run: () => gates.tickJudge() });
   }
   if (watch !== undefined) ticker.add({ name: "block map", everyMs: watchMs, run: () => watch.step() });
-}
-
-class GuardedInterfaces {
-  readonly #parts: PeriodicParts;
-  #names: readonly string[] = [];
-  #of: { readonly config: Config; readonly version: number } | undefined;
-
-  constructor(parts: PeriodicParts) {
-    this.#parts = parts;
-  }
-
-  /** One whose carrier is lost keeps its guard: it would be missing when the carrier is back, and to attach resets cards. */
-  now(): readonly string[] {
-    const { libc, status } = this.#parts;
-    const names = this.#carrying();
-    const before = (status.fence?.places ?? []).filter(({ name }) => !names.includes(name));
-    return [...names, ...before.map(({ name }) => name).filter((name) => isAtRest(libc, name))];
-  }
-
-  #carrying(): readonly string[] {
-    const config = this.#parts.config();
-    const version = this.#parts.networkVersion();
-    if (this.#of?.config !== config || this.#of.version !== version) {
-      this.#names = guardedInterfaces(config);
-      this.#of = { config, version };
-    }
-    return this.#names;
-  }
 }
 
 async function forEachGate(gates: DaemonGates, act: (gate: DaemonGate["gate"]) => Promise<void>): Promise<void> {

@@ -20,6 +20,8 @@ export interface RefusedParts {
   readonly ways: Ways;
   readonly unseen: UnseenConnections;
   readonly places: () => readonly FencePlace[];
+  /** As in `GateSurroundings`. */
+  readonly cameBy: (interfaceName: string) => boolean;
   readonly port: () => number;
   readonly nowMs: () => number;
 }
@@ -35,7 +37,7 @@ export class RefusedThoughFenced {
 
   /** A connection of a banned source was accepted, and is refused. */
   refused(client: Client): void {
-    const { enforcement, ways, unseen, places, port, nowMs } = this.#parts;
+    const { enforcement, ways, unseen, places, cameBy, port, nowMs } = this.#parts;
     const now = nowMs();
     const ban = enforcement.bans.find(client, now);
     // While the map is full, entries come and go.
@@ -57,7 +59,11 @@ export class RefusedThoughFenced {
       return;
     }
     const interfaceName = ways.interfaceOf(source);
-    const why = whyUnseen(places(), interfaceName, now);
+    const isElsewhere = interfaceName !== undefined && places().every(({ name }) => name !== interfaceName);
+    const why =
+      isElsewhere && cameBy(interfaceName)
+        ? "this interface carries no listen address: it is guarded from now on"
+        : whyUnseen(places(), interfaceName, now);
     unseen.add(
       { missed: "dropped", source: source.text, sourcePort: client.port, port: port(), interfaceName, why },
       now,

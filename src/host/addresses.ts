@@ -16,7 +16,10 @@ export function hostAddresses(): HostAddress[] {
   return Object.entries(networkInterfaces()).flatMap(([label, addresses]) =>
     (addresses ?? []).flatMap(({ address, internal }) => {
       const prefix = parsePrefix(address);
-      return prefix === undefined ? [] : [{ interfaceName: deviceOf(label), prefix, loopback: internal }];
+      const interfaceName = deviceOf(label);
+      // Deno goes by the address, and loopback may have others.
+      const loopback = internal || interfaceName === "lo";
+      return prefix === undefined ? [] : [{ interfaceName, prefix, loopback }];
     }),
   );
 }
@@ -41,16 +44,22 @@ export function isVirtual(interfaceName: string): boolean {
   return !existsSync(`/sys/class/net/${interfaceName}/device`);
 }
 
-/** The interfaces that carry the listen address; for a wildcard all but loopback. */
+/**
+ * The interfaces that carry the listen address; all but loopback for a wildcard, and for an address of loopback that
+ * others may connect to, as load balancers and anycast have it: its packets come by any of them.
+ */
 export function interfacesOf(listenHost: string): string[] {
   const listen = parsePrefix(listenHost)?.text;
-  const wildcard = isWildcard(listenHost);
   // Every interface may have the same link-local address.
   const zone = zoneOf(listenHost);
-  const carrying = hostAddresses().filter(({ interfaceName, prefix, loopback }) =>
-    wildcard ? !loopback : prefix.text === listen && (zone ?? interfaceName) === interfaceName,
+  const all = hostAddresses();
+  const carrying = all.filter(
+    ({ interfaceName, prefix }) => prefix.text === listen && (zone ?? interfaceName) === interfaceName,
   );
-  return lowerFirst([...new Set(carrying.map(({ interfaceName }) => interfaceName))]);
+  const isOfLoopback = carrying.length > 0 && carrying.every(({ loopback }) => loopback);
+  const comesByAny = isWildcard(listenHost) || (isOfLoopback && !isLoopback(listenHost));
+  const found = comesByAny ? all.filter(({ loopback }) => !loopback) : carrying;
+  return lowerFirst([...new Set(found.map(({ interfaceName }) => interfaceName))]);
 }
 
 /** A port of a bridge or bond takes an XDP program only while the device above it has none. */

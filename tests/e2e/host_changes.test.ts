@@ -69,6 +69,51 @@ describeWith("namespaces", "executable")("an interface", () => {
     },
   );
 
+  test.each(["proxy", "inline"] as const)(
+    "that clients come by is guarded where loopback alone carries the listen address (%s)",
+    async (mode) => {
+      await using stack = new AsyncDisposableStack();
+      const { network, gate } = await openScene(stack, ({ gateIpv4 }) => ["--mode", mode, "-l", `${gateIpv4}:5000`]);
+      const from = network.clientIpv4(3);
+      await gate.command("ban", from);
+      inGate(network, "address", "add", `${network.gateIpv4}/32`, "dev", "lo");
+      inGate(network, "address", "del", `${network.gateIpv4}/16`, "dev", network.device);
+      inGate(network, "address", "add", "10.77.0.2/16", "dev", network.device);
+      const { uptimeSeconds } = await gate.status();
+      await gate.until("two seconds", (status) => status.uptimeSeconds >= uptimeSeconds + 2);
+      expect((await gate.status()).kernel.interfaces).toEqual([
+        { name: network.device, attach: "native", reason: null },
+      ]);
+      const knock = (source: string) =>
+        probeFrom(network.client, { host: network.gateIpv4, port: 5000, from: source, waitMs: 500 });
+      expect((await knock(from)).outcome).toBe("no answer");
+      expect((await knock(network.clientIpv4(4))).outcome).toBe("open");
+      expect(await reasons(gate)).toEqual([]);
+    },
+  );
+
+  test("that carries no listen address is guarded once a banned source came by it", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, gate } = await openScene(stack, ({ gateIpv4 }) => ["-l", `${gateIpv4}:5000`]);
+    const from = network.clientIpv4(3);
+    await gate.command("ban", from, "--for", "1h");
+    const { device } = plugIn(network);
+    inGate(network, "address", "add", `${network.gateIpv4}/32`, "dev", device);
+    inGate(network, "address", "del", `${network.gateIpv4}/16`, "dev", network.device);
+    inGate(network, "address", "add", "10.77.0.2/16", "dev", network.device);
+    const isAlone = (names: readonly string[]) => names.join() === device;
+    await gate.until("its guard alone", ({ kernel }) => isAlone(kernel.interfaces.map(({ name }) => name)));
+    const knock = () => probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 500 });
+    await waitFor("the guard", async () => (await knock()).outcome === "no answer");
+    await gate.child.said(/by interface "\w+": this interface carries no listen address: it is guarded from now on/);
+    const names = (await gate.status()).kernel.interfaces.map(({ name }) => name);
+    expect(names.toSorted()).toEqual([device, network.device].toSorted());
+    // Gone, it is no fault.
+    network.cut();
+    await gate.until("the interface forgotten", ({ kernel }) => kernel.interfaces.length === 1, soonMs);
+    expect((await reasons(gate)).filter((reason) => !reason.includes("not dropped"))).toEqual([]);
+  });
+
   test("whose carrier is lost keeps its guard; the gate stays ready", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, gate } = await openScene(stack);
