@@ -3,12 +3,14 @@
 // or nobody does. Looked for whenever the rules were changed.
 import type { HostPort } from "../config/endpoints.ts";
 import { isIpv4, isWildcard, type Prefix, parsePrefix } from "../core/address.ts";
+import { interfacesOf, isOfBridge, isVirtual } from "../host/addresses.ts";
 import {
   type Diversion,
   diversionsFrom,
   type Family,
   type FilterRules,
   type Guarded,
+  hasLegacyTables,
   readFilterRules,
 } from "../host/redirects.ts";
 import { FilterGeneration } from "../kernel/filter_generation.ts";
@@ -18,6 +20,8 @@ import type { Log } from "../log.ts";
 
 /** Of the time: where there are many rules, listing them takes seconds, and some tools change them all the time. */
 const share = 1 / 50;
+/** Of the legacy iptables nobody tells that they were changed. */
+const legacyMs = 4000;
 
 export interface DiversionsParts {
   readonly libc: Libc;
@@ -43,17 +47,24 @@ export class Diversions implements Disposable {
     return this.#reasons;
   }
 
+  /** For /readyz, where the gate is ready all the same. */
+  get notes(): readonly string[] {
+    const { unread } = this.#rules;
+    return unread === undefined ? [] : [unreadText(unread)];
+  }
+
   /** Once a second. Where the rules cannot be read there are none. */
   async tick(nowMs: number): Promise<void> {
     if (this.#isClosed) return;
     const { libc } = this.#parts;
     this.#generations ??= new FilterGeneration(libc);
     const generation = this.#generations.read();
-    if (generation !== undefined && generation !== this.#generation && nowMs >= this.#dueMs) {
+    const isChanged = generation !== undefined && generation !== this.#generation;
+    if (nowMs >= this.#dueMs && (isChanged || hasLegacyTables())) {
       const startMs = performance.now();
       this.#rules = await readFilterRules();
       this.#generation = generation;
-      this.#dueMs = nowMs + (performance.now() - startMs) / share;
+      this.#dueMs = nowMs + Math.max((performance.now() - startMs) / share, isChanged ? 0 : legacyMs);
     }
     this.#judge();
   }
@@ -85,7 +96,19 @@ export function guarded(libc: Libc, { host, port }: HostPort, all: readonly Host
   const listened = parsePrefix(host);
   const isListenedTo = (address: string) =>
     isWildcard(host) ? isOwn(address) : parsePrefix(address)?.text === listened?.text;
-  return { port, ports: all.map((listen) => listen.port), families: familiesOf(listened), isOwn, isListenedTo };
+  const comesBy = (isMatched: (name: string) => boolean) => {
+    const ways = waysTo(host);
+    return (ways.length > 0 && ways.every(isMatched)) || ways.some((name) => isMatched(name) && !isVirtual(name));
+  };
+  const ports = all.map((listen) => listen.port);
+  return { port, ports, families: familiesOf(listened), isOwn, isListenedTo, comesBy };
+}
+
+/** Those by which clients come; bridges of containers, and what hangs on them, only where there are no others. */
+function waysTo(host: string): readonly string[] {
+  const all = interfacesOf(host);
+  const outside = all.filter((name) => !isOfBridge(name));
+  return outside.length > 0 ? outside : all;
 }
 
 /** Whoever listens at :: has the connections of IPv4 too. */
@@ -95,6 +118,11 @@ function familiesOf(listened: Prefix | undefined): readonly Family[] {
 }
 
 /** Also said by doctor. */
+export function unreadText(why: string): string {
+  return `Rules of the legacy iptables cannot be listed, and may lead connections past the gate: ${why}`;
+}
+
+/** Likewise. */
 export const diversionRemedy = "remove the rule, or guard the port that it leads to";
 
 export function divertedText(port: number, { text, isWhole }: Diversion): string {

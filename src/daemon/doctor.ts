@@ -16,7 +16,7 @@ import { hasAddress } from "../kernel/own_address.ts";
 import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
 import { crowdsecFindings } from "./crowdsec_findings.ts";
-import { diversionRemedy, divertedText, guarded } from "./diversions.ts";
+import { diversionRemedy, divertedText, guarded, unreadText } from "./diversions.ts";
 import type { Finding } from "./finding.ts";
 import { fleetFindings } from "./fleet_findings.ts";
 import type { Instance } from "./instance.ts";
@@ -42,6 +42,7 @@ export async function examine(
   return [
     ...(await kernelFindings(config, runtime)),
     ...ofGates.flat(),
+    ...(rules.unread === undefined ? [] : [unreadFinding(rules.unread)]),
     stateFinding(config),
     ...runningFindings(running.gates),
     ...(await listFindings(config, running.lists)),
@@ -197,6 +198,15 @@ function redirectFindings({ listen, mode }: GateOptions, config: Config, { runti
     }),
   );
   return [...past, ...unknown];
+}
+
+function unreadFinding(why: string): Finding {
+  return {
+    name: "redirect",
+    state: "warning",
+    found: unreadText(why),
+    remedy: "run doctor as root, and install iptables",
+  };
 }
 
 function profileFinding(gate: GateOptions, isDryRun: boolean): Finding {

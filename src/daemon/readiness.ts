@@ -21,7 +21,7 @@ export interface ReadinessParts {
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
   readonly openFiles: Pick<OpenFiles, "fault">;
-  readonly diversions: Pick<Diversions, "reasons">;
+  readonly diversions: Pick<Diversions, "reasons" | "notes">;
   readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
   readonly fleet: () => Fleet | undefined;
@@ -71,6 +71,7 @@ export class Readiness {
     ];
     const [unsaved, growth] = [this.#parts.unsaved(), this.#parts.growth()];
     const notes = [
+      ...this.#parts.diversions.notes,
       ...lists.notes(),
       ...(this.#parts.fleet()?.troubles ?? []),
       ...(this.#parts.crowdsec()?.troubles ?? []),

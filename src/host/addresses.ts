@@ -44,6 +44,11 @@ export function isVirtual(interfaceName: string): boolean {
   return !existsSync(`/sys/class/net/${interfaceName}/device`);
 }
 
+/** A bridge, or a port of one. */
+export function isOfBridge(interfaceName: string): boolean {
+  return ["bridge", "brport"].some((part) => existsSync(`/sys/class/net/${interfaceName}/${part}`));
+}
+
 /**
  * The interfaces that carry the listen address; all but loopback for a wildcard, and for an address of loopback that
  * others may connect to, as load balancers and anycast have it: its packets come by any of them.

@@ -3,7 +3,9 @@
 // packets: redirects, destination NAT, transparent proxying. Read by nft and iptables-save where they are installed and
 // allowed; nothing is changed.
 import { isLoopback } from "../core/address.ts";
+import { messageOf } from "../failure.ts";
 import { isVirtual } from "./addresses.ts";
+import { linesOf } from "./connections.ts";
 import { runProgram } from "./program.ts";
 
 /** The rules that change the destination of TCP; none where a tool is not installed, or does not answer. */
@@ -13,6 +15,8 @@ export interface FilterRules {
   readonly ip: readonly IptablesRule[];
   /** Of ip6tables-save. */
   readonly ip6: readonly IptablesRule[];
+  /** Why those of the legacy iptables could not be listed, where there are some. */
+  readonly unread?: string | undefined;
 }
 
 /** A rule, as the tool that lists it writes it, with where it stands. */
@@ -27,22 +31,68 @@ export interface Diversion extends RedirectRule {
 }
 
 export async function readFilterRules(): Promise<FilterRules> {
-  const [nft, ip, ip6] = await Promise.all([
-    output("nft", ["--json", "--terse", "list", "ruleset"]),
+  const [nft, ip, ip6, legacy] = await Promise.all([
+    readNft(),
     output("iptables-save", []),
     output("ip6tables-save", []),
+    hasLegacyTables() ? readLegacy() : { ip: "", ip6: "", unread: undefined },
   ]);
-  return { nft: parseNft(nft), ip: parseIptables(ip), ip6: parseIptables(ip6) };
+  const rulesIn = (...texts: readonly string[]) => {
+    const all = texts.flatMap(parseIptables);
+    // Where iptables is the legacy one, both list the same.
+    return [...new Map(all.map((rule) => [rule.line, rule])).values()];
+  };
+  return { nft, ip: rulesIn(ip, legacy.ip), ip6: rulesIn(ip6, legacy.ip6), unread: legacy.unread };
+}
+
+/** Of named sets, which may be very long, only those that a redirect goes by. */
+async function readNft(): Promise<readonly NftRule[]> {
+  const json = await output("nft", ["--json", "--terse", "list", "ruleset"]);
+  const rules = parseNft(json);
+  const named = new Set(
+    rules.flatMap(({ matched, table }) => (isSetName(matched) ? [`${table} ${matched.slice(1)}`] : [])),
+  );
+  if (named.size === 0) return rules;
+  const sets = new Map<string, unknown>();
+  for (const set of named) {
+    const listed = entriesOf(await output("nft", ["--json", "list", "set", ...set.split(" ")]));
+    sets.set(
+      set,
+      listed.flatMap(({ set }) => (isObject(set) && Array.isArray(set["elem"]) ? set["elem"] : [])),
+    );
+  }
+  return parseNft(json, sets);
+}
+
+/** Takes CAP_NET_RAW, which a gate gives up. Its rules are listed by it alone. */
+async function readLegacy(): Promise<{ ip: string; ip6: string; unread: string | undefined }> {
+  try {
+    const [ip, ip6] = await Promise.all([printed("iptables-legacy-save"), printed("ip6tables-legacy-save")]);
+    return { ip, ip6, unread: undefined };
+  } catch (error) {
+    return { ip: "", ip6: "", unread: messageOf(error) };
+  }
+}
+
+/** Of those the kernel tells nobody that they were changed. False also where they are not to be read. */
+export function hasLegacyTables(): boolean {
+  const names = ["/proc/self/net/ip_tables_names", "/proc/self/net/ip6_tables_names"];
+  return names.some((path) => linesOf(path).includes("nat") || linesOf(path).includes("mangle"));
 }
 
 async function output(program: string, args: readonly string[]): Promise<string> {
-  let text = "";
   try {
-    await runProgram(program, args, { onText: (piece) => (text += piece) });
-    return text;
+    return await printed(program, args);
   } catch {
     return "";
   }
+}
+
+/** @throws Failure */
+async function printed(program: string, args: readonly string[] = []): Promise<string> {
+  let text = "";
+  await runProgram(program, args, { onText: (piece) => (text += piece) });
+  return text;
 }
 
 export function redirectsTo({ nft, ip, ip6 }: FilterRules, port: number): readonly RedirectRule[] {
@@ -62,6 +112,8 @@ export interface Guarded {
   isOwn(address: string): boolean;
   /** Whether connections to an address are for the gate of this port. */
   isListenedTo(address: string): boolean;
+  /** Whether a rule for these interfaces is one for whoever comes from outside. */
+  comesBy(isMatched: (interfaceName: string) => boolean): boolean;
 }
 
 export function diversionsFrom(rules: FilterRules, guarded: Guarded): readonly Diversion[] {
@@ -77,13 +129,15 @@ type Json = Readonly<Record<string, unknown>>;
 export interface NftRule extends RedirectRule {
   /** What comes from outside goes through its chain, or may. */
   readonly isEntered: boolean;
+  /** FAMILY NAME */
+  readonly table: string;
   readonly family: unknown;
   readonly expressions: readonly Json[];
   readonly statement: (typeof statements)[number];
   /** Where it leads to, as far as it says. */
   readonly port: unknown;
   readonly address: unknown;
-  /** The ports that it is for. */
+  /** The ports that it is for; "@NAME" for a set that was not read. */
   readonly matched: unknown;
 }
 
@@ -108,9 +162,13 @@ export function nftDiversions(rules: readonly NftRule[], guarded: Guarded): read
   });
 }
 
-/** @param json of `nft -j list ruleset` (libnftables-json(5)). */
-export function parseNft(json: string): readonly NftRule[] {
+/**
+ * @param json of `nft -j list ruleset` (libnftables-json(5)).
+ * @param sets the elements of named sets, by "FAMILY TABLE NAME".
+ */
+export function parseNft(json: string, sets: ReadonlyMap<string, unknown> = new Map()): readonly NftRule[] {
   const entries = entriesOf(json);
+  const atHook = chainsAtHook(entries);
   const entered = enteredChains(entries);
   return entries.flatMap(({ rule }) => {
     if (!isObject(rule)) return [];
@@ -119,15 +177,31 @@ export function parseNft(json: string): readonly NftRule[] {
     if (statement === undefined || !expressions.every(mayBeTcp)) return [];
     const target = expressions.find((expression) => statement in expression)?.[statement];
     const { port, addr: address } = isObject(target) ? target : {};
-    const matched = expressions.map(matchedPort).find((ports) => ports !== undefined);
-    const isEntered = entered.has(chainOf(rule, rule["chain"]));
-    const from = matched === undefined ? "" : `tcp dport ${portsText(matched)} `;
-    const host = typeof address === "string" ? address : "";
-    const place = port === undefined ? host : `${host}:${portsText(port)}`;
-    const to = place === "" ? "" : ` to ${place}`;
-    const text = `nft table ${rule["family"]} ${rule["table"]}, chain ${rule["chain"]}: ${from}${statement}${to}`;
-    return [{ text, isEntered, family: rule["family"], expressions, statement, port, address, matched }];
+    const table = `${rule["family"]} ${rule["table"]}`;
+    const ports = expressions.map(matchedPort).find((found) => found !== undefined);
+    const chain = chainOf(rule, rule["chain"]);
+    const isEntered = entered.has(chain);
+    const matched = portsOf(ports, table, sets) ?? (atHook.has(chain) ? portsLeft(expressions) : undefined);
+    const from = ports === undefined ? "" : `tcp dport ${portsText(ports)} `;
+    const text = `nft table ${table}, chain ${rule["chain"]}: ${from}${statement}${placeText(address, port)}`;
+    return [{ text, isEntered, table, family: rule["family"], expressions, statement, port, address, matched }];
   });
+}
+
+function placeText(address: unknown, port: unknown): string {
+  const host = typeof address === "string" ? address : "";
+  const place = port === undefined ? host : `${host}:${portsText(port)}`;
+  return place === "" ? "" : ` to ${place}`;
+}
+
+function portsOf(ports: unknown, table: string, sets: ReadonlyMap<string, unknown>): unknown {
+  const elements = isSetName(ports) ? sets.get(`${table} ${ports.slice(1)}`) : undefined;
+  return elements === undefined ? ports : { set: elements };
+}
+
+/** All, of a rule that does not look at them in whatever way. */
+function portsLeft(expressions: readonly Json[]): unknown {
+  return JSON.stringify(expressions).includes('"dport"') ? undefined : { range: [0, 65_535] };
 }
 
 /** False for what matches another transport protocol alone: its ports are others. */
@@ -150,18 +224,23 @@ function chainOf({ family, table }: Json, chain: unknown): string {
   return `${family} ${table} ${chain}`;
 }
 
+function chainsAtHook(entries: readonly Json[]): ReadonlySet<string> {
+  const isAtHook = (chain: unknown): chain is Json => isObject(chain) && chain["hook"] === "prerouting";
+  return new Set(entries.flatMap(({ chain }) => (isAtHook(chain) ? [chainOf(chain, chain["name"])] : [])));
+}
+
 /** Chains that what comes from outside goes through, or may: those at the hook, and those that others lead to. */
 function enteredChains(entries: readonly Json[]): ReadonlySet<string> {
-  return new Set(
-    entries.flatMap(({ chain, rule }) => {
-      if (isObject(chain)) return chain["hook"] === "prerouting" ? [chainOf(chain, chain["name"])] : [];
+  return new Set([
+    ...chainsAtHook(entries),
+    ...entries.flatMap(({ rule }) => {
       if (!isObject(rule) || !Array.isArray(rule["expr"])) return [];
       return rule["expr"].filter(isObject).flatMap(({ jump, goto }) => {
         const target = jump ?? goto;
         return isObject(target) ? [chainOf(rule, target["target"])] : [];
       });
     }),
-  );
+  ]);
 }
 
 /** Whom an expression exempts, of those who come to the gate from outside. */
@@ -173,11 +252,29 @@ function exempted(expression: Json, guarded: Guarded): "nobody" | "some" | "all"
   if (isObject(fib)) return fib["result"] === "type" && right === "local" ? "nobody" : "some";
   if (isObject(payload) && payload["field"] === "daddr" && op === "==" && typeof right === "string")
     return isForGate(right, guarded) ? "nobody" : "all";
+  // That it is not another protocol was looked at before.
+  if (isObject(payload) && ["protocol", "nexthdr"].includes(String(payload["field"]))) return "nobody";
   if (!isObject(meta)) return "some";
   if (["l4proto", "nfproto", "protocol"].includes(String(meta["key"]))) return "nobody";
+  const isInterface = meta["key"] === "iifname" || meta["key"] === "iif";
+  return isInterface && isOfWay(op, right, guarded) ? "nobody" : "some";
+}
+
+/** Whether a match of interfaces leaves out none by which somebody comes from outside. */
+function isOfWay(op: unknown, names: unknown, { comesBy }: Guarded): boolean {
+  if (op === "==") return comesBy((name) => namesOf(names).some((pattern) => isOf(name, pattern, "*")));
   // Of a bridge of containers what they send themselves is exempt.
-  const isBridge = op === "!=" && meta["key"] === "iifname" && typeof right === "string" && isVirtual(right);
-  return isBridge ? "nobody" : "some";
+  return op === "!=" && typeof names === "string" && isVirtual(names);
+}
+
+function namesOf(names: unknown): readonly string[] {
+  const all = isObject(names) && Array.isArray(names["set"]) ? names["set"] : [names];
+  return all.filter((name) => typeof name === "string");
+}
+
+/** @param wildcard with which a pattern may end, for all that begin like it. */
+function isOf(name: string, pattern: string, wildcard: string): boolean {
+  return pattern.endsWith(wildcard) ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
 /** From outside: nobody there can connect to loopback. */
@@ -207,6 +304,10 @@ function matchedPort({ match }: Json): unknown {
   return match["left"]["payload"]["field"] === "dport" ? match["right"] : undefined;
 }
 
+function isSetName(ports: unknown): ports is string {
+  return typeof ports === "string" && ports.startsWith("@");
+}
+
 /** PORTS is a number, {"set": [PORTS...]} or {"range": [first, last]}; of anything else nothing is known. */
 function holds(ports: unknown, port: number): boolean {
   if (typeof ports === "number") return ports === port;
@@ -232,7 +333,7 @@ export interface IptablesRule {
 export function iptablesRedirects(rules: readonly IptablesRule[], port: number): readonly RedirectRule[] {
   return rules.flatMap(({ line }) => {
     const ports = portsTo(line) ?? portsFrom(line);
-    return within(ports, port) ? [{ text: `iptables ${line}` }] : [];
+    return isAmong(ports, port) ? [{ text: `iptables ${line}` }] : [];
   });
 }
 
@@ -242,20 +343,26 @@ export function iptablesDiversions(rules: readonly IptablesRule[], guarded: Guar
     const [, address] = /--to-destination \[?([^\s\]]*?)\]?(?::\d[-\d]*)?(?:\s|$)/.exec(line) ?? [];
     const [, destination] = / -d (\S+?)(?:\/(?:32|128))? /.exec(line) ?? [];
     const staysHere = address === undefined || guarded.isOwn(address);
-    const isTo = (port: number) => (to === null ? port === guarded.port : within(to, port));
+    const isTo = (port: number) => (to === undefined ? port === guarded.port : isAmong(to, port));
     const isOthers = destination !== undefined && !destination.includes("/") && !isForGate(destination, guarded);
-    if (!within(portsFrom(line), guarded.port) || (staysHere && guarded.ports.some(isTo)) || isOthers) return [];
-    return [{ text: `iptables ${line}`, isWhole: isEntered && !exemptsSome(line) }];
+    if (!isAmong(portsFrom(line), guarded.port) || (staysHere && guarded.ports.some(isTo)) || isOthers) return [];
+    return [{ text: `iptables ${line}`, isWhole: isEntered && !exemptsSome(line, guarded) }];
   });
 }
 
-function exemptsSome(line: string): boolean {
+function exemptsSome(line: string, { comesBy }: Guarded): boolean {
   return (
     line
       .replace(/ -j .*/, "")
       .replace(/ ! -i (\S+)/, (whole, name: string) => (isVirtual(name) ? "" : whole))
-      .replace(/ -d [^\s/]+(?:\/(?:32|128))?(?= )/, "")
-      .replace(/^-A \S+|-p tcp|-m (?:tcp|comment|addrtype)|--dport \S+|--dst-type LOCAL|--comment (?:"[^"]*"|\S+)/g, "")
+      .replace(/(?<!!) -i (\S+)/, (whole, pattern: string) =>
+        comesBy((name) => isOf(name, pattern, "+")) ? "" : whole,
+      )
+      .replace(/(?<!!) -d [^\s/]+(?:\/(?:32|128))?(?= )/, "")
+      .replace(
+        /^-A \S+|-p tcp|-m (?:tcp|comment|addrtype|multiport)|(?<!! )--dports? \S+|--dst-type LOCAL|--comment (?:"[^"]*"|\S+)/g,
+        "",
+      )
       .trim() !== ""
   );
 }
@@ -273,18 +380,28 @@ export function parseIptables(text: string): readonly IptablesRule[] {
   });
 }
 
-function portsTo(line: string): RegExpExecArray | null {
-  return (
-    /--(?:to-ports|on-port) (\d+)(?:-(\d+))?/.exec(line) ?? /--to-destination \S*?[\d\]]:(\d+)(?:-(\d+))?/.exec(line)
-  );
+type Ports = readonly (readonly [first: number, last: number])[];
+
+/** PORTS is a list of PORT and FIRST:LAST, or FIRST-LAST. */
+function portsIn(ports: string | undefined): Ports | undefined {
+  return ports?.split(",").map((part) => {
+    const [first = Number.NaN, last = first] = part.split(/[:-]/).map(Number);
+    return [first, last];
+  });
 }
 
-function portsFrom(line: string): RegExpExecArray | null {
-  return /(?<!! )--dport (\d+)(?::(\d+))?/.exec(line);
+function portsTo(line: string): Ports | undefined {
+  const found = /--(?:to-ports|on-port) ([\d-]+)/.exec(line) ?? /--to-destination \S*?[\d\]]:(\d+(?:-\d+)?)/.exec(line);
+  return portsIn(found?.[1]);
 }
 
-function within(ports: RegExpExecArray | null, port: number): boolean {
-  if (ports === null) return false;
-  const [, first, last = first] = ports;
-  return Number(first) <= port && port <= Number(last);
+/** All, in the chain that everything goes through, of a rule that does not look at them. */
+function portsFrom(line: string): Ports | undefined {
+  const found = portsIn(/(?<!! )--dports? (\S+)/.exec(line)?.[1]);
+  const isForAll = line.startsWith("-A PREROUTING ") && !/--dport|--port|--match-set/.test(line);
+  return found ?? (isForAll ? [[0, 65_535]] : undefined);
+}
+
+function isAmong(ports: Ports | undefined, port: number): boolean {
+  return ports?.some(([first, last]) => first <= port && port <= last) === true;
 }

@@ -125,9 +125,16 @@ describeWith(
     "add rule ip nat pre tcp dport 5000 redirect to :5001",
   ];
 
+  const byNamedSet = [
+    ...redirect.slice(0, -1),
+    "add set ip nat ports { type inet_service; elements = { 80, 5000 }; }",
+    "add rule ip nat pre iifname ttg* tcp dport @ports redirect to :5001",
+  ];
+
   test.each([
     ["proxy", "nft", ["-f", "-"], redirect, ["flush", "ruleset"], "redirect to :5001"],
     ["inline", "nft", ["-f", "-"], redirect, ["flush", "ruleset"], "redirect to :5001"],
+    ["proxy", "nft", ["-f", "-"], byNamedSet, ["flush", "ruleset"], "dport @ports redirect to :5001"],
     [
       ...(["proxy", "iptables"] as const),
       ["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "--dport", "5000", "-j", "REDIRECT", "--to-ports", "5001"],

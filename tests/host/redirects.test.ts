@@ -77,6 +77,7 @@ const guarded = {
   ...{ port: 5000, ports: [5000, 6000], families: ["ip"] as const },
   isOwn: (address: string) => own.includes(address),
   isListenedTo: (address: string) => address === own[0] || address === "127.0.0.1",
+  comesBy: (isMatched: (interfaceName: string) => boolean) => isMatched("eth0"),
 };
 
 /** As `nft`, in a chain that is at a hook, or that another one leads to, or neither. */
@@ -102,6 +103,10 @@ function address(field: "saddr" | "daddr", right: string): object {
   return { match: { op: "==", left: { payload: { protocol: "ip", field } }, right } };
 }
 
+function ipProtocol(right: string): object {
+  return { match: { op: "==", left: { payload: { protocol: "ip", field: "protocol" } }, right } };
+}
+
 const elsewhere = { dnat: { addr: "198.51.100.9" } };
 const local = { match: { op: "==", left: { fib: { result: "type", flags: ["daddr"] } }, right: "local" } };
 
@@ -112,6 +117,23 @@ test.each([
   ["of what is for the listen address", true, chained("hook", address("daddr", "192.0.2.1"), dport(5000), elsewhere)],
   ["of all but a bridge's", true, chained("hook", meta("iifname", "!=", "docker0"), dport(5000), elsewhere)],
   ["transparently", true, chained("hook", dport({ set: [1, 5000] }), { tproxy: { port: 7 } }, { accept: null })],
+  [
+    "of the interface that clients come by",
+    true,
+    chained("hook", meta("iifname", "==", "eth*"), dport(5000), elsewhere),
+  ],
+  [
+    "of several interfaces",
+    true,
+    chained(
+      "hook",
+      { match: { op: "==", left: { meta: { key: "iif" } }, right: { set: ["eth1", "eth0"] } } },
+      dport(5000),
+      elsewhere,
+    ),
+  ],
+  ["of every port", true, chained("hook", meta("l4proto", "==", "tcp"), elsewhere)],
+  ["of all of TCP", true, chained("hook", ipProtocol("tcp"), elsewhere)],
   ["of some sources", false, chained("hook", address("saddr", "10.0.0.1"), dport(5000), elsewhere)],
   ["of one interface", false, chained("hook", meta("iifname", "==", "eth1"), dport(5000), elsewhere)],
   ["by a chain that nobody leads to", false, chained("alone", dport(5000), elsewhere)],
@@ -131,9 +153,21 @@ test.each([
   ["of the same port of UDP", chained("hook", meta("l4proto", "==", "udp"), dport(5000), elsewhere)],
   ["of anything but TCP", chained("hook", meta("l4proto", "!=", "tcp"), dport(5000), elsewhere)],
   ["of the other family", chained("hook", dport(5000), elsewhere).replaceAll('"family":"ip"', '"family":"ip6"')],
+  ["of the ports that a chain before chose", chained("jumped", elsewhere)],
+  ["by a set that is not known", chained("hook", dport("@ports"), elsewhere)],
   ["nothing", ""],
 ])("nft: no diversion %s", (_name, json) => {
   expect(nftDiversions(parseNft(json), guarded)).toEqual([]);
+});
+
+test("nft: a diversion of the ports of a named set", () => {
+  const json = chained("hook", dport("@ports"), elsewhere);
+  for (const [elements, found] of [
+    [[{ range: [4990, 5010] }], [{ isWhole: true, text: expect.stringContaining("tcp dport @ports dnat to") }]],
+    [[80], []],
+  ] as const) {
+    expect(nftDiversions(parseNft(json, new Map([["ip nat ports", elements]])), guarded)).toMatchObject(found);
+  }
 });
 
 test("iptables: diversions of everybody, of some, and none", () => {
@@ -146,12 +180,16 @@ test("iptables: diversions of everybody, of some, and none", () => {
     ),
     rule("PREROUTING", "-d 192.0.2.1/32 -p tcp -m tcp --dport 4000:6000 -j DNAT --to-destination 198.51.100.9:5000"),
     rule("DOCKER", "! -i docker0 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 172.17.0.2:5000"),
+    rule("PREROUTING", "-i eth0 -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
+    rule("PREROUTING", "-i eth+ -p tcp -m multiport --dports 80,4000:6000 -j DNAT --to-destination 198.51.100.9"),
+    rule("PREROUTING", "-p tcp -j DNAT --to-destination 198.51.100.9:22-23"),
   ];
   const some = [
     rule("PREROUTING", "-s 10.0.0.0/8 -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-i eth1 -p tcp -m tcp --dport 5000 -j DNAT --to-destination [fd00::9]:5000"),
     rule("PREROUTING", "! -d 192.0.2.1/32 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 198.51.100.9"),
     rule("NOBODY", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
+    rule("PREROUTING", "! -i eth0 -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
   ];
   const none = [
     rule("PREROUTING", "-m addrtype --dst-type LOCAL -j DOCKER"),
@@ -162,6 +200,9 @@ test("iptables: diversions of everybody, of some, and none", () => {
     rule("DOCKER", "-d 127.0.0.1/32 ! -i docker0 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 172.17.0.2:5000"),
     rule("PREROUTING", "-p udp -m udp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-p tcp -m tcp ! --dport 5000 -j REDIRECT --to-ports 5001"),
+    rule("PREROUTING", "-p tcp -m multiport --dports 80,443 -j REDIRECT --to-ports 5001"),
+    rule("PREROUTING", "-p tcp -m set --match-set ports dst -j REDIRECT --to-ports 5001"),
+    rule("DOCKER", "-p tcp -m tcp -j DNAT --to-destination 10.244.0.5:8080"),
   ];
   expect(iptablesDiversions(parseIptables([...none, ...whole, ...some].join("\n")), guarded)).toEqual([
     ...whole.map((line) => ({ text: `iptables ${line}`, isWhole: true })),

@@ -56,7 +56,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     ticker,
     unseen,
     openFiles,
-    diversions: { reasons: [] },
+    diversions: { reasons: [], notes: [] },
     lists,
     fleet: () => undefined,
     crowdsec: () => undefined,
