@@ -36,9 +36,22 @@ export function bootClock(source: UptimeSource = uptimeSource()): () => number {
   };
 }
 
-/** Also where /proc has nothing but processes. */
+/** As programs in the kernel have it; also where /proc has nothing but processes. */
 export function kernelClock(libc: Libc): UptimeSource {
-  return { resyncMs, readMs: () => Number(clockUsec(libc, "boot")) / 1000 };
+  const aheadMs = namespaceOffsetMs();
+  return { resyncMs, readMs: () => Number(clockUsec(libc, "boot")) / 1000 - aheadMs };
+}
+
+/** What this process's clock is ahead of the kernel's own (time_namespaces(7)): "boottime SECONDS NANOSECONDS". */
+function namespaceOffsetMs(): number {
+  try {
+    const offsets = readFileSync("/proc/self/timens_offsets", "latin1");
+    const [, seconds = 0, nanoseconds = 0] = /^boottime\s+(-?\d+)\s+(\d+)/m.exec(offsets) ?? [];
+    return Number(seconds) * 1000 + Number(nanoseconds) / 1e6;
+  } catch {
+    // The kernel is older than 5.5, or may not be asked.
+    return 0;
+  }
 }
 
 /**

@@ -2,7 +2,7 @@
 // A host that changes after the start: interfaces, addresses, gateways and names that come, go and move. What
 // the gate promises at the start it keeps, or /readyz says why not.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
 import { attachForeign } from "../harness/foreign_xdp.ts";
@@ -287,6 +287,34 @@ describeWith("namespaces", "executable")("who is never banned", () => {
       }
     }
   });
+});
+
+describeWith("namespaces", "executable")("a time namespace", () => {
+  test.each([90_000, -5])(
+    "whose clock is %p s ahead has the bans of the gate before, and its own end on time",
+    async (ahead) => {
+      await using stack = new AsyncDisposableStack();
+      const { network, map, gate } = await openScene(stack);
+      const [before, later] = [network.clientIpv4(3), network.clientIpv4(4)];
+      await gate.command("ban", before, "--for", "1h");
+      gate.child.signal("SIGKILL");
+      await gate.child.exited;
+      const directory = stack.use(new TempDir());
+      const inside = `exec unshare --time --boottime ${ahead} -- ${executable} "$@"`;
+      const wrapper = directory.write("inside", `#!/bin/sh\n${inside}\n`);
+      chmodSync(wrapper, 0o755);
+      const next = stack.use(
+        await RunningGate.start(["-B", map.name], { namespace: network.gate, executable: wrapper }),
+      );
+      const { remainingSeconds } = await next.banned(before);
+      expect(remainingSeconds).toBeGreaterThan(3500);
+      await next.command("ban", later, "--for", "2s");
+      const knock = async (from: string) =>
+        (await probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, waitMs: 500 })).outcome;
+      expect([await knock(before), await knock(later), await reasons(next)]).toEqual(["no answer", "no answer", []]);
+      await waitFor("the end of the short one", async () => (await knock(later)) === "open");
+    },
+  );
 });
 
 describeWith("namespaces", "executable")("a listen address", () => {

@@ -5,6 +5,7 @@
 
 import { openMap, readMapInfo } from "../../kernel/bpf_map.ts";
 import { bpffsRoot, openPin, type Pin, parseMapPlace, unpin } from "../../kernel/bpffs.ts";
+import { kernelClock } from "../../kernel/clock.ts";
 import { errnoName } from "../../kernel/errno.ts";
 import { listDirectory, readText } from "../../kernel/files.ts";
 import { type Libraries, openLibraries } from "../../kernel/libraries.ts";
@@ -51,12 +52,8 @@ export async function livingGate(native: Native, map: string): Promise<Heartbeat
   const settings = settingsAt(libraries, pinPaths(place.path, "own").ttgate_settings);
   if (settings === undefined || settings.daemonPid === 0) return undefined;
   const { heartbeatMs, daemonPid } = settings;
-  const secondsAgo = uptimeSeconds(libraries) - heartbeatMs / 1000;
+  const secondsAgo = (kernelClock(libraries.libc).readMs() - heartbeatMs) / 1000;
   return secondsAgo < aliveSeconds ? { secondsAgo: Math.max(0, secondsAgo), pid: daemonPid } : undefined;
-}
-
-function uptimeSeconds({ libc }: Libraries): number {
-  return Number.parseFloat(readText(libc, "/proc/uptime"));
 }
 
 type Verdict = { readonly kind: "link" | "map" } | { readonly kind: "left"; readonly why: string };
@@ -153,7 +150,7 @@ function sweepDocumented(libraries: Libraries, path: string): number {
   const { keyBytes, valueBytes, type } = map.info;
   const isHash = type === 1 || type === 9;
   if (!isHash || keyBytes !== 4 || (valueBytes !== 4 && valueBytes !== 8)) return 0;
-  const nowMs = uptimeSeconds(libraries) * 1000;
+  const nowMs = kernelClock(libraries.libc).readMs();
   const store = new BanStore(path, map, ipv4Codec(valueBytes));
   for (const _ of store.records(() => nowMs));
   return store.ended;
