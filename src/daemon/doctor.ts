@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
+import { setTimeout } from "node:timers/promises";
 import { formatServer, type ServerAddress } from "../config/endpoints.ts";
 import { gatePrefix, isJudgedInKernel } from "../config/gates.ts";
 import type { Config, GateOptions } from "../config/options.ts";
@@ -9,6 +10,7 @@ import { formatEndpoint } from "../core/address.ts";
 import { localHeader } from "../core/proxy_protocol/written.ts";
 import { codeOf, messageOf } from "../failure.ts";
 import { connectError } from "../gate/connect_error.ts";
+import { connectTimeoutMs, noAnswer } from "../gate/connects.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { diversionsFrom, type FilterRules, readFilterRules, redirectsTo } from "../host/redirects.ts";
 import { openLibc } from "../kernel/libc.ts";
@@ -158,7 +160,9 @@ async function serverFinding(server: ServerAddress, config: GateOptions, runtime
   const address = formatServer(server);
   const name = mode === "inline" ? "server" : "upstream";
   try {
-    const socket = await runtime.connect(server, silentEvents);
+    // Where a firewall drops packets, the kernel waits two minutes for an answer.
+    const socket = await Promise.race([runtime.connect(server, silentEvents), setTimeout(connectTimeoutMs)]);
+    if (socket === undefined) throw new Error(noAnswer);
     if (mode === "proxy" && sendProxy !== "off") socket.write(localHeader(sendProxy));
     socket.close();
     return { name, state: "good", found: `${address} answers`, remedy: null };

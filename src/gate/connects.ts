@@ -12,7 +12,8 @@ import {
 import type { Upstream } from "./upstream.ts";
 
 /** A server on the same site answers in milliseconds; 3 s covers one lost SYN (RFC 6298: 1 s, then 2 s). */
-const connectTimeoutMs = 3500;
+export const connectTimeoutMs = 3500;
+export const noAnswer = `no answer within ${connectTimeoutMs / 1000} s`;
 
 export class Connects {
   readonly #dial: Runtime["dial"];
@@ -42,7 +43,7 @@ export class Connects {
           this.#watch(attempt.endsMs - nowMs);
           return;
         }
-        attempt.end()?.failed(new Error(`no answer within ${connectTimeoutMs / 1000} s`));
+        attempt.end()?.failed(new Error(noAnswer));
       }
     }, afterMs);
   }

@@ -70,6 +70,34 @@ describeWith("namespaces", "executable")("an interface", () => {
   );
 
   test.each(["proxy", "inline"] as const)(
+    "without Ethernet headers, as of a tunnel that comes after the start, is guarded (%s)",
+    async (mode) => {
+      await using stack = new AsyncDisposableStack();
+      const { network, gate } = await openScene(stack, () => ["--mode", mode]);
+      const script = join(import.meta.dirname, "../harness/tun_pair.py");
+      const ends = [network.gate, "vpn0", network.client, "vpn1"];
+      const tunnel = stack.use(new Child(["python3", script, ...ends]));
+      await tunnel.said(/ready/);
+      const [host, from, other] = ["10.89.0.1", "10.89.0.2", "10.89.0.3"];
+      for (const [namespace, device, ...addresses] of [
+        [network.gate, "vpn0", host],
+        [network.client, "vpn1", from, other],
+      ] as const) {
+        for (const address of addresses) ip("-n", namespace, "address", "add", `${address}/24`, "dev", device);
+        ip("-n", namespace, "link", "set", device, "up");
+      }
+      await gate.until("its guard", ({ kernel }) => kernel.interfaces.some((place) => place.name === "vpn0"));
+      await gate.command("ban", from);
+      const knock = async (source: string) =>
+        (await probeFrom(network.client, { host, port: 5000, from: source, waitMs: 500 })).outcome;
+      expect([await knock(from), await knock(other)]).toEqual(["no answer", "open"]);
+      await probeFrom(network.client, { host, port: 5000, from: other, send: http });
+      await gate.banned(other);
+      expect(await knock(other)).toBe("no answer");
+    },
+  );
+
+  test.each(["proxy", "inline"] as const)(
     "that clients come by is guarded where loopback alone carries the listen address (%s)",
     async (mode) => {
       await using stack = new AsyncDisposableStack();

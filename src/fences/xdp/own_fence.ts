@@ -55,6 +55,7 @@ export function openOwnFence(libraries: Libraries, options: OpenedOptions, parts
     pinPrefix: base + linkSuffix,
     filterHandle: settingsMap.info.id,
     ladder: options.ladder,
+    judges: options.judges,
     below: options.below,
     log: options.log,
   };

@@ -34,6 +34,8 @@ export interface GuardOptions {
   /** Names our filters where there are no links. */
   readonly filterHandle: number;
   readonly ladder?: readonly AttachStep[] | undefined;
+  /** The program judges first bytes. */
+  readonly judges: boolean;
   /** What is tried where nothing of it works; undefined: nothing. */
   readonly below?: string | undefined;
   readonly log: Log;
@@ -50,6 +52,8 @@ export class InterfaceGuard {
   readonly name: string;
   readonly #options: GuardOptions;
   #attachment: Attachment | undefined;
+  /** Goes on blocking when this process ends, where the link of the attachment could not be pinned. */
+  #heir: Attachment | undefined;
   #header: LinkHeader = "ethernet";
   /** Its frames begin with headers that are not read here: whatever is attached would let everything pass. */
   #isUnreadable = false;
@@ -62,6 +66,8 @@ export class InterfaceGuard {
   /** When native XDP was last tried, or waited for first. */
   #nativeMs: number | undefined;
   #nativeTries = 0;
+  /** It was tried what can be attached there: then the frames of the interface are known too. */
+  #isTried = false;
   #reported = "";
   /** When it was last said that another program was before ours. */
   #saidMs = Number.NEGATIVE_INFINITY;
@@ -106,6 +112,7 @@ export class InterfaceGuard {
   attach(): void {
     const { libraries, filterHandle, log } = this.#options;
     const ifindex = interfaceIndex(libraries, this.name);
+    this.#isTried = true;
     if (ifindex === 0) {
       if (this.#reason !== interfaceMissing) {
         log("warn", `Interface "${this.name}" is not there: it is guarded as soon as it comes`);
@@ -126,9 +133,19 @@ export class InterfaceGuard {
     const mode = this.#attachment?.mode;
     if (mode === undefined) this.#climbDown(place);
     else this.#reason = mode === "native" ? undefined : `the process before attached it as ${mode}, taken over from it`;
-    // A filter from an older kernel's start has nothing to do any more once something else is in place.
-    const elsewise = this.#attachment !== undefined && !(this.#attachment instanceof FilterAttachment);
-    if (elsewise) removeFilter(libraries, ifindex, filterHandle);
+    if (this.#attachment === undefined || this.#attachment instanceof FilterAttachment) return;
+    // A filter from before has nothing to do any more once a link is in place that outlives the process.
+    if (this.#attachment.pin === undefined) this.#leaveHeir(place);
+    else removeFilter(libraries, ifindex, filterHandle);
+  }
+
+  /** A filter outlives the process without a pin. Where the kernel judges, it would judge each packet twice. */
+  #leaveHeir(place: LinkPlace): void {
+    const made = this.#options.judges ? undefined : this.#try(place, "clsact");
+    this.#heir = typeof made === "number" ? undefined : made;
+    const unpinned = `Interface "${this.name}": its link cannot be pinned by this user`;
+    if (this.#heir === undefined) this.#options.log("warn", `${unpinned}; the guard ends with this process`);
+    else this.#options.log("info", `${unpinned}; a tc filter goes on when this process ends`);
   }
 
   /** Another tool may have put its program into our link. @returns true when it had. @throws KernelError */
@@ -153,14 +170,18 @@ export class InterfaceGuard {
     const ifindex = interfaceIndex(this.#options.libraries, this.name);
     if (this.#isSettled(ifindex)) {
       this.#attachment?.repin();
+      if (this.#heir?.holds(ifindex) === false) this.#leaveHeir(this.#placeAt(ifindex));
       return this.#putBack() || this.#toFront(nowMs) || this.#climbUp(ifindex, nowMs);
     }
+    const isNew = !this.#isTried;
     this.release(false);
     try {
       this.attach();
     } catch (error) {
       this.#reason = error instanceof Error ? error.message : String(error);
+      if (isNew) this.#report();
     }
+    if (isNew) return true;
     const { attach, reason } = this.status();
     if (attach === "none") this.#options.log("warn", `Interface "${this.name}" is not guarded any more: ${reason}`);
     else this.#options.log("info", `Interface "${this.name}" is guarded again: ${attach}`);
@@ -211,6 +232,7 @@ export class InterfaceGuard {
     }
     before?.release(false);
     this.#attachment = made;
+    if (made.pin === undefined) this.#leaveHeir(place);
     this.#isOccupied = false;
     this.#reason = made.mode === "native" ? undefined : "native XDP was refused";
     this.#report();
@@ -250,6 +272,7 @@ export class InterfaceGuard {
 
   /** An interface that is there and could not be guarded is not tried again each second. */
   #isSettled(ifindex: number): boolean {
+    if (!this.#isTried) return false;
     if (this.#attachment !== undefined) return ifindex !== 0 && this.#attachment.holds(ifindex);
     return ifindex === 0 || this.#reason !== interfaceMissing;
   }
@@ -258,6 +281,8 @@ export class InterfaceGuard {
   release(keep: boolean): void {
     this.#attachment?.release(keep);
     this.#attachment = undefined;
+    this.#heir?.release(keep);
+    this.#heir = undefined;
   }
 
   #climbDown(place: LinkPlace): void {

@@ -159,11 +159,10 @@ export function attachLink(place: LinkPlace, step: Exclude<AttachStep, "clsact">
       closeFd(libraries, fd);
       throw error;
     }
-    // Better guarded without a pin than not.
+    // Better guarded without a pin than not. As another user than root the directory stays closed; anything else is
+    // tried again.
     const isClosed = error instanceof KernelError && error.code === "EACCES";
-    const why = isClosed ? "may not pin the link" : error.message;
-    log("warn", `Interface "${interfaceName}": ${why}; the guard ends with this process`);
-    // As another user than root the directory stays closed; anything else is tried again.
+    if (!isClosed) log("warn", `Interface "${interfaceName}": ${error.message}; the guard ends with this process`);
     const attachment = new LinkAttachment(place, fd, mode, isClosed ? undefined : pinPath);
     attachment.dropPin();
     return attachment;
