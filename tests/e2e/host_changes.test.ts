@@ -6,7 +6,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Child, run } from "../harness/child.ts";
 import { attachForeign } from "../harness/foreign_xdp.ts";
-import { BlockMap, executable, RunningGate, ttgate, xdpLink } from "../harness/gate.ts";
+import { BlockMap, executable, RunningGate, ttgate, xdpLink, xdpPrograms } from "../harness/gate.ts";
 import { routesByKind } from "../harness/gateways.ts";
 import { describeWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
@@ -68,6 +68,38 @@ describeWith("namespaces", "executable")("an interface", () => {
       expect(await reasons(gate)).toEqual([]);
     },
   );
+
+  test("that comes later blocks after a crash too, where another user may not pin its link", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await openScene(stack, () => ["--user", "nobody"]);
+    const { device, host, from } = plugIn(network);
+    await gate.until("its guard", ({ kernel }) => kernel.interfaces.some(({ name }) => name === device));
+    await gate.child.said(/cannot be pinned by this user; a tc filter goes on when this process ends/);
+    await gate.command("ban", from);
+    gate.child.signal("SIGKILL");
+    await gate.child.exited;
+    expect(xdpPrograms(network.gate, device)).toEqual([]);
+    stack.use(await startServer(network.gate, "--port", "5000", "--host", "0.0.0.0"));
+    expect((await probeFrom(network.client, { host, port: 5000, from, waitMs: 500 })).outcome).toBe("no answer");
+    const detached = await run(ttgate(["detach", "-B", map.name, "--force"]), { namespace: network.gate });
+    expect(detached.stdout).toContain(`Removed filter ${device}`);
+    expect((await probeFrom(network.client, { host, port: 5000, from, waitMs: 500 })).outcome).toBe("open");
+  });
+
+  test("that comes later with another XDP program is guarded by tc", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, map, gate } = await openScene(stack);
+    const { device, host, from } = plugIn(network);
+    inGate(network, "address", "flush", "dev", device);
+    await gate.until("one interface", ({ kernel }) => kernel.interfaces.length === 1);
+    await attachForeign({ gate: network.gate, device }, map);
+    inGate(network, "address", "add", `${host}/24`, "dev", device);
+    await gate.until("its guard", ({ kernel }) =>
+      kernel.interfaces.some((place) => place.name === device && place.attach === "tc"),
+    );
+    await gate.command("ban", from);
+    expect((await probeFrom(network.client, { host, port: 5000, from, waitMs: 500 })).outcome).toBe("no answer");
+  });
 
   test.each(["proxy", "inline"] as const)(
     "without Ethernet headers, as of a tunnel that comes after the start, is guarded (%s)",
