@@ -67,6 +67,8 @@ async function serve(options: Omit<DaemonOptions, "version">): Promise<number> {
   const stop = stopSignal();
   const opening = import("../daemon/daemon.ts").then(({ openDaemon }) => openDaemon({ ...options, version }));
   if (hangupReloads) process.on("SIGHUP", () => void reload(opening, log));
+  for (const signal of ["SIGUSR1", "SIGUSR2"] as const)
+    process.on(signal, () => log("warn", `Nothing is done on ${signal}: SIGHUP reloads, SIGTERM stops`));
   const daemon = await opening;
   const why = await Promise.race([stop, daemon.replaced]);
   log("info", `Stopping ${why}`);

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examines the host for a configuration: what is there, what is missing, what to type. Changes nothing.
 import { setTimeout } from "node:timers/promises";
-import { formatServer, type ServerAddress } from "../config/endpoints.ts";
+import { formatServer, type HostPort, type ServerAddress } from "../config/endpoints.ts";
 import { gatePrefix, isJudgedInKernel } from "../config/gates.ts";
 import type { Config, GateOptions } from "../config/options.ts";
 import { loadSignatureTable, loadSniffer, requireProven } from "../config/profile.ts";
 import { serversOf } from "../config/servers.ts";
-import { formatEndpoint } from "../core/address.ts";
+import { formatEndpoint, isLoopback } from "../core/address.ts";
 import { localHeader } from "../core/proxy_protocol/written.ts";
 import { codeOf, messageOf } from "../failure.ts";
 import { connectError } from "../gate/connect_error.ts";
 import { connectTimeoutMs, noAnswer } from "../gate/connects.ts";
+import { isOpenToOthers } from "../host/connections.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import { diversionsFrom, type FilterRules, readFilterRules, redirectsTo } from "../host/redirects.ts";
 import { openLibc } from "../kernel/libc.ts";
@@ -137,12 +138,12 @@ async function portFinding(config: GateOptions, runtime: Runtime, instances: rea
     return { name, state: "bad", found, remedy: "ip address" };
   }
   if (holder !== undefined) {
-    return { name, state: "good", found: `the gate with pid ${holder.pid} listens on ${address}`, remedy: null };
+    return good(name, `the gate with pid ${holder.pid} listens on ${address}`);
   }
   try {
     const listener = await runtime.listen({ host, port, accept: () => silentEvents });
     listener.close();
-    return { name, state: "good", found: `${address} is free`, remedy: null };
+    return good(name, `${address} is free`);
   } catch (error) {
     const remedies: Readonly<Record<string, string>> = {
       EADDRINUSE: `ss -ltnp 'sport = :${port}'`,
@@ -165,13 +166,29 @@ async function serverFinding(server: ServerAddress, config: GateOptions, runtime
     if (socket === undefined) throw new Error(noAnswer);
     if (mode === "proxy" && sendProxy !== "off") socket.write(localHeader(sendProxy));
     socket.close();
-    return { name, state: "good", found: `${address} answers`, remedy: null };
+    return isRoundTheGate(server, config) ? roundTheGate(address, server.port) : good(name, `${address} answers`);
   } catch (error) {
     const option = mode === "inline" ? "--listen" : "--upstream";
     const look = "path" in server ? `ls -l ${server.path}` : `nc -vz ${server.host} ${server.port}`;
     const remedy = `start the server there, or name it with ${option}; ${look}`;
     return { name, state: "bad", found: `${address}: ${connectError(error, server)}`, remedy };
   }
+}
+
+/** The server of a relay on this host is to be connected to by nobody else. */
+function isRoundTheGate(server: ServerAddress, { mode, listen }: GateOptions): server is HostPort {
+  if (mode === "inline" || "path" in server || server.port === listen.port) return false;
+  return isLoopback(server.host) && isOpenToOthers(server.port);
+}
+
+function roundTheGate(address: string, port: number): Finding {
+  const found = `${address} answers, on other addresses too: strangers who find port ${port} get round the gate`;
+  const remedy = `let the server listen on 127.0.0.1 alone, or close port ${port} in the firewall`;
+  return { name: "upstream", state: "warning", found, remedy };
+}
+
+function good(name: string, found: string): Finding {
+  return { name, state: "good", found, remedy: null };
 }
 
 /**
@@ -218,7 +235,7 @@ function profileFinding(gate: GateOptions, isDryRun: boolean): Finding {
   try {
     requireProven(loadSniffer(gate.profile), gate, isDryRun);
     if (isJudgedInKernel(gate)) loadSignatureTable(gate.profile);
-    return { name, state: "good", found: gate.profile, remedy: null };
+    return good(name, gate.profile);
   } catch (error) {
     return { name, state: "bad", found: messageOf(error), remedy: "ttgate run --profile tapetrack" };
   }

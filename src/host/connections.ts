@@ -2,7 +2,9 @@
 // Which TCP connections stand in this network namespace, as proc(5) tells.
 import { readFileSync } from "node:fs";
 
+/** include/net/tcp_states.h */
 const established = "01";
+const listening = "0A";
 
 export interface Connection {
   readonly localPort: number;
@@ -21,6 +23,14 @@ export function* connectionsTo(isPort: (localPort: number) => boolean): Generato
       yield { localPort, peer: bytesOf(remote), peerPort: portOf(remote) };
     }
   }
+}
+
+/** Whether others than this host can connect to who listens on a port, as far as no firewall keeps them off. */
+export function isOpenToOthers(port: number): boolean {
+  return ["/proc/self/net/tcp", "/proc/self/net/tcp6"].flatMap(linesOf).some((line) => {
+    const [, local = "", , state] = line.trim().split(/\s+/);
+    return state === listening && portOf(local) === port && !isOfLoopback(textOf(bytesOf(local)));
+  });
 }
 
 /** @returns the peers of connections to the local port: IPv4 as `192.0.2.1`, IPv6 as 32 hexadecimal digits. */
@@ -47,6 +57,11 @@ function bytesOf(end: string): number[] {
 
 function portOf(end: string): number {
   return Number.parseInt(end.split(":")[1] ?? "", 16);
+}
+
+/** @param address as `textOf` has it. */
+function isOfLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "1".padStart(32, "0");
 }
 
 function textOf(address: readonly number[]): string {

@@ -9,6 +9,7 @@ import { BlockMap, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
+import { openScene } from "../harness/scene.ts";
 import { startClient, startServer } from "../harness/standin.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 import { sleep, waitFor } from "../harness/wait.ts";
@@ -54,6 +55,16 @@ describeWith("namespaces", "executable")("a gate with -B", () => {
     );
     expect(Math.min(...durations)).toBeWithin(1, listenLimitMs);
     expect(Math.min(...sizes)).toBeWithin(1, idleLimit);
+  });
+
+  test("goes on when it gets a signal that other daemons open their logs anew by, and says so", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { gate } = await openScene(stack);
+    for (const signal of ["SIGUSR1", "SIGUSR2"] as const) {
+      gate.child.signal(signal);
+      await gate.child.said(`Nothing is done on ${signal}: SIGHUP reloads, SIGTERM stops`);
+    }
+    expect((await gate.fetch("/readyz")).status).toBe(200);
   });
 
   test("that gets SIGHUP while it starts reloads once it has started", async () => {

@@ -210,3 +210,29 @@ describeWith("executable", "apart")("a name", () => {
     expect([first.counters.packets, second.counters.packets]).toEqual([1, 2]);
   });
 });
+
+describeWith("namespaces", "executable", { program: "nft" })("doctor", () => {
+  const doctor = async (network: Network, ...args: readonly string[]) => {
+    const argv = ttgate(["doctor", "--json", "-c", "/dev/null", ...args]);
+    const { stdout } = await run(argv, { namespace: network.gate });
+    const { findings } = JSON.parse(stdout) as { findings: { name: string; state: string; found: string }[] };
+    return findings.find(({ name }) => name === "upstream");
+  };
+
+  test("has its answer in seconds where a firewall drops what goes to the server", async () => {
+    using network = new Network();
+    const input = "table ip x { chain in { type filter hook input priority 0; policy drop; }; }\n";
+    expect((await run(["nft", "-f", "-"], { namespace: network.gate, input })).stderr).toBe("");
+    expect(await doctor(network)).toMatchObject({ state: "bad", found: "127.0.0.1:5001: no answer within 3.5 s" });
+  });
+
+  test.each([
+    ["127.0.0.1", "good", "127.0.0.1:5001 answers"],
+    ["0.0.0.0", "warning", expect.stringContaining("strangers who find port 5001 get round the gate")],
+  ] as const)("tells whether others can connect to a server at %s", async (host, state, found) => {
+    await using stack = new AsyncDisposableStack();
+    const network = stack.use(new Network());
+    stack.use(await startServer(network.gate, "--port", "5001", "--host", host));
+    expect(await doctor(network)).toMatchObject({ state, found });
+  });
+});

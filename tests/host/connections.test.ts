@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer } from "node:net";
-import { peersOf } from "../../src/host/connections.ts";
+import { isOpenToOthers, peersOf } from "../../src/host/connections.ts";
 import { waitFor } from "../harness/wait.ts";
 
 async function peers(listen: string, to: string): Promise<ReadonlySet<string>> {
@@ -30,4 +30,19 @@ test("IPv4 is IPv4, also on a listener of both families", async () => {
 test("IPv6 is 32 digits, and nobody is connected to a port where nothing listens", async () => {
   expect([...(await peers("::1", "::1"))]).toEqual([`${"0".repeat(31)}1`]);
   expect(peersOf(1).size).toBe(0);
+});
+
+test.each([
+  ["127.0.0.1", false],
+  ["::1", false],
+  ["0.0.0.0", true],
+  ["::", true],
+])("who listens on %s is open to others: %p", async (host, isOpen) => {
+  const server = createServer().listen(0, host);
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  expect(isOpenToOthers(port)).toBe(isOpen);
+  server.close();
+  await once(server, "close");
+  expect(isOpenToOthers(port)).toBe(false);
 });
