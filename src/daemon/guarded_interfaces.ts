@@ -44,7 +44,7 @@ export class GuardedInterfaces {
    */
   cameBy(name: string): boolean {
     const { interface: named, gates } = this.#parts.config();
-    if (named.length > 0 || gates.some(isJudgedInKernel)) return false;
+    if (named.length > 0 || gates.some(isJudgedInKernel) || !interfaceNames().includes(name)) return false;
     this.#cameBy.add(name);
     this.#of = undefined;
     return true;

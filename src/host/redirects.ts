@@ -77,7 +77,7 @@ async function readLegacy(): Promise<{ ip: string; ip6: string; unread: string |
 /** Of those the kernel tells nobody that they were changed. False also where they are not to be read. */
 export function hasLegacyTables(): boolean {
   const names = ["/proc/self/net/ip_tables_names", "/proc/self/net/ip6_tables_names"];
-  return names.some((path) => linesOf(path).includes("nat") || linesOf(path).includes("mangle"));
+  return names.flatMap(linesOf).some((table) => table === "nat" || table === "mangle");
 }
 
 async function output(program: string, args: readonly string[]): Promise<string> {
