@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of the packet filter that lead connections to a guarded port past its gate: strangers reach what is behind it,
-// or nobody does. Looked for whenever the rules were changed.
+// Rules of the packet filter that a gate cannot stand beside. Those that lead connections to a guarded port past its
+// gate: strangers reach what is behind it, or nobody does. Where the kernel judges, those that make the handshake
+// (SYNPROXY), of whose connections it finds no first byte; and those that lead other ports' connections to the server,
+// which nobody judges. Looked for whenever the rules were changed.
 import type { HostPort } from "../config/endpoints.ts";
 import { isIpv4, isWildcard, type Prefix, parsePrefix } from "../core/address.ts";
 import {
@@ -9,7 +11,10 @@ import {
   type Family,
   type FilterRules,
   type Guarded,
+  handshakeProxies,
+  type RedirectRule,
   readFilterRules,
+  redirectsTo,
 } from "../host/redirects.ts";
 import { FilterGeneration } from "../kernel/filter_generation.ts";
 import type { Libc } from "../kernel/libc.ts";
@@ -19,64 +24,123 @@ import type { Log } from "../log.ts";
 /** Of the time: where there are many rules, listing them takes seconds, and some tools change them all the time. */
 const share = 1 / 50;
 
+export interface JudgedListen extends HostPort {
+  /** The kernel alone judges. */
+  readonly alone: boolean;
+  /** First bytes have come since the last that fitted their connection, and did not. */
+  readonly misfits: number;
+}
+
 export interface DiversionsParts {
   readonly libc: Libc;
   readonly listens: () => readonly HostPort[];
+  /** Of the gates whose first bytes the kernel judges. */
+  readonly judged: () => readonly JudgedListen[];
   readonly log: Log;
 }
 
 export class Diversions implements Disposable {
   readonly #parts: DiversionsParts;
+  readonly #diverted: Told;
+  readonly #answered: Told;
+  readonly #unjudged: Told;
   #generations: FilterGeneration | undefined;
   #generation: number | undefined;
+  #misfits = 0;
   #dueMs = Number.NEGATIVE_INFINITY;
   #rules: FilterRules = { nft: [], ip: [], ip6: [] };
-  #reasons: readonly string[] = [];
   #isClosed = false;
 
   constructor(parts: DiversionsParts) {
     this.#parts = parts;
+    this.#diverted = new Told("No rule leads connections past the gate any more", "error", parts.log);
+    this.#answered = new Told("No rule makes the handshake for a judged port any more", "error", parts.log);
+    this.#unjudged = new Told("No rule leads other ports' connections to a judged port any more", "warn", parts.log);
   }
 
   /** For /readyz. */
   get reasons(): readonly string[] {
-    return this.#reasons;
+    return [...this.#diverted.texts, ...this.#answered.texts];
+  }
+
+  /** What lets some connections in unjudged, and is no reason for /readyz to be red. */
+  get notes(): readonly string[] {
+    return this.#unjudged.texts;
   }
 
   /** Once a second. Where the rules cannot be read there are none. */
   async tick(nowMs: number): Promise<void> {
     if (this.#isClosed) return;
-    const { libc } = this.#parts;
+    const { libc, judged } = this.#parts;
     this.#generations ??= new FilterGeneration(libc);
     const generation = this.#generations.read();
-    if (generation !== undefined && generation !== this.#generation && nowMs >= this.#dueMs) {
+    const misfits = judged().reduce((sum, listen) => sum + listen.misfits, 0);
+    // Of the legacy iptables the generation tells nothing.
+    const isDue = (generation !== undefined && generation !== this.#generation) || misfits > this.#misfits;
+    if (isDue && nowMs >= this.#dueMs) {
       const startMs = performance.now();
       this.#rules = await readFilterRules();
       this.#generation = generation;
       this.#dueMs = nowMs + (performance.now() - startMs) / share;
+      this.#misfits = misfits;
     }
+    if (misfits === 0) this.#misfits = 0;
     this.#judge();
   }
 
   /** Again and again: the ports, and this host's addresses, change too. */
   #judge(): void {
-    const { libc, listens, log } = this.#parts;
-    const before = this.#reasons;
+    const { libc, listens, judged } = this.#parts;
     const all = listens();
-    this.#reasons = all.flatMap((listen) =>
-      diversionsFrom(this.#rules, guarded(libc, listen, all)).flatMap((rule) =>
-        rule.isWhole ? [`${divertedText(listen.port, rule)}: ${diversionRemedy}`] : [],
+    const rules = this.#rules;
+    const diversions = all.flatMap((listen) =>
+      diversionsFrom(rules, guarded(libc, listen, all)).map((rule) => ({ port: listen.port, rule })),
+    );
+    const whole = diversions.filter(({ rule }) => rule.isWhole);
+    this.#diverted.hold(whole.map(({ port, rule }) => `${divertedText(port, rule)}: ${diversionRemedy}`));
+    this.#answered.hold(
+      judged().flatMap((listen) =>
+        handshakeProxies(rules, guarded(libc, listen, all)).map(
+          (rule) => `${answeredText(listen.port, rule)}: ${answeredRemedy}`,
+        ),
       ),
     );
-    for (const reason of this.#reasons) if (!before.includes(reason)) log("error", reason);
-    if (this.#reasons.length === 0 && before.length > 0)
-      log("info", "No rule leads connections past the gate any more");
+    const known = new Set(diversions.map(({ rule }) => rule.text));
+    const others = judged().flatMap(({ port, alone }) =>
+      (alone ? redirectsTo(rules, port) : []).map(({ text }) => ({ port, text })),
+    );
+    this.#unjudged.hold(
+      others.flatMap(({ port, text }) =>
+        known.has(text) ? [] : [`${unjudgedText(port, text)}: ${toPortRemedy(port)}`],
+      ),
+    );
   }
 
   /** Idempotent. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
     this.#generations?.[Symbol.dispose]();
+  }
+}
+
+/** Sentences that go to the log once, when they begin to hold, and another one when none holds any more. */
+class Told {
+  readonly #log: Log;
+  readonly #level: "error" | "warn";
+  readonly #over: string;
+  texts: readonly string[] = [];
+
+  constructor(over: string, level: "error" | "warn", log: Log) {
+    this.#log = log;
+    this.#level = level;
+    this.#over = over;
+  }
+
+  hold(texts: readonly string[]): void {
+    const before = this.texts;
+    this.texts = texts;
+    for (const text of texts) if (!before.includes(text)) this.#log(this.#level, text);
+    if (texts.length === 0 && before.length > 0) this.#log("info", this.#over);
   }
 }
 
@@ -100,4 +164,20 @@ export const diversionRemedy = "remove the rule, or guard the port that it leads
 export function divertedText(port: number, { text, isWhole }: Diversion): string {
   const whose = isWhole ? "Connections to port " : "Some connections to port ";
   return `${whose}${port} are led past the gate: ${text}`;
+}
+
+/** Also said by doctor. */
+export const answeredRemedy = "remove the rule: net.ipv4.tcp_syncookies protects as well";
+
+export function answeredText(port: number, { text }: RedirectRule): string {
+  return `Nobody gets in at port ${port}: a rule makes the handshake (SYNPROXY), and changes sequence numbers behind the kernel program: ${text}`;
+}
+
+function unjudgedText(port: number, text: string): string {
+  return `Some connections to the server of port ${port} are not judged: a rule leads them there: ${text}`;
+}
+
+/** Also said by doctor. */
+export function toPortRemedy(port: number): string {
+  return `remove the rule, and have clients connect to port ${port} itself`;
 }

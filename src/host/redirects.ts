@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of this host's packet filter that lead connections to a port, or away from it, after XDP has seen their
-// packets: redirects, destination NAT, transparent proxying. Read by nft and iptables-save where they are installed and
-// allowed; nothing is changed.
+// Rules of this host's packet filter that change connections after XDP has seen their packets. Redirects, destination
+// NAT and transparent proxying lead to a port, or away from it; SYNPROXY makes the handshake itself, and changes sequence
+// numbers from then on. Read by nft and iptables-save where they are installed and allowed; nothing is changed.
 import { isLoopback } from "../core/address.ts";
 import { isVirtual } from "./addresses.ts";
 import { runProgram } from "./program.ts";
 
-/** The rules that change the destination of TCP; none where a tool is not installed, or does not answer. */
+/** The rules that change TCP connections; none where a tool is not installed, or does not answer. */
 export interface FilterRules {
   readonly nft: readonly NftRule[];
   /** Of iptables-save. */
@@ -69,43 +69,66 @@ export function diversionsFrom(rules: FilterRules, guarded: Guarded): readonly D
   return [...nftDiversions(rules.nft, guarded), ...ofIptables];
 }
 
-/** Statements of nft's JSON (libnftables-json(5)) that change the destination. */
-const statements = ["redirect", "dnat", "tproxy"] as const;
+/** Rules by which the packet filter itself answers whoever connects to a guarded port. */
+export function handshakeProxies(rules: FilterRules, guarded: Guarded): readonly RedirectRule[] {
+  const ofNft = rules.nft.filter(
+    ({ statement, isEntered, family, matched }) =>
+      statement === "synproxy" && isEntered && isOfFamilies(family, guarded) && holds(matched, guarded.port),
+  );
+  const ofIptables = guarded.families.flatMap((family) =>
+    rules[family].filter(
+      ({ line, isEntered }) => isEntered && isHandshakeProxy(line) && within(portsFrom(line), guarded.port),
+    ),
+  );
+  return [...ofNft, ...ofIptables.map(({ line }) => ({ text: `iptables ${line}` }))];
+}
+
+/** Statements of nft's JSON (libnftables-json(5)) that change the destination, or make the handshake. */
+const statements = ["redirect", "dnat", "tproxy", "synproxy"] as const;
 
 type Json = Readonly<Record<string, unknown>>;
 
-export interface NftRule extends RedirectRule {
+/** Where a rule leads to, as far as it says. */
+interface Target {
+  /** "set": a field of the packet, as `tcp dport set 5001` does, without knowing of connections. */
+  readonly statement: (typeof statements)[number] | "set";
+  readonly port?: unknown;
+  readonly address?: unknown;
+}
+
+export interface NftRule extends RedirectRule, Target {
   /** What comes from outside goes through its chain, or may. */
   readonly isEntered: boolean;
   readonly family: unknown;
   readonly expressions: readonly Json[];
-  readonly statement: (typeof statements)[number];
-  /** Where it leads to, as far as it says. */
-  readonly port: unknown;
-  readonly address: unknown;
   /** The ports that it is for. */
   readonly matched: unknown;
 }
 
 export function nftRedirects(rules: readonly NftRule[], port: number): readonly RedirectRule[] {
   // Without a port of its own, a connection keeps the one that it came to.
-  return rules.filter((rule) => holds(rule.port ?? rule.matched, port));
+  return rules.filter((rule) => rule.statement !== "synproxy" && holds(rule.port ?? rule.matched, port));
 }
 
 export function nftDiversions(rules: readonly NftRule[], guarded: Guarded): readonly Diversion[] {
   return rules.flatMap((rule) => {
     const { text, isEntered, expressions, family, statement, matched, address, port: to } = rule;
-    if ((family === "ip" || family === "ip6") && !guarded.families.includes(family)) return [];
+    if (statement === "synproxy" || !isOfFamilies(family, guarded)) return [];
     const staysHere = address === undefined || (typeof address === "string" && guarded.isOwn(address));
     const isTo = (port: number) => holds(to ?? guarded.port, port);
     if (!holds(matched, guarded.port) || (staysHere && guarded.ports.some(isTo))) return [];
     const rest = expressions.filter(
-      (expression) => !(statement in expression) && matchedPort(expression) === undefined,
+      (expression) => targetOf(expression) === undefined && matchedPort(expression) === undefined,
     );
     const exempts = rest.map((expression) => exempted(expression, guarded));
     if (exempts.includes("all")) return [];
     return [{ text, isWhole: isEntered && !exempts.includes("some") }];
   });
+}
+
+/** A table for both families, such as one of inet, is of these too. */
+function isOfFamilies(family: unknown, { families }: Guarded): boolean {
+  return (family !== "ip" && family !== "ip6") || families.includes(family);
 }
 
 /** @param json of `nft -j list ruleset` (libnftables-json(5)). */
@@ -115,10 +138,12 @@ export function parseNft(json: string): readonly NftRule[] {
   return entries.flatMap(({ rule }) => {
     if (!isObject(rule)) return [];
     const expressions = Array.isArray(rule["expr"]) ? rule["expr"].filter(isObject) : [];
-    const statement = statements.find((name) => expressions.some((expression) => name in expression));
-    if (statement === undefined || !expressions.every(mayBeTcp)) return [];
-    const target = expressions.find((expression) => statement in expression)?.[statement];
-    const { port, addr: address } = isObject(target) ? target : {};
+    const targets = expressions.map(targetOf).filter((target) => target !== undefined);
+    const [first] = targets;
+    if (first === undefined || !expressions.every(mayBeTcp)) return [];
+    const { statement } = first;
+    const [port] = targets.flatMap(({ port }) => port ?? []);
+    const [address] = targets.flatMap(({ address }) => address ?? []);
     const matched = expressions.map(matchedPort).find((ports) => ports !== undefined);
     const isEntered = entered.has(chainOf(rule, rule["chain"]));
     const from = matched === undefined ? "" : `tcp dport ${portsText(matched)} `;
@@ -128,6 +153,18 @@ export function parseNft(json: string): readonly NftRule[] {
     const text = `nft table ${rule["family"]} ${rule["table"]}, chain ${rule["chain"]}: ${from}${statement}${to}`;
     return [{ text, isEntered, family: rule["family"], expressions, statement, port, address, matched }];
   });
+}
+
+function targetOf(expression: Json): Target | undefined {
+  const statement = statements.find((name) => name in expression);
+  if (statement !== undefined) {
+    const { port, addr: address } = isObject(expression[statement]) ? expression[statement] : {};
+    return { statement, port, address };
+  }
+  const { key, value } = isObject(expression["mangle"]) ? expression["mangle"] : {};
+  const field = isObject(key) && isObject(key["payload"]) ? key["payload"]["field"] : undefined;
+  if (field === "dport") return { statement: "set", port: value };
+  return field === "daddr" ? { statement: "set", address: value } : undefined;
 }
 
 /** False for what matches another transport protocol alone: its ports are others. */
@@ -150,11 +187,14 @@ function chainOf({ family, table }: Json, chain: unknown): string {
   return `${family} ${table} ${chain}`;
 }
 
+/** Hooks that what comes from outside passes on its way to a socket here. */
+const entrances: readonly string[] = ["ingress", "prerouting", "input"];
+
 /** Chains that what comes from outside goes through, or may: those at the hook, and those that others lead to. */
 function enteredChains(entries: readonly Json[]): ReadonlySet<string> {
   return new Set(
     entries.flatMap(({ chain, rule }) => {
-      if (isObject(chain)) return chain["hook"] === "prerouting" ? [chainOf(chain, chain["name"])] : [];
+      if (isObject(chain)) return entrances.includes(String(chain["hook"])) ? [chainOf(chain, chain["name"])] : [];
       if (!isObject(rule) || !Array.isArray(rule["expr"])) return [];
       return rule["expr"].filter(isObject).flatMap(({ jump, goto }) => {
         const target = jump ?? goto;
@@ -231,6 +271,7 @@ export interface IptablesRule {
 
 export function iptablesRedirects(rules: readonly IptablesRule[], port: number): readonly RedirectRule[] {
   return rules.flatMap(({ line }) => {
+    if (isHandshakeProxy(line)) return [];
     const ports = portsTo(line) ?? portsFrom(line);
     return within(ports, port) ? [{ text: `iptables ${line}` }] : [];
   });
@@ -242,9 +283,10 @@ export function iptablesDiversions(rules: readonly IptablesRule[], guarded: Guar
     const [, address] = /--to-destination \[?([^\s\]]*?)\]?(?::\d[-\d]*)?(?:\s|$)/.exec(line) ?? [];
     const [, destination] = / -d (\S+?)(?:\/(?:32|128))? /.exec(line) ?? [];
     const staysHere = address === undefined || guarded.isOwn(address);
-    const isTo = (port: number) => (to === null ? port === guarded.port : within(to, port));
+    const isTo = (port: number) => (to === undefined ? port === guarded.port : within(to, port));
     const isOthers = destination !== undefined && !destination.includes("/") && !isForGate(destination, guarded);
-    if (!within(portsFrom(line), guarded.port) || (staysHere && guarded.ports.some(isTo)) || isOthers) return [];
+    if (isHandshakeProxy(line) || !within(portsFrom(line), guarded.port)) return [];
+    if ((staysHere && guarded.ports.some(isTo)) || isOthers) return [];
     return [{ text: `iptables ${line}`, isWhole: isEntered && !exemptsSome(line) }];
   });
 }
@@ -255,7 +297,10 @@ function exemptsSome(line: string): boolean {
       .replace(/ -j .*/, "")
       .replace(/ ! -i (\S+)/, (whole, name: string) => (isVirtual(name) ? "" : whole))
       .replace(/ -d [^\s/]+(?:\/(?:32|128))?(?= )/, "")
-      .replace(/^-A \S+|-p tcp|-m (?:tcp|comment|addrtype)|--dport \S+|--dst-type LOCAL|--comment (?:"[^"]*"|\S+)/g, "")
+      .replace(
+        /^-A \S+|-p tcp|-m (?:tcp|multiport|comment|addrtype)|--dports? \S+|--dst-type LOCAL|--comment (?:"[^"]*"|\S+)/g,
+        "",
+      )
       .trim() !== ""
   );
 }
@@ -264,27 +309,38 @@ function exemptsSome(line: string): boolean {
 export function parseIptables(text: string): readonly IptablesRule[] {
   const lines = text.split("\n");
   const redirects = lines.filter(
-    (line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line),
+    (line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY|SYNPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line),
   );
   return redirects.map((line) => {
     const [, chain = ""] = /^-A (\S+)/.exec(line) ?? [];
-    const isEntered = chain === "PREROUTING" || lines.some((other) => other.endsWith(` -j ${chain}`));
+    const isEntered =
+      chain === "PREROUTING" || chain === "INPUT" || lines.some((other) => other.endsWith(` -j ${chain}`));
     return { line, isEntered };
   });
 }
 
-function portsTo(line: string): RegExpExecArray | null {
-  return (
-    /--(?:to-ports|on-port) (\d+)(?:-(\d+))?/.exec(line) ?? /--to-destination \S*?[\d\]]:(\d+)(?:-(\d+))?/.exec(line)
-  );
+function isHandshakeProxy(line: string): boolean {
+  return / -j SYNPROXY\b/.test(line);
 }
 
-function portsFrom(line: string): RegExpExecArray | null {
-  return /(?<!! )--dport (\d+)(?::(\d+))?/.exec(line);
+/** Ports and ranges of ports as a rule has them: "80", "80:90" or "80-90", several with commas. */
+type Ports = string | undefined;
+
+function portsTo(line: string): Ports {
+  const [, to = undefined] =
+    /--(?:to-ports|on-port) ([\d-]+)/.exec(line) ?? /--to-destination \S*?[\d\]]:([\d-]+)/.exec(line) ?? [];
+  return to;
 }
 
-function within(ports: RegExpExecArray | null, port: number): boolean {
-  if (ports === null) return false;
-  const [, first, last = first] = ports;
-  return Number(first) <= port && port <= Number(last);
+function portsFrom(line: string): Ports {
+  const [, from = undefined] = /(?<!! )--dports? (\d[\d:,]*)/.exec(line) ?? [];
+  return from;
+}
+
+function within(ports: Ports, port: number): boolean {
+  const ranges = ports?.split(",") ?? [];
+  return ranges.some((range) => {
+    const [first, last = first] = range.split(/[:-]/).map(Number);
+    return first !== undefined && last !== undefined && first <= port && port <= last;
+  });
 }
