@@ -93,7 +93,11 @@ static __always_inline void clear_judged(const struct endpoints *ends)
 		*place = (__u32)bpf_jiffies64();
 }
 
-/* Jiffies, when a connection last began while a server gave out SYN cookies. */
+/*
+ * Of SYN cookies, whatever program saw them. Lower half: jiffies, when a connection last began
+ * while a server gave them out. Upper half: since when that goes on, as cookie_moment() has it. Or
+ * 0.
+ */
 static __always_inline volatile __u64 *cookies_at(void)
 {
 	return bpf_map_lookup_elem(&ttgate_judged, &(__u32){ 1 << JUDGED_BITS });
