@@ -152,14 +152,6 @@ static __always_inline enum cookies find_cookies(const struct frame *frame)
 	return frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
 }
 
-/* About a millisecond, in 32 bits. */
-#define MOMENT_BITS 20
-
-static __always_inline __u32 cookie_moment(__u64 now_ns)
-{
-	return now_ns >> MOMENT_BITS;
-}
-
 static __always_inline bool cookies_are_given(void)
 {
 	const volatile __u64 *at = cookies_at();
@@ -176,12 +168,9 @@ static __always_inline void set_cookies_given(void)
 
 	if (!at)
 		return;
-	since = cookies_are_given() ? *at >> 32 : cookie_moment(bpf_ktime_get_ns());
+	since = cookies_are_given() ? *at >> 32 : moment_of(bpf_ktime_get_ns());
 	*at = since << 32 | (__u32)bpf_jiffies64();
 }
-
-/* More than a packet waits for the kernel, and less than a client waits until it sends again. */
-#define ENDING_NS 100000000
 
 /* When something that may end a connection went on to the kernel; a socket tells within a batch. */
 struct {
@@ -208,8 +197,7 @@ static __always_inline bool may_have_ended(const struct segment *segment)
 
 	if (at_ns && now_ns - *at_ns < ENDING_NS)
 		return true;
-	return cookies &&
-	       cookie_moment(now_ns) - (__u32)(*cookies >> 32) <= cookie_moment(ENDING_NS);
+	return cookies && moment_of(now_ns) - (__u32)(*cookies >> 32) <= moment_of(ENDING_NS);
 }
 
 /* A connection of a cookie that began with few bytes: what follows them proves the cookie too. */
