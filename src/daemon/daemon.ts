@@ -195,8 +195,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   );
   const listens = () => gates.open.map(({ config: { listen } }) => listen);
   const judgedListens = () =>
-    gates.open.flatMap(({ config: { listen }, isInline, kernelJudge }) =>
-      kernelJudge === undefined ? [] : [{ ...listen, alone: isInline, misfits: kernelJudge.misfits }],
+    gates.open.flatMap(({ config: { listen }, isInline: alone, bansNobody, kernelJudge }) =>
+      kernelJudge === undefined ? [] : [{ ...listen, alone, bansNobody, misfits: kernelJudge.misfits }],
     );
   const diversions = opened.use(new Diversions({ libc, listens, judged: judgedListens, log }));
   const readiness = new Readiness({

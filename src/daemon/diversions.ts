@@ -27,6 +27,8 @@ const share = 1 / 50;
 export interface JudgedListen extends HostPort {
   /** The kernel alone judges. */
   readonly alone: boolean;
+  /** It lets everybody in: a dry run, or a trial. */
+  readonly bansNobody: boolean;
   /** First bytes have come since the last that fitted their connection, and did not. */
   readonly misfits: number;
 }
@@ -43,6 +45,7 @@ export class Diversions implements Disposable {
   readonly #parts: DiversionsParts;
   readonly #diverted: Told;
   readonly #answered: Told;
+  readonly #foreseen: Told;
   readonly #unjudged: Told;
   #generations: FilterGeneration | undefined;
   #generation: number | undefined;
@@ -55,6 +58,7 @@ export class Diversions implements Disposable {
     this.#parts = parts;
     this.#diverted = new Told("No rule leads connections past the gate any more", "error", parts.log);
     this.#answered = new Told("No rule makes the handshake for a judged port any more", "error", parts.log);
+    this.#foreseen = new Told("No rule makes the handshake for a port on trial any more", "warn", parts.log);
     this.#unjudged = new Told("No rule leads other ports' connections to a judged port any more", "warn", parts.log);
   }
 
@@ -63,9 +67,9 @@ export class Diversions implements Disposable {
     return [...this.#diverted.texts, ...this.#answered.texts];
   }
 
-  /** What lets some connections in unjudged, and is no reason for /readyz to be red. */
+  /** What lets some connections in unjudged, or would shut all out, and is no reason for /readyz to be red. */
   get notes(): readonly string[] {
-    return this.#unjudged.texts;
+    return [...this.#foreseen.texts, ...this.#unjudged.texts];
   }
 
   /** Once a second. Where the rules cannot be read there are none. */
@@ -98,13 +102,16 @@ export class Diversions implements Disposable {
     );
     const whole = diversions.filter(({ rule }) => rule.isWhole);
     this.#diverted.hold(whole.map(({ port, rule }) => `${divertedText(port, rule)}: ${diversionRemedy}`));
-    this.#answered.hold(
-      judged().flatMap((listen) =>
-        handshakeProxies(rules, guarded(libc, listen, all)).map(
-          (rule) => `${answeredText(listen.port, rule)}: ${answeredRemedy}`,
-        ),
-      ),
-    );
+    const answered = (bansNobody: boolean) =>
+      judged()
+        .filter((listen) => listen.bansNobody === bansNobody)
+        .flatMap((listen) =>
+          handshakeProxies(rules, guarded(libc, listen, all)).map(
+            (rule) => `${answeredText(listen.port, rule, bansNobody)}: ${answeredRemedy}`,
+          ),
+        );
+    this.#answered.hold(answered(false));
+    this.#foreseen.hold(answered(true));
     const known = new Set(diversions.map(({ rule }) => rule.text));
     const others = judged().flatMap(({ port, alone }) =>
       (alone ? redirectsTo(rules, port) : []).map(({ text }) => ({ port, text })),
@@ -169,8 +176,9 @@ export function divertedText(port: number, { text, isWhole }: Diversion): string
 /** Also said by doctor. */
 export const answeredRemedy = "remove the rule: net.ipv4.tcp_syncookies protects as well";
 
-export function answeredText(port: number, { text }: RedirectRule): string {
-  return `Nobody gets in at port ${port}: a rule makes the handshake (SYNPROXY), and changes sequence numbers behind the kernel program: ${text}`;
+export function answeredText(port: number, { text }: RedirectRule, bansNobody: boolean): string {
+  const why = `a rule makes the handshake (SYNPROXY), and changes sequence numbers behind the kernel program: ${text}`;
+  return bansNobody ? `Nobody would get in at port ${port}: ${why}` : `Nobody gets in at port ${port}: ${why}`;
 }
 
 function unjudgedText(port: number, text: string): string {

@@ -195,7 +195,7 @@ function redirectFindings(gate: GateOptions, config: Config, { runtime, rules }:
   const shut = answered.map(
     (rule): Finding => ({
       ...({ name: "redirect", state: "bad" } as const),
-      found: answeredText(port, rule),
+      found: answeredText(port, rule, config["dry-run"]),
       remedy: answeredRemedy,
     }),
   );

@@ -83,7 +83,7 @@ export class KernelJudge {
   doubts(): readonly string[] {
     if (this.misfits === 0) return [];
     return [
-      `The kernel dropped the last ${this.misfits} first bytes, which did not fit their connections: something changes packets behind XDP (SYNPROXY, a tc action), they come damaged or without checksums (LRO), or somebody forges them; ttgate doctor lists what it finds`,
+      `The last ${this.misfits} first bytes did not fit their connections: something changes packets behind XDP (SYNPROXY, a tc action), they come damaged or without checksums (LRO), or somebody forges them; ttgate doctor lists what it finds`,
     ];
   }
 

@@ -256,6 +256,18 @@ describeWith(
     await waitFor("the friend's bytes", () => served(3));
   });
 
+  test("SYNPROXY shuts nobody out of a dry run, and it is said that it would", async () => {
+    await using bed = await InlineBed.open({ gate: ["--dry-run"] });
+    const lines = [
+      "add table ip own",
+      "add chain ip own in { type filter hook input priority 0 ; }",
+      "add rule ip own in ct state invalid,untracked tcp dport 5000 synproxy mss 1460 wscale 7",
+    ];
+    await run(["nft", "-f", "-"], { namespace: bed.network.gate, input: `${lines.join("\n")}\n` });
+    await notesOf(bed.gate, /^Nobody would get in at port 5000: a rule makes the handshake/);
+    await bed.gate.child.said(/warn Nobody would get in at port 5000/);
+  });
+
   test("what nobody can name is noticed by first bytes that do not fit, until some do", async () => {
     await using bed = await InlineBed.open();
     const stranger = await bed.clients.connect(bed.nextIpv4());
@@ -264,7 +276,7 @@ describeWith(
     await bed.gate.until("nine misfits", ({ kernel }) => kernel.judged?.unproven === 9);
     expect((await readiness(bed.gate)).notes).toBe("");
     stranger.send(misfit);
-    await notesOf(bed.gate, /^The kernel dropped the last 10 first bytes, which did not fit their connections: /);
+    await notesOf(bed.gate, /^The last 10 first bytes did not fit their connections: /);
     const friend = await bed.clients.connect(bed.nextIpv4());
     friend.send({ bytes: friendly });
     await bed.sink.got(friend.name, friendly);
