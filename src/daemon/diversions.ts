@@ -29,8 +29,6 @@ export interface JudgedListen extends HostPort {
   readonly alone: boolean;
   /** It lets everybody in: a dry run, or a trial. */
   readonly bansNobody: boolean;
-  /** First bytes have come since the last that fitted their connection, and did not. */
-  readonly misfits: number;
 }
 
 export interface DiversionsParts {
@@ -49,7 +47,6 @@ export class Diversions implements Disposable {
   readonly #unjudged: Told;
   #generations: FilterGeneration | undefined;
   #generation: number | undefined;
-  #misfits = 0;
   #dueMs = Number.NEGATIVE_INFINITY;
   #rules: FilterRules = { nft: [], ip: [], ip6: [] };
   #isClosed = false;
@@ -75,20 +72,15 @@ export class Diversions implements Disposable {
   /** Once a second. Where the rules cannot be read there are none. */
   async tick(nowMs: number): Promise<void> {
     if (this.#isClosed) return;
-    const { libc, judged } = this.#parts;
+    const { libc } = this.#parts;
     this.#generations ??= new FilterGeneration(libc);
     const generation = this.#generations.read();
-    const misfits = judged().reduce((sum, listen) => sum + listen.misfits, 0);
-    // Of the legacy iptables the generation tells nothing.
-    const isDue = (generation !== undefined && generation !== this.#generation) || misfits > this.#misfits;
-    if (isDue && nowMs >= this.#dueMs) {
+    if (generation !== undefined && generation !== this.#generation && nowMs >= this.#dueMs) {
       const startMs = performance.now();
       this.#rules = await readFilterRules();
       this.#generation = generation;
       this.#dueMs = nowMs + (performance.now() - startMs) / share;
-      this.#misfits = misfits;
     }
-    if (misfits === 0) this.#misfits = 0;
     this.#judge();
   }
 

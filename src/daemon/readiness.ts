@@ -75,10 +75,9 @@ export class Readiness {
     const [unsaved, growth] = [this.#parts.unsaved(), this.#parts.growth()];
     const notes = [
       ...this.#parts.diversions.notes,
-      ...gates().flatMap(({ name, kernelJudge }) =>
-        (kernelJudge?.doubts() ?? []).map((doubt) => gatePrefix(name) + doubt),
+      ...gates().flatMap(({ name, kernelJudge, observer }) =>
+        [...observer.notes, kernelJudge?.doubt() ?? []].flat().map((note) => gatePrefix(name) + note),
       ),
-      ...gates().flatMap(({ name, observer }) => observer.notes.map((note) => gatePrefix(name) + note)),
       ...lists.notes(),
       ...(this.#parts.fleet()?.troubles ?? []),
       ...(this.#parts.crowdsec()?.troubles ?? []),

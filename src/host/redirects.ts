@@ -29,10 +29,17 @@ export interface Diversion extends RedirectRule {
 export async function readFilterRules(): Promise<FilterRules> {
   const [nft, ip, ip6] = await Promise.all([
     output("nft", ["--json", "--terse", "list", "ruleset"]),
-    output("iptables-save", []),
-    output("ip6tables-save", []),
+    savedRules("iptables"),
+    savedRules("ip6tables"),
   ]);
   return { nft: parseNft(nft), ip: parseIptables(ip), ip6: parseIptables(ip6) };
+}
+
+/** Of both kinds of iptables: one does not list the other's. */
+async function savedRules(tool: string): Promise<string> {
+  const [saved, legacy] = await Promise.all([output(`${tool}-save`, []), output(`${tool}-legacy-save`, [])]);
+  const rules = (text: string) => text.split("\n").filter((line) => line.startsWith("-A "));
+  return [...new Set([...rules(saved), ...rules(legacy)])].join("\n");
 }
 
 async function output(program: string, args: readonly string[]): Promise<string> {

@@ -73,18 +73,14 @@ export class KernelJudge {
     return `The kernel judges nobody: ${no_socket} packets to the guarded port belong to no connection in this network namespace; a server in a container or on another host needs --mode proxy`;
   }
 
-  /** First bytes that did not fit their connection, since the last that did. */
-  get misfits(): number {
+  /**
+   * First bytes that did not fit their connections, since the last that did. Others can bring this about by what they
+   * send, so that it is no reason for the gate not to be ready.
+   */
+  doubt(): string | undefined {
     const misfits = this.counts.unproven - this.#fitting.unproven;
-    return misfits < blindAfter ? 0 : misfits;
-  }
-
-  /** Others can bring this about by what they send, so that it is no reason for the gate not to be ready. */
-  doubts(): readonly string[] {
-    if (this.misfits === 0) return [];
-    return [
-      `The last ${this.misfits} first bytes did not fit their connections: something changes packets behind XDP (SYNPROXY, a tc action), they come damaged or without checksums (LRO), or somebody forges them; ttgate doctor lists what it finds`,
-    ];
+    if (misfits < blindAfter) return undefined;
+    return `The last ${misfits} first bytes did not fit their connections: something changes packets behind XDP (SYNPROXY, a tc action), they come damaged or without checksums (LRO), or somebody forges them; ttgate doctor lists what it finds`;
   }
 
   /** What the kernel decided about a connection to the gate. */

@@ -8,7 +8,7 @@ import { runtime } from "../../src/runtime/bun.ts";
 import { Child, run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { friendly, InlineBed, sysctl } from "../harness/inline_bed.ts";
-import { describeWith } from "../harness/needs.ts";
+import { describeWith, testWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { openScene } from "../harness/scene.ts";
@@ -281,6 +281,15 @@ describeWith(
     friend.send({ bytes: friendly });
     await bed.sink.got(friend.name, friendly);
     await notesOf(bed.gate, /^$/);
+  });
+
+  testWith({ program: "iptables-legacy" })("SYNPROXY of the legacy iptables is found by doctor", async () => {
+    using network = new Network();
+    const inside = (...argv: readonly string[]) => run(argv, { namespace: network.gate });
+    const { stderr } = await inside("iptables-legacy", "-A", "INPUT", ...match, "-j", "SYNPROXY", "--mss", "1460");
+    expect(stderr).toBe("");
+    const doctor = await inside(...ttgate(["doctor", "-c", "/dev/null", "-B", "map", "--mode", "inline"]));
+    expect(doctor.stdout).toContain("Nobody gets in at port 5000: ");
   });
 
   test("rules and programs that lead other ports to the server are said while it runs", async () => {
