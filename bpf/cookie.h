@@ -152,29 +152,25 @@ static __always_inline enum cookies find_cookies(const struct frame *frame)
 	return frame->is_xdp ? cookies_of_xdp(frame->xdp) : cookies_of_skb(frame->skb);
 }
 
-/* Since when cookies are given, and ends of connections are noted; 0: a program before did that. */
-volatile __u64 cookies_since_ns;
-
 static __always_inline bool cookies_are_given(void)
 {
 	const volatile __u64 *at = cookies_at();
+	__u64 entry = at ? *at : 0;
 
-	return at && bpf_jiffies64() - *at < COOKIE_JIFFIES;
+	return entry && (__u32)bpf_jiffies64() - (__u32)entry < COOKIE_JIFFIES;
 }
 
+/* From now on ends of connections are noted. */
 static __always_inline void set_cookies_given(void)
 {
 	volatile __u64 *at = cookies_at();
+	__u64 since;
 
 	if (!at)
 		return;
-	if (!cookies_are_given())
-		cookies_since_ns = bpf_ktime_get_ns();
-	*at = bpf_jiffies64();
+	since = cookies_are_given() ? *at >> 32 : moment_of(bpf_ktime_get_ns());
+	*at = since << 32 | (__u32)bpf_jiffies64();
 }
-
-/* More than a packet waits for the kernel, and less than a client waits until it sends again. */
-#define ENDING_NS 100000000
 
 /* When something that may end a connection went on to the kernel; a socket tells within a batch. */
 struct {
@@ -197,10 +193,11 @@ static __always_inline bool may_have_ended(const struct segment *segment)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 	const __u64 *at_ns = bpf_map_lookup_elem(&ttgate_ended, &segment->ends);
+	const volatile __u64 *cookies = cookies_at();
 
-	if (!cookies_since_ns)
-		cookies_since_ns = now_ns;
-	return now_ns - cookies_since_ns < ENDING_NS || (at_ns && now_ns - *at_ns < ENDING_NS);
+	if (at_ns && now_ns - *at_ns < ENDING_NS)
+		return true;
+	return cookies && moment_of(now_ns) - (__u32)(*cookies >> 32) <= moment_of(ENDING_NS);
 }
 
 /* A connection of a cookie that began with few bytes: what follows them proves the cookie too. */

@@ -22,12 +22,20 @@
 /* Of sequence numbers, behind which the socket is asked again. */
 #define JUDGED_SPAN (1U << 30)
 
-/* In jiffies, more than a packet waits for the kernel. */
-#define JUDGED_PAUSE 100
+/* More than a packet waits for the kernel, and less than a client waits until it sends again. */
+#define ENDING_NS 100000000
+
+/* About a millisecond, in 32 bits. */
+#define MOMENT_BITS 20
+
+static __always_inline __u32 moment_of(__u64 now_ns)
+{
+	return now_ns >> MOMENT_BITS;
+}
 
 /*
- * Upper half: a hash of both ends, never 0. Lower half: what the kernel waited for. Or 0, and when
- * a SYN cleared it. Behind the last place, and so handed on with them: cookies_at().
+ * Upper half: a hash of both ends, never 0. Lower half: what the kernel waited for. Or 0, and the
+ * moment when a SYN cleared it. Behind the last place, and so handed on with them: cookies_at().
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -75,13 +83,13 @@ static __always_inline void set_judged(const struct endpoints *ends, __u32 next)
 {
 	__u64 hash = hash_of(ends);
 	volatile __u64 *place = judged_place(hash);
-
 	__u64 entry;
 
 	if (!place)
 		return;
 	entry = *place;
-	if (entry >> 32 || (__u32)bpf_jiffies64() - (__u32)entry >= JUDGED_PAUSE)
+	if (entry >> 32 ||
+	    moment_of(bpf_ktime_get_coarse_ns()) - (__u32)entry > moment_of(ENDING_NS))
 		*place = (__u64)tag_of(hash) << 32 | next;
 }
 
@@ -90,10 +98,14 @@ static __always_inline void clear_judged(const struct endpoints *ends)
 	volatile __u64 *place = judged_place(hash_of(ends));
 
 	if (place)
-		*place = (__u32)bpf_jiffies64();
+		*place = moment_of(bpf_ktime_get_coarse_ns());
 }
 
-/* Jiffies, when a connection last began while a server gave out SYN cookies. */
+/*
+ * Of SYN cookies, whatever program saw them. Lower half: jiffies, when a connection last began
+ * while a server gave them out. Upper half: since when that goes on, as moment_of() has it. Or
+ * 0.
+ */
 static __always_inline volatile __u64 *cookies_at(void)
 {
 	return bpf_map_lookup_elem(&ttgate_judged, &(__u32){ 1 << JUDGED_BITS });

@@ -122,14 +122,18 @@ struct stream {
 	bool is_ending; /* by whatever comes next */
 };
 
+/* A window is no larger (RFC 7323 2.3), and numbers that begin again after 4 GiB are told apart. */
+#define ACKED_SPAN (1U << 30)
+
 static __always_inline void read_established(struct stream *stream, struct tcp_sock *tcp)
 {
 	__u32 edge = tcp->rcv_wup + tcp->rcv_wnd;
+	__u64 acked = tcp->bytes_acked;
 
 	stream->next = tcp->rcv_nxt;
 	stream->received = tcp->bytes_received;
 	stream->window = (__s32)(edge - stream->next) > 0 ? edge - stream->next : 0;
-	stream->ack_first = tcp->snd_una - (__u32)tcp->bytes_acked;
+	stream->ack_first = tcp->snd_una - (__u32)(acked < ACKED_SPAN ? acked : ACKED_SPAN);
 	/* Not snd_nxt: the kernel sends first and adds then, and the answer may be here before. */
 	stream->ack_last = tcp->write_seq;
 	stream->since = tcp->inet_conn.icsk_ack.lrcvtime;

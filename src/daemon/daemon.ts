@@ -197,7 +197,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     }),
   );
   const listens = () => gates.open.map(({ config: { listen } }) => listen);
-  const diversions = opened.use(new Diversions({ libc, listens, log }));
+  const judgedListens = () =>
+    gates.open.flatMap(({ config: { listen }, isInline: alone, bansNobody, kernelJudge }) =>
+      kernelJudge === undefined ? [] : [{ ...listen, alone, bansNobody }],
+    );
+  const diversions = opened.use(new Diversions({ libc, listens, judged: judgedListens, log }));
   const readiness = new Readiness({
     ...{
       gates: () => gates.open,

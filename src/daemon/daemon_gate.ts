@@ -105,7 +105,7 @@ export class DaemonGate implements RingGate {
       ...{ runtime, desk, names, log: ownLog, nowMs, descriptor, gates: relays },
       isListening: (fd) => listeningAddress(libc, fd) !== undefined,
       hasAddress: (host) => hasAddress(libc, host),
-      dryRun: this.#bansNobody,
+      dryRun: this.bansNobody,
       trial: this.isOnTrial ? this.trial : undefined,
       rings: {
         name: config.name,
@@ -232,7 +232,8 @@ export class DaemonGate implements RingGate {
     return this.#surroundings.config()["dry-run"];
   }
 
-  get #bansNobody(): boolean {
+  /** A dry run, or a trial. */
+  get bansNobody(): boolean {
     return this.#isDryRun || this.isOnTrial;
   }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of the packet filter that lead connections to a guarded port past its gate: strangers reach what is behind it,
-// or nobody does. Looked for whenever the rules were changed.
+// Rules of the packet filter that a gate cannot stand beside. Those that lead connections to a guarded port past its
+// gate: strangers reach what is behind it, or nobody does. Where the kernel judges, those that make the handshake
+// (SYNPROXY), of whose connections it finds no first byte; and those that lead other ports' connections to the server,
+// which nobody judges. Looked for whenever the rules were changed.
 import type { HostPort } from "../config/endpoints.ts";
 import { isIpv4, isWildcard, type Prefix, parsePrefix } from "../core/address.ts";
 import { interfacesOf, isOfBridge, isVirtual } from "../host/addresses.ts";
@@ -10,8 +12,11 @@ import {
   type Family,
   type FilterRules,
   type Guarded,
-  hasLegacyTables,
+  handshakeProxies,
+  hasLegacyRedirects,
+  type RedirectRule,
   readFilterRules,
+  redirectsTo,
 } from "../host/redirects.ts";
 import { FilterGeneration } from "../kernel/filter_generation.ts";
 import type { Libc } from "../kernel/libc.ts";
@@ -23,34 +28,51 @@ const share = 1 / 50;
 /** Of the legacy iptables nobody tells that they were changed. */
 const legacyMs = 4000;
 
+export interface JudgedListen extends HostPort {
+  /** The kernel alone judges. */
+  readonly alone: boolean;
+  /** It lets everybody in: a dry run, or a trial. */
+  readonly bansNobody: boolean;
+}
+
 export interface DiversionsParts {
   readonly libc: Libc;
   readonly listens: () => readonly HostPort[];
+  /** Of the gates whose first bytes the kernel judges. */
+  readonly judged: () => readonly JudgedListen[];
   readonly log: Log;
 }
 
 export class Diversions implements Disposable {
   readonly #parts: DiversionsParts;
+  readonly #diverted: Told;
+  readonly #answered: Told;
+  readonly #foreseen: Told;
+  readonly #unjudged: Told;
   #generations: FilterGeneration | undefined;
   #generation: number | undefined;
   #dueMs = Number.NEGATIVE_INFINITY;
   #rules: FilterRules = { nft: [], ip: [], ip6: [] };
-  #reasons: readonly string[] = [];
   #isClosed = false;
 
   constructor(parts: DiversionsParts) {
     this.#parts = parts;
+    this.#diverted = new Told("No rule leads connections past the gate any more", "error", parts.log);
+    this.#answered = new Told("No rule makes the handshake for a judged port any more", "error", parts.log);
+    this.#foreseen = new Told("No rule makes the handshake for a port on trial any more", "warn", parts.log);
+    this.#unjudged = new Told("No rule leads other ports' connections to a judged port any more", "warn", parts.log);
   }
 
   /** For /readyz. */
   get reasons(): readonly string[] {
-    return this.#reasons;
+    return [...this.#diverted.texts, ...this.#answered.texts];
   }
 
-  /** For /readyz, where the gate is ready all the same. */
+  /** What lets some connections in unjudged, or may, or would shut all out, and is no reason for /readyz to be red. */
   get notes(): readonly string[] {
     const { unread } = this.#rules;
-    return unread === undefined ? [] : [unreadText(unread)];
+    const unknown = unread === undefined ? [] : [unreadText(unread)];
+    return [...this.#foreseen.texts, ...this.#unjudged.texts, ...unknown];
   }
 
   /** Once a second. Where the rules cannot be read there are none. */
@@ -60,7 +82,7 @@ export class Diversions implements Disposable {
     this.#generations ??= new FilterGeneration(libc);
     const generation = this.#generations.read();
     const isChanged = generation !== undefined && generation !== this.#generation;
-    if (nowMs >= this.#dueMs && (isChanged || hasLegacyTables())) {
+    if (nowMs >= this.#dueMs && (isChanged || hasLegacyRedirects())) {
       const startMs = performance.now();
       this.#rules = await readFilterRules();
       this.#generation = generation;
@@ -71,23 +93,60 @@ export class Diversions implements Disposable {
 
   /** Again and again: the ports, and this host's addresses, change too. */
   #judge(): void {
-    const { libc, listens, log } = this.#parts;
-    const before = this.#reasons;
+    const { libc, listens, judged } = this.#parts;
     const all = listens();
-    this.#reasons = all.flatMap((listen) =>
-      diversionsFrom(this.#rules, guarded(libc, listen, all)).flatMap((rule) =>
-        rule.isWhole ? [`${divertedText(listen.port, rule)}: ${diversionRemedy}`] : [],
+    const rules = this.#rules;
+    const diversions = all.flatMap((listen) =>
+      diversionsFrom(rules, guarded(libc, listen, all)).map((rule) => ({ port: listen.port, rule })),
+    );
+    const whole = diversions.filter(({ rule }) => rule.isWhole);
+    this.#diverted.hold(whole.map(({ port, rule }) => `${divertedText(port, rule)}: ${diversionRemedy}`));
+    const answered = (bansNobody: boolean) =>
+      judged()
+        .filter((listen) => listen.bansNobody === bansNobody)
+        .flatMap((listen) =>
+          handshakeProxies(rules, guarded(libc, listen, all)).map(
+            (rule) => `${answeredText(listen.port, rule, bansNobody)}: ${answeredRemedy}`,
+          ),
+        );
+    this.#answered.hold(answered(false));
+    this.#foreseen.hold(answered(true));
+    const known = new Set(diversions.map(({ rule }) => rule.text));
+    const others = judged().flatMap(({ port, alone }) =>
+      (alone ? redirectsTo(rules, port) : []).map(({ text }) => ({ port, text })),
+    );
+    this.#unjudged.hold(
+      others.flatMap(({ port, text }) =>
+        known.has(text) ? [] : [`${unjudgedText(port, text)}: ${toPortRemedy(port)}`],
       ),
     );
-    for (const reason of this.#reasons) if (!before.includes(reason)) log("error", reason);
-    if (this.#reasons.length === 0 && before.length > 0)
-      log("info", "No rule leads connections past the gate any more");
   }
 
   /** Idempotent. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
     this.#generations?.[Symbol.dispose]();
+  }
+}
+
+/** Sentences that go to the log once, when they begin to hold, and another one when none holds any more. */
+class Told {
+  readonly #log: Log;
+  readonly #level: "error" | "warn";
+  readonly #over: string;
+  texts: readonly string[] = [];
+
+  constructor(over: string, level: "error" | "warn", log: Log) {
+    this.#log = log;
+    this.#level = level;
+    this.#over = over;
+  }
+
+  hold(texts: readonly string[]): void {
+    const before = this.texts;
+    this.texts = texts;
+    for (const text of texts) if (!before.includes(text)) this.#log(this.#level, text);
+    if (texts.length === 0 && before.length > 0) this.#log("info", this.#over);
   }
 }
 
@@ -128,4 +187,21 @@ export const diversionRemedy = "remove the rule, or guard the port that it leads
 export function divertedText(port: number, { text, isWhole }: Diversion): string {
   const whose = isWhole ? "Connections to port " : "Some connections to port ";
   return `${whose}${port} are led past the gate: ${text}`;
+}
+
+/** Also said by doctor. */
+export const answeredRemedy = "remove the rule: net.ipv4.tcp_syncookies protects as well";
+
+export function answeredText(port: number, { text }: RedirectRule, bansNobody: boolean): string {
+  const why = `a rule makes the handshake (SYNPROXY), and changes sequence numbers behind the kernel program: ${text}`;
+  return bansNobody ? `Nobody would get in at port ${port}: ${why}` : `Nobody gets in at port ${port}: ${why}`;
+}
+
+function unjudgedText(port: number, text: string): string {
+  return `Some connections to the server of port ${port} are not judged: a rule leads them there: ${text}`;
+}
+
+/** Also said by doctor. */
+export function toPortRemedy(port: number): string {
+  return `remove the rule, and have clients connect to port ${port} itself`;
 }

@@ -13,13 +13,21 @@ import { connectError } from "../gate/connect_error.ts";
 import { connectTimeoutMs, noAnswer } from "../gate/connects.ts";
 import { isOpenToOthers } from "../host/connections.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
-import { diversionsFrom, type FilterRules, readFilterRules, redirectsTo } from "../host/redirects.ts";
+import { diversionsFrom, type FilterRules, handshakeProxies, readFilterRules, redirectsTo } from "../host/redirects.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { hasAddress } from "../kernel/own_address.ts";
 import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
 import { crowdsecFindings } from "./crowdsec_findings.ts";
-import { diversionRemedy, divertedText, guarded, unreadText } from "./diversions.ts";
+import {
+  answeredRemedy,
+  answeredText,
+  diversionRemedy,
+  divertedText,
+  guarded,
+  toPortRemedy,
+  unreadText,
+} from "./diversions.ts";
 import type { Finding } from "./finding.ts";
 import { fleetFindings } from "./fleet_findings.ts";
 import type { Instance } from "./instance.ts";
@@ -193,12 +201,17 @@ function good(name: string, found: string): Finding {
 
 /**
  * A rule that changes packets behind XDP leads them past it; user space in proxy mode sees them all the same. One that
- * leads them elsewhere leads them past the gate.
+ * leads them elsewhere leads them past the gate. One that makes the handshake leaves the kernel's judge no first byte.
  */
-function redirectFindings({ listen, mode }: GateOptions, config: Config, { runtime, rules }: Surroundings): Finding[] {
+function redirectFindings(gate: GateOptions, config: Config, { runtime, rules }: Surroundings): Finding[] {
+  const { listen, mode } = gate;
   const { port } = listen;
-  const all = config.gates.map((gate) => gate.listen);
-  const away = diversionsFrom(rules, guarded(openLibc(runtime.native), listen, all));
+  const place = guarded(
+    openLibc(runtime.native),
+    listen,
+    config.gates.map((other) => other.listen),
+  );
+  const away = diversionsFrom(rules, place);
   const past = away.map(
     (rule): Finding => ({
       name: "redirect",
@@ -208,6 +221,14 @@ function redirectFindings({ listen, mode }: GateOptions, config: Config, { runti
     }),
   );
   if (mode === "proxy" && config["block-map"] === undefined) return past;
+  const answered = isJudgedInKernel(gate) ? handshakeProxies(rules, place) : [];
+  const shut = answered.map(
+    (rule): Finding => ({
+      ...({ name: "redirect", state: "bad" } as const),
+      found: answeredText(port, rule, config["dry-run"]),
+      remedy: answeredRemedy,
+    }),
+  );
   const known = new Set(away.map(({ text }) => text));
   const others = redirectsTo(rules, port).filter(({ text }) => !known.has(text));
   const unknown = others.map(
@@ -215,10 +236,10 @@ function redirectFindings({ listen, mode }: GateOptions, config: Config, { runti
       name: "redirect",
       state: "warning",
       found: `${text}: the kernel program sees these packets before, and does not know that they go to port ${port}`,
-      remedy: `remove the rule, and have clients connect to port ${port} itself`,
+      remedy: toPortRemedy(port),
     }),
   );
-  return [...past, ...unknown];
+  return [...past, ...shut, ...unknown];
 }
 
 function unreadFinding(why: string): Finding {

@@ -10,6 +10,7 @@ import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { Diversions } from "./diversions.ts";
 import type { OpenFiles } from "./open_files.ts";
+import type { SecondObserver } from "./second_observer.ts";
 import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
 
@@ -17,7 +18,9 @@ import type { UnseenConnections } from "./unseen.ts";
 const upstreamFreshMs = 5000;
 
 export interface ReadinessParts {
-  readonly gates: () => readonly Pick<DaemonGate, "name" | "gate" | "kernelJudge">[];
+  readonly gates: () => readonly (Pick<DaemonGate, "name" | "gate" | "kernelJudge"> & {
+    readonly observer: Pick<SecondObserver, "notes">;
+  })[];
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
   readonly openFiles: Pick<OpenFiles, "fault">;
@@ -72,6 +75,9 @@ export class Readiness {
     const [unsaved, growth] = [this.#parts.unsaved(), this.#parts.growth()];
     const notes = [
       ...this.#parts.diversions.notes,
+      ...gates().flatMap(({ name, kernelJudge, observer }) =>
+        [...observer.notes, kernelJudge?.doubt() ?? []].flat().map((note) => gatePrefix(name) + note),
+      ),
       ...lists.notes(),
       ...(this.#parts.fleet()?.troubles ?? []),
       ...(this.#parts.crowdsec()?.troubles ?? []),

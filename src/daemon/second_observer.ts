@@ -33,6 +33,9 @@ export class SecondObserver implements Disposable {
   #watch: SocketWatch | undefined;
   #nameOf: (index: number) => string | undefined = () => undefined;
   #followed = "";
+  #choosers: () => readonly string[] = () => [];
+  /** What it cannot see: programs that may lead other ports' connections to the server's socket. */
+  notes: readonly string[] = [];
   /** Why there is none; undefined while there is. */
   absence: string | undefined;
   /** Connections that had no room in the queue, of those that were counted. */
@@ -63,6 +66,8 @@ export class SecondObserver implements Disposable {
       const { openLibraries } = await import("../kernel/libraries.ts");
       const libraries = await openLibraries(native);
       this.#nameOf = (index) => interfaceName(libraries, index);
+      const { describeProgram, socketChoosers } = await import("../fences/xdp/programs.ts");
+      this.#choosers = () => socketChoosers(libraries).map((id) => describeProgram(libraries, id));
       this.#watch = await SocketWatch.open({
         ...{ native, seenFd, loopback: loopback() },
         netns: statSync("/proc/self/ns/net").ino,
@@ -80,6 +85,7 @@ export class SecondObserver implements Disposable {
   /** Twice a second. @throws KernelError */
   tick(nowMs: number): void {
     const { unseen } = this.#parts;
+    this.#lookForChoosers();
     this.#watch?.look();
     const counts = this.#watch?.counts();
     if (counts !== undefined) {
@@ -88,6 +94,17 @@ export class SecondObserver implements Disposable {
       this.#untold = counts.untold;
     }
     for (const found of this.#watch?.fetch(fetchedAtOnce) ?? []) this.#tell(found, nowMs);
+  }
+
+  #lookForChoosers(): void {
+    const { listen, log } = this.#parts;
+    const { port } = listen();
+    const before = this.notes;
+    this.notes = this.#choosers().map(
+      (program) =>
+        `Connections to the server of port ${port} may not be judged: ${program} may lead those to other ports there (sk_lookup): bpftool link; take it off if it is not meant to`,
+    );
+    for (const note of this.notes) if (!before.includes(note)) log("warn", note);
   }
 
   #toFollow(): string {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of this host's packet filter that lead connections to a port, or away from it, after XDP has seen their
-// packets: redirects, destination NAT, transparent proxying. Read by nft and iptables-save where they are installed and
-// allowed; nothing is changed.
+// Rules of this host's packet filter that change connections after XDP has seen their packets. Redirects, destination
+// NAT and transparent proxying lead to a port, or away from it; SYNPROXY makes the handshake itself, and changes sequence
+// numbers from then on. Read by nft and iptables-save where they are installed and allowed; nothing is changed.
 import { isLoopback } from "../core/address.ts";
 import { messageOf } from "../failure.ts";
 import { isVirtual } from "./addresses.ts";
 import { linesOf } from "./connections.ts";
 import { runProgram } from "./program.ts";
 
-/** The rules that change the destination of TCP; none where a tool is not installed, or does not answer. */
+/** The rules that change TCP connections; none where a tool is not installed, or does not answer. */
 export interface FilterRules {
   readonly nft: readonly NftRule[];
   /** Of iptables-save. */
@@ -35,14 +35,19 @@ export async function readFilterRules(): Promise<FilterRules> {
     readNft(),
     output("iptables-save", []),
     output("ip6tables-save", []),
-    hasLegacyTables() ? readLegacy() : { ip: "", ip6: "", unread: undefined },
+    legacyTables().length > 0 ? readLegacy() : { ip: "", ip6: "", unread: undefined },
   ]);
   const rulesIn = (...texts: readonly string[]) => {
     const all = texts.flatMap(parseIptables);
     // Where iptables is the legacy one, both list the same.
     return [...new Map(all.map((rule) => [rule.line, rule])).values()];
   };
-  return { nft, ip: rulesIn(ip, legacy.ip), ip6: rulesIn(ip6, legacy.ip6), unread: legacy.unread };
+  return {
+    nft,
+    ip: rulesIn(ip, legacy.ip),
+    ip6: rulesIn(ip6, legacy.ip6),
+    unread: hasLegacyRedirects() ? legacy.unread : undefined,
+  };
 }
 
 /** Of named sets, which may be very long, only those that a redirect goes by. */
@@ -74,10 +79,14 @@ async function readLegacy(): Promise<{ ip: string; ip6: string; unread: string |
   }
 }
 
-/** Of those the kernel tells nobody that they were changed. False also where they are not to be read. */
-export function hasLegacyTables(): boolean {
-  const names = ["/proc/self/net/ip_tables_names", "/proc/self/net/ip6_tables_names"];
-  return names.flatMap(linesOf).some((table) => table === "nat" || table === "mangle");
+/** Tables in which rules may lead connections elsewhere; the kernel tells nobody that these were changed. */
+export function hasLegacyRedirects(): boolean {
+  return legacyTables().some((table) => table === "nat" || table === "mangle");
+}
+
+/** None also where they are not to be read. */
+function legacyTables(): readonly string[] {
+  return ["/proc/self/net/ip_tables_names", "/proc/self/net/ip6_tables_names"].flatMap(linesOf);
 }
 
 async function output(program: string, args: readonly string[]): Promise<string> {
@@ -121,45 +130,68 @@ export function diversionsFrom(rules: FilterRules, guarded: Guarded): readonly D
   return [...nftDiversions(rules.nft, guarded), ...ofIptables];
 }
 
-/** Statements of nft's JSON (libnftables-json(5)) that change the destination. */
-const statements = ["redirect", "dnat", "tproxy"] as const;
+/** Rules by which the packet filter itself answers whoever connects to a guarded port. */
+export function handshakeProxies(rules: FilterRules, guarded: Guarded): readonly RedirectRule[] {
+  const ofNft = rules.nft.filter(
+    ({ statement, isEntered, family, matched }) =>
+      statement === "synproxy" && isEntered && isOfFamilies(family, guarded) && holds(matched, guarded.port),
+  );
+  const ofIptables = guarded.families.flatMap((family) =>
+    rules[family].filter(
+      ({ line, isEntered }) => isEntered && isHandshakeProxy(line) && isAmong(portsFrom(line), guarded.port),
+    ),
+  );
+  return [...ofNft, ...ofIptables.map(({ line }) => ({ text: `iptables ${line}` }))];
+}
+
+/** Statements of nft's JSON (libnftables-json(5)) that change the destination, or make the handshake. */
+const statements = ["redirect", "dnat", "tproxy", "synproxy"] as const;
 
 type Json = Readonly<Record<string, unknown>>;
 
-export interface NftRule extends RedirectRule {
+/** Where a rule leads to, as far as it says. */
+interface Target {
+  /** "set": a field of the packet, as `tcp dport set 5001` does, without knowing of connections. */
+  readonly statement: (typeof statements)[number] | "set";
+  readonly port?: unknown;
+  readonly address?: unknown;
+}
+
+export interface NftRule extends RedirectRule, Target {
   /** What comes from outside goes through its chain, or may. */
   readonly isEntered: boolean;
   /** FAMILY NAME */
   readonly table: string;
   readonly family: unknown;
   readonly expressions: readonly Json[];
-  readonly statement: (typeof statements)[number];
-  /** Where it leads to, as far as it says. */
-  readonly port: unknown;
-  readonly address: unknown;
   /** The ports that it is for; "@NAME" for a set that was not read. */
   readonly matched: unknown;
 }
 
 export function nftRedirects(rules: readonly NftRule[], port: number): readonly RedirectRule[] {
   // Without a port of its own, a connection keeps the one that it came to.
-  return rules.filter((rule) => holds(rule.port ?? rule.matched, port));
+  return rules.filter((rule) => rule.statement !== "synproxy" && holds(rule.port ?? rule.matched, port));
 }
 
 export function nftDiversions(rules: readonly NftRule[], guarded: Guarded): readonly Diversion[] {
   return rules.flatMap((rule) => {
     const { text, isEntered, expressions, family, statement, matched, address, port: to } = rule;
-    if ((family === "ip" || family === "ip6") && !guarded.families.includes(family)) return [];
+    if (statement === "synproxy" || !isOfFamilies(family, guarded)) return [];
     const staysHere = address === undefined || (typeof address === "string" && guarded.isOwn(address));
     const isTo = (port: number) => holds(to ?? guarded.port, port);
     if (!holds(matched, guarded.port) || (staysHere && guarded.ports.some(isTo))) return [];
     const rest = expressions.filter(
-      (expression) => !(statement in expression) && matchedPort(expression) === undefined,
+      (expression) => targetOf(expression) === undefined && matchedPort(expression) === undefined,
     );
     const exempts = rest.map((expression) => exempted(expression, guarded));
     if (exempts.includes("all")) return [];
     return [{ text, isWhole: isEntered && !exempts.includes("some") }];
   });
+}
+
+/** A table for both families, such as one of inet, is of these too. */
+function isOfFamilies(family: unknown, { families }: Guarded): boolean {
+  return (family !== "ip" && family !== "ip6") || families.includes(family);
 }
 
 /**
@@ -173,10 +205,12 @@ export function parseNft(json: string, sets: ReadonlyMap<string, unknown> = new 
   return entries.flatMap(({ rule }) => {
     if (!isObject(rule)) return [];
     const expressions = Array.isArray(rule["expr"]) ? rule["expr"].filter(isObject) : [];
-    const statement = statements.find((name) => expressions.some((expression) => name in expression));
-    if (statement === undefined || !expressions.every(mayBeTcp)) return [];
-    const target = expressions.find((expression) => statement in expression)?.[statement];
-    const { port, addr: address } = isObject(target) ? target : {};
+    const targets = expressions.map(targetOf).filter((target) => target !== undefined);
+    const [first] = targets;
+    if (first === undefined || !expressions.every(mayBeTcp)) return [];
+    const { statement } = first;
+    const [port] = targets.flatMap(({ port }) => port ?? []);
+    const [address] = targets.flatMap(({ address }) => address ?? []);
     const table = `${rule["family"]} ${rule["table"]}`;
     const ports = expressions.map(matchedPort).find((found) => found !== undefined);
     const chain = chainOf(rule, rule["chain"]);
@@ -186,6 +220,18 @@ export function parseNft(json: string, sets: ReadonlyMap<string, unknown> = new 
     const text = `nft table ${table}, chain ${rule["chain"]}: ${from}${statement}${placeText(address, port)}`;
     return [{ text, isEntered, table, family: rule["family"], expressions, statement, port, address, matched }];
   });
+}
+
+function targetOf(expression: Json): Target | undefined {
+  const statement = statements.find((name) => name in expression);
+  if (statement !== undefined) {
+    const { port, addr: address } = isObject(expression[statement]) ? expression[statement] : {};
+    return { statement, port, address };
+  }
+  const { key, value } = isObject(expression["mangle"]) ? expression["mangle"] : {};
+  const field = isObject(key) && isObject(key["payload"]) ? key["payload"]["field"] : undefined;
+  if (field === "dport") return { statement: "set", port: value };
+  return field === "daddr" ? { statement: "set", address: value } : undefined;
 }
 
 function placeText(address: unknown, port: unknown): string {
@@ -201,7 +247,8 @@ function portsOf(ports: unknown, table: string, sets: ReadonlyMap<string, unknow
 
 /** All, of a rule that does not look at them in whatever way. */
 function portsLeft(expressions: readonly Json[]): unknown {
-  return JSON.stringify(expressions).includes('"dport"') ? undefined : { range: [0, 65_535] };
+  const looked = expressions.filter((expression) => targetOf(expression) === undefined);
+  return JSON.stringify(looked).includes('"dport"') ? undefined : { range: [0, 65_535] };
 }
 
 /** False for what matches another transport protocol alone: its ports are others. */
@@ -224,8 +271,11 @@ function chainOf({ family, table }: Json, chain: unknown): string {
   return `${family} ${table} ${chain}`;
 }
 
+/** Hooks that what comes from outside passes on its way to a socket here. */
+const entrances: readonly unknown[] = ["ingress", "prerouting", "input"];
+
 function chainsAtHook(entries: readonly Json[]): ReadonlySet<string> {
-  const isAtHook = (chain: unknown): chain is Json => isObject(chain) && chain["hook"] === "prerouting";
+  const isAtHook = (chain: unknown): chain is Json => isObject(chain) && entrances.includes(chain["hook"]);
   return new Set(entries.flatMap(({ chain }) => (isAtHook(chain) ? [chainOf(chain, chain["name"])] : [])));
 }
 
@@ -332,6 +382,7 @@ export interface IptablesRule {
 
 export function iptablesRedirects(rules: readonly IptablesRule[], port: number): readonly RedirectRule[] {
   return rules.flatMap(({ line }) => {
+    if (isHandshakeProxy(line)) return [];
     const ports = portsTo(line) ?? portsFrom(line);
     return isAmong(ports, port) ? [{ text: `iptables ${line}` }] : [];
   });
@@ -345,7 +396,8 @@ export function iptablesDiversions(rules: readonly IptablesRule[], guarded: Guar
     const staysHere = address === undefined || guarded.isOwn(address);
     const isTo = (port: number) => (to === undefined ? port === guarded.port : isAmong(to, port));
     const isOthers = destination !== undefined && !destination.includes("/") && !isForGate(destination, guarded);
-    if (!isAmong(portsFrom(line), guarded.port) || (staysHere && guarded.ports.some(isTo)) || isOthers) return [];
+    if (isHandshakeProxy(line) || !isAmong(portsFrom(line), guarded.port)) return [];
+    if ((staysHere && guarded.ports.some(isTo)) || isOthers) return [];
     return [{ text: `iptables ${line}`, isWhole: isEntered && !exemptsSome(line, guarded) }];
   });
 }
@@ -371,13 +423,18 @@ function exemptsSome(line: string, { comesBy }: Guarded): boolean {
 export function parseIptables(text: string): readonly IptablesRule[] {
   const lines = text.split("\n");
   const redirects = lines.filter(
-    (line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line),
+    (line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY|SYNPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line),
   );
   return redirects.map((line) => {
     const [, chain = ""] = /^-A (\S+)/.exec(line) ?? [];
-    const isEntered = chain === "PREROUTING" || lines.some((other) => other.endsWith(` -j ${chain}`));
+    const isEntered =
+      chain === "PREROUTING" || chain === "INPUT" || lines.some((other) => other.endsWith(` -j ${chain}`));
     return { line, isEntered };
   });
+}
+
+function isHandshakeProxy(line: string): boolean {
+  return / -j SYNPROXY\b/.test(line);
 }
 
 type Ports = readonly (readonly [first: number, last: number])[];
@@ -395,10 +452,10 @@ function portsTo(line: string): Ports | undefined {
   return portsIn(found?.[1]);
 }
 
-/** All, in the chain that everything goes through, of a rule that does not look at them. */
+/** All, in a chain that everything goes through, of a rule that does not look at them. */
 function portsFrom(line: string): Ports | undefined {
   const found = portsIn(/(?<!! )--dports? (\S+)/.exec(line)?.[1]);
-  const isForAll = line.startsWith("-A PREROUTING ") && !/--dport|--port|--match-set/.test(line);
+  const isForAll = /^-A (PREROUTING|INPUT) /.test(line) && !/--dport|--port|--match-set/.test(line);
   return found ?? (isForAll ? [[0, 65_535]] : undefined);
 }
 

@@ -34,6 +34,8 @@ export interface KernelJudgeParts {
 
 export class KernelJudge {
   readonly #parts: KernelJudgeParts;
+  /** How many first bytes had fitted their connection, and how many not, when the last of these did. */
+  #fitting = { judged: 0, unproven: 0 };
 
   constructor(parts: KernelJudgeParts) {
     this.#parts = parts;
@@ -48,6 +50,8 @@ export class KernelJudge {
   /** Twice a second, when the judge has counted. */
   tick(): void {
     const { counters, alone } = this.#parts;
+    const judged = judgedOf(this.counts);
+    if (judged !== this.#fitting.judged) this.#fitting = { judged, unproven: this.counts.unproven };
     if (!alone) return;
     const { passed, undecided, malformed, banned, spared, would_ban, not_banned } = this.counts;
     counters.foreign = banned + spared + would_ban + not_banned;
@@ -64,10 +68,19 @@ export class KernelJudge {
 
   /** The program is in place and sees nothing that it could judge: why, and what to do. */
   blindness(): string | undefined {
-    const { passed, undecided, malformed, banned, spared, would_ban, not_banned, older, no_socket } = this.counts;
-    const seen = passed + undecided + malformed + banned + spared + would_ban + not_banned + older;
-    if (no_socket < blindAfter || seen > 0) return undefined;
+    const { older, no_socket } = this.counts;
+    if (no_socket < blindAfter || judgedOf(this.counts) + older > 0) return undefined;
     return `The kernel judges nobody: ${no_socket} packets to the guarded port belong to no connection in this network namespace; a server in a container or on another host needs --mode proxy`;
+  }
+
+  /**
+   * First bytes that did not fit their connections, since the last that did. Others can bring this about by what they
+   * send, so that it is no reason for the gate not to be ready.
+   */
+  doubt(): string | undefined {
+    const misfits = this.counts.unproven - this.#fitting.unproven;
+    if (misfits < blindAfter) return undefined;
+    return `The last ${misfits} first bytes did not fit their connections: something changes packets behind XDP (SYNPROXY, a tc action), they come damaged or without checksums (LRO), or somebody forges them; ttgate doctor lists what it finds`;
   }
 
   /** What the kernel decided about a connection to the gate. */
@@ -87,4 +100,9 @@ export class KernelJudge {
     const result = this.#parts.ban(client, { origin: "kernel", reason: protocol, evidence });
     if (result === "spared") counters.spared++;
   }
+}
+
+/** First bytes that fitted their connection, whatever became of them. */
+function judgedOf({ passed, undecided, malformed, banned, spared, would_ban, not_banned }: InlineCounts): number {
+  return passed + undecided + malformed + banned + spared + would_ban + not_banned;
 }

@@ -42,7 +42,7 @@ export class SparedEntries {
     this.#log(
       "warn",
       this.#isRemoved
-        ? `Removed from the map: ${source}, which blocked ${prefix.text} (${why}) and is never banned`
+        ? `Removed from the map: ${source}, which blocked ${prefix.text} (${why}) and is never banned${aroundIt(source)}`
         : `The map holds ${source}, which covers ${prefix.text} (${why}) and is never banned: a dry run takes nothing out`,
     );
   }
@@ -56,4 +56,9 @@ export class SparedEntries {
       this.#isRemoved ? `Removed from the map: ${more}, for the same` : `The map holds ${more}, for the same`,
     );
   }
+}
+
+/** Of a range nobody is blocked now. */
+function aroundIt(source: string): string {
+  return source.includes("/") ? "; nobody else of it is blocked either: write smaller ranges around that address" : "";
 }

@@ -8,7 +8,7 @@ import { fragmentsOf } from "../harness/fragments.ts";
 import { friendly, hostile, InlineBed, requireVerdicts } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
 import type { RawConnection, SegmentOptions } from "../harness/raw_tcp.ts";
-import { ack, joined, psh, urg } from "../harness/tcp_frame.ts";
+import { ack, checksum, joined, psh, urg } from "../harness/tcp_frame.ts";
 import { sleep } from "../harness/wait.ts";
 
 setDefaultTimeout(30_000);
@@ -260,6 +260,75 @@ describeWith("namespaces", "executable")("headers around the segment", () => {
       stranger.send({ bytes: hostile, ...wrapping });
       await bed.counted("unread", before);
       await sleep(settleMs);
+      expect(bed.sink.of(stranger.name).data).toBe("");
+    });
+  }
+});
+
+/** A frame in another form; its segment is as it was. */
+type Form = (frame: Uint8Array) => Uint8Array;
+
+const ethernetBytes = 14;
+const behindEthernet = (form: (packet: Uint8Array) => Uint8Array): Form => {
+  return (frame) => joined(frame.subarray(0, ethernetBytes), form(frame.subarray(ethernetBytes)));
+};
+const tagged = (etherType: number, ...between: readonly number[]): Form => {
+  return (frame) =>
+    joined(frame.subarray(0, 12), [etherType >> 8, etherType & 0xff], between, frame.subarray(ethernetBytes));
+};
+/** With another field of the IPv4 header, and its checksum made anew. */
+const withIpv4 = (change: (header: Uint8Array) => void): Form =>
+  behindEthernet((packet) => {
+    const header = packet.slice(0, 20);
+    change(header);
+    header.set([0, 0], 10);
+    new DataView(header.buffer).setUint16(10, checksum(header));
+    return joined(header, packet.subarray(20));
+  });
+/** A hop-by-hop header before the segment, and no length in IPv6's own: the frame's end is the packet's. */
+const endless = behindEthernet((packet) => {
+  const header = packet.slice(0, 40);
+  header.set([0, 0, 0], 4);
+  return joined(header, [6, 0, 1, 4, 0, 0, 0, 0], packet.subarray(40));
+});
+const lengthOf = (frame: Uint8Array) => frame.length - ethernetBytes;
+
+describeWith("namespaces", "executable")("frames of another form", () => {
+  let bed: InlineBed;
+
+  beforeAll(async () => {
+    bed = await InlineBed.open();
+  });
+  afterAll(() => bed?.[Symbol.asyncDispose]());
+
+  const forms: readonly [name: string, form: Form, family: 4 | 6, isTaken: boolean][] = [
+    ["with the card's checksum behind them", (frame) => joined(frame, [0xde, 0xad, 0xbe, 0xef]), 4, true],
+    ["with a trailer that looks like a packet", (frame) => joined(frame, frame.subarray(ethernetBytes)), 6, true],
+    ["with a hop limit of 0", withIpv4((header) => header.set([0], 8)), 4, true],
+    ["with a reserved flag", withIpv4((header) => header.set([0xc0], 6)), 4, true],
+    ["without the length of the IPv4 packet", withIpv4((header) => header.set([0, 0], 2)), 4, false],
+    ["with an IPv4 packet that is longer than they are", withIpv4((header) => header.set([5, 220], 2)), 4, false],
+    ["without the length of the IPv6 packet", endless, 6, true],
+    ["of LLC and SNAP", (frame) => tagged(lengthOf(frame) + 8, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0)(frame), 4, false],
+    ["of 802.3 without LLC", (frame) => tagged(lengthOf(frame))(frame), 4, false],
+    ["of PPPoE", (frame) => tagged(0x8864, 0x11, 0, 0, 1, 0, lengthOf(frame) + 2, 0, 0x21)(frame), 4, false],
+    ["of MPLS", tagged(0x8847, 0, 0, 0x11, 64), 4, false],
+    ["of MPLS, IPv6", tagged(0x8848, 0, 0, 0x21, 64), 6, false],
+    ["with a tag of 0x9100", tagged(0x9100, 0, 0, 8, 0), 4, false],
+    ["with the other family's type", tagged(0x86dd), 4, false],
+  ];
+  for (const [name, form, family, isTaken] of forms) {
+    test(`${name} bring no stranger to the server${isTaken ? "" : ", nor anybody"}`, async () => {
+      const next = () => (family === 4 ? bed.nextIpv4() : bed.nextIpv6());
+      const [friend, stranger] = [await bed.clients.connect(next()), await bed.clients.connect(next())];
+      bed.clients.sendFrames(form(friend.frame({ bytes: friendly })), form(stranger.frame({ bytes: hostile })));
+      if (isTaken) {
+        await bed.sink.got(friend.name, friendly);
+        await bed.gate.banned(stranger.ends.source);
+      } else {
+        await sleep(settleMs);
+        expect(bed.sink.of(friend.name).data).toBe("");
+      }
       expect(bed.sink.of(stranger.name).data).toBe("");
     });
   }

@@ -7,10 +7,12 @@ import { attachForeign } from "../harness/foreign_xdp.ts";
 import { fragmentsOf } from "../harness/fragments.ts";
 import { friendly, hostile, InlineBed } from "../harness/inline_bed.ts";
 import { describeWith } from "../harness/needs.ts";
+import { ip, type Network } from "../harness/netns.ts";
+import { probeFrom } from "../harness/probe.ts";
 import { compileC } from "../harness/raw_tcp.ts";
 import { ack, joined, psh, urg } from "../harness/tcp_frame.ts";
 import { TempDir } from "../harness/temp_dir.ts";
-import { sleep } from "../harness/wait.ts";
+import { sleep, waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(30_000);
 
@@ -95,4 +97,42 @@ describeWith("namespaces", "executable")("behind a tunnel", () => {
     await sleep(1500);
     expect((await bed.gate.status()).kernel.attach).toBe("none");
   });
+
+  for (const [name, gate] of [
+    ["in UDP: judged on its own device", ["-i", "ttgvx0"]],
+    ["in UDP that is not guarded: what comes through it is told", []],
+  ] as const) {
+    test(name, async () => {
+      await using bed = await InlineBed.open({ gate, before: async ({ network }) => openVxlan(network) });
+      const visit = (send: Uint8Array) =>
+        probeFrom(bed.network.client, { host: "10.88.0.1", port: 5000, from: "10.88.0.2", send: [send], waitMs: 500 });
+      const heard = (bytes: Uint8Array) => bed.sink.lines().some((line) => line.endsWith(` ${bytes.toHex()}`));
+      await visit(friendly);
+      await waitFor("the friend's bytes", () => heard(friendly));
+      await visit(hostile);
+      if (gate.length > 0) {
+        await bed.gate.banned("10.88.0.2");
+        expect(heard(hostile)).toBe(false);
+        expect((await visit(friendly)).outcome).toBe("no answer");
+      } else {
+        await waitFor("the stranger's bytes", () => heard(hostile));
+        const { kernel } = await bed.gate.until("both told", (status) => status.kernel.unseen?.connections === 2);
+        const why = "this interface is not guarded: add --interface ttgvx0";
+        expect(kernel.unseen?.last).toMatchObject({ source: "10.88.0.2", interface: "ttgvx0", why });
+      }
+    });
+  }
 });
+
+/** From the gate's end of the network to the clients'. */
+function openVxlan({ gate, gateIpv4, device, client, clientDevice }: Network): void {
+  for (const [namespace, below, local, remote, address] of [
+    [gate, device, gateIpv4, "10.77.1.1", "10.88.0.1"],
+    [client, clientDevice, "10.77.1.1", gateIpv4, "10.88.0.2"],
+  ] as const) {
+    const ends = ["local", local, "remote", remote, "dev", below, "dstport", "4789"];
+    ip("-n", namespace, "link", "add", "ttgvx0", "type", "vxlan", "id", "7", ...ends);
+    ip("-n", namespace, "address", "add", `${address}/24`, "dev", "ttgvx0");
+    ip("-n", namespace, "link", "set", "ttgvx0", "up");
+  }
+}

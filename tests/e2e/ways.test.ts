@@ -2,25 +2,47 @@
 // By which way a banned source comes: the kernel is said to block it only where that is proven; else it is said
 // who refuses it, and connections that should not have got so far are counted.
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { runtime } from "../../src/runtime/bun.ts";
 import { Child, run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
-import { describeWith } from "../harness/needs.ts";
+import { friendly, InlineBed, sysctl } from "../harness/inline_bed.ts";
+import { describeWith, testWith } from "../harness/needs.ts";
 import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { openScene } from "../harness/scene.ts";
 import { startServer } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
+import { attachFirst } from "../kernel/other_program.ts";
 
 setDefaultTimeout(60_000);
+
+/** enum bpf_attach_type. */
+const skLookup = 36;
 
 /** A ban that is younger may have met a connection under way. */
 const settledMs = 2200;
 
 async function readiness(gate: RunningGate) {
   const reply = await gate.fetch("/readyz");
-  const { reasons } = (await reply.json()) as { reasons: readonly string[] };
-  return { status: reply.status, text: reasons.join("\n") };
+  const { reasons, notes = [] } = (await reply.json()) as { reasons: readonly string[]; notes?: readonly string[] };
+  return { status: reply.status, text: reasons.join("\n"), notes: notes.join("\n") };
+}
+
+async function redOf(gate: RunningGate) {
+  return waitFor("a red /readyz", async () => {
+    const answer = await readiness(gate);
+    return answer.status === 503 && answer;
+  });
+}
+
+/** What is told while the gate is ready; "" waits until nothing is. */
+async function notesOf(gate: RunningGate, wanted: RegExp) {
+  return waitFor(`notes like ${wanted}`, async () => {
+    const answer = await readiness(gate);
+    return answer.status === 200 && wanted.test(answer.notes) && answer;
+  });
 }
 
 describeWith("namespaces", "executable", { program: "python3" })("with an interface that is not guarded", () => {
@@ -168,4 +190,140 @@ describeWith(
       await gate.child.said(/No rule leads connections past the gate any more/);
     },
   );
+});
+
+describeWith(
+  "namespaces",
+  "executable",
+  { program: "nft" },
+  { program: "iptables" },
+)("behind a handshake that is not the server's", () => {
+  const match = "-p tcp -m multiport --dports 4000,5000 -m state --state INVALID,UNTRACKED".split(" ");
+  test.each([
+    [
+      "nft",
+      [
+        "add table ip own",
+        "add chain ip own raw { type filter hook prerouting priority raw ; }",
+        "add chain ip own in { type filter hook input priority 0 ; }",
+        "add rule ip own raw tcp dport 5000 tcp flags syn notrack",
+        "add rule ip own in ct state invalid,untracked tcp dport { 4000, 5000 } synproxy mss 1460 wscale 7 timestamp sack-perm",
+      ],
+      [["nft", "-f", "-"]],
+      [["nft", "flush", "ruleset"]],
+      "nft table ip own, chain in: tcp dport { 4000, 5000 } synproxy",
+    ],
+    [
+      "iptables",
+      [],
+      [
+        ["iptables", "-t", "raw", "-A", "PREROUTING", "-p", "tcp", "--dport", "5000", "--syn", "-j", "CT", "--notrack"],
+        ["iptables", "-A", "INPUT", ...match, "-j", "SYNPROXY", "--timestamp", "--wscale", "7", "--mss", "1460"],
+      ],
+      [
+        ["iptables", "-t", "raw", "-F"],
+        ["iptables", "-F"],
+      ],
+      "iptables -A INPUT -p tcp -m multiport --dports 4000,5000",
+    ],
+  ] as const)("SYNPROXY after the start shuts customers out, and turns /readyz and doctor red (%s)", async (...how) => {
+    const [, lines, add, undo, text] = how;
+    await using bed = await InlineBed.open();
+    const { network, map, gate } = bed;
+    const inside = async (argv: readonly string[]) => {
+      const { code, stderr } = await run(argv, { namespace: network.gate, input: `${lines.join("\n")}\n` });
+      expect([code, stderr]).toEqual([0, ""]);
+    };
+    const visit = (number: number) => {
+      const from = network.clientIpv4(number);
+      return probeFrom(network.client, { host: network.gateIpv4, port: 5000, from, send: [friendly], waitMs: 300 });
+    };
+    const served = (number: number) =>
+      bed.sink.lines().some((line) => line.startsWith(`data ${network.clientIpv4(number)} `));
+    await visit(1);
+    await waitFor("the friend's bytes", () => served(1));
+    // Else the last ACK of the handshake is taken for one of an older connection.
+    await sysctl(network.gate, "net.netfilter.nf_conntrack_tcp_loose=0");
+    for (const argv of add) await inside(argv);
+    const red = await redOf(gate);
+    expect(red.text).toStartWith("Nobody gets in at port 5000: a rule makes the handshake (SYNPROXY)");
+    expect(red.text).toContain(text);
+    await gate.child.said(/error Nobody gets in at port 5000/);
+    const before = bed.counts();
+    await visit(2);
+    await bed.counted("unproven", before);
+    expect(served(2)).toBe(false);
+    const options = ["-B", map.name, "--mode", "inline"];
+    const doctor = await run(ttgate(["doctor", "-c", "/dev/null", ...options]), { namespace: network.gate });
+    expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringContaining("Nobody gets in at port 5000")]);
+    for (const argv of undo) await inside(argv);
+    await waitFor("readiness", async () => (await readiness(gate)).status === 200);
+    await gate.child.said(/No rule makes the handshake for a judged port any more/);
+    await visit(3);
+    await waitFor("the friend's bytes", () => served(3));
+  });
+
+  test("SYNPROXY shuts nobody out of a dry run, and it is said that it would", async () => {
+    await using bed = await InlineBed.open({ gate: ["--dry-run"] });
+    const lines = [
+      "add table ip own",
+      "add chain ip own in { type filter hook input priority 0 ; }",
+      "add rule ip own in ct state invalid,untracked tcp dport 5000 synproxy mss 1460 wscale 7",
+    ];
+    await run(["nft", "-f", "-"], { namespace: bed.network.gate, input: `${lines.join("\n")}\n` });
+    await notesOf(bed.gate, /^Nobody would get in at port 5000: a rule makes the handshake/);
+    await bed.gate.child.said(/warn Nobody would get in at port 5000/);
+  });
+
+  test("what nobody can name is noticed by first bytes that do not fit, until some do", async () => {
+    await using bed = await InlineBed.open();
+    const stranger = await bed.clients.connect(bed.nextIpv4());
+    const misfit = { bytes: friendly, ack: (stranger.serverFirst + 5000) >>> 0 };
+    stranger.send(...Array.from({ length: 9 }, () => misfit));
+    await bed.gate.until("nine misfits", ({ kernel }) => kernel.judged?.unproven === 9);
+    expect((await readiness(bed.gate)).notes).toBe("");
+    stranger.send(misfit);
+    await notesOf(bed.gate, /^The last 10 first bytes did not fit their connections: /);
+    const friend = await bed.clients.connect(bed.nextIpv4());
+    friend.send({ bytes: friendly });
+    await bed.sink.got(friend.name, friendly);
+    await notesOf(bed.gate, /^$/);
+  });
+
+  testWith({ program: "iptables-legacy" })("SYNPROXY of the legacy iptables is found by doctor", async () => {
+    using network = new Network();
+    const inside = (...argv: readonly string[]) => run(argv, { namespace: network.gate });
+    const { stderr } = await inside("iptables-legacy", "-A", "INPUT", ...match, "-j", "SYNPROXY", "--mss", "1460");
+    expect(stderr).toBe("");
+    const doctor = await inside(...ttgate(["doctor", "-c", "/dev/null", "-B", "map", "--mode", "inline"]));
+    expect(doctor.stdout).toContain("Nobody gets in at port 5000: ");
+  });
+
+  test("rules and programs that lead other ports to the server are said while it runs", async () => {
+    await using stack = new AsyncDisposableStack();
+    await using bed = await InlineBed.open();
+    const { network, map, gate } = bed;
+    const filter = (...lines: readonly string[]) =>
+      run(["nft", "-f", "-"], { namespace: network.gate, input: `${lines.join("\n")}\n` });
+    await filter(
+      "add table ip own",
+      "add chain ip own pre { type filter hook prerouting priority mangle ; }",
+      "add rule ip own pre tcp dport 8080 tproxy to :5000",
+    );
+    await notesOf(
+      gate,
+      /^Some connections to the server of port 5000 are not judged: .*tcp dport 8080 tproxy to :5000/,
+    );
+    await gate.child.said(/warn Some connections to the server of port 5000 are not judged/);
+    await filter("flush ruleset");
+    await notesOf(gate, /^$/);
+    const namespace = openSync(`/run/netns/${network.gate}`, "r");
+    const hands = { native: runtime.native, path: map.path, defer: (undo: () => void) => stack.defer(undo) };
+    const takeOff = await attachFirst(hands, "chooser", namespace, skLookup);
+    closeSync(namespace);
+    await notesOf(gate, /^Connections to the server of port 5000 may not be judged: program id \d+ may/);
+    await gate.child.said(/warn Connections to the server of port 5000 may not be judged/);
+    takeOff();
+    await notesOf(gate, /^$/);
+  });
 });

@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import {
   diversionsFrom,
+  handshakeProxies,
   iptablesDiversions,
   iptablesRedirects,
   nftDiversions,
@@ -80,10 +81,12 @@ const guarded = {
   comesBy: (isMatched: (interfaceName: string) => boolean) => isMatched("eth0"),
 };
 
+type Place = "hook" | "ingress" | "input" | "forward" | "output" | "jumped" | "alone";
+
 /** As `nft`, in a chain that is at a hook, or that another one leads to, or neither. */
-function chained(place: "hook" | "output" | "jumped" | "alone", ...expressions: readonly object[]): string {
+function chained(place: Place, ...expressions: readonly object[]): string {
   const where = { family: "ip", table: "nat" };
-  const hook = place === "hook" ? { hook: "prerouting" } : place === "output" ? { hook: "output" } : {};
+  const hook = place === "hook" ? { hook: "prerouting" } : ["jumped", "alone"].includes(place) ? {} : { hook: place };
   const jump = { rule: { ...where, chain: "first", expr: [{ jump: { target: "pre" } }] } };
   const chain = { chain: { ...where, name: "pre", ...hook } };
   return JSON.stringify({
@@ -97,6 +100,11 @@ function udp(field: string): object {
 
 function meta(key: string, op: string, right: string): object {
   return { match: { op, left: { meta: { key } }, right } };
+}
+
+/** What changes a packet's field. */
+function set(protocol: string, field: string, value: unknown): object {
+  return { mangle: { key: { payload: { protocol, field } }, value } };
 }
 
 function address(field: "saddr" | "daddr", right: string): object {
@@ -116,6 +124,8 @@ test.each([
   ["of what is for this host", true, chained("hook", local, meta("l4proto", "==", "tcp"), dport(5000), elsewhere)],
   ["of what is for the listen address", true, chained("hook", address("daddr", "192.0.2.1"), dport(5000), elsewhere)],
   ["of all but a bridge's", true, chained("hook", meta("iifname", "!=", "docker0"), dport(5000), elsewhere)],
+  ["of single packets", true, chained("hook", dport(5000), set("tcp", "dport", 5001))],
+  ["of single packets to elsewhere", true, chained("ingress", dport(5000), set("ip", "daddr", "198.51.100.9"))],
   ["transparently", true, chained("hook", dport({ set: [1, 5000] }), { tproxy: { port: 7 } }, { accept: null })],
   [
     "of the interface that clients come by",
@@ -145,6 +155,8 @@ test.each([
 test.each([
   ["to the same port here", chained("hook", dport(5000), { dnat: { addr: "192.0.2.2" } })],
   ["to another guarded port", chained("hook", dport(5000), { redirect: { port: 6000 } })],
+  ["by a change of other fields", chained("hook", dport(5000), set("ip", "ttl", 64))],
+  ["by the handshake", chained("input", dport(5000), { synproxy: null })],
   ["of another port", chained("hook", dport(80), { redirect: { port: 5001 } })],
   ["of all other ports", chained("hook", { match: { ...Object(dport(5000)).match, op: "!=" } }, elsewhere)],
   ["of an address that is not listened to", chained("hook", address("daddr", "192.0.2.2"), dport(5000), elsewhere)],
@@ -183,6 +195,7 @@ test("iptables: diversions of everybody, of some, and none", () => {
     rule("PREROUTING", "-i eth0 -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-i eth+ -p tcp -m multiport --dports 80,4000:6000 -j DNAT --to-destination 198.51.100.9"),
     rule("PREROUTING", "-p tcp -j DNAT --to-destination 198.51.100.9:22-23"),
+    rule("PREROUTING", "-p tcp -m multiport --dports 80,4990:5010 -j REDIRECT --to-ports 5001"),
   ];
   const some = [
     rule("PREROUTING", "-s 10.0.0.0/8 -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
@@ -201,8 +214,10 @@ test("iptables: diversions of everybody, of some, and none", () => {
     rule("PREROUTING", "-p udp -m udp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-p tcp -m tcp ! --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-p tcp -m multiport --dports 80,443 -j REDIRECT --to-ports 5001"),
+    rule("PREROUTING", "-p tcp -m multiport ! --dports 80,5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-p tcp -m set --match-set ports dst -j REDIRECT --to-ports 5001"),
     rule("DOCKER", "-p tcp -m tcp -j DNAT --to-destination 10.244.0.5:8080"),
+    rule("INPUT", "-p tcp -m tcp --dport 5000 -j SYNPROXY --wscale 7"),
   ];
   expect(iptablesDiversions(parseIptables([...none, ...whole, ...some].join("\n")), guarded)).toEqual([
     ...whole.map((line) => ({ text: `iptables ${line}`, isWhole: true })),
@@ -211,4 +226,31 @@ test("iptables: diversions of everybody, of some, and none", () => {
   const [ofAll = ""] = whole;
   expect(diversionsFrom({ nft: [], ip: [], ip6: parseIptables(ofAll) }, guarded)).toEqual([]);
   expect(diversionsFrom({ nft: [], ip: parseIptables(ofAll), ip6: [] }, guarded)).toMatchObject([{ isWhole: true }]);
+});
+
+const untracked = { match: { op: "in", left: { ct: { key: "state" } }, right: ["invalid", "untracked"] } };
+const synproxy = { synproxy: { mss: 1460, wscale: 7 } };
+
+test.each([
+  ["of the port", 1, chained("input", untracked, dport(5000), synproxy)],
+  ["of several ports", 1, chained("jumped", dport({ set: [80, 5000] }), synproxy)],
+  ["of some sources", 1, chained("input", address("saddr", "10.0.0.1"), dport(5000), { synproxy: null })],
+  ["by a name", 1, chained("input", dport(5000), { synproxy: "https" })],
+  ["of another port", 0, chained("input", dport(80), synproxy)],
+  ["of what is forwarded", 0, chained("forward", dport(5000), synproxy)],
+  ["of the other family", 0, chained("input", dport(5000), synproxy).replaceAll('"family":"ip"', '"family":"ip6"')],
+])("nft: the handshake %s: %p", (_name, count, json) => {
+  const rules = parseNft(json);
+  expect(handshakeProxies({ nft: rules, ip: [], ip6: [] }, guarded)).toHaveLength(count);
+  expect(nftRedirects(rules, 5000)).toEqual([]);
+});
+
+test("iptables: the handshake of the port, and of no other", () => {
+  const ours =
+    "-A INPUT -p tcp -m multiport --dports 80,5000 -m state --state INVALID,UNTRACKED -j SYNPROXY --wscale 7";
+  const lines = [ours, ours.replace("5000", "5001"), ours.replace("INPUT", "FORWARD"), ours.replace("INPUT", "NOBODY")];
+  const ip = parseIptables(lines.join("\n"));
+  expect(texts(handshakeProxies({ nft: [], ip, ip6: [] }, guarded))).toEqual([`iptables ${ours}`]);
+  expect(handshakeProxies({ nft: [], ip: [], ip6: ip }, guarded)).toEqual([]);
+  expect(iptablesRedirects(ip, 5000)).toEqual([]);
 });

@@ -14,7 +14,7 @@ export function loadReader(sandbox: Sandbox, map: string | undefined): string {
 
 /** Attaches one that needs no map until the sandbox is over. @param target an interface's index, or a descriptor. */
 export async function attachFirst(
-  sandbox: Sandbox,
+  sandbox: Pick<Sandbox, "native" | "path" | "defer">,
   name: "chooser" | "decider",
   target: number,
   type: number,
@@ -39,7 +39,7 @@ export async function attachFirst(
   return takeOff;
 }
 
-function load(sandbox: Sandbox, name: string, reuse: readonly string[]): string {
+function load(sandbox: Pick<Sandbox, "path">, name: string, reuse: readonly string[]): string {
   using directory = new TempDir();
   const object = directory.file(`${name}.bpf.o`);
   const multiarch = `-I/usr/include/${shell("uname", "-m").trim()}-linux-gnu`;

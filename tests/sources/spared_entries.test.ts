@@ -44,3 +44,11 @@ test("one that is written again is told again", () => {
   for (const sources of [["10.0.0.1"], ["10.0.0.1"], [], ["10.0.0.1"]]) round(entries, sources);
   expect(told).toHaveLength(2);
 });
+
+test("of a range it is said that nobody of it is blocked any more", () => {
+  const told: string[] = [];
+  round(new SparedEntries((_level, message) => told.push(message), true), ["10.0.0.0/7"]);
+  expect(told).toEqual([
+    "Removed from the map: 10.0.0.0/7, which blocked 10.0.0.0/8 (--allow) and is never banned; nobody else of it is blocked either: write smaller ranges around that address",
+  ]);
+});

@@ -46,7 +46,7 @@ export function partsOf(config: Config, maxBans = 1000) {
   const gates = () => [
     {
       ...{ name: options.name, config: options, gate, kernelJudge: undefined, recorder: undefined },
-      observer: { absence: undefined, followed: 0 },
+      observer: { absence: undefined, followed: 0, notes: [] },
     },
   ];
   const lists = { views: () => [], notes: () => [] };

@@ -15,6 +15,7 @@ export const handedMaps = [
   "ttgate_undecided",
   "ttgate_welcome",
   "ttgate_cookies",
+  "ttgate_ended",
   "ttgate_judged",
   "ttgate_seen",
 ] as const satisfies readonly InlineMap[];
