@@ -211,7 +211,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     },
   });
   const status: DaemonStatus = new DaemonStatus({
-    ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload, loggedIn },
+    ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload, loggedIn, saved },
     mayAcceptProxy,
     gates: () => gates.open,
     judgedCounts: () => judge()?.counts,
@@ -334,6 +334,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   async function loggedIn(connection: string): Promise<void> {
     if (protection.loggedIn(connection, nowMs()))
       await inTurns(enforcement.protect(protection.entries(nowMs()), nowMs));
+  }
+
+  async function saved(): Promise<void> {
+    // While another process takes over, it is told what changes, and saves it.
+    if (!ticker.isOwner) return;
+    member?.save();
+    await state?.saved();
   }
 
   /** One after another: what replaces gates, and what hands them over. */

@@ -61,6 +61,31 @@ describeWith("namespaces", "executable")("bans", () => {
     expect((await third.bans()).map(({ source }) => source).sort()).toEqual([stranger, "198.51.100.0/24"].sort());
   });
 
+  test("and lifts that were answered outlive a kill in the same moment", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, state } = await scene(stack);
+    const start = async () =>
+      stack.use(await RunningGate.start(["--state", state.path], { namespace: network.gate }));
+    const list = Array.from({ length: 300 }, (_, index) => `198.51.100.${index % 256}`).join("\n");
+    const ask = async (gate: RunningGate, method: string, path: string, body?: string) => {
+      const reply = await gate.fetch(path, { method, ...(body === undefined ? {} : { body }) });
+      expect(reply.ok).toBe(true);
+      gate.child.signal("SIGKILL");
+      await gate.child.exited;
+    };
+    await ask(await start(), "POST", "/bans", JSON.stringify({ address: "203.0.113.7", for: "1h" }));
+    const second = await start();
+    expect((await second.bans()).map(({ source }) => source)).toEqual(["203.0.113.7"]);
+    await ask(second, "POST", "/bans/list?for=1h", list);
+    const third = await start();
+    expect((await third.status()).bans.active).toBe(257);
+    await ask(third, "DELETE", "/bans/203.0.113.7");
+    const fourth = await start();
+    expect(await fourth.ban("203.0.113.7")).toBeUndefined();
+    await ask(fourth, "POST", "/lifts/list", list);
+    expect((await (await start()).status()).bans.active).toBe(0);
+  });
+
   test("are forgotten with --forget, for good", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, state, start } = await scene(stack);

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout } from "node:timers/promises";
 import { defaultGateName } from "../../config/gates.ts";
 import type { Config } from "../../config/options.ts";
 import type { Claim } from "../../core/bans/claim.ts";
@@ -19,6 +20,9 @@ import { StateFile } from "./state_file.ts";
 
 /** By the file hierarchy standard; made by a package or by hand. */
 const usualDirectory = "/var/lib/ttgate";
+
+/** A command that bans or lifts waits no longer for the disk. */
+const savedMs = 2000;
 
 export interface StateOptions {
   readonly config: Pick<Config, "state" | "forget" | "gates">;
@@ -98,6 +102,12 @@ export class OpenedState {
     await this.#file?.save();
     const lock = `${this.#path}.lock`;
     if (!this.#isClosed && this.error === undefined && !existsSync(lock)) takeLock(lock);
+  }
+
+  /** What was changed until now is saved, as far as the disk can. One that hangs is not waited for. */
+  async saved(): Promise<void> {
+    if (this.#isClosed || this.#file === undefined) return;
+    await Promise.race([this.#file.saved(), setTimeout(savedMs, undefined, { ref: false })]);
   }
 
   /** Why bans cannot be saved at the moment. */
