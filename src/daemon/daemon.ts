@@ -38,6 +38,7 @@ import { Diversions } from "./diversions.ts";
 import { openFleet } from "./fleet.ts";
 import { DaemonGates } from "./gates.ts";
 import { innerStatusPath } from "./instance.ts";
+import { LeftBehind } from "./left_behind.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { OpenFiles } from "./open_files.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
@@ -195,6 +196,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   );
   const listens = () => gates.open.map(({ config: { listen } }) => listen);
   const diversions = opened.use(new Diversions({ libc, listens, log }));
+  const leftBehind = new LeftBehind({ native: runtime.native, libc, own: () => fence && config["block-map"], log });
   const readiness = new Readiness({
     ...{
       gates: () => gates.open,
@@ -202,6 +204,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       unseen,
       openFiles,
       diversions,
+      leftBehind,
       lists,
       fleet: () => member?.fleet,
       crowdsec: () => crowdsec,
@@ -297,6 +300,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       unseen,
       openFiles,
       diversions,
+      leftBehind,
       lists,
       announcement,
       nowMs,

@@ -64,8 +64,7 @@ describeWith("namespaces", "executable")("bans", () => {
   test("and lifts that were answered outlive a kill in the same moment", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, state } = await scene(stack);
-    const start = async () =>
-      stack.use(await RunningGate.start(["--state", state.path], { namespace: network.gate }));
+    const start = async () => stack.use(await RunningGate.start(["--state", state.path], { namespace: network.gate }));
     const list = Array.from({ length: 300 }, (_, index) => `198.51.100.${index % 256}`).join("\n");
     const ask = async (gate: RunningGate, method: string, path: string, body?: string) => {
       const reply = await gate.fetch(path, { method, ...(body === undefined ? {} : { body }) });

@@ -57,6 +57,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     unseen,
     openFiles,
     diversions: { reasons: [] },
+    leftBehind: { notes: [] },
     lists,
     fleet: () => undefined,
     crowdsec: () => undefined,
