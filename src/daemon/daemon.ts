@@ -159,7 +159,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const boot = bootId(process.env);
   const moment = () => ({ nowMs: nowMs(), wallMs: Date.now(), boot });
   const isLocked = beginning.replaces !== undefined;
-  const state = dryRun ? undefined : openState({ config, enforcement, offenders, moment, log, isLocked });
+  const state = dryRun ? undefined : openState({ config, enforcement, offenders, libc, moment, log, isLocked });
   opened.defer(() => state?.close());
   const surroundings: GateSurroundings = {
     ...{ runtime, libc, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },

@@ -2,7 +2,7 @@
 // Bans outlive a deliberate stop, a crash and a restart, with who asked for them and what was seen.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
-import { run } from "../harness/child.ts";
+import { Child, run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
@@ -134,5 +134,16 @@ describeWith("namespaces", "executable")("bans", () => {
       `Cannot keep bans in "${state.path}": the gate with pid ${gate.child.pid} is using it; give each gate a --state of its own`,
     );
     expect(network.gate).toBeString();
+    // Another container does not see its process.
+    const contained = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", ...other];
+    await using child = new Child(contained, { namespace: second.gate });
+    expect(await child.done()).toMatchObject({ code: 2 });
+    expect(child.stderr).toContain(
+      `Cannot keep bans in "${state.path}": the gate with pid ${gate.child.pid}, in another container, is using it`,
+    );
+    gate.child.signal("SIGKILL");
+    await gate.child.exited;
+    await using next = new Child(contained, { namespace: second.gate });
+    await next.said("Listening on");
   });
 });

@@ -22,6 +22,8 @@ import { Offenders } from "../../../src/core/bans/offenders.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
 import { journalHead } from "../../../src/daemon/state/journal.ts";
 import { openState, type StateOptions } from "../../../src/daemon/state/state.ts";
+import { openLibc } from "../../../src/kernel/libc.ts";
+import { native } from "../../../src/runtime/bun_ffi.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
 import { Undo } from "../../harness/undo.ts";
 
@@ -51,12 +53,17 @@ async function start({
     gates: [{ name: "default", listen: { host: "127.0.0.1", port: 5000 } }],
   } as unknown as StateOptions["config"];
   const state = openState({
-    ...{ config, enforcement, offenders: new Offenders(() => 0) },
+    ...{ config, enforcement, offenders: new Offenders(() => 0), libc: openLibc(native) },
     moment: () => ({ nowMs: 1000, wallMs: 1_800_000_000_000 }),
     log: (level, message) => void log.push(`${level} ${message}`),
   });
   await beforeItReads();
-  await state?.begin(isOnTrial);
+  try {
+    await state?.begin(isOnTrial);
+  } catch (error) {
+    await state?.close();
+    throw error;
+  }
   const ban = (text: string, gate?: string) =>
     enforcement.ban({ prefix: requirePrefix(text), reason: "http", origin: "sniffer", untilMs: 60_000, gate }, 1000);
   return { bans, ban, stop: () => state?.close() };
