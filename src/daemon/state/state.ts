@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the bans are saved, read again at the start, and by which gate: a file in the state directory,
 // named after the listener of a gate without a name, and a lock beside it that names the process.
-import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
@@ -23,6 +23,8 @@ import { StateFile } from "./state_file.ts";
 /** By the file hierarchy standard; made by a package or by hand. */
 const usualDirectory = "/var/lib/ttgate";
 
+/** And not what stands beside it: `bans-__-5000.trial`. */
+const isStateFile = /^bans(?:-[\w.]+-\d+)?$/;
 /** A command that bans or lifts waits no longer for the disk. */
 const savedMs = 2000;
 
@@ -89,6 +91,7 @@ export class OpenedState {
   async begin(isOnTrial: (gate: string) => boolean, isTaken = false): Promise<void> {
     const { config, enforcement, offenders, libc, moment, log } = this.#options;
     this.#lock ??= takeLock(libc, this.#path);
+    if (!isTaken && !existsSync(this.#path)) this.#tellOfOthers();
     const byListener = namesByListener(config).map((name) => join(this.#directory, name));
     const earlier = existsSync(this.#path) ? [] : byListener.filter((from) => from !== this.#path);
     const read = isTaken ? undefined : await restore(this.#path, isOnTrial, this.#options);
@@ -98,6 +101,18 @@ export class OpenedState {
     enforcement.follow(this.#file);
     // What is in the file of a table that was taken over is of a moment ago, and is written anew with the first turn.
     if (!isTaken) await this.#file.save();
+  }
+
+  /** Bans of a gate that listened elsewhere, or had a name, are not taken up: it may be about to start again. */
+  #tellOfOthers(): void {
+    const read = namesByListener(this.#options.config);
+    for (const name of readdirSync(this.#directory)) {
+      const path = join(this.#directory, name);
+      if (!isStateFile.test(name) || read.includes(name) || path === this.#path || holderOf(path).isSeen) continue;
+      const remedy = `stop this gate, mv ${path} ${this.#path}, and start it again`;
+      const told = `State "${path}" is of a gate with another listener or name: its bans are not taken up`;
+      this.#options.log("warn", `${told}; if it was this one, ${remedy}`);
+    }
   }
 
   /** A few times a second. @throws Error when the lock was removed and another process has it. */
@@ -206,12 +221,17 @@ function lockPath(path: string): string {
   return `${path}.lock`;
 }
 
-/** @throws Error when a process that lives has it. */
-function takeLock(libc: Libc, path: string): FileLock {
+/** Who says in the lock that they have it. */
+function holderOf(path: string): { readonly pid: string; readonly isSeen: boolean } {
   const at = lockPath(path);
   const [pid = "", ticks = ""] = existsSync(at) ? readFileSync(at, "utf8").trim().split(" ") : [];
-  const isSeen = pid !== "" && Number(pid) !== process.pid && startTicks(Number(pid)) === ticks;
-  const lock = isSeen ? undefined : FileLock.take(libc, at);
+  return { pid, isSeen: pid !== "" && Number(pid) !== process.pid && startTicks(Number(pid)) === ticks };
+}
+
+/** @throws Error when a process that lives has it. */
+function takeLock(libc: Libc, path: string): FileLock {
+  const { pid, isSeen } = holderOf(path);
+  const lock = isSeen ? undefined : FileLock.take(libc, lockPath(path));
   if (lock === undefined) {
     const where = isSeen ? "" : ", in another container,";
     throw new Error(`the gate with pid ${pid}${where} is using it; give each gate a --state of its own`);

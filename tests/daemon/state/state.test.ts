@@ -7,6 +7,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -105,6 +106,27 @@ test("a file of which something is left out is written anew, so that it does not
   await torn.stop();
   const last = await start();
   expect(texts(last.bans)).toEqual(["192.0.2.2", "192.0.2.4"]);
+  await last.stop();
+});
+
+test("bans of another listener are not taken up, and it is said once how they can be", async () => {
+  const first = await start();
+  first.ban("192.0.2.1");
+  await first.stop();
+  const other = directory.file("bans-127.0.0.1-6000");
+  renameSync(path, other);
+  writeFileSync(`${other}.trial`, "");
+  const told = `warn State "${other}" is of a gate with another listener or name: its bans are not taken up; if it was this one, stop this gate, mv ${other} ${path}, and start it again`;
+  for (const expected of [[told], []]) {
+    log.length = 0;
+    const moved = await start();
+    expect([texts(moved.bans), log]).toEqual([[], expected]);
+    await moved.stop();
+  }
+  // As it says.
+  renameSync(other, path);
+  const last = await start();
+  expect(texts(last.bans)).toEqual(["192.0.2.1"]);
   await last.stop();
 });
 
