@@ -133,7 +133,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
-  const gates = new DaemonGates({ judge, neverBan: () => bans.enforcement.neverBan });
+  const gates = new DaemonGates({ judge, neverBan: () => bans.enforcement.neverBan, nowMs });
   const inline = () => gates.inline;
   const ways = new Ways({
     ...{ hasFence: fence !== undefined, fence: () => status.fence, inline, dryRun, nowMs },

@@ -11,7 +11,7 @@ import type { Announcement } from "./announcement.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { Diversions } from "./diversions.ts";
-import type { DaemonGates } from "./gates.ts";
+import { type DaemonGates, gatesTickMs } from "./gates.ts";
 import type { LeftBehind } from "./left_behind.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 import type { OpenFiles } from "./open_files.ts";
@@ -74,7 +74,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   const { enforcement } = bans;
   const isServing = () => readiness.phase === "serving";
   ticker.add({ name: "listener", everyMs: hostMs, run: () => gates.listen() });
-  ticker.add({ name: "deadlines", everyMs: tickMs, run: (now) => gates.tick(now) });
+  ticker.add({ name: "deadlines", everyMs: gatesTickMs, run: (now) => gates.tick(now) });
   ticker.add({ name: "ended bans", everyMs: tickMs, run: () => sweepBans(enforcement, nowMs, isServing) });
   ticker.add({
     name: "upstreams",
