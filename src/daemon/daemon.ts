@@ -39,6 +39,7 @@ import { openFleet } from "./fleet.ts";
 import { DaemonGates } from "./gates.ts";
 import { GuardedInterfaces } from "./guarded_interfaces.ts";
 import { innerStatusPath } from "./instance.ts";
+import { LeftBehind } from "./left_behind.ts";
 import { giveUpPrivileges, guardedInterfaces, openFence } from "./open_fence.ts";
 import { OpenFiles } from "./open_files.ts";
 import { addPeriodicWork, lookAtFence } from "./periodic.ts";
@@ -133,7 +134,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   opened.defer(() => fence?.close(keep));
   step("fence opened");
 
-  const gates = new DaemonGates({ judge, neverBan: () => bans.enforcement.neverBan });
+  const gates = new DaemonGates({ judge, neverBan: () => bans.enforcement.neverBan, nowMs });
   const inline = () => gates.inline;
   const ways = new Ways({
     ...{ hasFence: fence !== undefined, fence: () => status.fence, inline, dryRun, nowMs },
@@ -159,7 +160,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const boot = bootId(process.env);
   const moment = () => ({ nowMs: nowMs(), wallMs: Date.now(), boot });
   const isLocked = beginning.replaces !== undefined;
-  const state = dryRun ? undefined : openState({ config, enforcement, offenders, moment, log, isLocked });
+  const state = dryRun ? undefined : openState({ config, enforcement, offenders, libc, moment, log, isLocked });
   opened.defer(() => state?.close());
   const places = () => status.fence?.places ?? [];
   const interfaces = new GuardedInterfaces({ config: () => config, libc, places, networkVersion });
@@ -202,6 +203,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       kernelJudge === undefined ? [] : [{ ...listen, alone, bansNobody }],
     );
   const diversions = opened.use(new Diversions({ libc, listens, judged: judgedListens, log }));
+  const leftBehind = new LeftBehind({ native: runtime.native, libc, own: () => fence && config["block-map"], log });
   const readiness = new Readiness({
     ...{
       gates: () => gates.open,
@@ -209,6 +211,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       unseen,
       openFiles,
       diversions,
+      leftBehind,
       lists,
       fleet: () => member?.fleet,
       crowdsec: () => crowdsec,
@@ -218,7 +221,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     },
   });
   const status: DaemonStatus = new DaemonStatus({
-    ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload, loggedIn },
+    ...{ version, bans, readiness, fence, refusalOf, unseen, openFiles, lists, nowMs, reload, loggedIn, saved },
     mayAcceptProxy,
     gates: () => gates.open,
     judgedCounts: () => judge()?.counts,
@@ -304,6 +307,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       unseen,
       openFiles,
       diversions,
+      leftBehind,
       lists,
       announcement,
       nowMs,
@@ -339,6 +343,13 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   async function loggedIn(connection: string): Promise<void> {
     if (protection.loggedIn(connection, nowMs()))
       await inTurns(enforcement.protect(protection.entries(nowMs()), nowMs));
+  }
+
+  async function saved(): Promise<void> {
+    // While another process takes over, it is told what changes, and saves it.
+    if (!ticker.isOwner) return;
+    member?.save();
+    await state?.saved();
   }
 
   /** One after another: what replaces gates, and what hands them over. */

@@ -204,9 +204,9 @@ export class DaemonGate implements RingGate {
     await this.gate.beSilent(isSilent);
   }
 
-  /** Twice a second. */
-  tick(nowMs: number): void {
-    this.gate.tick(nowMs);
+  /** Twice a second. @param lateMs how much later than it was to be. */
+  tick(nowMs: number, lateMs: number): void {
+    this.gate.tick(nowMs, lateMs);
   }
 
   /** With every tick of the gate. @throws KernelError */

@@ -8,19 +8,25 @@ import type { DaemonGate } from "./daemon_gate.ts";
 /** A flood of decisions does not hold up what else there is to do. */
 const decisionsAtOnce = 500;
 
+/** Deadlines are a matter of seconds. */
+export const gatesTickMs = 500;
+
 export interface GatesParts {
   /** The kernel's judge that is in place now. */
   readonly judge: () => InlineJudge | undefined;
   readonly neverBan: () => NeverBan;
+  readonly nowMs: () => number;
 }
 
 export class DaemonGates {
   readonly #parts: GatesParts;
   #open: readonly DaemonGate[] = [];
   #retired: readonly DaemonGate[] = [];
+  #tickedMs: number;
 
   constructor(parts: GatesParts) {
     this.#parts = parts;
+    this.#tickedMs = parts.nowMs();
   }
 
   get open(): readonly DaemonGate[] {
@@ -91,7 +97,9 @@ export class DaemonGates {
 
   /** Twice a second: deadlines. Gates that are closed go when nothing of them is open. */
   async tick(nowMs: number): Promise<void> {
-    for (const gate of this.all) gate.tick(nowMs);
+    const lateMs = nowMs - this.#tickedMs - gatesTickMs;
+    this.#tickedMs = nowMs;
+    for (const gate of this.all) gate.tick(nowMs, lateMs);
     const over = this.#retired.filter(({ gate }) => gate.sessions.size === 0);
     if (over.length === 0) return;
     this.#retired = this.#retired.filter((gate) => !over.includes(gate));

@@ -8,8 +8,9 @@ import type { Announcement } from "./announcement.ts";
 import type { DaemonBans } from "./bans.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { Diversions } from "./diversions.ts";
-import type { DaemonGates } from "./gates.ts";
+import { type DaemonGates, gatesTickMs } from "./gates.ts";
 import type { GuardedInterfaces } from "./guarded_interfaces.ts";
+import type { LeftBehind } from "./left_behind.ts";
 import type { OpenFiles } from "./open_files.ts";
 import type { Protection } from "./protection.ts";
 import type { Readiness } from "./readiness.ts";
@@ -37,6 +38,7 @@ export interface PeriodicParts {
   readonly server: StatusServer;
   readonly openFiles: OpenFiles;
   readonly diversions: Diversions;
+  readonly leftBehind: LeftBehind;
   readonly announcement: Announcement;
   readonly nowMs: () => number;
   renewFence(nowMs: number): Promise<void>;
@@ -56,6 +58,8 @@ const sampleMs = 1000;
 const renewMs = 1000;
 /** One that was still another process's when this one began, and what somebody may remove. */
 const statusMs = 1000;
+/** As long as a sign of life is fresh. */
+const leftBehindMs = 5000;
 /** What a loss of power may cost. */
 const saveMs = 250;
 
@@ -64,7 +68,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   const { enforcement } = bans;
   const isServing = () => readiness.phase === "serving";
   ticker.add({ name: "listener", everyMs: hostMs, run: () => gates.listen() });
-  ticker.add({ name: "deadlines", everyMs: tickMs, run: (now) => gates.tick(now) });
+  ticker.add({ name: "deadlines", everyMs: gatesTickMs, run: (now) => gates.tick(now) });
   ticker.add({ name: "ended bans", everyMs: tickMs, run: () => sweepBans(enforcement, nowMs, isServing) });
   ticker.add({
     name: "upstreams",
@@ -95,6 +99,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: (now) => parts.server.open(now) });
   ticker.add({ name: "open files", everyMs: tickMs, asOwner: true, run: (now) => parts.openFiles.tick(now) });
   ticker.add({ name: "packet filter", everyMs: statusMs, run: (now) => parts.diversions.tick(now) });
+  ticker.add({ name: "programs left behind", everyMs: leftBehindMs, run: (now) => parts.leftBehind.look(now) });
   ticker.add({ name: "run directory", everyMs: statusMs, run: () => parts.announcement.look() });
   addKernelWork(ticker, parts);
 }

@@ -9,6 +9,7 @@ import type { Fleet } from "../sources/fleet/fleet.ts";
 import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { Diversions } from "./diversions.ts";
+import type { LeftBehind } from "./left_behind.ts";
 import type { OpenFiles } from "./open_files.ts";
 import type { SecondObserver } from "./second_observer.ts";
 import type { Ticker } from "./ticker.ts";
@@ -25,6 +26,7 @@ export interface ReadinessParts {
   readonly unseen: UnseenConnections;
   readonly openFiles: Pick<OpenFiles, "fault">;
   readonly diversions: Pick<Diversions, "reasons" | "notes">;
+  readonly leftBehind: Pick<LeftBehind, "notes">;
   readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
   readonly fleet: () => Fleet | undefined;
@@ -78,6 +80,7 @@ export class Readiness {
       ...gates().flatMap(({ name, kernelJudge, observer }) =>
         [...observer.notes, kernelJudge?.doubt() ?? []].flat().map((note) => gatePrefix(name) + note),
       ),
+      ...this.#parts.leftBehind.notes,
       ...lists.notes(),
       ...(this.#parts.fleet()?.troubles ?? []),
       ...(this.#parts.crowdsec()?.troubles ?? []),

@@ -83,6 +83,7 @@ export interface StatusParts {
   readonly nowMs: () => number;
   readonly reload: () => Promise<ReloadAnswer>;
   readonly loggedIn: (connection: string) => Promise<void>;
+  readonly saved: () => Promise<void>;
 }
 
 export class DaemonStatus implements StatusSource {
@@ -286,6 +287,10 @@ export class DaemonStatus implements StatusSource {
 
   loggedIn(connection: string): Promise<void> {
     return this.#parts.loggedIn(connection);
+  }
+
+  saved(): Promise<void> {
+    return this.#parts.saved();
   }
 
   ban(address: string, options: BanOptions): ChangeResult<BanView> {

@@ -91,6 +91,10 @@ export interface GateParts {
   upstreamChanged?(status: UpstreamStatus): void;
 }
 
+/** By a tick that is later, first packets may be here in whole and not read yet. */
+const unreadMs = 500;
+/** Servers and clients that wait for this process may have given up by then. */
+const standstillMs = 2000;
 /** Of several faults of a kind one line in so long. */
 const lineMs = 60_000;
 
@@ -324,9 +328,13 @@ export class Gate implements BanFollower {
     else for (const { ban, claim } of bans) if (this.#isConcerned(claim)) counters.cut += sessions.cut(ban.prefix);
   }
 
-  /** Twice a second: deadlines, and what is known by now of the servers' answers. */
-  tick(nowMs: number): void {
-    this.sessions.expire(nowMs);
+  /**
+   * Twice a second: deadlines, and what is known by now of the servers' answers.
+   * @param lateMs how much later than it was to be.
+   */
+  tick(nowMs: number, lateMs = 0): void {
+    if (lateMs > standstillMs) this.#observer?.stoodStill(nowMs);
+    this.sessions.expire(nowMs, lateMs > unreadMs);
     this.sessions.settle();
     this.#idleSweep.step(this.sessions, this.#config.idle);
     this.room.tick(nowMs);

@@ -102,6 +102,11 @@ export class Observer implements SessionObserver {
     this.#wasDown ||= !reachable;
   }
 
+  /** This process had no turn for a while: servers hang up then, and clients come again, all at once. */
+  stoodStill(nowMs: number): void {
+    this.#trouble(nowMs, false);
+  }
+
   #trouble(nowMs: number, isServed: boolean): void {
     this.#serverStrikes?.trouble(nowMs);
     if (isServed) return;

@@ -107,11 +107,14 @@ export class Session implements SocketEvents, NewSession, OpeningOwner {
     if (this.#state === "sniffing") this.#settle(this.#judge(true));
   }
 
-  /** The time for a first packet is over, or somebody else needs the place. */
-  deadline(): void {
+  /**
+   * The time for a first packet is over, or somebody else needs the place.
+   * @param isExcused it may be this process that was too slow.
+   */
+  deadline(isExcused = false): void {
     if (this.#state !== "sniffing") return;
     const makesRoom = !this.#clientEnded && this.#context.nowMs() < this.#deadlineMs;
-    this.#settle(this.#judge(true), makesRoom);
+    this.#settle(this.#judge(true), makesRoom || isExcused);
   }
 
   /** The client is gone before it was relayed. */
@@ -141,9 +144,9 @@ export class Session implements SocketEvents, NewSession, OpeningOwner {
 
   /**
    * The only way out of sniffing.
-   * @param makesRoom it was not silent for as long as it may be: that is no strike.
+   * @param isExcused it was not silent for as long as it may be: that is no strike.
    */
-  #settle(decision: Verdict, makesRoom = false): void {
+  #settle(decision: Verdict, isExcused = false): void {
     if (decision.kind !== "relay") this.#isForgeable = !this.#context.isProven(this.clientSocket);
     const { counters, sessions, desk } = this.#context;
     if (decision.kind === "hold") {
@@ -172,7 +175,7 @@ export class Session implements SocketEvents, NewSession, OpeningOwner {
         return;
       case "close":
         counters.undecided++;
-        this.#turnedAway(decision.isStrike === true && !makesRoom);
+        this.#turnedAway(decision.isStrike === true && !isExcused);
         this.#finish();
         this.clientSocket.close();
         return;

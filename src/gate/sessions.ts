@@ -82,7 +82,7 @@ export interface LiveSession extends Chained<LiveSession> {
   /** It speaks what is expected. */
   readonly isFriend: boolean;
   /** The time for a first packet is over. */
-  deadline(): void;
+  deadline(isExcused?: boolean): void;
   /** It has been relayed for a while. */
   settled(): void;
   /** Ends it when it is relayed and nobody has sent anything for so long. */
@@ -220,8 +220,9 @@ export class Sessions {
     }
   }
 
-  expire(nowMs: number): void {
-    for (const session of this.#deadlines.due(nowMs)) session.deadline();
+  /** @param isExcused it may be this process that was too slow. */
+  expire(nowMs: number, isExcused = false): void {
+    for (const session of this.#deadlines.due(nowMs)) session.deadline(isExcused);
   }
 
   /** Resets every connection of the sources in a prefix, both legs. @returns how many. */

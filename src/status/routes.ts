@@ -43,6 +43,8 @@ export interface StatusSource extends PageSource, FrequentSource {
   loggedIn(connection: string): Promise<void>;
   find(address: string): ChangeResult<BanDetails | undefined>;
   ban(address: string, options: BanOptions): ChangeResult<BanView>;
+  /** What was changed until now outlives a crash, as far as that can be had. */
+  saved(): Promise<void>;
   /** Undefined without a fleet. */
   fleet(): Promise<FleetAnswer | undefined>;
   follow(lastEventId: string | undefined): OpenedStream;
@@ -135,9 +137,12 @@ function statusApp(source: StatusSource, access: StatusAccess, frequent: Frequen
     app.use(async (context, next) => (isReading(context.req.method) && !access.closed ? next() : guard(context, next)));
   }
   app.use(async (context, next) => {
-    const connection = isReading(context.req.method) ? undefined : context.req.header(sshHeader);
+    if (isReading(context.req.method)) return next();
+    const connection = context.req.header(sshHeader);
     if (connection !== undefined) await source.loggedIn(connection);
     await next();
+    // Who is told that a ban was lifted is not to find it again after a crash.
+    await source.saved();
   });
   addPages(app, source, slices, access.token !== undefined);
   for (const [path, answer] of frequent) app.get(path, answer);

@@ -2,7 +2,7 @@
 // Bans outlive a deliberate stop, a crash and a restart, with who asked for them and what was seen.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
-import { run } from "../harness/child.ts";
+import { Child, run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
 import { Network } from "../harness/netns.ts";
@@ -61,6 +61,30 @@ describeWith("namespaces", "executable")("bans", () => {
     expect((await third.bans()).map(({ source }) => source).sort()).toEqual([stranger, "198.51.100.0/24"].sort());
   });
 
+  test("and lifts that were answered outlive a kill in the same moment", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { network, state } = await scene(stack);
+    const start = async () => stack.use(await RunningGate.start(["--state", state.path], { namespace: network.gate }));
+    const list = Array.from({ length: 300 }, (_, index) => `198.51.100.${index % 256}`).join("\n");
+    const ask = async (gate: RunningGate, method: string, path: string, body?: string) => {
+      const reply = await gate.fetch(path, { method, ...(body === undefined ? {} : { body }) });
+      expect(reply.ok).toBe(true);
+      gate.child.signal("SIGKILL");
+      await gate.child.exited;
+    };
+    await ask(await start(), "POST", "/bans", JSON.stringify({ address: "203.0.113.7", for: "1h" }));
+    const second = await start();
+    expect((await second.bans()).map(({ source }) => source)).toEqual(["203.0.113.7"]);
+    await ask(second, "POST", "/bans/list?for=1h", list);
+    const third = await start();
+    expect((await third.status()).bans.active).toBe(257);
+    await ask(third, "DELETE", "/bans/203.0.113.7");
+    const fourth = await start();
+    expect(await fourth.ban("203.0.113.7")).toBeUndefined();
+    await ask(fourth, "POST", "/lifts/list", list);
+    expect((await (await start()).status()).bans.active).toBe(0);
+  });
+
   test("are forgotten with --forget, for good", async () => {
     await using stack = new AsyncDisposableStack();
     const { network, state, start } = await scene(stack);
@@ -110,5 +134,16 @@ describeWith("namespaces", "executable")("bans", () => {
       `Cannot keep bans in "${state.path}": the gate with pid ${gate.child.pid} is using it; give each gate a --state of its own`,
     );
     expect(network.gate).toBeString();
+    // Another container does not see its process.
+    const contained = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", ...other];
+    await using child = new Child(contained, { namespace: second.gate });
+    expect(await child.done()).toMatchObject({ code: 2 });
+    expect(child.stderr).toContain(
+      `Cannot keep bans in "${state.path}": the gate with pid ${gate.child.pid}, in another container, is using it`,
+    );
+    gate.child.signal("SIGKILL");
+    await gate.child.exited;
+    await using next = new Child(contained, { namespace: second.gate });
+    await next.said("Listening on");
   });
 });

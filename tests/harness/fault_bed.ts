@@ -32,8 +32,8 @@ export class FaultBed implements AsyncDisposable {
     return readdirSync(`/proc/${this.gate.child.pid}/fd`).length;
   }
 
-  async client(): Promise<Peer> {
-    const peer = new Peer(connect({ host, port: this.port, allowHalfOpen: true }));
+  async client(from = host): Promise<Peer> {
+    const peer = new Peer(connect({ host, port: this.port, localAddress: from, allowHalfOpen: true }));
     this.#clients.push(peer);
     await until("a connection", () => peer.socket.readyState === "open" || peer.errorCode !== undefined);
     return peer;

@@ -274,10 +274,10 @@ export class Bed implements AsyncDisposable {
     return performance.now() + this.#skewMs;
   }
 
-  /** Lets time go by and the deadlines come. */
-  pass(ms: number): void {
+  /** Lets time go by and the deadlines come. @param lateMs for so long of it the process had no turn. */
+  pass(ms: number, lateMs = 0): void {
     this.#skewMs += ms;
-    this.gate.tick(this.nowMs());
+    this.gate.tick(this.nowMs(), lateMs);
   }
 
   /** A connection from an address of the loopback network. */

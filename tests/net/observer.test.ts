@@ -147,6 +147,31 @@ describe("a profile's strikes", () => {
     expect([...(ban?.evidence?.firstBytes ?? [])]).toEqual([0x93, 2]);
   });
 
+  test("do not count where the process stood still", async () => {
+    await using bed = await Bed.open({ upstreams: [{ host, port: 1 }], observer: strikes });
+    const halves = async (stranger: string) => {
+      const clients = [1, 2, 3].map(() => bed.accepted("127.3.0.9"));
+      for (const client of clients) (await client).send(Uint8Array.of(0x93, 1));
+      // What was sent before is read by then.
+      const last = await bed.accepted(stranger);
+      last.send(new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n"));
+      await until("a reset", () => last.wasReset);
+      return Promise.all(clients);
+    };
+    const clients = await halves("127.3.0.7");
+    bed.pass(60_000, 50_000);
+    expect([bed.bans.size, bed.counters.undecided]).toEqual([1, 3]);
+    for (const client of clients) await until("the end", () => client.ended || client.wasReset);
+    // In time again, it is as ever.
+    await halves("127.3.0.8");
+    bed.pass(60_000);
+    expect([...bed.bans.all()].map(({ prefix }) => prefix.text).sort()).toEqual([
+      "127.3.0.7",
+      "127.3.0.8",
+      "127.3.0.9",
+    ]);
+  });
+
   test("count at once who said all that could tell, and it is closed", async () => {
     await using bed = await Bed.open({
       ...{ upstreams: [{ host, port: 1 }], observer: strikes },

@@ -57,6 +57,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     unseen,
     openFiles,
     diversions: { reasons: [], notes: [] },
+    leftBehind: { notes: [] },
     lists,
     fleet: () => undefined,
     crowdsec: () => undefined,
@@ -76,6 +77,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     events: new EventStreams(events, nowMs),
     reload: async () => ({ applied: [], waiting: [] }),
     loggedIn: async () => {},
+    saved: async () => {},
   });
   const { enforcement, counters, latency, operator } = bans;
   const ban = (text: string, forMs?: number) => operator.ban(text, { forMs, force: false, by: "operator" });

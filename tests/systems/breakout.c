@@ -245,6 +245,15 @@ static int memory_of_victim(void)
 	return syscall(SYS_process_vm_readv, victim, &own, 1, &other, 1, 0);
 }
 
+static int may_dump_core(void)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_CORE, &limit);
+	errno = EPERM;
+	return limit.rlim_max == 0 ? -1 : 0;
+}
+
 static int attempt(int number)
 {
 	enum { FIRST = __COUNTER__ };
@@ -283,6 +292,7 @@ static int attempt(int number)
 		ATTEMPT("execute from /dev/shm", executed_from("/dev/shm/breakout"))
 		ATTEMPT("execute from memory", executed_from_memory())
 		ATTEMPT("make code in memory", made_code())
+		ATTEMPT("leave its memory in a core dump", may_dump_core())
 		/* who would do it for us */
 		ATTEMPT("ask D-Bus", connected("/run/dbus/system_bus_socket"))
 		ATTEMPT("ask systemd", connected("/run/systemd/private"))

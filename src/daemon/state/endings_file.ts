@@ -86,7 +86,7 @@ export class EndingsFile {
       Number.isFinite(keepUntilMs) ? Math.round(bootMs + keepUntilMs) : null,
     ]);
     try {
-      writeWhole(this.path, `${JSON.stringify({ basis: now, lifts: rows })}\n`, true);
+      writeWhole(this.path, `${JSON.stringify({ basis: now, lifts: rows })}\n`, true, 0o600);
       this.#saved = version;
       this.#basis = now;
       this.#isFailing = false;

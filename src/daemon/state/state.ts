@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the bans are saved, read again at the start, and by which gate: a file in the state directory,
 // named after the listener of a gate without a name, and a lock beside it that names the process.
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout } from "node:timers/promises";
 import { defaultGateName } from "../../config/gates.ts";
 import type { Config } from "../../config/options.ts";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Enforcement } from "../../core/bans/enforcement.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
 import { Failure, messageOf } from "../../failure.ts";
+import { FileLock } from "../../host/file_lock.ts";
 import { makeDirectory } from "../../host/own_directory.ts";
 import { startTicks } from "../../host/start_ticks.ts";
+import type { Libc } from "../../kernel/libc.ts";
 import type { Log } from "../../log.ts";
 import type { Moment } from "./journal.ts";
 import { type ReadState, readState } from "./read_state.ts";
@@ -20,10 +23,16 @@ import { StateFile } from "./state_file.ts";
 /** By the file hierarchy standard; made by a package or by hand. */
 const usualDirectory = "/var/lib/ttgate";
 
+/** And not what stands beside it: `bans-__-5000.trial`. */
+const isStateFile = /^bans(?:-[\w.]+-\d+)?$/;
+/** A command that bans or lifts waits no longer for the disk. */
+const savedMs = 2000;
+
 export interface StateOptions {
   readonly config: Pick<Config, "state" | "forget" | "gates">;
   readonly enforcement: Enforcement;
   readonly offenders: Offenders;
+  readonly libc: Libc;
   readonly moment: () => Moment;
   readonly log: Log;
   /** A process has it that lets go of it before `begin`. */
@@ -40,6 +49,7 @@ export function openState(options: StateOptions): OpenedState | undefined {
   const directory = stateDirectoryOf(config);
   if (directory === undefined) return undefined;
   const path = join(directory, nameOf(config));
+  let lock: FileLock | undefined;
   if (config.forget) {
     const trials = config.gates.map(({ name }) => trialPath(path, name));
     for (const file of [path, ...trials]) rmSync(file, { force: true });
@@ -48,14 +58,14 @@ export function openState(options: StateOptions): OpenedState | undefined {
   try {
     // Said, since it is news where bans of an earlier run should be: an empty place for a disk that is not mounted.
     if (makeDirectory(directory)) log("info", `Made the state directory "${directory}": no earlier bans are in it`);
-    if (options.isLocked !== true) takeLock(`${path}.lock`);
+    if (options.isLocked !== true) lock = takeLock(options.libc, path);
   } catch (error) {
     const problem = `Cannot keep bans in "${directory}": ${messageOf(error)}`;
     if (askedFor(config) !== undefined) throw new Failure(problem, { cause: error });
     log("warn", `${problem}; bans are forgotten when ttgate stops`);
     return undefined;
   }
-  return new OpenedState(directory, path, options);
+  return new OpenedState(directory, path, lock, options);
 }
 
 export class OpenedState {
@@ -63,14 +73,14 @@ export class OpenedState {
   readonly #directory: string;
   readonly #options: StateOptions;
   #path: string;
-  /** The lock is another's. */
-  #isClosed: boolean;
+  /** Undefined: it is another's. */
+  #lock: FileLock | undefined;
 
-  constructor(directory: string, path: string, options: StateOptions) {
+  constructor(directory: string, path: string, lock: FileLock | undefined, options: StateOptions) {
     this.#directory = directory;
     this.#path = path;
+    this.#lock = lock;
     this.#options = options;
-    this.#isClosed = options.isLocked === true;
   }
 
   /**
@@ -79,9 +89,9 @@ export class OpenedState {
    * @throws Failure when what was saved cannot be read at the moment: it is left for the next start.
    */
   async begin(isOnTrial: (gate: string) => boolean, isTaken = false): Promise<void> {
-    const { config, enforcement, offenders, moment, isLocked, log } = this.#options;
-    if (isLocked === true) takeLock(`${this.#path}.lock`);
-    this.#isClosed = false;
+    const { config, enforcement, offenders, libc, moment, log } = this.#options;
+    this.#lock ??= takeLock(libc, this.#path);
+    if (!isTaken && !existsSync(this.#path)) this.#tellOfOthers();
     const byListener = namesByListener(config).map((name) => join(this.#directory, name));
     const earlier = existsSync(this.#path) ? [] : byListener.filter((from) => from !== this.#path);
     const read = isTaken ? undefined : await restore(this.#path, isOnTrial, this.#options);
@@ -93,11 +103,31 @@ export class OpenedState {
     if (!isTaken) await this.#file.save();
   }
 
+  /** Bans of a gate that listened elsewhere, or had a name, are not taken up: it may be about to start again. */
+  #tellOfOthers(): void {
+    const read = namesByListener(this.#options.config);
+    for (const name of readdirSync(this.#directory)) {
+      const path = join(this.#directory, name);
+      if (!isStateFile.test(name) || read.includes(name) || path === this.#path || holderOf(path).isSeen) continue;
+      const remedy = `stop this gate, mv ${path} ${this.#path}, and start it again`;
+      const told = `State "${path}" is of a gate with another listener or name: its bans are not taken up`;
+      this.#options.log("warn", `${told}; if it was this one, ${remedy}`);
+    }
+  }
+
   /** A few times a second. @throws Error when the lock was removed and another process has it. */
   async save(): Promise<void> {
     await this.#file?.save();
-    const lock = `${this.#path}.lock`;
-    if (!this.#isClosed && this.error === undefined && !existsSync(lock)) takeLock(lock);
+    if (this.#lock === undefined || this.error !== undefined || existsSync(lockPath(this.#path))) return;
+    const removed = this.#lock;
+    this.#lock = takeLock(this.#options.libc, this.#path);
+    removed.abandon();
+  }
+
+  /** What was changed until now is saved, as far as the disk can. One that hangs is not waited for. */
+  async saved(): Promise<void> {
+    if (this.#lock === undefined || this.#file === undefined) return;
+    await Promise.race([this.#file.saved(), setTimeout(savedMs, undefined, { ref: false })]);
   }
 
   /** Why bans cannot be saved at the moment. */
@@ -112,7 +142,7 @@ export class OpenedState {
 
   /** With --user that user goes on writing them. */
   get paths(): readonly string[] {
-    return [this.#directory, this.#path, `${this.#path}.lock`];
+    return [this.#directory, this.#path, lockPath(this.#path)];
   }
 
   /** What a fleet keeps beside the bans, by the name that they had at the start. */
@@ -129,32 +159,35 @@ export class OpenedState {
   async moveFor(config: StateOptions["config"]): Promise<void> {
     const path = join(this.#directory, nameOf(config));
     if (path === this.#path) return;
+    let lock: FileLock | undefined;
     try {
-      takeLock(`${path}.lock`);
+      lock = takeLock(this.#options.libc, path);
       await this.#file?.move(path);
       const trial = this.trialPath(defaultGateName);
       if (existsSync(trial)) renameSync(trial, trialPath(path, defaultGateName));
     } catch (error) {
+      lock?.release();
       this.#options.log("warn", `Bans go on to be saved in "${this.#path}" and not in "${path}": ${messageOf(error)}`);
       return;
     }
-    rmSync(`${this.#path}.lock`, { force: true });
+    this.#lock?.release();
+    this.#lock = lock;
     this.#path = path;
   }
 
   /** Goes on after `close`. @throws Error when a process that lives has the lock. */
   reopen(): void {
-    takeLock(`${this.#path}.lock`);
+    this.#lock ??= takeLock(this.#options.libc, this.#path);
     this.#file?.reopen();
-    this.#isClosed = false;
   }
 
   /** Idempotent: the lock may be another's by now. */
   async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    const lock = this.#lock;
+    this.#lock = undefined;
+    if (lock === undefined) return;
     await this.#file?.close();
-    rmSync(`${this.#path}.lock`, { force: true });
+    lock.release();
   }
 }
 
@@ -184,14 +217,27 @@ function askedFor({ state }: Pick<Config, "state">): string | undefined {
   return given === "" ? undefined : given;
 }
 
+function lockPath(path: string): string {
+  return `${path}.lock`;
+}
+
+/** Who says in the lock that they have it. */
+function holderOf(path: string): { readonly pid: string; readonly isSeen: boolean } {
+  const at = lockPath(path);
+  const [pid = "", ticks = ""] = existsSync(at) ? readFileSync(at, "utf8").trim().split(" ") : [];
+  return { pid, isSeen: pid !== "" && Number(pid) !== process.pid && startTicks(Number(pid)) === ticks };
+}
+
 /** @throws Error when a process that lives has it. */
-function takeLock(path: string): void {
-  const [pid = "", ticks = ""] = existsSync(path) ? readFileSync(path, "utf8").trim().split(" ") : [];
-  if (pid !== "" && Number(pid) !== process.pid && startTicks(Number(pid)) === ticks) {
-    throw new Error(`the gate with pid ${pid} is using it; give each gate a --state of its own`);
+function takeLock(libc: Libc, path: string): FileLock {
+  const { pid, isSeen } = holderOf(path);
+  const lock = isSeen ? undefined : FileLock.take(libc, lockPath(path));
+  if (lock === undefined) {
+    const where = isSeen ? "" : ", in another container,";
+    throw new Error(`the gate with pid ${pid}${where} is using it; give each gate a --state of its own`);
   }
-  rmSync(path, { force: true });
-  writeFileSync(path, `${process.pid} ${startTicks(process.pid) ?? ""}\n`, { mode: 0o600, flag: "wx" });
+  lock.write(`${process.pid} ${startTicks(process.pid) ?? ""}\n`);
+  return lock;
 }
 
 async function restore(path: string, isOnTrial: (gate: string) => boolean, options: StateOptions): Promise<TakenUp> {

@@ -99,6 +99,13 @@ export class StateFile implements BanFollower {
     await this.#busy;
   }
 
+  /** What was changed until now is in the file, or it is said why it cannot be. */
+  async saved(): Promise<void> {
+    // What is being written may have been put together before.
+    await this.#busy;
+    await this.save();
+  }
+
   /**
    * The file is there and says what the table has, in so many lines: what changes is written behind it.
    * @param basis by which clock its last lines were written; of another boot than this one it is said anew.

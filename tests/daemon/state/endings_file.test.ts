@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { type Ending, OwnDoings } from "../../../src/core/fleet/own_doings.ts";
 import { EndingsFile } from "../../../src/daemon/state/endings_file.ts";
 import type { Moment } from "../../../src/daemon/state/journal.ts";
@@ -34,6 +34,7 @@ test("within one boot a lift is of the moment that it was made at, whatever the 
   const path = directory.file("lifts");
   for (const stepMs of [3_600_000, -3_600_000]) {
     written(path);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
     const now = { nowMs: 7000, wallMs: wallMs + 7000 + stepMs, boot: "a" };
     const next = fileAt(path, now);
     expect([next.endings(), next.said]).toEqual([[["192.0.2.1", ending]], []]);

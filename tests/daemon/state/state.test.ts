@@ -7,6 +7,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -22,6 +23,8 @@ import { Offenders } from "../../../src/core/bans/offenders.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
 import { journalHead } from "../../../src/daemon/state/journal.ts";
 import { openState, type StateOptions } from "../../../src/daemon/state/state.ts";
+import { openLibc } from "../../../src/kernel/libc.ts";
+import { native } from "../../../src/runtime/bun_ffi.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
 import { Undo } from "../../harness/undo.ts";
 
@@ -51,12 +54,17 @@ async function start({
     gates: [{ name: "default", listen: { host: "127.0.0.1", port: 5000 } }],
   } as unknown as StateOptions["config"];
   const state = openState({
-    ...{ config, enforcement, offenders: new Offenders(() => 0) },
+    ...{ config, enforcement, offenders: new Offenders(() => 0), libc: openLibc(native) },
     moment: () => ({ nowMs: 1000, wallMs: 1_800_000_000_000 }),
     log: (level, message) => void log.push(`${level} ${message}`),
   });
   await beforeItReads();
-  await state?.begin(isOnTrial);
+  try {
+    await state?.begin(isOnTrial);
+  } catch (error) {
+    await state?.close();
+    throw error;
+  }
   const ban = (text: string, gate?: string) =>
     enforcement.ban({ prefix: requirePrefix(text), reason: "http", origin: "sniffer", untilMs: 60_000, gate }, 1000);
   return { bans, ban, stop: () => state?.close() };
@@ -98,6 +106,27 @@ test("a file of which something is left out is written anew, so that it does not
   await torn.stop();
   const last = await start();
   expect(texts(last.bans)).toEqual(["192.0.2.2", "192.0.2.4"]);
+  await last.stop();
+});
+
+test("bans of another listener are not taken up, and it is said once how they can be", async () => {
+  const first = await start();
+  first.ban("192.0.2.1");
+  await first.stop();
+  const other = directory.file("bans-127.0.0.1-6000");
+  renameSync(path, other);
+  writeFileSync(`${other}.trial`, "");
+  const told = `warn State "${other}" is of a gate with another listener or name: its bans are not taken up; if it was this one, stop this gate, mv ${other} ${path}, and start it again`;
+  for (const expected of [[told], []]) {
+    log.length = 0;
+    const moved = await start();
+    expect([texts(moved.bans), log]).toEqual([[], expected]);
+    await moved.stop();
+  }
+  // As it says.
+  renameSync(other, path);
+  const last = await start();
+  expect(texts(last.bans)).toEqual(["192.0.2.1"]);
   await last.stop();
 });
 

@@ -40,6 +40,31 @@ describeWith("executable")("a client that", () => {
     await bed.expectNothingLeft();
   });
 
+  test("is in the middle of its first packet while the gate stands still is not blamed", async () => {
+    await using server = await Server.open((peer) => peer.socket.once("end", () => peer.socket.end()));
+    await using bed = await FaultBed.open([server.port], "--first-packet", "2s");
+    let known = 0;
+    for (let round = 0; round < 3; round++) {
+      const clients = await Promise.all(Array.from({ length: 4 }, () => bed.client()));
+      const packet = friendly();
+      for (const client of clients) client.send(packet.subarray(0, 10));
+      // What was sent before is read when this one is relayed; a friend of their own source would excuse them.
+      const last = await bed.client("127.0.0.2");
+      last.send(packet);
+      await bed.gate.until("its relay", ({ connections: { relayed, undecided } }) => relayed + undecided === known + 1);
+      bed.gate.child.signal("SIGSTOP");
+      for (const client of clients) client.send(packet.subarray(10));
+      await sleep(4000);
+      bed.gate.child.signal("SIGCONT");
+      known += 5;
+      // Relayed, or closed where the time was over before the rest was read.
+      await bed.gate.until("their ends", ({ connections: { relayed, undecided } }) => relayed + undecided === known);
+      for (const client of [...clients, last]) client.socket.end();
+      await bed.gate.until("their ends", ({ connections }) => connections.active === 0);
+    }
+    await bed.expectNothingLeft();
+  });
+
   test("never reads holds up its own server alone, costs little memory, and ends with --idle", async () => {
     await using server = await Server.open((peer) => {
       peer.socket.once("data", () => pour(peer, chunk, 100));
