@@ -254,7 +254,12 @@ export const options = {
     repeats: true,
     help: "how long a ban for this protocol lasts, instead of --timeout; such as http=1h",
     reloads: true,
-    schema: several(text("PROTOCOL=DURATION, such as http=1h", parseTimeoutFor)).default([]),
+    schema: several(text("PROTOCOL=DURATION, such as http=1h", parseTimeoutFor))
+      .refine(
+        (timeouts) => new Set(timeouts.map(({ protocol }) => protocol)).size === timeouts.length,
+        "expected each protocol once",
+      )
+      .default([]),
   },
   escalate: {
     of: "process",
