@@ -131,6 +131,28 @@ describe("ban and lift", () => {
     expect(await json("lift", "192.0.2.1", "--idempotent")).toEqual({ lifted: [] });
   });
 
+  test("lift --all ends the bans of both families, and says when there were none", async () => {
+    daemon.answers["DELETE /bans/0.0.0.0%2F0"] = [200, { lifted: ["192.0.2.1", "192.0.2.2"] }];
+    daemon.answers["DELETE /bans/%3A%3A%2F0"] = [200, { lifted: ["2001:db8::/64"] }];
+    expect(await text("lift", "--all")).toBe("Lifted 192.0.2.1, 192.0.2.2, 2001:db8::/64\n");
+    expect(await json("lift", "--all")).toEqual({ lifted: ["192.0.2.1", "192.0.2.2", "2001:db8::/64"] });
+    daemon.answers["DELETE /bans/%3A%3A%2F0"] = [404, { error: 'Not banned: "::/0"' }];
+    expect(await text("lift", "--all")).toBe("Lifted 192.0.2.1, 192.0.2.2\n");
+    daemon.answers["DELETE /bans/0.0.0.0%2F0"] = [404, { error: 'Not banned: "0.0.0.0/0"' }];
+    const none = { code: 1, stdout: "", stderr: "ttgate: Nobody is banned\n" };
+    expect(await daemon.ttgate(["lift", "--all"])).toMatchObject(none);
+    expect(await text("lift", "--all", "--idempotent")).toBe("Nobody is banned\n");
+    daemon.answers["DELETE /bans/%3A%3A%2F0"] = [401, { error: "Not allowed" }];
+    expect((await daemon.ttgate(["lift", "--all"])).code).toBe(3);
+  });
+
+  test("lift shows a hundred sources, and all of them as JSON", async () => {
+    const lifted = Array.from({ length: 103 }, (_, index) => `192.0.2.${index}`);
+    daemon.answers["DELETE /bans/192.0.2.0%2F24"] = [200, { lifted }];
+    expect(await text("lift", "192.0.2.0/24")).toEndWith("192.0.2.98, 192.0.2.99 and 3 more\n");
+    expect(await json("lift", "192.0.2.0/24")).toEqual({ lifted });
+  });
+
   test("a list may have any form; its mistakes keep the lines of the file, and none is left out", async () => {
     const input = [
       ...["; Spamhaus", "1.10.16.0/20 ; SBL1", "nonsense", "10.0.0.1-10.0.0.2 1h", "", "add bl 192.0.2.1 timeout 0"],
@@ -218,6 +240,8 @@ describe("why", () => {
     neverBanned: null,
     offender: null,
     connections: 0,
+    undecided: 0,
+    lately: [],
     within: null,
     balancer: null,
   };
