@@ -256,6 +256,20 @@ describe("why", () => {
     expect(await text("why", "192.0.2.1")).toContain("open now: 3 connections\n");
   });
 
+  test("says why a source was turned away that is not banned any more, or not yet", async () => {
+    const view = { source: "192.0.2.1", protocol: "http", by: "sniffer", gate: null, scope: "all", kernel: null };
+    const lately = [
+      { ...view, type: "end", at: "2026-11-28T12:10:00.000Z", firstBytes: null, seconds: 0, by: "time" },
+      { ...view, type: "ban", at: "2026-11-28T12:00:00.000Z", firstBytes: "474554201b", seconds: 600 },
+    ];
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, undecided: 2, lately }];
+    expect((await text("why", "192.0.2.1")).split("\n").slice(2, -1)).toEqual([
+      "undecided: 2 connections in ten minutes were closed before they had said enough to be judged",
+      "lately:   2026-11-28T12:10:00.000Z end       192.0.2.1 http by time",
+      'lately:   2026-11-28T12:00:00.000Z ban       192.0.2.1 http "GET \\x1b" by sniffer 10m',
+    ]);
+  });
+
   test("lists what is inside a range, and goes on after an address that is none", async () => {
     const range = { ...why, address: "192.0.2.0/24", source: "192.0.2.0/24", kernel };
     const within = { total: 7, bans: [manual] };
