@@ -150,8 +150,8 @@ describeWith("namespaces")("commands", () => {
 
   test.each<[readonly string[], string]>([
     [["ban", "1.2.3"], 'Invalid address "1.2.3"'],
-    [["bans", "--limit", "some"], 'Invalid limit "some"'],
-    [["bans", "--limit", ""], 'Invalid limit ""'],
+    [["bans", "--limit", "some"], 'Invalid --limit "some"'],
+    [["bans", "--limit", ""], 'Invalid --limit ""'],
     [["ban", "1\n2\u001b[2J\u202e"], "Invalid address"],
     [["stauts"], '"stauts"'],
     [["foo\nbar\u001b[31m\u009b2J"], "foo bar\\u001b[31m\\u009b2J"],

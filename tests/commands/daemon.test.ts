@@ -76,6 +76,10 @@ describe("bans, chosen", () => {
     daemon.answers["GET /bans"] = [200, { total: 2, bans: [manual, forEver] }];
     expect(await text("bans", "-q")).toBe("192.0.2.1\n2001:db8::/64\n");
     expect((await daemon.ttgate(["bans"], { isTerminal: true })).stdout).toStartWith("\u001b[1mSOURCE");
+    daemon.answers["GET /bans"] = [200, { total: 3000, bans: [manual] }];
+    expect(await daemon.ttgate(["bans", "-q"])).toMatchObject({
+      ...{ code: 0, stdout: "192.0.2.1\n", stderr: "The newest 1 of 3000 are shown: more with --limit\n" },
+    });
   });
 });
 
