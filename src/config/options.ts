@@ -78,7 +78,10 @@ export const options = {
     help: "the server behind the gate; several by --balance (default 127.0.0.1:5001)",
     reloads: true,
     schema: several(
-      text("HOST:PORT or unix:/PATH, such as 127.0.0.1:5001, [::1]:5001 or unix:/run/server.sock", parseServer),
+      text(
+        "HOST:PORT or unix:/PATH (107 bytes at most), such as 127.0.0.1:5001, [::1]:5001 or unix:/run/server.sock",
+        parseServer,
+      ),
       1,
     ).default([{ host: "127.0.0.1", port: 5001 }]),
   },
@@ -246,7 +249,11 @@ export const options = {
     short: "s",
     value: "ADDR",
     help: "status endpoint: HOST:PORT, unix:PATH or off (default 127.0.0.1:9500)",
-    schema: text("HOST:PORT, unix:/PATH or off", parseStatus).default({ kind: "tcp", host: "127.0.0.1", port: 9500 }),
+    schema: text("HOST:PORT, unix:/PATH (107 bytes at most) or off", parseStatus).default({
+      kind: "tcp",
+      host: "127.0.0.1",
+      port: 9500,
+    }),
   },
   "status-host": {
     of: "process",
