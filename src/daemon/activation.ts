@@ -16,7 +16,7 @@ export interface GivenListeners {
   statusListener(address: StatusAddress): number | undefined;
 }
 
-export const nothingGiven: GivenListeners = { listener: () => undefined, statusListener: () => undefined };
+const nothingGiven: GivenListeners = { listener: () => undefined, statusListener: () => undefined };
 
 interface Activated {
   readonly fd: number;

@@ -136,7 +136,7 @@ const metrics: readonly Metric[] = [
   {
     type: "gauge",
     name: "ttgate_bans_active",
-    help: "Sources in the time-out table.",
+    help: "Sources that are banned.",
     read: ({ bans }) => bans.active,
   },
   {
