@@ -72,7 +72,7 @@ function logfmtValue(value: unknown): string {
 }
 
 /** systemd.exec(5): JOURNAL_STREAM names the device and inode of the journal's socket; children may have another stderr. */
-export function isJournalStream(stream: string | undefined, descriptor: number): boolean {
+function isJournalStream(stream: string | undefined, descriptor: number): boolean {
   if (stream === undefined) return false;
   try {
     const { dev, ino } = fstatSync(descriptor, { bigint: true });

@@ -4,7 +4,7 @@ import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync }
 import { createServer, type Server } from "node:net";
 import process from "node:process";
 import { Failure } from "../src/failure.ts";
-import { forOwnerOnly, freeSocketPath } from "../src/host/unix_socket.ts";
+import { forOwnerOnly, freeSocketPath, makeDirectoryOf } from "../src/host/unix_socket.ts";
 import { Child } from "./harness/child.ts";
 import { TempDir } from "./harness/temp_dir.ts";
 import { waitFor } from "./harness/wait.ts";
@@ -38,6 +38,20 @@ async function leaveSocket(): Promise<void> {
   await child.stop("SIGKILL");
   expect(lstatSync(path).isSocket()).toBe(true);
 }
+
+describe("a socket's directory", () => {
+  test("is made, and none above it: a path that is misspelt fails", () => {
+    const inside = directory.file("made/socket");
+    makeDirectoryOf(inside);
+    makeDirectoryOf(inside);
+    expect(statSync(directory.file("made")).mode & 0o777).toBe(0o755);
+    const deep = directory.file("missing/made/socket");
+    expect(() => makeDirectoryOf(deep)).toThrow(
+      `Cannot listen on "unix:${deep}": there is no directory "${directory.file("missing")}": mount its disk, or make it with mkdir -p ${directory.file("missing")}, or choose another path with --status`,
+    );
+    expect(existsSync(directory.file("missing"))).toBe(false);
+  });
+});
 
 describe("a socket's path", () => {
   test("is free where nothing is", async () => {

@@ -45,6 +45,13 @@ export function parseCommandLine(
   }
 }
 
+/** @throws Failure where a command that takes none was given some. */
+export function requireNoOperand(positionals: readonly string[], command: string): void {
+  if (positionals.length === 0) return;
+  const given = positionals.join(" ");
+  throw new Failure(`ttgate ${command} takes no operand, given: "${given}": see "ttgate ${command} --help"`);
+}
+
 /** How to write a value that looks like a flag. */
 function dashed(message: string): string {
   const long = /use '(--[^=]+=)-/.exec(message)?.[1];

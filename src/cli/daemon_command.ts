@@ -3,7 +3,7 @@
 // and the way to the daemon.
 import { Failure, messageOf } from "../failure.ts";
 import { type Command, type Flags, helpFlag, helpText, jsonFlag } from "./command.ts";
-import type { CommandLine } from "./command_line.ts";
+import { type CommandLine, requireNoOperand } from "./command_line.ts";
 import { type DaemonClient, findDaemon } from "./daemon_client.ts";
 import type { Env } from "./env.ts";
 import type { ExitCode } from "./exit_codes.ts";
@@ -25,7 +25,7 @@ export interface DaemonCall extends CommandLine {
 
 export interface DaemonCommand {
   readonly name: string;
-  /** What it takes, one or more; without it, it takes none. A list given with --from stands in for it. */
+  /** What it takes, one or more; without it, it takes none. A list given with --from, and --all, stand in for it. */
   readonly operand?: string;
   readonly about: string;
   /** For its own help, in whole sentences. */
@@ -66,9 +66,12 @@ function notUnderstood({ address }: DaemonClient, error: TypeError): Failure {
 
 /** @throws Failure when there are operands and none is wanted, or the other way round. */
 function requireOperands({ flags, positionals }: CommandLine, { name, operand }: DaemonCommand): void {
-  const isWanted = operand !== undefined && typeof flags["from"] !== "string";
-  if (positionals.length > 0 === isWanted && !positionals.includes("")) return;
-  const rule = isWanted ? `wants ${operand}` : "takes no operand";
+  const isWanted = operand !== undefined && typeof flags["from"] !== "string" && flags["all"] !== true;
+  if (!isWanted) {
+    requireNoOperand(positionals, name);
+    return;
+  }
+  if (positionals.length > 0 && !positionals.includes("")) return;
   const given = positionals.length === 0 ? "none was given" : `given: "${positionals.join(" ")}"`;
-  throw new Failure(`ttgate ${name} ${rule}, ${given}: see "ttgate ${name} --help"`, { exitCode: 2 });
+  throw new Failure(`ttgate ${name} wants ${operand}, ${given}: see "ttgate ${name} --help"`);
 }

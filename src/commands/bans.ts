@@ -7,6 +7,7 @@ import type { CommandLine } from "../cli/command_line.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
 import type { Output } from "../cli/env.ts";
+import { Failure } from "../failure.ts";
 import type { BanView } from "../status/snapshot.ts";
 
 const filters = ["limit", "sort", "by", "protocol", "in"] as const;
@@ -26,14 +27,18 @@ export const bans: Command = daemonCommand({
     },
     quiet: { short: "q", help: 'print sources only, for "ttgate lift --from -"' },
   },
-  async run({ daemon, flags, json }, { stdout }) {
+  async run({ daemon, flags, json }, { stdout, stderr }) {
     const query = queryOf(flags);
     const reply = await daemon.ask("GET", query === "" ? "/bans" : `/bans?${query}`);
-    if (reply.status !== 200) throw refusal(reply);
-    const found = reply.body as { readonly total: number; readonly bans: readonly BanView[] };
+    if (reply.status !== 200) throw asFlag(refusal(reply));
+    const found = reply.body as Found;
     if (json) stdout.line(JSON.stringify({ total: found.total, bans: found.bans }));
-    else if (flags["quiet"] === true) for (const { source } of found.bans) stdout.line(source);
-    else stdout.line(rendered(found, flags, stdout));
+    else if (flags["quiet"] === true) {
+      for (const { source } of found.bans) stdout.line(source);
+      // Whoever lifts these has not lifted all.
+      const more = leftOut(found, flags);
+      if (more !== undefined) stderr.line(more);
+    } else stdout.line(rendered(found, flags, stdout));
     return 0;
   },
 });
@@ -46,16 +51,27 @@ function queryOf(flags: CommandLine["flags"]): string {
   return new URLSearchParams(given).toString();
 }
 
-function rendered(
-  { total, bans }: { readonly total: number; readonly bans: readonly BanView[] },
-  flags: CommandLine["flags"],
-  stdout: Output,
-): string {
+/** What the gate says of a parameter, for those who typed a flag. */
+function asFlag({ message, exitCode }: Failure): Failure {
+  return new Failure(message.replace(/^Invalid (?=(limit|sort|in) ")/, "Invalid --"), { exitCode });
+}
+
+interface Found {
+  readonly total: number;
+  readonly bans: readonly BanView[];
+}
+
+function rendered(found: Found, flags: CommandLine["flags"], stdout: Output): string {
   const isFiltered = ["by", "protocol", "in"].some((name) => flags[name] !== undefined);
-  if (total === 0) return isFiltered ? "Nobody is banned that was asked for" : "Nobody is banned";
-  const [head = "", ...lines] = banTable(bans);
+  if (found.total === 0) return isFiltered ? "Nobody is banned that was asked for" : "Nobody is banned";
+  const [head = "", ...lines] = banTable(found.bans);
+  return [bold(stdout, head), ...lines, leftOut(found, flags) ?? []].flat().join("\n");
+}
+
+/** @returns undefined where all are shown. */
+function leftOut({ total, bans }: Found, flags: CommandLine["flags"]): string | undefined {
+  if (bans.length >= total) return undefined;
   const order = flags["sort"] ?? "newest";
   const first = order === "newest" || order === "oldest" ? `The ${order}` : "The first";
-  if (bans.length < total) lines.push(`${first} ${bans.length} of ${total} are shown: more with --limit`);
-  return [bold(stdout, head), ...lines].join("\n");
+  return `${first} ${bans.length} of ${total} are shown: more with --limit`;
 }

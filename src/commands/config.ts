@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 import { type Command, helpText, jsonFlag } from "../cli/command.ts";
+import { requireNoOperand } from "../cli/command_line.ts";
 import { configFlags } from "../cli/config_flags.ts";
 import type { Env } from "../cli/env.ts";
 import { adviceOn } from "../config/advice.ts";
@@ -40,9 +41,7 @@ export const config: Command = {
   async run({ flags: { config: file, json, origins, help: _help, ...given }, positionals }, env) {
     const path = typeof file === "string" ? file : undefined;
     const [verb, ...others] = positionals;
-    if (others.length > 0) {
-      throw new Failure(`Unknown operand "${others.join(" ")}": see "ttgate config --help"`, { exitCode: 2 });
-    }
+    requireNoOperand(others, `config ${verb}`);
     switch (verb) {
       case "check":
         return check(loadConfig(given, path), path, json === true, env);

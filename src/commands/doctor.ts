@@ -2,6 +2,7 @@
 // `ttgate doctor`: is this host ready for the given options? If not, what to type.
 import { green, red, yellow } from "../cli/colour.ts";
 import { type Command, helpText, jsonFlag } from "../cli/command.ts";
+import { requireNoOperand } from "../cli/command_line.ts";
 import { configFlags } from "../cli/config_flags.ts";
 import { findDaemon } from "../cli/daemon_client.ts";
 import type { Env, Output } from "../cli/env.ts";
@@ -31,7 +32,8 @@ export const doctor: Command = {
   about: "is this host ready? If not, what to type",
   flags,
   help: helpText(head, flags, { 0: "this host is ready", 1: "something is missing" }),
-  async run({ flags: { config: file, json, help: _help, ...given } }, env) {
+  async run({ flags: { config: file, json, help: _help, ...given }, positionals }, env) {
+    requireNoOperand(positionals, "doctor");
     const { stdout } = env;
     const config = loadConfig(given, typeof file === "string" ? file : undefined);
     const { examine } = await import("../daemon/doctor.ts");

@@ -3,8 +3,8 @@
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
-import { formatDuration } from "../core/duration.ts";
-import { oneLine, printable } from "../log.ts";
+import { eventLine } from "../cli/event_line.ts";
+import { oneLine } from "../log.ts";
 import type { EventView } from "../status/event_view.ts";
 
 export const events: Command = daemonCommand({
@@ -30,21 +30,5 @@ export const events: Command = daemonCommand({
 
 function rendered(name: string, data: string): string {
   if (name === "lost") return `... ${(JSON.parse(data) as { count: number }).count} more, too many to show`;
-  const event = JSON.parse(data) as EventView;
-  return `${event.at} ${event.type.padEnd(9)} ${described(event)}`;
-}
-
-function described(event: EventView): string {
-  if (event.type === "upstream") {
-    return `${event.upstream} is ${event.reachable ? "reachable" : `not reachable: ${event.error}`}`;
-  }
-  if (event.type === "unseen") {
-    const by = event.interface === null ? "" : ` by interface "${event.interface}"`;
-    return `${event.source} port ${event.sourcePort} to port ${event.port}${by}: ${event.why}`;
-  }
-  const { type, source, protocol, firstBytes, seconds, by, kernel } = event;
-  const said = firstBytes === null ? "" : ` "${printable(Uint8Array.fromHex(firstBytes))}"`;
-  const left = seconds === null || seconds === 0 ? "" : ` ${formatDuration(seconds * 1000)}`;
-  const ever = type === "ban" && seconds === null ? " without an end" : "";
-  return `${source} ${protocol}${said} by ${by}${left}${ever}${kernel === null ? "" : `, kernel: ${kernel}`}`;
+  return eventLine(JSON.parse(data) as EventView);
 }

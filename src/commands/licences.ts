@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ttgate licences`: what the executable carries, by whom and under which licence.
 import { type Command, helpFlag, helpText, jsonFlag } from "../cli/command.ts";
-import { Failure } from "../failure.ts";
+import { requireNoOperand } from "../cli/command_line.ts";
 import type { components as carried } from "../generated/licences.ts";
 
 const head = `Usage: ttgate licences [--json]
@@ -17,11 +17,7 @@ export const licences: Command = {
   flags,
   help: helpText(head, flags),
   async run({ flags: { json }, positionals }, { stdout }) {
-    if (positionals[0] !== undefined) {
-      throw new Failure(`ttgate licences takes no operand, given: "${positionals[0]}": see "ttgate licences --help"`, {
-        exitCode: 2,
-      });
-    }
+    requireNoOperand(positionals, "licences");
     const { components } = await import("../generated/licences.ts");
     stdout.line(json === true ? JSON.stringify(components) : rendered(components));
     return 0;

@@ -1,48 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ttgate lift`: ends the bans of sources, or of a list of them.
+// `ttgate lift`: ends the bans of sources, of a list of them, or all.
 import { listFlag, sendList } from "../cli/ban_list.ts";
 import { byFlag, byOf } from "../cli/by_flag.ts";
 import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
-import { daemonCommand } from "../cli/daemon_command.ts";
+import { type DaemonCall, daemonCommand } from "../cli/daemon_command.ts";
 import { eachOperand } from "../cli/each_operand.ts";
-
+import { Failure } from "../failure.ts";
 import type { Lifted } from "../sources/answer.ts";
 
 const statusAbsent = 404;
+/** More would fill the screen; with --json they are all there. */
+const mostListed = 100;
+/** Neither holds the other. */
+const everything = ["0.0.0.0/0", "::/0"];
 
 export const lift: Command = daemonCommand({
   name: "lift",
   operand: "ADDR|CIDR",
-  about: "end bans",
+  about: "end bans; --all ends every ban",
   description: "Ends the bans of sources; with CIDR also every ban inside it.",
   flags: {
+    all: { help: "end every ban" },
     from: listFlag,
     by: byFlag,
     idempotent: { help: "exit with 0 also when there is nothing to lift" },
   },
   exitCodes: { 1: "not banned, or covered by a wider ban that stays" },
   async run(call, env) {
-    const { from, idempotent } = call.flags;
+    const { all, from } = call.flags;
     const by = byOf(call);
-    const query = by === undefined ? "" : `?by=${by}`;
+    if (all === true) {
+      if (from !== undefined) throw new Failure(`Invalid --from "${from}": it contradicts --all, give one of them`);
+      const answers = await Promise.all(everything.map((range) => liftedOf(call, range, by)));
+      const answer = {
+        lifted: answers.flatMap((one) => (one instanceof Failure ? [] : one.lifted)),
+        staying: answers.flatMap((one) => (one instanceof Failure ? [] : one.staying)),
+      };
+      env.stdout.line(shown(call, isNothing(answer) ? new Failure("Nobody is banned", { exitCode: 1 }) : answer));
+      return 0;
+    }
     if (typeof from === "string") return sendList({ ...call, file: from, path: "/lifts/list", done: "Lifted" }, env);
-    return eachOperand(call, env, async (address) => {
-      const reply = await call.daemon.ask("DELETE", `/bans/${encodeURIComponent(address)}${query}`);
-      if (reply.status === statusAbsent && idempotent === true) {
-        return call.json ? JSON.stringify({ lifted: [] }) : refusal(reply).message;
-      }
-      if (reply.status !== 200) throw refusal(reply);
-      const answer = reply.body as Pick<Lifted, "lifted"> & Partial<Lifted>;
-      return call.json ? JSON.stringify(answer) : rendered(answer);
-    });
+    return eachOperand(call, env, async (address) => shown(call, await liftedOf(call, address, by)));
   },
 });
 
-function rendered({ lifted, staying = [] }: Pick<Lifted, "lifted"> & Partial<Lifted>): string {
+/** @returns a Failure when there was nothing to lift. @throws Failure */
+async function liftedOf({ daemon }: DaemonCall, address: string, by: string | undefined): Promise<Lifted | Failure> {
+  const query = by === undefined ? "" : `?by=${by}`;
+  const reply = await daemon.ask("DELETE", `/bans/${encodeURIComponent(address)}${query}`);
+  if (reply.status === statusAbsent) return refusal(reply);
+  if (reply.status !== 200) throw refusal(reply);
+  const { lifted, staying = [] } = reply.body as Pick<Lifted, "lifted"> & Partial<Lifted>;
+  return { lifted, staying };
+}
+
+function isNothing({ lifted, staying }: Lifted): boolean {
+  return lifted.length + staying.length === 0;
+}
+
+/** @throws Failure when there was nothing to lift, unless that is as good. */
+function shown({ flags, json }: DaemonCall, answer: Lifted | Failure): string {
+  if (answer instanceof Failure) {
+    if (flags["idempotent"] !== true) throw answer;
+    return json ? JSON.stringify({ lifted: [] }) : answer.message;
+  }
+  const { lifted, staying } = answer;
+  if (json) return JSON.stringify({ lifted, ...(staying.length === 0 ? {} : { staying }) });
   const parts = [
-    ...(lifted.length === 0 ? [] : [`Lifted ${lifted.join(", ")}`]),
-    ...(staying.length === 0 ? [] : [`Ended the claim on ${staying.join(", ")}: still banned by somebody else`]),
+    ...(lifted.length === 0 ? [] : [`Lifted ${listed(lifted)}`]),
+    ...(staying.length === 0 ? [] : [`Ended the claim on ${listed(staying)}: still banned by somebody else`]),
   ];
   return parts.join("; ");
+}
+
+/** A line that a person reads. */
+function listed(sources: readonly string[]): string {
+  const more = sources.length - mostListed;
+  return sources.slice(0, mostListed).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }

@@ -2,11 +2,11 @@
 // `ttgate [run]`: load the configuration, open the gate, wait for a signal, close it.
 import process from "node:process";
 import { type Command, helpText } from "../cli/command.ts";
-import type { CommandLine } from "../cli/command_line.ts";
+import { type CommandLine, requireNoOperand } from "../cli/command_line.ts";
 import { configFlags } from "../cli/config_flags.ts";
 import { ConfigSource } from "../config/config_source.ts";
 import type { Daemon, DaemonOptions } from "../daemon/daemon.ts";
-import { Failure, messageOf } from "../failure.ts";
+import { messageOf } from "../failure.ts";
 import { version } from "../generated/version.ts";
 import { LineSink } from "../host/line_sink.ts";
 import { type Log, openLog } from "../log.ts";
@@ -42,10 +42,7 @@ const lastLinesMs = 1000;
 
 /** Runs until SIGINT or SIGTERM. */
 async function guard({ flags, positionals }: CommandLine): Promise<number> {
-  if (positionals.length > 0) {
-    const given = positionals.join(" ");
-    throw new Failure(`ttgate run takes no operand, given: "${given}": see "ttgate --help"`, { exitCode: 2 });
-  }
+  requireNoOperand(positionals, "run");
   const { config: file, help: _help, takeover, ...given } = flags;
   const source = new ConfigSource(given, typeof file === "string" ? file : undefined);
   const config = source.read();

@@ -9,6 +9,7 @@ import { refusal } from "../cli/daemon_client.ts";
 import { daemonCommand } from "../cli/daemon_command.ts";
 import { eachOperand } from "../cli/each_operand.ts";
 import type { Output } from "../cli/env.ts";
+import { eventLine } from "../cli/event_line.ts";
 import { defaultGateName } from "../config/gates.ts";
 import { balancerAdvice, customerAdvice } from "../core/bans/advice.ts";
 import { byConduct } from "../core/bans/offenders.ts";
@@ -17,6 +18,7 @@ import { refusalText } from "../core/bans/refusal.ts";
 import { conducts, tooManyConnections } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { betWords } from "../core/profile/explain.ts";
+import { oneLine } from "../log.ts";
 import type { BanDetails, ClaimView, Why } from "../status/snapshot.ts";
 
 export const why: Command = daemonCommand({
@@ -42,7 +44,19 @@ function whereText({ gate, scope }: Pick<ClaimView, "gate" | "scope">): string {
 }
 
 function rendered(
-  { address, source, ban, neverBanned, offender, kernel, connections, balancer, within }: Why,
+  {
+    address,
+    source,
+    ban,
+    neverBanned,
+    offender,
+    kernel,
+    connections,
+    undecided = 0,
+    lately = [],
+    balancer,
+    within,
+  }: Why,
   stdout: Output,
 ): string[] {
   const verdict = ban === null ? green(stdout, "is not banned") : red(stdout, "is banned");
@@ -55,6 +69,12 @@ function rendered(
     lines.push(`folded:   the map is full, so ${kernel.fold} blocks its neighbours too, most of which are banned`);
   lines.push(`kernel:   ${kernelText(ban, kernel)}`);
   if (connections > 0) lines.push(`open now: ${connections} connections`);
+  if (undecided > 0)
+    lines.push(
+      `undecided: ${undecided} connections in ten minutes were closed before they had said enough to be judged`,
+    );
+  // What began a ban that goes on is told above.
+  if (ban === null) lines.push(...lately.map((event) => `lately:   ${oneLine(eventLine(event))}`));
   if (within !== null) lines.push(...withinText(within));
   if (ban !== null && byConduct.has(ban.by)) {
     // A gate of an earlier version does not say.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a configuration says that is legal and unwise, a sentence each with what to do.
-import { formatEndpoint, isLoopback } from "../core/address.ts";
+import { formatEndpoint, isLoopback, type Prefix } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
 import { comesTo } from "../core/rings.ts";
 import { gatePrefix } from "./gates.ts";
@@ -34,9 +34,17 @@ function adviceOnRings({ gates }: Config): string[] {
     .map(({ name }) => `${gatePrefix(name)}upstream leads back to this gate by others: name the server's own address`);
 }
 
-function adviceWithoutMap({ fence, keep }: Config): string[] {
-  const idle = [...(fence === "auto" ? [] : ["fence"]), ...(keep ? ["keep"] : [])];
-  return idle.map((option) => `${option} has no effect without block-map: leave it out, or name a map`);
+function adviceWithoutMap(config: Config): string[] {
+  const idle = {
+    fence: config.fence !== "auto",
+    keep: config.keep,
+    scope: config.scope !== "port",
+    interface: config.interface.length > 0,
+  };
+  return Object.entries(idle)
+    .filter(([, isGiven]) => isGiven)
+    .map(([option]) => option)
+    .map((option) => `${option} has no effect without block-map: leave it out, or name a map`);
 }
 
 function adviceOnProcess(config: Config): string[] {
@@ -47,9 +55,8 @@ function adviceOnProcess(config: Config): string[] {
     const address = formatEndpoint({ address: status.host, port: status.port });
     advice.push(`status "${address}" is reachable from other hosts, unencrypted: use loopback or unix:PATH`);
   }
-  for (const { text, bits } of allow) {
-    const widest = text.includes(":") ? widestAllowedIpv6Bits : widestAllowedIpv4Bits;
-    if (bits < widest) advice.push(`allow "${text}" never bans anybody in it: name the networks that are meant`);
+  for (const { text } of allow.filter(isWide)) {
+    advice.push(`allow "${text}" never bans anybody in it: name the networks that are meant`);
   }
   if (config["never-ban"] === "none") {
     advice.push('never-ban "none" lets a ban hit this host, its gateway and its upstreams: use "auto"');
@@ -70,6 +77,10 @@ function adviceOnProcess(config: Config): string[] {
   return advice;
 }
 
+function isWide({ text, bits }: Prefix): boolean {
+  return bits < (text.includes(":") ? widestAllowedIpv6Bits : widestAllowedIpv4Bits);
+}
+
 function adviceOnGate(gate: GateOptions): string[] {
   const { timeout, mode } = gate;
   const firstPacket = gate["first-packet"];
@@ -82,6 +93,9 @@ function adviceOnGate(gate: GateOptions): string[] {
   }
   if (mode === "proxy" && firstPacket > longestFirstPacketMs) {
     advice.push(`first-packet "${spellDuration(firstPacket)}" lets silent clients hold connections: use 10s`);
+  }
+  for (const { text } of gate["accept-proxy"].filter(isWide)) {
+    advice.push(`accept-proxy "${text}" believes anybody in it, and never bans them: name the proxies' own addresses`);
   }
   if (gate.judge === "none" && gate.strikes !== 5) advice.push('strikes has no effect without judge "upstream"');
   return advice.map((sentence) => gatePrefix(gate.name) + sentence);

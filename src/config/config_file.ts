@@ -84,9 +84,27 @@ function parsed(path: string, content: string): Record<string, unknown> {
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const reason = error.message.split("\n")[0]?.replace("Invalid TOML document: ", "") ?? "";
-    throw new Failure(`Cannot read config "${path}": line ${error.line}, column ${error.column}: ${reason}`, {
+    const place = `line ${error.line}, column ${error.column}`;
+    const line = content.split("\n")[error.line - 1] ?? "";
+    throw new Failure(`Cannot read config "${path}": ${place}: ${reason}${remedyFor(line)}`, {
       exitCode: 2,
       cause: error,
     });
+  }
+}
+
+/** For a line as other formats have it: `timeout = 10m`, `listen: 5000`. */
+function remedyFor(line: string): string {
+  const [, key, value = ""] = /^\s*([\w-]+)\s*[=:]\s*([^\s"'[{#][^"'#]*?)\s*(?:#.*)?$/.exec(line) ?? [];
+  if (key === undefined || isToml(line)) return "";
+  return `; write ${key} = ${/^(true|false)$/.test(value) ? value : JSON.stringify(value)}`;
+}
+
+function isToml(text: string): boolean {
+  try {
+    parseToml(text);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where CrowdSec's local API (LAPI) is, as people write it: a URL, or a unix socket.
+
 import { isLoopback } from "../core/address.ts";
-import type { HostPort } from "./endpoints.ts";
+import { type HostPort, parseSocketPath } from "./endpoints.ts";
 
 export interface CrowdsecAddress {
   readonly tls: boolean;
@@ -17,8 +18,8 @@ export const crowdsecAddressForms =
   "http://HOST:PORT, https://HOST:PORT or unix:/PATH, without a name and a password, such as http://127.0.0.1:8080";
 
 export function parseCrowdsecAddress(given: string): CrowdsecAddress | undefined {
-  if (given.startsWith("unix:/")) {
-    const socket = given.slice("unix:".length);
+  const socket = parseSocketPath(given);
+  if (socket !== undefined) {
     return { tls: false, server: undefined, socket, path: "", text: given };
   }
   if (!/^https?:\/\/[^/]/.test(given) || !URL.canParse(given)) return undefined;

@@ -32,8 +32,18 @@ export function parseHostPort(given: string): HostPort | undefined {
   return { host, port };
 }
 
+/** What the kernel takes as a socket's path: sun_path of unix(7) without the NUL at its end. */
+const longestSocketPath = 107;
+
+/** `unix:/PATH`. */
+export function parseSocketPath(given: string): string | undefined {
+  const [, path] = /^unix:(\/[^\0]+)$/.exec(given) ?? [];
+  return path !== undefined && new TextEncoder().encode(path).length <= longestSocketPath ? path : undefined;
+}
+
 export function parseServer(given: string): ServerAddress | undefined {
-  return given.startsWith("unix:/") ? { path: given.slice("unix:".length) } : parseHostPort(given);
+  const path = parseSocketPath(given);
+  return path === undefined ? parseHostPort(given) : { path };
 }
 
 export function formatServer(server: ServerAddress): string {
@@ -56,7 +66,8 @@ export function parseListen(given: string): HostPort | undefined {
 
 export function parseStatus(given: string): StatusAddress | undefined {
   if (given === "off") return { kind: "off" };
-  if (given.startsWith("unix:/")) return { kind: "unix", path: given.slice("unix:".length) };
+  const path = parseSocketPath(given);
+  if (path !== undefined) return { kind: "unix", path };
   const parsed = parseHostPort(given);
   return parsed === undefined ? undefined : { kind: "tcp", ...parsed };
 }

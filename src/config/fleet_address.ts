@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the engine of a fleet is, as people write it: one Redis or Valkey, its Sentinels, or a cluster.
+
 import { isLoopback } from "../core/address.ts";
-import type { HostPort } from "./endpoints.ts";
+import { type HostPort, parseSocketPath } from "./endpoints.ts";
 
 export interface FleetAddress {
   readonly kind: "single" | "sentinel" | "cluster";
@@ -26,8 +27,8 @@ const usualPorts = { single: 6379, sentinel: 26379, cluster: 6379 } as const;
 
 export function parseFleetAddress(given: string): FleetAddress | undefined {
   const none = { master: undefined, user: undefined, password: undefined, database: 0, tls: false } as const;
-  if (given.startsWith("unix:/")) {
-    const socket = given.slice("unix:".length).replace(/^\/\//, "");
+  const socket = parseSocketPath(given.replace(/^unix:\/\/\//, "unix:/"));
+  if (socket !== undefined) {
     return { kind: "single", nodes: [], socket, text: `unix:${socket}`, ...none };
   }
   const [, scheme, form = "single", credentials, hosts = "", path = ""] = pattern.exec(given) ?? [];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a schema has against values that a person wrote, a clause each: line, key, value, what is expected.
-import type { z } from "zod";
+import { z } from "zod";
 import { closestWord } from "../core/closest.ts";
+import { tableNames } from "./config_file.ts";
 import { options } from "./options.ts";
 
 /**
@@ -9,7 +10,7 @@ import { options } from "./options.ts";
  * @param lineOf where a key stands; undefined where it is not in a file, or that cannot be told.
  */
 export function mistakesIn(
-  schema: z.ZodType,
+  schema: z.ZodObject,
   raw: Readonly<Record<string, unknown>>,
   dashes: string,
   lineOf: (key: string) => number | undefined = () => undefined,
@@ -23,15 +24,22 @@ export function mistakesIn(
   return result.error.issues.flatMap((issue) => {
     if (issue.code === "unrecognized_keys") return issue.keys.map((key) => place(key) + unknownKey(key));
     const key = String(issue.path[0]);
+    if (lacksQuotes(schema, key, raw[key]))
+      return [`${place(key)}Invalid ${key} ${raw[key]}: expected text in quotes, "${raw[key]}"`];
     return mistakesOf(issue, key, raw, dashes).map((mistake) => place(key) + mistake);
   });
+}
+
+/** Such as `listen = 5000`. */
+function lacksQuotes(schema: z.ZodObject, key: string, value: unknown): boolean {
+  return typeof value === "number" && z.safeParse(schema.shape[key] ?? z.never(), String(value)).success;
 }
 
 function unknownKey(key: string): string {
   const shown = JSON.stringify(key);
   // Of a [[gate]] table, which has not all of them.
   if (Object.hasOwn(options, key)) return `Key ${shown} is for all gates: move it above the first [[gate]]`;
-  const meant = closestWord(key, Object.keys(options));
+  const meant = closestWord(key, [...Object.keys(options), ...tableNames, "gate"]);
   const hint = meant === undefined ? "" : `did you mean "${meant}"? `;
   return `Unknown key ${shown}: ${hint}"ttgate config schema" lists them`;
 }

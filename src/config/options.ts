@@ -2,26 +2,29 @@
 // Every option once: flag, config key, default, check and help text. The command line, the config file,
 // its JSON Schema and `--help` are all made from this table.
 import { z } from "zod";
-import { parsePrefix } from "../core/address.ts";
 import { fewestStrikes } from "../core/bans/strikes.ts";
-import { parseDuration } from "../core/duration.ts";
-import { fleetNamePattern } from "../core/fleet/record.ts";
 import { blocklistForm, parseBlocklist } from "./blocklist.ts";
 import { crowdsecAddressForms, parseCrowdsecAddress } from "./crowdsec_address.ts";
 import { parseHostName, parseListen, parseServer, parseStatus } from "./endpoints.ts";
 import { fleetAddressForms, parseFleetAddress } from "./fleet_address.ts";
-
-/** So many connections at once, and as many again within the period. */
-export interface Rate {
-  readonly connections: number;
-  readonly periodMs: number;
-}
-
-/** How long a ban for one protocol lasts. */
-export interface ProtocolTimeout {
-  readonly protocol: string;
-  readonly timeoutMs: number;
-}
+import {
+  check,
+  cidr,
+  duration,
+  durationWithin,
+  factor,
+  file,
+  fleetName,
+  name,
+  oneOf,
+  onOff,
+  protocolTimeout,
+  rate,
+  several,
+  severalBy,
+  text,
+  whole,
+} from "./forms.ts";
 
 export interface OptionDefinition<T> {
   /** What it describes: each gate has a value of its own, the process one for all. */
@@ -38,96 +41,6 @@ export interface OptionDefinition<T> {
   readonly schema: z.ZodType<T>;
 }
 
-/** A text that `parse` understands; `expected` is the remedy when it does not. */
-function text<T>(expected: string, parse: (text: string) => T | undefined) {
-  return z.string(`expected ${expected}`).transform((given, context) => {
-    const value = parse(given);
-    if (value !== undefined) return value;
-    context.addIssue({ code: "custom", message: `expected ${expected}`, input: given });
-    return z.NEVER;
-  });
-}
-
-/** One value or several, in the file as a string or a list of strings; said twice is said once. */
-function several<T>(one: z.ZodType<T, string>, least = 0) {
-  const list = z.array(one).min(least, `expected at least ${least}`);
-  return z
-    .union([one.transform((value) => [value]), list])
-    .transform((values) => [...new Map(values.map((value) => [JSON.stringify(value), value])).values()]);
-}
-
-/** In the file a number is welcome as well. */
-function whole(least: number, most: number) {
-  const message = `expected a whole number from ${least} to ${most}`;
-  return z.union([z.string(message), z.number(message)]).transform((given, context) => {
-    const value = typeof given === "number" ? given : /^\d+$/.test(given) ? Number(given) : Number.NaN;
-    if (Number.isInteger(value) && value >= least && value <= most) return value;
-    context.addIssue({ code: "custom", message, input: given });
-    return z.NEVER;
-  });
-}
-
-/** How often servers are looked at. */
-function parseCheck(given: string): "off" | number | undefined {
-  if (given === "off") return "off";
-  const everyMs = parseDuration(given);
-  return everyMs !== undefined && everyMs >= fewestCheckMs && everyMs <= mostCheckMs ? everyMs : undefined;
-}
-
-const fewestCheckMs = 500;
-const mostCheckMs = 3_600_000;
-
-/** A pause that a client does not notice; the engine's timers end at 24 days. */
-function parsePause(given: string): number | undefined {
-  const pauseMs = parseDuration(given);
-  return pauseMs !== undefined && pauseMs <= longestPauseMs ? pauseMs : undefined;
-}
-
-const longestPauseMs = 60_000;
-
-/** How often CrowdSec is asked. */
-function parsePoll(given: string): number | undefined {
-  const everyMs = parseDuration(given);
-  return everyMs !== undefined && everyMs >= fewestPollMs && everyMs <= mostCheckMs ? everyMs : undefined;
-}
-
-const fewestPollMs = 100;
-
-const duration = text("a duration from 1ms to 3650d, such as 30s, 10m or 1h30m", parseDuration);
-
-const name = (what: string) => z.string(`expected ${what}`).min(1, `expected ${what}`);
-
-/** Of a fleet, or of a gate in it. */
-const fleetName = z
-  .string("expected a name")
-  .regex(fleetNamePattern, "expected a name of at most 64 letters, digits and . _ -");
-
-/** `N/DURATION`: so many in so long. */
-function parseRate(given: string): Rate | undefined {
-  const [, count = "", period = ""] = /^(\d{1,7})\/(\w+)$/.exec(given) ?? [];
-  const connections = Number(count);
-  const periodMs = parseDuration(period);
-  return connections < 1 || periodMs === undefined ? undefined : { connections, periodMs };
-}
-
-/** `PROTOCOL=DURATION`. */
-function parseTimeoutFor(given: string): ProtocolTimeout | undefined {
-  const [, protocol, period = ""] = /^([\w-]+)=(\w+)$/.exec(given) ?? [];
-  const timeoutMs = parseDuration(period);
-  return protocol === undefined || timeoutMs === undefined ? undefined : { protocol, timeoutMs };
-}
-
-/** In the file a number is welcome as well. */
-function factor(least: number, most: number) {
-  const message = `expected a number from ${least} to ${most}, such as 2 or 1.5`;
-  return z.union([z.string(message), z.number(message)]).transform((given, context) => {
-    const value = typeof given === "number" ? given : /^\d+(\.\d+)?$/.test(given) ? Number(given) : Number.NaN;
-    if (value >= least && value <= most) return value;
-    context.addIssue({ code: "custom", message, input: given });
-    return z.NEVER;
-  });
-}
-
 export const options = {
   "block-map": {
     of: "process",
@@ -141,7 +54,7 @@ export const options = {
     of: "process",
     value: "auto|xdp|nftables",
     help: "with -B: what blocks in the kernel; auto: XDP or tc, and nftables where an interface takes neither (default auto)",
-    schema: z.enum(["auto", "xdp", "nftables"], `expected "auto", "xdp" or "nftables"`).default("auto"),
+    schema: oneOf("auto", "xdp", "nftables").default("auto"),
   },
   listen: {
     of: "gate",
@@ -165,7 +78,10 @@ export const options = {
     help: "the server behind the gate; several by --balance (default 127.0.0.1:5001)",
     reloads: true,
     schema: several(
-      text("HOST:PORT or unix:/PATH, such as 127.0.0.1:5001, [::1]:5001 or unix:/run/server.sock", parseServer),
+      text(
+        "HOST:PORT or unix:/PATH (107 bytes at most), such as 127.0.0.1:5001, [::1]:5001 or unix:/run/server.sock",
+        parseServer,
+      ),
       1,
     ).default([{ host: "127.0.0.1", port: 5001 }]),
   },
@@ -174,7 +90,7 @@ export const options = {
     value: "failover|round-robin",
     help: "of several upstreams: the first one that is up, or one after the other (default failover)",
     reloads: true,
-    schema: z.enum(["failover", "round-robin"], `expected "failover" or "round-robin"`).default("failover"),
+    schema: oneOf("failover", "round-robin").default("failover"),
   },
   check: {
     of: "gate",
@@ -182,7 +98,7 @@ export const options = {
     help: "connect to each upstream this often to see whether it is up (default 2s with several upstreams, else off)",
     reloads: true,
     example: "2s",
-    schema: text("off or a duration from 500ms to 1h", parseCheck).optional(),
+    schema: check.optional(),
   },
   rise: {
     of: "gate",
@@ -203,7 +119,7 @@ export const options = {
     value: "off|v1|v2",
     help: "tell the upstream each client's address by PROXY protocol (default off)",
     reloads: true,
-    schema: z.enum(["off", "v1", "v2"], `expected "off", "v1" or "v2"`).default("off"),
+    schema: oneOf("off", "v1", "v2").default("off"),
   },
   "accept-proxy": {
     of: "gate",
@@ -211,19 +127,19 @@ export const options = {
     repeats: true,
     help: "proxies in front of the gate: each must begin with a PROXY protocol header, and is never banned",
     reloads: true,
-    schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
+    schema: several(cidr).default([]),
   },
   mode: {
     of: "gate",
     short: "m",
     value: "proxy|inline",
     help: "relay to --upstream, or leave the port to the server and judge in the kernel (default proxy)",
-    schema: z.enum(["proxy", "inline"], `expected "proxy" or "inline"`).default("proxy"),
+    schema: oneOf("proxy", "inline").default("proxy"),
   },
   prefilter: {
     of: "gate",
     help: "with --mode proxy and -B: the kernel judges first bytes too, before they reach the gate",
-    schema: z.boolean(`expected true or false`).default(false),
+    schema: onOff.default(false),
   },
   profile: {
     of: "gate",
@@ -246,7 +162,7 @@ export const options = {
     value: "all|gate",
     help: "where a ban that this gate asks for holds: at all gates, or at this one alone, in user space (default all)",
     reloads: true,
-    schema: z.enum(["all", "gate"], `expected "all" or "gate"`).default("all"),
+    schema: oneOf("all", "gate").default("all"),
   },
   "timeout-for": {
     of: "gate",
@@ -254,7 +170,7 @@ export const options = {
     repeats: true,
     help: "how long a ban for this protocol lasts, instead of --timeout; such as http=1h",
     reloads: true,
-    schema: several(text("PROTOCOL=DURATION, such as http=1h", parseTimeoutFor)).default([]),
+    schema: severalBy(({ protocol }) => protocol, protocolTimeout, "each protocol once").default([]),
   },
   escalate: {
     of: "process",
@@ -300,7 +216,7 @@ export const options = {
     repeats: true,
     help: "never ban these; added to the computed never-ban list",
     reloads: true,
-    schema: several(text("an address or CIDR, such as 192.0.2.0/24 or 2001:db8::/32", parsePrefix)).default([]),
+    schema: several(cidr).default([]),
   },
   blocklist: {
     of: "process",
@@ -308,33 +224,36 @@ export const options = {
     repeats: true,
     help: "ban what a list names, and look at it again: docs/lists.md",
     reloads: true,
-    schema: several(text(blocklistForm, parseBlocklist))
-      .refine(
-        (lists) => new Set(lists.map((list) => list.name)).size === lists.length,
-        "expected a name of its own for each list",
-      )
-      .default([]),
+    schema: severalBy(
+      (list) => list.name,
+      text(blocklistForm, parseBlocklist),
+      "a name of its own for each list",
+    ).default([]),
   },
   "never-ban": {
     of: "process",
     value: "auto|none",
     help: "auto: never ban loopback, own addresses, gateways, upstreams and SSH sessions that a ban would end (docs/policy.md); or none (default auto)",
     reloads: true,
-    schema: z.enum(["auto", "none"], `expected "auto" or "none"`).default("auto"),
+    schema: oneOf("auto", "none").default("auto"),
   },
   scope: {
     of: "process",
     value: "port|host",
     help: "what a kernel ban blocks: TCP to the port, or everything from the source (default port)",
     reloads: true,
-    schema: z.enum(["port", "host"], `expected "port" or "host"`).default("port"),
+    schema: oneOf("port", "host").default("port"),
   },
   status: {
     of: "process",
     short: "s",
     value: "ADDR",
     help: "status endpoint: HOST:PORT, unix:PATH or off (default 127.0.0.1:9500)",
-    schema: text("HOST:PORT, unix:/PATH or off", parseStatus).default({ kind: "tcp", host: "127.0.0.1", port: 9500 }),
+    schema: text("HOST:PORT, unix:/PATH (107 bytes at most) or off", parseStatus).default({
+      kind: "tcp",
+      host: "127.0.0.1",
+      port: 9500,
+    }),
   },
   "status-host": {
     of: "process",
@@ -347,7 +266,7 @@ export const options = {
   "dry-run": {
     of: "process",
     help: "relay everybody and ban nobody; count who would have been banned",
-    schema: z.boolean(`expected true or false`).default(false),
+    schema: onOff.default(false),
   },
   trial: {
     of: "gate",
@@ -360,7 +279,7 @@ export const options = {
     of: "gate",
     help: "enforce a learned profile although too little was seen to prove it",
     reloads: true,
-    schema: z.boolean(`expected true or false`).default(false),
+    schema: onOff.default(false),
   },
   reject: {
     of: "gate",
@@ -368,20 +287,20 @@ export const options = {
     help: "how connections of banned sources end: reset, or silent: no packet at all, requires -B (default reset, inline silent)",
     example: "silent",
     reloads: true,
-    schema: z.enum(["reset", "silent"], `expected "reset" or "silent"`).optional(),
+    schema: oneOf("reset", "silent").optional(),
   },
   fragments: {
     of: "gate",
     value: "drop|pass",
     help: "with --mode inline: TCP to the port in IP fragments, which cannot be judged (default drop)",
     reloads: true,
-    schema: z.enum(["drop", "pass"], `expected "drop" or "pass"`).default("drop"),
+    schema: oneOf("drop", "pass").default("drop"),
   },
   keep: {
     of: "process",
     help: "leave the kernel block in place when ttgate stops; every ban still ends on time",
     reloads: true,
-    schema: z.boolean(`expected true or false`).default(false),
+    schema: onOff.default(false),
   },
   drain: {
     of: "process",
@@ -399,7 +318,7 @@ export const options = {
   forget: {
     of: "process",
     help: "forget all bans when ttgate stops, also those of earlier runs",
-    schema: z.boolean(`expected true or false`).default(false),
+    schema: onOff.default(false),
   },
   fleet: {
     of: "process",
@@ -448,28 +367,28 @@ export const options = {
     value: "FILE",
     help: "with --fleet: the password is in this file, rather than in the URL",
     example: "/etc/ttgate/fleet.password",
-    schema: name("a file").optional(),
+    schema: file.optional(),
   },
   "fleet-ca": {
     of: "process",
     value: "FILE",
     help: "with --fleet over TLS: certificates that sign the server's (default: those of the system)",
     example: "/etc/ttgate/fleet-ca.pem",
-    schema: name("a file").optional(),
+    schema: file.optional(),
   },
   "fleet-cert": {
     of: "process",
     value: "FILE",
     help: "with --fleet over TLS: the certificate of this gate; requires --fleet-key",
     example: "/etc/ttgate/fleet.pem",
-    schema: name("a file").optional(),
+    schema: file.optional(),
   },
   "fleet-key": {
     of: "process",
     value: "FILE",
     help: "with --fleet over TLS: the key of --fleet-cert",
     example: "/etc/ttgate/fleet.key",
-    schema: name("a file").optional(),
+    schema: file.optional(),
   },
   crowdsec: {
     of: "process",
@@ -483,28 +402,28 @@ export const options = {
     value: "FILE",
     help: 'with --crowdsec: the key that "cscli bouncers add" printed (default: systemd\'s credential crowdsec-key, or TTGATE_CROWDSEC_KEY)',
     example: "/etc/ttgate/crowdsec.key",
-    schema: name("a file").optional(),
+    schema: file.optional(),
   },
   "crowdsec-every": {
     of: "process",
     value: "DURATION",
     help: "with --crowdsec: ask for new decisions this often (default 2s)",
     reloads: true,
-    schema: text("a duration from 100ms to 1h", parsePoll).default(2000),
+    schema: durationWithin(100, 3_600_000).default(2000),
   },
   "crowdsec-push": {
     of: "process",
     value: "FILE",
     help: 'with --crowdsec: tell CrowdSec of own bans, with the credentials that "cscli machines add --file FILE" wrote',
     example: "/etc/ttgate/crowdsec.yaml",
-    schema: name("a file").optional(),
+    schema: file.optional(),
   },
   "crowdsec-ca": {
     of: "process",
     value: "FILE",
     help: "with --crowdsec over TLS: certificates that sign the server's (default: those of the system)",
     example: "/etc/ttgate/crowdsec-ca.pem",
-    schema: name("a file").optional(),
+    schema: file.optional(),
   },
   user: {
     of: "process",
@@ -533,7 +452,8 @@ export const options = {
     value: "DURATION",
     help: "with a server that speaks first: how long a client must be silent before the server is connected (default 300ms)",
     reloads: true,
-    schema: text("a duration from 1ms to 1m", parsePause).default(300),
+    // Longer ones a client would notice.
+    schema: durationWithin(1, 60_000).default(300),
   },
   "max-connections": {
     of: "gate",
@@ -556,7 +476,7 @@ export const options = {
     help: "new connections from one source, such as 20/10s: N at once, and as many again in DURATION (default: no limit)",
     reloads: true,
     example: "20/10s",
-    schema: text("N/DURATION, such as 20/10s", parseRate).optional(),
+    schema: rate.optional(),
   },
   "excess-strikes": {
     of: "gate",
@@ -587,7 +507,7 @@ export const options = {
     value: "none|upstream",
     help: "upstream: ban a source when the server hangs up on it without a byte, --strikes times (default none)",
     reloads: true,
-    schema: z.enum(["none", "upstream"], `expected "none" or "upstream"`).default("none"),
+    schema: oneOf("none", "upstream").default("none"),
   },
   strikes: {
     of: "gate",
@@ -601,7 +521,7 @@ export const options = {
     value: "FILE",
     help: "append the first bytes of clients to FILE, for learn and replay; it holds clients' data",
     example: "/var/lib/ttgate/recording",
-    schema: name("a file").optional(),
+    schema: file.optional(),
   },
   "record-max": {
     of: "gate",
@@ -614,7 +534,7 @@ export const options = {
     value: "text|logfmt|json",
     help: "form of the log on stderr (default text)",
     reloads: true,
-    schema: z.enum(["text", "logfmt", "json"], `expected "text", "logfmt" or "json"`).default("text"),
+    schema: oneOf("text", "logfmt", "json").default("text"),
   },
 } as const satisfies Record<string, OptionDefinition<unknown>>;
 

@@ -17,7 +17,7 @@ export interface Through {
 /** One for each connection, so what only a ban needs is worked out for a ban only. */
 export class Client {
   readonly port: number;
-  /** Canonical text of `source`: the key in the time-out table. */
+  /** Canonical text of `source`: the key in the table of bans. */
   readonly sourceText: string;
   /** Undefined: it came directly. */
   readonly through: Through | undefined;

@@ -31,7 +31,7 @@ export interface ConnectionCounters {
   cut: number;
 }
 
-/** Of the time-out table. */
+/** Of the table of bans. */
 export interface BanCounters {
   bansTotal: number;
   readonly bansByProtocol: Map<string, number>;

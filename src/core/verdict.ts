@@ -11,11 +11,12 @@ export type Verdict =
   | TurnAway;
 
 export type TurnAway =
-  /** Another protocol: out, and into the time-out table. */
+  /** Another protocol: out, and banned. */
   | { readonly kind: "ban"; readonly protocol: string }
   /** Silent, slow or gone before it said enough: out, but that is no evidence against the source. */
   | {
-      readonly kind: "close" /** It said all that could tell, or the profile counts its silence. */;
+      readonly kind: "close";
+      /** It said all that could tell, or the profile counts its silence. */
       readonly isStrike?: true;
     };
 

@@ -16,7 +16,7 @@ export interface GivenListeners {
   statusListener(address: StatusAddress): number | undefined;
 }
 
-export const nothingGiven: GivenListeners = { listener: () => undefined, statusListener: () => undefined };
+const nothingGiven: GivenListeners = { listener: () => undefined, statusListener: () => undefined };
 
 interface Activated {
   readonly fd: number;
@@ -101,7 +101,8 @@ function tcp(listen: HostPort): BoundAddress {
 function activated(libc: Libc, fd: number, name = ""): Activated {
   keepToItself(libc, fd);
   const address = listeningAddress(libc, fd);
-  if (address === undefined) throw refused(`"${name}" is no socket that accepts connections`, "use ListenStream=");
+  const which = name === "" ? `descriptor ${fd}` : `"${name}"`;
+  if (address === undefined) throw refused(`${which} is no socket that accepts connections`, "use ListenStream=");
   return { fd, name, address };
 }
 

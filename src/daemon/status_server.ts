@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the status endpoint listens, and the token that changes take.
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
 import process from "node:process";
 import { formatStatus, type StatusAddress } from "../config/endpoints.ts";
 import { isLoopback } from "../core/address.ts";
@@ -10,7 +8,7 @@ import { Failure } from "../failure.ts";
 import { cannotListen } from "../gate/listen_error.ts";
 import { hostAddresses } from "../host/addresses.ts";
 import { identityAt, wasRemoved } from "../host/file_identity.ts";
-import { forOwnerOnly, freeSocketPath } from "../host/unix_socket.ts";
+import { forOwnerOnly, freeSocketPath, makeDirectoryOf } from "../host/unix_socket.ts";
 import type { Log } from "../log.ts";
 import type { HttpAddress, HttpServer, Runtime } from "../runtime/types.ts";
 import type { AuditOptions } from "../status/audit.ts";
@@ -85,7 +83,7 @@ export class StatusServer {
     const handler = statusHandler(source, { ...access, audit });
     const serve = (where: HttpAddress) => runtime.serve(where, handler);
     const serveUnix = async (unixPath: string) => {
-      mkdirSync(dirname(unixPath), { recursive: true, mode: 0o755 });
+      makeDirectoryOf(unixPath);
       await freeSocketPath(unixPath);
       const server = await forOwnerOnly(() => serve({ unixPath }));
       this.#socket = { path: unixPath, identity: identityAt(unixPath) };

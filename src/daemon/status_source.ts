@@ -15,6 +15,7 @@ import { Client } from "../core/client.ts";
 import { History } from "../core/history.ts";
 import type { Work } from "../core/work.ts";
 import type { InlineCounts } from "../fences/xdp/inline/inline_judge.ts";
+import type { Gate } from "../gate/gate.ts";
 import type { BanOptions, ChangeResult, Lifted, ListResult } from "../sources/answer.ts";
 import type { Blocklists } from "../sources/blocklist/blocklists.ts";
 import type { Crowdsec } from "../sources/crowdsec/crowdsec.ts";
@@ -56,7 +57,11 @@ import type { Readiness } from "./readiness.ts";
 import type { SecondObserver } from "./second_observer.ts";
 import type { Unseen, UnseenConnections } from "./unseen.ts";
 
+/** Of those that concern one source. */
+const eventsOfSource = 5;
+
 export interface StatusGate extends GateView {
+  readonly gate: GateView["gate"] & Pick<Gate, "undecidedOf">;
   readonly observer: Pick<SecondObserver, "absence" | "followed">;
 }
 
@@ -265,6 +270,8 @@ export class DaemonStatus implements StatusSource {
           fold: enforcement.foldOf(source)?.text ?? null,
         },
         connections: gates().reduce((sum, { gate }) => sum + gate.sessions.ofSource(source.text), 0),
+        undecided: gates().reduce((sum, { gate }) => sum + gate.undecidedOf(source.text), 0),
+        lately: this.#parts.events.recentOf(source, eventsOfSource).map(({ event }) => event),
         balancer: (ban && balancerIn(ban, this.#parts.mayAcceptProxy)) ?? null,
         within: single.bits === 128 ? null : await inTurns(this.#within(single)),
       },

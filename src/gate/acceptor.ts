@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens to a connection in the moment it is accepted: time-out table, limits, then a session. One of a
+// What happens to a connection in the moment it is accepted: table of bans, limits, then a session. One of a
 // trusted proxy says first whose it is.
 
 import { contains, type Prefix } from "../core/address.ts";

@@ -3,7 +3,7 @@
 // The token bucket as one number for each source, the time at which its bucket is full again (the generic cell
 // rate algorithm, ITU-T I.371). Bounded: the source that has been quiet for longest is forgotten first.
 
-import type { Rate } from "../config/options.ts";
+import type { Rate } from "../config/forms.ts";
 
 /** A source takes about 120 bytes. */
 const sourceLimit = 65_536;

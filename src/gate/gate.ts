@@ -301,6 +301,11 @@ export class Gate implements BanFollower {
     else this.#rejection.beLoud();
   }
 
+  /** How often lately a source stayed undecided, as far as it counts against it. */
+  undecidedOf(source: string): number {
+    return this.#observer?.undecidedOf(source) ?? 0;
+  }
+
   /** The trial is over: from one connection to the next clients are turned away. */
   enforce(): void {
     this.#context.dryRun = false;

@@ -82,6 +82,11 @@ export class Observer implements SessionObserver {
     this.#ban(client, "strikes", undecidedTooOften, bytes);
   }
 
+  /** How often lately a source stayed undecided, as far as it counts against it. */
+  undecidedOf(source: string): number {
+    return this.#undecided?.recent(source, this.#options.nowMs()) ?? 0;
+  }
+
   endTrial(): void {
     this.#trial = undefined;
   }

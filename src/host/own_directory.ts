@@ -5,10 +5,13 @@ import { mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { codeOf, Failure } from "../failure.ts";
 
-/** @returns true when it was made. @throws Failure where the one above it, or that it links to, is missing, Error where it cannot be made. */
-export function makeDirectory(path: string): boolean {
+/**
+ * @param mode of a directory that is made; by default its owner's alone.
+ * @returns true when it was made. @throws Failure where the one above it, or that it links to, is missing, Error where it cannot be made.
+ */
+export function makeDirectory(path: string, mode = 0o700): boolean {
   try {
-    mkdirSync(path, { mode: 0o700 });
+    mkdirSync(path, { mode });
     return true;
   } catch (error) {
     const code = codeOf(error);
@@ -18,11 +21,13 @@ export function makeDirectory(path: string): boolean {
         cause: error,
       });
     }
-    const there = code === "EEXIST" ? statSync(path, { throwIfNoEntry: false }) : undefined;
+    if (code !== "EEXIST") throw error;
+    const there = statSync(path, { throwIfNoEntry: false });
     if (there?.isDirectory() === true) return false;
-    if (code === "EEXIST" && there === undefined) {
-      throw new Failure(`"${path}" leads to a directory that is not there: mount its disk`, { cause: error });
-    }
-    throw error;
+    const problem =
+      there === undefined
+        ? "leads to a directory that is not there: mount its disk"
+        : "is no directory: name another path";
+    throw new Failure(`"${path}" ${problem}`, { cause: error });
   }
 }

@@ -10,8 +10,10 @@ const chunkBytes = 65_536;
 
 /** @throws Error for what is no such file: too long, without an end, a pipe that nobody may ever write to. */
 export function readSmallFile(path: string): Uint8Array {
+  const found = statSync(path);
+  if (found.isDirectory()) throw new Error("it is a directory; name a file");
   // A shell's <(command) is none that has to be waited for.
-  if (statSync(path).isFIFO() && !/^\/(dev|proc)\//.test(path)) {
+  if (found.isFIFO() && !/^\/(dev|proc)\//.test(path)) {
     throw new Error("it is a named pipe, which would be waited for; name a file");
   }
   const fd = openSync(path, "r");

@@ -3,8 +3,10 @@
 // in use or is no socket is not touched.
 import { lstatSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
+import { dirname } from "node:path";
 import process from "node:process";
-import { codeOf, Failure } from "../failure.ts";
+import { codeOf, Failure, messageOf } from "../failure.ts";
+import { makeDirectory } from "./own_directory.ts";
 
 /** For the owner alone, from the moment that the socket is there. */
 const ownerOnly = 0o177;
@@ -21,6 +23,15 @@ export async function freeSocketPath(path: string): Promise<void> {
   if (!found.isSocket()) throw taken(path, "there is something that is no socket; remove it");
   if (isListening(path) || (await answers(path))) throw taken(path, "another process listens there; stop it");
   rmSync(path, { force: true });
+}
+
+/** The socket has a mode of its own. @throws Failure */
+export function makeDirectoryOf(path: string): void {
+  try {
+    makeDirectory(dirname(path), 0o755);
+  } catch (error) {
+    throw taken(path, messageOf(error));
+  }
 }
 
 /** Runs what makes the socket so that nobody else can ever connect to it. */

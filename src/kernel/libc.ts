@@ -4,7 +4,7 @@
 import type { Native, NativeCalls } from "../runtime/types.ts";
 import { nativeBytes } from "./native_bytes.ts";
 
-export const libcSymbols = {
+const libcSymbols = {
   // int *__errno_location(void)
   __errno_location: [[], "ptr"],
   // int close(int fd)

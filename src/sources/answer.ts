@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a person may ask of the time-out table, and what comes back.
+// What a person may ask of the table of bans, and what comes back.
 import type { Asking } from "../core/bans/claim.ts";
 
 /** `invalid`: what was asked makes no sense. `refused`: it does, and it was not done. `absent`: nothing to undo. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a gate asks of whoever decides on sources. The daemon's desk keeps the time-out table; the one of
+// What a gate asks of whoever decides on sources. The daemon's desk keeps the table of bans; the one of
 // "ttgate learn" refuses nobody and bans nobody.
 import type { Evidence, Origin } from "../core/bans/claim.ts";
 import type { Client } from "../core/client.ts";

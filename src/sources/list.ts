@@ -2,9 +2,11 @@
 // Lists of bans or lifts, `ADDR|CIDR [DURATION]` a line, # begins a comment; the command line makes this of all other
 // forms (core/lists/). Done a slice at a time, so
 // that the relay goes on in between; what is wrong in a line is told and does not stop the others.
+
 import { setImmediate } from "node:timers/promises";
 import type { Origin } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
+import { quoted } from "../core/quoted.ts";
 import type { ChangeLine, LineFailure, ListResult } from "./answer.ts";
 import type { Operator } from "./operator.ts";
 import { inTurns } from "./turns.ts";
@@ -74,5 +76,5 @@ function parseLines(
 }
 
 function badLine(behindAddress: string): string {
-  return `Invalid duration "${behindAddress}": expected such as 30s, 10m, 1h30m or ever, and nothing behind it`;
+  return `Invalid duration ${quoted(behindAddress)}: expected such as 30s, 10m, 1h30m or ever, and nothing behind it`;
 }

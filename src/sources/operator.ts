@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bans and lifts that a person asks for, one or a slice of a list. Says no to slips of the finger: what is
 // not an address, too wide a range, a range that holds IPv4 and IPv6.
+
 import { coversBoth, type Prefix, parsePrefix } from "../core/address.ts";
 import type { BanRequest } from "../core/bans/change.ts";
 import type { Asking, Ban, Origin } from "../core/bans/claim.ts";
@@ -8,6 +9,7 @@ import type { Enforcement } from "../core/bans/enforcement.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import { manual } from "../core/bans/reason.ts";
 import { sourceBits, sourceOf } from "../core/client.ts";
+import { quoted } from "../core/quoted.ts";
 import type { BanOptions, ChangeLine, ChangeResult, Lifted, LineFailure, Refusal } from "./answer.ts";
 
 /** /16 and, in the 128-bit form of IPv4, 96 more. */
@@ -157,6 +159,6 @@ function mixed(text: string): Refusal {
 export function notAnAddress(text: string): Refusal {
   return {
     kind: "invalid",
-    message: `Invalid address "${text}": expected such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::1`,
+    message: `Invalid address ${quoted(text)}: expected such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::1`,
   };
 }

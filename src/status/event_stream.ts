@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `GET /events`: the ring of core/events as server-sent events (WHATWG HTML 9.2). Nothing is queued for a
 // follower: the runtime asks for more when the follower has read, and gets what the ring holds by then.
+import { overlap, type Prefix, parsePrefix } from "../core/address.ts";
 import type { Events, GateEvent, Heard } from "../core/bans/events.ts";
 import { eventView, type RecentEvent } from "./event_view.ts";
 
@@ -60,7 +61,19 @@ export class EventStreams {
 
   /** What happened last, the newest first. */
   recent(count: number): readonly RecentEvent[] {
-    const { events } = this.#events.after(this.#events.lastId - count, count);
+    return this.#views(this.#events.after(this.#events.lastId - count, count).events);
+  }
+
+  /** What happened last to an address, or to a range that it is in or that is in it: the newest first. */
+  recentOf(prefix: Prefix, count: number): readonly RecentEvent[] {
+    const concerns = ({ event }: Heard["events"][number]) => {
+      const source = "source" in event ? parsePrefix(event.source) : undefined;
+      return source !== undefined && overlap(source, prefix);
+    };
+    return this.#views(this.#events.after(0, Number.POSITIVE_INFINITY).events.filter(concerns).slice(-count));
+  }
+
+  #views(events: Heard["events"]): readonly RecentEvent[] {
     const bootMs = Date.now() - this.#nowMs();
     return events.map(({ id, event }) => ({ id, event: eventView(event, bootMs) })).reverse();
   }

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The snapshot as Prometheus reads it (text format 0.0.4): base units, `_total` for counters. The table says
-// what there is: names, types and labels are a contract.
+// The snapshot as Prometheus reads it: base units, `_total` for counters. Names, types and labels are a contract.
 import type { LatencyHistogram } from "../core/counters.ts";
 import type { RecorderStatus } from "../recording/recorder.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
 import type { CrowdsecView } from "../sources/crowdsec/view.ts";
 import type { GateSnapshot, UpstreamSnapshot } from "./gate_snapshot.ts";
+import { type Family, familyText, histogramText, type Sample } from "./prometheus.ts";
 import type { Snapshot } from "./snapshot.ts";
 
-type Sample = readonly [labels: Readonly<Record<string, string>>, value: number];
-
-interface Metric {
-  readonly type: "gauge" | "counter";
-  readonly name: string;
-  readonly help: string;
+interface Metric extends Family {
   /** A number has no labels. Null where there is no such metric: it is left out then. */
   readonly read: (snapshot: Snapshot, ready: boolean) => number | readonly Sample[] | null;
 }
@@ -141,7 +136,7 @@ const metrics: readonly Metric[] = [
   {
     type: "gauge",
     name: "ttgate_bans_active",
-    help: "Sources in the time-out table.",
+    help: "Sources that are banned.",
     read: ({ bans }) => bans.active,
   },
   {
@@ -398,13 +393,12 @@ const metrics: readonly Metric[] = [
 ];
 
 export function renderMetrics(snapshot: Snapshot, latency: LatencyHistogram, ready: boolean): string {
-  const families = metrics.map(({ type, name, help, read }) => {
-    const value = read(snapshot, ready);
+  const families = metrics.map((metric) => {
+    const value = metric.read(snapshot, ready);
     if (value === null) return "";
-    const samples: readonly Sample[] = typeof value === "number" ? [[{}, value]] : value;
-    return head(type, name, help) + samples.map(([labels, count]) => `${name}${labelText(labels)} ${count}\n`).join("");
+    return familyText(metric, typeof value === "number" ? [[{}, value]] : value);
   });
-  return families.join("") + histogram("ttgate_ban_latency_seconds", "From verdict to map entry.", latency);
+  return families.join("") + histogramText("ttgate_ban_latency_seconds", "From verdict to map entry.", latency);
 }
 
 function byGate(read: (gate: GateSnapshot) => number): Metric["read"] {
@@ -454,21 +448,4 @@ function labelled(
 
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-function head(type: string, name: string, help: string): string {
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
-}
-
-function histogram(name: string, help: string, latency: LatencyHistogram): string {
-  const lines = latency.buckets().map(({ boundSeconds, count }) => `${name}_bucket{le="${boundSeconds}"} ${count}\n`);
-  const total = `${name}_bucket{le="+Inf"} ${latency.count}\n${name}_sum ${latency.sumSeconds}\n${name}_count ${latency.count}\n`;
-  return head("histogram", name, help) + lines.join("") + total;
-}
-
-function labelText(labels: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(labels).map(
-    ([key, value]) => `${key}="${value.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`))}"`,
-  );
-  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
 }

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { type Asking, asking } from "../core/bans/claim.ts";
 import { parseBanDuration } from "../core/duration.ts";
 import { sshHeader } from "../core/operator_header.ts";
+import { quoted } from "../core/quoted.ts";
 import type { Work } from "../core/work.ts";
 import { Failure } from "../failure.ts";
 import type { HttpHandler } from "../runtime/types.ts";
@@ -272,7 +273,7 @@ function notAllowed(reading: boolean): string {
 }
 
 function badDuration(duration: string): string {
-  return `Invalid duration "${duration}": expected such as 30s, 10m, 1h30m or ever`;
+  return `Invalid duration ${quoted(duration)}: expected such as 30s, 10m, 1h30m or ever`;
 }
 
 function bodyMistake(error: z.ZodError): string {

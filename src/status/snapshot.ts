@@ -11,6 +11,7 @@ import type { RecorderStatus } from "../recording/recorder.ts";
 import type { BlocklistView } from "../sources/blocklist/view.ts";
 import type { CrowdsecView } from "../sources/crowdsec/view.ts";
 import type { FleetView } from "../sources/fleet/view.ts";
+import type { EventView } from "./event_view.ts";
 import type {
   ConnectionsSnapshot,
   GateSnapshot,
@@ -186,6 +187,10 @@ export interface Why {
     readonly fold: string | null;
   };
   readonly connections: number;
+  /** How many of its connections within ten minutes ended before they had said enough, as far as they count against it. */
+  readonly undecided: number;
+  /** What happened to it last, the newest first: 5 of the last 1024 events of this process. */
+  readonly lately: readonly EventView[];
   /** The client's own address, where it may be a load balancer that --accept-proxy would believe; null otherwise. */
   readonly balancer: string | null;
   /** Of a range the bans inside it, the newest 1000 of them; null of a single address. */

@@ -148,10 +148,18 @@ describeWith("namespaces")("commands", () => {
     });
   });
 
+  test("a list that is none is told in a line that can be read, however long its own is", async () => {
+    const { code, stderr } = await loopback.ttgate(["ban", "--from", "-"], { input: "z".repeat(1_000_000) });
+    expect([code, stderr]).toEqual([
+      1,
+      `-:1: Invalid address "${"z".repeat(100)}…": expected such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::1\n`,
+    ]);
+  });
+
   test.each<[readonly string[], string]>([
     [["ban", "1.2.3"], 'Invalid address "1.2.3"'],
-    [["bans", "--limit", "some"], 'Invalid limit "some"'],
-    [["bans", "--limit", ""], 'Invalid limit ""'],
+    [["bans", "--limit", "some"], 'Invalid --limit "some"'],
+    [["bans", "--limit", ""], 'Invalid --limit ""'],
     [["ban", "1\n2\u001b[2J\u202e"], "Invalid address"],
     [["stauts"], '"stauts"'],
     [["foo\nbar\u001b[31m\u009b2J"], "foo bar\\u001b[31m\\u009b2J"],

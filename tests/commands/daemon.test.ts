@@ -76,6 +76,10 @@ describe("bans, chosen", () => {
     daemon.answers["GET /bans"] = [200, { total: 2, bans: [manual, forEver] }];
     expect(await text("bans", "-q")).toBe("192.0.2.1\n2001:db8::/64\n");
     expect((await daemon.ttgate(["bans"], { isTerminal: true })).stdout).toStartWith("\u001b[1mSOURCE");
+    daemon.answers["GET /bans"] = [200, { total: 3000, bans: [manual] }];
+    expect(await daemon.ttgate(["bans", "-q"])).toMatchObject({
+      ...{ code: 0, stdout: "192.0.2.1\n", stderr: "The newest 1 of 3000 are shown: more with --limit\n" },
+    });
   });
 });
 
@@ -129,6 +133,28 @@ describe("ban and lift", () => {
     expect(await lift("192.0.2.2", "--idempotent")).toBe(1);
     expect(await lift("192.0.2.1", "192.0.2.2", "--idempotent")).toBe(1);
     expect(await json("lift", "192.0.2.1", "--idempotent")).toEqual({ lifted: [] });
+  });
+
+  test("lift --all ends the bans of both families, and says when there were none", async () => {
+    daemon.answers["DELETE /bans/0.0.0.0%2F0"] = [200, { lifted: ["192.0.2.1", "192.0.2.2"] }];
+    daemon.answers["DELETE /bans/%3A%3A%2F0"] = [200, { lifted: ["2001:db8::/64"] }];
+    expect(await text("lift", "--all")).toBe("Lifted 192.0.2.1, 192.0.2.2, 2001:db8::/64\n");
+    expect(await json("lift", "--all")).toEqual({ lifted: ["192.0.2.1", "192.0.2.2", "2001:db8::/64"] });
+    daemon.answers["DELETE /bans/%3A%3A%2F0"] = [404, { error: 'Not banned: "::/0"' }];
+    expect(await text("lift", "--all")).toBe("Lifted 192.0.2.1, 192.0.2.2\n");
+    daemon.answers["DELETE /bans/0.0.0.0%2F0"] = [404, { error: 'Not banned: "0.0.0.0/0"' }];
+    const none = { code: 1, stdout: "", stderr: "ttgate: Nobody is banned\n" };
+    expect(await daemon.ttgate(["lift", "--all"])).toMatchObject(none);
+    expect(await text("lift", "--all", "--idempotent")).toBe("Nobody is banned\n");
+    daemon.answers["DELETE /bans/%3A%3A%2F0"] = [401, { error: "Not allowed" }];
+    expect((await daemon.ttgate(["lift", "--all"])).code).toBe(3);
+  });
+
+  test("lift shows a hundred sources, and all of them as JSON", async () => {
+    const lifted = Array.from({ length: 103 }, (_, index) => `192.0.2.${index}`);
+    daemon.answers["DELETE /bans/192.0.2.0%2F24"] = [200, { lifted }];
+    expect(await text("lift", "192.0.2.0/24")).toEndWith("192.0.2.98, 192.0.2.99 and 3 more\n");
+    expect(await json("lift", "192.0.2.0/24")).toEqual({ lifted });
   });
 
   test("a list may have any form; its mistakes keep the lines of the file, and none is left out", async () => {
@@ -218,6 +244,8 @@ describe("why", () => {
     neverBanned: null,
     offender: null,
     connections: 0,
+    undecided: 0,
+    lately: [],
     within: null,
     balancer: null,
   };
@@ -230,6 +258,20 @@ describe("why", () => {
     daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, neverBanned, connections: 3 }];
     expect(await text("why", "192.0.2.1")).toContain("never banned: 192.0.2.0/24 (--allow)\n");
     expect(await text("why", "192.0.2.1")).toContain("open now: 3 connections\n");
+  });
+
+  test("says why a source was turned away that is not banned any more, or not yet", async () => {
+    const view = { source: "192.0.2.1", protocol: "http", by: "sniffer", gate: null, scope: "all", kernel: null };
+    const lately = [
+      { ...view, type: "end", at: "2026-11-28T12:10:00.000Z", firstBytes: null, seconds: 0, by: "time" },
+      { ...view, type: "ban", at: "2026-11-28T12:00:00.000Z", firstBytes: "474554201b", seconds: 600 },
+    ];
+    daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, undecided: 2, lately }];
+    expect((await text("why", "192.0.2.1")).split("\n").slice(2, -1)).toEqual([
+      "undecided: 2 connections in ten minutes were closed before they had said enough to be judged",
+      "lately:   2026-11-28T12:10:00.000Z end       192.0.2.1 http by time",
+      'lately:   2026-11-28T12:00:00.000Z ban       192.0.2.1 http "GET \\x1b" by sniffer 10m',
+    ]);
   });
 
   test("lists what is inside a range, and goes on after an address that is none", async () => {

@@ -219,7 +219,7 @@ const good: readonly Row[] = [
 /** TOML is given where a flag has no way to say it. */
 const bad: readonly (readonly [OptionName, string, string])[] = [
   ["block-map", '""', "expected a path, a name under /sys/fs/bpf, or id:N"],
-  ["block-map", "7", "expected a path"],
+  ["block-map", "7", 'expected text in quotes, "7"'],
   ["listen", '""', "expected [HOST:]PORT"],
   ["listen", '"0"', "expected [HOST:]PORT"],
   ["listen", '"65536"', "from 1 to 65535"],
@@ -232,7 +232,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["listen", '"1.2.3:5000"', "expected [HOST:]PORT"],
   ["listen", '"127.0.0.1:"', "expected [HOST:]PORT"],
   ["listen", '" 5000"', "expected [HOST:]PORT"],
-  ["listen", "5000", "expected [HOST:]PORT"],
+  ["listen", "5000", 'expected text in quotes, "5000"'],
   ["upstream", '"server"', "expected HOST:PORT"],
   ["upstream", '"server:0"', "expected HOST:PORT"],
   ["upstream", '":80"', "expected HOST:PORT"],
@@ -262,13 +262,14 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["ban-scope", '"port"', 'expected "all" or "gate"'],
   ["timeout-for", '"http"', "expected PROTOCOL=DURATION"],
   ["timeout-for", '"http=soon"', "expected PROTOCOL=DURATION"],
+  ["timeout-for", '["http=1h","http=2h"]', "expected each protocol once"],
   ["escalate", '"0.5"', "expected a number from 1 to 100"],
   ["escalate", "101", "expected a number from 1 to 100"],
   ["escalate-max", '"ever"', "expected a duration"],
   ["escalate-memory", '"0s"', "expected a duration"],
   ["spare-friends", "-1", "expected a whole number from 0 to 1000"],
   ["interface", '""', "expected an interface's name"],
-  ["interface", "3", "expected an interface's name"],
+  ["interface", "3", 'expected text in quotes, "3"'],
   ...[
     ...["/x", "a=x", "a b=/x", "a=ftp://example.org/x", "a=https://", "a=https://me:word@example.org/x"],
     ...["a=/x every=0s", "a=/x for=1s", "a=/x every=soon", "a=/x whole", `${"a".repeat(65)}=/x`],
@@ -280,9 +281,13 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["never-ban", '"some"', 'expected "auto" or "none"'],
   ["scope", '"Port"', 'expected "port" or "host"'],
   ["scope", '["port"]', 'expected "port" or "host"'],
-  ["status", '"9500"', "expected HOST:PORT, unix:/PATH or off"],
-  ["status", '"unix:relative"', "expected HOST:PORT, unix:/PATH or off"],
-  ["status", '"unix:"', "expected HOST:PORT, unix:/PATH or off"],
+  ["status", '"9500"', "expected HOST:PORT, unix:/PATH (107 bytes at most) or off"],
+  ["status", '"unix:relative"', "expected HOST:PORT, unix:/PATH (107 bytes at most) or off"],
+  ["status", `"unix:/${"x".repeat(107)}"`, "unix:/PATH (107 bytes at most)"],
+  ["upstream", `"unix:/${"ä".repeat(54)}"`, "unix:/PATH (107 bytes at most)"],
+  ["crowdsec", `"unix:/${"x".repeat(107)}"`, "unix:/PATH"],
+  ["fleet", `"unix:///${"x".repeat(107)}"`, "unix:/PATH"],
+  ["status", '"unix:"', "expected HOST:PORT, unix:/PATH (107 bytes at most) or off"],
   ["status-host", '"gate.example:9500"', "expected a host name or an IP address"],
   ["status-host", '"http://gate.example"', "expected a host name or an IP address"],
   ["status-host", '"1.2.3"', "expected a host name or an IP address"],
@@ -294,7 +299,7 @@ const bad: readonly (readonly [OptionName, string, string])[] = [
   ["enforce-unproven", '"yes"', "expected true or false"],
   ["keep", "1", "expected true or false"],
   ["user", '""', "expected a user's name"],
-  ["user", "1000", "expected a user's name"],
+  ["user", "1000", 'expected text in quotes, "1000"'],
   ["first-packet", '"soon"', "expected a duration"],
   ["idle", '"soon"', "expected a duration"],
   ["greeting-pause", '"soon"', "expected a duration"],
@@ -679,10 +684,34 @@ describe("mistakes", () => {
     expect(exitCode).toBe(2);
   });
 
-  test("a file that cannot be read is named", () => {
-    for (const path of [directory.file("missing.toml"), directory.path]) {
+  test.each([
+    ["timeout = 10m", 'write timeout = "10m"'],
+    ["upstream = 127.0.0.1:5001 # the server", 'write upstream = "127.0.0.1:5001"'],
+    ["mode = inline", 'write mode = "inline"'],
+    ["block-map: ttgate", 'write block-map = "ttgate"'],
+    ["keep: true", "write keep = true"],
+  ])("of those who know other formats have their remedy: %j", (line, remedy) => {
+    expect(failureOf(() => byFile(`log = "text"\n${line}\n`)).message).toEndWith(`; ${remedy}`);
+  });
+
+  test.each(['listen = "5000', "rise = 2\nrise = 3", "[fleet", "= 5"])("of another kind have none: %j", (line) => {
+    expect(failureOf(() => byFile(line)).message).not.toContain("write");
+  });
+
+  test("tables that are misspelt are known too", () => {
+    const { message } = failureOf(() => byFile("[[gates]]\n[fleets]\n"));
+    expect(message).toContain('Unknown key "gates": did you mean "gate"?');
+    expect(message).toContain('Unknown key "fleets": did you mean "fleet"?');
+  });
+
+  test("a file that cannot be read is named, with what to do", () => {
+    for (const [path, remedy] of [
+      [directory.file("missing.toml"), "name a file that is there"],
+      [directory.path, "it is a directory; name a file"],
+    ] as const) {
       const { message, exitCode } = failureOf(() => loadConfig({}, path));
       expect(message).toStartWith(`Cannot read config "${path}": `);
+      expect(message).toEndWith(remedy);
       expect(exitCode).toBe(2);
     }
   });

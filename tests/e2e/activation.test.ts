@@ -187,6 +187,19 @@ describeWith("namespaces", "executable", { program: "python3" })("a service mana
     await child.said(/RELOADING=1[\s\S]*told 'READY=1/);
   });
 
+  test.each([
+    ["gate", '"gate"'],
+    ["", "descriptor 3"],
+  ])("that gives what is no socket is told which one: %j", async (name, which) => {
+    const env = { LISTEN_FDS: "1", LISTEN_FDNAMES: name };
+    const [program = "", ...rest] = ttgate(["-c", "/dev/null", "-l", "5000", "-s", "off"]);
+    const argv = ["sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@" 3</dev/null', program, ...rest];
+    expect(await run(argv, { env })).toMatchObject({
+      code: 2,
+      stderr: `ttgate: Cannot use the sockets from the service manager: ${which} is no socket that accepts connections: use ListenStream=\n`,
+    });
+  });
+
   test("under Deno its sockets are refused with the reason", async () => {
     const env = { LISTEN_FDS: "1", LISTEN_FDNAMES: "gate" };
     const [program = "", ...rest] = ttgate(["-c", "/dev/null", "-l", "5000", "-s", "off"], "deno");

@@ -4,11 +4,11 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import type { BanDetails } from "../../src/status/snapshot.ts";
 import { Child, run } from "../harness/child.ts";
-import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
+import { BlockMap, type RunningGate, ttgate } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
-import { Network } from "../harness/netns.ts";
+import type { Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
-import { startServer } from "../harness/standin.ts";
+import { openScene } from "../harness/scene.ts";
 import { seal } from "../harness/tapetrack_wire.ts";
 import { TempDir } from "../harness/temp_dir.ts";
 
@@ -22,11 +22,8 @@ describeWith("namespaces", "executable")("commands", () => {
 
   beforeAll(async () => {
     stack = new AsyncDisposableStack();
-    network = stack.use(new Network());
-    map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    const options = ["-B", map.name, "-i", network.device, "-t", "10m", "--allow", "198.51.100.0/24"];
-    gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const options = ["-t", "10m", "--allow", "198.51.100.0/24"];
+    ({ network, map, gate } = await openScene(stack, ({ device }) => ["-i", device, ...options]));
   });
 
   afterAll(() => stack.disposeAsync());

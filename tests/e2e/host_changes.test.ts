@@ -195,17 +195,15 @@ describeWith("namespaces", "executable")("an interface", () => {
 
   test("with a second address that has a label is one interface", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    const { device } = network;
-    inGate(network, "address", "add", "10.77.9.9/16", "dev", device, "label", `${device}:1`);
-    const gate = stack.use(await RunningGate.start(["-B", map.name], { namespace: network.gate }));
+    const { network, gate } = await openScene(stack, (made) => {
+      inGate(made, "address", "add", "10.77.9.9/16", "dev", made.device, "label", `${made.device}:1`);
+      return [];
+    });
     const { kernel } = await gate.status();
-    expect(kernel.interfaces).toEqual([{ name: device, attach: "native", reason: null }]);
+    expect(kernel.interfaces).toEqual([{ name: network.device, attach: "native", reason: null }]);
     expect(await reasons(gate)).toEqual([]);
     const refused = await gate.command("ban", "10.77.9.9");
-    expect(refused.stderr).toContain(`10.77.9.9 is never banned (own address of ${device})`);
+    expect(refused.stderr).toContain(`10.77.9.9 is never banned (own address of ${network.device})`);
   });
 
   test("with thousands of addresses has them all protected where the kernel judges", async () => {
@@ -237,13 +235,11 @@ describeWith("namespaces", "executable")("an interface", () => {
 
   test("that has no address yet, as with DHCP late at boot, is guarded when it has one", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    inGate(network, "address", "flush", "dev", network.device);
-    inGate(network, "link", "set", network.device, "down");
-    stack.use(await startServer(network.gate, "--port", "5000", "--host", "0.0.0.0"));
-    const options = ["-B", map.name, "--mode", "inline"];
-    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const { network, gate } = await openScene(stack, (made) => {
+      inGate(made, "address", "flush", "dev", made.device);
+      inGate(made, "link", "set", made.device, "down");
+      return ["--mode", "inline"];
+    });
     await gate.child.said(/Inline mode judges nobody yet: waiting for an interface that carries the listen address/);
     expect((await reasons(gate)).join()).toContain("The kernel does not block");
     inGate(network, "link", "set", network.device, "up");
@@ -256,12 +252,10 @@ describeWith("namespaces", "executable")("an interface", () => {
 
   test("whose XDP another program holds is guarded by tc, and by XDP when that one leaves", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    await attachForeign(network, map);
-    const options = ["-B", map.name, "-i", network.device];
-    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const { network, map, gate } = await openScene(stack, async (made, own) => {
+      await attachForeign(made, own);
+      return ["-i", made.device];
+    });
     expect((await gate.status()).kernel.attach).toBe("tc");
     inGate(network, "link", "set", network.device, "xdp", "off");
     await gate.until("XDP", ({ kernel }) => kernel.attach === "native", 5000);

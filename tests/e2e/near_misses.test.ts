@@ -49,6 +49,8 @@ describeWith("namespaces", "executable", { program: "python3" })("before a mail 
     const seen = await gate.until("five near misses", ({ connections }) => connections.undecided >= limit);
     expect(seen.connections.foreign).toBe(0);
     expect(await gate.bans()).toEqual([]);
+    const { stdout } = await gate.command("why", network.clientIpv4(2));
+    expect(stdout).toContain(`undecided: ${limit - 1} connections in ten minutes`);
     await visit(2, [text("FROB x\r\n")]);
     expect(await gate.banned(network.clientIpv4(2))).toMatchObject({ protocol: "undecided" });
     expect((await visit(2, [text("EHLO me\r\n")], 300)).outcome).toBe("no answer");

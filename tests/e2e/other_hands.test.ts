@@ -7,13 +7,13 @@ import { readFileSync, rmSync } from "node:fs";
 import { parsePrefix } from "../../src/core/address.ts";
 import { run } from "../harness/child.ts";
 import { attachForeign, loadForeign } from "../harness/foreign_xdp.ts";
-import { BlockMap, bpftool, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
+import { type BlockMap, bpftool, RunningGate, ttgate, xdpPrograms } from "../harness/gate.ts";
 import { clearArray, updateLink } from "../harness/kernel_hands.ts";
 import { describeWith } from "../harness/needs.ts";
-import { ip, Network } from "../harness/netns.ts";
+import { ip, type Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { openScene } from "../harness/scene.ts";
-import { startClient, startServer } from "../harness/standin.ts";
+import { startClient } from "../harness/standin.ts";
 import { waitFor } from "../harness/wait.ts";
 
 setDefaultTimeout(60_000);
@@ -202,10 +202,7 @@ describeWith("namespaces", "executable")("another tool", () => {
 
   test("that makes the bpf file system read-only: what comes is guarded, without a pin until it can be written", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    const gate = stack.use(await RunningGate.start(["-B", map.name], { namespace: network.gate }));
+    const { network, map, gate } = await openScene(stack);
     const pins = map.pins().length;
     const remount = async (how: string) => (await run(["mount", "-o", `remount,${how}`, "/sys/fs/bpf"])).code;
     expect(await remount("ro")).toBe(0);
@@ -273,13 +270,11 @@ describeWith("namespaces", "executable")("another tool", () => {
 
   test("whose program reads the documented map and is taken off turns /readyz red; the log does not praise it", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    makeDocumented(map);
-    await attachForeign(network, map, map.path);
-    const options = ["-B", map.name, "-i", network.device];
-    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const { network, gate } = await openScene(stack, async (made, map) => {
+      makeDocumented(map);
+      await attachForeign(made, map, map.path);
+      return ["-i", made.device];
+    });
     expect([(await gate.status()).kernel.attach, (await readiness(gate)).reasons]).toEqual(["native", []]);
     const stranger = network.clientIpv4(4);
     await gate.command("ban", stranger);
@@ -298,12 +293,10 @@ describeWith("namespaces", "executable")("another tool", () => {
 
   test("that makes the documented map anew is told in /readyz", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    makeDocumented(map);
-    const options = ["-B", map.name, "-i", network.device];
-    const gate = stack.use(await RunningGate.start(options, { namespace: network.gate }));
+    const { map, gate } = await openScene(stack, ({ device }, made) => {
+      makeDocumented(made);
+      return ["-i", device];
+    });
     expect((await readiness(gate)).reasons).toEqual([]);
     rmSync(map.path);
     makeDocumented(map);

@@ -12,15 +12,16 @@ export interface Scene {
 
 /**
  * @param stack all of it goes away with this.
- * @param options the gate's, besides -B; with `--mode inline` the server has the guarded port itself.
+ * @param options the gate's, besides -B; with `--mode inline` the server has the guarded port itself. What is to be there
+ *   before the gate is made here.
  */
 export async function openScene(
   stack: AsyncDisposableStack,
-  options: (network: Network) => readonly string[] = () => [],
+  options: (network: Network, map: BlockMap) => readonly string[] | Promise<readonly string[]> = () => [],
 ): Promise<Scene> {
   const network = stack.use(new Network());
   const map = stack.use(new BlockMap());
-  const own = options(network);
+  const own = await options(network, map);
   const where = own.includes("inline") ? ["--port", "5000", "--host", "0.0.0.0"] : ["--port", "5001"];
   stack.use(await startServer(network.gate, ...where));
   const gate = stack.use(await RunningGate.start(["-B", map.name, ...own], { namespace: network.gate }));

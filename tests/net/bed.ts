@@ -4,7 +4,8 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import type { ServerAddress } from "../../src/config/endpoints.ts";
-import { configSchema, type Options, type Rate } from "../../src/config/options.ts";
+import type { Rate } from "../../src/config/forms.ts";
+import { configSchema, type Options } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
 import type { Bans } from "../../src/core/bans/bans.ts";
 import { Events } from "../../src/core/bans/events.ts";

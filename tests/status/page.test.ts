@@ -226,6 +226,13 @@ describe("a source", () => {
     expect((await get("/source/nonsense")).status).toBe(400);
   });
 
+  test("that was banned a moment ago has what happened", async () => {
+    parts.ban("192.0.2.77");
+    expect(textOf((await get("/source/192.0.2.77")).text)).toMatch(
+      /Recent events.* ban 192\.0\.2\.77 manual, by operator/,
+    );
+  });
+
   test("asks for no token where none is needed", async () => {
     handler = statusHandler(parts.status, { token: undefined, closed: false });
     expect((await get("/source/192.0.2.1")).text).not.toContain('name="token"');

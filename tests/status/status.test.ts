@@ -445,6 +445,24 @@ describe("/why/ADDR", () => {
     expect((await ask("/why/nobody")).status).toBe(400);
   });
 
+  test("has what happened lately to a source that is not banned any more, and how often it stayed undecided", async () => {
+    sniffed("192.0.2.7", "GET /");
+    sniffed("192.0.2.8", "GET /");
+    parts.clock.nowMs += 1000;
+    await remove("192.0.2.7");
+    const { body } = await ask("/why/192.0.2.7");
+    expect(body).toMatchObject({
+      ...{ ban: null, undecided: 0 },
+      lately: [
+        { type: "lift", source: "192.0.2.7", protocol: "http", by: "operator" },
+        { type: "ban", source: "192.0.2.7", protocol: "http", firstBytes: "474554202f", by: "sniffer" },
+      ],
+    });
+    const { body: range } = await ask("/why/192.0.2.0%2F24");
+    expect(range).toMatchObject({ lately: [{ type: "lift" }, { source: "192.0.2.8" }, { source: "192.0.2.7" }] });
+    expect((await ask("/why/192.0.2.9")).body).toMatchObject({ lately: [] });
+  });
+
   test("has the client that may be a load balancer, and not its network", async () => {
     const evidence = { firstBytes: new Uint8Array([80]), clientAddress: "2001:db8::7", clientPort: 1, gatePort: 5000 };
     const request = { prefix: requirePrefix("2001:db8::/64"), untilMs: parts.clock.nowMs + 60_000, evidence };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The time-out table: which sources are out, until when, and why. Pure; the kernel's copy is kept in step by
+// The table of bans: which sources are out, until when, and why. Pure; the kernel's copy is kept in step by
 // the enforcement. A ban is held in rows of numbers (table/) and read as a copy. No operation but `within`, `unmet` and
 // `all` looks at more than a few rows.
 import { type Prefix, type PrefixKey, parsePrefix, widened } from "../address.ts";

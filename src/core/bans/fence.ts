@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The port between the time-out table and whatever blocks sources outside of this process. The table
+// The port between the table of bans and whatever blocks sources outside of this process. The table
 // decides; a fence carries out, says honestly what it did, and where it holds. Knows no fence by name.
 // Times are in milliseconds since boot (CLOCK_BOOTTIME); Infinity is "without an end".
 import type { Prefix, PrefixKey } from "../address.ts";

@@ -139,7 +139,7 @@ export class Folding {
 }
 
 /** The reason that a fold's entry carries. */
-export const foldReason = "folded";
+const foldReason = "folded";
 
 function neighbourhoodOf(prefix: Prefix, sourceBits: number): Prefix {
   return prefixFromBytes(prefix.bytes, Math.max(isIpv4(prefix) ? 96 : 0, sourceBits - neighbourhoodBits));

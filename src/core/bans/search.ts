@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A page of the time-out table: those that are looked for, in the order that is asked for. A table of a hundred
+// A page of the table of bans: those that are looked for, in the order that is asked for. A table of a hundred
 // thousand takes its time, so it is a generator: a bounded piece of work between two yields.
 import {
   addressHead,

@@ -29,7 +29,7 @@ export class Strikes {
 
   /** @returns true when the source has had its last one; its strikes are forgotten then. */
   add(source: string, nowMs: number): boolean {
-    const times = (this.#bySource.get(source) ?? []).filter((atMs) => nowMs - atMs < strikeWindowMs);
+    const times = this.#recent(source, nowMs);
     this.#bySource.delete(source);
     if (times.length + 1 >= this.#limit) return true;
     times.push(nowMs);
@@ -44,6 +44,11 @@ export class Strikes {
     return this.#bySource.get(source)?.at(-1);
   }
 
+  /** Those that still count. */
+  recent(source: string, nowMs: number): number {
+    return this.#recent(source, nowMs).length;
+  }
+
   /** Some may be older than the window. */
   count(source: string): number {
     return this.#bySource.get(source)?.length ?? 0;
@@ -55,5 +60,9 @@ export class Strikes {
 
   forgiveAll(): void {
     this.#bySource.clear();
+  }
+
+  #recent(source: string, nowMs: number): number[] {
+    return (this.#bySource.get(source) ?? []).filter((atMs) => nowMs - atMs < strikeWindowMs);
   }
 }

@@ -11,11 +11,11 @@ export const stepLanes = stepExperts.length;
 /** Scores for each number of bytes before: a row, by how often the byte was among them. A power of two. */
 export const memoryRow = 128;
 /** No bet looks at more bytes: bets.ts. */
-export const memoryRows = 96;
+const memoryRows = 96;
 
 /** Bits of a context for the kind of the byte before the last; the kind of the last is above them. */
 export const beforeBits = 2;
-export const contextCount = 1 << (beforeBits + 4);
+const contextCount = 1 << (beforeBits + 4);
 
 export interface ScoreTable {
   /** By byte value: what it gives to the context of the next byte, and of the one after that. */

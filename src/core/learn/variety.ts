@@ -4,9 +4,9 @@
 import type { Recording } from "./recording.ts";
 
 /** Fewer sources may have in common what is their own: a user, a version, a place. */
-export const leastSources = 5;
+const leastSources = 5;
 /** Connections of one source within ten minutes are one session. */
-export const leastSessions = 10;
+const leastSessions = 10;
 const sessionMs = 600_000;
 
 export interface Variety {

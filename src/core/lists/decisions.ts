@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // CrowdSec's decisions as `cscli decisions list -o raw` prints them: CSV,
 // `id,source,ip,reason,action,country,as,events_count,expiration,simulated,alert_id`.
+
 import { parseGoDuration } from "../duration.ts";
+import { quoted } from "../quoted.ts";
 import { type LineReading, mistake, nothing } from "./entry.ts";
 import { readSource } from "./range.ts";
 
@@ -21,7 +23,7 @@ export function readDecision(line: string): LineReading {
   if (action !== "ban") return mistake(`Decision ${id} is a ${action}: expected ban`);
   if (simulated === "true") return mistake(`Decision ${id} is simulated: nothing to ban`);
   const leftMs = parseGoDuration(expiration);
-  if (leftMs === undefined) return mistake(`Invalid expiration "${expiration}": expected such as 53m47.5s`);
+  if (leftMs === undefined) return mistake(`Invalid expiration ${quoted(expiration)}: expected such as 53m47.5s`);
   return leftMs <= 0 ? mistake(`Decision ${id} ended ${expiration.slice(1)} ago`) : readSource(value, leftMs);
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a list of sources line by line, in the forms in which such lists are published or saved: docs/lists.md. The
 // form is seen on each line. No line is passed over in silence but comments and what frames a set.
+
 import { parseBanDuration } from "../duration.ts";
+import { quoted } from "../quoted.ts";
 import { isDecision, readDecision } from "./decisions.ts";
 import { entry, type LineReading, mistake, nothing } from "./entry.ts";
 import { NftText, readNftJson } from "./nft.ts";
@@ -47,10 +49,11 @@ function readIpset(text: string): LineReading {
   const [verb, , source = "", ...options] = text.split(/\s+/);
   if (verb !== "add") return nothing;
   if (options.includes("nomatch"))
-    return mistake(`"${source}" is an exception of the set (nomatch): it cannot be banned`);
+    return mistake(`${quoted(source)} is an exception of the set (nomatch): it cannot be banned`);
   const at = options.indexOf("timeout");
   const seconds = at < 0 ? undefined : options[at + 1];
-  if (seconds !== undefined && !/^\d+$/.test(seconds)) return mistake(`Invalid timeout "${seconds}": expected seconds`);
+  if (seconds !== undefined && !/^\d+$/.test(seconds))
+    return mistake(`Invalid timeout ${quoted(seconds)}: expected seconds`);
   const forMs = seconds === "0" ? Number.POSITIVE_INFINITY : Number(seconds) * 1000;
   return readSource(source, seconds === undefined ? undefined : forMs);
 }
@@ -62,7 +65,9 @@ function readPlain(text: string): LineReading {
   const forMs = duration === undefined ? undefined : parseBanDuration(duration);
   if (rest.length > 0 || (duration !== undefined && forMs === undefined)) {
     const behind = [duration, ...rest].join(" ");
-    return mistake(`Invalid duration "${behind}": expected such as 30s, 10m, 1h30m or ever, and nothing behind it`);
+    return mistake(
+      `Invalid duration ${quoted(behind)}: expected such as 30s, 10m, 1h30m or ever, and nothing behind it`,
+    );
   }
   return readSource(source, forMs);
 }

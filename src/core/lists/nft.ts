@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sets of nftables: the text of `nft list set` and the JSON of `nft -j list set`.
+
 import { z } from "zod";
+import { quoted } from "../quoted.ts";
 import { type LineReading, type ListEntry, mistake, nothing } from "./entry.ts";
 import { readSource } from "./range.ts";
 
@@ -66,7 +68,7 @@ function readElement(text: string): LineReading {
   const end = after("expires") ?? after("timeout");
   const forMs = end === undefined || end === "never" ? undefined : durationOf(end);
   if (end !== undefined && end !== "never" && forMs === undefined) {
-    return mistake(`Invalid time "${end}" of ${source}: expected such as 59m59s`);
+    return mistake(`Invalid time ${quoted(end)} of ${source}: expected such as 59m59s`);
   }
   return readSource(source, end === "never" ? Number.POSITIVE_INFINITY : forMs);
 }

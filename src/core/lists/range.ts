@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands in the place of an address: ADDR, CIDR, or a range as the fewest prefixes that hold exactly it.
+
 import { parsePrefix, prefixFromBytes } from "../address.ts";
 import { longestDurationMs } from "../duration.ts";
+import { quoted } from "../quoted.ts";
 import { entry, type LineReading, mistake } from "./entry.ts";
 
 const bitsOfAll = 128;
@@ -9,14 +11,14 @@ const bitsOfAll = 128;
 /** @param forMs how long; Infinity without an end; undefined when the line does not say. */
 export function readSource(source: string, forMs?: number): LineReading {
   if (forMs !== undefined && Number.isFinite(forMs) && !(forMs >= 1 && forMs <= longestDurationMs)) {
-    return mistake(`Invalid time for "${source}": expected at least 1ms and at most 3650d, or ever`);
+    return mistake(`Invalid time for ${quoted(source)}: expected at least 1ms and at most 3650d, or ever`);
   }
   // It goes on as a line of its own.
   if (source === "" || /[\s#]/.test(source))
     return mistake(`Invalid address ${JSON.stringify(source)}: expected such as 192.0.2.0/24`);
   if (!source.includes("-")) return entry(source, forMs);
   const prefixes = prefixesOfRange(source);
-  if (prefixes === undefined) return mistake(`Invalid range "${source}": expected such as 10.0.0.1-10.0.0.9`);
+  if (prefixes === undefined) return mistake(`Invalid range ${quoted(source)}: expected such as 10.0.0.1-10.0.0.9`);
   return { kind: "entries", entries: prefixes.map((prefix) => ({ source: prefix, forMs })) };
 }
 

@@ -8,7 +8,7 @@ import type { CiphertextRule } from "./signature.ts";
 /** What a rule says when it says nothing: a friend of TapeTrack's, and odds of one in a thousand million. */
 export const ciphertextDefaults: BetOptions = { header: 16, shortest: 44, banBits: 30, acceptBits: 3 };
 
-export function betOptionsOf({ header, shortest, banBits, acceptBits }: CiphertextRule): BetOptions {
+function betOptionsOf({ header, shortest, banBits, acceptBits }: CiphertextRule): BetOptions {
   return {
     header: header ?? ciphertextDefaults.header,
     shortest: shortest ?? ciphertextDefaults.shortest,

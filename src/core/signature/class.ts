@@ -60,7 +60,7 @@ const names: ReadonlySet<string> = new Set(Object.keys(ranges));
 /** In the order of the documentation. */
 export const byteClassNames = Object.keys(ranges).filter(isByteClass);
 
-export function isByteClass(name: string): name is ByteClass {
+function isByteClass(name: string): name is ByteClass {
   return names.has(name);
 }
 

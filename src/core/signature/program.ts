@@ -28,12 +28,12 @@ export const flagRelative = 0x200;
 /** In the last cell but one of a number: what the value says of the length. */
 export const lengthFree = 0;
 export const lengthEquals = 1;
-export const lengthWithin = 2;
+const lengthWithin = 2;
 
 /** Cells of `starts` for each alternative. */
 export const startCells = 4;
 /** In place of a pivot's place: no packet is that long. */
-export const noPivot = 0x7fff_ffff;
+const noPivot = 0x7fff_ffff;
 
 /** In place of a maximum, a limit that no prefix reaches. */
 export const noMaximum = 0x7fff_ffff;

@@ -28,9 +28,9 @@ export const headerBytes = 64;
 const alternativesAt = headerBytes;
 export const alternativeBytes = 16;
 export const stepBytes = 24;
-export const setBytes = 32;
+const setBytes = 32;
 /** Two 16-bit numbers for each first byte: where its list begins, how long it is. */
-export const dispatchBytes = 256 * 4;
+const dispatchBytes = 256 * 4;
 
 export const flagRefutes = 1;
 export const flagExpected = 2;

@@ -14,7 +14,7 @@ export const family = "inet";
 /** What the name of every table begins with. */
 export const tablePrefix = "ttgate_";
 export const entryChain = "prerouting";
-export const dropChain = "banned";
+const dropChain = "banned";
 /** linux/netfilter_ipv4.h, NF_IP_PRI_RAW: conntrack is at -200. */
 export const rawPriority = -300;
 
@@ -80,7 +80,7 @@ export function prefixIn(set: string, value: string): Prefix | undefined {
 }
 
 /** Who asked, and why, as a person reads it in `nft list table`; and as the next start does. */
-export function commentOf({ origin, reason }: Pick<FenceEntry, "origin" | "reason">): string {
+function commentOf({ origin, reason }: Pick<FenceEntry, "origin" | "reason">): string {
   return `${origin} ${reason}`.replace(/[^\w :.,/@+-]/g, "_").slice(0, commentLimit);
 }
 

@@ -4,12 +4,13 @@ import { html } from "hono/html";
 import { refusalText } from "../../core/bans/refusal.ts";
 import { betWords } from "../../core/profile/explain.ts";
 import type { BanDetails, EvidenceView, Why } from "../snapshot.ts";
+import { eventsSection } from "./events.ts";
 import { type Column, tableOf } from "./table.ts";
 import { bytes, type Markup, moment, number, sourceLink, term, timeLeft } from "./words.ts";
 
 /** @param needsToken for changes. */
 export function sourceOf(why: Why, needsToken: boolean): Markup {
-  const { address, source, ban, neverBanned, kernel, connections, offender, within } = why;
+  const { address, source, ban, neverBanned, kernel, connections, offender, undecided, lately, within } = why;
   return html`<header><h1>${address}</h1><p><a href="/">All of ttgate</a> <a href="/why/${encodeURIComponent(address)}">JSON</a></p></header>
 <section aria-labelledby="known-title"><h2 id="known-title">${ban === null ? "Not banned" : `Banned: ${ban.protocol}`}</h2>
 <dl class="known">${source === address ? "" : term("Source", sourceLink(source))}
@@ -19,8 +20,10 @@ ${term("Banned lately", offender === null ? undefined : `${offender.bans} times`
 ${within === null ? "" : term("Bans inside", html`<a href="/?q=${encodeURIComponent(address)}#bans">${number(within.total)}</a>`)}
 ${term("Folded into", kernel.fold === null ? undefined : `${kernel.fold}: the map is full, so one prefix blocks dense neighbours`)}
 ${term("The live program says", kernel.answer ?? "no program to ask")}
-${term("Open connections", number(connections))}</dl></section>
+${term("Open connections", number(connections))}
+${term("Undecided in ten minutes", undecided === 0 ? undefined : number(undecided))}</dl></section>
 ${ban === null ? "" : html`${evidence(ban.evidence)}${claims(ban)}`}
+${lately.length === 0 ? "" : eventsSection(lately.map((event, id) => ({ id, event })))}
 ${actions(why, needsToken)}`;
 }
 

@@ -19,6 +19,20 @@ function read(text: string): string[] {
 
 const hour = 3_600_000;
 
+const endless = "9".repeat(1_000_000);
+
+test.each([
+  `192.0.2.1 ${endless}`,
+  `192.0.2.1-${endless}`,
+  `add x 192.0.2.1 timeout ${endless}x`,
+  `add x ${endless} nomatch`,
+])("a mistake of any length is told in a line that can be read: %#", (line) => {
+  const [mistake = ""] = read(line);
+  expect(mistake).toStartWith("! ");
+  expect(mistake).toContain('…"');
+  expect(mistake.length).toBeLessThan(300);
+});
+
 describe("a list", () => {
   test.each<[form: string, text: string, wanted: readonly string[]]>([
     [

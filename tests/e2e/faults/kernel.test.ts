@@ -5,29 +5,20 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../../harness/child.ts";
 import { attachForeign } from "../../harness/foreign_xdp.ts";
-import { BlockMap, RunningGate, xdpLink, xdpPrograms } from "../../harness/gate.ts";
+import { type RunningGate, xdpLink, xdpPrograms } from "../../harness/gate.ts";
 import { describeWith } from "../../harness/needs.ts";
-import { ip, Network } from "../../harness/netns.ts";
+import { ip } from "../../harness/netns.ts";
 import { probeFrom } from "../../harness/probe.ts";
-import { type StandInClient, startClient, startServer } from "../../harness/standin.ts";
+import { openScene, type Scene } from "../../harness/scene.ts";
+import { startClient } from "../../harness/standin.ts";
 import { waitFor } from "../../harness/wait.ts";
 
 setDefaultTimeout(60_000);
 
 const http = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
 
-interface Scene {
-  readonly network: Network;
-  readonly map: BlockMap;
-  readonly gate: RunningGate;
-  readonly client: StandInClient;
-}
-
-async function scene(stack: AsyncDisposableStack): Promise<Scene> {
-  const network = stack.use(new Network());
-  const map = stack.use(new BlockMap());
-  stack.use(await startServer(network.gate, "--port", "5001"));
-  const gate = stack.use(await RunningGate.start(["-B", map.name, "-t", "1h"], { namespace: network.gate }));
+async function scene(stack: AsyncDisposableStack) {
+  const { network, map, gate } = await openScene(stack, () => ["-t", "1h"]);
   const from = ["--from", network.clientIpv4(2)];
   const client = await startClient(network.client, "--host", network.gateIpv4, "--port", "5000", ...from);
   stack.use(client);

@@ -2,10 +2,11 @@
 // A minute without the processor (SIGSTOP), as on a host that swaps or a machine that is moved; and peers that are
 // gone without a packet. The kernel goes on blocking, bans end on time, relays go on, who is gone is found.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { BlockMap, RunningGate } from "../../harness/gate.ts";
+import { RunningGate } from "../../harness/gate.ts";
 import { describeWith } from "../../harness/needs.ts";
 import { ip, Network } from "../../harness/netns.ts";
 import { probeFrom } from "../../harness/probe.ts";
+import { openScene } from "../../harness/scene.ts";
 import { startClient, startServer } from "../../harness/standin.ts";
 import { sleep, waitFor } from "../../harness/wait.ts";
 
@@ -17,11 +18,7 @@ const http = [new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n")];
 describeWith("namespaces", "executable")("a gate that stands still for a minute", () => {
   test("blocks meanwhile, lets in on time, and goes on with every connection", async () => {
     await using stack = new AsyncDisposableStack();
-    const network = stack.use(new Network());
-    const map = stack.use(new BlockMap());
-    stack.use(await startServer(network.gate, "--port", "5001"));
-    const listen = ["-B", map.name, "-t", "40s"];
-    const gate = stack.use(await RunningGate.start(listen, { namespace: network.gate }));
+    const { network, gate } = await openScene(stack, () => ["-t", "40s"]);
     const address = ["--host", network.gateIpv4, "--port", "5000", "--reconnect", "1000000"];
     const client = stack.use(await startClient(network.client, ...address, "--from", network.clientIpv4(2)));
     await client.until("answers", ({ packets }) => packets > 5);

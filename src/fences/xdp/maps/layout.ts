@@ -6,7 +6,7 @@ import { maskOf, type PrefixKey } from "../../../core/address.ts";
 import { isShared } from "../../../core/client.ts";
 import type { NativeBuffer } from "../../../runtime/types.ts";
 
-export const layoutMagic = 0x74746774;
+const layoutMagic = 0x74746774;
 export const layoutVersion = 1;
 export const maxPorts = 8;
 
