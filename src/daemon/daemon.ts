@@ -52,6 +52,7 @@ import { openState } from "./state/state.ts";
 import { StatusServer, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
 import { openHandover } from "./takeover/handover.ts";
+import { Tasks } from "./tasks.ts";
 import { Ticker } from "./ticker.ts";
 import { UnseenConnections } from "./unseen.ts";
 import { Ways } from "./ways.ts";
@@ -193,6 +194,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       dropStatus: (now) => server.dropConnections(now),
     }),
   );
+  const tasks = new Tasks(log);
   const listens = () => gates.open.map(({ config: { listen } }) => listen);
   const diversions = opened.use(new Diversions({ libc, listens, log }));
   const readiness = new Readiness({
@@ -201,6 +203,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       ticker,
       unseen,
       openFiles,
+      tasks,
       diversions,
       lists,
       fleet: () => member?.fleet,
@@ -296,6 +299,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       libc,
       unseen,
       openFiles,
+      tasks,
       diversions,
       lists,
       announcement,

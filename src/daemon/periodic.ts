@@ -20,6 +20,7 @@ import type { OpenedState } from "./state/state.ts";
 import type { StatusServer } from "./status_server.ts";
 import type { DaemonStatus } from "./status_source.ts";
 import { sweepBans } from "./sweeper.ts";
+import type { Tasks } from "./tasks.ts";
 import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
 
@@ -40,6 +41,7 @@ export interface PeriodicParts {
   readonly state: OpenedState | undefined;
   readonly server: StatusServer;
   readonly openFiles: OpenFiles;
+  readonly tasks: Tasks;
   readonly diversions: Diversions;
   readonly announcement: Announcement;
   readonly nowMs: () => number;
@@ -62,6 +64,8 @@ const sampleMs = 1000;
 const renewMs = 1000;
 /** One that was still another process's when this one began, and what somebody may remove. */
 const statusMs = 1000;
+/** The engine keeps a thread without work for some ten seconds. */
+const tasksMs = 5000;
 /** What a loss of power may cost. */
 const saveMs = 250;
 
@@ -100,6 +104,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
   ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: (now) => parts.server.open(now) });
   ticker.add({ name: "open files", everyMs: tickMs, asOwner: true, run: (now) => parts.openFiles.tick(now) });
+  ticker.add({ name: "tasks", everyMs: tasksMs, run: () => parts.tasks.tick() });
   ticker.add({ name: "packet filter", everyMs: statusMs, run: (now) => parts.diversions.tick(now) });
   ticker.add({ name: "run directory", everyMs: statusMs, run: () => parts.announcement.look() });
   addKernelWork(ticker, parts);

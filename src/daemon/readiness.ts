@@ -10,6 +10,7 @@ import type { ReadinessAnswer } from "../status/routes.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 import type { Diversions } from "./diversions.ts";
 import type { OpenFiles } from "./open_files.ts";
+import type { Tasks } from "./tasks.ts";
 import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
 
@@ -21,6 +22,7 @@ export interface ReadinessParts {
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
   readonly openFiles: Pick<OpenFiles, "fault">;
+  readonly tasks: Pick<Tasks, "note">;
   readonly diversions: Pick<Diversions, "reasons">;
   readonly lists: Pick<Blocklists, "notes">;
   /** What is wrong with it is told; every ban holds without it, so that the gate is ready all the same. */
@@ -71,6 +73,7 @@ export class Readiness {
     ];
     const [unsaved, growth] = [this.#parts.unsaved(), this.#parts.growth()];
     const notes = [
+      ...(this.#parts.tasks.note === undefined ? [] : [this.#parts.tasks.note]),
       ...lists.notes(),
       ...(this.#parts.fleet()?.troubles ?? []),
       ...(this.#parts.crowdsec()?.troubles ?? []),
