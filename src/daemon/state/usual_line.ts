@@ -124,7 +124,8 @@ export class UsualLine {
 
   #hex(): Uint8Array {
     this.#expect('"');
-    const bytes = new Uint8Array((this.#bytes.indexOf(quote, this.#at) - this.#at) >> 1);
+    const length = this.#bytes.indexOf(quote, this.#at) - this.#at;
+    const bytes = new Uint8Array(Math.max(0, length) >> 1);
     let seen = 0;
     for (let index = 0; index < bytes.length; index++) {
       const upper = digits[this.#bytes[this.#at++] ?? 0] ?? 0;
