@@ -62,6 +62,11 @@ export function prefixFromWords(words: Words, bits = 128): Prefix {
   return new WordPrefix([kept(0), kept(1), kept(2), kept(3)], bits);
 }
 
+/** The same for the same prefix, and no other's: without a text for IPv4 addresses, of which there may be a million. */
+export function nameOf(prefix: Prefix): number | string {
+  return prefix.ipv4 && prefix.bits === 128 ? prefix.words[3] : prefix.text;
+}
+
 export function prefixOf({ words, bits }: PrefixKey): Prefix {
   return prefixFromWords([words[0], words[1], words[2], words[3]], bits);
 }

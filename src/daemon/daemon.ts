@@ -54,6 +54,7 @@ import { openState } from "./state/state.ts";
 import { StatusServer, statusToken } from "./status_server.ts";
 import { DaemonStatus } from "./status_source.ts";
 import { openHandover } from "./takeover/handover.ts";
+import { Tasks } from "./tasks.ts";
 import { Ticker } from "./ticker.ts";
 import { UnseenConnections } from "./unseen.ts";
 import { Ways } from "./ways.ts";
@@ -197,6 +198,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       dropStatus: (now) => server.dropConnections(now),
     }),
   );
+  const tasks = new Tasks(log);
   const listens = () => gates.open.map(({ config: { listen } }) => listen);
   const judgedListens = () =>
     gates.open.flatMap(({ config: { listen }, isInline: alone, bansNobody, kernelJudge }) =>
@@ -210,6 +212,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       ticker,
       unseen,
       openFiles,
+      tasks,
       diversions,
       leftBehind,
       lists,
@@ -306,6 +309,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
       interfaces,
       unseen,
       openFiles,
+      tasks,
       diversions,
       leftBehind,
       lists,

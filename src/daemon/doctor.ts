@@ -35,6 +35,7 @@ import { listFindings } from "./list_findings.ts";
 import { guardedInterfaces } from "./open_fence.ts";
 import { type RunningGate, runningFindings } from "./running_findings.ts";
 import { stateFinding } from "./state_finding.ts";
+import { tasksFindings } from "./tasks.ts";
 
 /**
  * @param instances gates that run here: what they hold is not in their own way.
@@ -55,6 +56,7 @@ export async function examine(
     ...ofGates.flat(),
     ...(rules.unread === undefined ? [] : [unreadFinding(rules.unread)]),
     stateFinding(config),
+    ...tasksFindings(),
     ...runningFindings(running.gates),
     ...(await listFindings(config, running.lists)),
     ...(await fleetFindings(config)),

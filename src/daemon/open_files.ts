@@ -39,10 +39,12 @@ export class OpenFiles implements Disposable {
   #paused: readonly Pick<DaemonGate, "gate">[] = [];
   #pausedMs = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
+  #limit: number;
 
   constructor(parts: OpenFilesParts) {
     this.#parts = parts;
     this.#reserve = openSync("/dev/null", "r");
+    this.#limit = openFilesLimit(parts.libc);
     this.#lines = new Repeats(lineMs, (_, repeated) => {
       const times = repeated === 0 ? "" : `, ${repeated} times more within ${formatDuration(lineMs)}`;
       parts.log("warn", `Open files ran out${times}: ${this.#told()}`);
@@ -52,6 +54,7 @@ export class OpenFiles implements Disposable {
   /** Twice a second. */
   async tick(nowMs: number): Promise<void> {
     this.#lines.flush(nowMs);
+    this.#lookAtLimit();
     if (this.#paused.length > 0 && nowMs - this.#pausedMs < pauseMs) return;
     if (!this.#isShort()) return this.#resume();
     this.shortages++;
@@ -69,6 +72,14 @@ export class OpenFiles implements Disposable {
 
   [Symbol.dispose](): void {
     this.#release();
+  }
+
+  /** Somebody may change it while this process runs. */
+  #lookAtLimit(): void {
+    const limit = openFilesLimit(this.#parts.libc);
+    if (limit === this.#limit) return;
+    this.#limit = limit;
+    for (const { gate } of this.#parts.gates()) gate.openFilesChanged(limit);
   }
 
   #pause(nowMs: number): void {
@@ -101,6 +112,6 @@ export class OpenFiles implements Disposable {
   }
 
   #told(): string {
-    return `${openFilesLimit(this.#parts.libc)} are allowed: ${remedy}, and see who connects to the status endpoint`;
+    return `${this.#limit} are allowed: ${remedy}, and see who connects to the status endpoint`;
   }
 }

@@ -18,6 +18,7 @@ import type { OpenedState } from "./state/state.ts";
 import type { StatusServer } from "./status_server.ts";
 import type { DaemonStatus } from "./status_source.ts";
 import { sweepBans } from "./sweeper.ts";
+import type { Tasks } from "./tasks.ts";
 import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
 
@@ -37,6 +38,7 @@ export interface PeriodicParts {
   readonly state: OpenedState | undefined;
   readonly server: StatusServer;
   readonly openFiles: OpenFiles;
+  readonly tasks: Tasks;
   readonly diversions: Diversions;
   readonly leftBehind: LeftBehind;
   readonly announcement: Announcement;
@@ -60,6 +62,8 @@ const renewMs = 1000;
 const statusMs = 1000;
 /** As long as a sign of life is fresh. */
 const leftBehindMs = 5000;
+/** The engine keeps a thread without work for some ten seconds. */
+const tasksMs = 5000;
 /** What a loss of power may cost. */
 const saveMs = 250;
 
@@ -98,6 +102,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   if (state !== undefined) ticker.add({ name: "saving bans", everyMs: saveMs, asOwner: true, run: () => state.save() });
   ticker.add({ name: "status endpoint", everyMs: statusMs, asOwner: true, run: (now) => parts.server.open(now) });
   ticker.add({ name: "open files", everyMs: tickMs, asOwner: true, run: (now) => parts.openFiles.tick(now) });
+  ticker.add({ name: "tasks", everyMs: tasksMs, run: () => parts.tasks.tick() });
   ticker.add({ name: "packet filter", everyMs: statusMs, run: (now) => parts.diversions.tick(now) });
   ticker.add({ name: "programs left behind", everyMs: leftBehindMs, run: (now) => parts.leftBehind.look(now) });
   ticker.add({ name: "run directory", everyMs: statusMs, run: () => parts.announcement.look() });

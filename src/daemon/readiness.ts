@@ -12,6 +12,7 @@ import type { Diversions } from "./diversions.ts";
 import type { LeftBehind } from "./left_behind.ts";
 import type { OpenFiles } from "./open_files.ts";
 import type { SecondObserver } from "./second_observer.ts";
+import type { Tasks } from "./tasks.ts";
 import type { Ticker } from "./ticker.ts";
 import type { UnseenConnections } from "./unseen.ts";
 
@@ -25,6 +26,7 @@ export interface ReadinessParts {
   readonly ticker: Ticker;
   readonly unseen: UnseenConnections;
   readonly openFiles: Pick<OpenFiles, "fault">;
+  readonly tasks: Pick<Tasks, "note">;
   readonly diversions: Pick<Diversions, "reasons" | "notes">;
   readonly leftBehind: Pick<LeftBehind, "notes">;
   readonly lists: Pick<Blocklists, "notes">;
@@ -81,6 +83,7 @@ export class Readiness {
         [...observer.notes, kernelJudge?.doubt() ?? []].flat().map((note) => gatePrefix(name) + note),
       ),
       ...this.#parts.leftBehind.notes,
+      ...(this.#parts.tasks.note === undefined ? [] : [this.#parts.tasks.note]),
       ...lists.notes(),
       ...(this.#parts.fleet()?.troubles ?? []),
       ...(this.#parts.crowdsec()?.troubles ?? []),

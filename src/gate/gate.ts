@@ -323,6 +323,12 @@ export class Gate implements BanFollower {
     this.#observer?.limit(strikeLimits(config, sniffer));
   }
 
+  /** The process may have another number of open files than before: prlimit(1). Those that are open stay. */
+  openFilesChanged(descriptors: number): void {
+    this.#resize(descriptors);
+    this.room.announce(this.#config["max-connections"]);
+  }
+
   /** A banned source's connections are cut. */
   bansChanged(changes: readonly BanChange[]): void {
     const { sessions, counters } = this;
@@ -361,9 +367,9 @@ export class Gate implements BanFollower {
     this.#listener = undefined;
   }
 
-  #resize(): void {
+  #resize(descriptors?: number): void {
     const { runtime, gates } = this.#parts;
-    this.room.resize(runtime.name, this.#config["max-connections"], undefined, gates?.() ?? 1);
+    this.room.resize(runtime.name, this.#config["max-connections"], descriptors, gates?.() ?? 1);
   }
 
   #isConcerned({ isLocal, gate }: Claim): boolean {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A gate that may open few files: it says so, and does not lose connections in silence.
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import type { Snapshot } from "../../src/status/snapshot.ts";
 import { Child } from "../harness/child.ts";
 import { executable } from "../harness/gate.ts";
 import { describeWith } from "../harness/needs.ts";
@@ -12,6 +15,26 @@ import { waitFor } from "../harness/wait.ts";
 setDefaultTimeout(30_000);
 
 describeWith("executable")("a gate with 200 open files", () => {
+  test("that became so few while it runs takes fewer connections, and more again when they are raised", async () => {
+    const [port, status] = [await freePort(), await freePort()];
+    const options = ["-l", `127.0.0.1:${port}`, "-s", `127.0.0.1:${status}`, "-c", "/dev/null"];
+    await using gate = new Child([executable, ...options]);
+    await gate.said(/Listening on/);
+    const limit = async () => {
+      const { connections } = (await (await fetch(`http://127.0.0.1:${status}/status`)).json()) as Snapshot;
+      return connections.limit;
+    };
+    const before = await limit();
+    const limits = readFileSync(`/proc/${gate.pid}/limits`, "utf8");
+    const [, soft = "", hard = ""] = /^Max open files\s+(\d+)\s+(\d+)/m.exec(limits) ?? [];
+    const allow = (files: string) => spawnSync("prlimit", ["--pid", `${gate.pid}`, `--nofile=${files}:${hard}`]);
+    allow("200");
+    await waitFor("fewer places", async () => (await limit()) === 36);
+    expect(gate.stderr).toMatch(/No more than 36 connections at a time, since only 200 open files are allowed/);
+    allow(soft);
+    await waitFor("as many as before", async () => (await limit()) === before);
+  });
+
   test.each([[[]], [["--max-connections", "3000"]]])("and %j says what it turns away", async (args) => {
     await using server = await serveTapeTrack({});
     const [port, status] = [await freePort(), await freePort()];

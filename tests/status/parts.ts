@@ -56,6 +56,7 @@ export function partsOf(config: Config, maxBans = 1000) {
     ticker,
     unseen,
     openFiles,
+    tasks: { note: undefined },
     diversions: { reasons: [], notes: [] },
     leftBehind: { notes: [] },
     lists,

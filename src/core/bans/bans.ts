@@ -77,8 +77,14 @@ export class Bans {
   }
 
   /** The ban of exactly this prefix. */
-  get(prefix: Prefix): Ban | undefined {
+  get(prefix: PrefixKey): Ban | undefined {
     return this.#read(this.#index.find(prefix));
+  }
+
+  /** When the claim on exactly this prefix ends that holds everywhere; undefined: there is none. */
+  fencedUntilMs(prefix: PrefixKey): number | undefined {
+    const row = this.#index.find(prefix);
+    return row === none ? undefined : this.#endsInFences(row);
   }
 
   /** By what `tickets` gave; undefined when it has ended since. */
@@ -202,7 +208,7 @@ export class Bans {
     const row = this.#index.find(prefix);
     if (row === none) return undefined;
     this.#rows.columns(row).met[offsetOf(row)] = this.#round;
-    return this.#fencedUntilMs(row);
+    return this.#endsInFences(row);
   }
 
   /** Those of which the walk met no entry, but none that came since it began: a slice between two turns. */
@@ -277,11 +283,11 @@ export class Bans {
     return {
       prefix: this.#rows.prefix(row),
       standsIn: this.#placeOf(row).map,
-      untilMs: this.#fencedUntilMs(row),
+      untilMs: this.#endsInFences(row),
     };
   }
 
-  #fencedUntilMs(row: number): number | undefined {
+  #endsInFences(row: number): number | undefined {
     const isLocal = this.#rows.kind(row).isLocal === true;
     return isLocal ? everywhere(this.#rows.read(row, undefined))?.untilMs : this.#rows.untilMs(row);
   }

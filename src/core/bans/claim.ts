@@ -94,7 +94,7 @@ export function claimOf(ban: Ban, origin: Origin, nowMs: number): Claim | undefi
 
 /** Whether an operator wants it, be it among others. */
 export function isAskedForByOperator({ origin, others }: Ban): boolean {
-  return origin === "operator" || others.some((claim) => claim.origin === "operator");
+  return origin === "operator" || (others.length > 0 && others.some((claim) => claim.origin === "operator"));
 }
 
 /** Whether a ban that runs holds at a gate. */

@@ -2,7 +2,7 @@
 // What is done when a kernel map is full: where most of 256 neighbours are banned, one prefix in the map
 // of ranges stands for all of them, which frees their places. The table keeps every single ban; a fold
 // is a matter of the kernel only, and lasts no longer than the neighbours are dense.
-import { contains, isIpv4, type Prefix, prefixFromBytes } from "../address.ts";
+import { contains, isIpv4, type Prefix, type PrefixKey, prefixFromBytes } from "../address.ts";
 import type { Bans } from "./bans.ts";
 import { type Ban, everywhere } from "./claim.ts";
 import type { Fence } from "./fence.ts";
@@ -17,6 +17,14 @@ const dense = neighbours / 2;
 const renewMs = 2000;
 /** Neighbourhoods that were counted and found thin; forgotten together when they are too many. */
 const thinLimit = 65_536;
+/**
+ * Looked at before a neighbourhood is counted: in a full map each of a million strangers may be the first of its own.
+ * Where this few of them are banned, all are counted once as many more have come.
+ */
+const sample = 8;
+const fewInSample = 1;
+/** Odd, and near the golden ratio of all neighbours: in a sample are neighbours near and far, even and odd. */
+const sampleStep = 157;
 
 interface Fold {
   readonly prefix: Prefix;
@@ -58,6 +66,10 @@ export class Folding {
     if (!this.#bans.isSource(ban.prefix)) return undefined;
     const prefix = neighbourhoodOf(ban.prefix, ban.prefix.bits);
     if (this.#barred.has(prefix.text) || this.#bans.get(prefix) !== undefined || !this.#isWorthCounting(prefix)) {
+      return undefined;
+    }
+    if (this.#looksThin(prefix, ban.prefix.bits, nowMs)) {
+      this.#thin.set(prefix.text, sample);
       return undefined;
     }
     const members = this.#membersOf(prefix, ban.prefix.bits, nowMs);
@@ -122,16 +134,21 @@ export class Folding {
     return this.#membersOf(prefix, prefix.bits + neighbourhoodBits, nowMs);
   }
 
+  #looksThin(prefix: Prefix, sourceBits: number, nowMs: number): boolean {
+    // Others each time.
+    const first = Math.floor(nowMs);
+    let found = 0;
+    for (let turn = 0; turn < sample; turn++) {
+      const key = neighbourAt(prefix, sourceBits, (first + turn * sampleStep) % neighbours);
+      if ((this.#bans.fencedUntilMs(key) ?? 0) > nowMs) found++;
+    }
+    return found <= fewInSample;
+  }
+
   #membersOf(prefix: Prefix, sourceBits: number, nowMs: number): Ban[] {
-    const { bytes } = prefix;
-    const at = (sourceBits - 1) >> 3;
-    const shift = 7 - ((sourceBits - 1) & 7);
     const members: Ban[] = [];
     for (let index = 0; index < neighbours; index++) {
-      const source = Uint8Array.from(bytes);
-      source[at] = (source[at] ?? 0) | (index << shift);
-      if (at > 0) source[at - 1] = (source[at - 1] ?? 0) | (index >> (8 - shift));
-      const ban = this.#bans.get(prefixFromBytes(source, sourceBits));
+      const ban = this.#bans.get(neighbourAt(prefix, sourceBits, index));
       if (ban !== undefined && (everywhere(ban)?.untilMs ?? 0) > nowMs) members.push(ban);
     }
     return members;
@@ -143,4 +160,15 @@ const foldReason = "folded";
 
 function neighbourhoodOf(prefix: Prefix, sourceBits: number): Prefix {
   return prefixFromBytes(prefix.bytes, Math.max(isIpv4(prefix) ? 96 : 0, sourceBits - neighbourhoodBits));
+}
+
+/** @param bits of a source; the last eight of them number it among its neighbours, perhaps in two words. */
+function neighbourAt({ words }: Prefix, bits: number, index: number): PrefixKey {
+  const last = (bits - 1) >> 5;
+  const shift = 31 - ((bits - 1) & 31);
+  const word = (at: number) => {
+    const part = at === last ? index << shift : at === last - 1 && shift > 0 ? index >>> (32 - shift) : 0;
+    return ((words[at] ?? 0) | part) >>> 0;
+  };
+  return { words: [word(0), word(1), word(2), word(3)], bits };
 }

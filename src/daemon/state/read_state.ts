@@ -3,7 +3,7 @@
 // damaged is counted and left out; everything else counts.
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import type { Prefix } from "../../core/address.ts";
+import { nameOf } from "../../core/address.ts";
 import type { Claim } from "../../core/bans/claim.ts";
 import type { Work } from "../../core/work.ts";
 import { codeOf, messageOf } from "../../failure.ts";
@@ -104,7 +104,7 @@ class StateReader implements ReadState {
       const line = lineAt(bytes, at, end, now);
       if (line === undefined) this.damaged++;
       else if ("prefix" in line) {
-        piece.set(keyOf(line.prefix), running(line, now.nowMs));
+        piece.set(nameOf(line.prefix), running(line, now.nowMs));
         this.lines++;
       } else {
         this.basis = line;
@@ -139,15 +139,12 @@ function lineAt(bytes: Uint8Array, from: number, to: number, moment: Moment): Sa
   }
 }
 
-/** The same for the same source. */
-function keyOf(prefix: Prefix): number | string {
-  return prefix.ipv4 && prefix.bits === 128 ? prefix.words[3] : prefix.text;
-}
-
 function running(saved: SavedSource, nowMs: number): SavedSource {
+  const { claims } = saved;
   const isRunning = ({ untilMs }: Claim) => untilMs > nowMs;
-  // Nearly all, and there may be a million.
-  return saved.claims.every(isRunning) ? saved : { ...saved, claims: saved.claims.filter(isRunning) };
+  // Nearly all, and there may be a million: most of one claim.
+  const isWhole = claims.length === 1 ? isRunning(claims[0] as Claim) : claims.every(isRunning);
+  return isWhole ? saved : { ...saved, claims: claims.filter(isRunning) };
 }
 
 /**

@@ -6,7 +6,11 @@ import type { Claim, Evidence, Origin } from "../../core/bans/claim.ts";
 import { KeptEvidence } from "../../core/bans/table/evidence_rows.ts";
 import type { SavedSource } from "./saved_source.ts";
 
+const noDigit = 16;
 const [quote, comma, dot, zero, opening, backslash] = [34, 44, 46, 48, 91, 92];
+/** What a byte stands for as a digit of hexadecimal numbers, in small letters. */
+const digits = new Uint8Array(256).fill(noDigit);
+for (const [value, digit] of [..."0123456789abcdef"].entries()) digits[digit.charCodeAt(0)] = value;
 
 const ascii = new TextDecoder();
 
@@ -120,19 +124,18 @@ export class UsualLine {
 
   #hex(): Uint8Array {
     this.#expect('"');
-    const start = this.#at;
-    this.#at = this.#endOfString();
-    const bytes = new Uint8Array((this.#at - start) >> 1);
+    const length = this.#bytes.indexOf(quote, this.#at) - this.#at;
+    const bytes = new Uint8Array(Math.max(0, length) >> 1);
+    let seen = 0;
     for (let index = 0; index < bytes.length; index++) {
-      bytes[index] = 16 * this.#digit(start + 2 * index) + this.#digit(start + 2 * index + 1);
+      const upper = digits[this.#bytes[this.#at++] ?? 0] ?? 0;
+      const lower = digits[this.#bytes[this.#at++] ?? 0] ?? 0;
+      bytes[index] = 16 * upper + lower;
+      seen |= upper | lower;
     }
+    if ((seen & noDigit) !== 0) this.#isUsual = false;
     this.#expect('"');
     return bytes;
-  }
-
-  #digit(at: number): number {
-    const code = this.#bytes[at] ?? 0;
-    return code < 58 ? code - zero : code - 87;
   }
 
   /** Without escapes, and of ASCII alone. */

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
 import type { Ban } from "../../../src/core/bans/claim.ts";
 import type { Fence, FenceEntry } from "../../../src/core/bans/fence.ts";
 import { Folding } from "../../../src/core/bans/folding.ts";
 import { NeverBan } from "../../../src/core/bans/never_ban.ts";
+import { PrefixIndex } from "../../../src/core/bans/table/prefix_index.ts";
 
 /** The map of ranges alone: what Folding writes to. */
 function ranges() {
@@ -69,6 +70,22 @@ describe("a full map", () => {
     expect(folded?.members.length).toBe(128);
     expect([...kernel.entries.keys()]).toEqual([prefix]);
     expect(folding.covering(requirePrefix(address(200)))?.text).toBe(prefix);
+  });
+
+  test("looks for few neighbours of each stranger where they come from everywhere", () => {
+    const { folding, ban } = setUp();
+    const strangers = Array.from({ length: 1000 }, (_, index) => ban(`198.${index >> 8}.${index & 255}.7`, 1000));
+    using looks = spyOn(PrefixIndex.prototype, "find");
+    for (const stranger of strangers) expect(folding.fold(stranger, 0)).toBeUndefined();
+    expect(looks.mock.calls.length / strangers.length).toBeLessThan(16);
+  });
+
+  test("is folded also where its neighbours were banned before it was full, and come in any order", () => {
+    const { ban, folding } = setUp();
+    for (let index = 0; index < 180; index++) ban(ipv4((index * 77) % 256), 1000);
+    const late = Array.from({ length: 20 }, (_, index) => ban(ipv4(((180 + index) * 77) % 256), 1000));
+    const folded = late.findIndex((one, nowMs) => folding.fold(one, nowMs) !== undefined);
+    expect(folded).toBeGreaterThanOrEqual(0);
   });
 
   test("is not folded where fewer are banned", () => {

@@ -94,3 +94,14 @@ test("lines of earlier versions mean the same, and what is unusual in a line is 
     });
   }
 });
+
+test("first bytes are what their digits say, whatever their case, and nothing else", () => {
+  const withDigits = (digits: string) => {
+    const text = `["192.0.2.1",[["sniffer","http",0,0,["${digits}","192.0.2.1",1,2]]]]`;
+    return parseJournalLine(`${crc32(text).toString(16).padStart(8, "0")} ${text}`, moment);
+  };
+  for (const digits of ["16030aff", "16030AFF"]) {
+    expect(withDigits(digits)?.claims[0]?.evidence?.firstBytes).toEqual(Uint8Array.of(0x16, 0x03, 0x0a, 0xff));
+  }
+  for (const digits of ["16z3", "160"]) expect(() => withDigits(digits)).toThrow();
+});

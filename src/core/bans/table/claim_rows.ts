@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bans in rows: one for each claim, the leading one first, the others linked to it. A row takes 61 bytes, where
+// Bans in rows: one for each claim, the leading one first, the others linked to it. A row takes 65 bytes, where
 // an object with its strings took 350. What is read is a copy: it stays as it is whatever becomes of the row.
 import { type Prefix, type PrefixKey, prefixFromWords, sameHead } from "../../address.ts";
 import type { Ban, Claim } from "../claim.ts";
@@ -15,8 +15,9 @@ class ClaimColumns {
   readonly until = new Float64Array(rowsInChunk);
   readonly evidence = new Uint32Array(rowsInChunk);
   readonly next = new Uint32Array(rowsInChunk);
-  /** Of a leading claim: kept for `Bans`, `Endings` and `Arrivals`. */
+  /** Of a leading claim: kept for `Bans`, `PrefixIndex`, `Endings` and `Arrivals`. */
   readonly place = new Uint8Array(rowsInChunk);
+  readonly hash = new Uint32Array(rowsInChunk);
   readonly ending = new Uint32Array(rowsInChunk);
   readonly ticket = new Float64Array(rowsInChunk);
   readonly met = new Uint8Array(rowsInChunk);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows by when they end: a binary heap. Each row knows its place in it, so that any one can be taken out.
+// Rows by when they end: a heap, of four below each, since what stands side by side in it came together and lies side
+// by side in memory. Each row knows its place in it, so that any one can be taken out.
 import type { ClaimRows } from "./claim_rows.ts";
 import { none, offsetOf, rowsInChunk } from "./slab.ts";
+
+const below = 4;
 
 export class Endings {
   readonly #rows: ClaimRows;
@@ -35,7 +38,7 @@ export class Endings {
     // One chunk is kept, for what comes next.
     if (this.#size <= (this.#heap.length - 2) * rowsInChunk) this.#heap.pop();
     if (last === row) return;
-    const isEarlier = hole > 0 && this.#ends(last) < this.#ends(this.#at((hole - 1) >> 1));
+    const isEarlier = hole > 0 && this.#ends(last) < this.#ends(this.#at(aboveOf(hole)));
     if (isEarlier) this.#up(hole, last);
     else this.#down(hole, last);
   }
@@ -44,7 +47,7 @@ export class Endings {
     let at = from;
     const untilMs = this.#ends(row);
     while (at > 0) {
-      const parent = (at - 1) >> 1;
+      const parent = aboveOf(at);
       const above = this.#at(parent);
       if (this.#ends(above) <= untilMs) break;
       this.#set(at, above);
@@ -56,13 +59,19 @@ export class Endings {
   #down(from: number, row: number): void {
     let at = from;
     const untilMs = this.#ends(row);
-    for (let child = 2 * at + 1; child < this.#size; child = 2 * at + 1) {
-      const right = child + 1;
-      if (right < this.#size && this.#ends(this.#at(right)) < this.#ends(this.#at(child))) child = right;
-      const below = this.#at(child);
-      if (untilMs <= this.#ends(below)) break;
-      this.#set(at, below);
-      at = child;
+    for (let child = below * at + 1; child < this.#size; child = below * at + 1) {
+      const end = Math.min(child + below, this.#size);
+      let first = child;
+      let firstMs = this.#ends(this.#at(child));
+      for (let other = child + 1; other < end; other++) {
+        const otherMs = this.#ends(this.#at(other));
+        if (otherMs >= firstMs) continue;
+        first = other;
+        firstMs = otherMs;
+      }
+      if (untilMs <= firstMs) break;
+      this.#set(at, this.#at(first));
+      at = first;
     }
     this.#set(at, row);
   }
@@ -79,4 +88,8 @@ export class Endings {
     (this.#heap[Math.floor(index / rowsInChunk)] as Uint32Array)[offsetOf(index)] = row;
     this.#rows.columns(row).ending[offsetOf(row)] = index;
   }
+}
+
+function aboveOf(at: number): number {
+  return Math.floor((at - 1) / below);
 }

@@ -90,7 +90,10 @@ export class PrefixIndex {
 
   /** @param row one whose prefix is not here yet. */
   add(row: number): void {
-    const hash = this.#hashOf(row);
+    const columns = this.#rows.columns(row);
+    const at = offsetOf(row);
+    const hash = this.#hash(columns.words, 4 * at, columns.bits[at] ?? 0);
+    columns.hash[at] = hash;
     let bucket = this.#bucketOf(hash);
     for (; bucket.used >= mostUsed; bucket = this.#bucketOf(hash)) this.#makeRoom(bucket, hash);
     bucket.put(hash, row);
@@ -152,8 +155,7 @@ export class PrefixIndex {
   }
 
   #hashOf(row: number): number {
-    const { words, bits } = this.#rows.columns(row);
-    return this.#hash(words, 4 * offsetOf(row), bits[offsetOf(row)] ?? 0);
+    return this.#rows.columns(row).hash[offsetOf(row)] ?? 0;
   }
 
   /** @param from where the four words begin. */

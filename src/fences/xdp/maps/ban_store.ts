@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bans that stand in one kernel map. Counts them without walking: every change here looks first, and
 // a finished walk sets right what other tools did meanwhile. Knows codecs, not what reads the map.
-import { type Prefix, prefixOf } from "../../../core/address.ts";
+import { nameOf, type Prefix, prefixOf } from "../../../core/address.ts";
 import type { EntryTest, FenceEntry, FenceOutcome, FenceRecord } from "../../../core/bans/fence.ts";
 import { type BpfMap, mapTypes, updateAny, updateOnlyNew } from "../../../kernel/bpf_map.ts";
 import { errnoName } from "../../../kernel/errno.ts";
@@ -46,10 +46,10 @@ export class BanStore {
   /** A walk during which nothing was changed here has counted right. */
   #changes = 0;
   /** Of a trie: the ranges that are in it, since a lookup does not tell a range from a wider one. */
-  #ranges = new Set<string>();
+  #ranges = new Set<number | string>();
   #rangesReadMs = Number.NEGATIVE_INFINITY;
   /** What stood here early in a load; undefined before that, and where it is too much to know by heart. */
-  #beforeLoad: ReadonlySet<string> | undefined;
+  #beforeLoad: ReadonlySet<number | string> | undefined;
   #loaded = 0;
   #loadedMs = Number.NEGATIVE_INFINITY;
 
@@ -109,7 +109,7 @@ export class BanStore {
     for (const entry of entries) {
       index++;
       const place = written.length;
-      const isNew = before !== undefined && (before.size === 0 || !before.has(entry.prefix.text));
+      const isNew = before !== undefined && (before.size === 0 || !before.has(nameOf(entry.prefix)));
       const there = this.#prepare(entry, this.#keys, this.#values, place, isNew);
       const evicting = there === "absent" && this.#wouldEvict(addedCount + 1);
       outcomes.push(evicting ? full : enforced);
@@ -150,7 +150,7 @@ export class BanStore {
    * Only for maps whose entries are all of this layout: in the documented one each has to be looked at.
    * An entry that comes twice in one load is counted twice until the next walk has gone round.
    */
-  #knownInLoad(count: number): ReadonlySet<string> | undefined {
+  #knownInLoad(count: number): ReadonlySet<number | string> | undefined {
     if (this.#codec.mayBeForeign) return undefined;
     const now = performance.now();
     if (now - this.#loadedMs >= loadPauseMs) {
@@ -165,11 +165,11 @@ export class BanStore {
   }
 
   /** Undefined when there are more. */
-  #readPrefixes(limit: number): Set<string> | undefined {
-    const prefixes = new Set<string>();
+  #readPrefixes(limit: number): Set<number | string> | undefined {
+    const prefixes = new Set<number | string>();
     for (const { keys, count } of this.#map.slices(sliceEntries)) {
       for (let index = 0; index < count; index++) {
-        prefixes.add(prefixOf(this.#codec.keyAt(keys, index * this.#codec.keyBytes)).text);
+        prefixes.add(nameOf(prefixOf(this.#codec.keyAt(keys, index * this.#codec.keyBytes))));
       }
       if (prefixes.size > limit) return undefined;
     }
@@ -191,7 +191,7 @@ export class BanStore {
   drop(prefix: Prefix): boolean {
     this.#codec.writeKey(prefix, this.#key, 0);
     if (this.#holdsForeign(this.#key) || !this.#map.delete(this.#key)) return false;
-    this.#ranges.delete(prefix.text);
+    this.#ranges.delete(nameOf(prefix));
     this.#changed(-1);
     return true;
   }
@@ -203,7 +203,7 @@ export class BanStore {
   }
 
   #added(prefix: Prefix): void {
-    if (!this.#codec.exactLookup) this.#ranges.add(prefix.text);
+    if (!this.#codec.exactLookup) this.#ranges.add(nameOf(prefix));
     this.#changed(1);
   }
 
@@ -224,7 +224,7 @@ export class BanStore {
       const key = this.#keys.subarray(filled * keyBytes, (filled + 1) * keyBytes);
       this.#codec.writeKey(prefix, key, 0);
       if (this.#holdsForeign(key)) continue;
-      if (!this.#codec.exactLookup) this.#ranges.delete(prefix.text);
+      if (!this.#codec.exactLookup) this.#ranges.delete(nameOf(prefix));
       if (++filled === batchEntries) flush();
     }
     flush();
@@ -247,12 +247,12 @@ export class BanStore {
   /** The value of this very prefix. What another tool has put into a trie is noticed once a second. */
   #find(prefix: Prefix, key: NativeBuffer): NativeBuffer | undefined {
     const found = this.#map.lookup(key);
-    if (found === undefined || this.#codec.exactLookup || this.#ranges.has(prefix.text)) return found;
+    if (found === undefined || this.#codec.exactLookup || this.#ranges.has(nameOf(prefix))) return found;
     const now = performance.now();
     if (now - this.#rangesReadMs < rangesReadMs) return undefined;
     this.#rangesReadMs = now;
     this.#ranges = this.#readPrefixes(this.capacity) ?? this.#ranges;
-    return this.#ranges.has(prefix.text) ? this.#map.lookup(key) : undefined;
+    return this.#ranges.has(nameOf(prefix)) ? this.#map.lookup(key) : undefined;
   }
 
   /**

@@ -17,10 +17,11 @@ const kinds = [
   "gate",
 ] as const;
 
+const codes: ReadonlyMap<string, number> = new Map(kinds.map((kind, code) => [kind, code]));
+
 /** `foreign` entries are not ttgate's to write: they count as the map's. */
 export function originCode(origin: Origin): number {
-  const [kind = ""] = origin.split(":");
-  return Math.max(0, (kinds as readonly string[]).indexOf(kind));
+  return codes.get(origin) ?? codes.get(origin.split(":", 1)[0] ?? "") ?? 0;
 }
 
 /** A number of a later version is as good as not told. */
