@@ -318,6 +318,21 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     expect((await bansOf(c))["10.0.0.5"]).toBeUndefined();
   });
 
+  test("lost again and again: told once, in the status as long as it does, and bans get through", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    for (let cuts = 0; cuts < 8; cuts++) {
+      for (const gate of [a, b]) await joined(gate);
+      await redis.cli("client", "kill", "type", "pubsub");
+      await waitFor("it to be noticed", async () => (await redis.cli("pubsub", "numpat")) === "0");
+      await waitFor("new ones", async () => (await redis.cli("pubsub", "numpat")) === "1");
+    }
+    await troubled(a, /is lost again and again/);
+    expect(a.child.stderr.match(/The fleet's engine/g)?.length).toBe(1);
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+  });
+
   test("full: it is told, reading goes on, and what waited is announced when there is room", async () => {
     const redis = await engine("--maxmemory-policy", "noeviction");
     const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
@@ -640,6 +655,22 @@ describeWith(
     await has(other, source, "gate:new");
     await done(other, "ban", "198.51.100.8");
     await has(one, "198.51.100.8", "gate:old");
+    // What comes from the log is understood, and breaks no connection.
+    for (const gate of [one, other]) expect(gate.child.stderr).not.toContain("engine at");
+  });
+
+  test("channels that are taken away while gates run: the log is followed, and no connection breaks by it", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    await redis.cli("acl", "setuser", "default", "resetchannels");
+    await waitFor("nobody to listen", async () => (await redis.cli("pubsub", "numpat")) === "0");
+    for (const n of [1, 2, 3]) {
+      await done(a, "ban", `198.51.100.${n}`);
+      await has(b, `198.51.100.${n}`, "gate:a");
+    }
+    await done(b, "lift", "198.51.100.1");
+    await hasNot(a, "198.51.100.1");
+    for (const gate of [a, b]) expect(gate.child.stderr).not.toContain("engine at");
   });
 
   test("a flood of one gate is capped and told; what is wrong in it is left out", async () => {

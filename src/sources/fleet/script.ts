@@ -95,12 +95,12 @@ redis.call('XADD', KEYS[1], 'MAXLEN', '~', ${logLength}, '*', 'g', ARGV[1], 'n',
 if ARGV[2] ~= '' then redis.pcall('PUBLISH', ARGV[2], number..'\\n'..table.concat(said, '\\n')) end
 return {whole(now), redis.call('HLEN', KEYS[3]), #over}`;
 
-/** KEYS gates about records; ARGV gate session position version bans. Gives the session before, when, records, now. */
+/** KEYS gates about records; ARGV gate session position version bans. Gives the session before, when, records, and the time. */
 const beatScript = `${now}
 local before = redis.call('HMGET', KEYS[2], 'session', 'seen')
 redis.call('HSET', KEYS[2], 'session', ARGV[2], 'seen', whole(now), 'at', ARGV[3], 'version', ARGV[4], 'bans', ARGV[5])
 redis.call('ZADD', KEYS[1], whole(now), ARGV[1])
-return {before[1], before[2], redis.call('HLEN', KEYS[3]), whole(now)}`;
+return {before[1], before[2], redis.call('HLEN', KEYS[3]), t[1], t[2]}`;
 
 /** Longer than what any gate writes: a hint has the most, 200 sources. */
 const longestText = 16_384;
