@@ -299,6 +299,16 @@ describeWith("apart", "executable", { program: "redis-server" })("what can happe
     await done(a, "ban", "198.51.100.8");
     await has(b, "198.51.100.8", "gate:a");
     await has(await member("c", redis.url), source, "gate:a");
+    // As one does that throws keys out: told once, and not each time.
+    const seen = () => redis.cli("hget", "ttgate:{ttgate}:a:about", "seen");
+    for (let times = 0; times < 2; times++) {
+      const before = await seen();
+      await waitFor("a sign of life", async () => (await seen()) !== before);
+      await redis.cli("flushall");
+      await waitFor("announced again", async () => (await redis.cli("hlen", "ttgate:{ttgate}:a:records")) === "2");
+    }
+    expect((await a.status()).fleet?.troubles.join()).toContain("lost what was announced");
+    expect(a.child.stderr.match(/lost what was announced/g)?.length).toBe(1);
   });
 
   test("emptied just before a gate writes: noticed all the same", async () => {

@@ -52,6 +52,8 @@ const clockNoticedMs = 5000;
 const clockFollowedMs = 15_000;
 /** A stop waits for the engine no longer. */
 const closeMs = 1000;
+/** One that throws out again and again does so in the status too, and once in the log. */
+const forgotToldMs = 60_000;
 const retryLeastMs = 200;
 const retryMostMs = 2000;
 
@@ -69,6 +71,8 @@ export class Fleet {
   #state: FleetView["state"] = "joining";
   #running: Promise<void> | undefined;
   #answeredMs: number | undefined;
+  /** When the engine had lost what was announced. */
+  #forgotMs = Number.NEGATIVE_INFINITY;
   /** When the engine's clock was set, until what this gate said is announced anew. */
   #clockSetMs: number | undefined;
   /** Rejects when what came could not be taken. */
@@ -276,9 +280,10 @@ export class Fleet {
     this.#announcer.count(Number(records), 0);
     if (this.#announcer.hasForgotten) {
       this.#announcer.hasForgotten = false;
+      this.#forgotMs = nowMs();
       this.#troubles.set("lost", "The fleet's engine lost what was announced: it is announced again");
       await this.#readAll(session);
-    } else this.#troubles.clear("lost");
+    } else if (nowMs() - this.#forgotMs > forgotToldMs) this.#troubles.clear("lost");
   }
 
   async #askTime(session: Session): Promise<void> {

@@ -89,6 +89,16 @@ function isLostConnection(error: unknown): boolean {
 function reasonOf(error: unknown): string {
   const isNoAnswer = error instanceof TypeError || error instanceof RangeError;
   if (isNoAnswer) return `its answers are not those of a Redis or Valkey server (${messageOf(error)})`;
+  const unknown = unknownCommandOf(error);
+  if (unknown !== undefined)
+    return `it does not know ${unknown}: use Redis or Valkey 6.2 or newer, without rename-command`;
   const isForbidden = /\bNOPERM\b|user executing the script can't/.test(messageOf(error));
   return isForbidden ? `${messageOf(error)}: docs/fleet.md has what its user has to be allowed` : messageOf(error);
+}
+
+/** Of a server that is too old, or whose commands have other names; its own message has the whole script in it. */
+function unknownCommandOf(error: unknown): string | undefined {
+  const [found, name] = /unknown (?:redis )?command (?:called from script|[`'"]?(\w+))/i.exec(messageOf(error)) ?? [];
+  if (found === undefined) return undefined;
+  return name === undefined ? "a command that a fleet needs" : `the command "${name}"`;
 }
