@@ -744,6 +744,24 @@ describeWith(
     await has(a, "198.51.100.10", "gate:b");
   });
 
+  test("a log whose numbers somebody used up holds up no ban, and is told until it is deleted", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    const last = "18446744073709551615-18446744073709551615";
+    await redis.cli("xadd", "ttgate:{ttgate}:log", last, "g", "evil", "n", "1", "s", "198.51.100.9");
+    await done(a, "ban", source);
+    await has(b, source, "gate:a");
+    await troubled(a, /redis-cli del 'ttgate:\{ttgate\}:log'/);
+    await done(b, "lift", source);
+    await hasNot(a, source);
+    for (const gate of [a, b]) expect((await gate.status()).fleet?.state).toBe("joined");
+    // As it says.
+    await redis.cli("del", "ttgate:{ttgate}:log");
+    await done(a, "ban", "198.51.100.8");
+    await has(b, "198.51.100.8", "gate:a");
+    await a.until("no trouble", ({ fleet }) => fleet?.troubles.length === 0);
+  });
+
   test("texts of a megabyte fill no gate's memory", async () => {
     const redis = await engine();
     const [a, b] = [await member("a", redis.url), await member("b", redis.url)];

@@ -100,8 +100,9 @@ export class Announcer {
     const writing = { announcements, engineMs: madeMs + clock.offsetMs, isSaid: session.isHearing };
     try {
       const reply = await session.write(writeCommand(keys, gate, writing));
-      const [, records, over] = Array.isArray(reply) ? reply : [];
+      const [, records, over, refused] = Array.isArray(reply) ? reply : [];
       this.count(Number(records), Number(over));
+      this.#tellLog(refused === "" || refused === undefined);
       this.announced += announcements.length;
       return true;
     } catch (error) {
@@ -109,6 +110,16 @@ export class Announcer {
       if (!troubles.isFull(error)) throw error;
       return false;
     }
+  }
+
+  #tellLog(isTaken: boolean): void {
+    const { keys, troubles } = this.#options;
+    if (isTaken) troubles.clear("log", "The fleet's log takes hints again");
+    else
+      troubles.set(
+        "log",
+        `The fleet's log takes no more hints, because somebody used its numbers up: redis-cli del '${keys.log}'; what is not heard at once comes within ten minutes`,
+      );
   }
 
   /** @param isAll whether it is all that the engine has; otherwise it is asked about the rest. */
