@@ -744,6 +744,17 @@ describeWith(
     await has(a, "198.51.100.10", "gate:b");
   });
 
+  test("a count of hints that is none, or is used up, begins anew", async () => {
+    const redis = await engine();
+    const [a, b] = [await member("a", redis.url), await member("b", redis.url)];
+    for (const [n, count] of ["none", "9223372036854775807"].entries()) {
+      await redis.cli("hset", "ttgate:{ttgate}:a:about", "hints", count);
+      await done(a, "ban", `198.51.100.${n}`);
+      await has(b, `198.51.100.${n}`, "gate:a");
+      expect(await redis.cli("hget", "ttgate:{ttgate}:a:about", "hints")).toBe("1");
+    }
+  });
+
   test("a log whose numbers somebody used up holds up no ban, and is told until it is deleted", async () => {
     const redis = await engine();
     const [a, b] = [await member("a", redis.url), await member("b", redis.url)];

@@ -91,7 +91,12 @@ if #over > 0 then
   redis.call('ZREM', KEYS[4], unpack(over))
   redis.call('HDEL', KEYS[3], unpack(over))
 end
-local number = redis.call('HINCRBY', KEYS[5], 'hints', 1)
+local number = redis.pcall('HINCRBY', KEYS[5], 'hints', 1)
+if type(number) == 'table' then
+  if string.find(number.err, 'WRONGTYPE', 1, true) then return number end
+  number = 1
+  redis.call('HSET', KEYS[5], 'hints', number)
+end
 local hint = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ${logLength}, '*', 'g', ARGV[1], 'n', number, 's', table.concat(names, ' '))
 local refused = type(hint) == 'table' and hint.err or ''
 if refused ~= '' and not string.find(refused, 'exhausted', 1, true) then return hint end
