@@ -103,7 +103,12 @@ export class BanLog implements BanFollower {
     ]);
   }
 
-  #ban({ atMs, ban, claim, fence }: Change<"ban">): void {
+  #ban(change: Change<"ban">): void {
+    this.lines.line("info", "bans", () => this.#banLine(change));
+  }
+
+  /** Made only where it is written: of thousands in a minute a few are. */
+  #banLine({ atMs, ban, claim, fence }: Change<"ban">) {
     const source = ban.prefix.text;
     const leftMs = claim.untilMs - atMs;
     const verb = this.#dryRun ? "Would ban" : "Banned";
@@ -111,8 +116,9 @@ export class BanLog implements BanFollower {
     const again = bans === undefined || bans < 2 ? "" : `; ban number ${bans} of this source`;
     const balancer = balancerIn(claim, this.#mayAcceptProxy);
     const end = this.#dryRun && claim.evidence !== undefined ? ` (${this.#occasion})` : this.#wayOut(ban, claim);
-    this.lines.line("info", "bans", () => [
-      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${again}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}${balancer === undefined ? "" : `; ${balancerAdvice(balancer)}`}`,
+    const advice = balancer === undefined ? "" : `; ${balancerAdvice(balancer)}`;
+    return [
+      `${verb} ${source} for ${formatDuration(leftMs)}: ${whyOf(claim)}${again}${this.#inFence(ban, fence)}${longer(ban, claim, atMs)}${end}${advice}`,
       {
         ...(claim.evidence === undefined ? { source } : evidenceFields(source, claim.reason, claim.evidence)),
         origin: claim.origin,
@@ -120,7 +126,7 @@ export class BanLog implements BanFollower {
         seconds: Number.isFinite(leftMs) ? leftMs / 1000 : null,
         kernel: fence?.kind,
       },
-    ]);
+    ] as const;
   }
 
   /** Said once: perhaps somebody tries the gate, and is locked out now. */

@@ -19,8 +19,9 @@ export class Troubles {
     return this.#current.has(kind);
   }
 
-  set(kind: string, text: string): void {
-    if (!this.#current.has(kind)) this.log("warn", `${text}; bans stay as they are`);
+  /** @param isTold whether it is news; by itself, what was not so before. */
+  set(kind: string, text: string, isTold = !this.#current.has(kind)): void {
+    if (isTold) this.log("warn", `${text}; bans stay as they are`);
     this.#current.set(kind, text);
   }
 

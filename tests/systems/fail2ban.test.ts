@@ -2,7 +2,17 @@
 // The real fail2ban with contrib's action: it reads a log file of its own and bans through a gate in front of it,
 // in the kernel. Its directory, socket and database are a test's own; nothing is installed as a service.
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { appendFileSync, copyFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { resolve } from "node:path";
 import type { Why } from "../../src/status/snapshot.ts";
 import { Child, run } from "../harness/child.ts";
@@ -19,13 +29,21 @@ const action = resolve(import.meta.dirname, "../../contrib/fail2ban/action.d/ttg
 /** fail2ban's own: how often its polling back end looks at a file (sleeptime of filterpoll). */
 const pollingMs = 1000;
 
+interface Fail2banOptions {
+  /** Where it finds the program. */
+  readonly program?: string;
+  /** Seconds. */
+  readonly bantime?: string;
+}
+
 /** fail2ban with a jail over a log file of the test, and another one for those who come back. */
 class Fail2ban implements AsyncDisposable {
   readonly #directory: TempDir;
   readonly #network: Network;
   #server: Child | undefined;
 
-  constructor(directory: TempDir, network: Network, status: string, bantime = "600") {
+  constructor(directory: TempDir, network: Network, status: string, options: Fail2banOptions) {
+    const { program = executable, bantime = "600" } = options;
     this.#directory = directory;
     this.#network = network;
     for (const folder of ["filter.d", "action.d"]) mkdirSync(directory.file(folder));
@@ -45,10 +63,10 @@ class Fail2ban implements AsyncDisposable {
       [
         ...["[knock]", "enabled = true", "backend = polling", "filter = knock", "maxretry = 1", "findtime = 600"],
         ...[`bantime = ${bantime}`, `logpath = ${directory.file("auth.log")}`, "usedns = no", "ignoreself = false"],
-        `action = ttgate[ttgate="${executable}", options="--status ${status}", tries=8, missed="${directory.file("missed")}"]`,
+        `action = ttgate[ttgate="${program}", options="--status ${status}", tries=8, missed="${directory.file("missed")}"]`,
         ...["", "[again]", "enabled = true", "backend = polling", "filter = again", "maxretry = 1", "findtime = 600"],
         ...["bantime = 3600", `logpath = ${directory.file("auth.log")}`, "usedns = no", "ignoreself = false"],
-        `action = ttgate[ttgate="${executable}", options="--status ${status}", tries=8, missed="${directory.file("missed")}"]`,
+        `action = ttgate[ttgate="${program}", options="--status ${status}", tries=8, missed="${directory.file("missed")}"]`,
         "",
       ].join("\n"),
     );
@@ -95,7 +113,7 @@ class Fail2ban implements AsyncDisposable {
   }
 }
 
-async function scene(stack: AsyncDisposableStack, bantime?: string) {
+async function scene(stack: AsyncDisposableStack, options: Fail2banOptions = {}) {
   const network = stack.use(new Network({ clients: 40 }));
   const map = stack.use(new BlockMap());
   const state = stack.use(new TempDir());
@@ -109,7 +127,7 @@ async function scene(stack: AsyncDisposableStack, bantime?: string) {
     return opened;
   };
   const gate = await open();
-  const fail2ban = stack.use(new Fail2ban(stack.use(new TempDir()), network, `unix:${socket}`, bantime));
+  const fail2ban = stack.use(new Fail2ban(stack.use(new TempDir()), network, `unix:${socket}`, options));
   await fail2ban.start();
   const why = async (address: string) => (await (await gate.fetch(`/why/${address}`)).json()) as Why;
   const claimsOn = async (address: string, of = gate) =>
@@ -247,7 +265,7 @@ describeWith(
 
   test("whose ban has no end gives one without an end, and lifts it", async () => {
     await using stack = new AsyncDisposableStack();
-    const { network, gate, fail2ban, claimsOn } = await scene(stack, "-1");
+    const { network, gate, fail2ban, claimsOn } = await scene(stack, { bantime: "-1" });
     const address = network.clientIpv6(3);
     fail2ban.knocked(address);
     expect((await gate.banned(address)).until).toBeNull();
@@ -276,7 +294,7 @@ describeWith(
 
   test("of two jails that ban an address: the end of the shorter ban leaves the longer one", async () => {
     await using stack = new AsyncDisposableStack();
-    const { network, gate, fail2ban, claimsOn, why } = await scene(stack, "5");
+    const { network, gate, fail2ban, claimsOn, why } = await scene(stack, { bantime: "5" });
     const address = network.clientIpv4(7);
     fail2ban.knocked(address);
     await gate.banned(address);
@@ -289,6 +307,23 @@ describeWith(
     expect((await why(address)).kernel.answer).toBe("drop");
     await fail2ban.client("unban", address);
     await waitFor("its claim to end", async () => (await claimsOn(address)).length === 0);
+    expect(fail2ban.log).not.toContain("ERROR");
+  });
+
+  test("waits for a program that is just being replaced", async () => {
+    await using stack = new AsyncDisposableStack();
+    const directory = stack.use(new TempDir());
+    const tried = directory.file("tried");
+    // What a shell says of a program that is not there.
+    const program = directory.write("ttgate", `#!/bin/sh\ntouch ${tried}\nexit 127\n`);
+    chmodSync(program, 0o755);
+    const { network, gate, fail2ban } = await scene(stack, { program });
+    const address = network.clientIpv4(5);
+    fail2ban.knocked(address);
+    await waitFor("its first attempt", () => existsSync(tried), 20_000);
+    rmSync(program);
+    symlinkSync(executable, program);
+    await gate.banned(address);
     expect(fail2ban.log).not.toContain("ERROR");
   });
 

@@ -59,7 +59,9 @@ describeWith({ program: "redis-server" })("records of a gate", () => {
       await redis.cli("hdel", records, "10.0.0.7", "10.0.3.9");
       await waitFor("both again", async () => Number(await redis.cli("hlen", records)) === 1500);
       // The next sign of life finds as many as there were: all was compared then.
-      await waitFor("no trouble", () => fleet.troubles.length === 0 && table.own.waiting === 0);
+      const seen = () => redis.cli("hget", "ttgate:{ttgate}:one:about", "seen");
+      const then = await seen();
+      await waitFor("it", async () => (await seen()) !== then && table.own.waiting === 0);
       expect(fleet.view().announced - before).toBe(2);
       // One that comes later has all of them, which are more than the first pages.
       const other = gateOf("two", redis.url, 500);

@@ -141,7 +141,6 @@ export class Remedy implements BanFollower {
       this.#deleted.clear();
       refused = { ...answer.notTaken, neverBan: 0, room: answer.tooMany };
       for (const source of this.#lifted.keys()) if (this.#holdings.of(source).length === 0) this.#lifted.delete(source);
-      yield* this.#withdrawOthers(nowMs);
       touched = this.#holdings.sources();
     } else {
       for (const why of ["malformed", "wide", "remedy", "scope"] as const) refused[why] += answer.notTaken[why];
@@ -151,7 +150,12 @@ export class Remedy implements BanFollower {
       const gone = answer.went.filter((decision) => !isUnsure.has(decision));
       touched = new Set([...answer.came, ...gone].map(({ prefix }) => prefix.text));
     }
+    // Nothing ends before what came: a network may be banned now whose hosts were, or the reverse.
     yield* this.#settle(touched, refused, nowMs);
+    if (answer.isFull && (yield* this.#withdrawOthers(nowMs)) > 0 && refused.room > answer.tooMany) {
+      Object.assign(refused, { neverBan: 0, room: answer.tooMany });
+      yield* this.#settle(this.#holdings.sources(), refused, nowMs);
+    }
     this.refused = refused;
     return { added: this.counts.taken - before.taken, removed: this.counts.lifted - before.lifted, unsure };
   }
@@ -181,8 +185,8 @@ export class Remedy implements BanFollower {
     });
   }
 
-  /** Claims of which CrowdSec knows nothing any more, also of an earlier run. */
-  *#withdrawOthers(nowMs: () => number): Generator<void, void, void> {
+  /** Claims of which CrowdSec knows nothing any more, also of an earlier run. @returns how many. */
+  *#withdrawOthers(nowMs: () => number): Generator<void, number, void> {
     const { enforcement } = this.#options;
     let looked = 0;
     const gone: Prefix[] = [];
@@ -191,6 +195,7 @@ export class Remedy implements BanFollower {
       if (hasClaim(ban, nowMs()) && this.#holdings.of(ban.prefix.text).length === 0) gone.push(ban.prefix);
     }
     yield* this.#withdraw(gone, nowMs);
+    return gone.length;
   }
 
   *#withdraw(prefixes: readonly Prefix[], nowMs: () => number): Generator<void, void, void> {

@@ -43,7 +43,19 @@ export interface Applied {
 
 export async function apply(table: Table, wanted: Wanted, signal: AbortSignal): Promise<Applied> {
   const counts = { added: 0, removed: 0, neverBanned: 0, noRoom: 0 };
+  // Nothing ends before what came: a network may be on the list now whose hosts were, or the reverse.
+  await banMissing(table, wanted, signal, counts);
   await withdrawOthers(table, wanted, signal, counts);
+  if (counts.noRoom === 0 || counts.removed === 0) return counts;
+  counts.noRoom = 0;
+  counts.neverBanned = 0;
+  await banMissing(table, wanted, signal, counts);
+  return counts;
+}
+
+type Counts = { -readonly [K in keyof Applied]: number };
+
+async function banMissing(table: Table, wanted: Wanted, signal: AbortSignal, counts: Counts): Promise<void> {
   const requests: BanRequest[] = [];
   let looked = 0;
   for (const [source, forMs] of wanted.entries) {
@@ -53,13 +65,10 @@ export async function apply(table: Table, wanted: Wanted, signal: AbortSignal): 
     if (requests.length < banAtOnce && looked % lookedAtAtOnce !== 0) continue;
     ban(table, requests.splice(0), counts);
     await setImmediate();
-    if (signal.aborted) return counts;
+    if (signal.aborted) return;
   }
   ban(table, requests, counts);
-  return counts;
 }
-
-type Counts = { -readonly [K in keyof Applied]: number };
 
 async function withdrawOthers(table: Table, { origin, entries }: Wanted, signal: AbortSignal, counts: Counts) {
   const { enforcement, nowMs } = table;

@@ -23,6 +23,10 @@ const wholeEveryMs = 24 * 3_600_000;
 /** A list that could not be had is asked for again sooner than it is due. */
 const retryMs = 60_000;
 
+/** One that is being written is not waited for any longer. */
+const writtenMostMs = 60_000;
+const cut = "it ends within a line and was written a moment ago, so that more of it may come";
+
 const none: Applied = { added: 0, removed: 0, neverBanned: 0, noRoom: 0 };
 
 export interface BlocklistParts extends Table {
@@ -42,8 +46,8 @@ export class Blocklist implements BanFollower {
   /** How many there were before, also in an earlier run. */
   #before: number;
   #version: string | undefined;
-  /** Of a file, when it was last looked at: one that is being written is waited for. */
-  #seen: string | undefined;
+  /** Of a file, when it was last looked at: one that is being written is waited for. Null: it never was. */
+  #seen: string | undefined | null = null;
   #tried: string | undefined;
   #refused = 0;
   /** Lines of what was just read, where they are to be told. */
@@ -138,7 +142,9 @@ export class Blocklist implements BanFollower {
   /** About twice a second. */
   tick(nowMs: number): void {
     if (this.#running !== undefined || this.#ending.signal.aborted) return;
-    if (nowMs < this.#dueMs && !this.#hasNewFile()) return;
+    const file = this.#look();
+    const isWaitedFor = file === "written" && nowMs < this.#dueMs + writtenMostMs;
+    if (file !== "new" && (nowMs < this.#dueMs || isWaitedFor)) return;
     this.#running = this.#refresh().finally(() => {
       this.#running = undefined;
     });
@@ -157,13 +163,15 @@ export class Blocklist implements BanFollower {
     return removed;
   }
 
-  #hasNewFile(): boolean {
+  /** Of a file: whether there is another one, which does not change any more, or is being written now. */
+  #look(): "new" | "written" | undefined {
     const { source } = this.options;
-    if (!source.startsWith("/")) return false;
-    const version = fileVersion(source);
-    const isStill = version === this.#seen;
-    this.#seen = version;
-    return isStill && version !== undefined && version !== this.#version && version !== this.#tried;
+    if (!source.startsWith("/")) return undefined;
+    const before = this.#seen;
+    this.#seen = fileVersion(source);
+    if (this.#seen === undefined || before === null) return undefined;
+    if (this.#seen !== before) return "written";
+    return this.#seen !== this.#version && this.#seen !== this.#tried ? "new" : undefined;
   }
 
   async #refresh(): Promise<void> {
@@ -204,6 +212,7 @@ export class Blocklist implements BanFollower {
     }
     const hash = createHash("sha256");
     const { entries, refused, failures } = await takeIn(hashed(supply.chunks, hash), { ipv6Bits, wide });
+    if (this.#before > 0 && supply.isCut()) throw new Error(cut);
     this.#requireWhole(entries.size);
     this.#entries = entries;
     this.#before = entries.size;

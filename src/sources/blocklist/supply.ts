@@ -9,6 +9,8 @@ import { messageOf } from "../../failure.ts";
 const mostBytes = 128 * 1024 * 1024;
 const chunkBytes = 64 * 1024;
 const mostRedirects = 5;
+/** Who writes a file in place is done after so long, whatever it ends with. */
+const writtenMs = 60_000;
 
 export type Supply =
   /** The same as at the last time. */
@@ -19,6 +21,8 @@ export type Supply =
       readonly version: string;
       readonly changedMs: number | undefined;
       readonly chunks: AsyncIterable<string>;
+      /** After the last chunk: whether who writes it may not have come to its end. */
+      readonly isCut: () => boolean;
     };
 
 /** What tells one version of a file from the next; undefined where it is not there, or cannot be looked at. */
@@ -53,23 +57,40 @@ function withoutKeys(error: unknown): unknown {
 function openFile(path: string, known: string | undefined): Supply {
   // A pipe would be waited for.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  let chunks: AsyncIterable<string> | undefined;
+  let isRead = false;
   try {
     const found = fstatSync(fd);
     if (!found.isFile()) throw new Error("it is no file");
     if (found.size > mostBytes) throw new Error(tooLarge);
+    const { mtimeMs } = found;
     const version = versionOf(found);
     if (version === known) return { kind: "unchanged" };
-    chunks = textOfFile(path, fd, version);
-    return { kind: "text", version, changedMs: found.mtimeMs, chunks };
+    isRead = true;
+    let last = "";
+    return {
+      ...{ kind: "text", version, changedMs: mtimeMs },
+      chunks: textOfFile({ path, fd, version }, (end) => (last = end)),
+      // A future time is another clock's.
+      isCut: () => last !== "\n" && Math.abs(Date.now() - mtimeMs) < writtenMs,
+    };
   } finally {
-    if (chunks === undefined) closeSync(fd);
+    if (!isRead) closeSync(fd);
   }
 }
 
-async function* textOfFile(path: string, fd: number, version: string): AsyncGenerator<string> {
+interface OpenedFile {
+  readonly path: string;
+  readonly fd: number;
+  readonly version: string;
+}
+
+async function* textOfFile({ path, fd, version }: OpenedFile, onEnd: (last: string) => void): AsyncGenerator<string> {
   try {
-    yield* createReadStream(path, { fd, autoClose: false, encoding: "utf8", highWaterMark: chunkBytes });
+    const options = { fd, autoClose: false, encoding: "utf8", highWaterMark: chunkBytes } as const;
+    for await (const chunk of createReadStream(path, options) as AsyncIterable<string>) {
+      onEnd(chunk.at(-1) ?? "");
+      yield chunk;
+    }
     // One that is written in place: half of it would be half a list.
     if (versionOf(fstatSync(fd)) !== version) throw new Error("it was changed while it was read");
   } finally {
@@ -99,7 +120,7 @@ async function openUrl(url: string, known: string | undefined, signal: AbortSign
   const version = `${response.headers.get("etag") ?? ""}\n${response.headers.get("last-modified") ?? ""}`;
   const changedMs = Date.parse(response.headers.get("last-modified") ?? "");
   return {
-    ...{ kind: "text", version, chunks: textOf(response) },
+    ...{ kind: "text", version, chunks: textOf(response), isCut: () => false },
     changedMs: Number.isNaN(changedMs) ? undefined : changedMs,
   };
 }

@@ -27,7 +27,7 @@ export type Hear = (message: string, channel: string) => void;
 interface Connection {
   connect(): Promise<unknown>;
   send(args: string[]): Promise<unknown>;
-  /** Commands cannot be sent any more, unless it was refused. */
+  /** Commands cannot be sent any more, though it is refused. */
   listen(pattern: string, hear: Hear): Promise<unknown>;
   destroy(): void;
 }
@@ -44,15 +44,18 @@ export class Engine {
   /** Rejects when a connection is lost: the library does not make it anew, and what comes after nonsense is none. */
   readonly lost: Promise<never>;
   readonly #commands: Connection;
-  readonly #waiting: Connection;
+  #waiting: Connection;
+  /** Once more, such a connection. */
+  readonly #another: () => Connection;
 
   private constructor(options: EngineOptions) {
     const { promise, reject } = Promise.withResolvers<never>();
     // It concerns who waits for it alone.
     promise.catch(() => {});
     this.lost = promise;
-    this.#commands = connectionOf(options, reject);
-    this.#waiting = connectionOf(options, reject);
+    this.#another = () => connectionOf(options, reject);
+    this.#commands = this.#another();
+    this.#waiting = this.#another();
   }
 
   /** @throws Error when it cannot be reached, or does not let this gate in. */
@@ -88,9 +91,13 @@ export class Engine {
       await within(commandMs, this.#waiting.listen(pattern, hear), "PSUBSCRIBE");
       return true;
     } catch (error) {
-      if (/\bNOPERM\b/.test(messageOf(error))) return false;
-      throw error;
+      if (!/\bNOPERM\b/.test(messageOf(error))) throw error;
     }
+    // The library takes all that comes on it for what is published, though nothing will be.
+    this.#waiting.destroy();
+    this.#waiting = this.#another();
+    await within(connectMs, this.#waiting.connect(), "Connecting");
+    return false;
   }
 
   /** Idempotent. */

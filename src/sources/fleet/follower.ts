@@ -48,6 +48,8 @@ export class Follower {
   readonly stale = new Set<string>();
   readonly #options: FollowerOptions;
   readonly #heard = new Map<string, Heard>();
+  /** Gates by their channels. */
+  readonly #sayers = new Map<string, string>();
   #said: Said[] = [];
   #saidCharacters = 0;
   /** Others have their turn before what is said is taken further. */
@@ -81,12 +83,22 @@ export class Follower {
   }
 
   hear(channel: string, message: string): void {
-    const gate = this.#options.keys.sayer(channel);
-    if (!fleetNamePattern.test(gate) || !this.#isOfInterest(gate)) return;
+    const gate = this.#sayer(channel);
+    if (!this.#isOfInterest(gate)) return;
     if (this.#saidCharacters + message.length > heardAtMost) return;
     this.#said.push({ gate, message });
     this.#saidCharacters += message.length;
     if (!this.#isResting) this.#takeSaid();
+  }
+
+  /** Empty: it is no gate's channel. */
+  #sayer(channel: string): string {
+    const known = this.#sayers.get(channel);
+    if (known !== undefined) return known;
+    const gate = this.#options.keys.sayer(channel);
+    if (!fleetNamePattern.test(gate)) return "";
+    if (this.#sayers.size < this.#options.gatesAtMost) this.#sayers.set(channel, gate);
+    return gate;
   }
 
   async take(hints: readonly Hint[], ask: Ask): Promise<void> {

@@ -52,12 +52,20 @@ export function shortHints(reply: unknown): Hint[] {
 
 /** What a gate says on its channel: the number of its hint, and the sources with their records. */
 export function saidOf(message: string): { readonly number: number; readonly entries: readonly [string, string][] } {
-  const [number = "", ...lines] = message.split("\n", sourcesInHint + 1);
-  const entries = lines.map((line): [string, string] => {
-    const end = line.indexOf(" ");
-    return end < 0 ? [line, ""] : [line.slice(0, end), line.slice(end + 1)];
-  });
-  return { number: Number(number), entries };
+  const entries: [string, string][] = [];
+  const head = message.indexOf("\n");
+  for (let end = head; end >= 0 && entries.length < sourcesInHint; ) {
+    const start = end + 1;
+    end = message.indexOf("\n", start);
+    const stop = end < 0 ? message.length : end;
+    const blank = message.indexOf(" ", start);
+    entries.push(
+      blank < 0 || blank > stop
+        ? [message.slice(start, stop), ""]
+        : [message.slice(start, blank), message.slice(blank + 1, stop)],
+    );
+  }
+  return { number: Number(head < 0 ? message : message.slice(0, head)), entries };
 }
 
 /** Of `HSCAN`. */

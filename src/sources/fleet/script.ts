@@ -62,7 +62,8 @@ const lateMs = 3000;
 
 /**
  * KEYS log gates records ends about; ARGV gate, its channel or nothing, when it was written by this clock, then seven for
- * each announcement. Gives now, the records, and how many were taken out. Ages and rests are those of that moment: what was on its way for longer
+ * each announcement. Gives now, the records, how many were taken out, and why the log took no hint: whoever may write it can
+ * use its numbers up, which is to stop nobody. Ages and rests are those of that moment: what was on its way for longer
  * moves no end and no lift, and what nobody waits for any more is not carried out.
  */
 const writeScript = `${now}
@@ -90,17 +91,24 @@ if #over > 0 then
   redis.call('ZREM', KEYS[4], unpack(over))
   redis.call('HDEL', KEYS[3], unpack(over))
 end
-local number = redis.call('HINCRBY', KEYS[5], 'hints', 1)
-redis.call('XADD', KEYS[1], 'MAXLEN', '~', ${logLength}, '*', 'g', ARGV[1], 'n', number, 's', table.concat(names, ' '))
+local number = redis.pcall('HINCRBY', KEYS[5], 'hints', 1)
+if type(number) == 'table' then
+  if string.find(number.err, 'WRONGTYPE', 1, true) then return number end
+  number = 1
+  redis.call('HSET', KEYS[5], 'hints', number)
+end
+local hint = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ${logLength}, '*', 'g', ARGV[1], 'n', number, 's', table.concat(names, ' '))
+local refused = type(hint) == 'table' and hint.err or ''
+if refused ~= '' and not string.find(refused, 'exhausted', 1, true) then return hint end
 if ARGV[2] ~= '' then redis.pcall('PUBLISH', ARGV[2], number..'\\n'..table.concat(said, '\\n')) end
-return {whole(now), redis.call('HLEN', KEYS[3]), #over}`;
+return {whole(now), redis.call('HLEN', KEYS[3]), #over, refused}`;
 
-/** KEYS gates about records; ARGV gate session position version bans. Gives the session before, when, records, now. */
+/** KEYS gates about records; ARGV gate session position version bans. Gives the session before, when, records, and the time. */
 const beatScript = `${now}
 local before = redis.call('HMGET', KEYS[2], 'session', 'seen')
 redis.call('HSET', KEYS[2], 'session', ARGV[2], 'seen', whole(now), 'at', ARGV[3], 'version', ARGV[4], 'bans', ARGV[5])
 redis.call('ZADD', KEYS[1], whole(now), ARGV[1])
-return {before[1], before[2], redis.call('HLEN', KEYS[3]), whole(now)}`;
+return {before[1], before[2], redis.call('HLEN', KEYS[3]), t[1], t[2]}`;
 
 /** Longer than what any gate writes: a hint has the most, 200 sources. */
 const longestText = 16_384;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is wrong with a fleet at the moment, and what of its other gates was not taken.
 import { formatDuration } from "../../core/duration.ts";
+import type { Peer } from "../../core/fleet/peer.ts";
+import { messageOf } from "../../failure.ts";
 import { Troubles } from "../troubles.ts";
 
 interface Refused {
@@ -29,8 +31,25 @@ export class FleetTroubles extends Troubles {
     return [...super.told(), ...floods.map(([who, { counts }]) => refusedText(who, counts))];
   }
 
+  /** The engine has no room, or does not write for another reason of its own: reading goes on. */
+  isFull(error: unknown): boolean {
+    const message = messageOf(error);
+    if (!/\b(OOM|MISCONF|NOREPLICAS)\b/.test(message)) return false;
+    this.set("full", `The fleet's engine takes no writes: ${message.split("\n")[0]}; bans are not announced`);
+    return true;
+  }
+
+  tellRefusals(peers: Iterable<Peer>): void {
+    for (const { name, refused, isDeferred, hollow, isHollow } of peers) {
+      const { rate, most, room, wide, malformed } = refused;
+      const told = Object.entries({ rate, most, room, wide, malformed }).filter(([, count]) => count > 0);
+      this.#refusals(`gate ${name}`, told, isDeferred);
+      if (hollow > 0) this.#refusals(`log in the name of ${name}`, [["hollow", hollow]], isHollow);
+    }
+  }
+
   /** What of a gate was not taken, in all, by why. */
-  refusals(who: string, counted: readonly (readonly [string, number])[], isDeferred: boolean): void {
+  #refusals(who: string, counted: readonly (readonly [string, number])[], isDeferred: boolean): void {
     if (counted.length === 0) return;
     const counts = counted.map(([why, count]) => `${count} ${words[why] ?? why}`).join(", ");
     const before = this.#refused.get(who);

@@ -2,7 +2,7 @@
 // What CrowdSec says and what becomes of it in the table, without a CrowdSec: what is hard to bring about with a real
 // one, and many at a time.
 import { beforeEach, describe, expect, test } from "bun:test";
-import { type Prefix, requirePrefix } from "../../../src/core/address.ts";
+import { contains, type Prefix, requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
 import type { BanChange } from "../../../src/core/bans/change.ts";
 import { claimsOf, type Origin } from "../../../src/core/bans/claim.ts";
@@ -94,6 +94,35 @@ describe("CrowdSec's decisions", () => {
     expect(table()).toEqual({ "203.0.113.2": "operator 600", "203.0.113.3": "crowdsec 3600" });
     says(true, {});
     expect(table()).toEqual({ "203.0.113.2": "operator 600" });
+  });
+
+  test("a full answer ends nothing before what is new of it holds: a network for its hosts, or the reverse", () => {
+    const host = requirePrefix("198.51.100.7");
+    const isBanned = () => [...enforcement.bans.prefixes()].some((banned) => contains(banned, host));
+    says(true, { came: [[1, host.text, "1h"]] });
+    const gaps: BanChange[] = [];
+    enforcement.follow({ bansChanged: (all) => void (isBanned() || gaps.push(...all)) });
+    says(true, { came: [[2, "198.51.100.0/24", "1h"]] });
+    says(true, { came: [[3, host.text, "1h"]] });
+    expect([Object.keys(table()), gaps]).toEqual([[host.text], []]);
+  });
+
+  test("what a full answer ends makes room for what is new of it", () => {
+    room = (_prefix, asked) => enforcement.bans.size + asked < 2;
+    says(true, {
+      came: [
+        [1, "198.51.100.1", "1h"],
+        [2, "198.51.100.2", "1h"],
+      ],
+    });
+    says(true, {
+      came: [
+        [3, "198.51.100.3", "1h"],
+        [4, "198.51.100.4", "1h"],
+        [5, "198.51.100.5", "1h"],
+      ],
+    });
+    expect([Object.keys(table()), remedy.refused.room]).toEqual([["198.51.100.3", "198.51.100.4"], 1]);
   });
 
   test("the end of a range leaves single addresses inside alone", () => {

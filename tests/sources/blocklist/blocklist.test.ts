@@ -2,11 +2,11 @@
 // Lists from files and from a real web server, over the real table: what is on a list is banned by it, and nothing
 // that goes wrong with a list changes what it had banned.
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type BlocklistOptions, parseBlocklist } from "../../../src/config/blocklist.ts";
-import { requirePrefix } from "../../../src/core/address.ts";
+import { contains, requirePrefix } from "../../../src/core/address.ts";
 import { Bans } from "../../../src/core/bans/bans.ts";
 import type { BanChange } from "../../../src/core/bans/change.ts";
 import { claimsOf } from "../../../src/core/bans/claim.ts";
@@ -425,6 +425,68 @@ describe("a list", () => {
     await bed.look();
     expect(bed.view()?.error).toContain("ENOENT");
     expect(bed.banned().length).toBe(2);
+    await bed.lists.close();
+  });
+
+  test("never lets go of a host whose network comes, nor of a network whose hosts do; in a full table too nearly all fit", async () => {
+    const bed = new Bed(1000);
+    const hosts = addresses(256);
+    give("ok", hosts);
+    await bed.open(`l=${url} shrinking`);
+    await bed.look();
+    const isBanned = (address: string) => {
+      const prefix = requirePrefix(address);
+      return [...bed.enforcement.bans.prefixes()].some((banned) => contains(banned, prefix));
+    };
+    const gaps: string[] = [];
+    bed.enforcement.follow({ bansChanged: () => gaps.push(...hosts.filter((address) => !isBanned(address))) });
+    for (const [lines, banned] of [
+      [["198.18.0.0/24"], 1],
+      [hosts, 256],
+    ] as const) {
+      give("ok", lines);
+      bed.now += 1.2 * hour;
+      await bed.look();
+      expect([bed.banned().length, gaps]).toEqual([banned, []]);
+    }
+    // No room for both of them at a time.
+    give("ok", addresses(800));
+    bed.now += 1.2 * hour;
+    await bed.look();
+    give("ok", addresses(800, 2000));
+    bed.now += 1.2 * hour;
+    await bed.look();
+    expect(bed.banned()).toEqual(addresses(800, 2000).sort());
+    expect(bed.view()).toMatchObject({ entries: 800, noRoom: 0, neverBanned: 0 });
+    await bed.lists.close();
+  });
+
+  test("in a file of which half is written lifts nothing, also when it is due just then", async () => {
+    using files = new TempDir();
+    const bed = new Bed();
+    const whole = `${addresses(40).join("\n")}\n`;
+    const path = files.write("list", whole);
+    await bed.open(`l=${path} every=1m`);
+    await bed.look();
+    // It goes on being written.
+    files.write("list", `${addresses(30).join("\n")}\n`);
+    bed.now += 67_000;
+    await bed.look();
+    files.write("list", `${addresses(35).join("\n")}\n`);
+    await bed.look();
+    expect([bed.banned().length, bed.view()?.error]).toEqual([40, null]);
+    // Who writes it has stopped, but not at its end.
+    files.write("list", whole.slice(0, whole.length * 0.7));
+    for (let looks = 0; looks < 3; looks++) await bed.look();
+    expect([bed.banned().length, bed.view()?.error]).toEqual([40, expect.stringContaining("ends within a line")]);
+    files.write("list", `${addresses(39).join("\n")}\n`);
+    for (let looks = 0; looks < 2; looks++) await bed.look();
+    expect([bed.banned().length, bed.view()?.error]).toEqual([39, null]);
+    // A person wrote that, some time ago.
+    files.write("list", addresses(38).join("\n"));
+    utimesSync(path, new Date(), new Date(Date.now() - 120_000));
+    for (let looks = 0; looks < 2; looks++) await bed.look();
+    expect([bed.banned().length, bed.view()?.error]).toEqual([38, null]);
     await bed.lists.close();
   });
 

@@ -64,7 +64,7 @@ beforeEach(async () => {
       version: "1",
       remedy,
       push,
-      mostBytes: 4 << 20,
+      mostBytes: 1 << 20,
     },
     ...{
       ipv6Bits: 64,
@@ -204,7 +204,10 @@ describe("a LAPI that answers badly", () => {
 
   test("an endless answer is bounded, in memory too", async () => {
     let isOver = false;
+    const begunMs: number[] = [];
+    let tookMs = 0;
     handle = (_, response) => {
+      begunMs.push(performance.now());
       response.write('{"deleted":null,"new":[');
       const item = `${JSON.stringify(decision)},`.repeat(500);
       const write = () => {
@@ -214,16 +217,20 @@ describe("a LAPI that answers badly", () => {
       };
       response.once("close", () => {
         isOver = true;
+        if (begunMs.length === 1) tookMs = performance.now() - (begunMs[0] ?? 0);
       });
       write();
     };
     const before = process.memoryUsage().rss;
     crowdsec.start();
     await waitFor("the end of it", () => isOver && crowdsec.troubles.length > 0);
-    expect(crowdsec.troubles[0]).toContain("larger than 4 MiB");
+    expect(crowdsec.troubles[0]).toContain("larger than 1 MiB");
     expect(isBanned()).toBe(false);
     expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
-  });
+    // It is read again only after a rest of twenty times as long as that took.
+    const [first = 0, second = 0] = await waitFor("the next attempt", () => begunMs.length > 1 && begunMs, 30_000);
+    expect(second - first).toBeGreaterThan(3 * tookMs);
+  }, 60_000);
 
   test("everything is asked for seldom where that takes long", async () => {
     handle = (request, response) => {
