@@ -161,7 +161,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const state = dryRun ? undefined : openState({ config, enforcement, offenders, moment, log, isLocked });
   opened.defer(() => state?.close());
   const surroundings: GateSurroundings = {
-    ...{ runtime, libc, bans, events, ways, unseen, judge, names, log, nowMs, config: () => config },
+    ...{ runtime, libc, bans, events, ways, unseen, judge, names, networkVersion, log, nowMs },
+    config: () => config,
     trialPath: (gate) => state?.trialPath(gate),
     places: () => status.fence?.places ?? [],
     gates: () => gates.open,

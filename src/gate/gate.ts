@@ -11,6 +11,7 @@ import type { Client } from "../core/client.ts";
 import { type ConnectionCounters, newConnectionCounters } from "../core/counters.ts";
 import { Repeats } from "../core/repeats.ts";
 import type { Sniffer } from "../core/sniff.ts";
+import type { Work } from "../core/work.ts";
 import { Names } from "../host/names.ts";
 import { handshakes } from "../kernel/handshake.ts";
 import { quietMs, tcpInfo } from "../kernel/tcp_info.ts";
@@ -325,14 +326,14 @@ export class Gate implements BanFollower {
   }
 
   /** Twice a second: deadlines, and what is known by now of the servers' answers. */
-  tick(nowMs: number): void {
+  *tick(nowMs: number): Work<void> {
     this.sessions.expire(nowMs);
-    this.sessions.settle();
-    this.#idleSweep.step(this.sessions, this.#config.idle);
     this.room.tick(nowMs);
     this.upstreams.shortage.tick(nowMs);
     this.#withoutHeader.flush(nowMs);
     this.#observer?.tick();
+    yield* this.sessions.settle();
+    yield* this.#idleSweep.step(this.sessions, this.#config.idle);
   }
 
   /** Looks for upstreams that came or went (--check), or only for those that are down. */

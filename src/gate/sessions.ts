@@ -5,6 +5,7 @@ import { contains, type Prefix } from "../core/address.ts";
 import { Expiry } from "../core/bans/expiry.ts";
 import { Chain, type Chained } from "../core/chain.ts";
 import { Client, sourceBits, sourceOf } from "../core/client.ts";
+import type { Work } from "../core/work.ts";
 import type { Endpoint, TcpSocket } from "../runtime/types.ts";
 import { Source, Undecided, type Waiting } from "./undecided.ts";
 
@@ -208,7 +209,7 @@ export class Sessions {
   }
 
   /** What only a connection that lives is worth: most are over before. Twice a second. */
-  settle(): void {
+  *settle(): Work<void> {
     this.#undecided.grow();
     const settled = this.#settling;
     this.#settling = this.#fresh;
@@ -217,6 +218,7 @@ export class Sessions {
       settled.remove(fresh);
       fresh.session.fresh = undefined;
       fresh.session.settled();
+      yield;
     }
   }
 

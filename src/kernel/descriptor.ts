@@ -71,9 +71,14 @@ export function keepToItself({ calls, result }: Libc, fd: number): void {
   check(`Set the flags of descriptor ${fd}`, result(calls.fcntl(fd, setFlags, BigInt(flags) | closeOnExec)));
 }
 
+/** Whether a descriptor is a socket that listens now. */
+export function isListening(libc: Libc, fd: number): boolean {
+  return intOption(libc, fd, soAcceptConn) === 1;
+}
+
 /** @returns undefined for what is no socket that listens for streams. */
 export function listeningAddress(libc: Libc, fd: number): BoundAddress | undefined {
-  if (intOption(libc, fd, soAcceptConn) !== 1 || intOption(libc, fd, soType) !== typeStream) return undefined;
+  if (!isListening(libc, fd) || intOption(libc, fd, soType) !== typeStream) return undefined;
   const address = nativeBytes(128);
   const length = nativeBytes(4);
   new DataView(length.buffer).setUint32(0, address.length, true);

@@ -18,6 +18,19 @@ const enodev = -19;
 const einval = -22;
 const eaddrnotavail = -99;
 
+/**
+ * Asks again for another address, and when this one may have come or gone.
+ * @param networkVersion another number when interfaces, addresses or routes may have changed.
+ */
+export function ownAddresses(libc: Libc, networkVersion: () => number): (host: string) => boolean {
+  let last: { readonly host: string; readonly version: number; readonly isOwn: boolean } | undefined;
+  return (host) => {
+    const version = networkVersion();
+    if (last?.host !== host || last.version !== version) last = { host, version, isOwn: hasAddress(libc, host) };
+    return last.isOwn;
+  };
+}
+
 /** @param host an address, perhaps with a zone. @returns true also where no socket can be had to tell it. */
 export function hasAddress(libc: Libc, host: string): boolean {
   const prefix = parsePrefix(host);

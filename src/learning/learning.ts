@@ -8,6 +8,7 @@ import { bootClock } from "../kernel/clock.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { openDesk } from "../sources/desk.ts";
+import { inTurns } from "../sources/turns.ts";
 
 export interface LearningOptions {
   readonly config: GateConfig;
@@ -40,7 +41,7 @@ export async function openLearning({ config, runtime, log, seen }: LearningOptio
   });
   await gate.listen();
   const timer = setInterval(() => {
-    gate.tick(nowMs());
+    void inTurns(gate.tick(nowMs()));
     taps.tick();
   }, tickMs);
   void gate.upstreams.probe(nowMs(), 0);

@@ -12,6 +12,7 @@ import type { Fence } from "../../src/core/bans/fence.ts";
 import type { Terms } from "../../src/core/bans/terms.ts";
 import type { BanCounters, ConnectionCounters } from "../../src/core/counters.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
+import { finished } from "../../src/core/work.ts";
 import { DaemonBans } from "../../src/daemon/bans.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import type { StrikeLimits } from "../../src/gate/observer.ts";
@@ -277,7 +278,7 @@ export class Bed implements AsyncDisposable {
   /** Lets time go by and the deadlines come. */
   pass(ms: number): void {
     this.#skewMs += ms;
-    this.gate.tick(this.nowMs());
+    finished(this.gate.tick(this.nowMs()));
   }
 
   /** A connection from an address of the loopback network. */
