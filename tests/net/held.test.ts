@@ -23,7 +23,7 @@ const kept: Readonly<Record<string, readonly [each: number, bytes: number]>> = {
   SourceSessions: [1, 64],
 };
 /** What only lasts until the relay starts, or for a moment after. */
-const dropped = ["Session", "Place", "Source", "Chain", "Opening", "Attempt", "Fresh"];
+const dropped = ["Session", "Place", "Source", "Chain", "Opening", "Attempt"];
 
 /** Of every kind, in a gate that is alone in its process: the above, Bun's own, and the text of the address. */
 const alive: Readonly<Record<string, number>> = { Object: 5, TCPSocket: 2, SocketHandlers: 1, string: 1 };
