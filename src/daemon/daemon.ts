@@ -276,7 +276,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   await beginning.listen(gates, true);
   await beginning.openStatus(server, true);
   keep = config.keep;
-  const waiting = gates.open.filter(({ gate }) => gate.isWaiting).map(({ name }) => name);
+  const waiting = gates.open.filter(({ gate }) => gate.listenSocket.isWaiting).map(({ name }) => name);
   sayStart(config, status.snapshot(), waiting, log);
   await watch?.adoptAll();
   bans.log.started();

@@ -10,7 +10,6 @@ import type { Events } from "../core/bans/events.ts";
 import type { FencePlace } from "../core/bans/fence.ts";
 import type { Client } from "../core/client.ts";
 import { comesTo } from "../core/rings.ts";
-import type { Work } from "../core/work.ts";
 import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
 import type { Judging } from "../fences/xdp/inline/inline_layout.ts";
 import { Gate } from "../gate/gate.ts";
@@ -206,8 +205,8 @@ export class DaemonGate implements RingGate {
   }
 
   /** Twice a second. */
-  tick(nowMs: number): Work<void> {
-    return this.gate.tick(nowMs);
+  async tick(nowMs: number): Promise<void> {
+    await this.gate.tick(nowMs);
   }
 
   /** With every tick of the gate. @throws KernelError */

@@ -3,7 +3,6 @@
 // go on. Brings what the kernel decided to the gate that it concerns.
 import type { NeverBan } from "../core/bans/never_ban.ts";
 import type { InlineGate, InlineJudge } from "../fences/xdp/inline/inline_judge.ts";
-import { inTurns } from "../sources/turns.ts";
 import type { DaemonGate } from "./daemon_gate.ts";
 
 /** A flood of decisions does not hold up what else there is to do. */
@@ -59,7 +58,7 @@ export class DaemonGates {
   }
 
   async listen(): Promise<void> {
-    await Promise.all(this.relays.map(({ gate }) => gate.listen()));
+    await Promise.all(this.relays.map(({ gate }) => gate.listenSocket.listen()));
   }
 
   /** What the kernel decided: often, a ban is to be seen within 100 ms. @returns false when there may be more. */
@@ -92,7 +91,7 @@ export class DaemonGates {
 
   /** Twice a second: deadlines. Gates that are closed go when nothing of them is open. */
   async tick(nowMs: number): Promise<void> {
-    for (const gate of this.all) await inTurns(gate.tick(nowMs));
+    for (const gate of this.all) await gate.tick(nowMs);
     const over = this.#retired.filter(({ gate }) => gate.sessions.size === 0);
     if (over.length === 0) return;
     this.#retired = this.#retired.filter((gate) => !over.includes(gate));

@@ -8,7 +8,6 @@ import { bootClock } from "../kernel/clock.ts";
 import type { Log } from "../log.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { openDesk } from "../sources/desk.ts";
-import { inTurns } from "../sources/turns.ts";
 
 export interface LearningOptions {
   readonly config: GateConfig;
@@ -39,9 +38,9 @@ export async function openLearning({ config, runtime, log, seen }: LearningOptio
     ...{ name: "learning", sniffer: everybody, runtime, log, nowMs, desk: openDesk },
     observer: { relays: (client) => taps.open(client, true, Date.now()), turnedAway() {} },
   });
-  await gate.listen();
+  await gate.listenSocket.listen();
   const timer = setInterval(() => {
-    void inTurns(gate.tick(nowMs()));
+    void gate.tick(nowMs());
     taps.tick();
   }, tickMs);
   void gate.upstreams.probe(nowMs(), 0);

@@ -12,7 +12,6 @@ import type { Fence } from "../../src/core/bans/fence.ts";
 import type { Terms } from "../../src/core/bans/terms.ts";
 import type { BanCounters, ConnectionCounters } from "../../src/core/counters.ts";
 import type { Sniffer } from "../../src/core/sniff.ts";
-import { finished } from "../../src/core/work.ts";
 import { DaemonBans } from "../../src/daemon/bans.ts";
 import { Gate } from "../../src/gate/gate.ts";
 import type { StrikeLimits } from "../../src/gate/observer.ts";
@@ -247,7 +246,7 @@ export class Bed implements AsyncDisposable {
 
   static async open(options: BedOptions): Promise<Bed> {
     const bed = new Bed(options);
-    await bed.gate.listen();
+    await bed.gate.listenSocket.listen();
     return bed;
   }
 
@@ -278,7 +277,7 @@ export class Bed implements AsyncDisposable {
   /** Lets time go by and the deadlines come. */
   pass(ms: number): void {
     this.#skewMs += ms;
-    finished(this.gate.tick(this.nowMs()));
+    void this.gate.tick(this.nowMs());
   }
 
   /** A connection from an address of the loopback network. */

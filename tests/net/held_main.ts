@@ -5,14 +5,13 @@
 import { heapStats } from "bun:jsc";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { finished } from "../../src/core/work.ts";
 import { Bed, host } from "./bed.ts";
 
 await using bed = await Bed.open({ upstreams: [{ host, port: Number(process.argv[2]) }] });
 console.log(JSON.stringify({ port: bed.port }));
 for await (const _ of createInterface({ input: process.stdin })) {
   // What is relayed is settled at the second look.
-  for (let look = 0; look < 2; look++) finished(bed.gate.tick(bed.nowMs()));
+  for (let look = 0; look < 2; look++) await bed.gate.tick(bed.nowMs());
   Bun.gc(true);
   const { objectTypeCounts } = heapStats();
   console.log(JSON.stringify({ sessions: bed.sessions.size, objectTypeCounts }));
