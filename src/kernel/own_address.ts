@@ -19,15 +19,16 @@ const einval = -22;
 const eaddrnotavail = -99;
 
 /**
- * Asks again for another address, and when this one may have come or gone.
+ * One that this host has is asked for again when it may be gone. One that it has not is asked for each time: it may
+ * come by ip_nonlocal_bind, of which the kernel tells nobody.
  * @param networkVersion another number when interfaces, addresses or routes may have changed.
  */
 export function ownAddresses(libc: Libc, networkVersion: () => number): (host: string) => boolean {
-  let last: { readonly host: string; readonly version: number; readonly isOwn: boolean } | undefined;
+  let own: { readonly host: string; readonly version: number } | undefined;
   return (host) => {
     const version = networkVersion();
-    if (last?.host !== host || last.version !== version) last = { host, version, isOwn: hasAddress(libc, host) };
-    return last.isOwn;
+    if (own?.host !== host || own.version !== version) own = hasAddress(libc, host) ? { host, version } : undefined;
+    return own !== undefined;
   };
 }
 
