@@ -55,6 +55,8 @@ export const libcSymbols = {
   getsockname: [["i32", "buf", "buf"], "i32"],
   // int fcntl(int fd, int command, ...), with one number
   fcntl: [["i32", "i32", "u64"], "i32"],
+  // int poll(struct pollfd *descriptors, nfds_t count, int timeout)
+  poll: [["buf", "u64", "i32"], "i32"],
   // int clock_gettime(clockid_t clock, struct timespec *time)
   clock_gettime: [["i32", "buf"], "i32"],
   // int ioctl(int fd, unsigned long request, ...), with one pointer
