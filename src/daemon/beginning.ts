@@ -109,7 +109,7 @@ export class Beginning implements Disposable {
     const successor = this.#successor;
     if (isLast !== (successor !== undefined)) return;
     await gates.listen();
-    await successor?.serve(gates.relays.map(({ gate }) => gate).filter(({ isWaiting }) => !isWaiting));
+    await successor?.serve(gates.relays.map(({ gate }) => gate).filter(({ listenSocket }) => !listenSocket.isWaiting));
     successor?.closeRest();
   }
 

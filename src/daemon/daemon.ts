@@ -166,7 +166,8 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const places = () => status.fence?.places ?? [];
   const interfaces = new GuardedInterfaces({ config: () => config, libc, places, networkVersion });
   const surroundings: GateSurroundings = {
-    ...{ runtime, libc, bans, events, ways, unseen, judge, names, log, nowMs, places, config: () => config },
+    ...{ runtime, libc, bans, events, ways, unseen, judge, names, networkVersion, log, nowMs, places },
+    config: () => config,
     trialPath: (gate) => state?.trialPath(gate),
     cameBy: (interfaceName) => interfaces.cameBy(interfaceName),
     gates: () => gates.open,
@@ -288,7 +289,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   await beginning.listen(gates, true);
   await beginning.openStatus(server, true);
   keep = config.keep;
-  const waiting = gates.open.filter(({ gate }) => gate.isWaiting).map(({ name }) => name);
+  const waiting = gates.open.filter(({ gate }) => gate.listenSocket.isWaiting).map(({ name }) => name);
   sayStart(config, status.snapshot(), waiting, log);
   await watch?.adoptAll();
   bans.log.started();

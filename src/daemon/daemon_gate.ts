@@ -15,9 +15,9 @@ import type { Judging } from "../fences/xdp/inline/inline_layout.ts";
 import { Gate } from "../gate/gate.ts";
 import { arrivedAt, type Ends, isSame, leadsToOf, type RingGate } from "../gate/rings.ts";
 import type { Names } from "../host/names.ts";
-import { listeningAddress, originalDestination } from "../kernel/descriptor.ts";
+import { isListening, originalDestination } from "../kernel/descriptor.ts";
 import type { Libc } from "../kernel/libc.ts";
-import { hasAddress } from "../kernel/own_address.ts";
+import { ownAddresses } from "../kernel/own_address.ts";
 import type { Log } from "../log.ts";
 import { Recorder } from "../recording/recorder.ts";
 import type { Runtime } from "../runtime/types.ts";
@@ -56,6 +56,8 @@ export interface GateSurroundings {
   readonly relays: () => number;
   /** Where the trial of a gate outlives the process; undefined without a state directory. */
   readonly trialPath: (gate: string) => string | undefined;
+  /** Another number when interfaces, addresses or routes may have changed. */
+  readonly networkVersion: () => number;
   readonly log: Log;
   readonly nowMs: () => number;
 }
@@ -103,8 +105,8 @@ export class DaemonGate implements RingGate {
     this.gate = new Gate({
       ...{ name: config.name, config: this.#whole(), sniffer: profile.sniffer, recorder: this.recorder },
       ...{ runtime, desk, names, log: ownLog, nowMs, descriptor, gates: relays },
-      isListening: (fd) => listeningAddress(libc, fd) !== undefined,
-      hasAddress: (host) => hasAddress(libc, host),
+      isListening: (fd) => isListening(libc, fd),
+      hasAddress: ownAddresses(libc, surroundings.networkVersion),
       dryRun: this.bansNobody,
       trial: this.isOnTrial ? this.trial : undefined,
       rings: {

@@ -64,7 +64,7 @@ export class DaemonGates {
   }
 
   async listen(): Promise<void> {
-    await Promise.all(this.relays.map(({ gate }) => gate.listen()));
+    await Promise.all(this.relays.map(({ gate }) => gate.listenSocket.listen()));
   }
 
   /** What the kernel decided: often, a ban is to be seen within 100 ms. @returns false when there may be more. */
@@ -104,6 +104,11 @@ export class DaemonGates {
     if (over.length === 0) return;
     this.#retired = this.#retired.filter((gate) => !over.includes(gate));
     await Promise.all(over.map((gate) => gate.close()));
+  }
+
+  /** Likewise, for connections that live. */
+  async settle(): Promise<void> {
+    for (const { gate } of this.all) await gate.settle();
   }
 
   /** All that is open, of all gates. */

@@ -87,7 +87,7 @@ export class OpenFiles implements Disposable {
     if (this.#paused.length > 0) return;
     this.#paused = this.#parts.gates();
     this.#release();
-    for (const { gate } of this.#paused) gate.pause((fd) => duplicate(this.#parts.libc, fd));
+    for (const { gate } of this.#paused) gate.listenSocket.pause((fd) => duplicate(this.#parts.libc, fd));
   }
 
   async #resume(): Promise<void> {
@@ -97,8 +97,8 @@ export class OpenFiles implements Disposable {
     const open = new Set(this.#parts.gates());
     for (const each of paused) {
       // A reload may have closed one meanwhile.
-      if (open.has(each)) await each.gate.resume();
-      else each.gate.leave(closeSync);
+      if (open.has(each)) await each.gate.listenSocket.resume();
+      else each.gate.listenSocket.leave(closeSync);
     }
   }
 

@@ -73,6 +73,7 @@ export function addPeriodicWork(ticker: Ticker, parts: PeriodicParts): void {
   const isServing = () => readiness.phase === "serving";
   ticker.add({ name: "listener", everyMs: hostMs, run: () => gates.listen() });
   ticker.add({ name: "deadlines", everyMs: gatesTickMs, run: (now) => gates.tick(now) });
+  ticker.add({ name: "settled connections", everyMs: gatesTickMs, run: () => gates.settle() });
   ticker.add({ name: "ended bans", everyMs: tickMs, run: () => sweepBans(enforcement, nowMs, isServing) });
   ticker.add({
     name: "upstreams",

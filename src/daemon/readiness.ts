@@ -95,14 +95,16 @@ export class Readiness {
 
   #phaseReasons(): readonly string[] {
     if (this.phase === "stopping") return ["Stopping"];
-    const isWaiting = this.#parts.gates().some(({ gate }) => gate.isWaiting);
+    const isWaiting = this.#parts.gates().some(({ gate }) => gate.listenSocket.isWaiting);
     return this.phase === "starting" && !isWaiting ? ["Not listening yet"] : [];
   }
 }
 
 function reasonsOf({ gate, kernelJudge }: Pick<DaemonGate, "gate" | "kernelJudge">, nowMs: number): string[] {
-  const { isWaiting, config, upstreams, room } = gate;
-  const waiting = isWaiting ? `Not listening: no interface has the address ${config.listen.host}` : undefined;
+  const { listenSocket, config, upstreams, room } = gate;
+  const waiting = listenSocket.isWaiting
+    ? `Not listening: no interface has the address ${config.listen.host}`
+    : undefined;
   const told = upstreams.status().map(({ address, error }) => `${address} (${error ?? "not tried yet"})`);
   const what = config.mode === "inline" ? "The server does not answer" : "No upstream is reachable";
   const unreachable = upstreams.ready ? undefined : `${what}: ${told.join(", ")}`;

@@ -125,12 +125,12 @@ async function prepareGate(
   if (running === undefined) {
     const gate = new DaemonGate(config, profile, surroundings);
     undo.defer(() => gate.close());
-    if (!gate.isInline) await gate.gate.listen();
+    if (!gate.isInline) await gate.gate.listenSocket.listen();
     return { config, profile, gate, isNew: true, listener: undefined };
   }
   running.trial?.requireSame(profile.fingerprint);
   const stays = running.isInline || addressOf(running.config) === addressOf(config);
-  const listener = stays ? undefined : undo.use(await running.gate.listenAt(config.listen));
+  const listener = stays ? undefined : undo.use(await running.gate.listenSocket.listenAt(config.listen));
   return { config, profile, gate: running, isNew: false, listener };
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Periodic work. Each part has a name, a period and a function; one that fails is told in the log and in
 // readiness, and tried again with its next turn. Nothing thrown in a part reaches another one or ends the
-// process.
+// process. Parts that come together leave what is relayed its turn.
+import { setImmediate } from "node:timers/promises";
 import { messageOf } from "../failure.ts";
 import type { Log } from "../log.ts";
 
@@ -27,6 +28,8 @@ interface Registered extends Part {
 
 /** Parts whose period is a multiple of this come by one timer: the process wakes once for all of them. */
 const stepMs = 250;
+/** Then the event loop has a turn: with 32 busy connections, one takes 0.2 ms without it. */
+const sliceMs = 0.1;
 
 export class Ticker {
   readonly #log: Log;
@@ -51,7 +54,7 @@ export class Ticker {
     let passedMs = 0;
     const step = () => {
       passedMs += stepMs;
-      for (const part of inStep) if (passedMs % part.everyMs === 0) void this.#run(part);
+      void this.#runTogether(inStep.filter(({ everyMs }) => passedMs % everyMs === 0));
     };
     if (inStep.length > 0) this.#timers.push(setInterval(step, stepMs));
     for (const part of this.#parts) {
@@ -67,6 +70,18 @@ export class Ticker {
   /** Parts that failed when they last ran. */
   failing(): readonly FailingPart[] {
     return this.#parts.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }]));
+  }
+
+  async #runTogether(parts: readonly Registered[]): Promise<void> {
+    // What a timer does and what is to be done immediately afterwards is one turn: the first part waits too.
+    let untilMs = 0;
+    for (const part of parts) {
+      if (performance.now() >= untilMs) {
+        await setImmediate();
+        untilMs = performance.now() + sliceMs;
+      }
+      if (this.#timers.length > 0) void this.#run(part);
+    }
   }
 
   async #run(part: Registered): Promise<void> {

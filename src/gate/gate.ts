@@ -4,7 +4,6 @@
 // and the gate only watches its server.
 import type { Options } from "../config/options.ts";
 import { checkEvery, serversOf } from "../config/servers.ts";
-import { formatEndpoint } from "../core/address.ts";
 import type { BanChange, BanFollower } from "../core/bans/change.ts";
 import type { Claim } from "../core/bans/claim.ts";
 import type { Client } from "../core/client.ts";
@@ -16,12 +15,13 @@ import { handshakes } from "../kernel/handshake.ts";
 import { quietMs, tcpInfo } from "../kernel/tcp_info.ts";
 import type { Log } from "../log.ts";
 import type { Recorder } from "../recording/recorder.ts";
-import type { Listener, Runtime, TcpSocket } from "../runtime/types.ts";
+import type { Runtime, TcpSocket } from "../runtime/types.ts";
 import type { Desk } from "../sources/desk.ts";
+import { inTurns } from "../sources/turns.ts";
 import { type AcceptorContext, acceptor } from "./acceptor.ts";
 import { ConnectionRate } from "./connection_rate.ts";
 import { IdleSweep } from "./idle_sweep.ts";
-import { openListener } from "./listener.ts";
+import { ListenSocket } from "./listen_socket.ts";
 import { Observer, type StrikeLimits } from "./observer.ts";
 import { OwnPort } from "./own_port.ts";
 import { Rejection } from "./rejection.ts";
@@ -106,6 +106,7 @@ export class Gate implements BanFollower {
   readonly sessions: Sessions;
   readonly upstreams: Upstreams;
   readonly room: Room;
+  readonly listenSocket: ListenSocket;
   readonly #parts: GateParts;
   readonly #context: { -readonly [K in keyof AcceptorContext]: AcceptorContext[K] };
   readonly #rejection: Rejection;
@@ -116,18 +117,11 @@ export class Gate implements BanFollower {
   readonly #rate: ConnectionRate;
   readonly #idleSweep = new IdleSweep();
   #config: GateConfig;
-  /** No interface has the listen address. */
-  isWaiting = false;
-  #listener: Listener | undefined;
-  /** A socket that listens, and nobody accepts on it now. */
-  #spare: number | undefined;
-  #isPaused = false;
 
   constructor(parts: GateParts) {
     const { config, sniffer, runtime, desk, log, nowMs } = parts;
     this.#parts = parts;
     this.#config = config;
-    this.#spare = parts.descriptor;
     this.sessions = new Sessions(config["ipv6-prefix"]);
     this.room = new Room(log);
     this.#resize();
@@ -185,6 +179,11 @@ export class Gate implements BanFollower {
       headerMissing: (proxy, reason) => this.#withoutHeader.add(proxy, `${proxy}: ${reason}`, nowMs()),
       reject: (socket: TcpSocket, client: Client) => this.#rejection.end(socket, client),
     };
+    this.listenSocket = new ListenSocket({
+      ...{ runtime, log, accept: acceptor(this.#context), address: () => this.#config.listen },
+      ...{ descriptor: parts.descriptor, isListening: parts.isListening, hasAddress: parts.hasAddress },
+      opened: () => this.room.announce(this.#config["max-connections"]),
+    });
   }
 
   /** What judges now. */
@@ -203,96 +202,7 @@ export class Gate implements BanFollower {
 
   /** The port that it listens on; undefined when it does not. */
   get port(): number | undefined {
-    return this.#listener?.local.port;
-  }
-
-  /**
-   * Listens, or waits for an address that no interface has yet: then it is to be called again. A socket that
-   * somebody else closed (ss --kill) is replaced.
-   * @throws Failure when the port cannot be had.
-   */
-  async listen(): Promise<void> {
-    const { runtime, log, isListening = () => true } = this.#parts;
-    const { host, port } = this.#config.listen;
-    const address = formatEndpoint({ address: host, port });
-    const fd = this.#listener?.fd;
-    if (fd !== undefined && !isListening(fd)) {
-      log("error", `Nobody could connect to ${address}: another tool closed the listening socket; opening it again`);
-      this.close();
-    }
-    if (this.#isPaused) return;
-    if (this.#listener !== undefined) return this.#lookAtAddress();
-    const opened = await openListener(runtime, { host, port }, acceptor(this.#context), this.#spare);
-    this.#spare = undefined;
-    if (opened.kind === "waiting") return this.#wait(true);
-    if (opened.host !== host)
-      log("warn", `This kernel has no IPv6: listening on ${opened.host}:${port} instead of ${address}`);
-    this.#listener = opened.listener;
-    this.#lookAtAddress();
-    this.room.announce(this.#config["max-connections"]);
-  }
-
-  /** The socket outlives its address, and nobody can connect until that is there again. */
-  #lookAtAddress(): void {
-    const { hasAddress = () => true } = this.#parts;
-    this.#wait(!hasAddress(this.#config.listen.host));
-  }
-
-  #wait(isWaiting: boolean): void {
-    if (isWaiting === this.isWaiting) return;
-    this.isWaiting = isWaiting;
-    const { host, port } = this.#config.listen;
-    const address = formatEndpoint({ address: host, port });
-    if (isWaiting)
-      this.#parts.log("warn", `Cannot listen on ${address}: no interface has this address; waiting for it`);
-    else this.#parts.log("info", `Listening on ${address} now`);
-  }
-
-  /**
-   * Listens at another address too, from now on.
-   * @returns what lets it take the first one's place, or closes it again when it did not.
-   * @throws Failure when the port cannot be had.
-   */
-  async listenAt({ host, port }: GateConfig["listen"]): Promise<{ takePlace(): void } & Disposable> {
-    const opened = await openListener(this.#parts.runtime, { host, port }, acceptor(this.#context));
-    let another = opened.kind === "listening" ? opened.listener : undefined;
-    return {
-      takePlace: () => {
-        this.#listener?.close();
-        this.#listener = another;
-        this.isWaiting = false;
-        another = undefined;
-      },
-      [Symbol.dispose]: () => another?.close(),
-    };
-  }
-
-  /** The socket that listens, for another process; undefined where there is none, or the runtime does not show it. */
-  get descriptor(): number | undefined {
-    return this.#listener?.fd ?? this.#spare;
-  }
-
-  /**
-   * Accepts nobody until `resume`. Who connects meanwhile waits in the kernel's queue.
-   * @param duplicate makes a descriptor that outlives the listener's own.
-   */
-  pause(duplicate: (fd: number) => number): void {
-    this.#isPaused = true;
-    const fd = this.#listener?.fd;
-    if (fd !== undefined) this.#spare = duplicate(fd);
-    this.#listener?.close();
-    this.#listener = undefined;
-  }
-
-  /** Another process accepts, or nobody: who connects is not to wait in the queue of a socket that is kept here. */
-  leave(close: (fd: number) => void): void {
-    if (this.#spare !== undefined) close(this.#spare);
-    this.#spare = undefined;
-  }
-
-  async resume(): Promise<void> {
-    this.#isPaused = false;
-    await this.listen();
+    return this.listenSocket.port;
   }
 
   /** From now on connections of banned sources end without a packet, or with a reset again. */
@@ -340,18 +250,22 @@ export class Gate implements BanFollower {
   }
 
   /**
-   * Twice a second: deadlines, and what is known by now of the servers' answers.
+   * Twice a second: deadlines.
    * @param lateMs how much later than it was to be.
    */
   tick(nowMs: number, lateMs = 0): void {
     if (lateMs > standstillMs) this.#observer?.stoodStill(nowMs);
     this.sessions.expire(nowMs, lateMs > unreadMs);
-    this.sessions.settle();
-    this.#idleSweep.step(this.sessions, this.#config.idle);
     this.room.tick(nowMs);
     this.upstreams.shortage.tick(nowMs);
     this.#withoutHeader.flush(nowMs);
     this.#observer?.tick();
+  }
+
+  /** Likewise: what only a connection that lives is worth, and --idle. */
+  async settle(): Promise<void> {
+    await inTurns(this.sessions.settle());
+    await inTurns(this.#idleSweep.step(this.sessions, this.#config.idle));
   }
 
   /** Looks for upstreams that came or went (--check), or only for those that are down. */
@@ -363,8 +277,7 @@ export class Gate implements BanFollower {
 
   /** Stops accepting; connections that are open go on. Idempotent. */
   close(): void {
-    this.#listener?.close();
-    this.#listener = undefined;
+    this.listenSocket.close();
   }
 
   #resize(descriptors?: number): void {

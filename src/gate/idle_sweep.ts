@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // --idle: ends relayed connections on which nobody has sent anything for so long. The kernel knows since when, so
-// the relay keeps no time; a few of the connections are looked at in each turn, however many there are.
+// the relay keeps no time; a few of the connections are looked at each time, however many there are.
+import type { Work } from "../core/work.ts";
 import type { LiveSession, Sessions } from "./sessions.ts";
 
 /** About a millisecond of system calls. */
@@ -10,7 +11,7 @@ export class IdleSweep {
   #rest: Iterator<LiveSession> | undefined;
 
   /** @param idleMs undefined: no connection is ended for being idle. */
-  step(sessions: Sessions, idleMs: number | undefined): void {
+  *step(sessions: Sessions, idleMs: number | undefined): Work<void> {
     if (idleMs === undefined) {
       this.#rest = undefined;
       return;
@@ -23,6 +24,7 @@ export class IdleSweep {
         return;
       }
       value.endIfIdle(idleMs);
+      yield;
     }
   }
 }

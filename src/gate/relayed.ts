@@ -6,7 +6,7 @@ import type { Client } from "../core/client.ts";
 import type { ConnectionCounters } from "../core/counters.ts";
 import type { TcpSocket } from "../runtime/types.ts";
 import { Relay } from "./relay.ts";
-import type { Fresh, LiveSession, Sessions, SourceSessions } from "./sessions.ts";
+import type { LiveSession, Sessions, SourceSessions } from "./sessions.ts";
 import type { Upstream } from "./upstream.ts";
 import type { Upstreams } from "./upstreams.ts";
 
@@ -26,7 +26,7 @@ export class Relayed extends Relay implements LiveSession {
   previous: LiveSession | undefined;
   next: LiveSession | undefined;
   source: SourceSessions | undefined;
-  fresh: Fresh | undefined;
+  youth: number | undefined;
   readonly client: Client;
   isFriend = false;
   readonly #context: RelayedContext;

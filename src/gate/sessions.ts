@@ -5,7 +5,9 @@ import { contains, type Prefix } from "../core/address.ts";
 import { Expiry } from "../core/bans/expiry.ts";
 import { Chain, type Chained } from "../core/chain.ts";
 import { Client, sourceBits, sourceOf } from "../core/client.ts";
+import type { Work } from "../core/work.ts";
 import type { Endpoint, TcpSocket } from "../runtime/types.ts";
+import { type Newcomer, Newcomers } from "./newcomers.ts";
 import { Source, Undecided, type Waiting } from "./undecided.ts";
 
 /** Where a session is among the undecided: what a session is chained to itself is its deadline until then. */
@@ -14,7 +16,7 @@ export class Place implements Waiting<Place> {
   previous: Place | undefined;
   next: Place | undefined;
   source: Source<Place> | undefined;
-  youth = -1;
+  youth: number | undefined;
   session: LiveSession | undefined;
 
   constructor(session: LiveSession) {
@@ -51,31 +53,18 @@ export class SourceSessions extends Chain<LiveSession> {
   }
 }
 
-/** A session that has been relayed for no longer than a moment. */
-export class Fresh implements Chained<Fresh> {
-  chain: Chain<Fresh> | undefined;
-  previous: Fresh | undefined;
-  next: Fresh | undefined;
-  readonly session: LiveSession;
-
-  constructor(session: LiveSession) {
-    this.session = session;
-  }
-}
-
 /**
  * Sources without a connection that are kept, since most come again: a map that each connection joins and leaves
  * would be outgrown again and again.
  */
 const idleLimit = 1024;
 
-export interface LiveSession extends Chained<LiveSession> {
+/** `youth`: of one that is relayed, for a moment. */
+export interface LiveSession extends Chained<LiveSession>, Newcomer {
   /** Undefined once it is removed. */
   source: SourceSessions | undefined;
   /** Of one that was not judged at first. */
   readonly place?: Place;
-  /** Of one that is relayed, for a moment. */
-  fresh?: Fresh | undefined;
   readonly client: Client;
   /** Undefined when it is closed. */
   readonly clientSocket: TcpSocket | undefined;
@@ -101,9 +90,8 @@ export class Sessions {
   /** Those that have no connection now, the longest first. */
   readonly #idle = new Chain<Source<Place>>();
   readonly #undecided = new Undecided<Place>();
-  /** Relayed since the last look, and since the one before. */
-  #fresh = new Chain<Fresh>();
-  #settling = new Chain<Fresh>();
+  /** Those that are relayed. */
+  readonly #newcomers = new Newcomers<LiveSession>();
   readonly #deadlines = new Expiry<LiveSession>();
   readonly #ipv6Bits: number;
   #size = 0;
@@ -182,14 +170,13 @@ export class Sessions {
     was.source = undefined;
     session.source = source;
     source.append(session);
-    session.fresh = new Fresh(session);
-    this.#fresh.append(session.fresh);
+    this.#newcomers.add(session);
   }
 
   remove(session: LiveSession): void {
-    const { source, place, fresh } = session;
+    const { source, place } = session;
     if (source === undefined) return;
-    fresh?.chain?.remove(fresh);
+    this.#newcomers.remove(session);
     if (place !== undefined) this.#leave(place);
     session.chain?.remove(session);
     session.source = undefined;
@@ -208,15 +195,11 @@ export class Sessions {
   }
 
   /** What only a connection that lives is worth: most are over before. Twice a second. */
-  settle(): void {
+  *settle(): Work<void> {
     this.#undecided.grow();
-    const settled = this.#settling;
-    this.#settling = this.#fresh;
-    this.#fresh = new Chain();
-    for (let fresh = settled.first; fresh !== undefined; fresh = settled.first) {
-      settled.remove(fresh);
-      fresh.session.fresh = undefined;
-      fresh.session.settled();
+    for (const session of this.#newcomers.grown()) {
+      session.settled();
+      yield;
     }
   }
 

@@ -5,12 +5,11 @@
 // long way the first packet takes its time, and many who send a byte each would else push it out. Every step takes the
 // same time however many there are, but for `grow`, which looks at those that have just come.
 import { Chain, type Chained } from "../core/chain.ts";
+import { type Newcomer, Newcomers } from "./newcomers.ts";
 
 /** A connection; in one of the chains of its source. */
-export interface Waiting<T extends Waiting<T>> extends Chained<T> {
+export interface Waiting<T extends Waiting<T>> extends Chained<T>, Newcomer {
   source: Source<T> | undefined;
-  /** Where it stands among those that have just come, and have sent nothing; -1: nowhere. */
-  youth: number;
 }
 
 /**
@@ -46,9 +45,8 @@ export class Undecided<T extends Waiting<T>> {
   /** By how many connections a source has, from 1, to the most that one has. */
   readonly #levels: Level<T>[] = [new Level()];
   #size = 0;
-  /** Here since the last `grow`, or the one before. */
-  #young: (T | undefined)[] = [];
-  #older: (T | undefined)[] = [];
+  /** Those that have sent nothing yet. */
+  readonly #newcomers = new Newcomers<T>();
 
   get size(): number {
     return this.#size;
@@ -57,14 +55,14 @@ export class Undecided<T extends Waiting<T>> {
   add(source: Source<T>, item: T): void {
     item.source = source;
     source.append(item);
-    item.youth = this.#young.push(item) - 1;
+    this.#newcomers.add(item);
     this.#size++;
     this.#place(source);
   }
 
   /** It has sent something, and is undecided still. */
   spoke(item: T): void {
-    this.#ages(item);
+    this.#newcomers.remove(item);
     const { source } = item;
     if (source === undefined || item.chain === undefined || item.chain !== source.silent) return;
     item.chain.remove(item);
@@ -77,7 +75,7 @@ export class Undecided<T extends Waiting<T>> {
     const { source, chain } = item;
     if (source === undefined || chain === undefined) return false;
     if (chain !== source.silent && chain !== source) return false;
-    this.#ages(item);
+    this.#newcomers.remove(item);
     chain.remove(item);
     this.#size--;
     this.#place(source);
@@ -89,13 +87,9 @@ export class Undecided<T extends Waiting<T>> {
 
   /** Time goes by: at the second call from its coming one that has sent nothing is silent. */
   grow(): void {
-    const grown = this.#older;
-    this.#older = this.#young;
-    this.#young = [];
-    for (const item of grown) {
-      const source = item?.source;
-      if (item === undefined || source === undefined) continue;
-      item.youth = -1;
+    for (const item of this.#newcomers.grown()) {
+      const { source } = item;
+      if (source === undefined) continue;
       source.remove(item);
       source.silent ??= new Chain<T>();
       source.silent.append(item);
@@ -108,14 +102,6 @@ export class Undecided<T extends Waiting<T>> {
     const top = this.#levels.at(-1);
     const source = top?.silent.first ?? top?.excused.first;
     return source?.silent?.first ?? source?.first;
-  }
-
-  /** Nothing is left of it where those stand that have just come: they are kept for longer than most take. */
-  #ages(item: T): void {
-    if (item.youth < 0) return;
-    const list = this.#young[item.youth] === item ? this.#young : this.#older;
-    list[item.youth] = undefined;
-    item.youth = -1;
   }
 
   /** To the end of the level that is its own now. */

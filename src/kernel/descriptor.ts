@@ -16,6 +16,8 @@ const openCloexec = 0o2000000;
 const devNull = cString("/dev/null");
 /** asm-generic/resource.h */
 const limitOfFiles = 7;
+/** bits/poll.h: nobody has opened it. */
+const pollInvalid = 0x20;
 const enfile = -23;
 const emfile = -24;
 
@@ -41,13 +43,16 @@ export function duplicate({ calls, result }: Libc, fd: number): number {
 }
 
 /**
- * Whether this process could open so many more files now. Tried, since numbers tell nothing: there may be a free one
- * among those that are open. @throws KernelError when it is not for want of room that it cannot.
+ * Whether this process could open so many more files now. Tried where the last numbers are taken, since there may be a
+ * free one among those before. @throws KernelError when it is not for want of room that it cannot.
  */
-export function canOpen({ calls, result }: Libc, count: number): boolean {
+export function canOpen(libc: Libc, count: number): boolean {
+  const { calls, result } = libc;
+  // The system may have none left although this process may open more: one tells.
+  const tries = areLastFree(libc, count) ? 1 : count;
   const opened: number[] = [];
   try {
-    while (opened.length < count) {
+    while (opened.length < tries) {
       const fd = result(calls.open(devNull, openCloexec));
       if (fd === emfile || fd === enfile) return false;
       opened.push(check('Open "/dev/null"', fd));
@@ -56,6 +61,18 @@ export function canOpen({ calls, result }: Libc, count: number): boolean {
   } finally {
     for (const fd of opened) calls.close(fd);
   }
+}
+
+/** So many of the highest numbers that a descriptor may have; asked by one call for all. */
+function areLastFree(libc: Libc, count: number): boolean {
+  const first = openFilesLimit(libc) - count;
+  // struct pollfd {descriptor, events, returned events}
+  const asked = nativeBytes(count * 8);
+  const view = new DataView(asked.buffer);
+  for (let index = 0; index < count; index++) view.setInt32(index * 8, first + index, true);
+  if (libc.result(libc.calls.poll(asked, BigInt(count), 0)) !== count) return false;
+  for (let index = 0; index < count; index++) if (view.getInt16(index * 8 + 6, true) !== pollInvalid) return false;
+  return true;
 }
 
 /** As the kernel holds this process to it now, which takes no open file to ask. @throws KernelError */
@@ -71,9 +88,14 @@ export function keepToItself({ calls, result }: Libc, fd: number): void {
   check(`Set the flags of descriptor ${fd}`, result(calls.fcntl(fd, setFlags, BigInt(flags) | closeOnExec)));
 }
 
+/** Whether a descriptor is a socket that listens now. */
+export function isListening(libc: Libc, fd: number): boolean {
+  return intOption(libc, fd, soAcceptConn) === 1;
+}
+
 /** @returns undefined for what is no socket that listens for streams. */
 export function listeningAddress(libc: Libc, fd: number): BoundAddress | undefined {
-  if (intOption(libc, fd, soAcceptConn) !== 1 || intOption(libc, fd, soType) !== typeStream) return undefined;
+  if (!isListening(libc, fd) || intOption(libc, fd, soType) !== typeStream) return undefined;
   const address = nativeBytes(128);
   const length = nativeBytes(4);
   new DataView(length.buffer).setUint32(0, address.length, true);

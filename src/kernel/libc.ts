@@ -57,6 +57,8 @@ const libcSymbols = {
   fcntl: [["i32", "i32", "u64"], "i32"],
   // int flock(int fd, int operation)
   flock: [["i32", "i32"], "i32"],
+  // int poll(struct pollfd *descriptors, nfds_t count, int timeout)
+  poll: [["buf", "u64", "i32"], "i32"],
   // int clock_gettime(clockid_t clock, struct timespec *time)
   clock_gettime: [["i32", "buf"], "i32"],
   // int ioctl(int fd, unsigned long request, ...), with one pointer

@@ -18,6 +18,20 @@ const enodev = -19;
 const einval = -22;
 const eaddrnotavail = -99;
 
+/**
+ * One that this host has is asked for again when it may be gone. One that it has not is asked for each time: it may
+ * come by ip_nonlocal_bind, of which the kernel tells nobody.
+ * @param networkVersion another number when interfaces, addresses or routes may have changed.
+ */
+export function ownAddresses(libc: Libc, networkVersion: () => number): (host: string) => boolean {
+  let own: { readonly host: string; readonly version: number } | undefined;
+  return (host) => {
+    const version = networkVersion();
+    if (own?.host !== host || own.version !== version) own = hasAddress(libc, host) ? { host, version } : undefined;
+    return own !== undefined;
+  };
+}
+
 /** @param host an address, perhaps with a zone. @returns true also where no socket can be had to tell it. */
 export function hasAddress(libc: Libc, host: string): boolean {
   const prefix = parsePrefix(host);

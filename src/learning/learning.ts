@@ -38,9 +38,9 @@ export async function openLearning({ config, runtime, log, seen }: LearningOptio
     ...{ name: "learning", sniffer: everybody, runtime, log, nowMs, desk: openDesk },
     observer: { relays: (client) => taps.open(client, true, Date.now()), turnedAway() {} },
   });
-  await gate.listen();
+  await gate.listenSocket.listen();
   const timer = setInterval(() => {
-    gate.tick(nowMs());
+    void gate.tick(nowMs());
     taps.tick();
   }, tickMs);
   void gate.upstreams.probe(nowMs(), 0);

@@ -89,3 +89,51 @@ test("nothing runs after the stop", async () => {
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(runs).toBe(before);
 });
+
+test("parts that come together leave the event loop its turn between them", async () => {
+  const at: number[] = [];
+  let turns = 0;
+  let isWatching = true;
+  const watch = () => {
+    turns++;
+    if (isWatching) setImmediate(watch);
+  };
+  for (const name of ["first", "second", "third"]) {
+    ticker.add({
+      name,
+      everyMs: 250,
+      run() {
+        at.push(turns);
+        for (const untilMs = performance.now() + 1; performance.now() < untilMs; );
+      },
+    });
+  }
+  watch();
+  ticker.start();
+  try {
+    await waitFor("a run of each", () => at.length >= 3);
+  } finally {
+    isWatching = false;
+  }
+  const [first = 0, second = 0, third = 0] = at;
+  expect(second).toBeGreaterThan(first);
+  expect(third).toBeGreaterThan(second);
+});
+
+test("a part whose turn would come after the stop does not run", async () => {
+  const ran: string[] = [];
+  ticker.add({
+    name: "stops",
+    everyMs: 250,
+    run() {
+      ran.push("stops");
+      for (const untilMs = performance.now() + 1; performance.now() < untilMs; );
+      ticker.stop();
+    },
+  });
+  ticker.add({ name: "after", everyMs: 250, run: () => void ran.push("after") });
+  ticker.start();
+  await waitFor("the stop", () => ran.length > 0);
+  for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+  expect(ran).toEqual(["stops"]);
+});

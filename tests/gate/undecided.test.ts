@@ -11,7 +11,7 @@ class One implements Waiting<One> {
   next: One | undefined;
   source: Waiting<One>["source"];
   readonly name: string;
-  youth = -1;
+  youth: number | undefined;
   isSilent = true;
   /** So many looks ago. */
   age = 0;

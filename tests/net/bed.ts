@@ -247,7 +247,7 @@ export class Bed implements AsyncDisposable {
 
   static async open(options: BedOptions): Promise<Bed> {
     const bed = new Bed(options);
-    await bed.gate.listen();
+    await bed.gate.listenSocket.listen();
     return bed;
   }
 
@@ -279,6 +279,7 @@ export class Bed implements AsyncDisposable {
   pass(ms: number, lateMs = 0): void {
     this.#skewMs += ms;
     this.gate.tick(this.nowMs(), lateMs);
+    void this.gate.settle();
   }
 
   /** A connection from an address of the loopback network. */

@@ -11,7 +11,7 @@ await using bed = await Bed.open({ upstreams: [{ host, port: Number(process.argv
 console.log(JSON.stringify({ port: bed.port }));
 for await (const _ of createInterface({ input: process.stdin })) {
   // What is relayed is settled at the second look.
-  for (let look = 0; look < 2; look++) bed.gate.tick(bed.nowMs());
+  for (let look = 0; look < 2; look++) await bed.gate.settle();
   Bun.gc(true);
   const { objectTypeCounts } = heapStats();
   console.log(JSON.stringify({ sessions: bed.sessions.size, objectTypeCounts }));

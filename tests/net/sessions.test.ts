@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { requirePrefix } from "../../src/core/address.ts";
 import type { Chain } from "../../src/core/chain.ts";
 import { Client } from "../../src/core/client.ts";
+import { finished } from "../../src/core/work.ts";
 import { type LiveSession, type NewSession, Place, Sessions, type SourceSessions } from "../../src/gate/sessions.ts";
 
 class Noted implements NewSession {
@@ -147,9 +148,29 @@ test("what is relayed is settled at the second look from then, once, if it is th
     sessions.decided(session, 10_000);
     sessions.relayed(session, session);
   }
-  sessions.settle();
+  finished(sessions.settle());
   sessions.remove(brief);
   expect(lasting.told).toEqual([]);
-  for (let look = 0; look < 3; look++) sessions.settle();
+  for (let look = 0; look < 3; look++) finished(sessions.settle());
   expect([brief.told, lasting.told]).toEqual([[], ["settled"]]);
+});
+
+test("those that settle at the same time are looked at one after the other, and may end meanwhile", () => {
+  const sessions = new Sessions(64);
+  const [first, second, third] = [
+    new Noted(sessions, "192.0.2.1"),
+    new Noted(sessions, "192.0.2.2"),
+    new Noted(sessions, "192.0.2.3"),
+  ];
+  for (const session of [first, second, third]) {
+    sessions.decided(session, 10_000);
+    sessions.relayed(session, session);
+  }
+  finished(sessions.settle());
+  const looks = sessions.settle();
+  looks.next();
+  expect([first.told, second.told]).toEqual([["settled"], []]);
+  sessions.remove(second);
+  finished(looks);
+  expect([first.told, second.told, third.told]).toEqual([["settled"], [], ["settled"]]);
 });

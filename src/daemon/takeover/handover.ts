@@ -140,12 +140,15 @@ function handed({ gate }: DaemonGate): HandedGate {
       return gate.config.listen;
     },
     get descriptor() {
-      return gate.descriptor;
+      return gate.listenSocket.descriptor;
     },
-    pause: (again: (fd: number) => number) => gate.pause(again),
-    leave: (close: (fd: number) => void) => gate.leave(close),
-    resume: () => gate.resume(),
-    tick: (nowMs: number) => gate.tick(nowMs),
+    pause: (again: (fd: number) => number) => gate.listenSocket.pause(again),
+    leave: (close: (fd: number) => void) => gate.listenSocket.leave(close),
+    resume: () => gate.listenSocket.resume(),
+    tick: (nowMs: number) => {
+      gate.tick(nowMs);
+      return gate.settle();
+    },
     sessions: gate.sessions,
   };
 }

@@ -46,7 +46,7 @@ export interface HandedGate {
   leave(close: (fd: number) => void): void;
   resume(): Promise<void>;
   /** Deadlines of those that are not judged yet. */
-  tick(nowMs: number): void;
+  tick(nowMs: number): Promise<void>;
   readonly sessions: { readonly size: number; cut(prefix: Prefix): number };
 }
 
@@ -291,7 +291,7 @@ export class Predecessor implements Disposable {
     let isConnected = true;
     for (const endMs = performance.now() + drainMs; open() > 0 && performance.now() < endMs; ) {
       const { nowMs } = moment();
-      for (const gate of gates) gate.tick(nowMs);
+      for (const gate of gates) await gate.tick(nowMs);
       this.#parts.drained(nowMs);
       for (const source of this.#changed.take()) unsaid.add(source);
       isConnected &&= this.#exchange(channel, unsaid);
