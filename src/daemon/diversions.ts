@@ -7,17 +7,14 @@ import type { HostPort } from "../config/endpoints.ts";
 import { isIpv4, isWildcard, type Prefix, parsePrefix } from "../core/address.ts";
 import { interfacesOf, isOfBridge, isVirtual } from "../host/addresses.ts";
 import {
-  type Diversion,
   diversionsFrom,
-  type Family,
   type FilterRules,
-  type Guarded,
   handshakeProxies,
   hasLegacyRedirects,
-  type RedirectRule,
   readFilterRules,
   redirectsTo,
-} from "../host/redirects.ts";
+} from "../host/packet_filter/filter_rules.ts";
+import type { Diversion, Family, Guarded, RedirectRule } from "../host/packet_filter/rule.ts";
 import { FilterGeneration } from "../kernel/filter_generation.ts";
 import type { Libc } from "../kernel/libc.ts";
 import { hasAddress } from "../kernel/own_address.ts";

@@ -13,7 +13,13 @@ import { connectError } from "../gate/connect_error.ts";
 import { connectTimeoutMs, noAnswer } from "../gate/connects.ts";
 import { isOpenToOthers } from "../host/connections.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
-import { diversionsFrom, type FilterRules, handshakeProxies, readFilterRules, redirectsTo } from "../host/redirects.ts";
+import {
+  diversionsFrom,
+  type FilterRules,
+  handshakeProxies,
+  readFilterRules,
+  redirectsTo,
+} from "../host/packet_filter/filter_rules.ts";
 import { openLibc } from "../kernel/libc.ts";
 import { hasAddress } from "../kernel/own_address.ts";
 import { type Native, type Runtime, silentEvents } from "../runtime/types.ts";

@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which rules of a packet filter lead to the guarded port, or away from it, from what nft and iptables-save say.
 import { expect, test } from "bun:test";
-import {
-  diversionsFrom,
-  handshakeProxies,
-  iptablesDiversions,
-  iptablesRedirects,
-  nftDiversions,
-  nftRedirects,
-  parseIptables,
-  parseNft,
-} from "../../src/host/redirects.ts";
+import { diversionsFrom, handshakeProxies } from "../../src/host/packet_filter/filter_rules.ts";
+import { iptablesDiversions, iptablesRedirects, parseIptables } from "../../src/host/packet_filter/iptables.ts";
+import { nftDiversions, nftRedirects, parseNft } from "../../src/host/packet_filter/nft.ts";
 
 function nft(...expressions: readonly object[]): string {
   const rule = { family: "ip", table: "nat", chain: "pre", handle: 2, expr: expressions };
