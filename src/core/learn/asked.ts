@@ -52,8 +52,7 @@ export function askedOf(
   const name = places.filter((at) => at >= begin && at < begin + nameBytes(bytes, begin));
   const isCount = isMap(bytes.get(begin), bytes.get(begin + 1));
   const telling = places.filter(
-    (at) =>
-      !name.includes(at) && !(at === begin && isCount) && isTelling(bytes.get(at) ?? 0, at, begin, isUpper(at)),
+    (at) => !name.includes(at) && !(at === begin && isCount) && isTelling(bytes.get(at) ?? 0, at, begin, isUpper(at)),
   );
   const exact = [...name, ...telling.slice(0, Math.max(0, askedBytes - name.length))];
   const ranges =

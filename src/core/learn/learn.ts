@@ -172,7 +172,9 @@ function doubtsAbout(fields: Fields | undefined): string[] {
     ...runs.map(
       (run) => `the bytes ${placed(run)}, beside bytes that change, and may be the upper part of a number that grows`,
     ),
-    ...(cut === undefined ? [] : [`the first word ${JSON.stringify(cut)} may be what these clients' names have in common`]),
+    ...(cut === undefined
+      ? []
+      : [`the first word ${JSON.stringify(cut)} may be what these clients' names have in common`]),
   ];
 }
 
