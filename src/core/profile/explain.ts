@@ -28,15 +28,16 @@ export interface Explanation {
 /** @returns what the profile says of everything that a client sent before it fell silent. */
 export function createExplainer(profile: Profile): (bytes: Uint8Array) => Explanation {
   const sniffer = createSniffer(compileProfile(profile));
-  const isStruck = (sniffed: Sniff) =>
-    sniffed.kind === "more" && sniffed.isLast === true && sniffer.undecidedLimit !== undefined;
+
+  function undecided(isLast: boolean, length: number): Explanation {
+    const isStruck = isLast && sniffer.undecidedLimit !== undefined;
+    const reason = `${openWords(profile, length)}: refused, ${isStruck ? "a strike" : "no strike"} and no ban`;
+    return { verdict: "undecided", protocol: null, rule: null, byte: null, reason };
+  }
 
   return (bytes) => {
     const sniffed = sniffer.sniff(bytes, true);
-    if (sniffed.kind === "more") {
-      const reason = `${openWords(profile, bytes.length)}: refused, ${isStruck(sniffed) ? "a strike and no ban" : "no strike and no ban"}`;
-      return { verdict: "undecided", protocol: null, rule: null, byte: null, reason };
-    }
+    if (sniffed.kind === "more") return undecided(sniffed.isLast === true, bytes.length);
     if (sniffed.kind === "malformed") {
       const reason = "nearly what is expected: refused, a strike and no ban";
       return { verdict: "malformed", protocol: null, rule: null, byte: null, reason };
