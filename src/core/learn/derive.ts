@@ -115,7 +115,8 @@ function libraryFor({ isTextFirst, isLikeWireguard }: Fields): Pick<ProfileSourc
 function isThin(fields: Fields, random: Rule | undefined): boolean {
   const first = firstWords(fields);
   if (first !== undefined) return !first.isSure;
-  return random === undefined && countOf(fields.constants) < enoughBytes;
+  const asked = countOf(fields.constants);
+  return random === undefined && asked < enoughBytes && (asked > 0 || !fields.isText);
 }
 
 /** A name of one letter makes a quarter of what any was seen with. */

@@ -183,13 +183,15 @@ function greets(samples: readonly Recording[]): boolean {
   return samples.filter(({ greeted }) => greeted).length > samples.length / 10;
 }
 
-function wordsOfProfile({ expect, default: fallback, tolerate = [], speaksFirst }: ProfileSource): string[] {
+function wordsOfProfile({ expect, foreign, default: fallback, tolerate = [], speaksFirst }: ProfileSource): string[] {
   return [
     ...(expect.kind === "length"
       ? ["That is too little to tell strangers: only those that ttgate knows are banned"]
       : []),
     ...(fallback === "undecided"
-      ? ["Others may begin otherwise: who does is refused, and banned only if ttgate knows it for another protocol"]
+      ? [
+          `Others may begin otherwise: who does is refused, and ${foreign === "all" ? "banned only if ttgate knows it for another protocol" : "never banned"}`,
+        ]
       : []),
     ...(tolerate.length === 0
       ? []

@@ -166,6 +166,12 @@ test.each(begun)("%s that all begin with is no reason to ban those who begin oth
   expect(sniffer.sniff(bytesOf("SSH-2.0-Go\r\n", undefined), true)).toMatchObject({ protocol: "ssh" });
 });
 
+test("where lines of text have nothing else in common, what is no text is foreign", () => {
+  const { sniffer } = learnFrom(made(12, (index) => `${index % 3}.4.1 till-${index % 12}\n`));
+  expect(sniffer.sniff(bytesOf("3.0.0 north\n", undefined), true)).toEqual({ kind: "accept" });
+  expect(sniffer.sniff(Uint8Array.fromHex("9301000000000007"), true)).toEqual({ kind: "foreign", protocol: "unknown" });
+});
+
 test("a word that a digit ends makes no profile that is safe to enforce", () => {
   const { profile } = learnFrom(made(12, (index) => `till-${index % 12} ${index} OPEN\n`));
   expect(profile.unproven).toBe('the first word "till-" may be what these clients\' names have in common');
