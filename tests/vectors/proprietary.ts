@@ -109,6 +109,29 @@ const packets: Readonly<Record<string, (moment: Moment) => readonly number[]>> =
     moment.client % 10 === 3
       ? [...text("NEWP"), 2, 0, 0, ...le(moment.below(900), 4), ...random(moment, 20)]
       : [...text("NEWP"), 1, ...be(moment.below(900), 2), ...words(moment)],
+  "JSON behind its length": (moment) => {
+    const { client, isKnown } = moment;
+    const json = text(JSON.stringify({ user: text(String(client)), items: words(moment) }, null, next(moment, 0, 2)));
+    return [...le(json.length, 2), ...(isKnown ? json : json.slice(0, 12_000))];
+  },
+  "lines of JSON": (moment) => [
+    ...text(JSON.stringify({ user: moment.client, n: moment.below(999) }, null, next(moment, 0, 1))),
+    10,
+  ],
+  "a name and a session": (moment) => [0x0a, ...sized(name(moment)), 0x22, ...sized(random(moment, 32))],
+  "a name, a zero and a key": (moment) => [0x33, 0x44, ...name(moment), 0, ...random(moment, 40)],
+  "a map of text": (moment) => [
+    ...[next(moment, 0x81, 0x82), 0xa1, 0x6e, 0xa0 | name(moment).length, ...name(moment)],
+    ...next(moment, [], [0xa1, 0x7a, moment.below(128)]),
+  ],
+  "a name in UTF-16": (moment) => [
+    0x10,
+    0,
+    ...le(moment.client, 2),
+    ...name(moment).flatMap((byte) => [byte, 0]),
+    0,
+    0,
+  ],
   "large first packets": (moment) => {
     const length = 5000 + moment.below(moment.isKnown ? 1000 : 60_000);
     return [...text("BIGP"), ...le(length, 4), ...le(moment.client, 2), ...random(moment, length - 2)];

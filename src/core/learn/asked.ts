@@ -50,7 +50,10 @@ export function askedOf(
   const places = [...bytes.keys()];
 
   const name = places.filter((at) => at >= begin && at < begin + nameBytes(bytes, begin));
-  const telling = places.filter((at) => !name.includes(at) && isTelling(bytes.get(at) ?? 0, at, begin, isUpper(at)));
+  const isCount = isMap(bytes.get(begin), bytes.get(begin + 1));
+  const telling = places.filter(
+    (at) => !name.includes(at) && !(at === begin && isCount) && isTelling(bytes.get(at) ?? 0, at, begin, isUpper(at)),
+  );
   const exact = [...name, ...telling.slice(0, Math.max(0, askedBytes - name.length))];
   const ranges =
     exact.length >= enoughBytes
@@ -78,6 +81,12 @@ function isTelling(byte: number, at: number, begin: number, isUpper: boolean): b
   if (byte === 0xff) return false;
   if (at === begin) return byte >= leastFirst && !isDigit(byte);
   return byte >= leastName && (at === begin + 1 || !isUpper);
+}
+
+/** How many pairs there are, and a key of text: MessagePack, and CBOR (RFC 8949). The next version has one more. */
+function isMap(first = 0, second = 0): boolean {
+  const [kind, next] = [first & 0xe0, second & 0xe0];
+  return (kind === 0x80 && next === 0xa0) || (kind === 0xa0 && next === 0x60);
 }
 
 /** Four times as much as was seen, and no less than 15. */

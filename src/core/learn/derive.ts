@@ -69,7 +69,7 @@ export function derive(samples: readonly Recording[], material: Material): Deriv
   const random = randomRulesOf(fields);
   if (rulesOf(fields, random[0]).length === 0) {
     if (material.takesAny === true && fields.shortest >= leastAny)
-      return tried({ ...head, expect: anyOf(fields), foreign: "all" }, samples, material, fields);
+      return tried({ ...head, expect: anyOf(fields), ...libraryFor(fields) }, samples, material, fields);
     const message = "The connections that the server accepted have nothing in common; write a profile by hand";
     return { kind: "nothing", message };
   }
@@ -96,10 +96,8 @@ function* profilesOf(
   const rules = rulesOf(fields, random);
   const [only] = rules;
   const expect: Rule = rules.length === 1 && only !== undefined ? only : { kind: "all", rules };
-  const tolerate = fields.isLikeWireguard ? { tolerate: ["wireguard"] } : {};
-  const library = { foreign: "all" as const, ...tolerate };
-  // Somebody may begin with another word: that is no reason to ban, where nobody knows it for something else.
-  const mild = firstWords(fields)?.isSure === false ? { default: "undecided" as const } : {};
+  const library = libraryFor(fields);
+  const mild = isThin(fields, random) ? { default: "undecided" as const } : {};
   if (wantsLibrary(fields)) yield { ...head, expect, ...library, ...mild };
   // So few constant bytes that a stranger of the library may have them too: then it is the library that tells.
   const left = random ?? anyOf(fields);
@@ -107,8 +105,23 @@ function* profilesOf(
   yield { ...head, expect, ...mild };
 }
 
+/** All that ttgate knows, but what friends may come to look like. */
+function libraryFor({ isTextFirst, isLikeWireguard }: Fields): Pick<ProfileSource, "foreign" | "tolerate"> {
+  const tolerate = [...(isTextFirst ? ["text"] : []), ...(isLikeWireguard ? ["wireguard"] : [])];
+  return { foreign: "all", ...(tolerate.length === 0 ? {} : { tolerate }) };
+}
+
+/** Somebody may begin with another word or another byte: no reason to ban, where nobody knows it for something else. */
+function isThin(fields: Fields, random: Rule | undefined): boolean {
+  const first = firstWords(fields);
+  if (first !== undefined) return !first.isSure;
+  const asked = countOf(fields.constants);
+  return random === undefined && asked < enoughBytes && (asked > 0 || !fields.isText);
+}
+
+/** A name of one letter makes a quarter of what any was seen with. */
 function anyOf({ shortest }: Fields): Rule {
-  return { kind: "length", min: Math.max(1, Math.floor(shortest / 2)) };
+  return { kind: "length", min: Math.max(1, Math.floor(shortest / 4)) };
 }
 
 /**
@@ -180,7 +193,8 @@ export function isAccepted(sniffer: Sniffer, recording: Recording): boolean {
 function fieldsOf(samples: readonly Recording[], { askedBytes, isVaried }: Material): Fields {
   const shortest = shortestOf(samples);
   const isTextOnly = samples.every(({ bytes }) => bytes.subarray(0, shortest).every(isText));
-  const random = isTextOnly ? undefined : randomPartOf(samples);
+  const found = isTextOnly ? undefined : randomPartOf(samples);
+  const random = found !== undefined && hasNames(samples, found.at) ? undefined : found;
   const format = random === undefined ? formatOf(samples, isVaried) : undefined;
   const length = isTextOnly ? undefined : lengthFieldOf(samples);
   // A length among the values is that of one of them.
@@ -198,9 +212,36 @@ function fieldsOf(samples: readonly Recording[], { askedBytes, isVaried }: Mater
       ...askedOf(keys, samples, field, format === undefined ? end + 1 : end, askedBytes),
     },
     isText: isTextOnly,
+    isTextFirst: samples.every(({ bytes }) => bytes.length >= telling && bytes.subarray(0, telling).every(isAscii)),
     isLikeWireguard: random !== undefined && random.at >= wireguardHead.length && canBegin(samples, wireguardHead),
     blocks: random === undefined ? undefined : blocksOf(samples, random.at),
   };
+}
+
+/** Longer text is what the library calls `text`. */
+const telling = 8;
+const isAscii = (byte: number) => byte < 0x80 && isText(byte);
+
+/** Names behind their length, before a zero, or of different lengths: with a longer one all that is behind it moves. */
+function hasNames(samples: readonly Recording[], before: number): boolean {
+  for (let at = 0; at + shortestName <= before; at++) {
+    const names = samples.map(({ bytes }) => textFrom(bytes, at));
+    const lengths = names.map(({ length }) => length);
+    const common = Math.min(before - at, ...lengths);
+    const isConstant = new Set(names.map((name) => String(name.subarray(0, common)))).size === 1;
+    if (isConstant || common < shortestName) continue;
+    const isSized = samples.every(({ bytes }, index) => bytes[at - 1] === lengths[index]);
+    const isEnded = samples.every(({ bytes }, index) => bytes[at + (lengths[index] ?? 0)] === 0);
+    if (isSized || isEnded || new Set(lengths).size > 1) return true;
+  }
+  return false;
+}
+
+const shortestName = 3;
+
+function textFrom(bytes: Uint8Array, at: number): Uint8Array {
+  const end = bytes.findIndex((byte, index) => index >= at && !isAscii(byte));
+  return bytes.subarray(at, end < 0 ? bytes.length : end);
 }
 
 const wireguardHead = [1, 0, 0, 0];

@@ -24,6 +24,8 @@ export interface Fields {
   /** What never changed, asked for or not. */
   readonly same: readonly Constant[];
   readonly isText: boolean;
+  /** All begin with so much text that a longer name would make it what the library calls `text`. */
+  readonly isTextFirst: boolean;
   /** A friend's clear header may come to begin as WireGuard does, and it would have to wait. */
   readonly isLikeWireguard: boolean;
   readonly blocks: number | undefined;

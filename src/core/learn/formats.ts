@@ -4,7 +4,7 @@
 // client's own (a user, a database, a topic), however often it was the same, and so makes no constant.
 
 import type { Rule } from "../signature/signature.ts";
-import { headerLimitBytes, numberAt, shortestOf } from "./fields.ts";
+import { headerLimitBytes, lengthRules, numberAt, shortestOf } from "./fields.ts";
 import type { Recording } from "./recording.ts";
 
 export interface Format {
@@ -14,8 +14,17 @@ export interface Format {
   readonly valuesAt: number;
   /** What is said of the values, besides the constants before them. */
   readonly rules: readonly Rule[];
-  /** First words that were seen, each with what ends it. `isSure`: there was one only, which is all there is. */
-  readonly first?: { readonly at: number; readonly texts: readonly string[]; readonly isSure: boolean };
+  readonly first?: FirstWords;
+}
+
+export interface FirstWords {
+  readonly at: number;
+  /** Those that were seen, each with what ends it. */
+  readonly texts: readonly string[];
+  /** There was one only, which is all there is. */
+  readonly isSure: boolean;
+  /** One that a digit ends: the common part of clients' names looks like that, too. */
+  readonly cut?: string | undefined;
 }
 
 /** A key or a command is one word. */
@@ -71,7 +80,10 @@ function isPairs(bytes: Uint8Array): boolean {
   if (bytes.at(-1) !== 0 || !isVisible(bytes[0])) return false;
   if (!bytes.every((byte) => byte === 0 || isText(byte))) return false;
   const words = split(bytes);
-  return words.length >= 2 && words.length % 2 === 0 && words.every((word, index) => index % 2 === 1 || isKey(word));
+  if (words.length < 2 || words.length % 2 === 1) return false;
+  const keys = words.filter((_, index) => index % 2 === 0);
+  // Letters with a zero each are text in UTF-16.
+  return keys.every(isKey) && keys.some((key) => key.length > 1);
 }
 
 /** The last value's zero byte may be followed by one that ends the list. */
@@ -103,21 +115,29 @@ function linesOf(samples: readonly Recording[]): Format | undefined {
   const commands = [...new Set(firsts as string[])].sort();
   if (commands.length > Math.min(mostCommands, mostKnown(samples))) return undefined;
   const list = commands.map((command) => JSON.stringify(command.trimEnd())).join(", ");
+  const cut = commands.find((command) => samples.some(({ bytes }) => isCut(command, bytes)));
   return {
     words: `They are lines of text that begin with ${list}; what follows may be any text`,
     valuesAt: 0,
     rules: [],
-    first: { at: 0, texts: commands, isSure: commands.length === 1 },
+    first: { at: 0, texts: commands, isSure: commands.length === 1 && cut === undefined, cut },
+    ...bracketOf(commands, 0),
   };
+}
+
+/** The packet begins with the word and goes on with a digit. */
+function isCut(word: string, bytes: Uint8Array): boolean {
+  return /\w-*$/.test(word) && new RegExp(`^${word}[0-9]`).test(latin(bytes.subarray(0, longestKey + 1)));
 }
 
 /**
  * The first word and the byte that ends it. A word ends where a digit begins, which may be a version's or a
- * date's; of what begins with marks, as JSON and XML do, the marks are all.
+ * date's. Of what begins with marks the marks are all, and of JSON and XML the first one: spaces, a key, or a
+ * declaration may follow.
  */
 function commandOf(bytes: Uint8Array): string | undefined {
   const start = latin(bytes.subarray(0, longestKey + 1));
-  const word = /^(?:[A-Za-z][A-Za-z_-]+[^A-Za-z0-9]?|[^A-Za-z0-9\s]+)/.exec(start)?.[0];
+  const word = /^(?:[A-Za-z][A-Za-z_-]+[^A-Za-z0-9]?|[{[<]|[!-/:-@[-`{-~]+)/.exec(start)?.[0];
   return word === undefined || word.length > longestKey ? undefined : word;
 }
 
@@ -147,14 +167,18 @@ function chainOf(samples: readonly Recording[]): Format | undefined {
   return undefined;
 }
 
-/** How many links the chain has; 0 when it does not end with the packet. */
+/**
+ * How many links with a value the chain has; 0 when it does not end with the packet. Zeros that begin a length of 32 bits
+ * would be links without one.
+ */
 function links(bytes: Uint8Array, { at, tagBytes, lengthBytes, endian }: Chain): number {
   let count = 0;
   let next = at;
   while (next < bytes.length) {
     if (next + tagBytes + lengthBytes > bytes.length) return 0;
-    next += tagBytes + lengthBytes + numberAt(bytes, next + tagBytes, lengthBytes, endian);
-    count++;
+    const valueBytes = numberAt(bytes, next + tagBytes, lengthBytes, endian);
+    next += tagBytes + lengthBytes + valueBytes;
+    if (valueBytes > 0) count++;
   }
   return next === bytes.length ? count : 0;
 }
@@ -199,12 +223,26 @@ function stringAt(
   if (isVaried && new Set(strings).size === 1 && /^[A-Za-z]+$/.test(strings[0] ?? "")) return undefined;
   const greatest = Math.max(...strings.map((string) => string?.length ?? 0));
   const bits = `${size * 8}-bit${size > 1 ? ` ${endian}-endian` : ""}`;
+  const bracket = bracketOf(strings, at + size);
+  const field = { at, size, endian, plus: at + size, greatest };
   return {
     words: `At byte ${at} there is a string behind its ${bits} length; up to ${greatest} bytes were seen`,
     valuesAt: at,
-    rules: roomFor(greatest, at, size, endian),
+    // A document grows more than a name.
+    rules: bracket.first === undefined ? roomFor(greatest, at, size, endian) : lengthRules(field),
+    ...bracket,
   };
 }
+
+/** JSON and XML begin with a bracket, whatever the values: an array where an object was, too. */
+function bracketOf(texts: readonly (string | undefined)[], at: number): Pick<Format, "first"> {
+  const firsts = new Set(texts.map((text) => text?.[0] ?? ""));
+  const [bracket = ""] = firsts;
+  if (firsts.size > 1 || !brackets.has(bracket)) return {};
+  return { first: { at, texts: bracket === "<" ? ["<"] : ["[", "{"], isSure: true } };
+}
+
+const brackets = new Set(["{", "[", "<"]);
 
 /** Room for values four times as long as any that was seen; of a length of one byte any may come. */
 function roomFor(greatest: number, at: number, size: number, endian: "big" | "little"): Rule[] {

@@ -167,9 +167,15 @@ function doubtsOf({ banned }: LearnReport["leftOut"]): string[] {
 
 function doubtsAbout(fields: Fields | undefined): string[] {
   const runs = fields?.doubtful ?? [];
-  return runs.map(
-    (run) => `the bytes ${placed(run)}, beside bytes that change, and may be the upper part of a number that grows`,
-  );
+  const cut = fields?.format?.first?.cut;
+  return [
+    ...runs.map(
+      (run) => `the bytes ${placed(run)}, beside bytes that change, and may be the upper part of a number that grows`,
+    ),
+    ...(cut === undefined
+      ? []
+      : [`the first word ${JSON.stringify(cut)} may be what these clients' names have in common`]),
+  ];
 }
 
 /** A server that waits for its clients never speaks first. */
@@ -177,10 +183,15 @@ function greets(samples: readonly Recording[]): boolean {
   return samples.filter(({ greeted }) => greeted).length > samples.length / 10;
 }
 
-function wordsOfProfile({ expect, tolerate = [], speaksFirst }: ProfileSource): string[] {
+function wordsOfProfile({ expect, foreign, default: fallback, tolerate = [], speaksFirst }: ProfileSource): string[] {
   return [
     ...(expect.kind === "length"
       ? ["That is too little to tell strangers: only those that ttgate knows are banned"]
+      : []),
+    ...(fallback === "undecided"
+      ? [
+          `Others may begin otherwise: who does is refused, and ${foreign === "all" ? "banned only if ttgate knows it for another protocol" : "never banned"}`,
+        ]
       : []),
     ...(tolerate.length === 0
       ? []

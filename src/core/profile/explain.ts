@@ -10,7 +10,7 @@ import { wordsOf } from "../signature/words.ts";
 import type { Sniff } from "../sniff.ts";
 import { compileProfile } from "./compiled_profile.ts";
 import type { Profile } from "./profile.ts";
-import { createSniffer } from "./sniffer.ts";
+import { createSniffer, fewestBytes } from "./sniffer.ts";
 
 export interface Explanation {
   readonly verdict: "accept" | "foreign" | "malformed" | "undecided";
@@ -29,17 +29,15 @@ export interface Explanation {
 export function createExplainer(profile: Profile): (bytes: Uint8Array) => Explanation {
   const sniffer = createSniffer(compileProfile(profile));
 
+  function undecided(isLast: boolean, length: number): Explanation {
+    const isStruck = isLast && sniffer.undecidedLimit !== undefined;
+    const reason = `${openWords(profile, length)}: refused, ${isStruck ? "a strike" : "no strike"} and no ban`;
+    return { verdict: "undecided", protocol: null, rule: null, byte: null, reason };
+  }
+
   return (bytes) => {
     const sniffed = sniffer.sniff(bytes, true);
-    if (sniffed.kind === "more") {
-      return {
-        verdict: "undecided",
-        protocol: null,
-        rule: null,
-        byte: null,
-        reason: "neither expected nor known as foreign",
-      };
-    }
+    if (sniffed.kind === "more") return undecided(sniffed.isLast === true, bytes.length);
     if (sniffed.kind === "malformed") {
       const reason = "nearly what is expected: refused, a strike and no ban";
       return { verdict: "malformed", protocol: null, rule: null, byte: null, reason };
@@ -61,6 +59,18 @@ export function createExplainer(profile: Profile): (bytes: Uint8Array) => Explan
       evidence,
     };
   };
+}
+
+/** Why a packet of so many bytes is neither expected nor foreign. */
+function openWords(profile: Profile, length: number): string {
+  const [ciphertext] = profile.expect.flatMap((terms) =>
+    terms.flatMap(({ test }) => (test.kind === "probe" && test.probe.bets !== undefined ? [test.probe] : [])),
+  );
+  if (length < fewestBytes) return "fewer than two bytes, which are evidence against nobody";
+  if (ciphertext === undefined) return "neither expected nor known for certain as foreign";
+  if (length < ciphertext.minBytes)
+    return `too few bytes to tell (${length} of the ${ciphertext.minBytes} that ciphertext takes), and no recogniser is certain`;
+  return "not as random as ciphertext, and no expert and no recogniser is certain";
 }
 
 /** The fewest bytes that decide; one more than there are when it takes the silence. What is decided stays so. */

@@ -18,6 +18,10 @@ const withoutName = [
   "a version and a length, and no magic",
   "milliseconds first",
   "the server's name",
+  "a name and a session",
+  "a name, a zero and a key",
+  "a map of text",
+  "a name in UTF-16",
 ];
 
 describe.each(proprietary)("%s", (protocol) => {

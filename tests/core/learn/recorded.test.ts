@@ -139,6 +139,45 @@ describe("what one client sends is no constant", () => {
   });
 });
 
+/** What many clients had in common, and how others begin. */
+const begun: [string, (index: number) => string | Uint8Array, readonly (string | Uint8Array)[]][] = [
+  ["a name before a number", (index) => `till-${index % 12},${index * 7919},OPEN\n`, ["north,17,OPEN\n"]],
+  ["a record of columns", (index) => `LGNtill-${index % 12}   ${1000 + index}`, ["LGNnorth    1017"]],
+  [
+    "digits",
+    (index) => `${2_026_100_000 + (index % 12)}till-${index % 12}    \0`,
+    ["2026170009a-till-behind-the-north-gate-17\0"],
+  ],
+  ["a single letter", (index) => `u=till-${index % 12}&v=${index}\n`, ["token=17&u=north\n"]],
+  [
+    "a single byte",
+    (index) => Uint8Array.of(0x12, 7, ...bytesOf(`till-${10 + (index % 12)}`, undefined), 0x18, index, index % 7),
+    [Uint8Array.of(0x0a, 2, 0x65, 0x75, 0x12, 5, ...bytesOf("north", undefined), 0x18, 3)],
+  ],
+];
+
+test.each(begun)("%s that all begin with is no reason to ban those who begin otherwise", (_, packet, others) => {
+  const { sniffer, profile, report } = learnFrom(made(12, packet));
+  for (const other of others) {
+    const { kind } = sniffer.sniff(typeof other === "string" ? bytesOf(other, undefined) : other, true);
+    expect(["accept", "more"]).toContain(kind);
+  }
+  if (profile.default === "undecided") expect(report.findings.join("\n")).toContain("Others may begin otherwise");
+  expect(sniffer.sniff(bytesOf("SSH-2.0-Go\r\n", undefined), true)).toMatchObject({ protocol: "ssh" });
+});
+
+test("where lines of text have nothing else in common, what is no text is foreign", () => {
+  const { sniffer } = learnFrom(made(12, (index) => `${index % 3}.4.1 till-${index % 12}\n`));
+  expect(sniffer.sniff(bytesOf("3.0.0 north\n", undefined), true)).toEqual({ kind: "accept" });
+  expect(sniffer.sniff(Uint8Array.fromHex("9301000000000007"), true)).toEqual({ kind: "foreign", protocol: "unknown" });
+});
+
+test("a word that a digit ends makes no profile that is safe to enforce", () => {
+  const { profile } = learnFrom(made(12, (index) => `till-${index % 12} ${index} OPEN\n`));
+  expect(profile.unproven).toBe('the first word "till-" may be what these clients\' names have in common');
+  expect(learnFrom(made(12, (index) => `OPEN ${index % 12}\n`)).profile.unproven).toBeUndefined();
+});
+
 test("many sources and sessions are enough, and a kind of client that one source alone has is missed", () => {
   const packet = (index: number) => `MIRROR ${index % 7} item\r\n`;
   expect(learnFrom(made(12, packet)).profile.unproven).toBeUndefined();

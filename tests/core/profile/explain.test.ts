@@ -38,3 +38,22 @@ test("of ciphertext that ends early it says with how few bytes silence is enough
     reason: "ciphertext after at most 16 clear bytes, 44 bytes or more (32 where silence follows), then silence",
   });
 });
+
+test.each([
+  ["tapetrack", "", "fewer than two bytes, which are evidence against nobody: refused, no strike and no ban"],
+  ["tapetrack", "16", "fewer than two bytes, which are evidence against nobody: refused, no strike and no ban"],
+  [
+    "tapetrack",
+    "0000000affff000000010000001c",
+    "too few bytes to tell (14 of the 32 that ciphertext takes), and no recogniser is certain: refused, a strike and no ban",
+  ],
+  [
+    "tapetrack",
+    "434e436203406104523e43604723290861093563201a4d4f521460586146494e39530a37185a1d02170344042e624b2f",
+    "not as random as ciphertext, and no expert and no recogniser is certain: refused, a strike and no ban",
+  ],
+  ["http", "4745", "neither expected nor known for certain as foreign: refused, no strike and no ban"],
+])("%s, undecided of %p: it says what was missing and what becomes of it", (profile, hex, reason) => {
+  const explained = createExplainer(loadProfile(profile))(Uint8Array.fromHex(hex));
+  expect(explained).toMatchObject({ verdict: "undecided", rule: null, byte: null, reason });
+});
