@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What bpftool has no words for: another program in a link, a value of any size in a map.
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { closeFd, openPin } from "../../src/kernel/bpffs.ts";
 import { check } from "../../src/kernel/errno.ts";
 import { openLibraries } from "../../src/kernel/libraries.ts";
@@ -46,10 +46,14 @@ export async function clearArray(pid: number, name: string): Promise<void> {
   }
 }
 
+/** Of those that it has now: some are open for a moment only. */
 function mapsOf(pid: number): readonly MapShown[] {
   const directory = `/proc/${pid}/fdinfo`;
-  const ids = readdirSync(directory).flatMap(
-    (fd) => /^map_id:\s+(\d+)$/m.exec(readFileSync(`${directory}/${fd}`, "utf8"))?.[1] ?? [],
-  );
-  return [...new Set(ids)].map((id) => bpftool(["map", "show", "id", id]) as MapShown);
+  const ids = readdirSync(directory).flatMap((fd) => {
+    const path = `${directory}/${fd}`;
+    const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+    return Number(/^map_id:\s+(\d+)$/m.exec(text)?.[1]);
+  });
+  const all = bpftool(["map", "show"]) as readonly MapShown[];
+  return all.filter(({ id }) => ids.includes(id));
 }
