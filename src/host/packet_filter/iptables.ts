@@ -61,12 +61,9 @@ export function parseIptables(text: string): readonly IptablesRule[] {
   const redirects = lines.filter(
     (line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY|SYNPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line),
   );
-  return redirects.map((line) => {
-    const [, chain = ""] = /^-A (\S+)/.exec(line) ?? [];
-    const isEntered =
-      chain === "PREROUTING" || chain === "INPUT" || lines.some((other) => other.endsWith(` -j ${chain}`));
-    return { line, isEntered };
-  });
+  // A host of containers may have tens of thousands.
+  const entered = new Set(["PREROUTING", "INPUT", ...lines.flatMap((line) => / -[jg] (\S+)/.exec(line)?.[1] ?? [])]);
+  return redirects.map((line) => ({ line, isEntered: entered.has(/^-A (\S+)/.exec(line)?.[1] ?? "") }));
 }
 
 function isHandshakeProxy(line: string): boolean {
