@@ -13,7 +13,7 @@ import { Undo } from "../harness/undo.ts";
 const gates = [{ mode: "proxy", listen: { host: "127.0.0.1", port: 5000 } }];
 
 describeWith("namespaces")("an interface by which a banned source came", () => {
-  test.each([
+  test.each<[string, readonly string[], string | undefined, boolean]>([
     ["", [], undefined, true],
     [", but not where others were named", ["lo"], undefined, false],
     [", but not by a program that is not ttgate's", [], 'program "reader" (id 7)', false],
