@@ -75,16 +75,19 @@ const guarded = {
   comesBy: (isMatched: (interfaceName: string) => boolean) => isMatched("eth0"),
 };
 
-type Place = "hook" | "ingress" | "input" | "forward" | "output" | "jumped" | "alone";
+type Place = "hook" | "ingress" | "input" | "forward" | "output" | "jumped" | "own" | "alone";
 
-/** As `nft`, in a chain that is at a hook, or that another one leads to, or neither. */
+/** As `nft`, in a chain that is at a hook, or that one of those leads to what comes or what this host sends, or neither. */
 function chained(place: Place, ...expressions: readonly object[]): string {
   const where = { family: "ip", table: "nat" };
-  const hook = place === "hook" ? { hook: "prerouting" } : ["jumped", "alone"].includes(place) ? {} : { hook: place };
+  const hook =
+    place === "hook" ? { hook: "prerouting" } : ["jumped", "own", "alone"].includes(place) ? {} : { hook: place };
+  const first = { chain: { ...where, name: "first", hook: place === "own" ? "output" : "prerouting" } };
   const jump = { rule: { ...where, chain: "first", expr: [{ jump: { target: "pre" } }] } };
+  const led = ["jumped", "own"].includes(place) ? [first, jump] : [];
   const chain = { chain: { ...where, name: "pre", ...hook } };
   return JSON.stringify({
-    nftables: [chain, ...(place === "jumped" ? [jump] : []), { rule: { ...where, chain: "pre", expr: expressions } }],
+    nftables: [chain, ...led, { rule: { ...where, chain: "pre", expr: expressions } }],
   });
 }
 
@@ -142,6 +145,7 @@ test.each([
   ["of one interface", false, chained("hook", meta("iifname", "==", "eth1"), dport(5000), elsewhere)],
   ["by a chain that nobody leads to", false, chained("alone", dport(5000), elsewhere)],
   ["of what this host sends", false, chained("output", dport(5000), elsewhere)],
+  ["of that by a chain that is jumped to", false, chained("own", dport(5000), elsewhere)],
 ])("nft: a diversion %s; of everybody: %p", (_name, isWhole, json) => {
   expect(nftDiversions(parseNft(json), guarded)).toMatchObject([{ isWhole }]);
 });
@@ -197,11 +201,14 @@ test("iptables: diversions of everybody, of some, and none", () => {
     rule("PREROUTING", "-i eth1 -p tcp -m tcp --dport 5000 -j DNAT --to-destination [fd00::9]:5000"),
     rule("PREROUTING", "! -d 192.0.2.1/32 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 198.51.100.9"),
     rule("NOBODY", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
+    rule("OWN", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "! -i eth0 -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
   ];
   const none = [
     rule("PREROUTING", "-m addrtype --dst-type LOCAL -j DOCKER"),
-    rule("PREROUTING", "-p tcp -g GONE_TO"),
+    rule("PREROUTING", "-p tcp -j STEP"),
+    rule("STEP", "-p tcp -g GONE_TO"),
+    rule("OUTPUT", "-p tcp -j OWN"),
     rule("OUTPUT", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 6000"),
     rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j DNAT --to-destination 192.0.2.2:5000"),

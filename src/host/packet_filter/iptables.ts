@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules of iptables, as `iptables-save` writes them.
 import { isVirtual } from "../addresses.ts";
-import { type Diversion, type Guarded, isForGate, isOf, type RedirectRule } from "./rule.ts";
+import { chainsFrom, type Diversion, type Guarded, isForGate, isOf, type RedirectRule } from "./rule.ts";
 
 export interface IptablesRule {
   readonly line: string;
@@ -62,7 +62,11 @@ export function parseIptables(text: string): readonly IptablesRule[] {
     (line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY|SYNPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line),
   );
   // A host of containers may have tens of thousands.
-  const entered = new Set(["PREROUTING", "INPUT", ...lines.flatMap((line) => / -[jg] (\S+)/.exec(line)?.[1] ?? [])]);
+  const jumps = lines.flatMap((line) => {
+    const [, from, to] = /^-A (\S+).* -[jg] (\S+)/.exec(line) ?? [];
+    return from === undefined || to === undefined ? [] : [[from, to] as const];
+  });
+  const entered = chainsFrom(["PREROUTING", "INPUT"], jumps);
   return redirects.map((line) => ({ line, isEntered: entered.has(/^-A (\S+)/.exec(line)?.[1] ?? "") }));
 }
 
