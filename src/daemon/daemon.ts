@@ -164,7 +164,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   const state = dryRun ? undefined : openState({ config, enforcement, offenders, libc, moment, log, isLocked });
   opened.defer(() => state?.close());
   const places = () => status.fence?.places ?? [];
-  const interfaces = new GuardedInterfaces({ config: () => config, libc, places, networkVersion });
+  const interfaces = new GuardedInterfaces({ config: () => config, libc, fence: () => status.fence, networkVersion });
   const surroundings: GateSurroundings = {
     ...{ runtime, libc, bans, events, ways, unseen, judge, names, networkVersion, log, nowMs, places },
     config: () => config,

@@ -81,8 +81,12 @@ export class Diversions implements Disposable {
     const isChanged = generation !== undefined && generation !== this.#generation;
     if (nowMs >= this.#dueMs && (isChanged || hasLegacyRedirects())) {
       const startMs = performance.now();
-      this.#rules = await readFilterRules();
-      this.#generation = generation;
+      const read = await readFilterRules();
+      // What a tool does not tell now, and did before, holds until it does.
+      if (read.isPartial !== true || this.#rules.isPartial !== false) {
+        this.#rules = read;
+        this.#generation = generation;
+      }
       this.#dueMs = nowMs + Math.max((performance.now() - startMs) / share, isChanged ? 0 : legacyMs);
     }
     this.#judge();

@@ -3,7 +3,7 @@
 // those by which connections were seen to come all the same. A host takes packets to any of its addresses by any interface.
 import { isJudgedInKernel } from "../config/gates.ts";
 import type { Config } from "../config/options.ts";
-import type { FencePlace } from "../core/bans/fence.ts";
+import type { FenceStatus } from "../core/bans/fence.ts";
 import { interfaceNames } from "../host/addresses.ts";
 import { isAtRest } from "../kernel/interface_request.ts";
 import type { Libc } from "../kernel/libc.ts";
@@ -12,8 +12,8 @@ import { guardedInterfaces } from "./open_fence.ts";
 export interface GuardedInterfacesParts {
   readonly config: () => Config;
   readonly libc: Libc;
-  /** Where the fence was to hold when last asked. */
-  readonly places: () => readonly FencePlace[];
+  /** As it was last asked; undefined without a fence. */
+  readonly fence: () => FenceStatus | undefined;
   /** Another number when interfaces, addresses or routes may have changed. */
   readonly networkVersion: () => number;
 }
@@ -31,19 +31,21 @@ export class GuardedInterfaces {
 
   /** One whose carrier is lost keeps its guard: it would be missing when the carrier is back, and to attach resets cards. */
   now(): readonly string[] {
-    const { libc, places } = this.#parts;
+    const { libc, fence } = this.#parts;
     const names = this.#present();
-    const before = places().filter(({ name }) => !names.includes(name));
+    const before = (fence()?.places ?? []).filter(({ name }) => !names.includes(name));
     return [...names, ...before.map(({ name }) => name).filter((name) => isAtRest(libc, name))];
   }
 
   /**
    * A connection came by an interface that is not guarded.
-   * @returns true when it is from now on. Not where an operator named others; and where the kernel judges, it would
-   *   judge what other servers of this host have on the port there.
+   * @returns true when it is from now on. Not where an operator named others, or has a program of their own read the
+   *   map; and where the kernel judges, it would judge what other servers of this host have on the port there.
    */
   cameBy(name: string): boolean {
-    const { interface: named, gates } = this.#parts.config();
+    const { config, fence } = this.#parts;
+    const { interface: named, gates } = config();
+    if (fence()?.managedBy !== undefined) return false;
     if (named.length > 0 || gates.some(isJudgedInKernel) || !interfaceNames().includes(name)) return false;
     this.#cameBy.add(name);
     this.#of = undefined;

@@ -8,6 +8,7 @@ import { identityAt, identityOfOpen } from "./file_identity.ts";
 
 /** asm-generic/fcntl.h */
 const exclusiveNonblocking = 2 | 4;
+const sharedNonblocking = 1 | 4;
 const ewouldblock = -11;
 
 export class FileLock {
@@ -24,6 +25,17 @@ export class FileLock {
       closeSync(fd);
       if (isTaken) return undefined;
       // Whoever had it has removed it in the meantime.
+    }
+  }
+
+  /** Whether a process has it now. @throws Error when it cannot be told. */
+  static isHeld(libc: Libc, path: string): boolean {
+    if (identityAt(path) === undefined) return false;
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      return libc.result(libc.calls.flock(fd, sharedNonblocking)) === ewouldblock;
+    } finally {
+      closeSync(fd);
     }
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A gate that was killed, and started again without its map, or by another one: the program of the run before goes on blocking, whoever is
-// lifted. That is said, with what to type; a gate beside this one that lives is not spoken of.
+// lifted. That is said, with what to type; a gate beside this one that lives is not spoken of, also while it
+// stands still.
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
@@ -38,7 +39,9 @@ describeWith("namespaces", "executable")("a program that is left behind", () => 
     await first.command("ban", banned, "--for", "1h");
     first.child.signal("SIGKILL");
     await first.child.exited;
-    await start("-l", "6000", "-B", beside.name);
+    const halted = await start("-l", "6000", "-B", beside.name);
+    halted.child.signal("SIGSTOP");
+    stack.defer(() => halted.child.signal("SIGCONT"));
     const second = await start(...flags(map, other));
     expect((await knock()).outcome).toBe("no answer");
     const found = await waitFor("a note", async () => (await notes(second))[0], lookedMs);

@@ -2,8 +2,9 @@
 // By which way a banned source comes: the kernel is said to block it only where that is proven; else it is said
 // who refuses it, and connections that should not have got so far are counted.
 import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { runtime } from "../../src/runtime/bun.ts";
 import { Child, run } from "../harness/child.ts";
 import { BlockMap, RunningGate, ttgate } from "../harness/gate.ts";
@@ -13,6 +14,7 @@ import { ip, Network } from "../harness/netns.ts";
 import { probeFrom } from "../harness/probe.ts";
 import { openScene } from "../harness/scene.ts";
 import { startServer } from "../harness/standin.ts";
+import { TempDir } from "../harness/temp_dir.ts";
 import { waitFor } from "../harness/wait.ts";
 import { attachFirst } from "../kernel/other_program.ts";
 
@@ -190,6 +192,38 @@ describeWith(
       await gate.child.said(/No rule leads connections past the gate any more/);
     },
   );
+});
+
+describeWith("namespaces", "executable", { program: "nft" })("a tool that lists the rules", () => {
+  test("and that fails for a while takes nothing back, and is asked again", async () => {
+    await using stack = new AsyncDisposableStack();
+    const directory = stack.use(new TempDir());
+    const [broken, asked] = [directory.file("broken"), directory.file("asked")];
+    const tool = `#!/bin/sh\n[ ! -e ${broken} ] || { : >>${asked}; exit 1; }\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec nft "$@"\n`;
+    writeFileSync(directory.file("nft"), tool, { mode: 0o755 });
+    const env = { PATH: `${directory.path}:${process.env["PATH"]}` };
+    const network = stack.use(new Network());
+    stack.use(await startServer(network.gate, "--port", "5001"));
+    const gate = stack.use(await RunningGate.start([], { namespace: network.gate, env }));
+    const filter = (...lines: readonly string[]) =>
+      run(["nft", "-f", "-"], { namespace: network.gate, input: `${lines.join("\n")}\n` });
+    await filter(
+      "add table ip nat",
+      "add chain ip nat pre { type nat hook prerouting priority -100 ; }",
+      "add rule ip nat pre tcp dport 5000 redirect to :5001",
+    );
+    await redOf(gate);
+    writeFileSync(broken, "");
+    await filter("add table ip other");
+    await waitFor("a listing that failed", () => existsSync(asked));
+    const { uptimeSeconds } = await gate.status();
+    await gate.until("another look", (status) => status.uptimeSeconds >= uptimeSeconds + 2);
+    expect((await readiness(gate)).status).toBe(503);
+    expect(gate.child.stderr).not.toContain("any more");
+    await filter("delete table ip nat");
+    rmSync(broken);
+    await waitFor("readiness", async () => (await readiness(gate)).status === 200);
+  });
 });
 
 describeWith(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which rules of a packet filter lead to the guarded port, or away from it, from what nft and iptables-save say.
 import { expect, test } from "bun:test";
+import process from "node:process";
 import { diversionsFrom, handshakeProxies } from "../../src/host/packet_filter/filter_rules.ts";
 import { iptablesDiversions, iptablesRedirects, parseIptables } from "../../src/host/packet_filter/iptables.ts";
 import { nftDiversions, nftRedirects, parseNft } from "../../src/host/packet_filter/nft.ts";
@@ -74,16 +75,19 @@ const guarded = {
   comesBy: (isMatched: (interfaceName: string) => boolean) => isMatched("eth0"),
 };
 
-type Place = "hook" | "ingress" | "input" | "forward" | "output" | "jumped" | "alone";
+type Place = "hook" | "ingress" | "input" | "forward" | "output" | "jumped" | "own" | "alone";
 
-/** As `nft`, in a chain that is at a hook, or that another one leads to, or neither. */
+/** As `nft`, in a chain that is at a hook, or that one of those leads to what comes or what this host sends, or neither. */
 function chained(place: Place, ...expressions: readonly object[]): string {
   const where = { family: "ip", table: "nat" };
-  const hook = place === "hook" ? { hook: "prerouting" } : ["jumped", "alone"].includes(place) ? {} : { hook: place };
+  const hook =
+    place === "hook" ? { hook: "prerouting" } : ["jumped", "own", "alone"].includes(place) ? {} : { hook: place };
+  const first = { chain: { ...where, name: "first", hook: place === "own" ? "output" : "prerouting" } };
   const jump = { rule: { ...where, chain: "first", expr: [{ jump: { target: "pre" } }] } };
+  const led = ["jumped", "own"].includes(place) ? [first, jump] : [];
   const chain = { chain: { ...where, name: "pre", ...hook } };
   return JSON.stringify({
-    nftables: [chain, ...(place === "jumped" ? [jump] : []), { rule: { ...where, chain: "pre", expr: expressions } }],
+    nftables: [chain, ...led, { rule: { ...where, chain: "pre", expr: expressions } }],
   });
 }
 
@@ -141,6 +145,7 @@ test.each([
   ["of one interface", false, chained("hook", meta("iifname", "==", "eth1"), dport(5000), elsewhere)],
   ["by a chain that nobody leads to", false, chained("alone", dport(5000), elsewhere)],
   ["of what this host sends", false, chained("output", dport(5000), elsewhere)],
+  ["of that by a chain that is jumped to", false, chained("own", dport(5000), elsewhere)],
 ])("nft: a diversion %s; of everybody: %p", (_name, isWhole, json) => {
   expect(nftDiversions(parseNft(json), guarded)).toMatchObject([{ isWhole }]);
 });
@@ -187,6 +192,7 @@ test("iptables: diversions of everybody, of some, and none", () => {
     rule("DOCKER", "! -i docker0 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 172.17.0.2:5000"),
     rule("PREROUTING", "-i eth0 -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-i eth+ -p tcp -m multiport --dports 80,4000:6000 -j DNAT --to-destination 198.51.100.9"),
+    rule("GONE_TO", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-p tcp -j DNAT --to-destination 198.51.100.9:22-23"),
     rule("PREROUTING", "-p tcp -m multiport --dports 80,4990:5010 -j REDIRECT --to-ports 5001"),
   ];
@@ -195,10 +201,14 @@ test("iptables: diversions of everybody, of some, and none", () => {
     rule("PREROUTING", "-i eth1 -p tcp -m tcp --dport 5000 -j DNAT --to-destination [fd00::9]:5000"),
     rule("PREROUTING", "! -d 192.0.2.1/32 -p tcp -m tcp --dport 5000 -j DNAT --to-destination 198.51.100.9"),
     rule("NOBODY", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
+    rule("OWN", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "! -i eth0 -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
   ];
   const none = [
     rule("PREROUTING", "-m addrtype --dst-type LOCAL -j DOCKER"),
+    rule("PREROUTING", "-p tcp -j STEP"),
+    rule("STEP", "-p tcp -g GONE_TO"),
+    rule("OUTPUT", "-p tcp -j OWN"),
     rule("OUTPUT", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001"),
     rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 6000"),
     rule("PREROUTING", "-p tcp -m tcp --dport 5000 -j DNAT --to-destination 192.0.2.2:5000"),
@@ -219,6 +229,21 @@ test("iptables: diversions of everybody, of some, and none", () => {
   const [ofAll = ""] = whole;
   expect(diversionsFrom({ nft: [], ip: [], ip6: parseIptables(ofAll) }, guarded)).toEqual([]);
   expect(diversionsFrom({ nft: [], ip: parseIptables(ofAll), ip6: [] }, guarded)).toMatchObject([{ isWhole: true }]);
+});
+
+test("iptables: the rules of five thousand services take no second", () => {
+  const services = Array.from({ length: 5000 }, (_, index) => [
+    `-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-${index}`,
+    ...[`-A KUBE-SVC-${index} -j KUBE-SEP-${index}`, `-A KUBE-SVC-${index} -j KUBE-SEP-${index}-2`],
+    `-A KUBE-SEP-${index} -p tcp -m tcp -j DNAT --to-destination 10.244.1.1:8080`,
+    `-A KUBE-SEP-${index}-2 -p tcp -m tcp -j DNAT --to-destination 10.244.1.2:8080`,
+  ]);
+  const text = services.flat().join("\n");
+  const before = process.cpuUsage();
+  const rules = parseIptables(text);
+  const { user, system } = process.cpuUsage(before);
+  expect(rules).toHaveLength(10_000);
+  expect((user + system) / 1e6).toBeLessThan(1);
 });
 
 const untracked = { match: { op: "in", left: { ct: { key: "state" } }, right: ["invalid", "untracked"] } };

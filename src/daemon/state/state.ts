@@ -108,7 +108,8 @@ export class OpenedState {
     const read = namesByListener(this.#options.config);
     for (const name of readdirSync(this.#directory)) {
       const path = join(this.#directory, name);
-      if (!isStateFile.test(name) || read.includes(name) || path === this.#path || holderOf(path).isSeen) continue;
+      if (!isStateFile.test(name) || read.includes(name) || path === this.#path) continue;
+      if (mayBeInUse(this.#options.libc, path)) continue;
       const remedy = `stop this gate, mv ${path} ${this.#path}, and start it again`;
       const told = `State "${path}" is of a gate with another listener or name: its bans are not taken up`;
       this.#options.log("warn", `${told}; if it was this one, ${remedy}`);
@@ -226,6 +227,15 @@ function holderOf(path: string): { readonly pid: string; readonly isSeen: boolea
   const at = lockPath(path);
   const [pid = "", ticks = ""] = existsSync(at) ? readFileSync(at, "utf8").trim().split(" ") : [];
   return { pid, isSeen: pid !== "" && Number(pid) !== process.pid && startTicks(Number(pid)) === ticks };
+}
+
+/** Also where it cannot be told: it is another gate's, and no reason for this one not to start. */
+function mayBeInUse(libc: Libc, path: string): boolean {
+  try {
+    return holderOf(path).isSeen || FileLock.isHeld(libc, lockPath(path));
+  } catch {
+    return true;
+  }
 }
 
 /** @throws Error when a process that lives has it. */

@@ -40,7 +40,7 @@ export interface Heartbeat {
 }
 
 /** A gate writes one each second; one that stopped with --keep says so, and has none. */
-const aliveSeconds = 60;
+export const aliveSeconds = 60;
 
 /**
  * The heartbeat of a gate that may be alive; undefined where there is none, or it is old.

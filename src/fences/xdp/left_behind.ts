@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs of ttgate that go on dropping although no gate uses their maps: of a run with another -B, or with one at all,
 // that was killed or was to keep them. Whoever is lifted here goes on being blocked there.
+import process from "node:process";
 import { bpffsRoot, openPin, parseMapPlace } from "../../kernel/bpffs.ts";
 import { listDirectory } from "../../kernel/files.ts";
 import type { Libc } from "../../kernel/libc.ts";
 import { type Libraries, openLibraries } from "../../kernel/libraries.ts";
 import { interfaceName, queryXdp, readLinkInfo } from "../../kernel/xdp_query.ts";
 import type { Native } from "../../runtime/types.ts";
+import { aliveSeconds } from "./detach.ts";
 import { linkSuffix, pinPaths } from "./maps/map_set.ts";
 import { aliveMs } from "./maps/settings_map.ts";
-import { settingsAt } from "./occupant.ts";
+import { isRunning, settingsAt } from "./occupant.ts";
 import { gateTc, gateXdp, programById, tcPrograms } from "./programs.ts";
 
 export interface LeftBehind {
@@ -46,10 +48,17 @@ export async function programsLeftBehind(
   });
 }
 
-/** A gate that stopped with --keep has taken its pid away. */
+/**
+ * A gate that stopped with --keep has taken its pid away. One that stands still, or is being taken over from, gives no
+ * sign of life for a while; after a minute the pid may be that of something else, in another container.
+ */
 function isUsed(libraries: Libraries, base: string, nowMs: number): boolean {
   const settings = settingsAt(libraries, pinPaths(base, "own").ttgate_settings);
-  return settings !== undefined && settings.daemonPid !== 0 && nowMs - settings.heartbeatMs < aliveMs;
+  if (settings === undefined || settings.daemonPid === 0) return false;
+  const { daemonPid, heartbeatMs } = settings;
+  const ageMs = nowMs - heartbeatMs;
+  if (ageMs < aliveMs) return true;
+  return ageMs < aliveSeconds * 1000 && daemonPid !== process.pid && isRunning(libraries, daemonPid);
 }
 
 /** Undefined where the link holds no program of ttgate on an interface of this network namespace. */

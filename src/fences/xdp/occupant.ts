@@ -63,7 +63,8 @@ export async function requireUnused(
   }
 }
 
-function isRunning({ libc }: Libraries, pid: number): boolean {
+/** Whether this PID namespace has such a process. */
+export function isRunning({ libc }: Libraries, pid: number): boolean {
   if (access(libc, `/proc/${pid}/stat`) !== 0) return false;
   const state = /\) (\S)/.exec(readText(libc, `/proc/${pid}/stat`))?.[1];
   // Dead, and not fetched by its parent yet.

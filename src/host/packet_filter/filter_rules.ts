@@ -2,7 +2,7 @@
 // Rules of this host's packet filter that change connections after XDP has seen their packets. Redirects, destination
 // NAT and transparent proxying lead to a port, or away from it; SYNPROXY makes the handshake itself, and changes sequence
 // numbers from then on. Read by nft and iptables-save where they are installed and allowed; nothing is changed.
-import { messageOf } from "../../failure.ts";
+import { codeOf, Failure, messageOf } from "../../failure.ts";
 import { linesOf } from "../connections.ts";
 import { runProgram } from "../program.ts";
 import {
@@ -32,13 +32,26 @@ export interface FilterRules {
   readonly ip6: readonly IptablesRule[];
   /** Why those of the legacy iptables could not be listed, where there are some. */
   readonly unread?: string | undefined;
+  /** A tool that is installed did not answer: some may be missing. */
+  readonly isPartial?: boolean;
 }
 
+type Output = (program: string, args?: readonly string[]) => Promise<string>;
+
 export async function readFilterRules(): Promise<FilterRules> {
+  let isPartial = false;
+  const output: Output = async (program, args) => {
+    try {
+      return await printed(program, args);
+    } catch (error) {
+      if (!(error instanceof Failure && codeOf(error.cause) === "ENOENT")) isPartial = true;
+      return "";
+    }
+  };
   const [nft, ip, ip6, legacy] = await Promise.all([
-    readNft(),
-    output("iptables-save", []),
-    output("ip6tables-save", []),
+    readNft(output),
+    output("iptables-save"),
+    output("ip6tables-save"),
     legacyTables().length > 0 ? readLegacy() : { ip: "", ip6: "", unread: undefined },
   ]);
   const rulesIn = (...texts: readonly string[]) => {
@@ -51,11 +64,12 @@ export async function readFilterRules(): Promise<FilterRules> {
     ip: rulesIn(ip, legacy.ip),
     ip6: rulesIn(ip6, legacy.ip6),
     unread: hasLegacyRedirects() ? legacy.unread : undefined,
+    isPartial,
   };
 }
 
 /** Of named sets, which may be very long, only those that a rule goes by. */
-async function readNft(): Promise<readonly NftRule[]> {
+async function readNft(output: Output): Promise<readonly NftRule[]> {
   const json = await output("nft", ["--json", "--terse", "list", "ruleset"]);
   const rules = parseNft(json);
   const sets = new Map<string, readonly unknown[]>();
@@ -83,14 +97,6 @@ export function hasLegacyRedirects(): boolean {
 /** None also where they are not to be read. */
 function legacyTables(): readonly string[] {
   return ["/proc/self/net/ip_tables_names", "/proc/self/net/ip6_tables_names"].flatMap(linesOf);
-}
-
-async function output(program: string, args: readonly string[]): Promise<string> {
-  try {
-    return await printed(program, args);
-  } catch {
-    return "";
-  }
 }
 
 /** @throws Failure */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules of iptables, as `iptables-save` writes them.
 import { isVirtual } from "../addresses.ts";
-import { type Diversion, type Guarded, isForGate, isOf, type RedirectRule } from "./rule.ts";
+import { chainsFrom, type Diversion, type Guarded, isForGate, isOf, type RedirectRule } from "./rule.ts";
 
 export interface IptablesRule {
   readonly line: string;
@@ -61,12 +61,13 @@ export function parseIptables(text: string): readonly IptablesRule[] {
   const redirects = lines.filter(
     (line) => /^-A (?!OUTPUT ).* -j (REDIRECT|DNAT|TPROXY|SYNPROXY)\b/.test(line) && !/ -p (?!tcp )/.test(line),
   );
-  return redirects.map((line) => {
-    const [, chain = ""] = /^-A (\S+)/.exec(line) ?? [];
-    const isEntered =
-      chain === "PREROUTING" || chain === "INPUT" || lines.some((other) => other.endsWith(` -j ${chain}`));
-    return { line, isEntered };
+  // A host of containers may have tens of thousands.
+  const jumps = lines.flatMap((line) => {
+    const [, from, to] = /^-A (\S+).* -[jg] (\S+)/.exec(line) ?? [];
+    return from === undefined || to === undefined ? [] : [[from, to] as const];
   });
+  const entered = chainsFrom(["PREROUTING", "INPUT"], jumps);
+  return redirects.map((line) => ({ line, isEntered: entered.has(/^-A (\S+)/.exec(line)?.[1] ?? "") }));
 }
 
 function isHandshakeProxy(line: string): boolean {

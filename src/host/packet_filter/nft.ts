@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules of nftables, as `nft -j list ruleset` writes them (libnftables-json(5)).
 import { isVirtual } from "../addresses.ts";
-import { type Diversion, type Guarded, isForGate, isOf, type RedirectRule } from "./rule.ts";
+import { chainsFrom, type Diversion, type Guarded, isForGate, isOf, type RedirectRule } from "./rule.ts";
 
 /** Statements of nft's JSON (libnftables-json(5)) that change the destination, or make the handshake. */
 const statements = ["redirect", "dnat", "tproxy", "synproxy"] as const;
@@ -158,16 +158,14 @@ function chainsAtHook(entries: readonly Json[]): ReadonlySet<string> {
 
 /** Chains that what comes from outside goes through, or may: those at the hook, and those that others lead to. */
 function enteredChains(entries: readonly Json[]): ReadonlySet<string> {
-  return new Set([
-    ...chainsAtHook(entries),
-    ...entries.flatMap(({ rule }) => {
-      if (!isObject(rule) || !Array.isArray(rule["expr"])) return [];
-      return rule["expr"].filter(isObject).flatMap(({ jump, goto }) => {
-        const target = jump ?? goto;
-        return isObject(target) ? [chainOf(rule, target["target"])] : [];
-      });
-    }),
-  ]);
+  const jumps = entries.flatMap(({ rule }) => {
+    if (!isObject(rule) || !Array.isArray(rule["expr"])) return [];
+    return rule["expr"].filter(isObject).flatMap(({ jump, goto }) => {
+      const target = jump ?? goto;
+      return isObject(target) ? [[chainOf(rule, rule["chain"]), chainOf(rule, target["target"])] as const] : [];
+    });
+  });
+  return chainsFrom(chainsAtHook(entries), jumps);
 }
 
 /** Whom an expression exempts, of those who come to the gate from outside. */

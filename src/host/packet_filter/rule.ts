@@ -39,3 +39,12 @@ export function isForGate(destination: string, { isListenedTo }: Guarded): boole
 export function isOf(name: string, pattern: string, wildcard: string): boolean {
   return pattern.endsWith(wildcard) ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
+
+/** Those chains, and all that they lead to. */
+export function chainsFrom(first: Iterable<string>, jumps: Iterable<readonly [from: string, to: string]>) {
+  const next = Map.groupBy(jumps, ([from]) => from);
+  const found = new Set(first);
+  // What is added meanwhile comes too.
+  for (const chain of found) for (const [, to] of next.get(chain) ?? []) found.add(to);
+  return found;
+}

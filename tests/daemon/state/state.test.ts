@@ -23,6 +23,7 @@ import { Offenders } from "../../../src/core/bans/offenders.ts";
 import { newBanCounters } from "../../../src/core/counters.ts";
 import { journalHead } from "../../../src/daemon/state/journal.ts";
 import { openState, type StateOptions } from "../../../src/daemon/state/state.ts";
+import { FileLock } from "../../../src/host/file_lock.ts";
 import { openLibc } from "../../../src/kernel/libc.ts";
 import { native } from "../../../src/runtime/bun_ffi.ts";
 import { TempDir } from "../../harness/temp_dir.ts";
@@ -128,6 +129,23 @@ test("bans of another listener are not taken up, and it is said once how they ca
   const last = await start();
   expect(texts(last.bans)).toEqual(["192.0.2.1"]);
   await last.stop();
+});
+
+test("of a file that a gate uses in another container, or whose lock cannot be read, nothing is said", async () => {
+  const other = directory.file("bans-127.0.0.1-6000");
+  writeFileSync(other, `${journalHead}\n`);
+  const held = FileLock.take(openLibc(native), `${other}.lock`);
+  // A process of another PID namespace is not seen.
+  held?.write("999999999 1\n");
+  const beside = await start();
+  expect(log).toEqual([]);
+  await beside.stop();
+  rmSync(path);
+  held?.release();
+  mkdirSync(`${other}.lock`);
+  const started = await start();
+  expect(log).toEqual([]);
+  await started.stop();
 });
 
 test("a head of which a bit flipped costs no ban; a file that cannot be read at all is kept", async () => {
