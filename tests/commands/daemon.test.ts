@@ -272,7 +272,7 @@ describe("why", () => {
     ];
     daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, undecided: 2, lately }];
     expect((await text("why", "192.0.2.1")).split("\n").slice(2, -1)).toEqual([
-      "undecided: 2 connections in ten minutes were closed before they had said enough to be judged",
+      "undecided: 2 connections in ten minutes were closed: neither expected nor known as foreign",
       "lately:   2026-11-28T12:10:00.000Z end       192.0.2.1 http by time",
       'lately:   2026-11-28T12:00:00.000Z ban       192.0.2.1 http "GET \\x1b" by sniffer 10m',
     ]);
