@@ -6,6 +6,7 @@ import type { Command } from "../cli/command.ts";
 import { refusal } from "../cli/daemon_client.ts";
 import { type DaemonCall, daemonCommand } from "../cli/daemon_command.ts";
 import { eachOperand } from "../cli/each_operand.ts";
+import type { Env } from "../cli/env.ts";
 import { Failure } from "../failure.ts";
 import type { Lifted } from "../sources/answer.ts";
 
@@ -26,18 +27,13 @@ export const lift: Command = daemonCommand({
     by: byFlag,
     idempotent: { help: "exit with 0 also when there is nothing to lift" },
   },
-  exitCodes: { 1: "not banned, or covered by a wider ban that stays" },
+  exitCodes: { 1: "not banned, or a ban stays: a wider one, or another tool's" },
   async run(call, env) {
     const { all, from } = call.flags;
     const by = byOf(call);
     if (all === true) {
       if (from !== undefined) throw new Failure(`Invalid --from "${from}": it contradicts --all, give one of them`);
-      const answers = await Promise.all(everything.map((range) => liftedOf(call, range, by)));
-      const answer = {
-        lifted: answers.flatMap((one) => (one instanceof Failure ? [] : one.lifted)),
-        staying: answers.flatMap((one) => (one instanceof Failure ? [] : one.staying)),
-      };
-      env.stdout.line(shown(call, isNothing(answer) ? new Failure("Nobody is banned", { exitCode: 1 }) : answer));
+      await liftAll(call, by, env);
       return 0;
     }
     if (typeof from === "string") return sendList({ ...call, file: from, path: "/lifts/list", done: "Lifted" }, env);
@@ -55,8 +51,29 @@ async function liftedOf({ daemon }: DaemonCall, address: string, by: string | un
   return { lifted, staying };
 }
 
-function isNothing({ lifted, staying }: Lifted): boolean {
-  return lifted.length + staying.length === 0;
+/** @throws Failure where somebody is banned still. */
+async function liftAll(call: DaemonCall, by: string | undefined, { stdout }: Env): Promise<void> {
+  const answers = await Promise.all(everything.map((range) => liftedOf(call, range, by)));
+  const answer = {
+    lifted: answers.flatMap((one) => (one instanceof Failure ? [] : one.lifted)),
+    staying: answers.flatMap((one) => (one instanceof Failure ? [] : one.staying)),
+  };
+  const isNothing = answer.lifted.length + answer.staying.length === 0;
+  const foreign = by === undefined ? await foreignEntries(call) : 0;
+  if (!isNothing) stdout.line(shown(call, answer));
+  if (foreign > 0) {
+    const remedy = '"ttgate bans --by foreign" lists them, take them out with that tool';
+    throw new Failure(`Another tool's entries in the map stay, ${foreign} of them: ${remedy}`, { exitCode: 1 });
+  }
+  const nobody = new Failure(`Nobody is banned${by === undefined ? "" : ` by ${by}`}`, { exitCode: 1 });
+  if (isNothing) stdout.line(shown(call, nobody));
+}
+
+/** Bans that the gate cannot lift, because it did not make them. */
+async function foreignEntries({ daemon }: DaemonCall): Promise<number> {
+  const reply = await daemon.ask("GET", "/bans?by=foreign&limit=1");
+  if (reply.status !== 200) throw refusal(reply);
+  return (reply.body as { readonly total: number }).total;
 }
 
 /** @throws Failure when there was nothing to lift, unless that is as good. */

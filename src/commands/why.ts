@@ -70,9 +70,7 @@ function rendered(
   lines.push(`kernel:   ${kernelText(ban, kernel)}`);
   if (connections > 0) lines.push(`open now: ${connections} connections`);
   if (undecided > 0)
-    lines.push(
-      `undecided: ${undecided} connections in ten minutes were closed before they had said enough to be judged`,
-    );
+    lines.push(`undecided: ${undecided} connections in ten minutes were closed: neither expected nor known as foreign`);
   // What began a ban that goes on is told above.
   if (ban === null) lines.push(...lately.map((event) => `lately:   ${oneLine(eventLine(event))}`));
   if (within !== null) lines.push(...withinText(within));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a configuration says that is legal and unwise, a sentence each with what to do.
-import { formatEndpoint, isLoopback, type Prefix } from "../core/address.ts";
+import { contains, formatEndpoint, isLoopback, type Prefix, requirePrefix } from "../core/address.ts";
 import { spellDuration } from "../core/duration.ts";
 import { comesTo } from "../core/rings.ts";
 import { gatePrefix } from "./gates.ts";
@@ -17,6 +17,8 @@ const mapEntries = 1_048_576;
 /** A prefix that is wider than these lets a continent in. */
 const widestAllowedIpv4Bits = 96 + 8;
 const widestAllowedIpv6Bits = 16;
+/** RFC 4193: a site's own, as 10.0.0.0/8 is. */
+const uniqueLocal = requirePrefix("fc00::/7");
 
 export function adviceOn(config: Config): string[] {
   return [...adviceOnProcess(config), ...config.gates.flatMap(adviceOnGate), ...adviceOnRings(config)];
@@ -77,8 +79,9 @@ function adviceOnProcess(config: Config): string[] {
   return advice;
 }
 
-function isWide({ text, bits }: Prefix): boolean {
-  return bits < (text.includes(":") ? widestAllowedIpv6Bits : widestAllowedIpv4Bits);
+function isWide(prefix: Prefix): boolean {
+  const widestBits = prefix.ipv4 ? widestAllowedIpv4Bits : widestAllowedIpv6Bits;
+  return prefix.bits < widestBits && !contains(uniqueLocal, prefix);
 }
 
 function adviceOnGate(gate: GateOptions): string[] {

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { parse as parseToml, TomlError } from "smol-toml";
 import { codeOf, Failure, messageOf } from "../failure.ts";
 import { readSmallText } from "../host/small_file.ts";
+import { masked } from "./masked.ts";
 import { keyLines } from "./positions.ts";
 
 export const defaultConfigFile = "/etc/ttgate/ttgate.toml";
@@ -97,7 +98,7 @@ function parsed(path: string, content: string): Record<string, unknown> {
 function remedyFor(line: string): string {
   const [, key, value = ""] = /^\s*([\w-]+)\s*[=:]\s*([^\s"'[{#][^"'#]*?)\s*(?:#.*)?$/.exec(line) ?? [];
   if (key === undefined || isToml(line)) return "";
-  return `; write ${key} = ${/^(true|false)$/.test(value) ? value : JSON.stringify(value)}`;
+  return `; write ${key} = ${/^(true|false)$/.test(value) ? value : masked(JSON.stringify(value))}`;
 }
 
 function isToml(text: string): boolean {

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { closestWord } from "../core/closest.ts";
 import { tableNames } from "./config_file.ts";
+import { masked } from "./masked.ts";
 import { options } from "./options.ts";
 
 /**
@@ -55,7 +56,7 @@ function mistakesOf(
     const index = issue.path[1] ?? inner.path[0];
     const shown = Array.isArray(value) && typeof index === "number" ? value[index] : value;
     if (shown === undefined) return `Missing ${dashes}${key}: ${inner.message}`;
-    return `Invalid ${dashes}${key} ${typeof shown === "number" ? shown : JSON.stringify(shown)}: ${inner.message}`;
+    return `Invalid ${dashes}${key} ${typeof shown === "number" ? shown : masked(JSON.stringify(shown))}: ${inner.message}`;
   });
 }
 

@@ -17,10 +17,12 @@ export class IdleSweep {
       return;
     }
     this.#rest ??= sessions.all();
+    // Between two turns another step may come to its end.
+    const rest = this.#rest;
     for (let looked = 0; looked < atOnce; looked++) {
-      const { done, value } = this.#rest.next();
+      const { done, value } = rest.next();
       if (done === true) {
-        this.#rest = undefined;
+        if (this.#rest === rest) this.#rest = undefined;
         return;
       }
       value.endIfIdle(idleMs);

@@ -40,7 +40,8 @@ export async function openLearning({ config, runtime, log, seen }: LearningOptio
   });
   await gate.listenSocket.listen();
   const timer = setInterval(() => {
-    void gate.tick(nowMs());
+    gate.tick(nowMs());
+    void gate.settle();
     taps.tick();
   }, tickMs);
   void gate.upstreams.probe(nowMs(), 0);

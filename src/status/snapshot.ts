@@ -187,7 +187,7 @@ export interface Why {
     readonly fold: string | null;
   };
   readonly connections: number;
-  /** How many of its connections within ten minutes ended before they had said enough, as far as they count against it. */
+  /** How many of its connections within ten minutes were neither expected nor foreign, as far as they count against it. */
   readonly undecided: number;
   /** What happened to it last, the newest first: 5 of the last 1024 events of this process. */
   readonly lately: readonly EventView[];

@@ -136,6 +136,7 @@ describe("ban and lift", () => {
   });
 
   test("lift --all ends the bans of both families, and says when there were none", async () => {
+    daemon.answers["GET /bans?by=foreign&limit=1"] = [200, { total: 0, bans: [] }];
     daemon.answers["DELETE /bans/0.0.0.0%2F0"] = [200, { lifted: ["192.0.2.1", "192.0.2.2"] }];
     daemon.answers["DELETE /bans/%3A%3A%2F0"] = [200, { lifted: ["2001:db8::/64"] }];
     expect(await text("lift", "--all")).toBe("Lifted 192.0.2.1, 192.0.2.2, 2001:db8::/64\n");
@@ -146,6 +147,9 @@ describe("ban and lift", () => {
     const none = { code: 1, stdout: "", stderr: "ttgate: Nobody is banned\n" };
     expect(await daemon.ttgate(["lift", "--all"])).toMatchObject(none);
     expect(await text("lift", "--all", "--idempotent")).toBe("Nobody is banned\n");
+    daemon.answers["DELETE /bans/0.0.0.0%2F0?by=fail2ban"] = [404, { error: "Not banned" }];
+    daemon.answers["DELETE /bans/%3A%3A%2F0?by=fail2ban"] = [404, { error: "Not banned" }];
+    expect(await text("lift", "--all", "--by", "fail2ban", "--idempotent")).toBe("Nobody is banned by fail2ban\n");
     daemon.answers["DELETE /bans/%3A%3A%2F0"] = [401, { error: "Not allowed" }];
     expect((await daemon.ttgate(["lift", "--all"])).code).toBe(3);
   });
@@ -268,7 +272,7 @@ describe("why", () => {
     ];
     daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, undecided: 2, lately }];
     expect((await text("why", "192.0.2.1")).split("\n").slice(2, -1)).toEqual([
-      "undecided: 2 connections in ten minutes were closed before they had said enough to be judged",
+      "undecided: 2 connections in ten minutes were closed: neither expected nor known as foreign",
       "lately:   2026-11-28T12:10:00.000Z end       192.0.2.1 http by time",
       'lately:   2026-11-28T12:00:00.000Z ban       192.0.2.1 http "GET \\x1b" by sniffer 10m',
     ]);

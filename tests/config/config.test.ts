@@ -13,6 +13,7 @@ import { ConfigSource } from "../../src/config/config_source.ts";
 import { parseHostPort, parseStatus } from "../../src/config/endpoints.ts";
 import { soleGate } from "../../src/config/gates.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { masked } from "../../src/config/masked.ts";
 import { configSchema, type OptionName, options } from "../../src/config/options.ts";
 import { loadSniffer } from "../../src/config/profile.ts";
 import { lacksProxies } from "../../src/config/sense.ts";
@@ -366,7 +367,7 @@ describe("an option", () => {
     expect(message).toContain(remedy);
     expect(message).not.toMatch(/[\p{Cc}]/u);
     expect(exitCode).toBe(2);
-    const value = toml === "inf" ? "Infinity" : toml;
+    const value = toml === "inf" ? "Infinity" : masked(toml);
     expect(message).toContain(`Invalid ${name} ${value}: expected`);
   });
 
@@ -375,7 +376,7 @@ describe("an option", () => {
     (name, toml, remedy) => {
       if (options[name] !== undefined && !("value" in options[name])) return;
       const { message, exitCode } = failureOf(() => byFlags(`--${name}=${JSON.parse(toml)}`));
-      expect(message).toStartWith(`Invalid --${name} ${toml}: `);
+      expect(message).toStartWith(`Invalid --${name} ${masked(toml)}: `);
       expect(message).toContain(remedy);
       expect(exitCode).toBe(2);
     },
@@ -696,6 +697,17 @@ describe("mistakes", () => {
 
   test.each(['listen = "5000', "rise = 2\nrise = 3", "[fleet", "= 5"])("of another kind have none: %j", (line) => {
     expect(failureOf(() => byFile(line)).message).not.toContain("write");
+  });
+
+  test.each([
+    "fleet = redis://gate:hunter2@192.0.2.1",
+    'fleet = "redis://gate:hunter2@192.0.2.1:port"',
+    'fleet = "redis://:hunter2@192.0.2.1/a b"',
+    'blocklist = ["drop=https://me:hunter2@example.org/list often"]',
+  ])("do not have the password of a URL, since they end in a log: %j", (line) => {
+    const { message } = failureOf(() => byFile(line));
+    expect(message).toContain(":…@");
+    expect(message).not.toContain("hunter2");
   });
 
   test("tables that are misspelt are known too", () => {

@@ -165,8 +165,10 @@ describe("config check", () => {
     expect(adviceOn(load(gate("a", 5000, 5002) + gate("b", 5002, 5004)))).toEqual([]);
   });
 
-  test("has nothing to say of the defaults", () => {
+  test("has nothing to say of the defaults, nor of networks that are a site's own", () => {
     expect(adviceOn(load(""))).toEqual([]);
+    const own = '["10.0.0.0/8", "fd00::/8"]';
+    expect(adviceOn(load(`allow = ${own}\naccept-proxy = ${own}\n`))).toEqual([]);
     expect(adviceOn(load('[[gate]]\nname = "a"\ntimeout = "1s"\n'))).toEqual([expect.stringMatching(/^Gate "a": /)]);
   });
 });

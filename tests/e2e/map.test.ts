@@ -116,6 +116,12 @@ describeWith("namespaces", "executable")("the documented map, made with bpftool"
     await speakHttp(network.clientIpv4(3));
     expect((await knock(byHand)).outcome).toBe("no answer");
     expect(dump(map.path)).toHaveLength(2);
+    const left = expect.stringContaining("Another tool's entries in the map stay, 1 of them: ");
+    const all = (...args: readonly string[]) => gate.command("lift", "--all", ...args);
+    expect(await all()).toMatchObject({ code: 1, stdout: `Lifted ${network.clientIpv4(3)}\n`, stderr: left });
+    expect(await all("--idempotent")).toMatchObject({ code: 1, stdout: "", stderr: left });
+    expect(await all("--by", "fail2ban")).toMatchObject({ code: 1, stderr: "ttgate: Nobody is banned by fail2ban\n" });
+    await speakHttp(network.clientIpv4(4));
     expect(await gate.child.stop()).toMatchObject({ code: 0 });
     expect(dump(map.path)).toEqual([{ key: octets(byHand), value: [1, 0, 0, 0] }]);
     expect(map.pins()).toEqual([map.path]);

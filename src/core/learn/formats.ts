@@ -127,7 +127,8 @@ function linesOf(samples: readonly Recording[]): Format | undefined {
 
 /** The packet begins with the word and goes on with a digit. */
 function isCut(word: string, bytes: Uint8Array): boolean {
-  return /\w-*$/.test(word) && new RegExp(`^${word}[0-9]`).test(latin(bytes.subarray(0, longestKey + 1)));
+  const start = latin(bytes.subarray(0, longestKey + 1));
+  return /\w-*$/.test(word) && start.startsWith(word) && /[0-9]/.test(start.charAt(word.length));
 }
 
 /**

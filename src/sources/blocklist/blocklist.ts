@@ -25,7 +25,8 @@ const retryMs = 60_000;
 
 /** One that is being written is not waited for any longer. */
 const writtenMostMs = 60_000;
-const cut = "it ends within a line and was written a moment ago, so that more of it may come";
+const cut =
+  "it ends within a line and was written within a minute, so that more of it may come: end it with a newline, or wait";
 
 const none: Applied = { added: 0, removed: 0, neverBanned: 0, noRoom: 0 };
 

@@ -166,6 +166,15 @@ test.each(begun)("%s that all begin with is no reason to ban those who begin oth
   expect(sniffer.sniff(bytesOf("SSH-2.0-Go\r\n", undefined), true)).toMatchObject({ protocol: "ssh" });
 });
 
+test.each(["*_", "(_", "+_", "?_"])(
+  "lines of text may begin with marks that have a meaning in patterns: %s",
+  (marks) => {
+    const { sniffer } = learnFrom(made(10, (index) => `${marks}${index} and more of it ${index * 7}\r\n`));
+    const accepted = sniffer.sniff(bytesOf(`${marks}77 and other things\r\n`, undefined), true);
+    expect(accepted.kind).toBe("accept");
+  },
+);
+
 test("where lines of text have nothing else in common, what is no text is foreign", () => {
   const { sniffer } = learnFrom(made(12, (index) => `${index % 3}.4.1 till-${index % 12}\n`));
   expect(sniffer.sniff(bytesOf("3.0.0 north\n", undefined), true)).toEqual({ kind: "accept" });

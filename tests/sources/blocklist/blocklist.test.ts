@@ -478,7 +478,7 @@ describe("a list", () => {
     // Who writes it has stopped, but not at its end.
     files.write("list", whole.slice(0, whole.length * 0.7));
     for (let looks = 0; looks < 3; looks++) await bed.look();
-    expect([bed.banned().length, bed.view()?.error]).toEqual([40, expect.stringContaining("ends within a line")]);
+    expect([bed.banned().length, bed.view()?.error]).toEqual([40, expect.stringContaining("end it with a newline")]);
     files.write("list", `${addresses(39).join("\n")}\n`);
     for (let looks = 0; looks < 2; looks++) await bed.look();
     expect([bed.banned().length, bed.view()?.error]).toEqual([39, null]);
