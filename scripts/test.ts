@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs test files, each in a process of its own and apart from this host, two more at once than there
+// Runs test files, each in a process of its own and apart from this host, three more at once than there
 // are processors; prints what failed and one closing line, which also goes into the report directory. In a run of
 // all of them the few that failed get a second look (unsteady.ts):
 //   test.ts [--systems] [FILE|DIRECTORY...]
@@ -18,7 +18,7 @@ import { secondLook } from "./unsteady.ts";
 const reports = { everyday: "build/test", systems: "build/test-systems" } as const;
 
 /** So many files more than processors at once: most of their time is spent waiting. */
-const waiting = { everyday: 2, systems: 0 } as const;
+const waiting = { everyday: 3, systems: 0 } as const;
 
 /** For one file; the longest of them needs 60 s alone, and another load makes it several times that. */
 const limitMs = { everyday: 240_000, systems: 600_000 } as const;
