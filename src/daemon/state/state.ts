@@ -119,7 +119,7 @@ export class OpenedState {
   /** A few times a second. @throws Error when the lock was removed and another process has it. */
   async save(): Promise<void> {
     await this.#file?.save();
-    if (this.#lock === undefined || this.error !== undefined || existsSync(lockPath(this.#path))) return;
+    if (this.#lock === undefined || this.error !== undefined || !this.#lock.isLost) return;
     const removed = this.#lock;
     this.#lock = takeLock(this.#options.libc, this.#path);
     removed.abandon();
