@@ -83,6 +83,8 @@ export interface Daemon {
 
 /** A server on this host answers within milliseconds. */
 const firstProbeMs = 500;
+/** A command that bans or lifts waits no longer for the disk. */
+const savedMs = 2000;
 /** For who follows the events: those of a moment ago again after a short break, and room for a burst. */
 const eventsKept = 1024;
 
@@ -353,8 +355,11 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
   async function saved(): Promise<void> {
     // While another process takes over, it is told what changes, and saves it.
     if (!ticker.isOwner) return;
-    member?.save();
-    await state?.saved();
+    const written = async () => {
+      await member?.saved();
+      await state?.saved();
+    };
+    await Promise.race([written(), setTimeout(savedMs, undefined, { ref: false })]);
   }
 
   /** One after another: what replaces gates, and what hands them over. */

@@ -8,10 +8,10 @@ import { isIpv4, isWildcard, type Prefix, parsePrefix } from "../core/address.ts
 import { interfacesOf, isOfBridge, isVirtual } from "../host/addresses.ts";
 import {
   diversionsFrom,
+  FilterReader,
   type FilterRules,
   handshakeProxies,
   hasLegacyRedirects,
-  readFilterRules,
   redirectsTo,
 } from "../host/packet_filter/filter_rules.ts";
 import type { Diversion, Family, Guarded, RedirectRule } from "../host/packet_filter/rule.ts";
@@ -46,6 +46,7 @@ export class Diversions implements Disposable {
   readonly #answered: Told;
   readonly #foreseen: Told;
   readonly #unjudged: Told;
+  readonly #reader = new FilterReader();
   #generations: FilterGeneration | undefined;
   #generation: number | undefined;
   #dueMs = Number.NEGATIVE_INFINITY;
@@ -81,12 +82,8 @@ export class Diversions implements Disposable {
     const isChanged = generation !== undefined && generation !== this.#generation;
     if (nowMs >= this.#dueMs && (isChanged || hasLegacyRedirects())) {
       const startMs = performance.now();
-      const read = await readFilterRules();
-      // What a tool does not tell now, and did before, holds until it does.
-      if (read.isPartial !== true || this.#rules.isPartial !== false) {
-        this.#rules = read;
-        this.#generation = generation;
-      }
+      this.#rules = await this.#reader.read(isChanged || generation === undefined);
+      if (!this.#reader.isStale) this.#generation = generation;
       this.#dueMs = nowMs + Math.max((performance.now() - startMs) / share, isChanged ? 0 : legacyMs);
     }
     this.#judge();

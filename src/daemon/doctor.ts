@@ -15,9 +15,9 @@ import { isOpenToOthers } from "../host/connections.ts";
 import { connectionLimit, descriptorLimit } from "../host/limits.ts";
 import {
   diversionsFrom,
+  FilterReader,
   type FilterRules,
   handshakeProxies,
-  readFilterRules,
   redirectsTo,
 } from "../host/packet_filter/filter_rules.ts";
 import { openLibc } from "../kernel/libc.ts";
@@ -53,7 +53,7 @@ export async function examine(
   instances: readonly Instance[],
   running: { readonly gates: readonly RunningGate[]; readonly lists: readonly BlocklistView[] },
 ): Promise<Finding[]> {
-  const rules = await readFilterRules();
+  const rules = await new FilterReader().read();
   const ofGates = await Promise.all(
     config.gates.map((gate) => gateFindings(gate, config, { runtime, instances, rules })),
   );

@@ -39,8 +39,8 @@ export interface DaemonFleet {
   resume(): void;
   /** From now on the file of the lifts is the other one's. */
   handOver(): void;
-  /** What was lifted until now is in the file when this returns. */
-  save(): void;
+  /** What was lifted until now is in the file, as far as the disk can. */
+  saved(): Promise<void>;
   /** Whom to trust is another now. */
   reconfigure(): Promise<void>;
   close(): Promise<void>;
@@ -85,7 +85,9 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
     fleet,
     paths: endings === undefined ? [] : [endings.path],
     start(ticker) {
-      if (endings !== undefined) ticker.add({ name: "saving lifts", everyMs: 1000, run: () => endings.save() });
+      // Not while another process takes over: what is still being written would replace what that one writes.
+      if (endings !== undefined)
+        ticker.add({ name: "saving lifts", everyMs: 1000, asOwner: true, run: () => endings.save() });
       fleet.start();
     },
     async reconfigure() {
@@ -94,16 +96,18 @@ export async function openFleet(options: DaemonFleetOptions): Promise<DaemonFlee
     },
     async suspend() {
       await fleet.close();
-      endings?.save();
+      await endings?.saved();
     },
     resume: () => fleet.start(),
     handOver() {
       isHandedOver = true;
     },
-    save: () => endings?.save(),
+    async saved() {
+      await endings?.saved();
+    },
     async close() {
       await fleet.close();
-      if (!isHandedOver) endings?.save();
+      if (!isHandedOver) await endings?.saved();
     },
   };
 }

@@ -12,6 +12,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { codeOf, Failure, messageOf } from "../failure.ts";
@@ -32,7 +33,7 @@ export function requireWritable(path: string, replace: boolean): void {
 
 /** @throws Failure when it cannot be written; then nothing of it is there. */
 export function writeWhole(path: string, text: string, replace: boolean, mode = 0o644): void {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  const temporary = temporaryBeside(path);
   try {
     const fd = openSync(temporary, "wx", mode);
     try {
@@ -46,10 +47,40 @@ export function writeWhole(path: string, text: string, replace: boolean, mode = 
     else linkSync(temporary, path);
   } catch (cause) {
     if (codeOf(cause) === "EEXIST" && existsSync(path)) throw isThere(path);
-    throw new Failure(`Write "${path}": ${messageOf(cause)}; name another file`, { exitCode: 3, cause });
+    throw unwritten(path, cause);
   } finally {
     rmSync(temporary, { force: true });
   }
+}
+
+/**
+ * Replaces the file; a disk that hangs holds nobody up but the caller. One at a time for a path.
+ * @throws Failure when it cannot be written; then what was there still is.
+ */
+export async function replaceWhole(path: string, text: string, mode: number): Promise<void> {
+  const temporary = temporaryBeside(path);
+  try {
+    const file = await open(temporary, "wx", mode);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (cause) {
+    throw unwritten(path, cause);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+function temporaryBeside(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+}
+
+function unwritten(path: string, cause: unknown): Failure {
+  return new Failure(`Write "${path}": ${messageOf(cause)}; name another file`, { exitCode: 3, cause });
 }
 
 function isThere(path: string): Failure {

@@ -4,7 +4,7 @@
 import { closeSync, constants, ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
 import { codeOf } from "../failure.ts";
 import type { Libc } from "../kernel/libc.ts";
-import { identityAt, identityOfOpen } from "./file_identity.ts";
+import { identityAt, identityOfOpen, wasRemoved } from "./file_identity.ts";
 
 /** asm-generic/fcntl.h */
 const exclusiveNonblocking = 2 | 4;
@@ -50,13 +50,19 @@ export class FileLock {
     writeSync(this.#fd, text, 0);
   }
 
+  /** The file was removed, and may be somebody else's by now. @throws Error when it cannot be told. */
+  get isLost(): boolean {
+    return wasRemoved(this.#path, identityOfOpen(this.#fd));
+  }
+
   /** Leaves the file, which is somebody else's by now. */
   abandon(): void {
     closeSync(this.#fd);
   }
 
+  /** One that is somebody else's by now is left there. */
   release(): void {
-    rmSync(this.#path, { force: true });
+    if (!this.isLost) rmSync(this.#path, { force: true });
     closeSync(this.#fd);
   }
 }

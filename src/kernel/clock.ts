@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Milliseconds since boot (CLOCK_BOOTTIME, which goes on while the machine sleeps). It is read once in a while; the
 // runtime's monotonic clock fills in between.
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { uptime } from "node:os";
 import { clockUsec, type Libc } from "./libc.ts";
 
@@ -45,6 +45,8 @@ export function kernelClock(libc: Libc): UptimeSource {
 /** What this process's clock is ahead of the kernel's own (time_namespaces(7)): "boottime SECONDS NANOSECONDS". */
 function namespaceOffsetMs(): number {
   try {
+    // The file tells of the children's namespace, which is another one after unshare(2) without a fork.
+    if (readlinkSync("/proc/self/ns/time") !== readlinkSync("/proc/self/ns/time_for_children")) return 0;
     const offsets = readFileSync("/proc/self/timens_offsets", "latin1");
     const [, seconds = 0, nanoseconds = 0] = /^boottime\s+(-?\d+)\s+(\d+)/m.exec(offsets) ?? [];
     return Number(seconds) * 1000 + Number(nanoseconds) / 1e6;

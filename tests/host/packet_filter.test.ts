@@ -180,6 +180,75 @@ test("nft: a diversion of the ports of a named set", () => {
   }
 });
 
+/** {"vmap": ...} of which one element leads to the chain `pre`. */
+function vmap(left: object, key: unknown): object {
+  const data = {
+    set: [
+      [7, { accept: null }],
+      [key, { jump: { target: "pre" } }],
+    ],
+  };
+  return { vmap: { key: left, data } };
+}
+
+const dportKey = { payload: { protocol: "tcp", field: "dport" } };
+const interfaceKey = { meta: { key: "iifname" } };
+const step = { jump: { target: "pre" } };
+const sources = address("saddr", "10.0.0.1");
+
+test.each([
+  ["of everything", true, [[{ counter: null }, step]]],
+  ["of the port", true, [[dport({ set: [80, 5000] }), step]]],
+  ["of the interface that clients come by", true, [[meta("iifname", "==", "eth*"), step]]],
+  ["of the listen address", true, [[address("daddr", "192.0.2.1"), step]]],
+  ["of some sources, and one of everything", true, [[sources, step], [step]]],
+  ["of a verdict map of ports", true, [[vmap(dportKey, { range: [4990, 5010] })]]],
+  ["of one with comments", true, [[vmap(dportKey, { elem: { val: 5000, comment: "game" } })]]],
+  ["of one of interfaces", true, [[vmap(interfaceKey, "eth0")]]],
+  ["of some sources", false, [[sources, step]]],
+  ["of another port", false, [[dport(80), step]]],
+  ["of UDP", false, [[meta("l4proto", "==", "udp"), step]]],
+  ["of another address", false, [[address("daddr", "192.0.2.2"), step]]],
+  ["of a verdict map of other ports", false, [[vmap(dportKey, 80)]]],
+  ["of one of UDP", false, [[vmap({ payload: { protocol: "udp", field: "dport" } }, 5000)]]],
+  ["of one of other interfaces", false, [[vmap(interfaceKey, "eth1")]]],
+  ["of one for some sources", false, [[sources, vmap(dportKey, 5000)]]],
+  ["of what the others of one leave", false, [[vmap(interfaceKey, "*")]]],
+])("nft: a diversion in a chain by a jump %s; of everybody: %p", (_name, isWhole, jumps) => {
+  const inFirst = { family: "ip", table: "nat", chain: "first" };
+  const { nftables } = JSON.parse(chained("alone", dport(5000), elsewhere)) as { nftables: object[] };
+  const first = { chain: { ...inFirst, name: "first", hook: "prerouting" } };
+  const rules = jumps.map((expr) => ({ rule: { ...inFirst, expr } }));
+  const json = JSON.stringify({ nftables: [first, ...nftables, ...rules] });
+  expect(nftDiversions(parseNft(json), guarded)).toMatchObject([{ isWhole }]);
+});
+
+test("nft: the handshake in a chain by a verdict map", () => {
+  const { nftables } = JSON.parse(chained("alone", dport(5000), synproxy)) as { nftables: object[] };
+  const first = { family: "ip", table: "nat", name: "first", hook: "input" };
+  const rule = { ...first, chain: "first", expr: [vmap(dportKey, 5000)] };
+  const rules = parseNft(JSON.stringify({ nftables: [{ chain: first }, ...nftables, { rule }] }));
+  expect(handshakeProxies({ nft: rules, ip: [], ip6: [] }, guarded)).toHaveLength(1);
+});
+
+test.each([
+  ["-j X", true],
+  ["-p tcp -m tcp --dport 5000 -j X", true],
+  ["-i eth+ -p tcp -m multiport --dports 80,4990:5010 -g X", true],
+  ["-d 192.0.2.1/32 -m addrtype --dst-type LOCAL -j X", true],
+  ["-s 10.0.0.0/8 -j X", false],
+  ["-s 10.0.0.0/8 -g X", false],
+  ["-p tcp -m tcp --dport 80 -j X", false],
+  ["-p udp -j X", false],
+  ["-i eth1 -j X", false],
+  ["-d 192.0.2.2/32 -j X", false],
+  ["-m set --match-set some src -j X", false],
+])("iptables: a diversion in a chain by a jump %s; of everybody: %p", (jump, isWhole) => {
+  const rule = "-A X -p tcp -m tcp --dport 5000 -j REDIRECT --to-ports 5001";
+  const rules = parseIptables(`-A PREROUTING ${jump}\n${rule}`);
+  expect(iptablesDiversions(rules, guarded)).toEqual([{ text: `iptables ${rule}`, isWhole }]);
+});
+
 test("iptables: diversions of everybody, of some, and none", () => {
   const rule = (chain: string, rest: string) => `-A ${chain} ${rest}`;
   const whole = [

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs alone: it compares clocks by the millisecond.
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { bootClock, kernelClock } from "../../src/kernel/clock.ts";
 import { openLibc } from "../../src/kernel/libc.ts";
@@ -22,6 +24,13 @@ test.each([
   // The file cuts the last digit off.
   expect(after - nowMs).toBeGreaterThanOrEqual(source === undefined ? 0 : -10);
   expect(after - nowMs).toBeLessThan(50);
+});
+
+test.skipIf(!existsSync("/proc/self/ns/time"))("a time namespace for children alone does not put it off", () => {
+  const main = new URL("clock_main.ts", import.meta.url).pathname;
+  const { stdout, stderr } = spawnSync(process.execPath, [main], { encoding: "utf8" });
+  expect(stderr).toBe("");
+  expect(Math.abs(Number(stdout))).toBeLessThan(1000);
 });
 
 test("it follows a source that jumps ahead, as after a suspend, and never goes back", async () => {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { parsePrefix } from "../../core/address.ts";
 import type { OwnDoings } from "../../core/fleet/own_doings.ts";
 import { messageOf } from "../../failure.ts";
-import { writeWhole } from "../../host/atomic_file.ts";
+import { replaceWhole } from "../../host/atomic_file.ts";
 import type { Log } from "../../log.ts";
 import { type Basis, basisOf, type Moment, momentBy, stepMs, wallAtBootMs } from "./journal.ts";
 
@@ -32,6 +32,7 @@ export class EndingsFile {
   /** Of the file as it was written last; undefined where there is nothing in it. */
   #basis: Basis | undefined;
   #isFailing = false;
+  #busy: Promise<void> | undefined;
 
   constructor(path: string, own: OwnDoings, moment: () => Moment, log: Log) {
     this.path = path;
@@ -73,7 +74,21 @@ export class EndingsFile {
   }
 
   /** Once a second. */
-  save(): void {
+  async save(): Promise<void> {
+    this.#busy ??= this.#save().finally(() => {
+      this.#busy = undefined;
+    });
+    await this.#busy;
+  }
+
+  /** What was lifted until now is in the file, or it is said why it cannot be. */
+  async saved(): Promise<void> {
+    // What is being written may have been put together before.
+    await this.#busy;
+    await this.save();
+  }
+
+  async #save(): Promise<void> {
     const version = this.#own.endingsVersion;
     const now = basisOf(this.#moment());
     const bootMs = now.wallAtBootMs;
@@ -86,7 +101,7 @@ export class EndingsFile {
       Number.isFinite(keepUntilMs) ? Math.round(bootMs + keepUntilMs) : null,
     ]);
     try {
-      writeWhole(this.path, `${JSON.stringify({ basis: now, lifts: rows })}\n`, true, 0o600);
+      await replaceWhole(this.path, `${JSON.stringify({ basis: now, lifts: rows })}\n`, 0o600);
       this.#saved = version;
       this.#basis = now;
       this.#isFailing = false;

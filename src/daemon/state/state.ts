@@ -4,7 +4,6 @@
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { setTimeout } from "node:timers/promises";
 import { defaultGateName } from "../../config/gates.ts";
 import type { Config } from "../../config/options.ts";
 import type { Claim } from "../../core/bans/claim.ts";
@@ -25,8 +24,6 @@ const usualDirectory = "/var/lib/ttgate";
 
 /** And not what stands beside it: `bans-__-5000.trial`. */
 const isStateFile = /^bans(?:-[\w.]+-\d+)?$/;
-/** A command that bans or lifts waits no longer for the disk. */
-const savedMs = 2000;
 
 export interface StateOptions {
   readonly config: Pick<Config, "state" | "forget" | "gates">;
@@ -119,16 +116,16 @@ export class OpenedState {
   /** A few times a second. @throws Error when the lock was removed and another process has it. */
   async save(): Promise<void> {
     await this.#file?.save();
-    if (this.#lock === undefined || this.error !== undefined || existsSync(lockPath(this.#path))) return;
+    if (this.#lock === undefined || this.error !== undefined || !this.#lock.isLost) return;
     const removed = this.#lock;
     this.#lock = takeLock(this.#options.libc, this.#path);
     removed.abandon();
   }
 
-  /** What was changed until now is saved, as far as the disk can. One that hangs is not waited for. */
+  /** What was changed until now is saved, as far as the disk can. */
   async saved(): Promise<void> {
     if (this.#lock === undefined || this.#file === undefined) return;
-    await Promise.race([this.#file.saved(), setTimeout(savedMs, undefined, { ref: false })]);
+    await this.#file.saved();
   }
 
   /** Why bans cannot be saved at the moment. */

@@ -92,7 +92,7 @@ export async function openHandover(parts: HandoverParts): Promise<Handover> {
       serving: {
         async suspend() {
           gates.fetchDecisions();
-          member?.save();
+          await member?.saved();
           await state?.close();
           for (const { trial } of gates.open) trial?.suspend();
         },

@@ -32,40 +32,107 @@ export interface FilterRules {
   readonly ip6: readonly IptablesRule[];
   /** Why those of the legacy iptables could not be listed, where there are some. */
   readonly unread?: string | undefined;
-  /** A tool that is installed did not answer: some may be missing. */
-  readonly isPartial?: boolean;
 }
 
 type Output = (program: string, args?: readonly string[]) => Promise<string>;
 
-export async function readFilterRules(): Promise<FilterRules> {
-  let isPartial = false;
-  const output: Output = async (program, args) => {
-    try {
-      return await printed(program, args);
-    } catch (error) {
-      if (!(error instanceof Failure && codeOf(error.cause) === "ENOENT")) isPartial = true;
-      return "";
-    }
-  };
-  const [nft, ip, ip6, legacy] = await Promise.all([
-    readNft(output),
-    output("iptables-save"),
-    output("ip6tables-save"),
-    legacyTables().length > 0 ? readLegacy() : { ip: "", ip6: "", unread: undefined },
-  ]);
-  const rulesIn = (...texts: readonly string[]) => {
-    const all = texts.flatMap(parseIptables);
-    // Where iptables is the legacy one, both list the same.
-    return [...new Map(all.map((rule) => [rule.line, rule])).values()];
-  };
-  return {
-    nft,
-    ip: rulesIn(ip, legacy.ip),
-    ip6: rulesIn(ip6, legacy.ip6),
-    unread: hasLegacyRedirects() ? legacy.unread : undefined,
-    isPartial,
-  };
+/** Reads them again and again. */
+export class FilterReader {
+  readonly #tables: () => readonly string[];
+  readonly #nft = new Listing<readonly NftRule[]>(readNft, []);
+  readonly #ip = new Listing(async (output) => parseIptables(await output("iptables-save")), []);
+  readonly #ip6 = new Listing(async (output) => parseIptables(await output("ip6tables-save")), []);
+  /** They take CAP_NET_RAW, which a gate gives up. The rules of the legacy iptables are listed by them alone. */
+  readonly #legacyIp = new Listing(async (output) => parseIptables(await output("iptables-legacy-save")), []);
+  readonly #legacyIp6 = new Listing(async (output) => parseIptables(await output("ip6tables-legacy-save")), []);
+
+  /** @param tables of the legacy iptables. */
+  constructor(tables = legacyTables) {
+    this.#tables = tables;
+  }
+
+  /** A tool that answered before did not when it was asked last: its rules are those of then. */
+  get isStale(): boolean {
+    return [this.#nft, this.#ip, this.#ip6].some(({ isStale }) => isStale);
+  }
+
+  /** @param isChanged false: only those of the legacy iptables may be others than the last time. */
+  async read(isChanged = true): Promise<FilterRules> {
+    const legacy = [this.#legacyIp, this.#legacyIp6];
+    const lists = this.#tables().length > 0;
+    const before = textOf(legacy);
+    await Promise.all(legacy.map((listing) => (lists ? listing.read() : listing.clear())));
+    // What the legacy iptables changed is in the lists of iptables-save too, where that is the legacy one.
+    const isElsewhere = legacy.some(({ isMissing }) => isMissing) || textOf(legacy) !== before;
+    if (isChanged || isElsewhere) await Promise.all([this.#nft, this.#ip, this.#ip6].map((listing) => listing.read()));
+    return {
+      nft: this.#nft.rules,
+      ip: distinct([...this.#ip.rules, ...this.#legacyIp.rules]),
+      ip6: distinct([...this.#ip6.rules, ...this.#legacyIp6.rules]),
+      unread: hasRedirects(this.#tables()) ? legacy.find(({ error }) => error !== undefined)?.error : undefined,
+    };
+  }
+}
+
+/** What a tool tells. */
+class Listing<Rules> {
+  readonly #list: (output: Output) => Promise<Rules>;
+  readonly #none: Rules;
+  /** Commands that were answered. */
+  #answered: ReadonlySet<string> = new Set();
+  rules: Rules;
+  isStale = false;
+  /** The tool is not installed. */
+  isMissing = false;
+  /** Why not everything was told. */
+  error: string | undefined;
+
+  constructor(list: (output: Output) => Promise<Rules>, none: Rules) {
+    this.#list = list;
+    this.#none = none;
+    this.rules = none;
+  }
+
+  /** What a command does not tell now, and did before, holds until it does; one that never did tells of no rules. */
+  async read(): Promise<void> {
+    const answered = new Set<string>();
+    this.isStale = false;
+    this.isMissing = false;
+    this.error = undefined;
+    const rules = await this.#list(async (program, args = []) => {
+      const command = [program, ...args].join(" ");
+      try {
+        const text = await printed(program, args);
+        answered.add(command);
+        return text;
+      } catch (error) {
+        this.error ??= messageOf(error);
+        if (error instanceof Failure && codeOf(error.cause) === "ENOENT") this.isMissing = true;
+        else if (this.#answered.has(command)) this.isStale = true;
+        return "";
+      }
+    });
+    if (this.isStale) return;
+    this.rules = rules;
+    this.#answered = answered;
+  }
+
+  clear(): void {
+    this.rules = this.#none;
+    this.#answered = new Set();
+    this.isStale = false;
+    this.isMissing = false;
+    this.error = undefined;
+  }
+}
+
+function textOf(listings: readonly Listing<readonly IptablesRule[]>[]): string {
+  return listings.flatMap(({ rules }) => rules.map(({ line }) => line)).join("\n");
+}
+
+/** Where iptables is the legacy one, both list the same. */
+function distinct(rules: readonly IptablesRule[]): readonly IptablesRule[] {
+  return [...new Map(rules.map((rule) => [rule.line, rule])).values()];
 }
 
 /** Of named sets, which may be very long, only those that a rule goes by. */
@@ -79,19 +146,13 @@ async function readNft(output: Output): Promise<readonly NftRule[]> {
   return sets.size === 0 ? rules : parseNft(json, sets);
 }
 
-/** Takes CAP_NET_RAW, which a gate gives up. Its rules are listed by it alone. */
-async function readLegacy(): Promise<{ ip: string; ip6: string; unread: string | undefined }> {
-  try {
-    const [ip, ip6] = await Promise.all([printed("iptables-legacy-save"), printed("ip6tables-legacy-save")]);
-    return { ip, ip6, unread: undefined };
-  } catch (error) {
-    return { ip: "", ip6: "", unread: messageOf(error) };
-  }
-}
-
 /** Tables in which rules may lead connections elsewhere; the kernel tells nobody that these were changed. */
 export function hasLegacyRedirects(): boolean {
-  return legacyTables().some((table) => table === "nat" || table === "mangle");
+  return hasRedirects(legacyTables());
+}
+
+function hasRedirects(tables: readonly string[]): boolean {
+  return tables.some((table) => table === "nat" || table === "mangle");
 }
 
 /** None also where they are not to be read. */

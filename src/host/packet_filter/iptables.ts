@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules of iptables, as `iptables-save` writes them.
 import { isVirtual } from "../addresses.ts";
-import { chainsFrom, type Diversion, type Guarded, isForGate, isOf, type RedirectRule } from "./rule.ts";
+import { type Diversion, type Guarded, isForGate, isOf, type Jump, type RedirectRule, Ways } from "./rule.ts";
 
 export interface IptablesRule {
   readonly line: string;
-  /** As in `NftRule`. */
-  readonly isEntered: boolean;
+  readonly ways: Ways<IptablesJump>;
+}
+
+interface IptablesJump extends Jump {
+  readonly line: string;
 }
 
 export function iptablesRedirects(rules: readonly IptablesRule[], port: number): readonly RedirectRule[] {
@@ -18,30 +21,41 @@ export function iptablesRedirects(rules: readonly IptablesRule[], port: number):
 }
 
 export function iptablesDiversions(rules: readonly IptablesRule[], guarded: Guarded): readonly Diversion[] {
-  return rules.flatMap(({ line, isEntered }) => {
+  const isForEverybody = ({ line }: IptablesJump) =>
+    isAmong(dportsOf(line) ?? allPorts, guarded.port) && !isForOthers(line, guarded) && !exemptsSome(line, guarded);
+  return rules.flatMap(({ line, ways }) => {
     const to = portsTo(line);
     const [, address] = /--to-destination \[?([^\s\]]*?)\]?(?::\d[-\d]*)?(?:\s|$)/.exec(line) ?? [];
-    const [, destination] = / -d (\S+?)(?:\/(?:32|128))? /.exec(line) ?? [];
     const staysHere = address === undefined || guarded.isOwn(address);
     const isTo = (port: number) => (to === undefined ? port === guarded.port : isAmong(to, port));
-    const isOthers = destination !== undefined && !destination.includes("/") && !isForGate(destination, guarded);
     if (isHandshakeProxy(line) || !isAmong(portsFrom(line), guarded.port)) return [];
-    if ((staysHere && guarded.ports.some(isTo)) || isOthers) return [];
-    return [{ text: `iptables ${line}`, isWhole: isEntered && !exemptsSome(line, guarded) }];
+    if ((staysHere && guarded.ports.some(isTo)) || isForOthers(line, guarded)) return [];
+    return [
+      {
+        text: `iptables ${line}`,
+        isWhole: !exemptsSome(line, guarded) && ways.leadEverybodyTo(chainOf(line), isForEverybody),
+      },
+    ];
   });
 }
 
 /** As `nftHandshakeProxies`. */
 export function iptablesHandshakeProxies(rules: readonly IptablesRule[], { port }: Guarded): readonly RedirectRule[] {
   return rules
-    .filter(({ line, isEntered }) => isEntered && isHandshakeProxy(line) && isAmong(portsFrom(line), port))
+    .filter(({ line, ways }) => ways.leadTo(chainOf(line)) && isHandshakeProxy(line) && isAmong(portsFrom(line), port))
     .map(({ line }) => ({ text: `iptables ${line}` }));
+}
+
+/** For an address that is not the gate's. */
+function isForOthers(line: string, guarded: Guarded): boolean {
+  const [, destination] = / -d (\S+?)(?:\/(?:32|128))? /.exec(line) ?? [];
+  return destination !== undefined && !destination.includes("/") && !isForGate(destination, guarded);
 }
 
 function exemptsSome(line: string, { comesBy }: Guarded): boolean {
   return (
     line
-      .replace(/ -j .*/, "")
+      .replace(/ -[jg] .*/, "")
       .replace(/ ! -i (\S+)/, (whole, name: string) => (isVirtual(name) ? "" : whole))
       .replace(/(?<!!) -i (\S+)/, (whole, pattern: string) =>
         comesBy((name) => isOf(name, pattern, "+")) ? "" : whole,
@@ -64,10 +78,14 @@ export function parseIptables(text: string): readonly IptablesRule[] {
   // A host of containers may have tens of thousands.
   const jumps = lines.flatMap((line) => {
     const [, from, to] = /^-A (\S+).* -[jg] (\S+)/.exec(line) ?? [];
-    return from === undefined || to === undefined ? [] : [[from, to] as const];
+    return from === undefined || to === undefined ? [] : [{ from, to, line }];
   });
-  const entered = chainsFrom(["PREROUTING", "INPUT"], jumps);
-  return redirects.map((line) => ({ line, isEntered: entered.has(/^-A (\S+)/.exec(line)?.[1] ?? "") }));
+  const ways = new Ways(new Set(["PREROUTING", "INPUT"]), jumps);
+  return redirects.map((line) => ({ line, ways }));
+}
+
+function chainOf(line: string): string {
+  return /^-A (\S+)/.exec(line)?.[1] ?? "";
 }
 
 function isHandshakeProxy(line: string): boolean {
@@ -75,6 +93,8 @@ function isHandshakeProxy(line: string): boolean {
 }
 
 type Ports = readonly (readonly [first: number, last: number])[];
+
+const allPorts: Ports = [[0, 65_535]];
 
 /** PORTS is a list of PORT and FIRST:LAST, or FIRST-LAST. */
 function portsIn(ports: string | undefined): Ports | undefined {
@@ -91,9 +111,12 @@ function portsTo(line: string): Ports | undefined {
 
 /** All, in a chain that everything goes through, of a rule that does not look at them. */
 function portsFrom(line: string): Ports | undefined {
-  const found = portsIn(/(?<!! )--dports? (\S+)/.exec(line)?.[1]);
   const isForAll = /^-A (PREROUTING|INPUT) /.test(line) && !/--dport|--port|--match-set/.test(line);
-  return found ?? (isForAll ? [[0, 65_535]] : undefined);
+  return dportsOf(line) ?? (isForAll ? allPorts : undefined);
+}
+
+function dportsOf(line: string): Ports | undefined {
+  return portsIn(/(?<!! )--dports? (\S+)/.exec(line)?.[1]);
 }
 
 function isAmong(ports: Ports | undefined, port: number): boolean {

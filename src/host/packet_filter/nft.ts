@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules of nftables, as `nft -j list ruleset` writes them (libnftables-json(5)).
 import { isVirtual } from "../addresses.ts";
-import { chainsFrom, type Diversion, type Guarded, isForGate, isOf, type RedirectRule } from "./rule.ts";
+import { type Diversion, type Guarded, isForGate, isOf, type Jump, type RedirectRule, Ways } from "./rule.ts";
 
 /** Statements of nft's JSON (libnftables-json(5)) that change the destination, or make the handshake. */
 const statements = ["redirect", "dnat", "tproxy", "synproxy"] as const;
@@ -17,8 +17,9 @@ interface Target {
 }
 
 export interface NftRule extends RedirectRule, Target {
-  /** What comes from outside goes through its chain, or may. */
-  readonly isEntered: boolean;
+  /** FAMILY TABLE CHAIN */
+  readonly chain: string;
+  readonly ways: Ways<NftJump>;
   /** FAMILY NAME */
   readonly table: string;
   readonly family: unknown;
@@ -27,32 +28,37 @@ export interface NftRule extends RedirectRule, Target {
   readonly matched: unknown;
 }
 
+interface NftJump extends Jump {
+  readonly expressions: readonly Json[];
+}
+
 export function nftRedirects(rules: readonly NftRule[], port: number): readonly RedirectRule[] {
   // Without a port of its own, a connection keeps the one that it came to.
   return rules.filter((rule) => rule.statement !== "synproxy" && holds(rule.port ?? rule.matched, port));
 }
 
 export function nftDiversions(rules: readonly NftRule[], guarded: Guarded): readonly Diversion[] {
+  const isForEverybody = ({ expressions }: NftJump) =>
+    expressions.every(mayBeTcp) &&
+    expressions.map(matchedPort).every((ports) => ports === undefined || holds(ports, guarded.port)) &&
+    exemptions(expressions, guarded).every((whom) => whom === "nobody");
   return rules.flatMap((rule) => {
-    const { text, isEntered, expressions, family, statement, matched, address, port: to } = rule;
+    const { text, chain, ways, expressions, family, statement, matched, address, port: to } = rule;
     if (statement === "synproxy" || !isOfFamilies(family, guarded)) return [];
     const staysHere = address === undefined || (typeof address === "string" && guarded.isOwn(address));
     const isTo = (port: number) => holds(to ?? guarded.port, port);
     if (!holds(matched, guarded.port) || (staysHere && guarded.ports.some(isTo))) return [];
-    const rest = expressions.filter(
-      (expression) => targetOf(expression) === undefined && matchedPort(expression) === undefined,
-    );
-    const exempts = rest.map((expression) => exempted(expression, guarded));
+    const exempts = exemptions(expressions, guarded);
     if (exempts.includes("all")) return [];
-    return [{ text, isWhole: isEntered && !exempts.includes("some") }];
+    return [{ text, isWhole: !exempts.includes("some") && ways.leadEverybodyTo(chain, isForEverybody) }];
   });
 }
 
 /** Rules by which the packet filter itself answers whoever connects to a guarded port. */
 export function nftHandshakeProxies(rules: readonly NftRule[], guarded: Guarded): readonly RedirectRule[] {
   return rules.filter(
-    ({ statement, isEntered, family, matched }) =>
-      statement === "synproxy" && isEntered && isOfFamilies(family, guarded) && holds(matched, guarded.port),
+    ({ statement, chain, ways, family, matched }) =>
+      statement === "synproxy" && ways.leadTo(chain) && isOfFamilies(family, guarded) && holds(matched, guarded.port),
   );
 }
 
@@ -78,7 +84,7 @@ export function parseSet(json: string): readonly unknown[] {
 export function parseNft(json: string, sets: ReadonlyMap<string, unknown> = new Map()): readonly NftRule[] {
   const entries = entriesOf(json);
   const atHook = chainsAtHook(entries);
-  const entered = enteredChains(entries);
+  const ways = new Ways(atHook, entries.flatMap(jumpsOf));
   return entries.flatMap(({ rule }) => {
     if (!isObject(rule)) return [];
     const expressions = Array.isArray(rule["expr"]) ? rule["expr"].filter(isObject) : [];
@@ -91,11 +97,10 @@ export function parseNft(json: string, sets: ReadonlyMap<string, unknown> = new 
     const table = `${rule["family"]} ${rule["table"]}`;
     const ports = expressions.map(matchedPort).find((found) => found !== undefined);
     const chain = chainOf(rule, rule["chain"]);
-    const isEntered = entered.has(chain);
     const matched = portsOf(ports, table, sets) ?? (atHook.has(chain) ? portsLeft(expressions) : undefined);
     const from = ports === undefined ? "" : `tcp dport ${portsText(ports)} `;
     const text = `nft table ${table}, chain ${rule["chain"]}: ${from}${statement}${placeText(address, port)}`;
-    return [{ text, isEntered, table, family: rule["family"], expressions, statement, port, address, matched }];
+    return [{ text, chain, ways, table, family: rule["family"], expressions, statement, port, address, matched }];
   });
 }
 
@@ -156,16 +161,39 @@ function chainsAtHook(entries: readonly Json[]): ReadonlySet<string> {
   return new Set(entries.flatMap(({ chain }) => (isAtHook(chain) ? [chainOf(chain, chain["name"])] : [])));
 }
 
-/** Chains that what comes from outside goes through, or may: those at the hook, and those that others lead to. */
-function enteredChains(entries: readonly Json[]): ReadonlySet<string> {
-  const jumps = entries.flatMap(({ rule }) => {
-    if (!isObject(rule) || !Array.isArray(rule["expr"])) return [];
-    return rule["expr"].filter(isObject).flatMap(({ jump, goto }) => {
-      const target = jump ?? goto;
-      return isObject(target) ? [[chainOf(rule, rule["chain"]), chainOf(rule, target["target"])] as const] : [];
+/** With what a rule, or an element of its verdict map, looks at before it leads to another chain. */
+function jumpsOf({ rule }: Json): readonly NftJump[] {
+  if (!isObject(rule) || !Array.isArray(rule["expr"])) return [];
+  const expressions = rule["expr"].filter(isObject);
+  const from = chainOf(rule, rule["chain"]);
+  return expressions.flatMap((expression) => {
+    const rest = expressions.filter((other) => other !== expression);
+    return [{ verdict: expression, looked: rest }, ...mapped(expression, rest)].flatMap(({ verdict, looked }) => {
+      const target = verdict["jump"] ?? verdict["goto"];
+      return isObject(target) ? [{ from, to: chainOf(rule, target["target"]), expressions: looked }] : [];
     });
   });
-  return chainsFrom(chainsAtHook(entries), jumps);
+}
+
+/** {"vmap": {"key": LEFT, "data": {"set": [[RIGHT, VERDICT]...]}}}: each is as a rule with a match of its own. */
+function mapped({ vmap }: Json, rest: readonly Json[]): readonly { verdict: Json; looked: readonly Json[] }[] {
+  const { key: left, data } = isObject(vmap) ? vmap : {};
+  const elements = isObject(data) && Array.isArray(data["set"]) ? data["set"] : [];
+  return elements.flatMap((element) => {
+    const [key, verdict]: readonly unknown[] = Array.isArray(element) ? element : [];
+    if (!isObject(verdict)) return [];
+    // With a comment or a counter: {"elem": {"val": RIGHT}}.
+    const value = isObject(key) && isObject(key["elem"]) ? key["elem"]["val"] : key;
+    // What is left over by the others.
+    const right = value === "*" ? undefined : value;
+    return [{ verdict, looked: [...rest, { match: { op: "==", left, right } }] }];
+  });
+}
+
+function exemptions(expressions: readonly Json[], guarded: Guarded): readonly ("nobody" | "some" | "all")[] {
+  return expressions
+    .filter((expression) => targetOf(expression) === undefined && matchedPort(expression) === undefined)
+    .map((expression) => exempted(expression, guarded));
 }
 
 /** Whom an expression exempts, of those who come to the gate from outside. */

@@ -40,11 +40,46 @@ export function isOf(name: string, pattern: string, wildcard: string): boolean {
   return pattern.endsWith(wildcard) ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
+/** A rule that leads from one chain to another. */
+export interface Jump {
+  readonly from: string;
+  readonly to: string;
+}
+
 /** Those chains, and all that they lead to. */
-export function chainsFrom(first: Iterable<string>, jumps: Iterable<readonly [from: string, to: string]>) {
-  const next = Map.groupBy(jumps, ([from]) => from);
+function chainsFrom(first: Iterable<string>, jumps: readonly Jump[]): ReadonlySet<string> {
+  const next = Map.groupBy(jumps, ({ from }) => from);
   const found = new Set(first);
   // What is added meanwhile comes too.
-  for (const chain of found) for (const [, to] of next.get(chain) ?? []) found.add(to);
+  for (const chain of found) for (const { to } of next.get(chain) ?? []) found.add(to);
   return found;
+}
+
+/** The ways to the chains of a packet filter, for what comes from outside. */
+export class Ways<J extends Jump> {
+  readonly #first: ReadonlySet<string>;
+  readonly #entered: ReadonlySet<string>;
+  readonly #into: ReadonlyMap<string, readonly J[]>;
+
+  /** @param first the chains at the hooks that it passes. */
+  constructor(first: ReadonlySet<string>, jumps: readonly J[]) {
+    this.#first = first;
+    this.#entered = chainsFrom(first, jumps);
+    this.#into = Map.groupBy(jumps, ({ to }) => to);
+  }
+
+  /** Some of it goes through the chain, or may. */
+  leadTo(chain: string): boolean {
+    return this.#entered.has(chain);
+  }
+
+  /** All of it does, by jumps that everybody takes. */
+  leadEverybodyTo(chain: string, isForEverybody: (jump: J) => boolean): boolean {
+    const found = new Set([chain]);
+    for (const at of found) {
+      if (this.#first.has(at)) return true;
+      for (const jump of this.#into.get(at) ?? []) if (isForEverybody(jump)) found.add(jump.from);
+    }
+    return false;
+  }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from "bun:test";
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { type Ending, OwnDoings } from "../../../src/core/fleet/own_doings.ts";
 import { EndingsFile } from "../../../src/daemon/state/endings_file.ts";
 import type { Moment } from "../../../src/daemon/state/journal.ts";
@@ -22,29 +22,51 @@ function fileAt(path: string, moment: Moment) {
   return { own, file, said, endings: () => [...own.endings()] };
 }
 
-function written(path: string): void {
+async function written(path: string): Promise<void> {
   const { own, file } = fileAt(path, { nowMs: 6000, wallMs: wallMs + 6000, boot: "a" });
   own.restore("192.0.2.1", ending);
   own.endingsVersion++;
-  file.save();
+  await file.save();
 }
 
-test("within one boot a lift is of the moment that it was made at, whatever the wall clock says by now", () => {
+test("within one boot a lift is of the moment that it was made at, whatever the wall clock says by now", async () => {
   using directory = new TempDir();
   const path = directory.file("lifts");
   for (const stepMs of [3_600_000, -3_600_000]) {
-    written(path);
+    await written(path);
     expect(statSync(path).mode & 0o777).toBe(0o600);
     const now = { nowMs: 7000, wallMs: wallMs + 7000 + stepMs, boot: "a" };
     const next = fileAt(path, now);
     expect([next.endings(), next.said]).toEqual([[["192.0.2.1", ending]], []]);
     // For the next boot it is written by the clock that is right by now.
-    next.file.save();
+    await next.file.save();
     const rebooted = fileAt(path, { nowMs: 1000, wallMs: now.wallMs + 10_000, boot: "b" });
     expect(rebooted.endings()).toEqual([
       ["192.0.2.1", { atMs: 5000 - 16_000, liftedMs: 5000 - 16_000, keepUntilMs: 900_000 - 16_000 }],
     ]);
   }
+});
+
+test("nobody waits for the disk but who asks; what is lifted meanwhile is saved too", async () => {
+  using directory = new TempDir();
+  const path = directory.file("lifts");
+  const moment = { nowMs: 6000, wallMs: wallMs + 6000, boot: "a" };
+  const { own, file } = fileAt(path, moment);
+  const lift = (source: string) => {
+    own.restore(source, ending);
+    own.endingsVersion++;
+  };
+  lift("192.0.2.1");
+  const saving = file.save();
+  expect(readFileSync(path, "utf8")).toBe("");
+  lift("192.0.2.2");
+  await file.saved();
+  await saving;
+  expect(fileAt(path, moment).endings()).toEqual([
+    ["192.0.2.1", ending],
+    ["192.0.2.2", ending],
+  ]);
+  expect([readdirSync(directory.path), statSync(path).mode & 0o777]).toEqual([["lifts"], 0o600]);
 });
 
 test("what an earlier version wrote goes by the wall clock", () => {

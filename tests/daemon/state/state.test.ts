@@ -68,7 +68,7 @@ async function start({
   }
   const ban = (text: string, gate?: string) =>
     enforcement.ban({ prefix: requirePrefix(text), reason: "http", origin: "sniffer", untilMs: 60_000, gate }, 1000);
-  return { bans, ban, stop: () => state?.close() };
+  return { bans, ban, save: () => state?.save(), stop: () => state?.close() };
 }
 
 const texts = (bans: Bans) => [...bans.all()].map(({ prefix }) => prefix.text).sort();
@@ -129,6 +129,22 @@ test("bans of another listener are not taken up, and it is said once how they ca
   const last = await start();
   expect(texts(last.bans)).toEqual(["192.0.2.1"]);
   await last.stop();
+});
+
+test("a lock that was removed is taken again; one that another gate has taken since is told, and left to it", async () => {
+  const gate = await start();
+  using undo = new Undo();
+  undo.push(() => void gate.stop());
+  const lock = `${path}.lock`;
+  rmSync(lock);
+  await gate.save();
+  expect(readFileSync(lock, "utf8")).toStartWith(`${process.pid} `);
+  rmSync(lock);
+  const other = FileLock.take(openLibc(native), lock);
+  undo.push(() => other?.release());
+  await expect(gate.save()).rejects.toThrow("give each gate a --state of its own");
+  await gate.stop();
+  expect(existsSync(lock)).toBe(true);
 });
 
 test("of a file that a gate uses in another container, or whose lock cannot be read, nothing is said", async () => {
