@@ -88,6 +88,8 @@ const sameEndMs = 2000;
 const toldSingly = 20;
 /** Each takes about 100 bytes; the oldest is forgotten. */
 const liftsKept = 20_000;
+/** Others wait for the next full answer. */
+const waitingKept = 20_000;
 
 const origin = "crowdsec";
 
@@ -101,6 +103,8 @@ export class Remedy implements BanFollower {
   readonly #deleted = new Set<number>();
   /** By source the newest decision that was lifted here. */
   readonly #lifted = new Map<string, number>();
+  /** Sources for which there was no room, all of them counted in `refused.room`. */
+  readonly #waiting = new Set<string>();
 
   constructor(options: RemedyOptions) {
     this.#options = options;
@@ -139,6 +143,7 @@ export class Remedy implements BanFollower {
     if (answer.isFull) {
       this.#holdings = answer.holdings;
       this.#deleted.clear();
+      this.#waiting.clear();
       refused = { ...answer.notTaken, neverBan: 0, room: answer.tooMany };
       for (const source of this.#lifted.keys()) if (this.#holdings.of(source).length === 0) this.#lifted.delete(source);
       touched = this.#holdings.sources();
@@ -152,10 +157,8 @@ export class Remedy implements BanFollower {
     }
     // Nothing ends before what came: a network may be banned now whose hosts were, or the reverse.
     yield* this.#settle(touched, refused, nowMs);
-    if (answer.isFull && (yield* this.#withdrawOthers(nowMs)) > 0 && refused.room > answer.tooMany) {
-      Object.assign(refused, { neverBan: 0, room: answer.tooMany });
-      yield* this.#settle(this.#holdings.sources(), refused, nowMs);
-    }
+    if (answer.isFull) yield* this.#withdrawOthers(nowMs);
+    yield* this.#fill(this.counts.lifted - before.lifted, refused, nowMs);
     this.refused = refused;
     return { added: this.counts.taken - before.taken, removed: this.counts.lifted - before.lifted, unsure };
   }
@@ -163,9 +166,11 @@ export class Remedy implements BanFollower {
   /** What CrowdSec has on one address or range now, in place of what was known. */
   *replace({ prefix, value }: Decision, now: readonly Decision[], nowMs: () => number): Generator<void, void, void> {
     const { ownOrigin } = this.#options;
+    const { lifted } = this.counts;
     this.#holdings.remove(prefix.text, value);
     for (const decision of now) if (decision.origin !== ownOrigin) this.#holdings.add(decision, nowMs());
     yield* this.#settle([prefix.text], this.refused, nowMs);
+    yield* this.#fill(this.counts.lifted - lifted, this.refused, nowMs);
   }
 
   /**
@@ -185,8 +190,8 @@ export class Remedy implements BanFollower {
     });
   }
 
-  /** Claims of which CrowdSec knows nothing any more, also of an earlier run. @returns how many. */
-  *#withdrawOthers(nowMs: () => number): Generator<void, number, void> {
+  /** Ends claims of which CrowdSec knows nothing any more, also of an earlier run. */
+  *#withdrawOthers(nowMs: () => number): Generator<void, void, void> {
     const { enforcement } = this.#options;
     let looked = 0;
     const gone: Prefix[] = [];
@@ -195,7 +200,11 @@ export class Remedy implements BanFollower {
       if (hasClaim(ban, nowMs()) && this.#holdings.of(ban.prefix.text).length === 0) gone.push(ban.prefix);
     }
     yield* this.#withdraw(gone, nowMs);
-    return gone.length;
+  }
+
+  /** Claims that ended made room for as many that had none. */
+  *#fill(ended: number, refused: Refused, nowMs: () => number): Generator<void, void, void> {
+    yield* this.#settle([...this.#waiting.values().take(ended)], refused, nowMs);
   }
 
   *#withdraw(prefixes: readonly Prefix[], nowMs: () => number): Generator<void, void, void> {
@@ -242,6 +251,7 @@ export class Remedy implements BanFollower {
   /** What is to be asked for, or that the claim is to end; undefined: it is as it should be, or cannot be. */
   #change(source: string, asked: number, refused: Refused | undefined, nowMs: number): Request | "end" | undefined {
     const { enforcement, hasRoom } = this.#options;
+    if (refused !== undefined && this.#waiting.delete(source)) refused.room--;
     const ban = enforcement.bans.byText(source);
     const claim = ban === undefined ? undefined : claimOf(ban, origin, nowMs);
     const wanted = this.#wanted(source, nowMs);
@@ -256,8 +266,13 @@ export class Remedy implements BanFollower {
           ? "room"
           : undefined;
     if (why === undefined) return { prefix, origin, reason, untilMs, before: claim?.untilMs };
-    if (refused !== undefined) refused[why]++;
+    if (refused !== undefined) this.#refuse(source, why, refused);
     return undefined;
+  }
+
+  #refuse(source: string, why: "neverBan" | "room", refused: Refused): void {
+    refused[why]++;
+    if (why === "room" && this.#waiting.size < waitingKept) this.#waiting.add(source);
   }
 
   /** Of what is held on a source the ban that counts here. */
