@@ -70,6 +70,8 @@ export class Answer {
 interface Request extends BanRequest {
   /** The end of the claim that is there. */
   readonly before: number | undefined;
+  /** It takes a place in the table. */
+  readonly isNew: boolean;
 }
 
 type Refused = Record<NotTaken | "neverBan" | "room", number>;
@@ -228,8 +230,11 @@ export class Remedy implements BanFollower {
   *#settle(sources: Iterable<string>, refused: Refused, nowMs: () => number): Generator<void, void, void> {
     const changed: string[] = [];
     let looked = 0;
+    let asked = 0;
     for (const source of sources) {
-      if (this.#change(source, changed.length, refused, nowMs()) !== undefined) changed.push(source);
+      const change = this.#change(source, asked, refused, nowMs());
+      if (change !== undefined) changed.push(source);
+      if (takesPlace(change)) asked++;
       if (++looked % 1000 === 0) yield;
     }
     const isQuiet = changed.length > toldSingly;
@@ -238,7 +243,7 @@ export class Remedy implements BanFollower {
       const requests: Request[] = [];
       // Looked at again: somebody may have lifted it meanwhile.
       for (const source of changed.slice(start, start + atOnce)) {
-        const change = this.#change(source, requests.length, undefined, nowMs());
+        const change = this.#change(source, requests.filter(takesPlace).length, undefined, nowMs());
         if (change === "end") gone.push(requirePrefix(source));
         else if (change !== undefined) requests.push(change);
       }
@@ -265,7 +270,7 @@ export class Remedy implements BanFollower {
         : ban === undefined && !hasRoom(prefix, asked)
           ? "room"
           : undefined;
-    if (why === undefined) return { prefix, origin, reason, untilMs, before: claim?.untilMs };
+    if (why === undefined) return { prefix, origin, reason, untilMs, before: claim?.untilMs, isNew: ban === undefined };
     if (refused !== undefined) this.#refuse(source, why, refused);
     return undefined;
   }
@@ -285,7 +290,7 @@ export class Remedy implements BanFollower {
     if (requests.length === 0) return;
     // An origin that asks again never shortens what it asked for before.
     for (const { prefix, untilMs, before = 0 } of requests) if (before > untilMs) this.#end(prefix, nowMs);
-    const asked = requests.map(({ before: _, ...request }) => request);
+    const asked = requests.map(({ before: _, isNew: __, ...request }) => request);
     const results = this.#options.enforcement.banMany(asked, nowMs, isQuiet);
     this.counts.taken += results.filter(
       ({ kind }, index) => kind === "banned" && requests[index]?.before === undefined,
@@ -305,6 +310,10 @@ function longest(held: readonly Held[]): Held | undefined {
   let last: Held | undefined;
   for (const one of held) if (last === undefined || one.untilMs > last.untilMs) last = one;
   return last;
+}
+
+function takesPlace(change: Request | "end" | undefined): boolean {
+  return change !== undefined && change !== "end" && change.isNew;
 }
 
 function hasClaim(ban: Ban, nowMs: number): boolean {

@@ -135,6 +135,24 @@ describe("CrowdSec's decisions", () => {
     expect(remedy.refused).toMatchObject({ room: 1, neverBan: 1 });
   });
 
+  test("what is prolonged takes no room from what is new", () => {
+    room = (_prefix, asked) => enforcement.bans.size + asked < 3;
+    says(true, {
+      came: [
+        [1, "198.51.100.1", "1h"],
+        [2, "198.51.100.2", "1h"],
+      ],
+    });
+    says(false, {
+      came: [
+        [3, "198.51.100.1", "2h"],
+        [4, "198.51.100.2", "2h"],
+        [5, "198.51.100.3", "1h"],
+      ],
+    });
+    expect([Object.keys(table()).length, remedy.refused.room]).toEqual([3, 0]);
+  });
+
   test("one that was deleted early makes room for what is new of the same answer, and for no more than that", () => {
     const first: Given = [1, "198.51.100.1", "1h"];
     says(true, { came: [first] });
