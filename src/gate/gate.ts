@@ -211,7 +211,7 @@ export class Gate implements BanFollower {
     else this.#rejection.beLoud();
   }
 
-  /** How often lately a source stayed undecided, as far as it counts against it. */
+  /** How often lately a source failed to speak as expected, as far as it counts against it. */
   undecidedOf(source: string): number {
     return this.#observer?.undecidedOf(source) ?? 0;
   }

@@ -16,7 +16,7 @@ import type { TrialWatch } from "./trial_watch.ts";
 export interface StrikeLimits {
   /** The server hung up on the source. */
   readonly refused: number | undefined;
-  /** The source stayed undecided. */
+  /** The source said too little, or what was nearly right. */
   readonly undecided: number | undefined;
   /** The source ran into a limit of its own. */
   readonly excess: number | undefined;
@@ -82,7 +82,7 @@ export class Observer implements SessionObserver {
     this.#ban(client, "strikes", undecidedTooOften, bytes);
   }
 
-  /** How often lately a source stayed undecided, as far as it counts against it. */
+  /** How often lately a source failed to speak as expected, as far as it counts against it. */
   undecidedOf(source: string): number {
     return this.#undecided?.recent(source, this.#options.nowMs()) ?? 0;
   }

@@ -334,6 +334,14 @@ describe("why", () => {
     expect(await text("why", "192.0.2.1")).toContain("advice:   a customer?");
     daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, by: "operator" } }];
     expect(await text("why", "192.0.2.1")).not.toContain("advice");
+    for (const [by, protocol, words] of [
+      ["strikes", "undecided", "it failed again and again to speak as expected"],
+      ["strikes", "excess", "it opened too many connections again and again"],
+      ["server", "refused", "the server hung up on it again and again"],
+    ] as const) {
+      daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, by, protocol } }];
+      expect(await text("why", "192.0.2.1")).toContain(`for another 1h: ${words}`);
+    }
   });
 });
 

@@ -145,6 +145,7 @@ describe("a profile's strikes", () => {
     const [ban] = bed.bans.all();
     expect(ban).toMatchObject({ reason: "undecided", origin: "strikes", prefix: { text: "127.3.0.2" } });
     expect([...(ban?.evidence?.firstBytes ?? [])]).toEqual([0x93, 2]);
+    expect(bed.log.at(-1)).toContain(`it failed again and again to speak as expected at port ${bed.port}`);
   });
 
   test("do not count where the process stood still", async () => {
