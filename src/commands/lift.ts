@@ -8,13 +8,18 @@ import { type DaemonCall, daemonCommand } from "../cli/daemon_command.ts";
 import { eachOperand } from "../cli/each_operand.ts";
 import type { Env } from "../cli/env.ts";
 import { Failure } from "../failure.ts";
-import type { Lifted } from "../sources/answer.ts";
 
 const statusAbsent = 404;
 /** More would fill the screen; with --json they are all there. */
 const mostListed = 100;
-/** Neither holds the other. */
-const everything = ["0.0.0.0/0", "::/0"];
+
+interface Lifted {
+  readonly lifted: readonly string[];
+  /** Left out where there are none, as the next. */
+  readonly staying?: readonly string[];
+  /** Another tool's entries that stay in the map. */
+  readonly foreign?: number;
+}
 
 export const lift: Command = daemonCommand({
   name: "lift",
@@ -43,23 +48,23 @@ export const lift: Command = daemonCommand({
 
 /** @returns a Failure when there was nothing to lift. @throws Failure */
 async function liftedOf({ daemon }: DaemonCall, address: string, by: string | undefined): Promise<Lifted | Failure> {
-  const query = by === undefined ? "" : `?by=${by}`;
-  const reply = await daemon.ask("DELETE", `/bans/${encodeURIComponent(address)}${query}`);
+  const reply = await daemon.ask("DELETE", `/bans/${encodeURIComponent(address)}${byQuery(by)}`);
   if (reply.status === statusAbsent) return refusal(reply);
   if (reply.status !== 200) throw refusal(reply);
-  const { lifted, staying = [] } = reply.body as Pick<Lifted, "lifted"> & Partial<Lifted>;
-  return { lifted, staying };
+  return reply.body as Lifted;
+}
+
+function byQuery(by: string | undefined): string {
+  return by === undefined ? "" : `?by=${by}`;
 }
 
 /** @throws Failure where somebody is banned still. */
 async function liftAll(call: DaemonCall, by: string | undefined, { stdout }: Env): Promise<void> {
-  const answers = await Promise.all(everything.map((range) => liftedOf(call, range, by)));
-  const answer = {
-    lifted: answers.flatMap((one) => (one instanceof Failure ? [] : one.lifted)),
-    staying: answers.flatMap((one) => (one instanceof Failure ? [] : one.staying)),
-  };
-  const isNothing = answer.lifted.length + answer.staying.length === 0;
-  const foreign = by === undefined ? await foreignEntries(call) : 0;
+  const reply = await call.daemon.ask("DELETE", `/bans${byQuery(by)}`);
+  if (reply.status !== 200) throw refusal(reply);
+  const answer = reply.body as Lifted;
+  const { lifted, staying = [], foreign = 0 } = answer;
+  const isNothing = lifted.length + staying.length === 0;
   if (!isNothing) stdout.line(shown(call, answer));
   if (foreign > 0) {
     const remedy = '"ttgate bans --by foreign" lists them, take them out with that tool';
@@ -69,20 +74,13 @@ async function liftAll(call: DaemonCall, by: string | undefined, { stdout }: Env
   if (isNothing) stdout.line(shown(call, nobody));
 }
 
-/** Bans that the gate cannot lift, because it did not make them. */
-async function foreignEntries({ daemon }: DaemonCall): Promise<number> {
-  const reply = await daemon.ask("GET", "/bans?by=foreign&limit=1");
-  if (reply.status !== 200) throw refusal(reply);
-  return (reply.body as { readonly total: number }).total;
-}
-
 /** @throws Failure when there was nothing to lift, unless that is as good. */
 function shown({ flags, json }: DaemonCall, answer: Lifted | Failure): string {
   if (answer instanceof Failure) {
     if (flags["idempotent"] !== true) throw answer;
     return json ? JSON.stringify({ lifted: [] }) : answer.message;
   }
-  const { lifted, staying } = answer;
+  const { lifted, staying = [] } = answer;
   if (json) return JSON.stringify({ lifted, ...(staying.length === 0 ? {} : { staying }) });
   const parts = [
     ...(lifted.length === 0 ? [] : [`Lifted ${listed(lifted)}`]),

@@ -15,7 +15,7 @@ import { balancerAdvice, customerAdvice } from "../core/bans/advice.ts";
 import { byConduct } from "../core/bans/offenders.ts";
 import { manual } from "../core/bans/reason.ts";
 import { refusalText } from "../core/bans/refusal.ts";
-import { conducts, tooManyConnections } from "../core/bans/strikes.ts";
+import { conducts } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { betWords } from "../core/profile/explain.ts";
 import { oneLine } from "../log.ts";
@@ -93,14 +93,11 @@ function banText({ remainingSeconds, source, protocol, by, gate, scope }: BanDet
 }
 
 function reasonOf(origin: string, protocol: string): string {
+  const conduct = origin === "strikes" || origin === "server" ? conducts.get(protocol) : undefined;
+  if (conduct !== undefined) return conduct;
   const reasons: Readonly<Record<string, string>> = {
     sniffer: `it spoke ${protocol}`,
     kernel: `it spoke ${protocol}, seen by the kernel program`,
-    strikes:
-      protocol === tooManyConnections
-        ? "it opened too many connections again and again"
-        : "it stayed undecided again and again",
-    server: "the server hung up on it again and again",
     operator: "by command",
     map: `another tool wrote it into the map (${protocol})`,
     foreign: "another tool's entry in the map",
@@ -113,7 +110,7 @@ function reasonOf(origin: string, protocol: string): string {
 /** What another gate says that it saw. */
 function spoken(protocol: string): string {
   if (protocol === manual) return "by command";
-  return (conducts as readonly string[]).includes(protocol) ? `for its conduct (${protocol})` : `it spoke ${protocol}`;
+  return conducts.get(protocol) ?? `it spoke ${protocol}`;
 }
 
 /** Where more than one wants it banned, each with its end. */

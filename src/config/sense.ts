@@ -158,7 +158,7 @@ function isLocal(gate: GateOptions, how: string): Contradiction | undefined {
 /** A protocol that nobody can be banned for, and what there is. */
 function unknownProtocol({ profile, "timeout-for": timeouts }: GateOptions): Contradiction | undefined {
   if (timeouts.length === 0) return undefined;
-  const known = [...loadSniffer(profile).protocols, ...conducts];
+  const known = [...loadSniffer(profile).protocols, ...conducts.keys()];
   const unknown = timeouts.find(({ protocol }) => !known.includes(protocol));
   if (unknown === undefined) return undefined;
   const given = `${unknown.protocol}=${spellDuration(unknown.timeoutMs)}`;

@@ -9,7 +9,7 @@ import type { FenceOutcome } from "../core/bans/fence.ts";
 import type { NeverBanEntry } from "../core/bans/never_ban.ts";
 import type { Offenders } from "../core/bans/offenders.ts";
 import { type Refusal, refusalText } from "../core/bans/refusal.ts";
-import { refusedByServer, tooManyConnections, undecidedTooOften } from "../core/bans/strikes.ts";
+import { conducts, tooManyConnections } from "../core/bans/strikes.ts";
 import { formatDuration } from "../core/duration.ts";
 import { Repeats } from "../core/repeats.ts";
 import { LineLimit, type Log, printable } from "../log.ts";
@@ -235,11 +235,9 @@ function askedFor(because: string): string {
 function deedOf(reason: string, evidence: Evidence, gate: string | undefined): string {
   const of = gate === undefined || gate === defaultGateName ? "" : ` of gate "${gate}"`;
   const to = `port ${evidence.gatePort}${of}, first bytes "${printable(evidence.firstBytes)}"`;
-  if (reason === refusedByServer) return `the server hung up on it again and again at ${to}`;
-  if (reason === tooManyConnections)
-    return `it opened too many connections again and again at port ${evidence.gatePort}`;
-  if (reason === undecidedTooOften) return `it stayed undecided again and again at ${to}`;
-  return `it spoke ${reason} to ${to}`;
+  const conduct = conducts.get(reason);
+  if (conduct === undefined) return `it spoke ${reason} to ${to}`;
+  return `${conduct} at ${reason === tooManyConnections ? `port ${evidence.gatePort}` : to}`;
 }
 
 /** Said where another claim keeps the source banned for longer than this one. */

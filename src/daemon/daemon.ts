@@ -129,7 +129,7 @@ export async function openDaemon(options: DaemonOptions): Promise<Daemon> {
     ...{ runtime, version, nowMs, onStep: step, log },
     onEnforced: (milliseconds) => bans.latency.observe(milliseconds / 1000),
     judged: judged.length === 0 ? undefined : judged,
-    protocols: [...protocols, ...conducts, listed],
+    protocols: [...protocols, ...conducts.keys(), listed],
     inherited: beginning.inherited(protection.entries(nowMs()).map(({ prefix }) => prefix)),
   });
   const judge = () => fence?.judge;

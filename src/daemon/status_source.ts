@@ -321,6 +321,10 @@ export class DaemonStatus implements StatusSource {
     return banList(this.#parts.bans.operator, text, options);
   }
 
+  liftAll(by: Asking): Work<Lifted> {
+    return this.#parts.bans.operator.liftAll(by);
+  }
+
   liftList(text: string): Promise<ListResult> {
     return liftList(this.#parts.bans.operator, text);
   }

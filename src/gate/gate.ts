@@ -93,8 +93,6 @@ export interface GateParts {
 
 /** By a tick that is later, first packets may be here in whole and not read yet. */
 const unreadMs = 500;
-/** Servers and clients that wait for this process may have given up by then. */
-const standstillMs = 2000;
 /** Of several faults of a kind one line in so long. */
 const lineMs = 60_000;
 
@@ -211,7 +209,7 @@ export class Gate implements BanFollower {
     else this.#rejection.beLoud();
   }
 
-  /** How often lately a source stayed undecided, as far as it counts against it. */
+  /** How often lately a source failed to speak as expected, as far as it counts against it. */
   undecidedOf(source: string): number {
     return this.#observer?.undecidedOf(source) ?? 0;
   }
@@ -254,7 +252,7 @@ export class Gate implements BanFollower {
    * @param lateMs how much later than it was to be.
    */
   tick(nowMs: number, lateMs = 0): void {
-    if (lateMs > standstillMs) this.#observer?.stoodStill(nowMs);
+    this.#observer?.hasTurn(nowMs, lateMs);
     this.sessions.expire(nowMs, lateMs > unreadMs);
     this.room.tick(nowMs);
     this.upstreams.shortage.tick(nowMs);

@@ -12,11 +12,14 @@ import type { SessionObserver } from "./session_observer.ts";
 import { type Exchange, type Tap, Taps } from "./tap.ts";
 import type { TrialWatch } from "./trial_watch.ts";
 
+/** Servers and clients that wait for this process may have given up by then. */
+const standstillMs = 2000;
+
 /** How many strikes are too many; undefined: they are not counted. */
 export interface StrikeLimits {
   /** The server hung up on the source. */
   readonly refused: number | undefined;
-  /** The source stayed undecided. */
+  /** The source said too little, or what was nearly right. */
   readonly undecided: number | undefined;
   /** The source ran into a limit of its own. */
   readonly excess: number | undefined;
@@ -42,6 +45,8 @@ export class Observer implements SessionObserver {
   #excess: Strikes | undefined;
   #wasDown = false;
   #troubleUntilMs = Number.NEGATIVE_INFINITY;
+  /** Of this process the last one that is known. */
+  #turnMs = Number.POSITIVE_INFINITY;
   #trial: TrialWatch | undefined;
 
   constructor(options: ObserverOptions) {
@@ -82,7 +87,7 @@ export class Observer implements SessionObserver {
     this.#ban(client, "strikes", undecidedTooOften, bytes);
   }
 
-  /** How often lately a source stayed undecided, as far as it counts against it. */
+  /** How often lately a source failed to speak as expected, as far as it counts against it. */
   undecidedOf(source: string): number {
     return this.#undecided?.recent(source, this.#options.nowMs()) ?? 0;
   }
@@ -93,8 +98,9 @@ export class Observer implements SessionObserver {
 
   /** A source ran into --max-per-source or --max-rate. Whom the server cut off, or the gate for want of one, only comes again. */
   exceeded(client: Client): void {
-    if (this.#options.nowMs() < this.#troubleUntilMs) return;
-    if (this.#excess?.add(client.sourceText, this.#options.nowMs()) !== true) return;
+    if (this.#excess === undefined) return;
+    const nowMs = this.#nowOfStrike();
+    if (nowMs < this.#troubleUntilMs || !this.#excess.add(client.sourceText, nowMs)) return;
     this.#ban(client, "strikes", tooManyConnections, new Uint8Array(0));
   }
 
@@ -107,9 +113,20 @@ export class Observer implements SessionObserver {
     this.#wasDown ||= !reachable;
   }
 
-  /** This process had no turn for a while: servers hang up then, and clients come again, all at once. */
-  stoodStill(nowMs: number): void {
-    this.#trouble(nowMs, false);
+  /**
+   * Where this process had no turn for a while, servers hang up, and clients come again, all at once.
+   * @param lateMs how much later than it was to be.
+   */
+  hasTurn(nowMs: number, lateMs: number): void {
+    this.#turnMs = nowMs;
+    if (lateMs > standstillMs) this.#trouble(nowMs, false);
+  }
+
+  /** What waited for this process may be read before its clock ticks. */
+  #nowOfStrike(): number {
+    const nowMs = this.#options.nowMs();
+    this.hasTurn(nowMs, nowMs - this.#turnMs);
+    return nowMs;
   }
 
   #trouble(nowMs: number, isServed: boolean): void {
@@ -130,7 +147,7 @@ export class Observer implements SessionObserver {
     if (this.#serverStrikes === undefined || !isExpected || recording.greeted) return;
     const { server } = recording;
     if (server === "accepted" && answeredMs !== undefined) this.#serverStrikes.welcomed(client.sourceText, answeredMs);
-    if (server !== "refused" || !this.#serverStrikes.refused(client.sourceText, this.#options.nowMs())) return;
+    if (server !== "refused" || !this.#serverStrikes.refused(client.sourceText, this.#nowOfStrike())) return;
     this.#ban(client, "server", refusedByServer, recording.bytes);
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a person may ask of the table of bans, and what comes back.
+import type { Prefix } from "../core/address.ts";
 import type { Asking } from "../core/bans/claim.ts";
 
 /** `invalid`: what was asked makes no sense. `refused`: it does, and it was not done. `absent`: nothing to undo. */
@@ -20,9 +21,11 @@ export interface BanOptions {
 }
 
 export interface Lifted {
-  readonly lifted: readonly string[];
+  readonly lifted: readonly Prefix[];
   /** The claim ended; somebody else's keeps the source banned. */
-  readonly staying: readonly string[];
+  readonly staying: readonly Prefix[];
+  /** Another tool's entries that stay in the map, where all were to be lifted. */
+  readonly foreign: number;
 }
 
 /** One line of a list of bans or lifts. */

@@ -2,7 +2,7 @@
 // Bans and lifts that a person asks for, one or a slice of a list. Says no to slips of the finger: what is
 // not an address, too wide a range, a range that holds IPv4 and IPv6.
 
-import { coversBoth, type Prefix, parsePrefix } from "../core/address.ts";
+import { coversBoth, type Prefix, parsePrefix, requirePrefix } from "../core/address.ts";
 import type { BanRequest } from "../core/bans/change.ts";
 import type { Asking, Ban, Origin } from "../core/bans/claim.ts";
 import type { Enforcement } from "../core/bans/enforcement.ts";
@@ -15,6 +15,10 @@ import type { BanOptions, ChangeLine, ChangeResult, Lifted, LineFailure, Refusal
 /** /16 and, in the 128-bit form of IPv4, 96 more. */
 const widestIpv4Bits = 112;
 const widestIpv6Bits = 32;
+/** Neither holds the other. */
+const everything = [requirePrefix("0.0.0.0/0"), requirePrefix("::/0")];
+/** Between two turns of who asks how many there are. */
+const lookedAtAtOnce = 1000;
 
 export interface OperatorOptions {
   readonly enforcement: Enforcement;
@@ -79,12 +83,31 @@ export class Operator {
     const isAll = by === "operator";
     const { ended, staying } = yield* enforcement.lift([prefix], nowMs, isAll ? undefined : by);
     if (ended.length > 0 || (!isAll && staying.length > 0)) {
-      const texts = (prefixes: readonly Prefix[]) => prefixes.map((one) => one.text);
-      return { kind: "done", value: { lifted: texts(ended), staying: isAll ? [] : texts(staying) } };
+      return { kind: "done", value: { lifted: ended, staying: isAll ? [] : staying, foreign: 0 } };
     }
     if (!isAll) return { kind: "absent", message: `Not banned: "${text}" by ${by}` };
     const left = enforcement.bans.get(prefix);
     return left?.origin === "foreign" ? foreignEntry(text) : this.#notLifted(text, prefix);
+  }
+
+  /** Everything, of both families. @param by whose claims alone; an operator ends all. */
+  *liftAll(by: Asking): Generator<void, Lifted, void> {
+    const { enforcement, nowMs } = this.#options;
+    const isAll = by === "operator";
+    const { ended, staying } = yield* enforcement.lift(everything, nowMs, isAll ? undefined : by);
+    if (!isAll) return { lifted: ended, staying, foreign: 0 };
+    return { lifted: ended, staying: [], foreign: yield* this.#foreignEntries() };
+  }
+
+  *#foreignEntries(): Generator<void, number, void> {
+    const { bans } = this.#options.enforcement;
+    let looked = 0;
+    let foreign = 0;
+    for (const { origin } of bans.all()) {
+      if (origin === "foreign") foreign++;
+      if (++looked % lookedAtAtOnce === 0) yield;
+    }
+    return foreign;
   }
 
   /** A slice of a list of lifts; a range in it takes several turns. @returns how many bans ended. */

@@ -32,8 +32,6 @@ export interface AuditOptions {
 const longestClaim = 64;
 /** Of a path or of an answer that repeats what it was asked: anybody may ask for anything. */
 const longestWords = 256;
-/** Of a long list of lifted bans. */
-const shownLifts = 5;
 
 const actions: Readonly<Record<string, string>> = {
   "POST /bans": "ban",
@@ -41,6 +39,13 @@ const actions: Readonly<Record<string, string>> = {
   "POST /lifts/list": "lift list",
   "POST /reload": "reload",
 };
+
+declare module "hono" {
+  interface ContextVariableMap {
+    /** Of an answer that is too long to be read back. */
+    outcome?: string;
+  }
+}
 
 /** What the server passes on with each request. */
 export interface RequestEnv {
@@ -56,15 +61,18 @@ export function auditTrail({ isWritten, userOf, record }: AuditOptions): Middlew
     const { status } = context.res;
     // Before the answer is sent: the caller may be gone after it.
     const user = peer === undefined || !isWritten(status) ? undefined : await userOf(peer);
-    const body: unknown = await context.res
-      .clone()
-      .json()
-      .catch(() => undefined);
     const action = actions[`${method} ${path}`] ?? (method === "DELETE" ? "lift" : `${method} ${path}`);
     const claims = context.req.header(operatorHeader)?.slice(0, longestClaim);
-    const outcome = outcomeOf(body, context.req.query("name"));
+    const outcome = context.get("outcome") ?? outcomeOf(await bodyOf(context.res), context.req.query("name"));
     record({ peer, user, claims, action: cut(action), status, outcome: cut(outcome) });
   };
+}
+
+function bodyOf(answer: Response): Promise<unknown> {
+  return answer
+    .clone()
+    .json()
+    .catch(() => undefined);
 }
 
 function cut(words: string): string {
@@ -74,13 +82,9 @@ function cut(words: string): string {
 /** From the answer's own words: status/routes.ts. */
 function outcomeOf(body: unknown, list: string | undefined): string {
   const answer = (typeof body === "object" && body !== null ? body : {}) as Readonly<Record<string, unknown>>;
-  const { error, source, until, lifted, done, failed, applied, waiting } = answer;
+  const { error, source, until, done, failed, applied, waiting } = answer;
   if (typeof error === "string") return error;
   if (typeof source === "string") return `${source} until ${until ?? "it is lifted"}`;
-  if (Array.isArray(lifted)) {
-    const more = lifted.length > shownLifts ? ` and ${lifted.length - shownLifts} more` : "";
-    return `${lifted.slice(0, shownLifts).join(", ")}${more}`;
-  }
   if (done !== undefined) return `${list === undefined ? "" : `${list}: `}${done} done, ${failed} refused`;
   if (Array.isArray(applied) && Array.isArray(waiting)) {
     return `${applied.length} options changed, ${waiting.length} wait for a restart`;

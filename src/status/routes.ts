@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The status endpoint. Reading is open on loopback and on the unix socket; changing needs the unix
 // socket or the bearer token. It serialises what the gate hands it and keeps no state.
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
@@ -20,6 +20,7 @@ import { banListJson, banQuery } from "./ban_list.ts";
 import type { OpenedStream } from "./event_stream.ts";
 import { type FrequentAnswers, type FrequentSource, frequentAnswers } from "./frequent.ts";
 import { type HostNames, strangeHost } from "./host_names.ts";
+import { liftedJson, liftedWords } from "./lifted.ts";
 import { addPages, type PageSource } from "./page/routes.ts";
 import { pastQuery } from "./past.ts";
 import { Slices } from "./slices.ts";
@@ -52,6 +53,8 @@ export interface StatusSource extends PageSource, FrequentSource {
   /** @param by whose claims alone; an operator ends all. */
   lift(address: string, by: Asking): Work<ChangeResult<Lifted>>;
   banList(text: string, options: ListOptions): Promise<ListResult>;
+  /** Both families. @param by likewise. */
+  liftAll(by: Asking): Work<Lifted>;
   liftList(text: string): Promise<ListResult>;
   /** @throws Failure when the configuration is not valid; nothing changes then. */
   reload(): Promise<ReloadAnswer>;
@@ -226,14 +229,22 @@ function statusApp(source: StatusSource, access: StatusAccess, frequent: Frequen
     }
   });
   app.post("/lifts/list", async (context) => context.json(await source.liftList(await context.req.text())));
+  const answerLifted = (context: Context, lifted: Lifted) => {
+    context.set("outcome", liftedWords(lifted));
+    return context.body(slices.stream(liftedJson(lifted)), 200, { "content-type": "application/json" });
+  };
+  app.delete("/bans", async (context) => {
+    const strange = Object.keys(context.req.query()).find((name) => name !== "by");
+    if (strange !== undefined) return context.json({ error: notForAll(strange) }, 400);
+    const by = askedBy(context.req.query("by"));
+    if ("error" in by) return context.json(by, 400);
+    return answerLifted(context, await slices.run(source.liftAll(by.by)));
+  });
   app.delete("/bans/:address{.+}", async (context) => {
-    const by = z.enum(asking).safeParse(context.req.query("by") ?? "operator");
-    if (!by.success) return context.json({ error: `Invalid by "${context.req.query("by")}": ${badAsking}` }, 400);
-    const result = await slices.run(source.lift(context.req.param("address"), by.data));
-    if (result.kind === "done") {
-      const { lifted, staying } = result.value;
-      return context.json({ lifted, ...(staying.length === 0 ? {} : { staying }) });
-    }
+    const by = askedBy(context.req.query("by"));
+    if ("error" in by) return context.json(by, 400);
+    const result = await slices.run(source.lift(context.req.param("address"), by.by));
+    if (result.kind === "done") return answerLifted(context, result.value);
     return context.json({ error: result.message }, liftRefused[result.kind]);
   });
   app.notFound((context) => context.json({ error: `Not found: "${context.req.path}"` }, 404));
@@ -270,6 +281,17 @@ function notAllowed(reading: boolean): string {
   return reading
     ? "Not allowed: reading needs the gate's token where --status is not on loopback"
     : "Not allowed: changing needs the gate's token";
+}
+
+/** Whoever means one ban is not to lift all of them. */
+function notForAll(parameter: string): string {
+  return `Invalid parameter ${quoted(parameter)}: DELETE /bans ends every ban, DELETE /bans/ADDR one`;
+}
+
+/** Whose claims are to be lifted. */
+function askedBy(text = "operator"): { readonly by: Asking } | { readonly error: string } {
+  const by = asking.find((name) => name === text);
+  return by === undefined ? { error: `Invalid by "${text}": ${badAsking}` } : { by };
 }
 
 function badDuration(duration: string): string {

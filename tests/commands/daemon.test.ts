@@ -136,22 +136,29 @@ describe("ban and lift", () => {
   });
 
   test("lift --all ends the bans of both families, and says when there were none", async () => {
-    daemon.answers["GET /bans?by=foreign&limit=1"] = [200, { total: 0, bans: [] }];
-    daemon.answers["DELETE /bans/0.0.0.0%2F0"] = [200, { lifted: ["192.0.2.1", "192.0.2.2"] }];
-    daemon.answers["DELETE /bans/%3A%3A%2F0"] = [200, { lifted: ["2001:db8::/64"] }];
-    expect(await text("lift", "--all")).toBe("Lifted 192.0.2.1, 192.0.2.2, 2001:db8::/64\n");
-    expect(await json("lift", "--all")).toEqual({ lifted: ["192.0.2.1", "192.0.2.2", "2001:db8::/64"] });
-    daemon.answers["DELETE /bans/%3A%3A%2F0"] = [404, { error: 'Not banned: "::/0"' }];
-    expect(await text("lift", "--all")).toBe("Lifted 192.0.2.1, 192.0.2.2\n");
-    daemon.answers["DELETE /bans/0.0.0.0%2F0"] = [404, { error: 'Not banned: "0.0.0.0/0"' }];
+    daemon.answers["DELETE /bans"] = [200, { lifted: ["192.0.2.1", "2001:db8::/64"] }];
+    expect(await text("lift", "--all")).toBe("Lifted 192.0.2.1, 2001:db8::/64\n");
+    expect(await json("lift", "--all")).toEqual({ lifted: ["192.0.2.1", "2001:db8::/64"] });
+    daemon.answers["DELETE /bans"] = [200, { lifted: [] }];
     const none = { code: 1, stdout: "", stderr: "ttgate: Nobody is banned\n" };
     expect(await daemon.ttgate(["lift", "--all"])).toMatchObject(none);
     expect(await text("lift", "--all", "--idempotent")).toBe("Nobody is banned\n");
-    daemon.answers["DELETE /bans/0.0.0.0%2F0?by=fail2ban"] = [404, { error: "Not banned" }];
-    daemon.answers["DELETE /bans/%3A%3A%2F0?by=fail2ban"] = [404, { error: "Not banned" }];
+    daemon.answers["DELETE /bans?by=fail2ban"] = [200, { lifted: [], staying: ["192.0.2.1"] }];
+    expect(await text("lift", "--all", "--by", "fail2ban")).toContain("Ended the claim on 192.0.2.1: still banned");
+    daemon.answers["DELETE /bans?by=fail2ban"] = [200, { lifted: [] }];
     expect(await text("lift", "--all", "--by", "fail2ban", "--idempotent")).toBe("Nobody is banned by fail2ban\n");
-    daemon.answers["DELETE /bans/%3A%3A%2F0"] = [401, { error: "Not allowed" }];
+    daemon.answers["DELETE /bans"] = [401, { error: "Not allowed" }];
     expect((await daemon.ttgate(["lift", "--all"])).code).toBe(3);
+  });
+
+  test.each([
+    [["192.0.2.1"], "Lifted 192.0.2.1\n"],
+    [[], ""],
+  ])("lift --all of %p tells of another tool's entries, which stay", async (lifted, stdout) => {
+    daemon.answers["DELETE /bans"] = [200, { lifted, foreign: 2 }];
+    const { code, stderr, ...rest } = await daemon.ttgate(["lift", "--all", "--idempotent"]);
+    expect([code, rest.stdout]).toEqual([1, stdout]);
+    expect(stderr).toStartWith("ttgate: Another tool's entries in the map stay, 2 of them: ");
   });
 
   test("lift shows a hundred sources, and all of them as JSON", async () => {
@@ -334,6 +341,14 @@ describe("why", () => {
     expect(await text("why", "192.0.2.1")).toContain("advice:   a customer?");
     daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, by: "operator" } }];
     expect(await text("why", "192.0.2.1")).not.toContain("advice");
+    for (const [by, protocol, words] of [
+      ["strikes", "undecided", "it failed again and again to speak as expected"],
+      ["strikes", "excess", "it opened too many connections again and again"],
+      ["server", "refused", "the server hung up on it again and again"],
+    ] as const) {
+      daemon.answers["GET /why/192.0.2.1"] = [200, { ...why, kernel, ban: { ...ban, by, protocol } }];
+      expect(await text("why", "192.0.2.1")).toContain(`for another 1h: ${words}`);
+    }
   });
 });
 

@@ -24,6 +24,7 @@ describeWith("executable", "namespaces")("the audit trail", () => {
     expect(await command(["ban", "203.0.113.7", "--for", "1h"])).toBe(0);
     expect(await command(["ban", "10.0.0.0/8"])).toBe(1);
     expect(await command(["lift", "203.0.113.7"])).toBe(0);
+    expect(await command(["lift", "--all"])).toBe(1);
     expect(await command(["reload"])).toBe(0);
     expect(await command(["ban", "203.0.113.8"], { TTGATE_TOKEN: "guessed" })).toBe(3);
     const list = ["unshare", "-r", "sh", "-c", `printf '192.0.2.1\\nx\\n' | ${executable} ban --from -`];
@@ -49,6 +50,7 @@ describeWith("executable", "namespaces")("the audit trail", () => {
       { audit: "ban", outcome: "done", detail: expect.stringMatching(/^203\.0\.113\.7 until 20/), ...root },
       { audit: "ban", outcome: "refused", status: 409, detail: expect.stringContaining("--force"), ...root },
       { audit: "lift", outcome: "done", detail: "203.0.113.7", ...root },
+      { audit: "lift", outcome: "done", status: 200, detail: "nobody", ...root },
       { audit: "reload", outcome: "done", ...root },
       { audit: "ban", outcome: "refused", status: 401, level: "warn", ...root },
       { audit: "ban", outcome: "done", peer: "127.0.0.1", uid: 65534 },

@@ -275,6 +275,11 @@ export class Bed implements AsyncDisposable {
     return performance.now() + this.#skewMs;
   }
 
+  /** Time goes by, and the process has no turn. */
+  standStill(ms: number): void {
+    this.#skewMs += ms;
+  }
+
   /** Lets time go by and the deadlines come. @param lateMs for so long of it the process had no turn. */
   pass(ms: number, lateMs = 0): void {
     this.#skewMs += ms;

@@ -145,6 +145,7 @@ describe("a profile's strikes", () => {
     const [ban] = bed.bans.all();
     expect(ban).toMatchObject({ reason: "undecided", origin: "strikes", prefix: { text: "127.3.0.2" } });
     expect([...(ban?.evidence?.firstBytes ?? [])]).toEqual([0x93, 2]);
+    expect(bed.log.at(-1)).toContain(`it failed again and again to speak as expected at port ${bed.port}`);
   });
 
   test("do not count where the process stood still", async () => {
@@ -238,6 +239,48 @@ describe("a profile's strikes", () => {
     }
     expect([bed.bans.size, bed.counters.undecided]).toEqual([0, 5]);
   });
+});
+
+test("who comes again at once after a standstill has no strikes, also before the clock ticks", async () => {
+  await using server = await judging();
+  await using bed = await Bed.open({
+    ...{ upstreams: [{ host, port: server.port }], maxPerSource: 1, observer: { excess: 3 } },
+  });
+  const friend = await bed.accepted("127.3.0.5");
+  friend.send(friendly());
+  await friend.got(2);
+  const comeAgain = async () => {
+    for (let visit = 0; visit < 3; visit++) {
+      const other = await bed.accepted("127.3.0.5");
+      await until("a reset", () => other.wasReset);
+    }
+  };
+  bed.pass(0);
+  bed.standStill(5000);
+  await comeAgain();
+  bed.pass(500, 5000);
+  await comeAgain();
+  expect(bed.bans.size).toBe(0);
+  bed.pass(60_000);
+  await comeAgain();
+  expect([...bed.bans.all()]).toMatchObject([{ reason: "excess", prefix: { text: "127.3.0.5" } }]);
+});
+
+test("on whom the server hung up while this process stood still has no strike", async () => {
+  const bad = friendly("bad");
+  await using server = await judging(bad);
+  await using bed = await Bed.open({ upstreams: [{ host, port: server.port }], observer: { refused: 3 } });
+  for (let visit = 0; visit < 3; visit++) {
+    await welcome(bed, "127.3.0.1");
+    bed.pass(0);
+    bed.standStill(5000);
+    const stranger = await bed.accepted("127.3.0.2");
+    stranger.send(bad);
+    await until("the end", () => stranger.closed || stranger.ended || stranger.wasReset);
+    stranger.socket.destroy();
+    await bed.idle();
+  }
+  expect(bed.bans.size).toBe(0);
 });
 
 test("a recording holds every connection that said something, and what the server made of it", async () => {

@@ -7,6 +7,7 @@ import { requirePrefix } from "../../src/core/address.ts";
 import type { Ban } from "../../src/core/bans/claim.ts";
 import { Client } from "../../src/core/client.ts";
 import type { HttpHandler } from "../../src/runtime/types.ts";
+import type { AuditEntry } from "../../src/status/audit.ts";
 import { type StatusAccess, statusHandler } from "../../src/status/routes.ts";
 import type { BanDetails, BanView, Snapshot } from "../../src/status/snapshot.ts";
 import { configWith } from "../harness/config.ts";
@@ -238,7 +239,6 @@ describe("reading", () => {
     expect(await ask("/nothing")).toMatchObject({ status: 404, body: { error: 'Not found: "/nothing"' } });
     for (const [path, method] of [
       ["/status", "POST"],
-      ["/bans", "DELETE"],
       ["/bans", "PUT"],
       ["/bans/", "DELETE"],
     ] as const) {
@@ -509,6 +509,50 @@ describe("changing", () => {
     expect(await remove("192.0.2.1", "?by=me")).toMatchObject({ status: 400 });
   });
 
+  test("all are lifted at once, of both families, but for what another tool wrote into the map", async () => {
+    expect((await ask("/bans", { method: "DELETE" })).body).toEqual({ lifted: [] });
+    for (const address of ["192.0.2.1", "2001:db8::1", "192.0.2.2"]) await post("/bans", { address });
+    await post("/bans", { address: "192.0.2.3", by: "fail2ban" });
+    await post("/bans", { address: "192.0.2.2", for: "1m", by: "fail2ban" });
+    const prefix = requirePrefix("203.0.113.7");
+    const unseen = { packets: 0, bytes: 0, lastSeenMs: undefined };
+    parts.enforcement.adopt([{ prefix, expiresMs: Infinity, origin: "foreign", reason: "foreign", ...unseen }], 1);
+    const own = await ask("/bans?by=fail2ban", { method: "DELETE" });
+    expect(own).toMatchObject({ status: 200, body: { lifted: ["192.0.2.3"], staying: ["192.0.2.2"] } });
+    for (const query of ["?by=me", "?address=192.0.2.1"]) {
+      expect((await ask(`/bans${query}`, { method: "DELETE" })).status).toBe(400);
+    }
+    expect(sources()).toHaveLength(4);
+    const { status, body } = await ask("/bans", { method: "DELETE" });
+    const lifted = ["192.0.2.1", "192.0.2.2", "2001:db8::/64"];
+    expect([status, { ...body, lifted: body.lifted.sort() }]).toEqual([200, { lifted, foreign: 1 }]);
+    expect(sources()).toEqual(["203.0.113.7"]);
+    expect((await ask("/bans", { method: "DELETE" })).body).toEqual({ lifted: [], foreign: 1 });
+  });
+
+  test("what a lift of very many answers is made piece by piece, and the audit trail reads none of it", async () => {
+    const audited: string[] = [];
+    parts = partsOf(configWith({}), 20_000);
+    const audit = {
+      ...{ isWritten: () => true, userOf: async () => undefined },
+      record: ({ action, status, outcome }: AuditEntry) => void audited.push(`${action} ${status}: ${outcome}`),
+    };
+    handler = statusHandler(parts.status, { ...onUnixSocket, audit });
+    const all = Array.from({ length: 9000 }, (_, number) => `10.9.${number >> 8}.${number & 255}`);
+    await post("/bans/list", all.join("\n"));
+    const reply = await askAt(handler, "/bans/0.0.0.0%2F0", { method: "DELETE" });
+    const pieces: string[] = [];
+    for await (const piece of reply.body ?? []) pieces.push(new TextDecoder().decode(piece));
+    expect(Math.max(...pieces.map((piece) => piece.split(",").length))).toBeLessThan(2000);
+    expect(JSON.parse(pieces.join("")).lifted.sort()).toEqual(all.sort());
+    await ask("/bans", { method: "DELETE" });
+    expect(audited).toEqual([
+      "ban list 200: 9000 done, 0 refused",
+      expect.stringMatching(/^lift 200: (10\.9\.\d+\.\d+, ){4}10\.9\.\d+\.\d+ and 8995 more$/),
+      "lift 200: nobody",
+    ]);
+  });
+
   test("without a duration a ban lasts as long as any, with ever for ever", async () => {
     expect((await post("/bans", { address: "192.0.2.1" })).body.remainingSeconds).toBe(600);
     expect((await post("/bans", { address: "192.0.2.1", for: "ever" })).body.remainingSeconds).toBeNull();
@@ -680,6 +724,7 @@ describe("who may", () => {
     ["POST", "/bans/list", "203.0.113.9"],
     ["POST", "/lifts/list", "192.0.2.1"],
     ["DELETE", "/bans/192.0.2.1", undefined],
+    ["DELETE", "/bans?by=fail2ban", undefined],
   ];
 
   async function statuses(headers: Record<string, string>): Promise<{ read: number[]; changed: number[] }> {
@@ -718,13 +763,13 @@ describe("who may", () => {
     opened({ token, closed });
     const { read, changed } = await statuses(right);
     expect(read).toEqual([200, 503, 200, 200, 200, 200, 200]);
-    expect(changed).toEqual([201, 200, 200, 404]);
+    expect(changed).toEqual([201, 200, 200, 404, 200]);
     expect(sources()).toEqual(["203.0.113.9"]);
   });
 
   test("on the unix socket may do everything without one", async () => {
     opened(onUnixSocket);
-    expect((await statuses({})).changed).toEqual([201, 200, 200, 404]);
+    expect((await statuses({})).changed).toEqual([201, 200, 200, 404, 200]);
   });
 
   test("HEAD is reading, every other method changing", async () => {

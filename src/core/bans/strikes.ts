@@ -6,7 +6,12 @@
 export const refusedByServer = "refused";
 export const undecidedTooOften = "undecided";
 export const tooManyConnections = "excess";
-export const conducts = [refusedByServer, undecidedTooOften, tooManyConnections] as const;
+/** In a sentence, true for each strike that counts: also a near miss is no expected protocol. */
+export const conducts: ReadonlyMap<string, string> = new Map([
+  [refusedByServer, "the server hung up on it again and again"],
+  [undecidedTooOften, "it failed again and again to speak as expected"],
+  [tooManyConnections, "it opened too many connections again and again"],
+]);
 
 /** Below it an accident or two would do. */
 export const fewestStrikes = 3;

@@ -70,6 +70,8 @@ export class Answer {
 interface Request extends BanRequest {
   /** The end of the claim that is there. */
   readonly before: number | undefined;
+  /** It takes a place in the table. */
+  readonly isNew: boolean;
 }
 
 type Refused = Record<NotTaken | "neverBan" | "room", number>;
@@ -88,6 +90,8 @@ const sameEndMs = 2000;
 const toldSingly = 20;
 /** Each takes about 100 bytes; the oldest is forgotten. */
 const liftsKept = 20_000;
+/** Others wait for the next full answer. */
+const waitingKept = 20_000;
 
 const origin = "crowdsec";
 
@@ -101,6 +105,8 @@ export class Remedy implements BanFollower {
   readonly #deleted = new Set<number>();
   /** By source the newest decision that was lifted here. */
   readonly #lifted = new Map<string, number>();
+  /** Sources for which there was no room, all of them counted in `refused.room`. */
+  readonly #waiting = new Set<string>();
 
   constructor(options: RemedyOptions) {
     this.#options = options;
@@ -139,6 +145,7 @@ export class Remedy implements BanFollower {
     if (answer.isFull) {
       this.#holdings = answer.holdings;
       this.#deleted.clear();
+      this.#waiting.clear();
       refused = { ...answer.notTaken, neverBan: 0, room: answer.tooMany };
       for (const source of this.#lifted.keys()) if (this.#holdings.of(source).length === 0) this.#lifted.delete(source);
       touched = this.#holdings.sources();
@@ -152,10 +159,8 @@ export class Remedy implements BanFollower {
     }
     // Nothing ends before what came: a network may be banned now whose hosts were, or the reverse.
     yield* this.#settle(touched, refused, nowMs);
-    if (answer.isFull && (yield* this.#withdrawOthers(nowMs)) > 0 && refused.room > answer.tooMany) {
-      Object.assign(refused, { neverBan: 0, room: answer.tooMany });
-      yield* this.#settle(this.#holdings.sources(), refused, nowMs);
-    }
+    if (answer.isFull) yield* this.#withdrawOthers(nowMs);
+    yield* this.#fill(this.counts.lifted - before.lifted, refused, nowMs);
     this.refused = refused;
     return { added: this.counts.taken - before.taken, removed: this.counts.lifted - before.lifted, unsure };
   }
@@ -163,9 +168,11 @@ export class Remedy implements BanFollower {
   /** What CrowdSec has on one address or range now, in place of what was known. */
   *replace({ prefix, value }: Decision, now: readonly Decision[], nowMs: () => number): Generator<void, void, void> {
     const { ownOrigin } = this.#options;
+    const { lifted } = this.counts;
     this.#holdings.remove(prefix.text, value);
     for (const decision of now) if (decision.origin !== ownOrigin) this.#holdings.add(decision, nowMs());
     yield* this.#settle([prefix.text], this.refused, nowMs);
+    yield* this.#fill(this.counts.lifted - lifted, this.refused, nowMs);
   }
 
   /**
@@ -185,8 +192,8 @@ export class Remedy implements BanFollower {
     });
   }
 
-  /** Claims of which CrowdSec knows nothing any more, also of an earlier run. @returns how many. */
-  *#withdrawOthers(nowMs: () => number): Generator<void, number, void> {
+  /** Ends claims of which CrowdSec knows nothing any more, also of an earlier run. */
+  *#withdrawOthers(nowMs: () => number): Generator<void, void, void> {
     const { enforcement } = this.#options;
     let looked = 0;
     const gone: Prefix[] = [];
@@ -195,7 +202,11 @@ export class Remedy implements BanFollower {
       if (hasClaim(ban, nowMs()) && this.#holdings.of(ban.prefix.text).length === 0) gone.push(ban.prefix);
     }
     yield* this.#withdraw(gone, nowMs);
-    return gone.length;
+  }
+
+  /** Claims that ended made room for as many that had none. */
+  *#fill(ended: number, refused: Refused, nowMs: () => number): Generator<void, void, void> {
+    yield* this.#settle([...this.#waiting.values().take(ended)], refused, nowMs);
   }
 
   *#withdraw(prefixes: readonly Prefix[], nowMs: () => number): Generator<void, void, void> {
@@ -219,8 +230,11 @@ export class Remedy implements BanFollower {
   *#settle(sources: Iterable<string>, refused: Refused, nowMs: () => number): Generator<void, void, void> {
     const changed: string[] = [];
     let looked = 0;
+    let asked = 0;
     for (const source of sources) {
-      if (this.#change(source, changed.length, refused, nowMs()) !== undefined) changed.push(source);
+      const change = this.#change(source, asked, refused, nowMs());
+      if (change !== undefined) changed.push(source);
+      if (takesPlace(change)) asked++;
       if (++looked % 1000 === 0) yield;
     }
     const isQuiet = changed.length > toldSingly;
@@ -229,7 +243,7 @@ export class Remedy implements BanFollower {
       const requests: Request[] = [];
       // Looked at again: somebody may have lifted it meanwhile.
       for (const source of changed.slice(start, start + atOnce)) {
-        const change = this.#change(source, requests.length, undefined, nowMs());
+        const change = this.#change(source, requests.filter(takesPlace).length, undefined, nowMs());
         if (change === "end") gone.push(requirePrefix(source));
         else if (change !== undefined) requests.push(change);
       }
@@ -242,6 +256,7 @@ export class Remedy implements BanFollower {
   /** What is to be asked for, or that the claim is to end; undefined: it is as it should be, or cannot be. */
   #change(source: string, asked: number, refused: Refused | undefined, nowMs: number): Request | "end" | undefined {
     const { enforcement, hasRoom } = this.#options;
+    if (refused !== undefined && this.#waiting.delete(source)) refused.room--;
     const ban = enforcement.bans.byText(source);
     const claim = ban === undefined ? undefined : claimOf(ban, origin, nowMs);
     const wanted = this.#wanted(source, nowMs);
@@ -255,9 +270,14 @@ export class Remedy implements BanFollower {
         : ban === undefined && !hasRoom(prefix, asked)
           ? "room"
           : undefined;
-    if (why === undefined) return { prefix, origin, reason, untilMs, before: claim?.untilMs };
-    if (refused !== undefined) refused[why]++;
+    if (why === undefined) return { prefix, origin, reason, untilMs, before: claim?.untilMs, isNew: ban === undefined };
+    if (refused !== undefined) this.#refuse(source, why, refused);
     return undefined;
+  }
+
+  #refuse(source: string, why: "neverBan" | "room", refused: Refused): void {
+    refused[why]++;
+    if (why === "room" && this.#waiting.size < waitingKept) this.#waiting.add(source);
   }
 
   /** Of what is held on a source the ban that counts here. */
@@ -270,7 +290,7 @@ export class Remedy implements BanFollower {
     if (requests.length === 0) return;
     // An origin that asks again never shortens what it asked for before.
     for (const { prefix, untilMs, before = 0 } of requests) if (before > untilMs) this.#end(prefix, nowMs);
-    const asked = requests.map(({ before: _, ...request }) => request);
+    const asked = requests.map(({ before: _, isNew: __, ...request }) => request);
     const results = this.#options.enforcement.banMany(asked, nowMs, isQuiet);
     this.counts.taken += results.filter(
       ({ kind }, index) => kind === "banned" && requests[index]?.before === undefined,
@@ -290,6 +310,10 @@ function longest(held: readonly Held[]): Held | undefined {
   let last: Held | undefined;
   for (const one of held) if (last === undefined || one.untilMs > last.untilMs) last = one;
   return last;
+}
+
+function takesPlace(change: Request | "end" | undefined): boolean {
+  return change !== undefined && change !== "end" && change.isNew;
 }
 
 function hasClaim(ban: Ban, nowMs: number): boolean {

@@ -125,6 +125,52 @@ describe("CrowdSec's decisions", () => {
     expect([Object.keys(table()), remedy.refused.room]).toEqual([["198.51.100.3", "198.51.100.4"], 1]);
   });
 
+  test.each([1, 30])("%d that are over make room for what is new of the same answer", (many) => {
+    const ends = Array.from({ length: many }, (_, index): Given => [1 + index, `198.51.100.${1 + index}`, "1s"]);
+    const came = ends.map(([id]): Given => [100 + id, `203.0.113.${id}`, "1h"]);
+    says(true, { came: ends });
+    room = (_prefix, asked) => enforcement.bans.size + asked < many;
+    says(false, { came: [...came, [300, "203.0.113.200", "1h"], [301, "192.0.2.7", "1h"]], went: ends });
+    expect(Object.keys(table())).toEqual(came.map(([, source]) => source));
+    expect(remedy.refused).toMatchObject({ room: 1, neverBan: 1 });
+  });
+
+  test("what is prolonged takes no room from what is new", () => {
+    room = (_prefix, asked) => enforcement.bans.size + asked < 3;
+    says(true, {
+      came: [
+        [1, "198.51.100.1", "1h"],
+        [2, "198.51.100.2", "1h"],
+      ],
+    });
+    says(false, {
+      came: [
+        [3, "198.51.100.1", "2h"],
+        [4, "198.51.100.2", "2h"],
+        [5, "198.51.100.3", "1h"],
+      ],
+    });
+    expect([Object.keys(table()).length, remedy.refused.room]).toEqual([3, 0]);
+  });
+
+  test("one that was deleted early makes room for what is new of the same answer, and for no more than that", () => {
+    const first: Given = [1, "198.51.100.1", "1h"];
+    says(true, { came: [first] });
+    room = (_prefix, asked) => enforcement.bans.size + asked < 1;
+    const came: Given[] = [
+      [2, "198.51.100.2", "1h"],
+      [3, "198.51.100.3", "1h"],
+    ];
+    const { unsure } = says(false, { came, went: [first] });
+    says(false, { came });
+    expect([Object.keys(table()), remedy.refused.room]).toEqual([["198.51.100.1"], 2]);
+    for (const one of unsure) run(remedy.replace(one, [], () => nowMs));
+    expect([Object.keys(table()), remedy.refused.room]).toEqual([["198.51.100.2"], 1]);
+    room = () => true;
+    says(false, { came });
+    expect([Object.keys(table()).length, remedy.refused.room]).toEqual([2, 0]);
+  });
+
   test("the end of a range leaves single addresses inside alone", () => {
     says(true, {
       came: [
