@@ -19,6 +19,7 @@ import { FilterGeneration } from "../kernel/filter_generation.ts";
 import type { Libc } from "../kernel/libc.ts";
 import { hasAddress } from "../kernel/own_address.ts";
 import type { Log } from "../log.ts";
+import { Told } from "./told.ts";
 
 /** Of the time: where there are many rules, listing them takes seconds, and some tools change them all the time. */
 const share = 1 / 50;
@@ -73,7 +74,7 @@ export class Diversions implements Disposable {
     return [...this.#foreseen.texts, ...this.#unjudged.texts, ...unknown];
   }
 
-  /** Once a second. Where the rules cannot be read there are none. */
+  /** Once a second. What a tool told before holds where it does not answer now. */
   async tick(nowMs: number): Promise<void> {
     if (this.#isClosed) return;
     const { libc } = this.#parts;
@@ -124,27 +125,6 @@ export class Diversions implements Disposable {
   [Symbol.dispose](): void {
     this.#isClosed = true;
     this.#generations?.[Symbol.dispose]();
-  }
-}
-
-/** Sentences that go to the log once, when they begin to hold, and another one when none holds any more. */
-class Told {
-  readonly #log: Log;
-  readonly #level: "error" | "warn";
-  readonly #over: string;
-  texts: readonly string[] = [];
-
-  constructor(over: string, level: "error" | "warn", log: Log) {
-    this.#log = log;
-    this.#level = level;
-    this.#over = over;
-  }
-
-  hold(texts: readonly string[]): void {
-    const before = this.texts;
-    this.texts = texts;
-    for (const text of texts) if (!before.includes(text)) this.#log(this.#level, text);
-    if (texts.length === 0 && before.length > 0) this.#log("info", this.#over);
   }
 }
 

@@ -4,6 +4,7 @@
 import type { Libc } from "../kernel/libc.ts";
 import type { Log } from "../log.ts";
 import type { Native } from "../runtime/types.ts";
+import { Told } from "./told.ts";
 
 export interface LeftBehindParts {
   readonly native: Native;
@@ -15,29 +16,28 @@ export interface LeftBehindParts {
 
 export class LeftBehind {
   readonly #parts: LeftBehindParts;
-  #notes: readonly string[] = [];
+  readonly #told: Told;
 
   constructor(parts: LeftBehindParts) {
     this.#parts = parts;
+    this.#told = new Told("No program of another gate is left behind any more", "warn", parts.log);
   }
 
   /** For /readyz. */
   get notes(): readonly string[] {
-    return this.#notes;
+    return this.#told.texts;
   }
 
   /** Every few seconds: a gate that uses them gives a sign of life each second. */
   async look(nowMs: number): Promise<void> {
-    const { native, libc, own, log } = this.#parts;
+    const { native, libc, own } = this.#parts;
     const { programsLeftBehind } = await import("../fences/xdp/left_behind.ts");
     const programs = await programsLeftBehind(native, libc, own(), nowMs);
-    const before = this.#notes;
-    this.#notes = programs.map(
-      ({ map, interfaceName }) =>
-        `The program of block map "${map}" on ${interfaceName} is of a gate that is gone, and goes on blocking, also whom this gate lifts: "ttgate detach ${map}" takes it away`,
+    this.#told.hold(
+      programs.map(
+        ({ map, interfaceName }) =>
+          `The program of block map "${map}" on ${interfaceName} is of a gate that is gone, and goes on blocking, also whom this gate lifts: "ttgate detach ${map}" takes it away`,
+      ),
     );
-    for (const note of this.#notes) if (!before.includes(note)) log("warn", note);
-    if (this.#notes.length === 0 && before.length > 0)
-      log("info", "No program of another gate is left behind any more");
   }
 }

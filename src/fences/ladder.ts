@@ -14,6 +14,7 @@ import {
   type FenceStatus,
   nowhere,
 } from "../core/bans/fence.ts";
+import { OneAtATime } from "../core/one_at_a_time.ts";
 import { messageOf } from "../failure.ts";
 import type { Log } from "../log.ts";
 import type { NftFence } from "./nftables/nft_fence.ts";
@@ -51,7 +52,7 @@ export class Ladder implements Fence {
   readonly #log: Log;
   #guarded: { readonly ports: readonly number[]; readonly scope: "port" | "host" };
   #triedMs = Number.NEGATIVE_INFINITY;
-  #stepping: Promise<void> | undefined;
+  readonly #stepping = new OneAtATime((nowMs: number) => this.#step(nowMs));
   #isClosed = false;
   /** Why there is no second fence, when last tried. */
   #noNft: string | undefined;
@@ -209,17 +210,14 @@ export class Ladder implements Fence {
 
   async close(keep: boolean): Promise<void> {
     this.#isClosed = true;
-    await this.#stepping;
+    await this.#stepping.idle();
     await this.#nft?.close(keep);
     this.#xdp?.close(keep);
   }
 
   /** Leaves to nftables what XDP cannot guard, as the interfaces are now. */
   descend(nowMs: number): Promise<void> {
-    this.#stepping ??= this.#step(nowMs).finally(() => {
-      this.#stepping = undefined;
-    });
-    return this.#stepping;
+    return this.#stepping.run(nowMs);
   }
 
   async #step(nowMs: number): Promise<void> {

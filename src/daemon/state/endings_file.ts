@@ -5,6 +5,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { z } from "zod";
 import { parsePrefix } from "../../core/address.ts";
 import type { OwnDoings } from "../../core/fleet/own_doings.ts";
+import { OneAtATime } from "../../core/one_at_a_time.ts";
 import { messageOf } from "../../failure.ts";
 import { replaceWhole } from "../../host/atomic_file.ts";
 import type { Log } from "../../log.ts";
@@ -32,7 +33,7 @@ export class EndingsFile {
   /** Of the file as it was written last; undefined where there is nothing in it. */
   #basis: Basis | undefined;
   #isFailing = false;
-  #busy: Promise<void> | undefined;
+  readonly #saving = new OneAtATime(() => this.#save());
 
   constructor(path: string, own: OwnDoings, moment: () => Moment, log: Log) {
     this.path = path;
@@ -74,18 +75,13 @@ export class EndingsFile {
   }
 
   /** Once a second. */
-  async save(): Promise<void> {
-    this.#busy ??= this.#save().finally(() => {
-      this.#busy = undefined;
-    });
-    await this.#busy;
+  save(): Promise<void> {
+    return this.#saving.run();
   }
 
   /** What was lifted until now is in the file, or it is said why it cannot be. */
-  async saved(): Promise<void> {
-    // What is being written may have been put together before.
-    await this.#busy;
-    await this.save();
+  saved(): Promise<void> {
+    return this.#saving.runAnew();
   }
 
   async #save(): Promise<void> {

@@ -21,6 +21,7 @@ import { promisify } from "node:util";
 import type { Bans } from "../../core/bans/bans.ts";
 import type { BanChange, BanFollower } from "../../core/bans/change.ts";
 import type { Offenders } from "../../core/bans/offenders.ts";
+import { OneAtATime } from "../../core/one_at_a_time.ts";
 import { codeOf, messageOf } from "../../failure.ts";
 import { identityOfOpen, wasRemoved } from "../../host/file_identity.ts";
 import { makeDirectory } from "../../host/own_directory.ts";
@@ -67,7 +68,7 @@ export class StateFile implements BanFollower {
   #growth: string | undefined;
   /** By `performance.now`: not written anew before. */
   #triedAgainMs = 0;
-  #busy: Promise<void> | undefined;
+  readonly #saving = new OneAtATime(() => this.#save());
 
   constructor(options: StateFileOptions) {
     this.#options = options;
@@ -92,18 +93,13 @@ export class StateFile implements BanFollower {
   }
 
   /** A few times a second. */
-  async save(): Promise<void> {
-    this.#busy ??= this.#save().finally(() => {
-      this.#busy = undefined;
-    });
-    await this.#busy;
+  save(): Promise<void> {
+    return this.#saving.run();
   }
 
   /** What was changed until now is in the file, or it is said why it cannot be. */
-  async saved(): Promise<void> {
-    // What is being written may have been put together before.
-    await this.#busy;
-    await this.save();
+  saved(): Promise<void> {
+    return this.#saving.runAnew();
   }
 
   /**
@@ -144,7 +140,7 @@ export class StateFile implements BanFollower {
 
   /** Writes what waits. */
   async close(): Promise<void> {
-    await this.#busy;
+    await this.#saving.idle();
     this.#triedAgainMs = 0;
     await this.save();
     if (this.#fd === undefined) return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table in the kernel: written, looked at, and put right when another tool had its hands in it. One nft at a time;
 // what comes meanwhile goes into the next one. Whoever puts bans waits for none of it.
+import { OneAtATime } from "../../core/one_at_a_time.ts";
 import { Failure, messageOf } from "../../failure.ts";
 import type { Libc } from "../../kernel/libc.ts";
 import type { Log } from "../../log.ts";
@@ -37,7 +38,7 @@ export interface TableParts {
 export class Table {
   readonly #parts: TableParts;
   readonly #name: string;
-  #turn: Promise<void> | undefined;
+  readonly #working = new OneAtATime(() => this.#work());
   #isClosed = false;
   readonly #ending = new AbortController();
   /** Sets, chains and rules have to be written. */
@@ -112,9 +113,7 @@ export class Table {
 
   /** Goes on with what there is to do; once more when it is at it. */
   go(): void {
-    this.#turn ??= this.#work().finally(() => {
-      this.#turn = undefined;
-    });
+    void this.#working.run();
   }
 
   /** The first writing, waited for; the rest follows by itself. @throws Failure when nft refuses. */
@@ -133,7 +132,7 @@ export class Table {
   async stop(): Promise<void> {
     this.#isClosed = true;
     const late = setTimeout(() => this.#ending.abort(), stopMs);
-    await this.#turn;
+    await this.#working.idle();
     clearTimeout(late);
   }
 
